@@ -1,0 +1,56 @@
+# Stencil's commands. `make help` lists them.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCKS := requirements/run.lock requirements/dev.lock
+PYTHON ?=
+export PYTHON
+
+.PHONY: help up test test-all lint format lock doctor migrations screenshots clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# The stamp is the lock itself, copied after a complete install: an interrupted one starts again.
+$(VENV)/run.lock: requirements/run.lock
+	@echo "environment: installing into $(VENV) from requirements/run.lock"
+	@python=$$(scripts/find-python) && { [ -x $(PY) ] || "$$python" -m venv $(VENV); }
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@cp $< $@
+
+$(VENV)/dev.lock: requirements/dev.lock $(VENV)/run.lock
+	@echo "environment: adding the tools of requirements/dev.lock"
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@cp $< $@
+
+up: $(VENV)/run.lock ## build what is missing, then start web and executor (Ctrl-C stops both)
+	@exec $(PY) manage.py up
+
+doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
+	@$(PY) manage.py doctor
+
+test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser
+	$(PY) -m pytest
+
+lint: $(VENV)/dev.lock ## format, rules, types, layers, migrations, locks
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy .
+	$(VENV)/bin/lint-imports
+	$(PY) manage.py makemigrations --check --dry-run
+	$(PY) scripts/check_locks.py
+
+format: $(VENV)/dev.lock ## rewrite the code in our format
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lock: ## resolve the Python dependencies anew
+	$(PY) scripts/check_locks.py --write
+
+screenshots: $(VENV)/dev.lock ## pictures of every page, both themes, wide and narrow
+	$(PY) scripts/screenshots.py
+
+clean: ## remove caches; the data directory and the environment stay
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,16 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+
+class TemplateManagerConfig(AppConfig):
+    name = "templatemgr"
+    verbose_name = "Templates"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Register the checks, and the triggers that every migration may have dropped."""
+        from templatemgr import triggers
+
+        post_migrate.connect(
+            triggers.install_after_migrate, sender=self, dispatch_uid="templatemgr.triggers"
+        )

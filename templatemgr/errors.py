@@ -1,0 +1,104 @@
+"""What can go wrong with templates: one base, a stable code each, the message as docstring."""
+
+from collections.abc import Mapping
+
+
+class TemplateError(Exception):
+    """Something about a template went wrong."""
+
+    code = "template_error"
+
+    def __init__(self, message: str = "", **details: object) -> None:
+        """Take a sentence for people (default: the docstring) and values for programs."""
+        self.message = message or (type(self).__doc__ or "").strip()
+        self.details: Mapping[str, object] = details
+        super().__init__(self.message)
+
+
+class UnknownTemplateError(TemplateError):
+    """There is no template of this name."""
+
+    code = "unknown_template"
+
+
+class UnknownVersionError(TemplateError):
+    """The template has no such version."""
+
+    code = "unknown_version"
+
+
+class UnknownBuildError(TemplateError):
+    """There is no such build."""
+
+    code = "unknown_build"
+
+
+class NotBuiltError(TemplateError):
+    """The template has no current version yet."""
+
+    code = "not_built"
+
+
+class PinnedError(TemplateError):
+    """The template is pinned: unpin it first."""
+
+    code = "pinned"
+
+
+class GateError(TemplateError):
+    """The version does not pass every gate of a promotion."""
+
+    code = "not_ready"
+
+
+class CurrentChangedError(TemplateError):
+    """Another version became current in the meantime."""
+
+    code = "expected_current"
+
+
+class NothingToRollBackToError(TemplateError):
+    """No earlier version is left to roll back to."""
+
+    code = "no_previous"
+
+
+class UnavailableError(TemplateError):
+    """The template has no healthy version to run on."""
+
+    code = "template_unavailable"
+
+
+class InvalidReasonError(TemplateError):
+    """A reason is needed: 1 to 500 characters."""
+
+    code = "invalid_request"
+
+
+class InvalidBuildError(TemplateError):
+    """The build asked for does not exist in this release."""
+
+    code = "not_supported"
+
+
+class BuildError(TemplateError):
+    """A step of a build failed. `details` has `step`, and `remedy` where one is known."""
+
+    code = "build_failed"
+
+    def __init__(self, message: str, *, step: str, remedy: str | None = None) -> None:
+        super().__init__(message, step=step, remedy=remedy)
+        self.step = step
+        self.remedy = remedy
+
+
+class BuildCancelledError(TemplateError):
+    """The build was cancelled."""
+
+    code = "cancelled"
+
+
+class LeaseLostError(TemplateError):
+    """Another process took the build over, or it was marked interrupted."""
+
+    code = "lease_lost"

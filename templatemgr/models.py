@@ -1,0 +1,317 @@
+"""Templates, their versions, the builds that make them, and the records that never change."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, ClassVar, NoReturn
+
+from django.db import models
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+
+def new_id() -> uuid.UUID:
+    """Return a fresh UUIDv7, which sorts by time."""
+    return uuid7()
+
+
+class AppendOnlyError(TypeError):
+    """A row of an append-only table was about to be changed or deleted."""
+
+
+class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
+    """Rows that are only ever added. The database's triggers hold the same line below this one."""
+
+    def _refuse(self, act: str) -> NoReturn:
+        message = f"{self.model.__name__} rows are append-only: {act} is refused."
+        raise AppendOnlyError(message)
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Refuse."""
+        self._refuse("update")
+
+    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse."""
+        self._refuse("bulk_update")
+
+    def delete(self) -> NoReturn:
+        """Refuse."""
+        self._refuse("delete")
+
+
+class AppendOnlyModel(models.Model):
+    """A row that can be inserted once, and neither changed nor deleted."""
+
+    class Meta:
+        abstract = True
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[models.base.ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Insert; an existing row is refused with `AppendOnlyError`."""
+        if not self._state.adding or force_update or update_fields is not None:
+            message = f"{type(self).__name__} rows are append-only: a change is refused."
+            raise AppendOnlyError(message)
+        super().save(force_insert=force_insert or True, using=using)
+
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> NoReturn:
+        """Refuse."""
+        message = f"{type(self).__name__} rows are append-only: delete is refused."
+        raise AppendOnlyError(message)
+
+
+class Template(models.Model):
+    """An execution environment by name. `current` is what executions get that name no version."""
+
+    name = models.SlugField(max_length=64, unique=True)
+    title = models.CharField(max_length=100)
+    current = models.ForeignKey(
+        "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    pinned_by = models.CharField(max_length=150, blank=True, default="")
+    pin_reason = models.CharField(max_length=500, blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def pinned(self) -> bool:
+        """Whether promotions are refused until the template is unpinned."""
+        return self.pinned_at is not None
+
+
+class BuildKind(models.TextChoices):
+    """What a build starts from."""
+
+    REBUILD = "rebuild"  # the same inputs: the same identity is expected
+    REFRESH = "refresh"  # a new lock first: whatever the ranges allow today
+
+
+class BuildState(models.TextChoices):
+    """Where a build is; the last five are ends."""
+
+    QUEUED = "queued"  # waits for a builder
+    FETCHING = "fetching"  # packages come over the network; no foreign code runs
+    INSTALLING = "installing"  # named install scripts, without network; pruning
+    SEALING = "sealing"  # every file is hashed and stored by content
+    SMOKE = "smoke"  # the definition's submissions run in the real sandbox
+    READY = "ready"  # made a version
+    REPRODUCED = "reproduced"  # came out identical to a version that is already there
+    FAILED = "failed"  # `step` names where, `message` why
+    CANCELLED = "cancelled"  # somebody asked for it
+    INTERRUPTED = "interrupted"  # its process died; can be asked for again
+
+
+ACTIVE_STATES = (
+    BuildState.FETCHING,
+    BuildState.INSTALLING,
+    BuildState.SEALING,
+    BuildState.SMOKE,
+)
+FINAL_STATES = (
+    BuildState.READY,
+    BuildState.REPRODUCED,
+    BuildState.FAILED,
+    BuildState.CANCELLED,
+    BuildState.INTERRUPTED,
+)
+
+
+class Build(models.Model):
+    """The job that makes a version. Claimed by a conditional UPDATE, held by a lease."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="builds")
+    kind = models.CharField(max_length=16, choices=BuildKind.choices)
+    state = models.CharField(
+        max_length=16, choices=BuildState.choices, default=BuildState.QUEUED
+    )
+    step = models.CharField(max_length=16, blank=True, default="")
+    from_version = models.ForeignKey(
+        "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    version = models.ForeignKey(
+        "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reproduces = models.ForeignKey(
+        "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="reproductions"
+    )
+    requested_by = models.CharField(max_length=150)
+    message = models.TextField(blank=True, default="")
+    steps = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # The claim looks for the oldest queued build, the reaper for expired leases.
+            models.Index(fields=["state", "created_at"], name="build_state_created"),
+            # The template's page lists its builds, newest first.
+            models.Index(fields=["template", "-created_at"], name="build_template_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"build {self.id} of {self.template_id} ({self.state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from the start to the end, or to now; None before the start."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+
+class BuildLogLine(models.Model):
+    """One line that a build wrote, with its step and stream ("stdout", "stderr", "build")."""
+
+    build = models.ForeignKey(Build, on_delete=models.PROTECT, related_name="lines")
+    sequence = models.PositiveIntegerField()
+    time = models.DateTimeField()
+    step = models.CharField(max_length=16)
+    stream = models.CharField(max_length=8)
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["build", "sequence"], name="log_build_sequence")
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class Version(AppendOnlyModel):
+    """One immutable build of a template. A row exists only for a build that became ready."""
+
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    identity = models.CharField(max_length=64)
+    tree_digest = models.CharField(max_length=64)
+    definition_digest = models.CharField(max_length=64)
+    cache_digest = models.CharField(max_length=64)
+    platform = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    own_bytes = models.BigIntegerField()
+    file_count = models.PositiveIntegerField()
+    packages = models.JSONField(default=list)
+    toolchain = models.CharField(max_length=200, blank=True, default="")
+    smoke = models.JSONField(default=list)
+    directory = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.CharField(max_length=150)
+    build = models.ForeignKey(Build, on_delete=models.PROTECT, related_name="+")
+
+    objects: ClassVar[models.Manager["Version"]] = AppendOnlyQuerySet["Version"].as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["template", "number"], name="version_number"),
+            models.UniqueConstraint(fields=["template", "identity"], name="version_identity"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template.name}@{self.number}"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the version may be served: its last check found nothing wrong."""
+        return self.health.state == HealthState.VERIFIED
+
+
+class HealthState(models.TextChoices):
+    """What we know of a version now."""
+
+    VERIFIED = "verified"  # the tree matched its manifest when it was last looked at
+    QUARANTINED = "quarantined"  # it did not: never served, kept for inspection
+    RETIRED = "retired"  # taken out of use on purpose
+
+
+class VersionHealth(models.Model):
+    """The part of a version that changes, beside it, since a version never does."""
+
+    version = models.OneToOneField(Version, on_delete=models.PROTECT, related_name="health")
+    state = models.CharField(
+        max_length=16, choices=HealthState.choices, default=HealthState.VERIFIED
+    )
+    checked_at = models.DateTimeField()
+    checked_by = models.CharField(max_length=150)
+    problems = models.JSONField(default=list)
+
+    class Meta:
+        verbose_name_plural = "version health"
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.state}"
+
+
+class PromotionKind(models.TextChoices):
+    """Which way `current` moved."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+class Promotion(AppendOnlyModel):
+    """One change of what is current: from where to where, by whom and why."""
+
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="promotions")
+    from_version = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    to_version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
+    actor = models.CharField(max_length=150)
+    reason = models.CharField(max_length=500)
+    kind = models.CharField(max_length=16, choices=PromotionKind.choices)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[models.Manager["Promotion"]] = AppendOnlyQuerySet["Promotion"].as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.to_version}"
+
+
+class AuditEvent(AppendOnlyModel):
+    """One administrative act, chained to the one before it by hash."""
+
+    sequence = models.PositiveBigIntegerField(unique=True)
+    time = models.DateTimeField()
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=64)
+    object = models.CharField(max_length=200)
+    details = models.JSONField(default=dict)
+    previous_hash = models.CharField(max_length=64)
+    hash = models.CharField(max_length=64, unique=True)
+
+    objects: ClassVar[models.Manager["AuditEvent"]] = AppendOnlyQuerySet["AuditEvent"].as_manager()
+
+    class Meta:
+        ordering = ["-sequence"]
+        indexes = [models.Index(fields=["object", "-sequence"], name="audit_object")]
+
+    def __str__(self) -> str:
+        return f"{self.sequence} {self.actor} {self.action} {self.object}"

@@ -1,0 +1,252 @@
+"""What is current: promote, roll back, pin, and the link on disk that pictures the row."""
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from templatemgr import audit, store
+from templatemgr.errors import (
+    CurrentChangedError,
+    GateError,
+    InvalidReasonError,
+    NothingToRollBackToError,
+    PinnedError,
+    UnknownTemplateError,
+    UnknownVersionError,
+)
+from templatemgr.models import (
+    BuildState,
+    HealthState,
+    Promotion,
+    PromotionKind,
+    Template,
+    Version,
+)
+
+REASON_LENGTH = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One condition of a promotion: "ready", "smoke", "healthy" or "unpinned"."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def gates(*, version: Version) -> tuple[Gate, ...]:
+    """Return every gate of a promotion of this version, open or closed, each with its reason."""
+    failed = [str(case["case"]) for case in version.smoke if not case["ok"]]
+    health = version.health
+    template = version.template
+    return (
+        Gate(
+            name="ready",
+            ok=version.build.state == BuildState.READY,
+            detail=f"built {version.created_at:%Y-%m-%d %H:%M} by {version.created_by}",
+        ),
+        Gate(
+            name="smoke",
+            ok=bool(version.smoke) and not failed,
+            detail=f"failed: {', '.join(failed)}" if failed else f"{len(version.smoke)} passed",
+        ),
+        Gate(
+            name="healthy",
+            ok=health.state == HealthState.VERIFIED,
+            detail=f"{health.state}, checked {health.checked_at:%Y-%m-%d %H:%M}",
+        ),
+        Gate(
+            name="unpinned",
+            ok=not template.pinned,
+            detail=f"pinned by {template.pinned_by}: {template.pin_reason}"
+            if template.pinned
+            else "not pinned",
+        ),
+    )
+
+
+def promote(
+    *, template: str, version: int, actor: str, reason: str, expected_current: int | None = None
+) -> Promotion:
+    """Make a version current, in one transaction; then bring the link on disk after it.
+
+    Raises UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError,
+    or CurrentChangedError when `expected_current` names another version than the current one.
+    """
+    text = _reason(reason)
+    with transaction.atomic():
+        row = _locked(template)
+        if expected_current is not None:
+            _expect(row, expected_current)
+        target = _version(row, version)
+        promotion = _move(row, target, actor, text, PromotionKind.PROMOTE)
+    reconcile(template=template)
+    return promotion
+
+
+def roll_back(*, template: str, actor: str, reason: str) -> Promotion:
+    """Make the version current that was so before the current one; again: one further back.
+
+    Raises as `promote` does, and NothingToRollBackToError when no earlier one is left.
+    """
+    text = _reason(reason)
+    with transaction.atomic():
+        row = _locked(template)
+        target = _previous(row)
+        if target is None:
+            raise NothingToRollBackToError(template=template)
+        promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK)
+    reconcile(template=template)
+    return promotion
+
+
+def rollback_target(template: str) -> Version | None:
+    """Return the version that `roll_back` would make current, or None."""
+    return _previous(_template(template))
+
+
+def pin(*, template: str, actor: str, reason: str) -> Template:
+    """Refuse promotions until `unpin`. A template that is pinned takes the new reason."""
+    text = _reason(reason)
+    with transaction.atomic():
+        row = _locked(template)
+        row.pinned_at, row.pinned_by, row.pin_reason = timezone.now(), actor, text
+        row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
+        held = row.current.number if row.current else None
+        details = {"reason": text, "version": held}
+        audit.append(actor=actor, action="template.pin", object=row.name, details=details)
+    return row
+
+
+def unpin(*, template: str, actor: str, reason: str) -> Template:
+    """Allow promotions again. Unpinning what is not pinned changes and records nothing."""
+    text = _reason(reason)
+    with transaction.atomic():
+        row = _locked(template)
+        if not row.pinned:
+            return row
+        row.pinned_at, row.pinned_by, row.pin_reason = None, "", ""
+        row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
+        audit.append(
+            actor=actor, action="template.unpin", object=row.name, details={"reason": text}
+        )
+    return row
+
+
+def reconcile(*, template: str) -> None:
+    """Make the link `current` on disk show what the row says.
+
+    The file lock orders those who reconcile at the same time; each reads the row under it, so
+    the last one writes what was committed last.
+    """
+    home = Path(settings.STENCIL_DATA) / "templates" / template
+    home.mkdir(parents=True, exist_ok=True)
+    with store.locked(home / ".current.lock"):
+        row = _template(template)
+        link = home / "current"
+        if row.current is None:
+            link.unlink(missing_ok=True)
+        elif not link.is_symlink() or str(link.readlink()) != row.current.directory:
+            temporary = home / f".current-{secrets.token_hex(4)}"
+            temporary.symlink_to(row.current.directory)
+            os.replace(temporary, link)  # noqa: PTH105 - named in the design: atomic
+
+
+def reconcile_all() -> None:
+    """Reconcile every template: at the start of an executor, on wake-up and in `doctor`."""
+    for name in Template.objects.values_list("name", flat=True):
+        reconcile(template=name)
+
+
+def _move(
+    row: Template, target: Version, actor: str, reason: str, kind: PromotionKind
+) -> Promotion:
+    _check_gates(target)
+    before = row.current
+    promotion = Promotion.objects.create(
+        template=row,
+        from_version=before,
+        to_version=target,
+        actor=actor,
+        reason=reason,
+        kind=kind,
+    )
+    row.current = target
+    row.save(update_fields=["current"])
+    audit.append(
+        actor=actor,
+        action=f"version.{kind}",
+        object=f"{row.name}@{target.number}",
+        details={"from": before.number if before else None, "to": target.number, "reason": reason},
+    )
+    return promotion
+
+
+def _check_gates(target: Version) -> None:
+    closed = [gate for gate in gates(version=target) if not gate.ok]
+    for gate in closed:
+        if gate.name == "unpinned":
+            raise PinnedError(f"{target.template.name} is {gate.detail}", gate=gate.name)
+    if closed:
+        text = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
+        message = f"{target} cannot become current: {text}"
+        raise GateError(message, gates=[gate.name for gate in closed])
+
+
+def _previous(row: Template) -> Version | None:
+    """Walk the log as a stack: a promotion pushes what was current, a roll back pops it."""
+    stack: list[Version] = []
+    log = row.promotions.order_by("id").select_related("from_version__template")
+    for entry in log:
+        if entry.kind == PromotionKind.ROLLBACK:
+            stack.pop()
+        elif entry.from_version is not None and entry.from_version_id != entry.to_version_id:
+            stack.append(entry.from_version)
+    return stack[-1] if stack else None
+
+
+def _expect(row: Template, expected: int) -> None:
+    actual = row.current.number if row.current else None
+    if actual != expected:
+        message = f"{row.name} is on version {actual}, not {expected}."
+        raise CurrentChangedError(message, expected=expected, current=actual)
+
+
+def _reason(reason: str) -> str:
+    text = reason.strip()
+    if not 1 <= len(text) <= REASON_LENGTH:
+        raise InvalidReasonError(field="reason", length=len(text))
+    return text
+
+
+def _template(name: str) -> Template:
+    try:
+        return Template.objects.select_related("current").get(name=name)
+    except Template.DoesNotExist:
+        message = f"There is no template {name!r}."
+        raise UnknownTemplateError(message, template=name) from None
+
+
+def _locked(name: str) -> Template:
+    try:
+        # `of`: the version row is not ours to lock, and the join would be an outer one.
+        return Template.objects.select_for_update(of=("self",)).get(name=name)
+    except Template.DoesNotExist:
+        message = f"There is no template {name!r}."
+        raise UnknownTemplateError(message, template=name) from None
+
+
+def _version(row: Template, number: int) -> Version:
+    try:
+        return Version.objects.select_related("health", "build", "template").get(
+            template=row, number=number
+        )
+    except Version.DoesNotExist:
+        message = f"{row.name} has no version {number}."
+        raise UnknownVersionError(message, template=row.name, version=number) from None

@@ -1,0 +1,9 @@
+import { defineConfig } from "vitest/config";
+
+// What bare `vitest run` in a workspace uses, and what Stencil's own runner reads too.
+export default defineConfig({
+  test: {
+    include: ["src/**/*.{test,spec}.?(c|m)[jt]s?(x)"],
+    watch: false,
+  },
+});

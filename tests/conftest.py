@@ -1,0 +1,131 @@
+"""What several rooms share: one whole Stencil, started the way README says."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 300
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on at the moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@dataclass
+class Stencil:
+    """A running Stencil: web, executor and the TypeScript template built by real npm."""
+
+    url: str
+    token: str
+    username: str
+    password: str
+    data: Path
+    env: dict[str, str]
+    process: subprocess.Popen[str]
+    lines: list[str]
+
+    def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+        """One call of the API as a client makes it: (status, parsed answer)."""
+        request = urllib.request.Request(  # noqa: S310 - our own http address
+            f"{self.url}/api/v1{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=90) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as refusal:
+            with refusal:
+                return refusal.code, json.load(refusal)
+
+    def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """One management command on this Stencil's data."""
+        return subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+def start(data: Path, port: int) -> Stencil:
+    """Run `manage.py up` on `data` and wait until it says that it is ready."""
+    env = os.environ | {
+        "DJANGO_SETTINGS_MODULE": "webui.settings",
+        "STENCIL_DATA": str(data),
+        "STENCIL_HOST": "127.0.0.1",
+        "STENCIL_PORT": str(port),
+    }
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "up"],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    ready = threading.Event()
+
+    def read() -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("Ctrl-C stops it"):
+                ready.set()
+        ready.set()
+
+    threading.Thread(target=read, daemon=True).start()
+    if not ready.wait(READY_SECONDS) or process.poll() is not None:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+        pytest.fail("make up did not become ready:\n" + "\n".join(lines[-40:]))
+    made = json.loads((data / "credentials.json").read_text())
+    admin = made["admin"]
+    return Stencil(
+        url=made["url"],
+        token=made["token"],
+        username=admin["username"],
+        password=admin["password"],
+        data=data,
+        env=env,
+        process=process,
+        lines=lines,
+    )
+
+
+def stop(stencil: Stencil) -> int:
+    """Ctrl-C, and the exit status."""
+    stencil.process.send_signal(signal.SIGINT)
+    status = stencil.process.wait(60)
+    assert stencil.process.stdout is not None
+    stencil.process.stdout.close()
+    return status
+
+
+@pytest.fixture(scope="session")
+def stencil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stencil]:
+    """One Stencil for the whole run; tests that change what is current restore it."""
+    running = start(tmp_path_factory.mktemp("stencil") / "var", free_port())
+    yield running
+    stop(running)

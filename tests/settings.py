@@ -1,0 +1,20 @@
+"""Settings of the test run: the real ones, with a data directory that goes with the run."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_data = tempfile.mkdtemp(prefix="stencil-tests-")
+atexit.register(shutil.rmtree, _data, ignore_errors=True)
+os.environ["STENCIL_DATA"] = _data
+os.environ.setdefault("STENCIL_LOG_LEVEL", "WARNING")
+
+from webui.settings import *  # noqa: E402, F403 - the environment above must come first
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DATABASES["default"]["TEST"] = {"NAME": f"{_data}/test.sqlite3"}  # noqa: F405

@@ -1,0 +1,185 @@
+"""Settings, all from the environment, failing closed.
+
+Development is the default of a checkout: the secret key is then made once and kept in
+`STENCIL_DATA`. `STENCIL_ENV=production` asks for every secret by name and refuses to guess.
+`docs/reference/settings.md` lists each variable with its default.
+"""
+
+import os
+import secrets
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.csp import CSP
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+def _number(name: str, default: int, *, least: int = 0) -> int:
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal() or int(text) < least:
+        message = f"{name} is {text!r}: give a whole number, {least} or more."
+        raise ImproperlyConfigured(message)
+    return int(text)
+
+
+def _choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    value = os.environ.get(name, default)
+    if value not in choices:
+        message = f"{name} is {value!r}: choose one of {', '.join(choices)}."
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def _list(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def _secret_key(data: Path, *, production: bool) -> str:
+    """The key from `STENCIL_SECRET_KEY`; in development one made once, readable by us alone."""
+    given = os.environ.get("STENCIL_SECRET_KEY")
+    if given:
+        return given
+    if production:
+        message = "STENCIL_SECRET_KEY is not set: production needs a secret of its own."
+        raise ImproperlyConfigured(message)
+    path = data / "secret_key"
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii")
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        key = secrets.token_urlsafe(48)
+        file.write(key)
+    return key
+
+
+STENCIL_ENV = _choice("STENCIL_ENV", "development", ("development", "production"))
+PRODUCTION = STENCIL_ENV == "production"
+
+STENCIL_DATA = Path(os.environ.get("STENCIL_DATA") or BASE_DIR / "var").resolve()
+STENCIL_DEFINITIONS = Path(
+    os.environ.get("STENCIL_DEFINITIONS")
+    or BASE_DIR / ("dist/templates" if PRODUCTION else "templates_runtime")
+).resolve()
+STENCIL_HOST = os.environ.get("STENCIL_HOST", "127.0.0.1")
+STENCIL_PORT = _number("STENCIL_PORT", 8000, least=1)
+STENCIL_SLOTS = _number("STENCIL_SLOTS", len(os.sched_getaffinity(0)), least=1)
+STENCIL_QUEUE_LIMIT = _number("STENCIL_QUEUE_LIMIT", 1000, least=1)
+STENCIL_SANDBOX = _choice("STENCIL_SANDBOX", "bubblewrap", ("bubblewrap", "none"))
+
+DEBUG = False
+SECRET_KEY = _secret_key(STENCIL_DATA, production=PRODUCTION)
+ALLOWED_HOSTS = _list("STENCIL_ALLOWED_HOSTS", "" if PRODUCTION else "*")
+CSRF_TRUSTED_ORIGINS = _list("STENCIL_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "ninja",
+    "templatemgr",
+    "execapp",
+    "webui",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "webui.urls"
+WSGI_APPLICATION = "webui.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "webui.context.shell",
+            ],
+        },
+    },
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": STENCIL_DATA / "db.sqlite3",
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            # recursive_triggers: without it INSERT OR REPLACE walks past the triggers that
+            # refuse UPDATE and DELETE on append-only tables.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
+                "PRAGMA recursive_triggers=ON; PRAGMA foreign_keys=ON;"
+            ),
+        },
+    },
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "overview"
+LOGOUT_REDIRECT_URL = "login"
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "/static/"
+STATIC_ROOT = STENCIL_DATA / "static"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+SECURE_CSP = {
+    "default-src": [CSP.NONE],
+    "script-src": [CSP.SELF],
+    "style-src": [CSP.SELF],
+    "font-src": [CSP.SELF],
+    "connect-src": [CSP.SELF],
+    "img-src": [CSP.SELF, "data:"],
+    "form-action": [CSP.SELF],
+    "base-uri": [CSP.NONE],
+    "frame-ancestors": [CSP.NONE],
+}
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+
+# The API's own limit is 10 MB; anything larger is refused before it is read into memory.
+DATA_UPLOAD_MAX_MEMORY_SIZE = _number("STENCIL_BODY_BYTES", 10_000_000, least=1024)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("STENCIL_LOG_LEVEL", "INFO")},
+}
