@@ -1,7 +1,5 @@
 """What can go wrong with templates: one base, a stable code each, the message as docstring."""
 
-from collections.abc import Mapping
-
 
 class TemplateError(Exception):
     """Something about a template went wrong."""
@@ -11,7 +9,7 @@ class TemplateError(Exception):
     def __init__(self, message: str = "", **details: object) -> None:
         """Take a sentence for people (default: the docstring) and values for programs."""
         self.message = message or (type(self).__doc__ or "").strip()
-        self.details: Mapping[str, object] = details
+        self.details = details
         super().__init__(self.message)
 
 

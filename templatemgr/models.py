@@ -25,11 +25,11 @@ class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
         message = f"{self.model.__name__} rows are append-only: {act} is refused."
         raise AppendOnlyError(message)
 
-    def update(self, **kwargs: Any) -> NoReturn:
+    def update(self, **_kwargs: Any) -> NoReturn:
         """Refuse."""
         self._refuse("update")
 
-    def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def bulk_update(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refuse."""
         self._refuse("bulk_update")
 
@@ -58,7 +58,7 @@ class AppendOnlyModel(models.Model):
             raise AppendOnlyError(message)
         super().save(force_insert=force_insert or True, using=using)
 
-    def delete(self, using: str | None = None, keep_parents: bool = False) -> NoReturn:
+    def delete(self, *_args: Any, **_kwargs: Any) -> NoReturn:
         """Refuse."""
         message = f"{type(self).__name__} rows are append-only: delete is refused."
         raise AppendOnlyError(message)
@@ -132,9 +132,7 @@ class Build(models.Model):
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="builds")
     kind = models.CharField(max_length=16, choices=BuildKind.choices)
-    state = models.CharField(
-        max_length=16, choices=BuildState.choices, default=BuildState.QUEUED
-    )
+    state = models.CharField(max_length=16, choices=BuildState.choices, default=BuildState.QUEUED)
     step = models.CharField(max_length=16, blank=True, default="")
     from_version = models.ForeignKey(
         "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"

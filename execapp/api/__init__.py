@@ -1,0 +1,22 @@
+"""The HTTP API. `api` is the NinjaAPI behind /api/v1."""
+
+from ninja import NinjaAPI
+
+from execapp.api import errors, executions, me, templates, unserved
+from execapp.api.parsing import StrictParser
+
+__all__ = ["api"]
+
+api = NinjaAPI(
+    title="Stencil",
+    version="1",
+    urls_namespace="api-v1",
+    description="Runs other people's code in environments that are ready before the code arrives.",
+    parser=StrictParser(),
+)
+errors.install(api)
+api.add_router("/executions", executions.router)
+api.add_router("/templates", templates.router)
+api.add_router("/templates", unserved.templates)
+api.add_router("/builds", unserved.builds)
+api.add_router("/me", me.router)

@@ -2,180 +2,344 @@
 
 import django.db.models.deletion
 import django.utils.timezone
-import templatemgr.models
 from django.db import migrations, models
+
+import templatemgr.models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
-    dependencies = [
-    ]
+    dependencies = []
 
     operations = [
         migrations.CreateModel(
-            name='Template',
+            name="Template",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=64, unique=True)),
-                ('title', models.CharField(max_length=100)),
-                ('pinned_at', models.DateTimeField(blank=True, null=True)),
-                ('pinned_by', models.CharField(blank=True, default='', max_length=150)),
-                ('pin_reason', models.CharField(blank=True, default='', max_length=500)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.SlugField(max_length=64, unique=True)),
+                ("title", models.CharField(max_length=100)),
+                ("pinned_at", models.DateTimeField(blank=True, null=True)),
+                ("pinned_by", models.CharField(blank=True, default="", max_length=150)),
+                ("pin_reason", models.CharField(blank=True, default="", max_length=500)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='AuditEvent',
+            name="AuditEvent",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveBigIntegerField(unique=True)),
-                ('time', models.DateTimeField()),
-                ('actor', models.CharField(max_length=150)),
-                ('action', models.CharField(max_length=64)),
-                ('object', models.CharField(max_length=200)),
-                ('details', models.JSONField(default=dict)),
-                ('previous_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64, unique=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sequence", models.PositiveBigIntegerField(unique=True)),
+                ("time", models.DateTimeField()),
+                ("actor", models.CharField(max_length=150)),
+                ("action", models.CharField(max_length=64)),
+                ("object", models.CharField(max_length=200)),
+                ("details", models.JSONField(default=dict)),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64, unique=True)),
             ],
             options={
-                'ordering': ['-sequence'],
-                'indexes': [models.Index(fields=['object', '-sequence'], name='audit_object')],
+                "ordering": ["-sequence"],
+                "indexes": [models.Index(fields=["object", "-sequence"], name="audit_object")],
             },
         ),
         migrations.CreateModel(
-            name='Build',
+            name="Build",
             fields=[
-                ('id', models.UUIDField(default=templatemgr.models.new_id, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('rebuild', 'Rebuild'), ('refresh', 'Refresh')], max_length=16)),
-                ('state', models.CharField(choices=[('queued', 'Queued'), ('fetching', 'Fetching'), ('installing', 'Installing'), ('sealing', 'Sealing'), ('smoke', 'Smoke'), ('ready', 'Ready'), ('reproduced', 'Reproduced'), ('failed', 'Failed'), ('cancelled', 'Cancelled'), ('interrupted', 'Interrupted')], default='queued', max_length=16)),
-                ('step', models.CharField(blank=True, default='', max_length=16)),
-                ('requested_by', models.CharField(max_length=150)),
-                ('message', models.TextField(blank=True, default='')),
-                ('steps', models.JSONField(default=list)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('worker', models.CharField(blank=True, default='', max_length=200)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('cancel_requested', models.BooleanField(default=False)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='builds', to='templatemgr.template')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=templatemgr.models.new_id,
+                        editable=False,
+                        primary_key=True,
+                        serialize=False,
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("rebuild", "Rebuild"), ("refresh", "Refresh")], max_length=16
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Queued"),
+                            ("fetching", "Fetching"),
+                            ("installing", "Installing"),
+                            ("sealing", "Sealing"),
+                            ("smoke", "Smoke"),
+                            ("ready", "Ready"),
+                            ("reproduced", "Reproduced"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                            ("interrupted", "Interrupted"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                ("step", models.CharField(blank=True, default="", max_length=16)),
+                ("requested_by", models.CharField(max_length=150)),
+                ("message", models.TextField(blank=True, default="")),
+                ("steps", models.JSONField(default=list)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("worker", models.CharField(blank=True, default="", max_length=200)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("cancel_requested", models.BooleanField(default=False)),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="builds",
+                        to="templatemgr.template",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.CreateModel(
-            name='Version',
+            name="Version",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('identity', models.CharField(max_length=64)),
-                ('tree_digest', models.CharField(max_length=64)),
-                ('definition_digest', models.CharField(max_length=64)),
-                ('cache_digest', models.CharField(max_length=64)),
-                ('platform', models.CharField(max_length=64)),
-                ('size_bytes', models.BigIntegerField()),
-                ('own_bytes', models.BigIntegerField()),
-                ('file_count', models.PositiveIntegerField()),
-                ('packages', models.JSONField(default=list)),
-                ('toolchain', models.CharField(blank=True, default='', max_length=200)),
-                ('smoke', models.JSONField(default=list)),
-                ('directory', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('created_by', models.CharField(max_length=150)),
-                ('build', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templatemgr.build')),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='versions', to='templatemgr.template')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("identity", models.CharField(max_length=64)),
+                ("tree_digest", models.CharField(max_length=64)),
+                ("definition_digest", models.CharField(max_length=64)),
+                ("cache_digest", models.CharField(max_length=64)),
+                ("platform", models.CharField(max_length=64)),
+                ("size_bytes", models.BigIntegerField()),
+                ("own_bytes", models.BigIntegerField()),
+                ("file_count", models.PositiveIntegerField()),
+                ("packages", models.JSONField(default=list)),
+                ("toolchain", models.CharField(blank=True, default="", max_length=200)),
+                ("smoke", models.JSONField(default=list)),
+                ("directory", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                ("created_by", models.CharField(max_length=150)),
+                (
+                    "build",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="templatemgr.build",
+                    ),
+                ),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="versions",
+                        to="templatemgr.template",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.AddField(
-            model_name='template',
-            name='current',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templatemgr.version'),
+            model_name="template",
+            name="current",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="templatemgr.version",
+            ),
         ),
         migrations.CreateModel(
-            name='Promotion',
+            name="Promotion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('actor', models.CharField(max_length=150)),
-                ('reason', models.CharField(max_length=500)),
-                ('kind', models.CharField(choices=[('promote', 'Promote'), ('rollback', 'Rollback')], max_length=16)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
-                ('template', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='promotions', to='templatemgr.template')),
-                ('from_version', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templatemgr.version')),
-                ('to_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templatemgr.version')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("actor", models.CharField(max_length=150)),
+                ("reason", models.CharField(max_length=500)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("promote", "Promote"), ("rollback", "Rollback")], max_length=16
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now)),
+                (
+                    "template",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="promotions",
+                        to="templatemgr.template",
+                    ),
+                ),
+                (
+                    "from_version",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="templatemgr.version",
+                    ),
+                ),
+                (
+                    "to_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="templatemgr.version",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddField(
-            model_name='build',
-            name='from_version',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templatemgr.version'),
+            model_name="build",
+            name="from_version",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="templatemgr.version",
+            ),
         ),
         migrations.AddField(
-            model_name='build',
-            name='reproduces',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reproductions', to='templatemgr.version'),
+            model_name="build",
+            name="reproduces",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reproductions",
+                to="templatemgr.version",
+            ),
         ),
         migrations.AddField(
-            model_name='build',
-            name='version',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='templatemgr.version'),
+            model_name="build",
+            name="version",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="templatemgr.version",
+            ),
         ),
         migrations.CreateModel(
-            name='VersionHealth',
+            name="VersionHealth",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('verified', 'Verified'), ('quarantined', 'Quarantined'), ('retired', 'Retired')], default='verified', max_length=16)),
-                ('checked_at', models.DateTimeField()),
-                ('checked_by', models.CharField(max_length=150)),
-                ('problems', models.JSONField(default=list)),
-                ('version', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='health', to='templatemgr.version')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("verified", "Verified"),
+                            ("quarantined", "Quarantined"),
+                            ("retired", "Retired"),
+                        ],
+                        default="verified",
+                        max_length=16,
+                    ),
+                ),
+                ("checked_at", models.DateTimeField()),
+                ("checked_by", models.CharField(max_length=150)),
+                ("problems", models.JSONField(default=list)),
+                (
+                    "version",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="health",
+                        to="templatemgr.version",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'version health',
+                "verbose_name_plural": "version health",
             },
         ),
         migrations.CreateModel(
-            name='BuildLogLine',
+            name="BuildLogLine",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sequence', models.PositiveIntegerField()),
-                ('time', models.DateTimeField()),
-                ('step', models.CharField(max_length=16)),
-                ('stream', models.CharField(max_length=8)),
-                ('text', models.TextField()),
-                ('build', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lines', to='templatemgr.build')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("sequence", models.PositiveIntegerField()),
+                ("time", models.DateTimeField()),
+                ("step", models.CharField(max_length=16)),
+                ("stream", models.CharField(max_length=8)),
+                ("text", models.TextField()),
+                (
+                    "build",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="lines",
+                        to="templatemgr.build",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['sequence'],
-                'constraints': [models.UniqueConstraint(fields=('build', 'sequence'), name='log_build_sequence')],
+                "ordering": ["sequence"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("build", "sequence"), name="log_build_sequence")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='version',
-            constraint=models.UniqueConstraint(fields=('template', 'number'), name='version_number'),
+            model_name="version",
+            constraint=models.UniqueConstraint(
+                fields=("template", "number"), name="version_number"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='version',
-            constraint=models.UniqueConstraint(fields=('template', 'identity'), name='version_identity'),
+            model_name="version",
+            constraint=models.UniqueConstraint(
+                fields=("template", "identity"), name="version_identity"
+            ),
         ),
         migrations.AddIndex(
-            model_name='build',
-            index=models.Index(fields=['state', 'created_at'], name='build_state_created'),
+            model_name="build",
+            index=models.Index(fields=["state", "created_at"], name="build_state_created"),
         ),
         migrations.AddIndex(
-            model_name='build',
-            index=models.Index(fields=['template', '-created_at'], name='build_template_created'),
+            model_name="build",
+            index=models.Index(fields=["template", "-created_at"], name="build_template_created"),
         ),
     ]

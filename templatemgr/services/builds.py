@@ -1,40 +1,238 @@
 """Builds: asked for, claimed, run to a version, cancelled, reaped."""
 
+import logging
 import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
-from templatemgr.models import Build, BuildLogLine
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from templatemgr import audit, store
+from templatemgr.errors import (
+    BuildCancelledError,
+    BuildError,
+    InvalidBuildError,
+    LeaseLostError,
+    UnknownBuildError,
+)
+from templatemgr.models import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    Build,
+    BuildKind,
+    BuildLogLine,
+    BuildState,
+    Version,
+)
+from templatemgr.services import catalog, pipeline, places
+from templatemgr.services.recording import LEASE, Recorder
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
 
 
 def request(*, template: str, kind: str, actor: str, from_version: int | None = None) -> Build:
-    """Queue a build. Raises UnknownTemplateError, UnknownVersionError, InvalidBuildError."""
-    raise NotImplementedError
+    """Queue a build from the definition folder, or from the kept inputs of a version.
+
+    Raises UnknownTemplateError, UnknownVersionError, InvalidBuildError (an unknown kind).
+    """
+    if kind not in BuildKind.values:
+        message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
+        raise InvalidBuildError(message, kind=kind)
+    row = catalog.get(name=template)
+    source = (
+        catalog.get_version(template=template, number=from_version)
+        if from_version is not None
+        else None
+    )
+    with transaction.atomic():
+        build = Build.objects.create(
+            template=row, kind=kind, from_version=source, requested_by=actor
+        )
+        details = {"build": str(build.pk), "kind": kind, "from": from_version}
+        audit.append(actor=actor, action="build.request", object=template, details=details)
+    return build
 
 
-def claim(*, worker: str) -> Build | None:
-    """Take the oldest queued build for this worker, or None."""
-    raise NotImplementedError
+def get(*, build_id: uuid.UUID | str) -> Build:
+    """Return a build with its versions. Raises UnknownBuildError."""
+    related = ("template", "version__template", "reproduces__template", "from_version__template")
+    try:
+        return Build.objects.select_related(*related).get(pk=build_id)
+    except (Build.DoesNotExist, ValidationError, ValueError):
+        message = f"There is no build {build_id}."
+        raise UnknownBuildError(message, build=str(build_id)) from None
 
 
-def run(*, build: Build, worker: str) -> Build:
-    """Do every step of a claimed build; never raises for what is the build's own failure."""
-    raise NotImplementedError
+def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
+    """Take the oldest queued build (or the one named) for this worker; None when there is none."""
+    while True:
+        queued = Build.objects.filter(state=BuildState.QUEUED)
+        if build_id is not None:
+            queued = queued.filter(pk=build_id)
+        oldest = queued.order_by("created_at", "pk").values_list("pk", flat=True).first()
+        if oldest is None:
+            return None
+        now = timezone.now()
+        won = queued.filter(pk=oldest).update(
+            state=BuildState.FETCHING,
+            step=BuildState.FETCHING,
+            worker=worker,
+            attempt=F("attempt") + 1,
+            lease_until=now + LEASE,
+            started_at=now,
+        )
+        if won == 1:  # else another worker was faster: look again
+            return get(build_id=oldest)
+
+
+def run(
+    *, build: Build, worker: str, on_line: Callable[[str, str, str], None] | None = None
+) -> Build:
+    """Do every step of a build that `claim` gave to this worker, and return it as it ended.
+
+    Never raises for what is the build's own failure: the row has the step, the message and the
+    remedy. `on_line` gets (step, stream, text) for each line, besides the log's rows.
+    """
+    if build.worker != worker or build.state not in ACTIVE_STATES:
+        message = f"{worker} does not hold {build}."
+        raise LeaseLostError(message)
+    with Recorder(build, on_line) as recorder:
+        try:
+            pipeline.execute(build, recorder)
+        except BuildCancelledError:
+            _end(build, recorder, BuildState.CANCELLED, "Cancelled.")
+        except LeaseLostError:
+            logger.warning("build %s was taken from %s", build.pk, worker)
+        except BuildError as error:
+            _end(build, recorder, BuildState.FAILED, _explain(error))
+        except Exception:  # the row must end, whatever went wrong
+            logger.exception("build %s failed for a reason of ours", build.pk)
+            text = "Stencil itself failed; its log says how. Ask for the build again."
+            _end(build, recorder, BuildState.FAILED, text)
+        except BaseException:  # a signal, an interrupt: say so before going
+            _end(build, recorder, BuildState.INTERRUPTED, INTERRUPTED)
+            raise
+    return get(build_id=build.pk)
 
 
 def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
-    """Ask a build to stop. A finished one stays as it is."""
-    raise NotImplementedError
+    """Ask a build to stop; a queued one ends at once, a finished one stays as it is."""
+    build = get(build_id=build_id)
+    with transaction.atomic():
+        queued = Build.objects.filter(pk=build.pk, state=BuildState.QUEUED)
+        ended = queued.update(
+            state=BuildState.CANCELLED,
+            cancel_requested=True,
+            finished_at=timezone.now(),
+            message="Cancelled before it started.",
+        )
+        running = Build.objects.filter(pk=build.pk, state__in=ACTIVE_STATES, cancel_requested=False)
+        if ended or running.update(cancel_requested=True):
+            details = {"build": str(build.pk)}
+            audit.append(
+                actor=actor, action="build.cancel", object=build.template.name, details=details
+            )
+    return get(build_id=build.pk)
 
 
 def reap() -> int:
-    """Mark builds interrupted whose lease ran out, and sweep what they left. Returns how many."""
-    raise NotImplementedError
+    """Mark builds interrupted whose lease ran out, and sweep what dead ones left on disk.
+
+    Under the store's lock: nobody is between renaming a version into place and its row. Returns
+    how many builds were marked.
+    """
+    reaped = 0
+    with store.locked(places.store_lock()):
+        expired = Build.objects.filter(state__in=ACTIVE_STATES, lease_until__lt=timezone.now())
+        for build in expired:
+            reaped += _interrupt(build)
+        sweep()
+    return reaped
+
+
+def sweep() -> list[Path]:
+    """Remove staging of no running build and version folders without a row. Store lock held."""
+    removed: list[Path] = []
+    for home in sorted((places.data() / "templates").glob("*/")):
+        staged = list(home.glob("staging/*"))
+        running = {
+            str(pk)
+            for pk in Build.objects.filter(state__in=ACTIVE_STATES).values_list("pk", flat=True)
+        }
+        published = list(home.glob("versions/*"))
+        known = set(
+            Version.objects.filter(template__name=home.name).values_list("directory", flat=True)
+        )
+        removed += [path for path in staged if path.name not in running]
+        removed += [path for path in published if f"versions/{path.name}" not in known]
+    for path in removed:
+        logger.info("sweeping %s", path)
+        store.remove(path)
+    return removed
 
 
 def log_lines(*, build: Build, after: int = 0, limit: int = 500) -> list[BuildLogLine]:
     """Return log lines with a sequence greater than `after`, in order."""
-    raise NotImplementedError
+    return list(build.lines.filter(sequence__gt=after).order_by("sequence")[:limit])
 
 
 def estimate_seconds(template: str) -> float | None:
     """Return the mean duration of the last five builds that went through, or None."""
-    raise NotImplementedError
+    through = Build.objects.filter(
+        template__name=template,
+        state__in=(BuildState.READY, BuildState.REPRODUCED),
+        started_at__isnull=False,
+        finished_at__isnull=False,
+    )
+    last = through.order_by("-finished_at").values_list("started_at", "finished_at")[:5]
+    durations = [end - start for start, end in last if start and end]
+    if not durations:
+        return None
+    return sum(durations, timedelta()).total_seconds() / len(durations)
+
+
+def _explain(error: BuildError) -> str:
+    return f"{error.message}\n{error.remedy}" if error.remedy else error.message
+
+
+def _closed_steps(build: Build, state: str) -> list[dict[str, Any]]:
+    """Return the steps with the active one ended as `state`."""
+    now = timezone.now().isoformat()
+    return [
+        {**entry, "state": state, "finished_at": now} if entry["state"] == "active" else entry
+        for entry in build.steps
+    ]
+
+
+def _end(build: Build, recorder: Recorder, state: BuildState, message: str) -> None:
+    """Record an end that made no version; nothing when the build is not ours any more."""
+    for line in message.splitlines():
+        recorder.line("build", line)
+    mine = Build.objects.filter(pk=build.pk, attempt=build.attempt).exclude(state__in=FINAL_STATES)
+    mine.update(
+        state=state,
+        message=message,
+        steps=_closed_steps(build, state),
+        finished_at=timezone.now(),
+        lease_until=None,
+    )
+
+
+def _interrupt(build: Build) -> int:
+    still = Build.objects.filter(
+        pk=build.pk, attempt=build.attempt, state=build.state, lease_until=build.lease_until
+    )
+    return still.update(
+        state=BuildState.INTERRUPTED,
+        message=INTERRUPTED,
+        steps=_closed_steps(build, BuildState.INTERRUPTED),
+        finished_at=timezone.now(),
+        lease_until=None,
+    )

@@ -1,10 +1,30 @@
-"""Which templates there are, and which version a reference means."""
+"""Which templates there are, which version a reference means, and how to run on it."""
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
 
 from sandbox.limits import Limits
-from sandbox.runner import Tree
+from sandbox.runner import Submission, Tree
+from templatemgr import definition as definitions
+from templatemgr.definition import Definition, DefinitionError
+from templatemgr.errors import (
+    NotBuiltError,
+    UnavailableError,
+    UnknownTemplateError,
+    UnknownVersionError,
+)
 from templatemgr.models import Template, Version
+from templatemgr.services import places
+
+REFERENCE = re.compile(
+    r"(?P<name>[^@]+)(?:@(?:(?P<number>[0-9]{1,9})|sha256:(?P<hex>[0-9a-f]{64})))?"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,7 +37,7 @@ class Runtime:
     maximum: Limits
     entry: str | None
     pattern: str | None
-    trees: "dict[str, Tree]"
+    trees: Mapping[str, Tree]
 
     def tree(self, mode: str) -> Tree:
         """Return what the sandbox mounts and starts for this mode. KeyError for an unknown one."""
@@ -25,15 +45,134 @@ class Runtime:
 
 
 def sync_definitions() -> list[Template]:
-    """Create or update a row for every definition; never removes one."""
-    raise NotImplementedError
+    """Create or retitle a row for every definition; never removes one. Raises DefinitionError."""
+    folder = Path(settings.STENCIL_DEFINITIONS)
+    read = [definitions.read(folder / name) for name in definitions.names(folder)]
+    with transaction.atomic():
+        return [_sync(definition) for definition in read]
+
+
+def get(*, name: str) -> Template:
+    """Return a template, with its current version. Raises UnknownTemplateError."""
+    try:
+        return Template.objects.select_related("current__template", "current__health").get(
+            name=name
+        )
+    except Template.DoesNotExist:
+        message = f"There is no template {name!r}."
+        raise UnknownTemplateError(message, template=name) from None
+
+
+def get_version(*, template: str, number: int) -> Version:
+    """Return a version, healthy or not. Raises UnknownTemplateError, UnknownVersionError."""
+    row = get(name=template)
+    try:
+        return Version.objects.select_related("template", "health", "build").get(
+            template=row, number=number
+        )
+    except Version.DoesNotExist:
+        message = f"{template} has no version {number}."
+        raise UnknownVersionError(message, template=template, version=number) from None
 
 
 def resolve(*, reference: str) -> Version:
-    """Return the healthy version that "name", "name@7" or "name@sha256:<hex>" means."""
-    raise NotImplementedError
+    """Return the healthy version that "name", "name@7" or "name@sha256:<hex>" means.
+
+    The hex is an identity or a tree digest. Raises UnknownTemplateError, UnknownVersionError,
+    NotBuiltError (no version is current), UnavailableError (not healthy: never served).
+    """
+    match = REFERENCE.fullmatch(reference)
+    if match is None:
+        raise _unknown(reference)
+    template = get(name=match["name"])
+    if match["number"]:
+        version = get_version(template=template.name, number=int(match["number"]))
+    elif match["hex"]:
+        version = _by_digest(template, match["hex"], reference)
+    elif template.current is None:
+        message = f"{template.name} has no current version: build it, then promote the build."
+        raise NotBuiltError(message, template=template.name)
+    else:
+        version = template.current
+    if not version.healthy:
+        message = f"{version} is {version.health.state} and is not served."
+        raise UnavailableError(message, template=template.name, version=version.number)
+    return version
 
 
 def runtime(version: Version) -> Runtime:
-    """Return how to run submissions on this version."""
-    raise NotImplementedError
+    """Return how to run submissions on this version. Raises UnavailableError."""
+    home = places.version(version)
+    try:
+        return _kept_runtime(home)
+    except DefinitionError as error:
+        message = f"{version} cannot be run: {error.message}"
+        raise UnavailableError(message, template=version.template.name) from error
+
+
+def make_runtime(definition: Definition, home: Path) -> Runtime:
+    """Return how to run on the tree and cache in a folder, as the definition says."""
+    modes = definition.modes
+    trees = {
+        name: Tree(
+            root=home / "tree",
+            cache=home / "cache",
+            links=definition.links,
+            command=mode.command,
+            env=definition.env,
+        )
+        for name, mode in modes.items()
+    }
+    return Runtime(
+        name=definition.name,
+        modes=tuple(modes),
+        default=definition.default,
+        maximum=definition.maximum,
+        entry=modes["run"].entry if "run" in modes else None,
+        pattern=modes["test"].pattern if "test" in modes else None,
+        trees=trees,
+    )
+
+
+def fill_in(definition: Definition, submission: Submission) -> Submission:
+    """Return a submission with the entry and pattern that the definition gives by default."""
+    mode = definition.modes[submission.mode]
+    return replace(
+        submission,
+        entry=submission.entry or mode.entry,
+        pattern=submission.pattern or mode.pattern,
+    )
+
+
+def writable_cache(tree: Tree) -> Tree:
+    """Return the same tree with its cache mounted writable: for filling it, during a build."""
+    return replace(tree, cache_writable=True)
+
+
+@lru_cache(maxsize=256)
+def _kept_runtime(home: Path) -> Runtime:
+    return make_runtime(definitions.read(home / "inputs"), home)
+
+
+def _sync(definition: Definition) -> Template:
+    template, _ = Template.objects.update_or_create(
+        name=definition.name, defaults={"title": definition.title}
+    )
+    return template
+
+
+def _by_digest(template: Template, digest: str, reference: str) -> Version:
+    rows = Version.objects.select_related("template", "health").filter(template=template)
+    found = rows.filter(identity=digest).first()
+    if found is not None:
+        return found
+    # Several versions can have one tree, with other runners' limits or smoke cases around it.
+    same_tree = list(rows.filter(tree_digest=digest).order_by("-number"))
+    if not same_tree:
+        raise _unknown(reference)
+    return next((version for version in same_tree if version.healthy), same_tree[0])
+
+
+def _unknown(reference: str) -> UnknownVersionError:
+    message = f"{reference!r} names no version: write name, name@7 or name@sha256:<64 hex digits>."
+    return UnknownVersionError(message, reference=reference)

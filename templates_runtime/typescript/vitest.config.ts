@@ -5,5 +5,6 @@ export default defineConfig({
   test: {
     include: ["src/**/*.{test,spec}.?(c|m)[jt]s?(x)"],
     watch: false,
+    fsModuleCache: false,
   },
 });

@@ -1,0 +1,146 @@
+"""Every error as one shape, and the one place that knows which status a code has."""
+
+import logging
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from ninja import NinjaAPI
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+
+from execapp.api.replies import reply
+from execapp.errors import BusyError, ExecutionError
+from templatemgr.errors import TemplateError
+
+logger = logging.getLogger(__name__)
+
+STATUSES = {
+    "malformed": 400,
+    "unauthorized": 401,
+    "forbidden": 403,
+    "unknown_template": 404,
+    "unknown_version": 404,
+    "unknown_build": 404,
+    "unknown_execution": 404,
+    "unknown_token": 404,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "not_built": 409,
+    "pinned": 409,
+    "not_ready": 409,
+    "expected_current": 409,
+    "no_previous": 409,
+    "idempotency_conflict": 409,
+    "too_large": 413,
+    "unsupported_media_type": 415,
+    "invalid_request": 422,
+    "not_supported": 422,
+    "queue_full": 503,
+    "no_executor": 503,
+    "template_unavailable": 503,
+    "busy": 503,
+}
+
+
+def error_reply(
+    code: str,
+    message: str,
+    *,
+    status: int | None = None,
+    details: Mapping[str, Any] | None = None,
+    retry_after: int | None = None,
+) -> HttpResponse:
+    """An error in the one shape."""
+    status = status or STATUSES.get(code, 500)
+    body = {"error": {"code": code, "message": message, "details": dict(details or {})}}
+    response = reply(body, status=status)
+    if status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="stencil"'
+    if retry_after is not None:
+        response["Retry-After"] = str(retry_after)
+    return response
+
+
+def handle(exc: BaseException) -> HttpResponse:
+    """The reply to any exception that left a view."""
+    if isinstance(exc, ExecutionError):
+        return error_reply(exc.code, exc.message, details=exc.details, retry_after=exc.retry_after)
+    if isinstance(exc, TemplateError) and exc.code in STATUSES:
+        return _template_error(exc)
+    if isinstance(exc, RequestDataTooBig):
+        return error_reply("too_large", "The body is larger than this server takes.")
+    if isinstance(exc, SuspiciousOperation | UnreadablePostError):
+        return error_reply("malformed", "The request could not be read.")
+    if isinstance(exc, OperationalError | InterfaceError):
+        logger.warning("database: %s", exc)
+        busy = BusyError("The database is busy; try again.")
+        return error_reply(busy.code, busy.message, retry_after=busy.retry_after)
+    error_id = secrets.token_hex(6)
+    logger.error("error %s", error_id, exc_info=exc)
+    details = {"error_id": error_id}
+    return error_reply("internal", "This is our fault, and in our log.", details=details)
+
+
+def _template_error(exc: TemplateError) -> HttpResponse:
+    message, details = exc.message, dict(exc.details)
+    if exc.code == "not_built" and "build_template" not in message:
+        name = details.get("template") or details.get("name") or "<name>"
+        message = f"{message} Build it: manage.py build_template {name} --promote"
+    unavailable = exc.code == "template_unavailable"
+    return error_reply(exc.code, message, details=details, retry_after=30 if unavailable else None)
+
+
+def validation_reply(exc: ValidationError) -> HttpResponse:
+    """What pydantic found, with paths as a client wrote them."""
+    fields = [{"path": _path(error["loc"]), "message": error["msg"]} for error in exc.errors]
+    if [field["path"] for field in fields] == ["body"] and exc.errors[0]["type"] == "missing":
+        return error_reply("malformed", "The body is empty: send JSON.")
+    first = fields[0]
+    return error_reply(
+        "invalid_request", f"{first['path']}: {first['message']}", details={"fields": fields}
+    )
+
+
+def http_reply(exc: HttpError) -> HttpResponse:
+    """ninja's own errors; what its parser wrapped is unwrapped."""
+    if isinstance(exc.__cause__, Exception):
+        return handle(exc.__cause__)
+    if isinstance(exc, AuthenticationError):
+        message = "Send a valid token: Authorization: Bearer <token>."
+        return error_reply("unauthorized", message)
+    code = {400: "malformed", 403: "forbidden", 404: "not_found"}.get(exc.status_code, "refused")
+    return error_reply(code, exc.message, status=exc.status_code)
+
+
+def not_found(request: HttpRequest) -> HttpResponse:
+    """The reply for an address that does not exist."""
+    return error_reply("not_found", f"There is nothing at {request.path[:200]}.")
+
+
+def install(api: NinjaAPI) -> None:
+    """Make `api` answer every exception in the one shape."""
+    api.add_exception_handler(Exception, _any)
+    api.add_exception_handler(ValidationError, _any)
+    api.add_exception_handler(HttpError, _any)
+    api.add_exception_handler(Http404, _any)
+
+
+def _any(request: HttpRequest, exc: Exception | type[Exception]) -> HttpResponse:
+    if isinstance(exc, ValidationError):
+        return validation_reply(exc)
+    if isinstance(exc, HttpError):
+        return http_reply(exc)
+    if isinstance(exc, Http404):
+        return not_found(request)
+    return handle(exc if isinstance(exc, Exception) else exc())
+
+
+def _path(location: tuple[str | int, ...]) -> str:
+    """("body", "body", "files", 0, "path") → "files.0.path"."""
+    parts = [str(part) for part in location[1:]]
+    if location and location[0] == "body":
+        parts = parts[1:]
+    return ".".join(parts) or str(location[0])

@@ -1,0 +1,170 @@
+"""`/executions`: submit, wait, read, cancel, run again."""
+
+import hashlib
+import json
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+
+from execapp.api import auth, schemas
+from execapp.api.openapi import ERRORS, idempotency_header
+from execapp.api.parsing import loads
+from execapp.api.replies import check_query, reply, token_of, wait_parameter
+from execapp.errors import Field, InvalidRequestError, NotSupportedError
+from execapp.models import Execution
+from execapp.services import history, presenting, submissions
+
+router = Router(tags=["Executions"])
+
+
+@router.post(
+    "",
+    auth=auth.execute,
+    response={201: schemas.ExecutionOut, 200: schemas.ExecutionOut, **ERRORS},
+    openapi_extra=idempotency_header(),
+)
+def submit(request: HttpRequest, body: schemas.SubmissionIn) -> HttpResponse:
+    """Submit files to run or test. 200 instead of 201 when an Idempotency-Key was known."""
+    check_query(request, ())
+    if body.callback_url is not None:
+        message = "Callbacks are not served yet: use `wait`, or ask for the execution."
+        raise NotSupportedError(message, details={"path": "callback_url"})
+    token = token_of(request)
+    execution, created = submissions.submit(
+        client=token.name,
+        token=token,
+        template=body.template,
+        mode=body.mode,
+        files=[file.model_dump() for file in body.files],
+        entry=body.entry,
+        args=body.args,
+        stdin=body.stdin,
+        env=body.env,
+        limits=body.limits.model_dump(exclude_none=True),
+        labels=body.labels,
+        idempotency_key=_key(request),
+        body_hash=_body_hash(request),
+    )
+    execution = _waited(execution, float(body.wait))
+    return reply(presenting.to_api(execution), status=201 if created else 200)
+
+
+@router.get("", auth=auth.read, response={200: schemas.ExecutionsOut, **ERRORS})
+def listing(request: HttpRequest, query: Query[schemas.ExecutionsQuery]) -> HttpResponse:
+    """Newest first, without output. A token without `admin` sees its own only."""
+    check_query(request, schemas.ExecutionsQuery.model_fields, repeatable=("label",))
+    filters = history.Filters(
+        template=query.template,
+        version=query.version,
+        state=query.state,
+        mode=query.mode,
+        client=query.client,
+        labels=tuple(_label(text) for text in query.label),
+        since=query.since,
+        until=query.until,
+        q=query.q,
+    )
+    viewer = history.Viewer.of_token(token_of(request))
+    page = history.page(filters=filters, viewer=viewer, cursor=query.cursor, limit=query.limit)
+    items = [presenting.to_summary(execution) for execution in page.items]
+    return reply({"items": items, "next": page.next})
+
+
+@router.post("/batch", auth=auth.execute, response=ERRORS)
+def batch(_request: HttpRequest) -> HttpResponse:
+    """Not served yet."""
+    message = "Batches are not served yet: submit one by one."
+    raise NotSupportedError(message)
+
+
+@router.get("/{execution_id}", auth=auth.read, response={200: schemas.ExecutionOut, **ERRORS})
+def one(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """One execution, whole; `?wait=seconds` waits for its end."""
+    check_query(request, ("wait",))
+    seconds = wait_parameter(request)
+    return reply(presenting.to_api(_waited(_own(request, execution_id), seconds)))
+
+
+@router.get("/{execution_id}/files", auth=auth.read, response={200: schemas.FilesOut, **ERRORS})
+def files(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """What was submitted."""
+    check_query(request, ())
+    return reply(presenting.submitted(_own(request, execution_id)))
+
+
+@router.get("/{execution_id}/events", auth=auth.read, response=ERRORS)
+def events(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """Not served yet."""
+    _own(request, execution_id)
+    message = "Events are not served yet: ask for the execution with ?wait=seconds."
+    raise NotSupportedError(message)
+
+
+@router.post(
+    "/{execution_id}/cancel",
+    auth=auth.execute,
+    response={202: schemas.ExecutionOut, 200: schemas.ExecutionOut, **ERRORS},
+)
+def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """Ask for the end: 202, or 200 when it has ended already and nothing changes."""
+    check_query(request, ())
+    execution = _own(request, execution_id)
+    actor = token_of(request).name
+    execution, changed = submissions.cancel(execution_id=execution.id, actor=actor)
+    return reply(presenting.to_api(execution), status=202 if changed else 200)
+
+
+@router.post(
+    "/{execution_id}/rerun",
+    auth=auth.execute,
+    response={201: schemas.ExecutionOut, **ERRORS},
+)
+def rerun(
+    request: HttpRequest, execution_id: str, body: schemas.RerunIn | None = None
+) -> HttpResponse:
+    """The same submission again, on the same version unless another template is named."""
+    check_query(request, ())
+    token = token_of(request)
+    made = submissions.rerun(
+        execution=_own(request, execution_id),
+        client=token.name,
+        token=token,
+        template=body.template if body else None,
+    )
+    return reply(presenting.to_api(made), status=201)
+
+
+def _own(request: HttpRequest, execution_id: str) -> Execution:
+    viewer = history.Viewer.of_token(token_of(request))
+    return history.get(execution_id=execution_id, viewer=viewer)
+
+
+def _waited(execution: Execution, seconds: float) -> Execution:
+    if seconds <= 0 or execution.finished:
+        return execution
+    return submissions.wait(execution_id=execution.id, seconds=seconds)
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon or not key:
+        raise InvalidRequestError([Field(path="label", message="Give key:value.")])
+    return key, value
+
+
+def _key(request: HttpRequest) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        text = "Give 1 to 255 printable ASCII characters."
+        raise InvalidRequestError([Field(path="Idempotency-Key", message=text)])
+    return key
+
+
+def _body_hash(request: HttpRequest) -> str | None:
+    """Of the body's meaning: the order of keys and white space make no other body."""
+    if "Idempotency-Key" not in request.headers:
+        return None
+    text = json.dumps(loads(request.body), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

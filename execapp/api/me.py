@@ -1,0 +1,37 @@
+"""`/me`: whose token, its scopes, and the limits it meets."""
+
+from dataclasses import asdict
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from execapp.api import auth, schemas
+from execapp.api.openapi import ERRORS
+from execapp.api.replies import check_query, reply, token_of
+from execapp.conf import sizes
+from execapp.services import health
+from execapp.services.presenting import moment
+
+router = Router(tags=["Me"])
+
+
+@router.get("", auth=auth.any_token, response={200: schemas.MeOut, **ERRORS})
+def me(request: HttpRequest) -> HttpResponse:
+    """Whose token, scopes, limits, and the room that is left in the queue."""
+    check_query(request, ())
+    token = token_of(request)
+    body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT
+    shown = {
+        "client": token.name,
+        "scopes": token.scopes,
+        "token": {
+            "id": str(token.id),
+            "prefix": token.prefix,
+            "created_at": moment(token.created_at),
+            "expires_at": moment(token.expires_at),
+        },
+        "limits": {**asdict(sizes()), "max_body_bytes": body_bytes, "max_queued": queue},
+        "remaining": {"queue": max(0, queue - health.snapshot().queued)},
+    }
+    return reply(shown)

@@ -1,0 +1,66 @@
+"""JSON replies, and reading the parts of a request that ninja leaves to us."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+
+from execapp.conf import sizes
+from execapp.errors import Field, InvalidRequestError, UnauthorizedError
+from execapp.models import ApiToken
+
+
+def reply(data: Any, *, status: int = 200) -> HttpResponse:
+    """`data` as JSON; it is in its final shape already, so it is not validated again."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return HttpResponse(text.encode(), status=status, content_type="application/json")
+
+
+def token_of(request: HttpRequest) -> ApiToken:
+    """The token that `Bearer` accepted for this request."""
+    token = getattr(request, "auth", None)
+    if not isinstance(token, ApiToken):
+        message = "Send a valid token: Authorization: Bearer <token>."
+        raise UnauthorizedError(message)
+    return token
+
+
+def check_query(
+    request: HttpRequest, known: Collection[str], *, repeatable: Collection[str] = ()
+) -> None:
+    """Refuse parameters that we would ignore: unknown ones, and all but the last of several."""
+    problems = []
+    for name, values in request.GET.lists():
+        if name not in known:
+            text = f"Known parameters are {', '.join(sorted(known)) or 'none'}."
+            problems.append(Field(path=name[:100], message=text))
+        elif len(values) > 1 and name not in repeatable:
+            problems.append(Field(path=name, message="Give it once."))
+        elif any("\0" in value for value in values):
+            problems.append(Field(path=name, message="NUL is not allowed."))
+    if problems:
+        raise InvalidRequestError(problems)
+
+
+def wait_seconds(value: object) -> float:
+    """`false`, `true` or seconds, as seconds. ValueError for anything else."""
+    longest = sizes().max_wait_seconds
+    if value is True or value is False:
+        return float(longest) if value else 0.0
+    if isinstance(value, int | float) and 0 <= value <= longest:
+        return float(value)
+    message = f"Give true, false or seconds from 0 to {longest}."
+    raise ValueError(message)
+
+
+def wait_parameter(request: HttpRequest) -> float:
+    """The same from the query string."""
+    text = request.GET.get("wait", "false")
+    value: object = {"true": True, "false": False}.get(text)
+    try:
+        return wait_seconds(float(text) if value is None else value)
+    except ValueError as error:
+        longest = sizes().max_wait_seconds
+        problem = f"Give true, false or seconds from 0 to {longest}."
+        raise InvalidRequestError([Field(path="wait", message=problem)]) from error

@@ -1,0 +1,30 @@
+"""The sizes this server takes, each a setting `STENCIL_<NAME>`, with the contract's values."""
+
+from dataclasses import dataclass, fields
+
+from django.conf import settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Upper bounds of a submission; bytes count UTF-8."""
+
+    max_files: int = 1_000
+    max_args: int = 256
+    max_arg_bytes: int = 32 * 1024
+    max_env: int = 64
+    max_env_bytes: int = 8 * 1024
+    max_stdin_bytes: int = 4 * 1024 * 1024
+    max_labels: int = 16
+    max_label_bytes: int = 256
+    max_wait_seconds: int = 60
+
+
+def sizes() -> Sizes:
+    """The bounds in force, read from the settings at each call."""
+    given: dict[str, int] = {}
+    for field in fields(Sizes):
+        value = getattr(settings, f"STENCIL_{field.name.upper()}", None)
+        if value is not None:
+            given[field.name] = int(value)
+    return Sizes(**given)

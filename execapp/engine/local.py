@@ -1,0 +1,118 @@
+"""The engine of one machine: wake-ups to the executor, and waiting for an end, over its socket.
+
+Nothing here is needed for correctness. When the socket is gone, a wake-up is dropped (the
+executor looks by itself every second) and a wait becomes looking at the row.
+"""
+
+import contextlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from django.conf import settings
+from django.db import connection
+
+from execapp import wire
+
+CONNECT_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # how often a waiter looks at the row by itself
+ADDRESS_BYTES = 100  # the kernel's own limit is 108 with the final NUL
+
+
+def socket_path() -> Path:
+    """Where the executor of this data directory listens."""
+    return Path(settings.STENCIL_DATA) / "executor.sock"
+
+
+@contextlib.contextmanager
+def short_address(path: Path) -> Iterator[str]:
+    """An address for `path` that fits into a socket address, however deep the directory is."""
+    if len(os.fsencode(path)) <= ADDRESS_BYTES:
+        yield str(path)
+        return
+    directory = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{directory}/{path.name}"
+    finally:
+        os.close(directory)
+
+
+def wake(kind: Literal["execution", "build"]) -> None:
+    """Tell the executor that there is work of this kind; never fails."""
+    _tell(wire.Message(type="wake", kind=kind))
+
+
+def cancel(execution_id: uuid.UUID) -> None:
+    """Tell the executor that a running execution is to end; never fails."""
+    _tell(wire.Message(type="cancel", id=str(execution_id)))
+
+
+def wait_for(
+    execution_id: uuid.UUID, seconds: float, *, finished: Callable[[], bool] | None = None
+) -> bool:
+    """Block until the execution has ended or the time is over; say whether it has ended.
+
+    `finished` looks at the row (default: a query of its own). The database connection is given
+    back while nothing is read.
+    """
+    ended = finished or _row_looker(execution_id)
+    deadline = time.monotonic() + seconds
+    while not ended():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return False
+        _wait_once(execution_id, deadline, ended)
+    return True
+
+
+def release_connection() -> None:
+    """Close this thread's database connection, unless a transaction is open on it."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
+def _wait_once(execution_id: uuid.UUID, deadline: float, ended: Callable[[], bool]) -> None:
+    """Wait until a reason to look at the row again: a reply, a lost socket, or a while."""
+    try:
+        with _connect() as link:
+            link.sendall(wire.encode(wire.Message(type="wait", id=str(execution_id))))
+            lines = link.makefile("rb")
+            # The executor now holds our wait, so an end after this look will be told to us.
+            if wire.decode(lines.readline(wire.LINE_LIMIT)) != wire.WAITING or ended():
+                return
+            release_connection()
+            while (left := deadline - time.monotonic()) > 0:
+                link.settimeout(min(left, LOOK_SECONDS))
+                with contextlib.suppress(TimeoutError):
+                    link.recv(wire.LINE_LIMIT)
+                    return
+                if ended():
+                    return
+                release_connection()
+    except (OSError, wire.WireError):
+        release_connection()
+        time.sleep(min(max(0.0, deadline - time.monotonic()), LOOK_SECONDS / 4))
+
+
+def _row_looker(execution_id: uuid.UUID) -> Callable[[], bool]:
+    from execapp.models import FINAL_STATES, Execution
+
+    return Execution.objects.filter(id=execution_id, state__in=FINAL_STATES).exists
+
+
+def _tell(message: wire.Message) -> None:
+    with contextlib.suppress(OSError), _connect() as link:
+        link.sendall(wire.encode(message))
+
+
+@contextlib.contextmanager
+def _connect() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(CONNECT_SECONDS)
+        with short_address(socket_path()) as address:
+            link.connect(address)
+        yield link

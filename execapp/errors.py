@@ -1,0 +1,116 @@
+"""What can go wrong with a submission, as exceptions with the code that clients see.
+
+A program that fails is a result, never an exception. `execapp.api.errors` alone knows which
+HTTP status each code has.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Field:
+    """One thing wrong with a request: where (`files.0.path`), and what."""
+
+    path: str
+    message: str
+
+
+class ExecutionError(Exception):
+    """Base of everything execapp refuses: a code, a sentence, and details for programs."""
+
+    code = "execution_error"
+    retry_after: int | None = None  # seconds after which trying again makes sense
+
+    def __init__(self, message: str, *, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details: dict[str, Any] = dict(details or {})
+
+
+class InvalidRequestError(ExecutionError):
+    """The request is understood and wrong; `fields` says where."""
+
+    code = "invalid_request"
+
+    def __init__(self, fields: Iterable[Field], message: str = "") -> None:
+        self.fields = tuple(fields)
+        first = self.fields[0]
+        listed = [{"path": field.path, "message": field.message} for field in self.fields]
+        super().__init__(message or f"{first.path}: {first.message}", details={"fields": listed})
+
+
+class MalformedError(ExecutionError):
+    """The body is not one JSON document that everyone reads the same way."""
+
+    code = "malformed"
+
+
+class TooLargeError(ExecutionError):
+    """More than this server takes in one request."""
+
+    code = "too_large"
+
+
+class MediaTypeError(ExecutionError):
+    """The body is not announced as JSON."""
+
+    code = "unsupported_media_type"
+
+
+class NotSupportedError(ExecutionError):
+    """Part of the contract that this release does not serve yet."""
+
+    code = "not_supported"
+
+
+class UnauthorizedError(ExecutionError):
+    """No token, or one that is not known, is revoked, or has expired."""
+
+    code = "unauthorized"
+
+
+class ForbiddenError(ExecutionError):
+    """The token lacks the scope."""
+
+    code = "forbidden"
+
+
+class UnknownExecutionError(ExecutionError):
+    """No such execution, or none that this client may see."""
+
+    code = "unknown_execution"
+
+
+class UnknownTokenError(ExecutionError):
+    """No such token."""
+
+    code = "unknown_token"
+
+
+class IdempotencyConflictError(ExecutionError):
+    """The key was used with another body."""
+
+    code = "idempotency_conflict"
+
+
+class QueueFullError(ExecutionError):
+    """As many executions wait as this server lets wait."""
+
+    code = "queue_full"
+    retry_after = 5
+
+
+class NoExecutorError(ExecutionError):
+    """Nothing is running that could take the execution."""
+
+    code = "no_executor"
+    retry_after = 10
+
+
+class BusyError(ExecutionError):
+    """The database did not answer in time."""
+
+    code = "busy"
+    retry_after = 2

@@ -1,0 +1,206 @@
+"""The executor: starts everything in order, tends it, and stops it in order."""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from django.conf import settings
+
+from execapp.engine.local import socket_path
+from execapp.executor import database, slots
+from execapp.executor.bell import Bell
+from execapp.executor.listener import Listener
+from execapp.executor.lock import ExecutorLock
+from execapp.executor.pool import Pool
+from execapp.executor.registry import Registry
+from execapp.services import building, claims, heartbeats
+from sandbox import cgroups, probe
+from templatemgr.services import builds, promotions
+
+logger = logging.getLogger(__name__)
+BEAT_SECONDS = 1.0
+REAP_SECONDS = 5.0
+BUILD_REAP_SECONDS = 15.0
+
+
+class Daemon:
+    """One executor of one data directory. `start`, then `stop`; once each."""
+
+    def __init__(
+        self,
+        *,
+        slots: int | None = None,
+        warm: int | None = None,
+        grace: float | None = None,
+    ) -> None:
+        self.slots = settings.STENCIL_SLOTS if slots is None else slots
+        self.warm = _setting("STENCIL_WARM", self.slots) if warm is None else warm
+        self.grace = float(_setting("STENCIL_GRACE_SECONDS", 20)) if grace is None else grace
+        self._stopped = threading.Event()
+        self._building = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Take the lock, clear up after a dead predecessor, and begin. `LockedError`."""
+        data = Path(settings.STENCIL_DATA)
+        data.mkdir(parents=True, exist_ok=True)
+        self._lock = ExecutorLock(data / "executor.lock")
+        try:
+            self._clear_up(self._lock.identity)
+            self.house = self._furnish(self._lock.identity)
+        except BaseException:
+            self._lock.release()
+            raise
+        house = self.house
+        heartbeats.arrive(
+            worker=house.worker,
+            host=socket.gethostname()[:100],
+            pid=os.getpid(),
+            slots=self.slots,
+            fingerprint=house.host,
+        )
+        house.listener.start()
+        house.pool.start()
+        for number in range(self.slots):
+            self._thread(f"slot-{number}", slots.serve, house, f"{house.worker}-slot{number}")
+        self._thread("tender", self._tend)
+        self._lane = threading.Thread(target=self._build_lane, name="builds", daemon=True)
+        self._lane.start()
+        logger.info("executor %s: %s slots, warm %s each", house.worker, self.slots, self.warm)
+
+    def stop(self) -> None:
+        """Drain: what runs may finish within the grace; then it goes back to the queue."""
+        house = self.house
+        house.draining.set()
+        house.bell.ring()
+        deadline = time.monotonic() + self.grace
+        _wait_until(lambda: len(house.registry) == 0, deadline)
+        house.registry.give_back_all()
+        self._lane.join(max(0.0, deadline - time.monotonic()))
+        for thread in self._threads:
+            if thread.name != "tender":
+                thread.join()
+        house.pool.close()
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+        house.listener.close()
+        if self._lane.is_alive():  # a build took longer than the grace: it can be asked for again
+            database.patiently(lambda: building.take_over(worker=house.worker))
+        database.patiently(lambda: heartbeats.leave(worker=house.worker))
+        database.release()
+        self._lock.release()
+        logger.info("executor %s: stopped", house.worker)
+
+    def _clear_up(self, worker: str) -> None:
+        # We hold the lock, so whatever bears our identity was left by a process that is dead.
+        swept = cgroups.sweep(f"{worker}-")
+        requeued = database.patiently(lambda: claims.take_over(worker=worker))
+        interrupted = database.patiently(lambda: building.take_over(worker=worker))
+        if swept or requeued or interrupted:
+            text = "cleared up: %s control groups, %s executions, %s builds"
+            logger.warning(text, len(swept), requeued, interrupted)
+        promotions.reconcile_all()
+
+    def _furnish(self, worker: str) -> slots.House:
+        bell, registry = Bell(), Registry()
+        budget = _setting("STENCIL_WARM_BYTES", 2 * 1024**3)
+        return slots.House(
+            worker=worker,
+            host={**probe.host_fingerprint()},
+            bell=bell,
+            registry=registry,
+            rotation=claims.Rotation(),
+            pool=Pool(size=self.warm, budget=budget, slot=f"{worker}-warm"),
+            listener=Listener(
+                socket_path(), on_wake=lambda _: bell.ring(), on_cancel=registry.cancel
+            ),
+            draining=threading.Event(),
+            claiming=threading.Lock(),
+        )
+
+    def _thread(self, name: str, target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, name=name)
+        self._threads.append(thread)
+        thread.start()
+
+    def _tend(self) -> None:
+        """Heartbeat, leases, cancellations that came without a message, expired leases."""
+        reap_at = 0.0
+        try:
+            while not self._stopped.is_set():
+                try:
+                    self._beat()
+                    if time.monotonic() >= reap_at:
+                        self._reap()
+                        reap_at = time.monotonic() + REAP_SECONDS
+                except Exception:
+                    logger.exception("the executor's tender stumbled; it goes on")
+                    database.release()
+                self._stopped.wait(BEAT_SECONDS)
+        finally:
+            database.release()
+
+    def _beat(self) -> None:
+        house = self.house
+        running = house.registry.ids()
+        heartbeats.beat(
+            worker=house.worker,
+            busy=len(running),
+            warm=house.pool.count(),
+            builds_running=int(self._building),
+            draining=house.draining.is_set(),
+        )
+        if running:
+            for execution_id in claims.cancelled(executions=running):
+                house.registry.cancel(execution_id)
+
+    def _reap(self) -> None:
+        house = self.house
+        claims.heartbeat(worker=house.worker, executions=house.registry.ids())
+        if claims.reap():
+            house.bell.ring()
+
+    def _build_lane(self) -> None:
+        """Builds, one at a time, beside the slots."""
+        house, reap_at = self.house, 0.0
+        try:
+            while not house.draining.is_set():
+                seen = house.bell.count
+                try:
+                    if time.monotonic() >= reap_at:
+                        builds.reap()
+                        reap_at = time.monotonic() + BUILD_REAP_SECONDS
+                    worked = self._build_one()
+                except Exception:
+                    logger.exception("the build lane stumbled; it goes on")
+                    database.release()
+                    worked = False
+                if not worked:
+                    house.bell.wait(seen, slots.LOOK_SECONDS)
+        finally:
+            database.release()
+
+    def _build_one(self) -> bool:
+        build = database.patiently(lambda: builds.claim(worker=self.house.worker))
+        if build is None:
+            return False
+        self._building = True
+        try:
+            builds.run(build=build, worker=self.house.worker)
+        finally:
+            self._building = False
+        return True
+
+
+def _setting(name: str, default: int) -> int:
+    return int(getattr(settings, name, default))
+
+
+def _wait_until(holds: Callable[[], bool], deadline: float) -> None:
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.02)

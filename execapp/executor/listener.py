@@ -1,0 +1,130 @@
+"""The executor's end of the socket: takes wake-ups, tells waiters that an execution has ended."""
+
+import contextlib
+import logging
+import selectors
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from execapp import wire
+from execapp.engine.local import short_address
+
+logger = logging.getLogger(__name__)
+BACKLOG = 256
+
+
+class Listener:
+    """One thread that reads every connection. Replies may come from any thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        on_wake: Callable[[str], None],
+        on_cancel: Callable[[uuid.UUID], None],
+    ) -> None:
+        self._path = path
+        self._on_wake = on_wake
+        self._on_cancel = on_cancel
+        self._lock = threading.Lock()
+        self._waiting: dict[str, set[socket.socket]] = {}
+        self._pending: dict[socket.socket, bytes] = {}
+        self._selector = selectors.DefaultSelector()
+        self._stop_read, self._stop_write = socket.socketpair()
+        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Listen; a socket that a killed executor left behind is replaced (we hold the lock)."""
+        self._path.unlink(missing_ok=True)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with short_address(self._path) as address:
+            server.bind(address)
+        self._path.chmod(0o600)
+        server.listen(BACKLOG)
+        server.setblocking(False)
+        self._server = server
+        self._selector.register(server, selectors.EVENT_READ)
+        self._selector.register(self._stop_read, selectors.EVENT_READ)
+        self._thread.start()
+
+    def finished(self, execution_id: uuid.UUID) -> None:
+        """Tell everyone who waits for this execution; they then read the row."""
+        with self._lock:
+            waiters = self._waiting.pop(str(execution_id), set())
+            for waiter in waiters:
+                with contextlib.suppress(OSError):
+                    waiter.send(wire.encode(wire.FINISHED))
+
+    def close(self) -> None:
+        """Stop listening; whoever waits sees the end of the stream and looks at the row."""
+        self._stop_write.send(b".")
+        self._thread.join()
+        self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        stopping = False
+        while not stopping:
+            for key, _ in self._selector.select():
+                if key.fileobj is self._server:
+                    self._accept()
+                elif key.fileobj is self._stop_read:
+                    stopping = True
+                elif isinstance(key.fileobj, socket.socket):
+                    self._read(key.fileobj)
+        for link in list(self._pending):
+            self._forget(link)
+        for link in (self._server, self._stop_read, self._stop_write):
+            link.close()
+        self._selector.close()
+
+    def _accept(self) -> None:
+        try:
+            link, _ = self._server.accept()
+        except OSError as error:  # out of descriptors, or the client is gone already
+            logger.warning("socket: %s", error)
+            return
+        link.setblocking(False)
+        self._pending[link] = b""
+        self._selector.register(link, selectors.EVENT_READ)
+
+    def _read(self, link: socket.socket) -> None:
+        try:
+            data = link.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        *lines, rest = (self._pending[link] + data).split(b"\n")
+        try:
+            for line in lines:
+                self._take(link, wire.decode(line))
+        except (wire.WireError, ValueError) as error:
+            logger.warning("socket: %s", error)
+            data = b""
+        self._pending[link] = rest
+        if not data or len(rest) > wire.LINE_LIMIT:
+            self._forget(link)
+
+    def _take(self, link: socket.socket, message: wire.Message) -> None:
+        if message.type == "wake":
+            self._on_wake(message.kind)
+        elif message.type == "cancel":
+            self._on_cancel(uuid.UUID(message.id))
+        elif message.type == "wait":
+            with self._lock, contextlib.suppress(OSError):
+                self._waiting.setdefault(str(uuid.UUID(message.id)), set()).add(link)
+                link.send(wire.encode(wire.WAITING))
+
+    def _forget(self, link: socket.socket) -> None:
+        with self._lock:
+            for execution_id in [key for key, links in self._waiting.items() if link in links]:
+                self._waiting[execution_id].discard(link)
+                if not self._waiting[execution_id]:
+                    del self._waiting[execution_id]
+        self._pending.pop(link, None)
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(link)
+        link.close()

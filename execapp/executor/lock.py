@@ -1,0 +1,49 @@
+"""One executor a data directory: a file lock, and the identity that outlives the process."""
+
+import fcntl
+import json
+import os
+import re
+import secrets
+from pathlib import Path
+
+_IDENTITY = re.compile(r"[0-9a-f]{12}")
+
+
+class LockedError(Exception):
+    """Another executor works on this data directory."""
+
+
+class ExecutorLock:
+    """Held for the life of the process; the kernel lets go when it dies.
+
+    `identity` is made once and kept in the file: whatever carries it while we hold the lock
+    (claims, control groups) was left behind by an executor that is dead.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            pid = _read(self._descriptor).get("pid", "unknown")
+            os.close(self._descriptor)
+            message = f"An executor works on {path.parent} already (process {pid})."
+            raise LockedError(message) from error
+        kept = str(_read(self._descriptor).get("identity", ""))
+        self.identity = kept if _IDENTITY.fullmatch(kept) else secrets.token_hex(6)
+        content = json.dumps({"identity": self.identity, "pid": os.getpid()}) + "\n"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, content.encode(), 0)
+
+    def release(self) -> None:
+        """Let the next one start. The file stays: removing it would break the lock."""
+        os.close(self._descriptor)
+
+
+def _read(descriptor: int) -> dict[str, object]:
+    try:
+        loaded = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return loaded if isinstance(loaded, dict) else {}

@@ -1,0 +1,164 @@
+"""A slot: a thread that claims an execution, runs it in a sandbox, and records its one end."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from execapp.executor import database
+from execapp.executor.bell import Bell
+from execapp.executor.listener import Listener
+from execapp.executor.pool import Key, Pool
+from execapp.executor.registry import Registry, Running
+from execapp.models import Execution
+from execapp.services import checks, claims
+from sandbox import runner
+from sandbox.errors import LimitsError, StartupError
+from sandbox.limits import Limits, Outcome, State, Stream, Usage
+from sandbox.runner import Session, SourceFile, Submission
+from templatemgr.services import catalog
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0  # how often an idle slot looks by itself, should a wake-up be lost
+
+
+@dataclass(kw_only=True)
+class House:
+    """What the slots of one executor share."""
+
+    worker: str
+    host: dict[str, Any]
+    bell: Bell
+    registry: Registry
+    rotation: claims.Rotation
+    pool: Pool
+    listener: Listener
+    draining: threading.Event
+    claiming: threading.Lock
+
+
+def serve(house: House, slot: str) -> None:
+    """Claim and run until the executor drains; never raises."""
+    try:
+        while not house.draining.is_set():
+            seen = house.bell.count
+            try:
+                execution = database.patiently(lambda: _claim(house))
+            except Exception:
+                logger.exception("%s could not claim; it goes on", slot)
+                execution = None
+            if execution is None:
+                house.bell.wait(seen, LOOK_SECONDS)
+            else:
+                run(house, slot, execution)
+    finally:
+        database.release()
+
+
+def _claim(house: House) -> Execution | None:
+    # One at a time: the slots of one executor need not race each other for the same row.
+    with house.claiming:
+        return claims.claim(worker=house.worker, rotation=house.rotation)
+
+
+def run(house: House, slot: str, execution: Execution) -> None:
+    """Run one claimed execution to its recorded end; never raises."""
+    running = Running(execution_id=execution.id, attempt=execution.attempt)
+    house.registry.add(running)
+    try:
+        record = _attempt(house, slot, execution, running)
+        if not database.patiently(record):
+            logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
+    except Exception:
+        logger.exception("execution %s: its end could not be recorded", execution.id)
+    finally:
+        house.registry.remove(running)
+        house.listener.finished(execution.id)
+
+
+def _attempt(house: House, slot: str, execution: Execution, running: Running) -> Callable[[], bool]:
+    """Run it, and return how its end is to be recorded."""
+    attempt = execution.attempt
+    try:
+        outcome = _sandboxed(house, slot, execution, running)
+    except Exception:
+        error_id = secrets.token_hex(6)
+        logger.exception("error %s: execution %s failed on our side", error_id, execution.id)
+        message = "The sandbox failed on our side; the log has the reason under error_id."
+        return lambda: claims.fail(
+            execution=execution, attempt=attempt, error_id=error_id, message=message
+        )
+    if running.give_back and outcome.state is State.CANCELLED:
+        return lambda: claims.requeue(execution=execution, attempt=attempt)
+    return lambda: claims.finish(
+        execution=execution, attempt=attempt, outcome=outcome, host=house.host
+    )
+
+
+def _sandboxed(house: House, slot: str, execution: Execution, running: Running) -> Outcome:
+    runtime = catalog.runtime(execution.version)
+    limits = replace(runtime.default, **execution.limits)
+    submission = submission_of(execution, runtime.pattern)
+    warm = house.pool.take(Key(version_id=execution.version_id, mode=execution.mode), limits)
+    if warm is not None:
+        try:
+            return warm.deliver(submission, limits, cancel=running.cancel)
+        except (LimitsError, StartupError) as error:
+            # Nothing of the submission has run: a cold sandbox takes it.
+            logger.info("a warm sandbox was not used: %s", error)
+    session = runner.start(
+        runtime.tree(execution.mode), starting_limits(limits, runtime.default), slot=slot
+    )
+    session.warm = False
+    try:
+        return session.deliver(submission, limits, cancel=running.cancel)
+    except LimitsError:
+        return _no_room(session, limits)
+
+
+def starting_limits(limits: Limits, default: Limits) -> Limits:
+    """What a cold sandbox is started with: enough for its runner, lowered at delivery.
+
+    Otherwise a small memory limit would fail our start-up, and look like our error.
+    """
+    return replace(
+        limits,
+        memory_bytes=max(limits.memory_bytes, default.memory_bytes),
+        processes=max(limits.processes, default.processes),
+    )
+
+
+def _no_room(session: Session, limits: Limits) -> Outcome:
+    """The runtime alone holds more than the limit: out of memory, before the program began."""
+    return Outcome(
+        state=State.OUT_OF_MEMORY,
+        exit_code=None,
+        signal=None,
+        message=f"The runtime alone needs more than {limits.memory_bytes} bytes of memory.",
+        stdout=Stream(),
+        stderr=Stream(),
+        report=None,
+        usage=Usage(cpu_ms=0.0, memory_peak_bytes=None),
+        setup_ms=session.setup_ms,
+        run_ms=0.0,
+        warm=False,
+    )
+
+
+def submission_of(execution: Execution, pattern: str | None) -> Submission:
+    """The recorded submission as the sandbox takes it."""
+    files = tuple(
+        SourceFile(path=file["path"], content=checks.content_of(file) or b"")
+        for file in execution.files
+    )
+    return Submission(
+        mode=execution.mode,
+        files=files,
+        entry=execution.entry or None,
+        args=tuple(execution.args),
+        env=execution.env,
+        stdin=execution.stdin.encode(),
+        pattern=pattern,
+    )

@@ -1,0 +1,212 @@
+"""Submissions and their outcomes, the tokens that make them, and the executor's sign of life."""
+
+import uuid
+from datetime import timedelta
+
+from django.db import models
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+ALIVE_WITHIN = timedelta(seconds=10)  # an executor that was silent for longer is taken for dead
+
+
+def new_id() -> uuid.UUID:
+    """Return a fresh UUIDv7, which sorts by time."""
+    return uuid7()
+
+
+class Scope(models.TextChoices):
+    """What a token may do."""
+
+    EXECUTE = "execute"
+    READ = "read"
+    TEMPLATES = "templates"
+    ADMIN = "admin"  # sees and does everything
+
+
+class ApiToken(models.Model):
+    """A client of the API. Only the hash of its secret is kept; `name` is the client's name."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=16)
+    token_hash = models.CharField(max_length=64, unique=True)
+    scopes = models.JSONField(default=list)
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(default=timezone.now)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+    @property
+    def usable(self) -> bool:
+        """Neither revoked nor expired."""
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.revoked_at is None and not expired
+
+    def allows(self, scope: str) -> bool:
+        """Whether the token carries `scope`; `admin` carries every scope."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class ExecutionState(models.TextChoices):
+    """Where an execution is; all but the first two are ends."""
+
+    QUEUED = "queued"  # committed, waits for a slot
+    RUNNING = "running"  # claimed by an executor, under a lease
+    SUCCEEDED = "succeeded"  # exit 0; in test mode every test passed
+    FAILED = "failed"  # non-zero exit, or failing tests
+    TIMED_OUT = "timed_out", "timed out"
+    OUT_OF_MEMORY = "out_of_memory", "out of memory"
+    OUTPUT_LIMIT = "output_limit", "output limit"
+    CRASHED = "crashed"  # ended by a signal
+    CANCELLED = "cancelled"  # somebody asked for it
+    ERROR = "error"  # our fault; `error_id` is in the log
+
+
+OPEN_STATES = (ExecutionState.QUEUED, ExecutionState.RUNNING)
+FINAL_STATES = tuple(state for state in ExecutionState if state not in OPEN_STATES)
+
+
+class Mode(models.TextChoices):
+    """What is done with the files."""
+
+    RUN = "run"
+    TEST = "test"
+
+
+class Execution(models.Model):
+    """One submission and its outcome, on one recorded version.
+
+    The large columns stand last: SQLite reads a row from its start, so a list that leaves them
+    out never touches their pages.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    client = models.CharField(max_length=150)
+    token = models.ForeignKey(
+        ApiToken, null=True, blank=True, on_delete=models.PROTECT, related_name="executions"
+    )
+    template_name = models.CharField(max_length=64)
+    version = models.ForeignKey(
+        "templatemgr.Version", on_delete=models.PROTECT, related_name="executions"
+    )
+    mode = models.CharField(max_length=8, choices=Mode.choices)
+    state = models.CharField(
+        max_length=16, choices=ExecutionState.choices, default=ExecutionState.QUEUED
+    )
+    phase = models.CharField(max_length=8, default="run")
+    attempt = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=150, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    exit_code = models.IntegerField(null=True, blank=True)
+    signal = models.CharField(max_length=16, blank=True, default="")
+    message = models.TextField(blank=True, default="")
+    error_id = models.CharField(max_length=32, blank=True, default="")
+    stdout_truncated = models.BooleanField(default=False)
+    stderr_truncated = models.BooleanField(default=False)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    limits = models.JSONField(default=dict)
+    labels = models.JSONField(default=dict)
+    timings = models.JSONField(default=dict)
+    usage = models.JSONField(default=dict)
+    host = models.JSONField(default=dict)
+    test_counts = models.JSONField(null=True, blank=True)
+    entry = models.CharField(max_length=512, blank=True, default="")
+    args = models.JSONField(default=list)
+    env = models.JSONField(default=dict)
+    stdin = models.TextField(blank=True, default="")
+    files = models.JSONField(default=list)
+    stdout = models.BinaryField(default=b"")
+    stderr = models.BinaryField(default=b"")
+    tests = models.JSONField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # Lists, newest first, each by its filter; the id breaks ties of the clock.
+            models.Index(fields=["created_at", "id"], name="execution_newest"),
+            models.Index(fields=["client", "created_at", "id"], name="execution_client"),
+            models.Index(fields=["template_name", "created_at", "id"], name="execution_template"),
+            models.Index(fields=["version", "created_at", "id"], name="execution_version"),
+            models.Index(fields=["state", "created_at", "id"], name="execution_state"),
+            models.Index(fields=["mode", "created_at", "id"], name="execution_mode"),
+            # The queue: the oldest of each client, without reading what has ended.
+            models.Index(
+                fields=["state", "client", "created_at"],
+                condition=models.Q(state__in=["queued", "running"]),
+                name="execution_queue",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the execution has reached its one end."""
+        return self.state not in OPEN_STATES
+
+
+class ExecutionLabel(models.Model):
+    """One label of an execution, again, where an index can find it."""
+
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="label_rows")
+    key = models.CharField(max_length=256)
+    value = models.CharField(max_length=256)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "key"], name="execution_label_once")
+        ]
+        indexes = [models.Index(fields=["key", "value", "execution"], name="execution_label")]
+
+    def __str__(self) -> str:
+        return f"{self.key}:{self.value}"
+
+
+class IdempotencyKey(models.Model):
+    """What a token's `Idempotency-Key` stood for; forgotten after 24 hours."""
+
+    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="keys")
+    key = models.CharField(max_length=255)
+    body_hash = models.CharField(max_length=64)
+    execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="keys")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "key"], name="idempotency_key_once")
+        ]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_key_age")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class ExecutorHeartbeat(models.Model):
+    """An executor's sign of life, written about once a second."""
+
+    worker = models.CharField(max_length=150, primary_key=True)
+    host = models.CharField(max_length=100)
+    pid = models.PositiveIntegerField()
+    slots = models.PositiveIntegerField()
+    busy = models.PositiveIntegerField(default=0)
+    warm = models.PositiveIntegerField(default=0)
+    builds_running = models.PositiveIntegerField(default=0)
+    draining = models.BooleanField(default=False)
+    fingerprint = models.JSONField(default=dict)
+    started_at = models.DateTimeField(default=timezone.now)
+    seen_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.worker

@@ -1,0 +1,39 @@
+"""Asking for a build, so that the executor's build lane hears of it at once."""
+
+import uuid
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from execapp.engine import local
+from templatemgr.models import ACTIVE_STATES, Build
+from templatemgr.services import builds
+
+
+def request_build(
+    *,
+    template: str,
+    kind: str,
+    actor: str,
+    from_version: int | None = None,
+) -> Build:
+    """Queue a build and wake the build lane once the row is committed."""
+    build = builds.request(template=template, kind=kind, actor=actor, from_version=from_version)
+    transaction.on_commit(lambda: local.wake("build"))
+    return build
+
+
+def cancel_build(*, build_id: uuid.UUID, actor: str) -> Build:
+    """Ask a build to stop; one that has ended stays as it is."""
+    build = builds.cancel(build_id=build_id, actor=actor)
+    transaction.on_commit(lambda: local.wake("build"))
+    return build
+
+
+def take_over(*, worker: str) -> int:
+    """End the leases of a worker that is known to be dead and mark its builds interrupted."""
+    mine = Build.objects.filter(worker=worker, state__in=ACTIVE_STATES)
+    if not mine.update(lease_until=timezone.now() - timedelta(seconds=1)):
+        return 0
+    return builds.reap()

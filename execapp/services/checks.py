@@ -1,0 +1,154 @@
+"""What a submission must look like before anything is kept of it. Pure but for the settings.
+
+Every function returns what is wrong, all of it, so that a client is told once.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from execapp.conf import Sizes
+from execapp.errors import Field
+from execapp.models import Mode
+from execapp.services.presenting import LIMIT_NAMES
+from sandbox.limits import Limits
+from sandbox.paths import check_paths
+
+ENCODINGS = ("utf8", "base64")
+MIB = 1024 * 1024
+# Less than this and a runtime cannot even say that it ran out.
+LEAST = {
+    "wall_ms": 1,
+    "cpu_ms": 1,
+    "memory_bytes": 16 * MIB,
+    "disk_bytes": MIB,
+    "output_bytes": 0,
+    "processes": 1,
+}
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ENV_REFUSED = re.compile(r"(?i:NODE_|LD_|PYTHON|npm_).*|PATH|HOME|STENCIL_.*")
+_LABEL_KEY = re.compile(r"[^:\x00-\x1f\x7f]+")
+
+
+def check_files(files: Sequence[Mapping[str, str]], sizes: Sizes) -> list[Field]:
+    """Number, paths, encodings and contents of the files."""
+    if not files:
+        return [Field(path="files", message="Give at least one file.")]
+    if len(files) > sizes.max_files:
+        return [Field(path="files", message=f"At most {sizes.max_files} files are taken.")]
+    problems = [
+        Field(path=f"files.{index}.path", message=f"The path is refused: {reason}.")
+        for index, reason in check_paths([file["path"] for file in files])
+    ]
+    for index, file in enumerate(files):
+        if file["encoding"] not in ENCODINGS:
+            text = "Give utf8 or base64."
+            problems.append(Field(path=f"files.{index}.encoding", message=text))
+        elif content_of(file) is None:
+            text = "This is not base64 (standard alphabet, padded, no white space)."
+            problems.append(Field(path=f"files.{index}.content", message=text))
+    return problems
+
+
+def content_of(file: Mapping[str, str]) -> bytes | None:
+    """The bytes of a file; None when its base64 is not base64."""
+    if file["encoding"] == "utf8":
+        return file["content"].encode("utf-8")
+    try:
+        return base64.b64decode(file["content"], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def check_entry(
+    mode: str, entry: str | None, default: str | None, paths: Iterable[str]
+) -> list[Field]:
+    """In run mode the entry file must be among the files; tests need none."""
+    if mode != Mode.RUN:
+        return []
+    chosen = entry or default
+    if chosen is None:
+        return [Field(path="entry", message="Say which file to run.")]
+    if chosen not in set(paths):
+        return [Field(path="entry", message=f"{chosen[:200]!r} is not among the files.")]
+    return []
+
+
+def check_args(args: Sequence[str], stdin: str, sizes: Sizes) -> list[Field]:
+    """Number and length of the arguments; length of the standard input."""
+    problems = []
+    if len(args) > sizes.max_args:
+        problems.append(Field(path="args", message=f"At most {sizes.max_args} are taken."))
+    for index, arg in enumerate(args[: sizes.max_args]):
+        if "\0" in arg:
+            problems.append(Field(path=f"args.{index}", message="NUL cannot be in an argument."))
+        if size_of(arg) > sizes.max_arg_bytes:
+            text = f"At most {sizes.max_arg_bytes} bytes are taken."
+            problems.append(Field(path=f"args.{index}", message=text))
+    if size_of(stdin) > sizes.max_stdin_bytes:
+        text = f"At most {sizes.max_stdin_bytes} bytes are taken."
+        problems.append(Field(path="stdin", message=text))
+    return problems
+
+
+def check_env(env: Mapping[str, str], sizes: Sizes) -> list[Field]:
+    """Names and lengths; names that would change the toolchain are refused."""
+    if len(env) > sizes.max_env:
+        return [Field(path="env", message=f"At most {sizes.max_env} variables are taken.")]
+    problems = []
+    for name, value in env.items():
+        path = f"env.{name[:100]}"
+        if not _ENV_NAME.fullmatch(name):
+            text = "A name is letters, digits and _, and does not begin with a digit."
+            problems.append(Field(path=path, message=text))
+        elif _ENV_REFUSED.fullmatch(name):
+            text = "This name would change the toolchain and is refused."
+            problems.append(Field(path=path, message=text))
+        elif "\0" in value:
+            problems.append(Field(path=path, message="NUL cannot be in a value."))
+        elif size_of(name) + size_of(value) > sizes.max_env_bytes:
+            text = f"At most {sizes.max_env_bytes} bytes are taken."
+            problems.append(Field(path=path, message=text))
+    return problems
+
+
+def check_labels(labels: Mapping[str, str], sizes: Sizes) -> list[Field]:
+    """Number and length of the labels; a key has no colon, since filters are key:value."""
+    if len(labels) > sizes.max_labels:
+        return [Field(path="labels", message=f"At most {sizes.max_labels} labels are taken.")]
+    problems = []
+    for key, value in labels.items():
+        path = f"labels.{key[:100]}"
+        if not _LABEL_KEY.fullmatch(key):
+            text = "A key is not empty and has neither a colon nor control characters."
+            problems.append(Field(path=path, message=text))
+        elif "\0" in value:
+            problems.append(Field(path=path, message="NUL cannot be in a value."))
+        elif size_of(key) + size_of(value) > sizes.max_label_bytes:
+            text = f"At most {sizes.max_label_bytes} bytes are taken."
+            problems.append(Field(path=path, message=text))
+    return problems
+
+
+def check_limits(limits: Mapping[str, Any], maximum: Limits) -> list[Field]:
+    """Known names, whole numbers, and nothing over the definition's maximum."""
+    problems = []
+    for name, value in limits.items():
+        path = f"limits.{name[:100]}"
+        if name not in LIMIT_NAMES:
+            text = f"Known limits are {', '.join(LIMIT_NAMES)}."
+            problems.append(Field(path=path, message=text))
+        elif type(value) is not int or value < LEAST[name]:
+            text = f"Give a whole number, {LEAST[name]} or more."
+            problems.append(Field(path=path, message=text))
+        elif value > getattr(maximum, name):
+            text = f"This template allows at most {getattr(maximum, name)}."
+            problems.append(Field(path=path, message=text))
+    return problems
+
+
+def size_of(text: str) -> int:
+    """Bytes of UTF-8; a lone surrogate counts as three."""
+    return len(text.encode("utf-8", "surrogatepass"))

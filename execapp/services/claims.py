@@ -1,0 +1,217 @@
+"""Who runs what: claimed by conditional UPDATE, held by a lease, ended once.
+
+An attempt number fences every later write: a worker that was given up by the reaper can finish
+nothing any more, however late it comes back.
+"""
+
+import logging
+import secrets
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Min, Q, QuerySet
+from django.utils import timezone
+
+from execapp.models import Execution, ExecutionState, IdempotencyKey
+from execapp.services import presenting
+from execapp.services.submissions import KEY_LIFETIME
+from sandbox.limits import Outcome, State
+
+LEASE = timedelta(seconds=30)
+MAX_ATTEMPTS = 3
+CLAIM_TRIES = 5
+logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True)
+class Rotation:
+    """Whose turn it is: clients that were served longest ago come first.
+
+    Belongs to one executor's memory; after a start everyone's turn is equally near.
+    """
+
+    turn: int = 0
+    served: dict[str, int] = field(default_factory=dict)
+
+    def order(self, waiting: Iterable[tuple[str, datetime]]) -> list[str]:
+        """Clients in the order in which they are to be served."""
+        ranked = sorted(waiting, key=lambda item: (self.served.get(item[0], 0), item[1]))
+        return [client for client, _ in ranked]
+
+    def note(self, client: str, waiting: Iterable[str]) -> None:
+        """Remember that `client` was served; forget clients that wait for nothing."""
+        self.turn += 1
+        self.served = {name: turn for name, turn in self.served.items() if name in set(waiting)}
+        self.served[client] = self.turn
+
+
+def claim(*, worker: str, rotation: Rotation | None = None) -> Execution | None:
+    """Take the next queued execution for this worker: FIFO in a client, in turn between them."""
+    rotation = rotation or Rotation()
+    for _ in range(CLAIM_TRIES):
+        queued = Execution.objects.filter(state=ExecutionState.QUEUED).order_by()
+        waiting = list(queued.values_list("client").annotate(first=Min("created_at")))
+        if not waiting:
+            return None
+        client = rotation.order(waiting)[0]
+        chosen = (
+            queued.filter(client=client).order_by("created_at", "id").values_list("id", "attempt")
+        )
+        candidate = chosen.first()
+        if candidate is None:
+            continue
+        taken = _take(*candidate, worker)
+        if taken is not None:
+            rotation.note(client, [name for name, _ in waiting])
+            return taken
+    return None
+
+
+def _take(execution_id: uuid.UUID, attempt: int, worker: str) -> Execution | None:
+    now = timezone.now()
+    updated = Execution.objects.filter(
+        id=execution_id, state=ExecutionState.QUEUED, attempt=attempt
+    ).update(
+        state=ExecutionState.RUNNING,
+        attempt=attempt + 1,
+        worker=worker,
+        started_at=now,
+        lease_until=now + LEASE,
+    )
+    if updated != 1:  # another worker, or a cancellation, was faster
+        return None
+    return Execution.objects.select_related("version__template").get(id=execution_id)
+
+
+def finish(
+    *, execution: Execution, attempt: int, outcome: Outcome, host: Mapping[str, Any] | None = None
+) -> bool:
+    """Record the one end of an attempt; False when the attempt is no longer the current one."""
+    report = outcome.report
+    tests = presenting.tests_to_json(report) if report else None
+    now = timezone.now()
+    values = {
+        "state": ExecutionState(outcome.state.value),
+        "exit_code": outcome.exit_code,
+        "signal": outcome.signal or "",
+        "stdout": outcome.stdout.data,
+        "stdout_truncated": outcome.stdout.truncated,
+        "stderr": outcome.stderr.data,
+        "stderr_truncated": outcome.stderr.truncated,
+        "tests": tests,
+        "test_counts": presenting.counts_of(report) if report else None,
+        "timings": _timings(execution, now, outcome),
+        "usage": {
+            "cpu_ms": outcome.usage.cpu_ms,
+            "memory_peak_bytes": outcome.usage.memory_peak_bytes,
+        },
+        "host": dict(host or {}),
+    }
+    if outcome.state is not State.CANCELLED:  # else the row says who asked for it
+        values["message"] = outcome.message or ""
+    return _end(execution.id, attempt, now, values)
+
+
+def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> bool:
+    """Record that we, not the program, failed; False when the attempt is not current."""
+    now = timezone.now()
+    values = {
+        "state": ExecutionState.ERROR,
+        "error_id": error_id,
+        "message": message,
+        "timings": _timings(execution, now, None),
+    }
+    return _end(execution.id, attempt, now, values)
+
+
+def requeue(*, execution: Execution, attempt: int) -> bool:
+    """Give an attempt back to the queue, or end it when somebody asked for that meanwhile."""
+    rows = _light().filter(id=execution.id, state=ExecutionState.RUNNING, attempt=attempt)
+    found = rows.first()
+    return found is not None and _give_back(found, last=False)
+
+
+def heartbeat(*, worker: str, executions: Iterable[uuid.UUID]) -> None:
+    """Prolong the leases of what this worker is running."""
+    ids = list(executions)
+    if ids:
+        rows = Execution.objects.filter(id__in=ids, worker=worker, state=ExecutionState.RUNNING)
+        rows.update(lease_until=timezone.now() + LEASE)
+
+
+def cancelled(*, executions: Iterable[uuid.UUID]) -> list[uuid.UUID]:
+    """Which of these running executions somebody wants to end."""
+    rows = Execution.objects.filter(id__in=list(executions), cancel_requested=True)
+    return list(rows.values_list("id", flat=True))
+
+
+def reap() -> int:
+    """Return executions whose lease ran out to the queue, or end them after the last attempt."""
+    forget_keys()
+    return _recover(Q(lease_until__lt=timezone.now()) | Q(lease_until__isnull=True))
+
+
+def take_over(*, worker: str) -> int:
+    """When an executor starts as `worker`: what is running under that name, nobody runs."""
+    return _recover(Q(worker=worker))
+
+
+def forget_keys() -> int:
+    """Drop idempotency keys that are older than their promise."""
+    old = IdempotencyKey.objects.filter(created_at__lte=timezone.now() - KEY_LIFETIME)
+    return old.delete()[0] if old.exists() else 0
+
+
+def _recover(condition: Q) -> int:
+    stale = _light().filter(condition, state=ExecutionState.RUNNING)
+    return sum(_give_back(found, last=found.attempt >= MAX_ATTEMPTS) for found in stale)
+
+
+def _light() -> QuerySet[Execution]:
+    """Rows without their large columns."""
+    names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
+    return Execution.objects.only(*names)
+
+
+def _give_back(execution: Execution, *, last: bool) -> bool:
+    attempt, now = execution.attempt, timezone.now()
+    if execution.cancel_requested:
+        timings = _timings(execution, now, None)
+        values = {"state": ExecutionState.CANCELLED, "timings": timings}
+        return _end(execution.id, attempt, now, values)
+    if last:
+        text = f"The executor died {attempt} times while running this."
+        error_id = secrets.token_hex(6)
+        logger.error("error %s: execution %s: %s", error_id, execution.id, text)
+        return fail(execution=execution, attempt=attempt, error_id=error_id, message=text)
+    rows = Execution.objects.filter(
+        id=execution.id, state=ExecutionState.RUNNING, attempt=attempt, cancel_requested=False
+    )
+    queued = {"state": ExecutionState.QUEUED, "worker": "", "lease_until": None}
+    return rows.update(started_at=None, **queued) == 1
+
+
+def _end(execution_id: uuid.UUID, attempt: int, now: datetime, values: dict[str, Any]) -> bool:
+    updated = Execution.objects.filter(
+        id=execution_id, state=ExecutionState.RUNNING, attempt=attempt
+    ).update(finished_at=now, lease_until=None, **values)
+    return updated == 1
+
+
+def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> dict[str, Any]:
+    started = execution.started_at or now
+    return {
+        "queued_ms": milliseconds(execution.created_at, started),
+        "setup_ms": round(outcome.setup_ms, 3) if outcome else None,
+        "run_ms": round(outcome.run_ms, 3) if outcome else None,
+        "total_ms": milliseconds(execution.created_at, now),
+        "warm": outcome.warm if outcome else False,
+    }
+
+
+def milliseconds(start: datetime, end: datetime) -> float:
+    """From one moment to another; never negative, though a wall clock may step back."""
+    return max(0.0, round((end - start).total_seconds() * 1000, 3))

@@ -1,0 +1,83 @@
+"""Whether anything runs executions, and how much there is to do."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count
+from django.utils import timezone
+
+from execapp.models import ALIVE_WITHIN, OPEN_STATES, Execution, ExecutionState, ExecutorHeartbeat
+from templatemgr.models import HealthState, Template
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthSnapshot:
+    """What the executors last said, and what the tables say."""
+
+    executor_alive: bool
+    slots: int
+    busy: int
+    queued: int
+    builds_running: int
+    warm: int
+    draining: bool
+    last_seen: datetime | None
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """One thing that must hold for executions to be taken."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def snapshot() -> HealthSnapshot:
+    """What runs now; two queries."""
+    rows = list(ExecutorHeartbeat.objects.order_by("-seen_at"))
+    alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
+    counted = Execution.objects.filter(state__in=OPEN_STATES).order_by()
+    states = dict(counted.values_list("state").annotate(n=Count("id")))
+    return HealthSnapshot(
+        executor_alive=bool(alive),
+        slots=sum(row.slots for row in alive),
+        busy=states.get(ExecutionState.RUNNING, 0),
+        queued=states.get(ExecutionState.QUEUED, 0),
+        builds_running=sum(row.builds_running for row in alive),
+        warm=sum(row.warm for row in alive),
+        draining=bool(alive) and all(row.draining for row in alive),
+        last_seen=rows[0].seen_at if rows else None,
+        fingerprint=rows[0].fingerprint if rows else {},
+    )
+
+
+def executor_alive() -> bool:
+    """Whether an executor gave a sign of life just now; one query."""
+    return ExecutorHeartbeat.objects.filter(seen_at__gt=timezone.now() - ALIVE_WITHIN).exists()
+
+
+def readiness() -> tuple[Readiness, ...]:
+    """Database, executor, and a healthy current version of each template ever promoted."""
+    connection.ensure_connection()
+    seen = executor_alive()
+    checks = [
+        Readiness(name="database", ok=True, detail="answers"),
+        Readiness(
+            name="executor",
+            ok=seen,
+            detail="alive" if seen else "none gave a sign of life: start `manage.py executor`",
+        ),
+    ]
+    promoted = Template.objects.filter(current__isnull=False).select_related("current__health")
+    for template in promoted:
+        version = template.current
+        health = getattr(version, "health", None)
+        state = health.state if health else "unknown"
+        ok = state == HealthState.VERIFIED
+        number = version.number if version else 0
+        checks.append(Readiness(name=template.name, ok=ok, detail=f"version {number} is {state}"))
+    return tuple(checks)

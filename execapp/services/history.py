@@ -1,0 +1,158 @@
+"""Reading executions: who may see which, and pages of them, newest first."""
+
+import base64
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from execapp.errors import Field, InvalidRequestError, NotSupportedError, UnknownExecutionError
+from execapp.models import ApiToken, Execution, Scope
+from templatemgr.models import Version
+
+MAX_PAGE = 200
+HEAVY = ("args", "env", "stdin", "files", "stdout", "stderr", "tests", "host")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Viewer:
+    """Whose eyes: everything, or the own executions only.
+
+    A token and a user of the same name are two clients, so `by_token` is part of the key.
+    """
+
+    client: str
+    everything: bool = False
+    by_token: bool = False
+
+    @classmethod
+    def of_token(cls, token: ApiToken) -> "Viewer":
+        """The viewer behind an API token."""
+        return cls(client=token.name, everything=Scope.ADMIN in token.scopes, by_token=True)
+
+    @classmethod
+    def of_user(cls, username: str, *, everything: bool) -> "Viewer":
+        """The viewer behind a signed-in user of the dashboard."""
+        return cls(client=username, everything=everything)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """What a page shows; None and empty leave a filter out. `since` is included, `until` not."""
+
+    template: str | None = None
+    version: int | None = None
+    state: str | None = None
+    mode: str | None = None
+    client: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    q: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Executions without their large columns, and the cursor of the next page."""
+
+    items: Sequence[Execution]
+    next: str | None
+
+
+def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
+    """One execution, whole; `UnknownExecutionError` also when it belongs to somebody else."""
+    identifier = parse_id(execution_id)
+    found = None
+    if identifier is not None:
+        found = visible(viewer).select_related("version").filter(id=identifier).first()
+    if found is None:
+        message = f"There is no execution {str(execution_id)[:80]} that you may see."
+        raise UnknownExecutionError(message)
+    return found
+
+
+def page(*, filters: Filters, viewer: Viewer, cursor: str | None = None, limit: int = 50) -> Page:
+    """One page in one query; a page is not moved by executions that come in meanwhile."""
+    found = _apply(visible(viewer), filters)
+    if cursor:
+        moment, identifier = _read_cursor(cursor)
+        found = found.filter(
+            Q(created_at__lt=moment) | Q(created_at=moment, id__lt=identifier),
+            # Says the same again, so that the index is entered at the right place.
+            created_at__lte=moment,
+        )
+    limit = max(1, min(limit, MAX_PAGE))
+    rows = found.select_related("version").defer(*HEAVY).order_by("-created_at", "-id")
+    items = list(rows[: limit + 1])
+    more = len(items) > limit
+    items = items[:limit]
+    return Page(items=items, next=_write_cursor(items[-1]) if more else None)
+
+
+def visible(viewer: Viewer) -> QuerySet[Execution]:
+    """The executions this viewer may know of."""
+    if viewer.everything:
+        return Execution.objects.all()
+    return Execution.objects.filter(client=viewer.client, token__isnull=not viewer.by_token)
+
+
+def parse_id(text: uuid.UUID | str) -> uuid.UUID | None:
+    """The id in `text`, or None when it is not one in its usual form."""
+    if isinstance(text, uuid.UUID):
+        return text
+    try:
+        identifier = uuid.UUID(text)
+    except ValueError:
+        return None
+    return identifier if str(identifier) == text.lower() else None
+
+
+def _apply(found: QuerySet[Execution], filters: Filters) -> QuerySet[Execution]:
+    exact = {
+        "template_name": filters.template,
+        "state": filters.state,
+        "mode": filters.mode,
+        "client": filters.client,
+        "created_at__gte": filters.since,
+        "created_at__lt": filters.until,
+    }
+    found = found.filter(**{key: value for key, value in exact.items() if value is not None})
+    if filters.version is not None:
+        # By id, so that the index on the version serves instead of a join.
+        numbered = Version.objects.filter(number=filters.version)
+        found = found.filter(version_id__in=numbered.values("id"))
+    for key, value in filters.labels:
+        found = found.filter(label_rows__key=key, label_rows__value=value)
+    if filters.q:
+        first, last = _id_range(filters.q)
+        found = found.filter(id__gte=first, id__lte=last)
+    return found
+
+
+def _id_range(text: str) -> tuple[uuid.UUID, uuid.UUID]:
+    """The first and last id that begin with `text`."""
+    digits = text.strip().lower().replace("-", "")
+    if not digits or len(digits) > 32 or digits.strip("0123456789abcdef"):
+        message = "q finds executions by the beginning of their id; nothing else is searched yet."
+        raise NotSupportedError(message, details={"path": "q"})
+    return uuid.UUID(digits.ljust(32, "0")), uuid.UUID(digits.ljust(32, "f"))
+
+
+def _write_cursor(last: Execution) -> str:
+    text = f"{last.created_at.isoformat()}|{last.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        moment, _, identifier = base64.urlsafe_b64decode(padded).decode("ascii").partition("|")
+        parsed = datetime.fromisoformat(moment)
+        if parsed.tzinfo is None:
+            raise ValueError
+        return parsed, uuid.UUID(identifier)
+    except ValueError as error:
+        problem = Field(path="cursor", message="Give a `next` of an earlier page, unchanged.")
+        raise InvalidRequestError([problem]) from error

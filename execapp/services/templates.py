@@ -1,0 +1,173 @@
+"""Templates, versions and promotions as the API shows them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+
+from execapp.errors import Field, InvalidRequestError
+from execapp.services.presenting import limits_to_json, moment, reference
+from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
+from templatemgr.models import Promotion, Template, Version
+from templatemgr.services import catalog
+
+MAX_NUMBER = 2**31 - 1
+
+
+def templates(*, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of templates by name; the cursor is the last name."""
+    rows = _templates().order_by("name")
+    if cursor:
+        rows = rows.filter(name__gt=cursor)
+    found = list(rows[: limit + 1])
+    page = found[:limit]
+    return [_template(row) for row in page], page[-1].name if len(found) > limit else None
+
+
+def template(*, name: str) -> dict[str, Any]:
+    """One template, with the limits of its current version."""
+    row = _find(name)
+    shown = _template(row)
+    if row.current is not None:
+        try:
+            runtime = catalog.runtime(row.current)
+        except TemplateError:  # its files are damaged; the health of the version says so
+            return shown
+        default, maximum = limits_to_json(runtime.default), limits_to_json(runtime.maximum)
+        shown["limits"] = {"default": default, "maximum": maximum}
+    return shown
+
+
+def versions(
+    *, name: str, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of a template's versions, newest first; the cursor is the last number."""
+    row = _find(name)
+    found_rows = Version.objects.filter(template=row).select_related("health", "template")
+    if cursor:
+        found_rows = found_rows.filter(number__lt=_number(cursor))
+    found = list(found_rows.order_by("-number").defer("packages")[: limit + 1])
+    page = found[:limit]
+    following = str(page[-1].number) if len(found) > limit else None
+    return [_version(version, row) for version in page], following
+
+
+def version(*, name: str, number: str) -> dict[str, Any]:
+    """One version with its packages and smoke results."""
+    row = _find(name)
+    digits = number.isascii() and number.isdecimal() and len(number) <= 10
+    wanted = int(number) if digits else 0
+    rows = Version.objects.select_related("health", "template")
+    found = rows.filter(template=row, number=wanted).first() if wanted <= MAX_NUMBER else None
+    if found is None:
+        message = f"{row.name} has no version {number[:40]}."
+        raise UnknownVersionError(message, template=row.name, version=number[:40])
+    return {**_version(found, row), "packages": found.packages, "smoke": found.smoke}
+
+
+def promotions(
+    *, name: str, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of what was current when, newest first; the cursor is the last id."""
+    row = _find(name)
+    rows = Promotion.objects.filter(template=row).select_related("from_version", "to_version")
+    if cursor:
+        rows = rows.filter(id__lt=_number(cursor))
+    found = list(rows.order_by("-id")[: limit + 1])
+    page = found[:limit]
+    items = [_promotion(promotion) for promotion in page]
+    return items, str(page[-1].pk) if len(found) > limit else None
+
+
+def _templates() -> QuerySet[Any]:
+    latest = Promotion.objects.filter(template=OuterRef("pk")).order_by("-id")
+    return Template.objects.select_related("current").annotate(
+        version_count=Count("versions"),
+        promoted_at=Subquery(latest.values("created_at")[:1]),
+        promoted_by=Subquery(latest.values("actor")[:1]),
+    )
+
+
+def _find(name: str) -> Any:
+    row = _templates().filter(name=name).first()
+    if row is None:
+        message = f"There is no template {name[:80]!r}."
+        raise UnknownTemplateError(message, template=name[:80])
+    return row
+
+
+def _template(row: Any) -> dict[str, Any]:
+    current = pinned = None
+    if row.current is not None:
+        shown = reference(row.current, row.name)
+        current = {
+            "version": shown["version"],
+            "digest": shown["digest"],
+            "promoted_at": moment(row.promoted_at),
+            "promoted_by": row.promoted_by,
+        }
+    if row.pinned:
+        at = moment(row.pinned_at)
+        pinned = {"at": at, "by": row.pinned_by, "reason": row.pin_reason}
+    return {
+        "name": row.name,
+        "title": row.title,
+        "modes": _modes(row.current),
+        "current": current,
+        "pinned": pinned,
+        "versions": row.version_count,
+    }
+
+
+def _modes(current: Version | None) -> Sequence[str]:
+    """What the current version can do; nothing when there is none that can be read."""
+    if current is None:
+        return []
+    try:
+        return list(catalog.runtime(current).modes)
+    except TemplateError:
+        return []
+
+
+def _version(found: Version, row: Any) -> dict[str, Any]:
+    health = found.health
+    return {
+        "version": found.number,
+        "state": "current" if row.current_id == found.pk else "ready",
+        "health": {
+            "state": health.state,
+            "checked_at": moment(health.checked_at),
+            "checked_by": health.checked_by,
+            "problems": health.problems,
+        },
+        "digest": f"sha256:{found.identity}",
+        "tree_digest": f"sha256:{found.tree_digest}",
+        "definition_digest": f"sha256:{found.definition_digest}",
+        "platform": found.platform,
+        "toolchain": found.toolchain,
+        "size_bytes": found.size_bytes,
+        "own_bytes": found.own_bytes,
+        "files": found.file_count,
+        "created_at": moment(found.created_at),
+        "created_by": found.created_by,
+        "build": str(found.build_id),
+    }
+
+
+def _promotion(promotion: Promotion) -> dict[str, Any]:
+    before = promotion.from_version
+    return {
+        "kind": promotion.kind,
+        "from": before.number if before else None,
+        "to": promotion.to_version.number,
+        "actor": promotion.actor,
+        "reason": promotion.reason,
+        "created_at": moment(promotion.created_at),
+    }
+
+
+def _number(cursor: str) -> int:
+    if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18:
+        return int(cursor)
+    text = "Give a `next` of an earlier page, unchanged."
+    raise InvalidRequestError([Field(path="cursor", message=text)])

@@ -1,0 +1,87 @@
+"""API tokens: made once, shown once, kept as a hash."""
+
+import hashlib
+import re
+import secrets
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from execapp.errors import Field, InvalidRequestError, UnknownTokenError
+from execapp.models import ApiToken, Scope
+from templatemgr import audit
+
+PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
+USED_RESOLUTION = timedelta(minutes=1)
+_NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,99}")
+
+
+def create(
+    *, name: str, scopes: Sequence[str], actor: str, expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """Make a token; the secret is returned here and never again."""
+    _check(name, scopes, expires_at)
+    secret = f"stn_{secrets.token_urlsafe(32)}"
+    token = ApiToken(
+        name=name,
+        prefix=secret[:PREFIX_LENGTH],
+        token_hash=_digest(secret),
+        scopes=sorted(set(scopes)),
+        created_by=actor,
+        expires_at=expires_at,
+    )
+    with transaction.atomic():
+        token.save(force_insert=True)
+        details = {"id": str(token.id), "prefix": token.prefix, "scopes": token.scopes}
+        audit.append(actor=actor, action="token.create", object=name, details=details)
+    return token, secret
+
+
+def authenticate(*, secret: str) -> ApiToken | None:
+    """The usable token of this secret, or None."""
+    # The secret has 256 random bits, so finding it by its hash gives nothing away by time.
+    token = ApiToken.objects.filter(token_hash=_digest(secret)).first()
+    if token is None or not token.usable:
+        return None
+    now = timezone.now()
+    if token.last_used_at is None or now - token.last_used_at > USED_RESOLUTION:
+        # At most once a minute: reading must not cost a write each time.
+        ApiToken.objects.filter(id=token.id).update(last_used_at=now)
+    return token
+
+
+def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:
+    """Make a token unusable for good; revoking twice changes nothing."""
+    with transaction.atomic():
+        token = ApiToken.objects.select_for_update().filter(id=token_id).first()
+        if token is None:
+            message = "There is no such token."
+            raise UnknownTokenError(message)
+        if token.revoked_at is None:
+            token.revoked_at = timezone.now()
+            token.save(update_fields=["revoked_at"])
+            details = {"id": str(token.id), "prefix": token.prefix}
+            audit.append(actor=actor, action="token.revoke", object=token.name, details=details)
+    return token
+
+
+def _check(name: str, scopes: Sequence[str], expires_at: datetime | None) -> None:
+    problems: list[Field] = []
+    if not _NAME.fullmatch(name):
+        text = "Give 1 to 100 letters, digits, spaces or any of . _ @ + -"
+        problems.append(Field(path="name", message=text))
+    unknown = sorted(set(scopes) - set(Scope.values))
+    if unknown or not scopes:
+        text = f"Choose at least one of {', '.join(Scope.values)}."
+        problems.append(Field(path="scopes", message=text))
+    if expires_at is not None and expires_at <= timezone.now():
+        problems.append(Field(path="expires_at", message="The time has passed already."))
+    if problems:
+        raise InvalidRequestError(problems)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,173 @@
+"""One command in a cage, for builds: the only folder it can change is the one it is given.
+
+Without network it may run foreign code (install scripts). With network it shares the host's
+network namespace, so only commands that run none belong there. Started as root, the folder is
+handed to the uid inside and taken back at the end, when nothing runs in it any more; it must not
+hold hard links to anything that stays.
+"""
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox import profile
+from sandbox.container import Container
+from sandbox.errors import CageStoppedError
+from sandbox.launch import Shares, launch, this_host
+from sandbox.limits import MIB
+from sandbox.streams import Lines, Pump
+
+OnLine = Callable[[str, str], None]
+
+PATH = "/usr/bin:/bin"
+_TICK = 0.1
+_STARTUP_MS = 20_000
+_DRAIN = 5.0
+_OPEN_FILES = 16_384
+# What resolving names and trusting certificates needs, where a distribution has it.
+_NETWORK_FILES = (
+    "/etc/resolv.conf",
+    "/etc/hosts",
+    "/etc/ssl",
+    "/etc/pki",
+    "/etc/ca-certificates",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cage:
+    """`writable` is shown at /build and is the working directory; `read_only` is (host, inside).
+
+    `env` adds to HOME, TMPDIR, LANG and PATH, and may replace them.
+    """
+
+    writable: Path
+    read_only: tuple[tuple[Path, str], ...] = ()
+    network: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    wall_ms: int = 600_000
+    memory_bytes: int = 4096 * MIB
+    processes: int = 512
+    scratch_bytes: int = 1024 * MIB
+
+
+def run(
+    cage: Cage,
+    argv: Sequence[str],
+    on_line: OnLine,
+    *,
+    cancel: threading.Event | None = None,
+) -> int:
+    """Run `argv` to its end; its exit status, or 128 + signal.
+
+    `on_line` gets ("stdout" or "stderr", text) in this thread, line by line as they come.
+    CageStoppedError if it was killed for time, memory or `cancel`; StartupError and
+    IsolationUnavailableError if it could not start.
+    """
+    shares = Shares(
+        memory_bytes=cage.memory_bytes,
+        processes=cage.processes,
+        rlimits={resource.RLIMIT_NOFILE: _OPEN_FILES},
+    )
+    with _handed_over(cage.writable):
+        container = launch(
+            cage_profile(cage, argv), shares, slot="adhoc-cage", startup_ms=_STARTUP_MS,
+            channel=False,
+        )  # fmt: skip
+        try:
+            return _follow(container, cage, on_line, cancel)
+        finally:
+            container.close()
+
+
+def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
+    """What the command sees. With a network it depends on which files this host has."""
+    binds = [(str(cage.writable), "/build", True)]
+    binds += [(str(source), place, False) for source, place in cage.read_only]
+    if cage.network:
+        shown = [name for name in _NETWORK_FILES if Path(name).exists()]
+        # Resolved, because resolv.conf is often a link to what is not shown inside.
+        binds += [(str(Path(name).resolve()), name, False) for name in shown]
+    return profile.Profile(
+        command=tuple(argv),
+        directory="/build",
+        environment={**profile.BASE_ENVIRONMENT, "PATH": PATH, **cage.env},
+        binds=tuple(binds),
+        tmpfs=(
+            profile.Tmpfs(at="/tmp", size_bytes=cage.scratch_bytes),  # noqa: S108 - inside
+            profile.Tmpfs(at="/dev/shm", size_bytes=64 * MIB),  # noqa: S108 - inside
+        ),
+        network=cage.network,
+        files={} if cage.network else {"/etc/hosts": profile.HOSTS},
+    )
+
+
+def _follow(
+    container: Container, cage: Cage, on_line: OnLine, cancel: threading.Event | None
+) -> int:
+    pump = Pump(container.child.pidfd)
+    streams = {
+        container.stdout: Lines(lambda text: on_line("stdout", text)),
+        container.stderr: Lines(lambda text: on_line("stderr", text)),
+    }
+    try:
+        for descriptor, lines in streams.items():
+            pump.read(descriptor, lines.feed)
+        pump.write(container.take_stdin(), b"")
+        _watch(container, pump, cage, cancel)
+        status = container.child.wait()
+        container.kill()
+        deadline = time.monotonic() + _DRAIN
+        while pump.reading and (left := deadline - time.monotonic()) > 0:
+            pump.turn(left)
+    finally:
+        pump.close()
+    for lines in streams.values():
+        lines.end()
+    if container.group.out_of_memory():
+        raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
+    return status
+
+
+def _watch(container: Container, pump: Pump, cage: Cage, cancel: threading.Event | None) -> None:
+    deadline = time.monotonic() + cage.wall_ms / 1000
+    look_at = 0.0
+    while not pump.exited:
+        now = time.monotonic()
+        if now >= deadline:
+            raise CageStoppedError("wall", f"it took longer than {cage.wall_ms} ms")
+        if cancel is not None and cancel.is_set():
+            raise CageStoppedError("cancel", "it was cancelled")
+        if now >= look_at:
+            look_at = now + _TICK
+            container.group.cpu_ms()  # without control groups this is what measures memory
+            if container.group.out_of_memory():
+                raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
+        pump.turn(min(_TICK, deadline - now))
+
+
+@contextmanager
+def _handed_over(folder: Path) -> Iterator[None]:
+    if not this_host().as_root:
+        yield
+        return
+    _give(folder, profile.INSIDE_ID)
+    try:
+        yield
+    finally:
+        _give(folder, os.geteuid())
+
+
+def _give(folder: Path, owner: int) -> None:
+    """Make `owner` the owner of all below; links are never followed, nothing else runs there."""
+    os.chown(folder, owner, owner, follow_symlinks=False)
+    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
+        for name in (*folders, *files):
+            os.chown(name, owner, owner, dir_fd=descriptor, follow_symlinks=False)

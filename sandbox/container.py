@@ -1,0 +1,61 @@
+"""One started sandbox: its pipes, its processes, its control group; and the end of all of it."""
+
+import os
+import select
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sandbox import cgroups, process
+from sandbox.groups import Group
+
+
+@dataclass
+class Container:
+    """A running sandbox. Whoever has it must `close` it."""
+
+    child: process.Child
+    init_pidfd: int
+    group: Group
+    slot: str
+    stdin: int
+    stdout: int
+    stderr: int
+    channel: socket.socket | None
+    _closed: bool = False
+
+    def alive(self) -> bool:
+        """Whether its first process lives."""
+        return not self._closed and not select.select([self.child.pidfd], [], [], 0)[0]
+
+    def kill(self) -> None:
+        """End every process in it, now: the pid namespace dies with its first process."""
+        process.send_kill(self.init_pidfd)
+        select.select([self.init_pidfd], [], [], 10)
+        self.group.kill()
+        self.child.kill()
+
+    def close(self) -> None:
+        """Kill it and give back all that it held. stdin may have been closed by its writer."""
+        if self._closed:
+            return
+        self._closed = True
+        self.kill()
+        self.child.wait()
+        # If we are the reaper of orphans (PID 1 of a container), the inner one became ours.
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.init_pidfd, os.WEXITED)
+        for descriptor in (self.init_pidfd, self.stdout, self.stderr):
+            os.close(descriptor)
+        if self.channel is not None:
+            self.channel.close()
+        cgroups.leases().give_back(self.slot, self.group)
+
+    def take_stdin(self) -> int:
+        """The writing end, which the caller now owns."""
+        descriptor, self.stdin = self.stdin, -1
+        return descriptor
+
+    def __del__(self) -> None:
+        if not self._closed:  # a session was forgotten: its processes must not stay
+            self.close()

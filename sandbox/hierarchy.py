@@ -1,0 +1,129 @@
+"""Where this process may make control groups."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+CONTROLLERS_V1 = ("memory", "pids", "cpuacct")
+_CONTROLLERS_V2 = ("memory", "pids")
+_OWN_LEAF = "stencil-host"
+
+Kind = Literal["v2", "v1", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hierarchy:
+    """Where groups are made: one folder (v2), one a controller (v1), or nowhere."""
+
+    kind: Kind
+    places: tuple[tuple[str, Path], ...] = ()
+    reason: str = ""
+
+    def place(self, controller: str) -> Path | None:
+        return dict(self.places).get(controller)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mounts:
+    """Where hierarchies are mounted: of v2 one, of v1 one a controller."""
+
+    unified: Path | None
+    controllers: dict[str, Path]
+
+
+def detect(proc: Path = Path("/proc")) -> Hierarchy:
+    """The best that works: v2 if its controllers can be handed down, else v1, else none."""
+    try:
+        mounts = parse_mounts((proc / "self/mounts").read_text())
+        own = parse_membership((proc / "self/cgroup").read_text())
+    except OSError as error:
+        return Hierarchy(kind="none", reason=f"/proc cannot be read: {error.strerror}")
+    reasons = []
+    for attempt in (_unified, _per_controller):
+        found = attempt(mounts, own)
+        if isinstance(found, Hierarchy):
+            return found
+        reasons.append(found)
+    return Hierarchy(kind="none", reason="; ".join(reasons))
+
+
+def parse_mounts(text: str) -> Mounts:
+    """/proc/self/mounts to the hierarchies it names."""
+    unified: Path | None = None
+    controllers: dict[str, Path] = {}
+    for line in text.splitlines():
+        fields = line.split()
+        if len(fields) < 4:
+            continue
+        place = Path(fields[1].replace("\\040", " "))
+        if fields[2] == "cgroup2":
+            unified = unified or place
+        elif fields[2] == "cgroup":
+            for option in fields[3].split(","):
+                controllers.setdefault(option, place)
+    return Mounts(unified=unified, controllers=controllers)
+
+
+def parse_membership(text: str) -> dict[str, str]:
+    """/proc/self/cgroup to path by controller; the unified hierarchy is ''."""
+    own: dict[str, str] = {}
+    for line in text.splitlines():
+        _, _, rest = line.partition(":")
+        names, _, path = rest.partition(":")
+        for name in names.split(","):
+            own[name] = path
+    return own
+
+
+def _below(mount: Path, own: str) -> Path:
+    """Our own group's folder; in a container the path may name what is above the mount."""
+    inside = mount / own.lstrip("/")
+    return inside if inside.is_dir() else mount
+
+
+def _unified(mounts: Mounts, own: dict[str, str]) -> Hierarchy | str:
+    if mounts.unified is None:
+        return "no cgroup v2"
+    base = _below(mounts.unified, own.get("", "/"))
+    if base.name == _OWN_LEAF:  # moved there by a process before us
+        base = base.parent
+    try:
+        offered = (base / "cgroup.controllers").read_text().split()
+        missing = [name for name in _CONTROLLERS_V2 if name not in offered]
+        if missing:
+            return f"cgroup v2 does not offer {', '.join(missing)} in {base}"
+        _hand_down(base)
+    except OSError as error:
+        return f"cgroup v2 is not delegated to us ({base}: {error.strerror})"
+    return Hierarchy(kind="v2", places=(("unified", base),))
+
+
+def _hand_down(base: Path) -> None:
+    """Enable the controllers for children. A group that does so may hold no process itself."""
+    control = base / "cgroup.subtree_control"
+    if set(_CONTROLLERS_V2) <= set(control.read_text().split()):
+        return
+    enable = " ".join(f"+{name}" for name in _CONTROLLERS_V2)
+    try:
+        control.write_text(enable)
+    except OSError:
+        leaf = base / _OWN_LEAF
+        leaf.mkdir(exist_ok=True)
+        for pid in (base / "cgroup.procs").read_text().split():
+            with suppress(ProcessLookupError):
+                (leaf / "cgroup.procs").write_text(pid)
+        control.write_text(enable)
+
+
+def _per_controller(mounts: Mounts, own: dict[str, str]) -> Hierarchy | str:
+    places = []
+    for name in CONTROLLERS_V1:
+        if name not in mounts.controllers:
+            return f"no cgroup v1 {name} controller"
+        place = _below(mounts.controllers[name], own.get(name, "/"))
+        if not os.access(place, os.W_OK):
+            return f"cgroup v1 {name} is not writable for us ({place})"
+        places.append((name, place))
+    return Hierarchy(kind="v1", places=tuple(places))

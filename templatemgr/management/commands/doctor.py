@@ -1,0 +1,43 @@
+"""`manage.py doctor`: what this machine offers and whether the templates are in order."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
+
+from sandbox import probe
+from templatemgr.services import diagnosis
+
+
+class Command(BaseCommand):
+    help = "Say line by line what is in order, what is weaker and what is missing, with remedies."
+    # It is here to explain: what is wrong is printed with the rest, not instead of it.
+    requires_system_checks: list[str] = []
+
+    def handle(self, *_args: Any, **_options: Any) -> None:
+        """Print every finding; exit status 1 when something needed is missing."""
+        self.stdout.write("This machine")
+        findings = probe.findings()
+        for finding in findings:
+            self._line(finding.level, finding.title, finding.detail, finding.remedy)
+        self.stdout.write("Templates")
+        try:
+            notes = diagnosis.notes()
+        except DatabaseError as error:
+            remedy = "run `make up`, or `manage.py migrate`"
+            detail = f"not set up yet ({error})"
+            notes = [diagnosis.Note(level="weaker", title="database", detail=detail, remedy=remedy)]
+        for note in notes:
+            self._line(note.level, note.title, note.detail, note.remedy)
+        levels = [finding.level for finding in findings] + [note.level for note in notes]
+        missing = levels.count("missing")
+        if missing:
+            message = f"{missing} needed {'thing is' if missing == 1 else 'things are'} missing."
+            raise CommandError(message)
+
+    def _line(self, level: str, title: str, detail: str, remedy: str | None) -> None:
+        style = {"ok": self.style.SUCCESS, "weaker": self.style.WARNING}
+        word = style.get(level, self.style.ERROR)(f"{level:<8}")
+        self.stdout.write(f"  {word}{title}: {detail}")
+        if remedy and level != "ok":
+            self.stdout.write(f"          remedy: {remedy}")

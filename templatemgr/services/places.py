@@ -1,0 +1,48 @@
+"""Where things lie under STENCIL_DATA. Read at each call: no setting is kept at import."""
+
+import uuid
+from pathlib import Path
+
+from django.conf import settings
+
+from templatemgr.models import Version
+
+
+def data() -> Path:
+    """Return the data directory."""
+    return Path(settings.STENCIL_DATA)
+
+
+def store_lock() -> Path:
+    """Return the file whose lock orders sealing, publishing and collection."""
+    return data() / "store.lock"
+
+
+def objects() -> Path:
+    """Return the folder of sealed files by content."""
+    return data() / "objects"
+
+
+def downloads(builder: str) -> Path:
+    """Return what a package manager keeps between builds."""
+    return data() / "cache" / builder
+
+
+def template(name: str) -> Path:
+    """Return a template's folder."""
+    return data() / "templates" / name
+
+
+def staging(name: str, build_id: uuid.UUID) -> Path:
+    """Return the folder in which a build makes its version."""
+    return template(name) / "staging" / str(build_id)
+
+
+def version(row: Version) -> Path:
+    """Return a version's folder, which holds tree/, cache/, inputs/ and the manifests."""
+    return template(row.template.name) / row.directory
+
+
+def definition(name: str) -> Path:
+    """Return the folder of a definition."""
+    return Path(settings.STENCIL_DEFINITIONS) / name

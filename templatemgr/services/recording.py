@@ -1,0 +1,125 @@
+"""A build's companion: one thread that writes the log in batches and keeps the lease.
+
+Lines come from whatever thread reads the cage. They reach the database a few times a second, so
+that pages stream live without a transaction for each line.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from types import TracebackType
+
+from django.db import DatabaseError, connection, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from templatemgr.models import ACTIVE_STATES, Build, BuildLogLine
+
+logger = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.25
+RENEW_SECONDS = 1.0  # also how soon a cancellation is seen
+LEASE = timedelta(seconds=30)
+MAX_LINES = 20_000
+MAX_TEXT = 4_000
+
+OnLine = Callable[[str, str, str], None]  # step, stream, text
+
+
+class Recorder:
+    """Use as a context around the steps of a claimed build.
+
+    `cancel` is set when somebody asked for it, and with `lost` when the lease went to another.
+    """
+
+    def __init__(self, build: Build, on_line: OnLine | None = None) -> None:
+        self.cancel = threading.Event()
+        self.lost = False
+        self.step = build.step
+        self._build, self._attempt, self._on_line = build, build.attempt, on_line
+        self._pending: list[BuildLogLine] = []
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._renewed = 0.0
+        last = build.lines.aggregate(last=Max("sequence"))["last"]
+        self._sequence: int = last or 0
+        self._thread = threading.Thread(target=self._work, name=f"build-{build.pk}", daemon=True)
+
+    def __enter__(self) -> "Recorder":
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def line(self, stream: str, text: str) -> None:
+        """Take one line of output ("stdout", "stderr") or of our own ("build")."""
+        clean = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:MAX_TEXT]
+        with self._lock:
+            if self._sequence >= MAX_LINES:
+                return
+            self._sequence += 1
+            if self._sequence == MAX_LINES:
+                stream, clean = "build", f"The log is cut here: more than {MAX_LINES} lines."
+            self._pending.append(self._row(timezone.now(), stream, clean))
+        if self._on_line is not None:
+            self._on_line(self.step, stream, clean)
+
+    def _row(self, time: datetime, stream: str, text: str) -> BuildLogLine:
+        return BuildLogLine(
+            build=self._build,
+            sequence=self._sequence,
+            time=time,
+            step=self.step,
+            stream=stream,
+            text=text,
+        )
+
+    def _work(self) -> None:
+        try:
+            waited = 0.0
+            while not self._done.wait(FLUSH_SECONDS):
+                waited += FLUSH_SECONDS
+                self._safely(self._flush)
+                if waited >= RENEW_SECONDS:
+                    waited = 0.0
+                    self._safely(self._renew)
+            self._safely(self._flush)
+        finally:
+            connection.close()  # this thread's own
+
+    def _safely(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except DatabaseError:  # the lease has room for several misses; lines are kept for the next
+            logger.warning("build %s: the database did not answer", self._build.pk, exc_info=True)
+
+    def _flush(self) -> None:
+        with self._lock:
+            lines = list(self._pending)
+        if not lines:
+            return
+        with transaction.atomic():
+            BuildLogLine.objects.bulk_create(lines)
+        with self._lock:
+            del self._pending[: len(lines)]
+
+    def _renew(self) -> None:
+        """Fenced by the attempt: a build that was reaped or claimed again is not ours any more."""
+        mine = Build.objects.filter(
+            pk=self._build.pk, attempt=self._attempt, state__in=ACTIVE_STATES
+        )
+        if mine.update(lease_until=timezone.now() + LEASE) != 1:
+            # The last step ends the build before this thread ends: that is no loss.
+            if not self._done.is_set():
+                self.lost = True
+                self.cancel.set()
+        elif mine.filter(cancel_requested=True).exists():
+            self.cancel.set()

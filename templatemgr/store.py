@@ -1,0 +1,181 @@
+"""The store on disk: locks, sealed files by content, and folders published by rename.
+
+Locks: sealing holds the store's lock shared, publishing and collection hold it exclusive. Nobody
+asks for the one while holding the other, and nobody holds either across npm or a sandbox, so two
+builds cannot wait for each other. Between sealing and publishing a build holds nothing: its
+objects are safe, because a collector only takes objects that no tree links to.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from templatemgr import manifest as manifests
+from templatemgr.manifest import Entry, Manifest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """What sealing did: the manifest, bytes that were new to the store, and files copied."""
+
+    manifest: Manifest
+    own_bytes: int
+    copied: int  # files that could not be hard-linked: 0 on an ordinary filesystem
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """One file put in its place: was its content new, and could it be linked."""
+
+    new: bool
+    linked: bool
+
+
+@contextmanager
+def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
+    """Hold a file lock. The kernel frees it when the process dies."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def seal(tree: Path, objects: Path) -> Sealed:
+    """Hash a tree, and replace each file by a link to the object with the same content.
+
+    Files get their final modes here. Folders stay writable until `close`, since a read-only
+    folder cannot be renamed to another parent. Raises ManifestError.
+    """
+    manifest = manifests.scan(tree)
+    firsts: dict[str, Entry] = {}
+    for entry in manifest.files:
+        firsts.setdefault(entry.key, entry)
+    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
+        # Each content once at first, so that no two threads make the same object.
+        first = list(pool.map(lambda entry: _store(tree, objects, entry), firsts.values()))
+        others = [entry for entry in manifest.files if firsts[entry.key] is not entry]
+        rest = list(pool.map(lambda entry: _store(tree, objects, entry, trusted=True), others))
+    sizes = zip(firsts.values(), first, strict=True)
+    return Sealed(
+        manifest=manifest,
+        own_bytes=sum(entry.size for entry, stored in sizes if stored.new),
+        copied=sum(1 for stored in (*first, *rest) if not stored.linked),
+    )
+
+
+def object_path(objects: Path, entry: Entry) -> Path:
+    """Return where the store keeps the content of a file."""
+    return objects / entry.key[:2] / entry.key
+
+
+def close(folder: Path) -> None:
+    """Take the write bits from a folder and everything in it; links are left alone."""
+    for path, folders, files in os.walk(folder, topdown=False):
+        for name in files:
+            file = Path(path, name)
+            mode = file.lstat().st_mode
+            if stat.S_ISREG(mode) and mode & 0o222:
+                file.chmod(manifests.PROGRAM_MODE if mode & 0o100 else manifests.FILE_MODE)
+        for name in folders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(manifests.FOLDER_MODE)
+    folder.chmod(manifests.FOLDER_MODE)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder, closed or not. Changes modes of folders only: files are shared."""
+    if folder.is_symlink() or not folder.exists():
+        folder.unlink(missing_ok=True)
+        return
+    for path, folders, _files in os.walk(folder):
+        Path(path).chmod(0o700)
+        for name in folders:
+            inner = Path(path, name)
+            if not inner.is_symlink():
+                inner.chmod(0o700)
+    shutil.rmtree(folder)
+
+
+def publish(staged: Path, final: Path) -> None:
+    """Move a finished folder to its place by rename, and only then close it.
+
+    The caller holds the store's lock exclusively.
+    """
+    final.parent.mkdir(parents=True, exist_ok=True)
+    staged.rename(final)
+    close(final)
+    _sync(final.parent)
+
+
+def copy_files(source: Path, target: Path, paths: list[str]) -> None:
+    """Copy files by relative path into a new folder, bytes and the executable bit only."""
+    for path in paths:
+        place = target / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, place)
+        place.chmod(0o755 if (source / path).stat().st_mode & 0o100 else 0o644)
+
+
+def _store(tree: Path, objects: Path, entry: Entry, *, trusted: bool = False) -> Stored:
+    """Put one file into the store, or the store's file into the tree.
+
+    An object that stands there already is hashed again before it is trusted: a wrong one is
+    replaced by a new inode, and whoever still links to the old one is found by verification.
+    """
+    file, stored = tree / entry.path, object_path(objects, entry)
+    file.chmod(entry.mode)
+    if trusted or _sound(stored, entry):
+        return Stored(new=False, linked=_link(stored, file))
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    return Stored(new=True, linked=_link(file, stored))
+
+
+def _sound(stored: Path, entry: Entry) -> bool:
+    try:
+        info = stored.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
+        return False
+    if manifests.hash_file(stored) != entry.digest:
+        return False
+    if stat.S_IMODE(info.st_mode) != entry.mode:
+        stored.chmod(entry.mode)
+    return True
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make target the same inode as source, by link and rename; False when it stays a copy."""
+    temporary = target.parent / f".link-{secrets.token_hex(6)}"
+    try:
+        os.link(source, temporary, follow_symlinks=False)
+    except FileNotFoundError:
+        return False  # the object was never stored, for the reason below
+    except OSError as error:
+        if error.errno not in (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV):
+            raise
+        return False  # too many links, or a filesystem without: the file stays a copy
+    temporary.replace(target)
+    # Renaming one link over another of the same inode does nothing, and leaves both.
+    temporary.unlink(missing_ok=True)
+    return True
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,139 @@
+"""A TOML table read strictly: typed access, and complaint about every key nobody asked for."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn, overload
+
+
+class TomlError(Exception):
+    """A value is missing, of the wrong type, or not known: file, key and reason."""
+
+    def __init__(self, file: Path, key: str, reason: str) -> None:
+        super().__init__(f"{file}: {key}: {reason}")
+        self.file, self.key, self.reason = file, key, reason
+
+
+_REQUIRED: Any = object()
+
+
+def load(file: Path) -> "Table":
+    """Parse a file. Raises TomlError when it is missing or not TOML."""
+    try:
+        return Table(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise TomlError(file, "", "is missing") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TomlError(file, "", f"is not valid TOML: {error}") from error
+
+
+class Table:
+    """One table of a file. Ask for every key there may be, then call `done`."""
+
+    def __init__(self, file: Path, prefix: str, values: Mapping[str, Any]) -> None:
+        self._file, self._prefix, self._values = file, prefix, values
+        self._asked: set[str] = set()
+
+    def fail(self, key: str, reason: str) -> NoReturn:
+        """Raise TomlError about a key of this table."""
+        raise TomlError(self._file, self._prefix + key, reason)
+
+    def done(self) -> None:
+        """Complain about the first key that was never asked for."""
+        for key in self._values:
+            if key not in self._asked:
+                self.fail(key, "is not a known key")
+
+    @overload
+    def text(self, key: str) -> str: ...
+    @overload
+    def text(self, key: str, default: str) -> str: ...
+    @overload
+    def text(self, key: str, default: None) -> str | None: ...
+    def text(self, key: str, default: str | None = _REQUIRED) -> str | None:
+        """Return a string."""
+        value = self._get(key, default)
+        if value is not default and not isinstance(value, str):
+            self.fail(key, "must be a string")
+        if default is _REQUIRED and not value:
+            self.fail(key, "must not be empty")
+        return value
+
+    @overload
+    def number(self, key: str, *, least: int | None = None) -> int: ...
+    @overload
+    def number(self, key: str, default: None, *, least: int | None = None) -> int | None: ...
+    def number(
+        self, key: str, default: int | None = _REQUIRED, *, least: int | None = None
+    ) -> int | None:
+        """Return a whole number, at least `least`."""
+        value = self._get(key, default)
+        if value is default:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.fail(key, "must be a whole number")
+        if least is not None and value < least:
+            self.fail(key, f"must be {least} or more")
+        return value
+
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """Return one of the given strings."""
+        value = self.text(key)
+        if value not in choices:
+            self.fail(key, f"{value!r} is not one of {', '.join(choices)}")
+        return value
+
+    def texts(self, key: str, default: tuple[str, ...] = _REQUIRED) -> tuple[str, ...]:
+        """Return a list of strings."""
+        value: Any = self._get(key, default)
+        if isinstance(value, tuple):  # the default
+            return value
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            self.fail(key, "must be a list of strings")
+        return tuple(value)
+
+    def paths(self, key: str, default: tuple[str, ...] = _REQUIRED) -> tuple[str, ...]:
+        """Return a list of relative paths that stay inside, none twice."""
+        paths = self.texts(key, default)
+        for path in paths:
+            self.check_path(key, path)
+            if paths.count(path) > 1:
+                self.fail(key, f"{path!r} is listed twice")
+        return paths
+
+    def mapping(self, key: str) -> dict[str, str]:
+        """Return a table of strings; a missing one is empty."""
+        value = self._get(key, {})
+        if not isinstance(value, dict):
+            self.fail(key, "must be a table")
+        for name, item in value.items():
+            if not isinstance(item, str):
+                self.fail(f"{key}.{name}", "must be a string")
+        return value
+
+    def table(self, key: str) -> "Table | None":
+        """Return a table within this one, or None."""
+        value = self._get(key, None)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self.fail(key, "must be a table")
+        return Table(self._file, f"{self._prefix}{key}.", value)
+
+    def check_path(self, key: str, path: str) -> None:
+        """Complain about a path that is empty, absolute, not plain, or leaves the folder."""
+        parts = PurePosixPath(path).parts
+        if path.startswith("/"):
+            self.fail(key, f"{path!r} is absolute")
+        if ".." in parts:
+            self.fail(key, f"{path!r} leaves the folder")
+        if "\0" in path or not parts or PurePosixPath(path).as_posix() != path:
+            self.fail(key, f"{path!r} is not a plain relative path")
+
+    def _get(self, key: str, default: Any) -> Any:
+        self._asked.add(key)
+        if key in self._values:
+            return self._values[key]
+        if default is _REQUIRED:
+            self.fail(key, "is missing")
+        return default

@@ -1,0 +1,3 @@
+module.exports = function decorateMetadata(key, value) {
+  return typeof Reflect.metadata === "function" ? Reflect.metadata(key, value) : undefined;
+};

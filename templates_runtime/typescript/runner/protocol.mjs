@@ -1,0 +1,60 @@
+// Descriptor 3: a stream socket that carries JSON, one object a line. Everything here is synchronous, so that
+// a message is with the host before the code that follows it can loop for ever, and uses only primitives
+// captured before foreign code loads.
+import fs from "node:fs";
+
+const CHANNEL = 3;
+const CHUNK_BYTES = 65_536;
+const RETRY_MS = 1;
+
+const { closeSync, mkdirSync, readSync, writeFileSync, writeSync } = fs;
+const { stringify, parse } = JSON;
+const { from, concat, alloc } = Buffer;
+const sleeper = new Int32Array(new SharedArrayBuffer(4));
+const { wait } = Atomics;
+
+/** Calls a blocking operation again for as long as the descriptor says "not now". */
+function persistently(operation) {
+  for (;;) {
+    try {
+      return operation();
+    } catch (error) {
+      if (error.code !== "EAGAIN" && error.code !== "EINTR") throw error;
+      wait(sleeper, 0, 0, RETRY_MS);
+    }
+  }
+}
+
+export function send(message) {
+  const line = from(`${stringify(message)}\n`);
+  for (let sent = 0; sent < line.length; ) {
+    const offset = sent;
+    sent += persistently(() => writeSync(CHANNEL, line, offset));
+  }
+}
+
+/** The one job, or null when the host closed the channel without giving any. */
+export function receive() {
+  const chunks = [];
+  for (;;) {
+    const chunk = alloc(CHUNK_BYTES);
+    const count = persistently(() => readSync(CHANNEL, chunk));
+    if (count === 0) return null;
+    chunks.push(chunk.subarray(0, count));
+    if (chunk[count - 1] === 0x0a) return parse(concat(chunks).toString("utf8"));
+  }
+}
+
+export function close() {
+  closeSync(CHANNEL);
+}
+
+/** Writes the submitted files under `folder`. The host has checked the paths. */
+export function writeFiles(folder, files) {
+  mkdirSync(folder, { recursive: true });
+  for (const { path, content, encoding } of files) {
+    const target = `${folder}/${path}`;
+    if (path.includes("/")) mkdirSync(target.slice(0, target.lastIndexOf("/")), { recursive: true });
+    writeFileSync(target, content, encoding);
+  }
+}

@@ -1,0 +1,110 @@
+// Turns what vitest reports into the runner's messages.
+import { inspect, stripVTControlCharacters } from "node:util";
+
+const MESSAGE_BYTES = 8_192;
+const NAME_BYTES = 2_000;
+// All errors travel in one line, which the host bounds.
+const ERRORS = 50;
+
+/** One per process. Says nothing until `listen` gives it somewhere to say it. */
+export class CaseReporter {
+  errors = [];
+  failed = false;
+  #source;
+  #send = null;
+  #sent = new Set();
+
+  constructor(source) {
+    this.#source = `${source}/`;
+  }
+
+  listen(send) {
+    this.#send = send;
+  }
+
+  onTestCaseResult(test) {
+    const { state } = test.result();
+    if (state !== "pending") this.#tell(test, state);
+  }
+
+  #tell(test, state) {
+    if (this.#send === null || this.#sent.has(test.id)) return;
+    this.#sent.add(test.id);
+    const { errors = [] } = test.result();
+    this.#send({
+      type: "case",
+      name: capped(test.fullName, NAME_BYTES),
+      file: this.#relative(test.module.moduleId),
+      state,
+      duration_ms: test.diagnostic()?.duration ?? null,
+      message: errors.length > 0 ? capped(errors.map(describe).join("\n\n")) : null,
+      ...this.#location(errors[0], test.module.moduleId),
+    });
+  }
+
+  onTestSuiteResult(suite) {
+    this.#collect(suite, `${suite.fullName}: `);
+  }
+
+  onTestModuleEnd(module) {
+    this.#collect(module, "");
+  }
+
+  onTestRunEnd(modules, unhandled, reason) {
+    if (this.#send === null) return;
+    this.failed = reason !== "passed" || unhandled.length > 0;
+    // A worker that died leaves tests that never ran.
+    for (const module of modules) for (const test of module.children.allTests()) this.#tell(test, "skipped");
+    for (const error of unhandled) {
+      const file = error.VITEST_TEST_PATH ? this.#relative(error.VITEST_TEST_PATH) : "";
+      this.error(file, `${error.type ?? "Unhandled Error"}: ${describe(error)}`);
+    }
+  }
+
+  /** vitest itself gave up. */
+  failure(error) {
+    this.failed = true;
+    const causes = error instanceof AggregateError ? error.errors : [error];
+    for (const cause of causes) this.error("", describe(cause.cause ?? cause));
+  }
+
+  error(file, message) {
+    if (this.errors.length < ERRORS) this.errors.push({ file, message: capped(message) });
+  }
+
+  #collect(entity, prefix) {
+    if (this.#send === null) return;
+    const file = this.#relative((entity.module ?? entity).moduleId);
+    for (const error of entity.errors()) this.error(file, prefix + describe(error));
+  }
+
+  #relative(path) {
+    return path.startsWith(this.#source) ? path.slice(this.#source.length) : path;
+  }
+
+  /** Where the user's source stands in the stack: in the test file itself if it can be, else the nearest frame under src/. */
+  #location(error, testFile) {
+    const frames = (error?.stacks ?? []).filter(({ file }) => file.startsWith(this.#source));
+    const frame = frames.find(({ file }) => file === testFile) ?? frames[0];
+    return { line: frame?.line ?? null, column: frame?.column ?? null };
+  }
+}
+
+function describe(error) {
+  if (error === null || typeof error !== "object") return String(error);
+  const { name, message, diff, codeFrame, frame, cause } = error;
+  const head = name && message ? `${name}: ${message}` : message || name || `Unknown Error: ${inspect(visible(error))}`;
+  const parts = [head, diff, codeFrame ?? frame, cause && `Caused by: ${describe(cause)}`];
+  return stripVTControlCharacters(parts.filter(Boolean).join("\n\n"));
+}
+
+/** What was thrown, less what vitest adds to it. */
+function visible({ stack, stacks, ...own }) {
+  return own;
+}
+
+function capped(text, most = MESSAGE_BYTES) {
+  const bytes = Buffer.from(text);
+  if (bytes.length <= most) return text;
+  return `${bytes.subarray(0, most).toString("utf8").replace(/\uFFFD$/, "")}…`;
+}

@@ -1,0 +1,23 @@
+// Mode `run`: the entry file becomes this process's main module, as if Node had been started with it.
+import { existsSync } from "node:fs";
+import { Module, setSourceMapsSupport } from "node:module";
+import { close } from "./protocol.mjs";
+import { installHooks } from "./typescript.mjs";
+
+export async function prepare({ source }) {
+  installHooks();
+  // Loaded for the first time here rather than on the first error.
+  setSourceMapsSupport(true, { nodeModules: false, generatedCode: false });
+  return ({ entry, args }) => {
+    close();
+    const main = `${source}/${entry}`;
+    if (!existsSync(main)) {
+      process.stderr.write(`Entry file not found: ${entry}\n`);
+      process.exitCode = 1;
+      return;
+    }
+    process.argv = [process.argv[0], main, ...args];
+    // From the event loop: what the program throws is its own, not a failure of this module.
+    setImmediate(Module.runMain);
+  };
+}

@@ -1,0 +1,90 @@
+// Mode `test`: one vitest, made and warmed before the job arrives.
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import { createVitest, rootDir } from "vitest/node";
+import { send } from "./protocol.mjs";
+import { CaseReporter } from "./reporter.mjs";
+import { createPoolWorker, runInOneProcess } from "./pool.mjs";
+
+const WARMING = `
+  import { expect, test } from "vitest";
+  test("warm", () => {
+    expect({ a: [1] as unknown }).toEqual({ a: [1] });
+  });
+`;
+
+// Foreign code runs in this very process and may replace these.
+const exit = process.reallyExit.bind(process);
+
+export async function prepare({ workspace, source }) {
+  resembleWorker();
+  const reporter = new CaseReporter(source);
+  const vitest = await start(workspace, reporter);
+  await warm(vitest, workspace);
+  return async (job) => {
+    reporter.listen(send);
+    exit(await test(vitest, reporter, source, job));
+  };
+}
+
+/** What a test sees of its process in one of vitest's own workers. */
+function resembleWorker() {
+  Object.assign(process.env, { TEST: "true", VITEST: "true", VITEST_MODE: "RUN", NODE_ENV: "test", FORCE_TTY: "" });
+  process.argv.length = 2;
+  // vitest refuses to fake `nextTick` in a child process, and tells one by this function.
+  process.send = () => true;
+  createRequire(import.meta.url)(`${rootDir}/suppress-warnings.cjs`);
+}
+
+/** Bare vitest's defaults, given inline: a config file would be bundled into the read-only tree. */
+async function start(root, reporter) {
+  const test = {
+    root,
+    watch: false,
+    cache: false,
+    fsModuleCache: false,
+    reporters: [reporter],
+    disableConsoleIntercept: true,
+    disableColors: true,
+    include: ["src/**/*.{test,spec}.?(c|m)[jt]s?(x)"],
+    pool: { name: "stencil", createPoolWorker },
+  };
+  const vitest = await createVitest({ config: false, root, watch: false, run: true }, { configFile: false, root, test, logLevel: "silent" });
+  // vitest's server prints these and exits. Here they are a test's, and its worker reports them.
+  process.removeAllListeners("unhandledRejection");
+  return vitest;
+}
+
+/** Runs one small file, which loads vitest's whole runtime into this process. */
+async function warm(vitest, workspace) {
+  const folder = `${workspace}/.warm`;
+  const file = `${folder}/warm.test.ts`;
+  fs.mkdirSync(folder);
+  fs.writeFileSync(file, WARMING);
+  runInOneProcess(true);
+  await vitest.runTestSpecifications([vitest.projects[0].createSpecification(file)]);
+  fs.rmSync(folder, { recursive: true });
+  vitest.state.clearFiles(vitest.projects[0], [file]);
+  vitest.state.clearErrors();
+  process.exitCode = undefined;
+}
+
+async function test(vitest, reporter, source, job) {
+  const [project] = vitest.projects;
+  if (job.pattern) project.config.include = [`src/${job.pattern}`];
+  const files = job.files.map(({ path }) => `${source}/${path}`).filter((path) => project.matchesTestGlob(path));
+  runInOneProcess(files.length === 1);
+  let failed = files.length === 0;
+  if (failed) {
+    reporter.error("", "No test files found");
+  } else {
+    try {
+      await vitest.runTestSpecifications(files.map((file) => project.createSpecification(file)), true);
+    } catch (error) {
+      reporter.failure(error);
+    }
+    failed = reporter.failed;
+  }
+  send({ type: "result", errors: reporter.errors, exit_code: failed ? 1 : 0 });
+  return failed ? 1 : 0;
+}

@@ -1,0 +1,61 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from sandbox.process import spawn
+
+
+def read_all(argv: list[str]) -> str:
+    read, write = os.pipe()
+    with open("/dev/null", "rb") as null:
+        child = spawn(argv, [null.fileno(), write, write], {"ONLY": "this"})
+    os.close(write)
+    with os.fdopen(read) as file:
+        text = file.read()
+    child.wait()
+    return text
+
+
+def test_nothing_but_the_given_descriptors_is_inherited() -> None:
+    leaky = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(leaky, True)
+    try:
+        names = read_all(["/bin/ls", "/proc/self/fd"]).split()
+    finally:
+        os.close(leaky)
+    assert names == ["0", "1", "2", "3"]  # 3 is the folder that ls has opened
+
+
+def test_the_environment_is_what_was_given() -> None:
+    assert read_all(["/usr/bin/env"]) == "ONLY=this\n"
+
+
+def test_signals_that_python_ignores_are_not_ignored_by_children() -> None:
+    status = read_all(["/bin/cat", "/proc/self/status"])
+    ignored = int(next(x for x in status.splitlines() if x.startswith("SigIgn")).split()[1], 16)
+    assert not ignored & (1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1))
+
+
+def test_children_outlive_the_thread_that_asked_for_them() -> None:
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(read_all(["/bin/echo", "hi"])))
+    thread.start()
+    thread.join()
+    assert found == ["hi\n"]
+
+
+def test_what_cannot_be_started_is_an_error_and_leaks_nothing() -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(FileNotFoundError):
+        spawn(["/nowhere"], [0, 1, 2], {})
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_death_by_signal_is_128_more() -> None:
+    child = spawn(["/bin/sleep", "60"], [], {})
+    child.kill()
+    assert child.wait() == 128 + signal.SIGKILL
+    child.kill()
+    assert child.wait() == 128 + signal.SIGKILL

@@ -1,0 +1,181 @@
+from pathlib import Path
+
+import pytest
+
+from sandbox.limits import Limits, Outcome, State, Stream, Usage
+from sandbox.reports import TestCase, TestReport
+from templatemgr import definition as definitions
+from templatemgr.definition import DefinitionError, Expectation
+from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_definition(tmp_path / "tiny")
+
+
+def test_a_whole_definition_is_read(folder: Path) -> None:
+    found = definitions.read(folder)
+    assert found.name == "tiny"
+    assert found.title == "Tiny"
+    assert found.links == ("node_modules",)
+    assert found.toolchain == {"bin/number.js": "node_modules/is-number/index.js"}
+    assert found.modes["run"].command == ("runner.sh", "run")
+    assert found.modes["run"].entry == "main.js"
+    assert found.modes["test"].pattern == "*.test.js"
+    assert found.default == Limits(
+        wall_ms=5000,
+        cpu_ms=5000,
+        memory_bytes=134217728,
+        disk_bytes=8388608,
+        output_bytes=65536,
+        processes=16,
+    )
+    assert found.cache_submissions == ("run",)
+    assert [case.name for case in found.smoke] == ["run", "test"]
+    assert found.smoke[0].submission.files[0].path == "main.js"
+
+
+TOML = "tiny/template.toml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "file", "key", "reason"),
+    [
+        ("format = 1", "format = 2", TOML, "format", "this release reads format 1"),
+        ("format = 1\n", "", TOML, "format", "is missing"),
+        ('name = "tiny"', 'name = "Tiny"', TOML, "name", None),
+        (
+            'name = "tiny"',
+            'name = "other"',
+            TOML,
+            "name",
+            "must be the folder's name, 'tiny'",
+        ),
+        ('title = "Tiny"', "title = 7", TOML, "title", "must be a string"),
+        ('builder = "npm"', 'builder = "gem"', TOML, "builder", "'gem' is not one of npm"),
+        ('title = "Tiny"', 'title = "Tiny"\ncolour = "red"', TOML, "colour", "is not a known key"),
+        ('["node_modules"]', '["../x"]', TOML, "links", "'../x' leaves the folder"),
+        ('["node_modules"]', '["/x"]', TOML, "links", "'/x' is absolute"),
+        ('["node_modules"]', '["a//b"]', TOML, "links", "'a//b' is not a plain relative path"),
+        ('["node_modules"]', '["a", "a"]', TOML, "links", "'a' is listed twice"),
+        ('"said.txt"]', '"gone.txt"]', TOML, "files", "'gone.txt' is missing"),
+        ('"said.txt"]', '"../said.txt"]', TOML, "files", "'../said.txt' leaves the folder"),
+        ('"bin/number.js" = "', '"bin/n" = "../', TOML, "toolchain", None),
+        ('GREETING = "hello"', "GREETING = 1", TOML, "env.GREETING", "must be a string"),
+        ('command = ["runner.sh", "run"]', "command = []", TOML, "run.command", None),
+        ('command = ["runner.sh", "run"]', 'command = "x"', TOML, "run.command", None),
+        ('entry = "main.js"', 'entri = "main.js"', TOML, "run.entri", "is not a known key"),
+        ("[limits.default]", "[limits.usual]", TOML, "limits.default", "is missing"),
+        ("wall_ms = 5000", "wall_ms = 0", TOML, "limits.default.wall_ms", "must be 1 or more"),
+        ("wall_ms = 5000", 'wall_ms = "5s"', TOML, "limits.default.wall_ms", None),
+        (
+            "wall_ms = 5000",
+            "wall_ms = 5001",
+            TOML,
+            "limits.default.wall_ms",
+            "5001 is over the maximum, 5000",
+        ),
+        (
+            'submissions = ["run"]',
+            'submissions = ["jump"]',
+            TOML,
+            "cache.submissions",
+            "there is no smoke case 'jump'",
+        ),
+    ],
+)
+def test_a_mistake_names_file_key_and_reason(
+    folder: Path, old: str, new: str, file: str, key: str, reason: str | None
+) -> None:
+    assert old in DEFINITION
+    (folder / "template.toml").write_text(DEFINITION.replace(old, new, 1))
+    with pytest.raises(DefinitionError) as caught:
+        definitions.read(folder)
+    assert caught.value.file == file
+    assert caught.value.key == key
+    if reason is not None:
+        assert caught.value.reason == reason
+        assert caught.value.message == f"{file}: {key}: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('mode = "run"', 'mode = "walk"', "mode"),
+        ('state = "succeeded"', 'state = "fine"', "expect.state"),
+        ("exit_code = 0", "exit = 0", "expect.exit"),
+        ('mode = "run"', 'mode = "run"\nspeed = 9', "speed"),
+    ],
+)
+def test_a_mistake_in_a_smoke_case_names_its_file(
+    folder: Path, old: str, new: str, key: str
+) -> None:
+    (folder / "smoke/run/case.toml").write_text(RUN_CASE.replace(old, new, 1))
+    with pytest.raises(DefinitionError) as caught:
+        definitions.read(folder)
+    assert (caught.value.file, caught.value.key) == ("tiny/smoke/run/case.toml", key)
+
+
+def test_toml_that_does_not_parse_is_an_error_with_its_place(folder: Path) -> None:
+    (folder / "template.toml").write_text("format = [")
+    with pytest.raises(DefinitionError, match=r"tiny/template\.toml: is not valid TOML"):
+        definitions.read(folder)
+
+
+def test_a_definition_without_a_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DefinitionError, match=r"nothing/template\.toml: is missing"):
+        definitions.read(tmp_path / "nothing")
+
+
+def test_links_in_the_folder_are_refused_not_followed(folder: Path) -> None:
+    (folder / "sneaky").symlink_to("/etc/passwd")
+    with pytest.raises(DefinitionError, match="sneaky: only plain files and folders"):
+        definitions.digest(folder)
+
+
+def test_the_digest_covers_every_file_by_path_and_content(folder: Path, tmp_path: Path) -> None:
+    before = definitions.digest(folder)
+    assert before == definitions.digest(write_definition(tmp_path / "elsewhere" / "tiny"))
+    (folder / "smoke/run/src/main.js").write_text("// something\n")
+    changed = definitions.digest(folder)
+    (folder / "smoke/run/src/main.js").rename(folder / "smoke/run/src/other.js")
+    assert len({before, changed, definitions.digest(folder)}) == 3
+
+
+def test_names_lists_folders_with_a_definition(folder: Path) -> None:
+    (folder.parent / "notes").mkdir()
+    assert definitions.names(folder.parent) == ["tiny"]
+    assert definitions.names(folder.parent / "absent") == []
+
+
+def outcome(state: State, stdout: bytes = b"", report: TestReport | None = None) -> Outcome:
+    return Outcome(
+        state=state,
+        exit_code=0,
+        signal=None,
+        message=None,
+        stdout=Stream(data=stdout, truncated=False),
+        stderr=Stream(data=b"", truncated=False),
+        report=report,
+        usage=Usage(cpu_ms=1, memory_peak_bytes=None),
+        setup_ms=1,
+        run_ms=1,
+        warm=False,
+    )
+
+
+def test_an_expectation_looks_only_at_what_it_names() -> None:
+    assert Expectation(state="succeeded").mismatches(outcome(State.SUCCEEDED, b"any")) == []
+
+
+def test_an_expectation_says_each_way_it_was_missed() -> None:
+    case = TestCase(name="a", file="a.js", state="failed")
+    report = TestReport(cases=(case,), errors=(), complete=True)
+    wanted = Expectation(state="succeeded", passed=1, failed=0, stdout="hi")
+    assert wanted.mismatches(outcome(State.FAILED, b"ho", report)) == [
+        "state: expected 'succeeded', got 'failed'",
+        "passed: expected 1, got 0",
+        "failed: expected 0, got 1",
+        "stdout: expected 'hi', got 'ho'",
+    ]

@@ -1,0 +1,96 @@
+"""What the shell around every page shows: the rail, the palette, the health of the whole."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from execapp.services import health
+from templatemgr.models import HealthState, Template
+
+RAIL = (
+    ("Overview", "overview", ""),
+    ("Templates", "templates", "templates"),
+    ("Executions", "executions", "executions"),
+    ("Playground", "playground", "playground"),
+    ("Audit", "audit", "audit"),
+    ("Tokens", "tokens", "tokens"),
+    ("System", "system", "system"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A place to go."""
+
+    title: str
+    url: str
+    current: bool = False
+    count: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellHealth:
+    """What the rail's foot says. `troubles` counts current versions that cannot be served."""
+
+    executor_alive: bool
+    slots: int
+    busy: int
+    warm: int
+    troubles: int
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Context processor; nothing for who is not signed in."""
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return {}
+    if request.headers.get("HX-Request"):
+        return {}  # a fragment has no shell around it
+    templates = list(Template.objects.only("name", "title"))
+    return {
+        "shell": {
+            "items": rail(request.path, len(templates)),
+            "palette": palette(templates),
+            "health": shell_health(),
+        }
+    }
+
+
+def rail(path: str, templates: int) -> list[Item]:
+    """The rail's items; builds belong to templates."""
+    first = path.strip("/").split("/")[0]
+    here = "templates" if first == "builds" else first
+    return [
+        Item(
+            title=title,
+            url=reverse(name),
+            current=here == segment,
+            count=templates if name == "templates" else None,
+        )
+        for title, name, segment in RAIL
+    ]
+
+
+def palette(templates: list[Template]) -> list[Item]:
+    """Every page, then every template with what can be done there."""
+    items = [Item(title=title, url=reverse(name)) for title, name, _ in RAIL]
+    for template in templates:
+        page = reverse("template", args=[template.name])
+        items.append(Item(title=f"Template {template.title}", url=page))
+        executions = f"{reverse('executions')}?template={template.name}"
+        items.append(Item(title=f"Executions of {template.title}", url=executions))
+    return items
+
+
+def shell_health() -> ShellHealth:
+    """Three queries: executors, open executions, current versions in quarantine."""
+    now = health.snapshot()
+    bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED).count()
+    return ShellHealth(
+        executor_alive=now.executor_alive,
+        slots=now.slots,
+        busy=now.busy,
+        warm=now.warm,
+        troubles=bad,
+    )

@@ -1,0 +1,71 @@
+// The shell's own behaviour: theme, dialogs, the palette. Every page works without it.
+"use strict";
+
+const palette = document.getElementById("palette");
+
+function setTheme(theme) {
+  if (theme === "system") {
+    localStorage.removeItem("stencil-theme");
+    delete document.documentElement.dataset.theme;
+  } else {
+    localStorage.setItem("stencil-theme", theme);
+    document.documentElement.dataset.theme = theme;
+  }
+}
+
+function filterPalette(words) {
+  const wanted = words.trim().toLowerCase().split(/\s+/);
+  for (const item of palette.querySelectorAll("li")) {
+    const text = item.textContent.toLowerCase();
+    item.hidden = !wanted.every((word) => text.includes(word));
+  }
+}
+
+function openPalette() {
+  if (!palette || palette.open) return;
+  palette.showModal();
+  const input = palette.querySelector("input");
+  input.value = "";
+  filterPalette("");
+  input.focus();
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-theme-choice], [data-dialog], [data-close], [data-copy], [data-palette]");
+  if (!button) return;
+  if (button.dataset.themeChoice) setTheme(button.dataset.themeChoice);
+  if (button.dataset.palette !== undefined) openPalette();
+  if (button.dataset.dialog) document.getElementById(button.dataset.dialog)?.showModal();
+  if (button.dataset.close !== undefined) button.closest("dialog")?.close();
+  if (button.dataset.copy) {
+    const text = document.getElementById(button.dataset.copy)?.textContent ?? "";
+    navigator.clipboard.writeText(text).then(() => {
+      const before = button.textContent;
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = before; }, 1500);
+    });
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k") {
+    event.preventDefault();
+    openPalette();
+  }
+  if ((event.ctrlKey || event.metaKey) && event.key === "Enter") {
+    document.querySelector("form[data-ctrl-enter]")?.requestSubmit();
+  }
+  if (palette?.open && (event.key === "ArrowDown" || event.key === "ArrowUp")) {
+    event.preventDefault();
+    const links = [...palette.querySelectorAll("li:not([hidden]) a")];
+    const step = event.key === "ArrowDown" ? 1 : -1;
+    const at = links.indexOf(document.activeElement) + step;
+    (links[at] ?? palette.querySelector("input")).focus();
+  }
+});
+
+palette?.querySelector("input").addEventListener("input", (event) => filterPalette(event.target.value));
+palette?.querySelector("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  palette.querySelector("li:not([hidden]) a")?.click();
+});

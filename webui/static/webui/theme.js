@@ -1,0 +1,5 @@
+// Applies the chosen theme before the page is painted: loaded in <head>, without defer.
+(() => {
+  const chosen = localStorage.getItem("stencil-theme");
+  if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
+})();

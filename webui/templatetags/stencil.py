@@ -1,0 +1,160 @@
+"""How numbers, times and states look on every page."""
+
+import html
+import re
+from datetime import datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+register = template.Library()
+
+# What a pill is coloured by; the word itself always stands in it.
+TONES = {
+    "ok": {"ready", "succeeded", "passed", "verified", "done", "reproduced", "promoted", "ok"},
+    "bad": {
+        "failed", "error", "crashed", "quarantined", "timed_out", "out_of_memory", "output_limit",
+        "missing",
+    },
+    "warn": {"cancelled", "interrupted", "pinned", "skipped", "retired", "weaker", "major"},
+    "accent": {
+        "current", "running", "fetching", "installing", "sealing", "smoke", "now", "inputs",
+    },
+}  # fmt: skip
+UNITS = ("B", "KB", "MB", "GB", "TB")
+
+
+@register.filter
+def tone(state: object) -> str:
+    """The colour class of a state's pill; empty for a neutral one."""
+    word = str(state)
+    return next((name for name, words in TONES.items() if word in words), "")
+
+
+@register.simple_tag
+def pill(state: object, text: str = "") -> SafeString:
+    """A pill with its dot and its word: underscores of a state become spaces."""
+    return format_html(
+        '<span class="pill {}">{}</span>', tone(state), text or str(state).replace("_", " ")
+    )
+
+
+@register.filter
+def ago(moment: datetime | None) -> SafeString | str:
+    """A `<time>` that says how long ago, with the exact time on hover."""
+    if moment is None:
+        return "never"
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        moment.isoformat(),
+        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        elapsed((timezone.now() - moment).total_seconds()),
+    )
+
+
+def elapsed(seconds: float) -> str:
+    """`seconds` ago in one rounded unit: "just now", "6 min ago", "9 days ago"."""
+    if seconds < 5:
+        return "just now"
+    if seconds < 60:
+        return f"{seconds:.0f} s ago"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min ago"
+    if seconds < 86_400:
+        return f"{seconds / 3600:.0f} h ago"
+    days = round(seconds / 86_400)
+    return "yesterday" if days == 1 else f"{days} days ago"
+
+
+@register.filter
+def size(count: float | None) -> str:
+    """Bytes in the unit that keeps the number readable: "262 MB", "5.1 MB", "312 B"."""
+    if count is None:
+        return "–"
+    value = float(count)
+    for unit in UNITS:
+        if value < 1000 or unit == UNITS[-1]:
+            digits = 0 if unit == "B" or value >= 100 else 1
+            return f"{value:.{digits}f} {unit}"
+        value /= 1000
+    raise AssertionError("unreachable")
+
+
+@register.filter
+def ms(value: float | None) -> str:
+    """Milliseconds: "0.4 ms", "34 ms", "2.1 s"."""
+    if value is None:
+        return "–"
+    if value >= 10_000:
+        return f"{value / 1000:.0f} s"
+    if value >= 1000:
+        return f"{value / 1000:.1f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """Seconds: "0.1 s", "19 s", "2 min 5 s"."""
+    if value is None:
+        return "–"
+    if value >= 60:
+        return f"{int(value // 60)} min {int(value % 60)} s"
+    return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
+
+
+@register.filter
+def short(digest: str) -> str:
+    """The first eight digits of a digest, enough to tell versions apart at a glance."""
+    return str(digest)[:8]
+
+
+@register.filter
+def counted(count: int, words: str) -> str:
+    """A number with its word: `3|counted:"slot,slots"` is "3 slots"."""
+    one, many = words.split(",")
+    return f"{count:,} {one if count == 1 else many}"
+
+
+_ANSI = re.compile(r"\x1b\[([0-9;]*)m|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07?")
+_CODES = {
+    "1": "bold", "2": "dim", "3": "italic", "4": "underline", "30": "black", "31": "red",
+    "32": "green", "33": "yellow", "34": "blue", "35": "magenta", "36": "cyan", "37": "white",
+}  # fmt: skip
+_OFF = {"22": {"bold", "dim"}, "23": {"italic"}, "24": {"underline"}}
+_COLOURS = {"black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"}
+
+
+@register.filter
+def ansi(text: str) -> SafeString:
+    """A program's output, escaped, its ANSI colours as classes; other sequences are dropped."""
+    parts, active, end = [], set[str](), 0
+    for match in _ANSI.finditer(text):
+        parts.append(_span(text[end : match.start()], active))
+        end = match.end()
+        if match.group(1) is not None:
+            active = _after(match.group(1), active)
+    parts.append(_span(text[end:], active))
+    return mark_safe("".join(parts))  # noqa: S308 - every part went through html.escape
+
+
+def _span(text: str, active: set[str]) -> str:
+    if not text or not active:
+        return html.escape(text)
+    classes = " ".join(f"ansi-{name}" for name in sorted(active))
+    return f'<span class="{classes}">{html.escape(text)}</span>'
+
+
+def _after(codes: str, active: set[str]) -> set[str]:
+    now = set(active)
+    for code in codes.split(";"):
+        if code in {"", "0"}:
+            now.clear()
+        elif code in _OFF:
+            now -= _OFF[code]
+        elif code == "39":
+            now -= _COLOURS
+        elif (name := _CODES.get(str(int(code) - 60) if code[:1] == "9" else code)) is not None:
+            now = (now - _COLOURS if name in _COLOURS else now) | {name}
+    return now
