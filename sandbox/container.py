@@ -1,13 +1,14 @@
 """One started sandbox: its pipes, its processes, its control group; and the end of all of it."""
 
 import os
-import select
 import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
 from sandbox import cgroups, process
 from sandbox.groups import Group
+
+_PATIENCE = 10.0  # seconds that the kernel may take to end what was killed
 
 
 @dataclass
@@ -26,14 +27,15 @@ class Container:
 
     def alive(self) -> bool:
         """Whether its first process lives."""
-        return not self._closed and not select.select([self.child.pidfd], [], [], 0)[0]
+        return not self._closed and not self.child.dead()
 
     def kill(self) -> None:
         """End every process in it, now: the pid namespace dies with its first process."""
         process.send_kill(self.init_pidfd)
-        select.select([self.init_pidfd], [], [], 10)
+        process.readable(self.init_pidfd, _PATIENCE)
         self.group.kill()
         self.child.kill()
+        self.child.dead(_PATIENCE)
 
     def close(self) -> None:
         """Kill it and give back all that it held. stdin may have been closed by its writer."""

@@ -7,7 +7,6 @@ into its control group and gets its resource limits, and only then may go on.
 import json
 import os
 import resource
-import select
 import shutil
 import socket
 import time
@@ -22,6 +21,7 @@ from sandbox.errors import IsolationUnavailableError, StartupError
 from sandbox.groups import Group
 
 _CAP_SYS_ADMIN = 21
+_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,12 +111,16 @@ def _start(
             argv = profile.bubblewrap(host, inside, ends.numbers)
             child = _spawn(argv, ends.given)
         ours.callback(_end, child)
-        init, init_pidfd = _identify(child, ends, deadline)
-        ours.callback(os.close, init_pidfd)
-        ours.callback(process.send_kill, init_pidfd)
-        group.add(init)
-        _limit(init, host, group, shares)
-        os.write(ends.block, b"1")
+        try:
+            init, init_pidfd = _identify(child, ends, deadline)
+            ours.callback(os.close, init_pidfd)
+            ours.callback(process.send_kill, init_pidfd)
+            group.add(init)
+            _limit(init, host, group, shares)
+            os.write(ends.block, b"1")
+        except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
+            said = _last_words(child, ends)
+            raise StartupError(f"the sandbox could not be made: {said}") from error
         ours.pop_all()
         os.close(ends.block)
         os.close(ends.info)
@@ -189,16 +193,24 @@ def _identify(child: process.Child, ends: _Ends, deadline: float) -> tuple[int, 
     """The first process of the new namespace and a pidfd of it. It waits for us, so it lives."""
     text = b""
     while b"}" not in text:
-        if not select.select([ends.info], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not process.readable(ends.info, max(0.0, deadline - time.monotonic())):
             raise StartupError("bubblewrap did not start in time")
         data = os.read(ends.info, 4096)
         if not data:
-            child.kill()
-            said = os.read(ends.stderr, 4096).decode("utf-8", "replace").strip()
+            said = _last_words(child, ends)
             raise IsolationUnavailableError(f"bubblewrap cannot isolate here: {said}")
         text += data
     init = int(json.loads(text)["child-pid"])
     return init, os.pidfd_open(init)
+
+
+def _last_words(child: process.Child, ends: _Ends) -> str:
+    child.kill()
+    child.dead(_PATIENCE)
+    os.set_blocking(ends.stderr, False)
+    with suppress(BlockingIOError):
+        return os.read(ends.stderr, 4096).decode("utf-8", "replace").strip()
+    return "it said nothing"
 
 
 def _limit(init: int, host: profile.Host, group: Group, shares: Shares) -> None:

@@ -7,6 +7,7 @@ exactly the given descriptors are handed over (as 0, 1, 2, …), and nothing els
 
 import fcntl
 import os
+import select
 import signal
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,10 +50,21 @@ class Child:
             os.close(self.pidfd)
         return self._status
 
+    def dead(self, timeout: float = 0) -> bool:
+        """Whether it has ended, or does within `timeout` seconds."""
+        return self._status is not None or readable(self.pidfd, timeout)
+
     def kill(self) -> None:
         """SIGKILL, unless it has been waited for."""
         if self._status is None:
             send_kill(self.pidfd)
+
+
+def readable(descriptor: int, timeout: float) -> bool:
+    """Whether there is something to read within `timeout` seconds; of a pidfd: its end."""
+    poll = select.poll()  # not select(), which knows no descriptor above 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
 
 
 def send_kill(pidfd: int) -> None:

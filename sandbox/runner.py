@@ -12,7 +12,6 @@ import resource
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -276,11 +275,21 @@ class Session:
             group.lower(memory_bytes=limits.memory_bytes, processes=limits.processes)
         if (limits.file_bytes, limits.open_files) != (mine.file_bytes, mine.open_files):
             for pid in group.pids():
-                with suppress(ProcessLookupError):
-                    files = (limits.file_bytes, limits.file_bytes)
-                    resource.prlimit(pid, resource.RLIMIT_FSIZE, files)
-                    opened = (limits.open_files, limits.open_files)
-                    resource.prlimit(pid, resource.RLIMIT_NOFILE, opened)
+                _lower_files(pid, limits)
+
+
+def _lower_files(pid: int, limits: Limits) -> None:
+    wanted = {
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+    }
+    try:
+        for kind, value in wanted.items():
+            resource.prlimit(pid, kind, (value, value))
+    except ProcessLookupError:
+        return
+    except PermissionError as error:  # another uid's, and root without CAP_SYS_RESOURCE
+        raise LimitsError("the limits of a running process may not be changed here") from error
 
 
 class _Run:

@@ -217,6 +217,8 @@ def _modes(table: Table) -> dict[str, Mode]:
         if not command:
             part.fail("command", "must not be empty")
         part.check_path("command", command[0])
+        if command[-1] != name:
+            part.fail("command", f"must end with the mode, {name!r}")
         entry = part.text("entry", None) if name == "run" else None
         pattern = part.text("pattern", None) if name == "test" else None
         if entry is not None:

@@ -95,8 +95,11 @@ def close(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder, closed or not. Changes modes of folders only: files are shared."""
-    if folder.is_symlink() or not folder.exists():
+    """Delete a folder, closed or not, a file or a link; what is not there is fine.
+
+    Changes modes of folders only: files are shared.
+    """
+    if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
     for path, folders, _files in os.walk(folder):

@@ -71,7 +71,7 @@ def listing(request: HttpRequest, query: Query[schemas.ExecutionsQuery]) -> Http
 
 
 @router.post("/batch", auth=auth.execute, response=ERRORS)
-def batch(_request: HttpRequest) -> HttpResponse:
+def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja goes by name
     """Not served yet."""
     message = "Batches are not served yet: submit one by one."
     raise NotSupportedError(message)

@@ -1,6 +1,7 @@
 """Calls of the contract that this release does not serve: each has its route, and says so."""
 
 from collections.abc import Callable
+from inspect import Parameter, Signature
 
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
@@ -28,20 +29,20 @@ CALLS = (
 )
 
 
-def _view(what: str, command: str) -> Callable[[HttpRequest], HttpResponse]:
+def _view(path: str, what: str, command: str) -> Callable[..., HttpResponse]:
     instead = f"manage.py {command}, or the dashboard" if command else "the dashboard"
 
-    def unserved(_request: HttpRequest) -> HttpResponse:
+    def unserved(request: HttpRequest, **names: str) -> HttpResponse:  # noqa: ARG001
         message = f"{what} is not served over the API yet. Use {instead}."
         raise NotSupportedError(message)
 
-    return unserved
-
-
-def _parameters(path: str) -> list[dict[str, object]]:
+    # ninja reads the parameters of a path from the view's signature.
+    kind = Parameter.POSITIONAL_OR_KEYWORD
     names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
-    text = {"type": "string"}
-    return [{"in": "path", "name": name, "required": True, "schema": text} for name in names]
+    parameters = [Parameter("request", kind, annotation=HttpRequest)]
+    parameters += [Parameter(name, kind, annotation=str) for name in names]
+    vars(unserved)["__signature__"] = Signature(parameters)
+    return unserved
 
 
 for router, method, path, what, command in CALLS:
@@ -52,5 +53,4 @@ for router, method, path, what, command in CALLS:
         response=ERRORS,
         summary=f"{what} (not served yet)",
         operation_id=f"unserved_{method}_{path}".lower().translate(str.maketrans("/{}", "___")),
-        openapi_extra={"parameters": _parameters(path)},
-    )(_view(what, command))
+    )(_view(path, what, command))

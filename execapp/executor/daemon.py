@@ -41,6 +41,7 @@ class Daemon:
         self.warm = _setting("STENCIL_WARM", self.slots) if warm is None else warm
         self.grace = float(_setting("STENCIL_GRACE_SECONDS", 20)) if grace is None else grace
         self._stopped = threading.Event()
+        self.stopped = False
         self._building = False
         self._threads: list[threading.Thread] = []
 
@@ -94,6 +95,7 @@ class Daemon:
         database.patiently(lambda: heartbeats.leave(worker=house.worker))
         database.release()
         self._lock.release()
+        self.stopped = True
         logger.info("executor %s: stopped", house.worker)
 
     def _clear_up(self, worker: str) -> None:

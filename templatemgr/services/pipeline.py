@@ -204,6 +204,9 @@ def _seal(bench: Bench) -> None:
     _own(bench.tree)
     with store.locked(places.store_lock(), shared=True):
         bench.sealed = store.seal(bench.tree, places.objects())
+    # Now, not only when published: smoke runs on final modes. What will be renamed is the folder
+    # around it, so its write bits are not needed any more.
+    store.close(bench.tree)
     manifest = bench.sealed.manifest
     (bench.home / "manifest.json.gz").write_bytes(manifests.dump(manifest))
     bench.recorder.line(
@@ -232,9 +235,9 @@ def _fill_cache(bench: Bench) -> None:
     definition, cache = _definition(bench), bench.home / "cache"
     cache.mkdir()
     cache.chmod(0o777)  # as root the sandbox runs as another user
-    for case in definition.smoke:
-        if case.name in definition.cache_submissions:
-            _run_case(bench, case, filling=True)
+    cases = {case.name: case for case in definition.smoke}
+    for name in definition.cache_submissions:
+        _run_case(bench, cases[name], filling=True)
     _own(cache)
     store.close(cache)
     bench.cache = manifests.scan(cache)

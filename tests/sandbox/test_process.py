@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -47,10 +48,10 @@ def test_children_outlive_the_thread_that_asked_for_them() -> None:
 
 
 def test_what_cannot_be_started_is_an_error_and_leaks_nothing() -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(FileNotFoundError):
         spawn(["/nowhere"], [0, 1, 2], {})
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_death_by_signal_is_128_more() -> None:

@@ -12,7 +12,9 @@ SKIPPED = {**PASSED, "state": "skipped"}
 ERROR = [{"file": "a", "message": "m"}]
 
 
-def judge(status: int | None, *messages: object, stop: Stop | None = None, cpu: float = 0) -> Ruling:
+def judge(
+    status: int | None, *messages: object, stop: Stop | None = None, cpu: float = 0
+) -> Ruling:
     collector = Collector()
     for message in messages:
         collector.feed(json.dumps(message).encode() + b"\n")

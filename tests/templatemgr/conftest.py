@@ -53,7 +53,7 @@ title = "Tiny"
 builder = "npm"
 summary = "is-number alone"
 links = ["node_modules"]
-files = ["package.json", "package-lock.json", "runner.sh", "said.txt"]
+files = ["package.json", "package-lock.json", "runner/main.sh", "said.txt"]
 install_scripts = []
 prune = ["node_modules/is-number/LICENSE"]
 toolchain = {{ "bin/number.js" = "node_modules/is-number/index.js" }}
@@ -62,11 +62,11 @@ toolchain = {{ "bin/number.js" = "node_modules/is-number/index.js" }}
 GREETING = "hello"
 
 [run]
-command = ["runner.sh", "run"]
+command = ["runner/main.sh", "run"]
 entry = "main.js"
 
 [test]
-command = ["runner.sh", "test"]
+command = ["runner/main.sh", "test"]
 pattern = "*.test.js"
 
 [limits.default]{LIMITS}
@@ -120,7 +120,7 @@ def write_definition(folder: Path, *, pin: str = "7.0.0", **changed: str) -> Pat
     """Write the tiny definition; `changed` maps file names ("template_toml") to other contents."""
     files = {
         "template.toml": DEFINITION,
-        "runner.sh": RUNNER,
+        "runner/main.sh": RUNNER,
         "said.txt": "hello\n",
         "smoke/run/case.toml": RUN_CASE,
         "smoke/run/src/main.js": "// nothing\n",
@@ -133,7 +133,7 @@ def write_definition(folder: Path, *, pin: str = "7.0.0", **changed: str) -> Pat
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    (folder / "runner.sh").chmod(0o755)
+    (folder / "runner/main.sh").chmod(0o755)
     return folder
 
 

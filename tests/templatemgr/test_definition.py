@@ -20,7 +20,7 @@ def test_a_whole_definition_is_read(folder: Path) -> None:
     assert found.title == "Tiny"
     assert found.links == ("node_modules",)
     assert found.toolchain == {"bin/number.js": "node_modules/is-number/index.js"}
-    assert found.modes["run"].command == ("runner.sh", "run")
+    assert found.modes["run"].command == ("runner/main.sh", "run")
     assert found.modes["run"].entry == "main.js"
     assert found.modes["test"].pattern == "*.test.js"
     assert found.default == Limits(
@@ -63,8 +63,15 @@ TOML = "tiny/template.toml"
         ('"said.txt"]', '"../said.txt"]', TOML, "files", "'../said.txt' leaves the folder"),
         ('"bin/number.js" = "', '"bin/n" = "../', TOML, "toolchain", None),
         ('GREETING = "hello"', "GREETING = 1", TOML, "env.GREETING", "must be a string"),
-        ('command = ["runner.sh", "run"]', "command = []", TOML, "run.command", None),
-        ('command = ["runner.sh", "run"]', 'command = "x"', TOML, "run.command", None),
+        (
+            'command = ["runner/main.sh", "run"]',
+            'command = ["runner/main.sh"]',
+            TOML,
+            "run.command",
+            "must end with the mode, 'run'",
+        ),
+        ('command = ["runner/main.sh", "run"]', "command = []", TOML, "run.command", None),
+        ('command = ["runner/main.sh", "run"]', 'command = "x"', TOML, "run.command", None),
         ('entry = "main.js"', 'entri = "main.js"', TOML, "run.entri", "is not a known key"),
         ("[limits.default]", "[limits.usual]", TOML, "limits.default", "is missing"),
         ("wall_ms = 5000", "wall_ms = 0", TOML, "limits.default.wall_ms", "must be 1 or more"),

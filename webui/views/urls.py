@@ -20,7 +20,9 @@ urlpatterns = [
     path("templates/<slug:name>/builds", builds.request_build, name="request_build"),
     path("templates/<slug:name>/versions/<int:number>", version_views.detail, name="version"),
     path("templates/<slug:name>/versions/<int:number>/verify", version_views.verify, name="verify"),
-    path("templates/<slug:name>/compare/<int:old>/<int:new>", version_views.compare, name="compare"),
+    path(
+        "templates/<slug:name>/compare/<int:old>/<int:new>", version_views.compare, name="compare"
+    ),
     path("builds/<uuid:build_id>", builds.detail, name="build"),
     path("builds/<uuid:build_id>/steps", builds.steps, name="build_steps"),
     path("builds/<uuid:build_id>/events", builds.events, name="build_events"),

@@ -1,6 +1,7 @@
 // Mode `test`: one vitest, made and warmed before the job arrives.
 import fs from "node:fs";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { createVitest, rootDir } from "vitest/node";
 import { send } from "./protocol.mjs";
 import { CaseReporter } from "./reporter.mjs";
@@ -12,6 +13,9 @@ const WARMING = `
     expect({ a: [1] as unknown }).toEqual({ a: [1] });
   });
 `;
+
+// Each worker is a process of about ten threads, all of which count as processes of the sandbox.
+const MOST_WORKERS = 4;
 
 // Foreign code runs in this very process and may replace these.
 const exit = process.reallyExit.bind(process);
@@ -47,9 +51,13 @@ async function start(root, reporter) {
     disableConsoleIntercept: true,
     disableColors: true,
     include: ["src/**/*.{test,spec}.?(c|m)[jt]s?(x)"],
+    maxWorkers: Math.min(MOST_WORKERS, Math.max(availableParallelism() - 1, 1)),
     pool: { name: "stencil", createPoolWorker },
   };
-  const vitest = await createVitest({ config: false, root, watch: false, run: true }, { configFile: false, root, test, logLevel: "silent" });
+  const vitest = await createVitest(
+    { config: false, root, watch: false, run: true },
+    { configFile: false, root, test, logLevel: "silent" },
+  );
   // vitest's server prints these and exits. Here they are a test's, and its worker reports them.
   process.removeAllListeners("unhandledRejection");
   return vitest;

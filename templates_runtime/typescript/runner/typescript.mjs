@@ -28,7 +28,7 @@ class CompileError extends SyntaxError {
 export function installHooks() {
   registerHooks({ resolve, load });
   // Loads the native compiler's code paths before the job arrives.
-  formatOf(compile("/workspace/src/warm.ts", "enum A { B }"));
+  formatOf(compile("/workspace/warm.ts", "enum A { B }"));
   process.on("uncaughtExceptionMonitor", explain);
 }
 
@@ -78,7 +78,7 @@ function load(url, context, nextLoad) {
   if (!url.startsWith("file:") || url.includes("/node_modules/")) return nextLoad(url, context);
   const path = fileURLToPath(url);
   if (path.endsWith(".json") && context.conditions?.includes("import") && context.importAttributes?.type !== "json") {
-    return { format: "module", source: jsonModule(readFileSync(path, "utf8")), shortCircuit: true };
+    return { format: "module", source: jsonModule(readFileSync(path, "utf8").replace(/^\uFEFF/, "")), shortCircuit: true };
   }
   const compiled = COMPILED.test(path);
   if (!compiled && !(path.endsWith(".js") && !context.format)) return nextLoad(url, context);
@@ -108,9 +108,11 @@ function formatOf(code) {
   return awaits ? "module" : "commonjs";
 }
 
+/** As vite has it: the value is the default export, and what can be a name is exported by name. */
 function jsonModule(text) {
   const value = JSON.parse(text);
-  const names = value !== null && typeof value === "object" ? Object.keys(value).filter((key) => /^[A-Za-z_$][\w$]*$/.test(key)) : [];
-  const exports = names.map((name, index) => `const v${index} = value[${JSON.stringify(name)}]; export { v${index} as ${name} };`);
-  return `const value = ${text}; ${exports.filter((_, index) => names[index] !== "default").join(" ")} export default value;`;
+  const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
+  const names = isObject ? Object.keys(value).filter((key) => /^[A-Za-z_$][\w$]*$/.test(key) && key !== "default") : [];
+  const exports = names.map((name, index) => `const v${index} = value.${name}; export { v${index} as ${name} };`);
+  return `const value = JSON.parse(${JSON.stringify(text)}); export default value; ${exports.join(" ")}`;
 }

@@ -1,0 +1,78 @@
+"""One whole story, as an admin lives it."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.conftest import Stencil
+
+
+def test_rebuild_pin_verify_and_find_it_all_again(admin: Page, stencil: Stencil) -> None:
+    """Rebuild with its live log, pin, verify, an execution, and the audit trail of it."""
+    page = admin
+    page.get_by_role("link", name="Templates", exact=False).first.click()
+    page.get_by_role("link", name="TypeScript").first.click()
+    expect(page.get_by_role("heading", name="TypeScript", level=1)).to_be_visible()
+
+    page.get_by_role("button", name="Build a version").click()
+    page.get_by_label(re.compile("Rebuild")).check()
+    page.get_by_role("button", name=re.compile("^(Start|Build|Rebuild)")).last.click()
+    page.wait_for_url(re.compile("/builds/"))
+    # The log comes line by line while the build runs, without a reload of ours.
+    expect(page.locator(".log-line").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("npm ci", exact=False).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("eproduces version 1", exact=False).first).to_be_visible(
+        timeout=120_000
+    )
+
+    page.goto(f"{stencil.url}/templates/typescript")
+    page.get_by_role("button", name="Pin", exact=True).first.click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_role("textbox").fill("exam week")
+    dialog.get_by_role("button", name=re.compile("^Pin")).click()
+    expect(page.get_by_text("exam week").first).to_be_visible()
+    page.get_by_role("button", name="Unpin").first.click()
+    dialog = page.locator("dialog[open]")
+    dialog.get_by_role("textbox").fill("exams are over")
+    dialog.get_by_role("button", name=re.compile("^Unpin")).click()
+    expect(page.get_by_role("button", name="Pin", exact=True).first).to_be_visible()
+
+    page.get_by_role("button", name="Verify").first.click()
+    expect(page.get_by_text(re.compile("verified|match", re.IGNORECASE)).first).to_be_visible(
+        timeout=60_000
+    )
+
+    page.goto(f"{stencil.url}/audit")
+    for words in ("template.pin", "template.unpin", "version.verify", "build.request"):
+        expect(page.get_by_text(words, exact=False).first).to_be_visible()
+    expect(page.get_by_text("exam week").first).to_be_visible()
+
+
+def test_execution_page_shows_the_failing_line(admin: Page, stencil: Stencil) -> None:
+    _, execution = stencil.api(
+        "POST",
+        "/executions",
+        {
+            "template": "typescript",
+            "mode": "test",
+            "files": [
+                {
+                    "path": "cents.test.ts",
+                    "content": (
+                        "import { expect, it } from 'vitest'\n"
+                        "it('keeps cents', () => {\n"
+                        "  console.log('rounding is hard')\n"
+                        "  expect(0.1 + 0.2).toBe(0.3)\n"
+                        "})\n"
+                    ),
+                }
+            ],
+            "wait": True,
+        },
+    )
+    admin.goto(f"{stencil.url}/executions")
+    admin.locator(f'a[href="/executions/{execution["id"]}"]').first.click()
+    expect(admin.locator(".code-line.failing")).to_contain_text("toBe(0.3)")
+    expect(admin.get_by_text("rounding is hard").first).to_be_visible()
+    expect(admin.get_by_text("keeps cents").first).to_be_visible()
+    expect(admin.locator("main")).to_contain_text("typescript")

@@ -1,0 +1,177 @@
+"""Real rows, a real executor with a real sandbox on a tiny template, and Django's client."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from execapp.executor.daemon import Daemon
+from execapp.models import ApiToken, Execution, ExecutorHeartbeat
+from execapp.services import tokens
+from templatemgr import triggers
+from templatemgr.models import Version
+from templatemgr.services import catalog
+from tests.execapp import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Api:
+    """A client of the API with one token."""
+
+    token: ApiToken
+    secret: str
+    client: Client = field(default_factory=Client)
+
+    def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
+        """One call; a str or bytes body goes as it is, anything else as JSON."""
+        raw = body if isinstance(body, str | bytes) else json.dumps(body) if body is not None else ""
+        given = {"Authorization": f"Bearer {self.secret}", **headers}
+        kind = given.pop("Content-Type", "application/json")
+        return self.client.generic(
+            method, f"/api/v1{path}", raw, content_type=kind, headers=given
+        )
+
+    def get(self, path: str) -> Any:
+        """The parsed reply to a GET that must succeed."""
+        response = self.call("GET", path)
+        assert response.status_code == 200, response.content
+        return response.json()
+
+    def submit(self, program: tiny.Program = tiny.HELLO, mode: str = "run", **more: object) -> Any:
+        """The parsed reply to a submission that must be taken."""
+        response = self.call("POST", "/executions", program.body(mode, **more))
+        assert response.status_code == 201, response.content
+        return response.json()
+
+
+def make_api(name: str, *scopes: str) -> Api:
+    """A client of its own name and scopes."""
+    token, secret = tokens.create(name=name, scopes=scopes or ("execute", "read"), actor="ann")
+    return Api(token=token, secret=secret)
+
+
+@pytest.fixture(autouse=True)
+def own_addresses(settings: Settings) -> None:
+    """The API's addresses alone: it works without the dashboard above it."""
+    settings.ROOT_URLCONF = "execapp.api.urls"
+
+
+@pytest.fixture
+def committed(transactional_db: None) -> Iterator[None]:
+    """Real commits, which the flush at the end may empty: append-only triggers go before it."""
+    Path(django_settings.STATIC_ROOT).mkdir(exist_ok=True)  # else the static middleware warns
+    yield
+    triggers.remove(connection)
+
+
+@pytest.fixture
+def current(committed: None) -> Iterator[Version]:
+    """The tiny template, version 1, current."""
+    yield tiny.make_current()
+    catalog._kept_runtime.cache_clear()
+    shutil.rmtree(Path(django_settings.STENCIL_DATA) / "templates", ignore_errors=True)
+
+
+@pytest.fixture
+def api(current: Version) -> Api:
+    """A client that may execute and read."""
+    return make_api("ci-bot")
+
+
+@pytest.fixture
+def alive(committed: None) -> ExecutorHeartbeat:
+    """A sign of life without an executor: submissions are taken and stay queued."""
+    return ExecutorHeartbeat.objects.create(
+        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
+    )
+
+
+@pytest.fixture
+def start_executor(current: Version) -> Iterator[Callable[..., Daemon]]:
+    """Start executors in this process; each is stopped at the end."""
+    started: list[Daemon] = []
+
+    def start(**options: Any) -> Daemon:
+        daemon = Daemon(**{"slots": 2, "warm": 0, "grace": 0.2, **options})
+        daemon.start()
+        started.append(daemon)
+        return daemon
+
+    yield start
+    for daemon in started:
+        if not daemon.stopped:
+            daemon.stop()
+
+
+@pytest.fixture
+def executor(start_executor: Callable[..., Daemon]) -> Daemon:
+    """An executor with two slots and no warm sandboxes."""
+    return start_executor()
+
+
+@pytest.fixture
+def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `manage.py executor` as a process of its own; killed at the end if it still runs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "executor", *arguments],
+            env=os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.execapp.executor_settings",
+                "STENCIL_DATA": str(django_settings.STENCIL_DATA),
+                "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if "ready" in line:
+                return process
+        pytest.fail("the executor did not start:\n" + "".join(said))
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.wait(10)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def until[T](look: Callable[[], T], seconds: float = 15.0) -> T:
+    """Look until what is seen is true, and return it."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen or time.monotonic() > deadline:
+            assert seen, "it did not happen in time"
+            return seen
+        time.sleep(0.02)
+
+
+def state_of(execution: Any) -> str:
+    """The state of an execution by its API reply, from the row."""
+    return Execution.objects.values_list("state", flat=True).get(id=execution["id"])

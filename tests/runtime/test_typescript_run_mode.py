@@ -1,0 +1,203 @@
+"""Mode run of the TypeScript template, against bare Node and by its own promises."""
+
+import pytest
+
+from sandbox.limits import Outcome, State
+from tests.runtime.tool import Tool
+
+SAME_AS_NODE: dict[str, str] = {
+    "prints": 'console.log("hello" as string, { a: [1, 2] });',
+    "top-level await": "const x: number = await Promise.resolve(4);\nconsole.log(x);",
+    "await that never ends": "await new Promise(() => {});",
+    "exit": 'process.on("exit", (code) => console.log("exit", code));\nprocess.exit(7);',
+    "exit code": "process.exitCode = 3;",
+    "throws": "interface X { a: number }\n\nthrow new TypeError('bad');",
+    "throws as a module": "export {};\nthrow new TypeError('bad');",
+    "throws later": "setTimeout(() => {\n  (null as any).x();\n}, 1);",
+    "throws what is no error": "throw { a: 1 };",
+    "rejects": "Promise.reject(new RangeError('lost'));\nsetTimeout(() => console.log('never'), 999);",
+    "rejects in a module": "export {};\nPromise.reject(5);",
+    "uncaught handler": "process.on('uncaughtException', (e) => console.log(e.message));\nthrow new Error('x');",
+    "stdin": "let text = '';\nfor await (const part of process.stdin) text += part;\nconsole.log(text);",
+    "stdin at once": "import fs from 'node:fs';\nconsole.log(fs.readFileSync(0, 'utf8'));",
+    "lines": "import rl from 'node:readline';\nrl.createInterface({ input: process.stdin }).on('line', (l) => console.log('>', l));",
+    "arguments": "console.log(process.argv.length, process.argv.slice(2), process.execArgv);",
+    "main module": "console.log(import.meta.main, import.meta.filename.endsWith('src/main.ts'));",
+    "CommonJS": "const fs = require('node:fs');\nconsole.log(require.main === module, typeof fs.statSync, typeof __dirname);",
+    "using": "{ using x = { [Symbol.dispose]() { console.log('gone'); } }; console.log('in'); }",
+    "timers": "setTimeout(() => console.log('b'), 5);\nsetImmediate(() => console.log('a'));",
+    "standard error": "console.error('problem');\nprocess.stdout.write('no newline');",
+}
+
+
+@pytest.mark.parametrize("name", SAME_AS_NODE)
+def test_it_ends_as_bare_node_does(typescript: Tool, name: str) -> None:
+    files = {"main.ts": SAME_AS_NODE[name]}
+    args, stdin = ("Ada", "two words"), b"one\ntwo\n"
+    outcome = typescript.run(files, args=args, stdin=stdin)
+    bare = typescript.bare_node(files, args=args, stdin=stdin)
+    assert outcome.exit_code == bare.exit_code, outcome
+    assert outcome.stdout.data.decode() == bare.stdout
+    assert outcome.state is (State.SUCCEEDED if bare.exit_code == 0 else State.FAILED)
+    assert bool(outcome.stderr.data) == bool(without_warning(bare.stderr))
+
+
+def without_warning(stderr: str) -> str:
+    """Bare Node advises on a package.json without a type; the template's has none on purpose."""
+    marks = ("MODULE_TYPELESS", "Reparsing as", "To eliminate", "(Use `node --trace-w")
+    lines = [line for line in stderr.splitlines() if not any(mark in line for mark in marks)]
+    return "\n".join(lines).strip()
+
+
+def printed(outcome: Outcome) -> str:
+    assert outcome.state is State.SUCCEEDED, outcome
+    assert outcome.stderr.data == b""
+    return outcome.stdout.data.decode().rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("files", "output"),
+    [
+        ({"main.ts": "enum E { A = 3 }\nconsole.log(E.A);"}, "3"),
+        ({"main.ts": "namespace N { export const x = 2; }\nconsole.log(N.x);"}, "2"),
+        ({"main.ts": "class C { constructor(readonly x = 5) {} }\nconsole.log(new C().x);"}, "5"),
+        ({"main.ts": "import fs = require('fs');\nconsole.log(typeof fs.statSync);"}, "function"),
+        (
+            {"main.ts": "import { a } from './u';\nconsole.log(a);", "u.ts": "export const a = 1;"},
+            "1",
+        ),
+        (
+            {
+                "main.ts": "import { a } from './u';\nconsole.log(a);",
+                "u.tsx": "export const a = 1;",
+            },
+            "1",
+        ),
+        (
+            {
+                "main.ts": "import { a } from './u';\nconsole.log(a);",
+                "u.mjs": "export const a = 1;",
+            },
+            "1",
+        ),
+        (
+            {"main.ts": "import { a } from './u';\nconsole.log(a);", "u.js": "export const a = 1;"},
+            "1",
+        ),
+        (
+            {
+                "main.ts": "import { a } from './u.js';\nconsole.log(a);",
+                "u.ts": "export const a = 1;",
+            },
+            "1",
+        ),
+        (
+            {
+                "main.ts": "import { a } from './u';\nconsole.log(a);",
+                "u/index.ts": "export const a = 1;",
+            },
+            "1",
+        ),
+        ({"main.ts": "console.log((await import('./u')).a);", "u.ts": "export const a = 1;"}, "1"),
+        ({"main.ts": "console.log(require('./u').a);", "u.ts": "export const a = 1;"}, "1"),
+        ({"main.ts": "console.log(require('./u.cjs').a);", "u.cjs": "exports.a = 1;"}, "1"),
+        (
+            {"main.ts": "import { a } from './u.cjs';\nconsole.log(a);", "u.cjs": "exports.a = 1;"},
+            "1",
+        ),
+        (
+            {
+                "main.ts": "import d, { k } from './d.json';\nconsole.log(d.k, k);",
+                "d.json": '{"k": 1}',
+            },
+            "1 1",
+        ),
+        (
+            {"main.ts": "import { T, v } from './u';\nconst x: T = v;\nconsole.log(x);"}
+            | {"u.ts": "export type T = number;\nexport const v = 1;"},
+            "1",
+        ),
+    ],
+)
+def test_it_takes_what_vitest_takes(typescript: Tool, files: dict[str, str], output: str) -> None:
+    assert printed(typescript.run(files)) == output
+
+
+def test_decorators_work(typescript: Tool) -> None:
+    main = """
+    const seen: string[] = [];
+    function note(target: any, key?: string, at?: any) { seen.push(`${key}:${typeof at}`); }
+    @note class C { @note field = 1; @note method(@note argument: string) {} }
+    new C();
+    console.log(seen.join(" "));
+    """
+    assert printed(typescript.run({"main.ts": main})) == (
+        "field:undefined method:number method:object undefined:undefined"
+    )
+
+
+@pytest.mark.parametrize("module", ["", "export {};\n"])
+def test_a_stack_shows_the_lines_of_the_source(typescript: Tool, module: str) -> None:
+    main = (
+        module
+        + "interface A {\n  b: 1;\n}\n\nfunction boom(): never {\n  throw new Error('x');\n}\nboom();\n"
+    )
+    line = main[: main.index("throw")].count("\n") + 1
+    outcome = typescript.run({"main.ts": main})
+    text = outcome.stderr.data.decode()
+    assert text.startswith(f"/workspace/src/main.ts:{line}\n  throw new Error('x');\n")
+    assert f"at boom (/workspace/src/main.ts:{line}:9)" in text
+    assert "/template/" not in text
+
+
+def test_a_syntax_error_shows_the_place(typescript: Tool) -> None:
+    outcome = typescript.run({"main.ts": "const fine = 1;\nconst = 2;\n"})
+    text = outcome.stderr.data.decode()
+    assert outcome.exit_code == 1
+    assert "SyntaxError" in text
+    assert "src/main.ts:2:7" in text
+    assert "/template/" not in text
+    assert "\x1b" not in text
+
+
+def test_a_syntax_error_of_an_import_can_be_caught(typescript: Tool) -> None:
+    main = (
+        "try { await import('./bad'); } catch (e: any) { console.log(e instanceof SyntaxError); }"
+    )
+    assert printed(typescript.run({"main.ts": main, "bad.ts": "const ="})) == "true"
+
+
+@pytest.mark.parametrize(
+    "entry", ["main.ts", "main.mts", "main.cts", "main.js", "main.mjs", "main.cjs"]
+)
+def test_any_kind_of_file_can_be_the_entry(typescript: Tool, entry: str) -> None:
+    assert printed(typescript.run({entry: "console.log('hi');"}, entry=entry)) == "hi"
+
+
+def test_a_package_json_of_the_submission_counts(typescript: Tool) -> None:
+    files = {"main.js": "console.log(typeof require);", "package.json": '{"type": "module"}'}
+    assert printed(typescript.run(files, entry="main.js")) == "undefined"
+
+
+def test_a_missing_entry_is_said(typescript: Tool) -> None:
+    outcome = typescript.run({"other.ts": ""}, entry="main.ts")
+    assert outcome.exit_code == 1
+    assert outcome.stderr.data == b"Entry file not found: main.ts\n"
+
+
+def test_the_environment_is_the_submissions(typescript: Tool) -> None:
+    main = "console.log(process.env.GREETING, Object.keys(process.env).sort().join(' '));"
+    text = printed(typescript.run({"main.ts": main}, env={"GREETING": "hello"}))
+    assert text.replace(" PWD", "") == "hello GREETING HOME LANG PATH TMPDIR"
+
+
+def test_the_channel_to_the_host_is_closed(typescript: Tool) -> None:
+    main = "import fs from 'node:fs';\nconsole.log(fs.openSync('/dev/null', 'r'));"
+    assert printed(typescript.run({"main.ts": main})) == "3"
+
+
+def test_it_runs_warm_as_it_does_cold(typescript: Tool) -> None:
+    main = "console.log(process.argv.slice(2), await new Response('x').text());"
+    cold = typescript.run({"main.ts": main}, args=("a",))
+    warm = typescript.run({"main.ts": main}, args=("a",), warm=True)
+    assert printed(warm) == printed(cold)

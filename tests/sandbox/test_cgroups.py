@@ -1,0 +1,200 @@
+"""Control groups: what /proc says, the counters' formats, leases and leftovers."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox import cgroups, groups
+from sandbox.errors import LimitsError
+from sandbox.groups import GroupV1, GroupV2, NoGroup
+from sandbox.hierarchy import Hierarchy, detect, parse_membership, parse_mounts
+from sandbox.processtree import parse_stat, tree_of
+
+MOUNTS_V1 = """\
+cgroup {0}/cpuacct,cpu cgroup rw,cpu,cpuacct 0 0
+cgroup {0}/memory cgroup rw,memory 0 0
+cgroup {0}/pids cgroup rw,pids 0 0
+cgroup2 {0}/unified cgroup2 rw 0 0
+"""
+
+
+def fake_proc(root: Path, mounts: str, own: str) -> Path:
+    (root / "proc/self").mkdir(parents=True)
+    (root / "proc/self/mounts").write_text(mounts)
+    (root / "proc/self/cgroup").write_text(own)
+    return root / "proc"
+
+
+def fake_v2(root: Path, controllers: str = "cpu memory pids") -> Path:
+    base = root / "sys/fs/cgroup/unit.service"
+    base.mkdir(parents=True)
+    (base / "cgroup.controllers").write_text(controllers)
+    (base / "cgroup.subtree_control").write_text("memory pids")
+    return base
+
+
+def test_mounts_and_membership_are_read() -> None:
+    mounts = parse_mounts(MOUNTS_V1.format("/c"))
+    assert mounts.unified == Path("/c/unified")
+    assert mounts.controllers["cpuacct"] == Path("/c/cpuacct,cpu")
+    own = parse_membership("4:memory:/a:b\n2:cpu,cpuacct:/x\n0::/unit\n")
+    assert own == {"memory": "/a:b", "cpu": "/x", "cpuacct": "/x", "": "/unit"}
+
+
+def test_delegated_v2_is_preferred(tmp_path: Path) -> None:
+    base = fake_v2(tmp_path)
+    mounts = f"cgroup2 {tmp_path}/sys/fs/cgroup cgroup2 rw 0 0\n"
+    found = detect(fake_proc(tmp_path, mounts, "0::/unit.service\n"))
+    assert (found.kind, found.place("unified")) == ("v2", base)
+
+
+def test_a_process_of_our_own_leaf_goes_on_in_its_parent(tmp_path: Path) -> None:
+    base = fake_v2(tmp_path)
+    (base / "stencil-host").mkdir()
+    mounts = f"cgroup2 {tmp_path}/sys/fs/cgroup cgroup2 rw 0 0\n"
+    found = detect(fake_proc(tmp_path, mounts, "0::/unit.service/stencil-host\n"))
+    assert found.place("unified") == base
+
+
+def test_v1_is_used_where_v2_has_no_controllers(tmp_path: Path) -> None:
+    for name in ("memory/mine", "pids", "cpuacct,cpu", "unified"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "unified/cgroup.controllers").write_text("")
+    own = "3:memory:/mine\n2:pids:/\n1:cpu,cpuacct:/\n0::/\n"
+    found = detect(fake_proc(tmp_path, MOUNTS_V1.format(tmp_path), own))
+    assert found.kind == "v1"
+    assert found.place("memory") == tmp_path / "memory/mine"
+
+
+def test_without_any_the_reason_is_told(tmp_path: Path) -> None:
+    found = detect(fake_proc(tmp_path, "", "0::/\n"))
+    assert found.kind == "none"
+    assert "no cgroup v2" in found.reason
+    assert detect(tmp_path / "nowhere").kind == "none"
+
+
+def test_v2_counters_are_read(tmp_path: Path) -> None:
+    group = GroupV2(tmp_path)
+    (tmp_path / "cpu.stat").write_text("usage_usec 12500\nuser_usec 1\n")
+    (tmp_path / "memory.peak").write_text("4096\n")
+    (tmp_path / "memory.events").write_text("low 0\noom 2\noom_kill 1\n")
+    (tmp_path / "cgroup.procs").write_text("")
+    (tmp_path / "memory.current").write_text("10\n")
+    group.lower(memory_bytes=1 << 20, processes=5)
+    assert (group.cpu_ms(), group.memory_peak(), group.out_of_memory()) == (12.5, 4096, True)
+    assert (tmp_path / "memory.max").read_text() == "1048576"
+    assert (tmp_path / "pids.max").read_text() == "5"
+    (tmp_path / "memory.peak").unlink()
+    assert group.memory_peak() is None
+
+
+def test_v2_below_what_is_in_use_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
+    with pytest.raises(LimitsError):
+        GroupV2(tmp_path).lower(memory_bytes=10, processes=5)
+
+
+def test_v1_counters_are_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = GroupV1(dict.fromkeys(("memory", "pids", "cpuacct"), tmp_path))
+    (tmp_path / "cpuacct.usage").write_text("5000000\n")
+    (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
+    (tmp_path / "cgroup.procs").write_text("")
+    group.prepare(memory_bytes=1 << 20, processes=5)
+    assert (group.cpu_ms(), group.out_of_memory()) == (0, False)
+    (tmp_path / "cpuacct.usage").write_text("7500000\n")
+    (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 4\n")
+    assert (group.cpu_ms(), group.out_of_memory()) == (2.5, True)
+    monkeypatch.setattr(groups, "_write", refuse)
+    with pytest.raises(LimitsError, match="busy"):
+        group.lower(memory_bytes=1, processes=1)
+
+
+def refuse(path: Path, text: str) -> None:
+    raise OSError(16, "busy")
+
+
+def test_the_watchdog_sees_a_tree_of_processes() -> None:
+    code = "import time; print(input(), flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        group = NoGroup()
+        group.prepare(memory_bytes=1 << 40, processes=5)
+        group.add(child.pid)
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(b"up\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        assert group.pids() == [child.pid]
+        assert child.pid in [member.pid for member in tree_of(os.getpid())]
+        assert group.cpu_ms() >= 0
+        assert (group.memory_peak() or 0) > 1 << 20
+        assert not group.out_of_memory()
+        group.lower(memory_bytes=1 << 20, processes=5)
+        group.cpu_ms()
+        assert group.out_of_memory()
+        child.kill()
+    group.kill()
+    group.remove()
+    assert group.pids() == []
+
+
+def test_a_process_may_have_any_name() -> None:
+    text = "7 (a) S (b) ) R 3 " + " ".join(str(number) for number in range(5, 40))
+    member = parse_stat(text)
+    assert (member.pid, member.parent) == (7, 3)
+
+
+def test_slots_have_plain_names() -> None:
+    leases = cgroups.Leases(Hierarchy(kind="none"))
+    for wrong in ("", "../x", "a/b", "a b", "x" * 81):
+        with pytest.raises(ValueError, match="slot"):
+            leases.take(wrong)
+
+
+def test_leases_are_handed_out_again() -> None:
+    leases = cgroups.Leases(Hierarchy(kind="none"))
+    first, second = leases.take("a"), leases.take("a")
+    leases.give_back("a", first)
+    assert leases.take("a") is first
+    assert first is not second
+    leases.give_back("a", first)
+    leases.remove_all()
+
+
+def test_leftovers_of_a_killed_process_are_swept() -> None:
+    hierarchy = cgroups.current_hierarchy()
+    prefix = f"sweep{os.getpid()}"
+    names = [f"stencil-{prefix}-{2**22 + 1}-0", f"stencil-{prefix}-{2**22 + 1}-1"]
+    for name in names:
+        for _, place in hierarchy.places:
+            (place / name).mkdir()
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
+        for _, place in hierarchy.places:
+            (place / names[0] / "cgroup.procs").write_text(str(left.pid))
+        found = cgroups.sweep(prefix)
+        if hierarchy.kind == "none":
+            left.kill()
+        assert left.wait() == -9
+    assert found == ([] if hierarchy.kind == "none" else names)
+    assert not any((place / name).exists() for _, place in hierarchy.places for name in names)
+
+
+def test_sweeping_leaves_what_this_process_and_other_living_ones_made() -> None:
+    hierarchy = cgroups.current_hierarchy()
+    mine = cgroups.leases().take("sweepmine")
+    mine.prepare(memory_bytes=1 << 26, processes=5)
+    theirs = f"stencil-adhoc-{os.getppid()}-77"
+    for _, place in hierarchy.places:
+        (place / theirs).mkdir()
+    try:
+        assert cgroups.sweep("sweepmine") == []
+        assert theirs not in cgroups.sweep("adhoc")
+    finally:
+        groups.remove_folders([place / theirs for _, place in hierarchy.places])
+        cgroups.leases().give_back("sweepmine", mine)

@@ -1,0 +1,148 @@
+"""The argv is a pure function: these tests start nothing."""
+
+from pathlib import Path
+
+import pytest
+
+from sandbox.cage import Cage, cage_profile
+from sandbox.limits import Limits
+from sandbox.profile import (
+    Descriptors,
+    Host,
+    Profile,
+    Tmpfs,
+    bubblewrap,
+    host_layout,
+)
+from sandbox.runner import Tree, tree_profile
+
+ROOT_HOST = Host(
+    bwrap="/b/bwrap",
+    as_root=True,
+    binds=("/usr/lib/x", "/usr/bin/sh"),
+    links=(("usr/bin", "/bin"),),
+)
+USER_HOST = Host(bwrap="/b/bwrap", as_root=False, binds=ROOT_HOST.binds, links=ROOT_HOST.links)
+DESCRIPTORS = Descriptors(seccomp=4, block=5, info=6, files=(("/etc/passwd", 7),))
+TREE = Tree(
+    root=Path("/data/v/tree"),
+    cache=Path("/data/v/cache"),
+    links=("node_modules",),
+    command=("bin/node", "--flag=a/b", "runner/main.mjs", "test"),
+    env={"NODE_COMPILE_CACHE": "/cache/v8"},
+)
+
+
+def argv(host: Host = ROOT_HOST, profile: Profile | None = None) -> tuple[str, ...]:
+    return bubblewrap(host, profile or tree_profile(TREE, Limits()), DESCRIPTORS)
+
+
+def holds(items: tuple[str, ...], *wanted: str) -> bool:
+    return any(items[at : at + len(wanted)] == wanted for at in range(len(items)))
+
+
+def test_it_is_the_same_for_the_same_values() -> None:
+    assert argv() == argv()
+
+
+def test_nothing_writable_of_the_host_is_shown() -> None:
+    for host in (ROOT_HOST, USER_HOST):
+        assert "--bind" not in argv(host)
+        assert not [item for item in argv(host) if item.startswith("--dev-bind")]
+
+
+def test_a_submission_has_no_network_and_a_cleared_environment() -> None:
+    for host in (ROOT_HOST, USER_HOST):
+        found = argv(host)
+        for flag in ("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts"):
+            assert flag in found
+        assert "--clearenv" in found
+        assert "--die-with-parent" in found
+        assert "--new-session" in found
+        assert holds(found, "--seccomp", "4")
+
+
+def test_a_user_gets_a_user_namespace_and_root_drops_by_setpriv() -> None:
+    user, root = argv(USER_HOST), argv(ROOT_HOST)
+    assert "--unshare-user" in user
+    assert holds(user, "--uid", "60600", "--gid", "60600")
+    assert "--unshare-user" not in root
+    assert holds(root, "--cap-drop", "ALL")
+    command = root[root.index("--") + 1 :]
+    assert command[0] == "/usr/bin/setpriv"
+    assert {"--clear-groups", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"} < set(
+        command
+    )
+    assert user[user.index("--") + 1] == "/template/bin/node"
+
+
+def test_a_tree_is_shown_read_only_with_its_links() -> None:
+    found = argv()
+    assert holds(found, "--ro-bind", "/data/v/tree", "/template")
+    assert holds(found, "--ro-bind", "/data/v/cache", "/cache")
+    assert holds(found, "--symlink", "/template/node_modules", "/workspace/node_modules")
+    assert found[-4:] == ("/template/bin/node", "--flag=a/b", "/template/runner/main.mjs", "test")
+    assert holds(found, "--setenv", "STENCIL_MODE", "test")
+    assert holds(found, "--setenv", "NODE_COMPILE_CACHE", "/cache/v8")
+
+
+def test_writable_places_have_a_size() -> None:
+    found = argv(profile=tree_profile(TREE, Limits(disk_bytes=1234)))
+    for at in ("/workspace", "/tmp", "/dev/shm"):
+        assert holds(found, "--perms", "1777", "--size", "1234", "--tmpfs", at)
+
+
+def test_everything_is_sealed_after_it_is_made() -> None:
+    found = argv()
+    assert found.index("--remount-ro") > max(
+        at
+        for at, item in enumerate(found)
+        if item in ("--tmpfs", "--ro-bind", "--dir", "--symlink")
+    )
+
+
+def test_only_a_cage_with_network_shares_it() -> None:
+    cage = Cage(writable=Path("/data/staging"))
+    alone = argv(profile=cage_profile(cage, ["npm"]))
+    assert "--unshare-net" in alone
+    assert holds(alone, "--bind", "/data/staging", "/build")
+    assert holds(alone, "--chdir", "/build")
+    shared = cage_profile(Cage(writable=Path("/data/staging"), network=True), ["npm"])
+    assert "--unshare-net" not in argv(profile=shared)
+
+
+def test_parents_of_what_is_shown_can_be_entered() -> None:
+    profile = Profile(
+        command=("x",), directory="/", environment={}, binds=(("/h", "/opt/a/b", False),),
+        tmpfs=(Tmpfs(at="/tmp", size_bytes=1),),
+    )  # fmt: skip
+    found = argv(profile=profile)
+    for at in ("/opt", "/opt/a", "/usr", "/usr/bin"):
+        assert holds(found, "--perms", "0755", "--dir", at)
+    assert not holds(found, "--dir", "/")
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_hosts_of_either_layout_are_understood(tmp_path: Path, merged: bool) -> None:
+    (tmp_path / "usr/lib64").mkdir(parents=True)
+    (tmp_path / "usr/lib64/libc.so.6").touch()
+    (tmp_path / "usr/bin").mkdir()
+    (tmp_path / "usr/bin/env").touch()
+    if merged:
+        (tmp_path / "bin").symlink_to("usr/bin")
+        (tmp_path / "usr/bin/sh").touch()
+        (tmp_path / "lib64").symlink_to("usr/lib64")
+    else:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/sh").touch()
+        (tmp_path / "lib64").mkdir()
+    host = host_layout(bwrap="b", as_root=False, root=tmp_path)
+    shell = "/usr/bin/sh" if merged else "/bin/sh"
+    assert {"/usr/lib64", "/usr/bin/env", shell} <= set(host.binds)
+    assert ("/lib64" in host.binds) is not merged
+    assert (("usr/lib64", "/lib64") in host.links) is merged
+
+
+def test_where_no_folder_holds_libc_all_of_usr_lib_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "usr/lib").mkdir(parents=True)
+    assert "/usr/lib" in host_layout(bwrap="b", as_root=False, root=tmp_path).binds
