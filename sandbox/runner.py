@@ -5,27 +5,33 @@ messages. Times are measured here, from the delivery of the job. bubblewrap repo
 signal as exit status 128 + signal, so `exit(137)` cannot be told from a SIGKILL: both are CRASHED.
 """
 
-import base64
-import json
 import math
 import resource
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 
-from sandbox import profile, verdict
+from sandbox import verdict
 from sandbox.container import Container
 from sandbox.errors import LimitsError, StartupError, UsedError
 from sandbox.launch import Shares, launch
-from sandbox.limits import MIB, Limits, Outcome, Usage
+from sandbox.limits import Limits, Outcome, Usage
 from sandbox.paths import check_paths
 from sandbox.reports import Collector, Ready, ReportError, TestCase, parse
 from sandbox.streams import Capture, Pump
+from sandbox.submission import SourceFile, Submission, Tree, encode_job, tree_profile
 from sandbox.verdict import Stop
 
-__all__ = ["Session", "SourceFile", "Submission", "Tree", "check_paths", "execute", "start"]
+__all__ = [
+    "Session",
+    "SourceFile",
+    "Submission",
+    "Tree",
+    "check_paths",
+    "execute",
+    "start",
+    "tree_profile",
+]
 
 OnCase = Callable[[TestCase], None]
 OnOutput = Callable[[str, bytes], None]
@@ -34,78 +40,6 @@ _TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
 _DRAIN = 2.0  # seconds for what is left in the pipes of a dead sandbox
 _STARTUP_OUTPUT = 64 * 1024
 _READY_BYTES = 4096
-_SHM_BYTES = 64 * MIB
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tree:
-    """A sealed tree and how its runner is started.
-
-    `root` is shown at /template and `cache` at /cache, read-only unless `cache_writable` (only
-    for the step that fills it). `links` are names below /template that get a link in /workspace.
-    Items of `command` with a slash are paths in the tree ("bin/node"); the last one is the mode.
-    """
-
-    root: Path
-    cache: Path | None = None
-    links: tuple[str, ...] = ()
-    command: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    cache_writable: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class SourceFile:
-    """A file of a submission; `path` is under src/."""
-
-    path: str
-    content: bytes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """What is to be run: `mode` is "run" or "test"."""
-
-    mode: str
-    files: tuple[SourceFile, ...] = ()
-    entry: str | None = None
-    args: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
-    stdin: bytes = b""
-    pattern: str | None = None
-
-
-def tree_profile(tree: Tree, limits: Limits) -> profile.Profile:
-    """What a sandbox of this tree sees. Pure."""
-    binds = [(str(tree.root), "/template", False)]
-    if tree.cache is not None:
-        binds.append((str(tree.cache), "/cache", tree.cache_writable))
-    sizes = {
-        "/workspace": limits.disk_bytes,
-        "/tmp": limits.disk_bytes,  # noqa: S108 - inside
-        "/dev/shm": min(limits.disk_bytes, _SHM_BYTES),  # noqa: S108 - inside
-    }
-    return profile.Profile(
-        command=tuple(_inside(item) for item in tree.command),
-        directory="/workspace",
-        environment={
-            **profile.BASE_ENVIRONMENT,
-            "PATH": "/template/bin:/usr/bin:/bin",
-            "STENCIL_MODE": tree.command[-1],
-            **tree.env,
-        },
-        binds=tuple(binds),
-        tmpfs=tuple(profile.Tmpfs(at=at, size_bytes=size) for at, size in sizes.items()),
-        folders=("/workspace/src",),
-        links=tuple((f"/template/{name}", f"/workspace/{name}") for name in tree.links),
-        files={"/etc/hosts": profile.HOSTS},
-    )
-
-
-def _inside(item: str) -> str:
-    """An item of a command that names a file of the tree has a slash in it."""
-    named = "/" in item and not item.startswith(("/", "-"))
-    return f"/template/{item}" if named else item
 
 
 def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
@@ -146,7 +80,8 @@ def _await_ready(container: Container, deadline: float) -> None:
     try:
         while b"\n" not in message and len(message) < _READY_BYTES:
             left = deadline - time.monotonic()
-            if pump.exited or left <= 0:
+            container.group.cpu_ms()  # without control groups this is what measures memory
+            if pump.exited or left <= 0 or container.group.out_of_memory():
                 raise StartupError(_why_not_ready(container, pump, errors))
             pump.turn(min(left, _TICK * 5))
     finally:
@@ -181,28 +116,6 @@ def _drain(pump: Pump) -> None:
     deadline = time.monotonic() + _DRAIN
     while pump.reading and (left := deadline - time.monotonic()) > 0:
         pump.turn(left)
-
-
-def encode_job(submission: Submission) -> bytes:
-    """The one line that the runner is sent."""
-    job = {
-        "type": "job",
-        "mode": submission.mode,
-        "files": [_encode_file(file) for file in submission.files],
-        "entry": submission.entry,
-        "args": list(submission.args),
-        "env": dict(submission.env),
-        "pattern": submission.pattern,
-    }
-    return json.dumps(job, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _encode_file(file: SourceFile) -> dict[str, str]:
-    try:
-        text, encoding = file.content.decode("utf-8"), "utf8"
-    except UnicodeDecodeError:
-        text, encoding = base64.b64encode(file.content).decode("ascii"), "base64"
-    return {"path": file.path, "content": text, "encoding": encoding}
 
 
 class Session:

@@ -256,6 +256,9 @@ class VersionHealth(models.Model):
     checked_at = models.DateTimeField()
     checked_by = models.CharField(max_length=150)
     problems = models.JSONField(default=list)
+    # A cache is derived, and no two are the same bytes: healing fills another one, and says so
+    # here. Empty: the version's own still holds.
+    cache_digest = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
         verbose_name_plural = "version health"

@@ -64,7 +64,7 @@ def inspect(version: Version) -> Inspection:
     bad: dict[str, set[Inode]] = {}
     for folder, file, digest in (
         ("tree", "manifest.json.gz", version.tree_digest),
-        ("cache", "cache-manifest.json.gz", version.cache_digest),
+        ("cache", "cache-manifest.json.gz", version.health.cache_digest or version.cache_digest),
     ):
         manifest = _manifest(home / file, digest)
         if manifest is None:

@@ -40,12 +40,12 @@ class Api:
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
         """One call; a str or bytes body goes as it is, anything else as JSON."""
-        raw = body if isinstance(body, str | bytes) else json.dumps(body) if body is not None else ""
+        raw = (
+            body if isinstance(body, str | bytes) else json.dumps(body) if body is not None else ""
+        )
         given = {"Authorization": f"Bearer {self.secret}", **headers}
         kind = given.pop("Content-Type", "application/json")
-        return self.client.generic(
-            method, f"/api/v1{path}", raw, content_type=kind, headers=given
-        )
+        return self.client.generic(method, f"/api/v1{path}", raw, content_type=kind, headers=given)
 
     def get(self, path: str) -> Any:
         """The parsed reply to a GET that must succeed."""

@@ -147,7 +147,19 @@ def test_invalid_submission_names_the_field(
 
 @pytest.mark.parametrize(
     "path",
-    ["/etc/passwd", "../x", "a/../x", "", ".", "a/./b", "a//b", "a\0b", "a\nb", "x" * 513, "/".join("a" * 33)],
+    [
+        "/etc/passwd",
+        "../x",
+        "a/../x",
+        "",
+        ".",
+        "a/./b",
+        "a//b",
+        "a\0b",
+        "a\nb",
+        "x" * 513,
+        "/".join("a" * 33),
+    ],
 )
 def test_bad_paths(api: Api, alive: object, path: str) -> None:
     body = with_files({"path": "main.mjs", "content": ""}, {"path": path, "content": ""})
@@ -208,7 +220,9 @@ def test_scope_is_needed(current: Version, alive: object) -> None:
     assert make_api("boss", "admin").call("GET", "/executions").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/executions/", "/api/v2/x", "/api", "/api/", "/api/v1/"])
+@pytest.mark.parametrize(
+    "path", ["/api/v1/nothing", "/api/v1/executions/", "/api/v2/x", "/api", "/api/", "/api/v1/"]
+)
 def test_unknown_address(api: Api, path: str) -> None:
     check(Client().get(path), 404, "not_found")
     check(Client().post(path, "{", content_type="application/json"), 404, "not_found")
@@ -237,7 +251,17 @@ def test_head_is_served(api: Api) -> None:
 
 @pytest.mark.parametrize(
     "reference",
-    ["nope", "tiny@", "tiny@x", "tiny@99", f"tiny@{10**30}", "tiny@sha256:12", "", "a\0b", "tiny@٣"],
+    [
+        "nope",
+        "tiny@",
+        "tiny@x",
+        "tiny@99",
+        f"tiny@{10**30}",
+        "tiny@sha256:12",
+        "",
+        "a\0b",
+        "tiny@٣",
+    ],
 )
 def test_unknown_template_or_version(api: Api, alive: object, reference: str) -> None:
     response = api.call("POST", "/executions", {**BODY, "template": reference})
@@ -255,7 +279,9 @@ def test_unknown_template_has_its_code(api: Api, alive: object) -> None:
     check(api.call("POST", "/executions", {**BODY, "template": "tiny@5"}), 404, "unknown_version")
 
 
-@pytest.mark.parametrize("identifier", ["x", "0" * 32, "00000000-0000-7000-8000-000000000000", "%00"])
+@pytest.mark.parametrize(
+    "identifier", ["x", "0" * 32, "00000000-0000-7000-8000-000000000000", "%00"]
+)
 def test_unknown_execution(api: Api, identifier: str) -> None:
     for path in (f"/executions/{identifier}", f"/executions/{identifier}/files"):
         check(api.call("GET", path), 404, "unknown_execution")

@@ -29,9 +29,7 @@ def test_run_mode_gives_output_and_exit_code(api: Api, executor: Daemon) -> None
 
 
 def test_test_mode_gives_every_test(api: Api, executor: Daemon) -> None:
-    source = (
-        "export default { adds() {}, breaks() { throw new Error('no') } }; console.log('mine')"
-    )
+    source = "export default { adds() {}, breaks() { throw new Error('no') } }; console.log('mine')"
     done = api.submit(suite(source), "test", wait=True)
     assert done["state"] == "failed"
     assert done["stdout"] == "mine\n"

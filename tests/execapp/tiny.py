@@ -90,7 +90,6 @@ def make_version(name: str = "tiny", number: int = 1) -> Version:
         identity=f"{number:064x}",
         tree_digest=f"{number + 100:064x}",
         definition_digest="d" * 64,
-        cache_digest="c" * 64,
         platform="linux-test",
         size_bytes=10,
         own_bytes=10,
@@ -102,7 +101,9 @@ def make_version(name: str = "tiny", number: int = 1) -> Version:
         created_by="ann",
         build=build,
     )
-    VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
+    VersionHealth.objects.create(
+        version=version, checked_at=timezone.now(), checked_by="ann", cache_digest="c" * 64
+    )
     return version
 
 

@@ -125,7 +125,10 @@ SUBMISSIONS: dict[str, dict[str, str]] = {
     "syntax error": one('it("a", () => { const = 1; });'),
     "throws while loading": one('it("a", () => {});\nthrow new Error("top");'),
     "beforeAll throws": one("""
-        describe("s", () => { beforeAll(() => { throw new Error("before"); }); it("a", () => {}); });
+        describe("s", () => {
+          beforeAll(() => { throw new Error("before"); });
+          it("a", () => {});
+        });
         it("b", () => {});
     """),
     "afterAll throws": one("""

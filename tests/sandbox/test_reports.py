@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sandbox import reports
 from sandbox.reports import Collector, Ready, ReportError, Result, TestCase, parse
 
-CASE = {
+CASE: dict[str, Any] = {
     "type": "case",
     "name": "outer > title",
     "file": "a.test.ts",
@@ -42,6 +42,39 @@ def test_what_is_not_known_may_be_null_or_missing() -> None:
     assert parse(line(case)) == TestCase(name="t", file="a", state="passed")
 
 
+CASE_FAULTS: list[dict[str, Any]] = [
+    {"state": "ok"},
+    {"state": ["passed"]},
+    {"name": 7},
+    {"name": None},
+    {"file": None},
+    {"duration_ms": "1"},
+    {"duration_ms": True},
+    {"duration_ms": -1},
+    {"duration_ms": float("nan")},
+    {"duration_ms": float("inf")},
+    {"duration_ms": 10**400},
+    {"message": 1},
+    {"message": False},
+    {"line": 1.5},
+    {"line": -1},
+    {"line": 2**31},
+    {"line": True},
+    {"extra": 1},
+]
+RESULT_FAULTS: list[dict[str, Any]] = [
+    {"exit_code": 2},
+    {"exit_code": True},
+    {"exit_code": None},
+    {"exit_code": "0"},
+    {"errors": None},
+    {"errors": {}},
+    {"errors": [1]},
+    {"errors": [{"file": "a"}]},
+    {"errors": [{"file": "a", "message": "b", "c": 1}]},
+    {"errors": [{"file": "a", "message": "b"}] * 1_001},
+    {"extra": 1},
+]
 WRONG = [
     b"",
     b"null",
@@ -57,45 +90,8 @@ WRONG = [
     b"[" * 100_000,
     b'{"type":' * 50_000,
     b'{"type":"case","duration_ms":' + b"1" * 5_000 + b"}",
-    *(
-        line({**CASE, **change})
-        for change in (
-            {"state": "ok"},
-            {"state": ["passed"]},
-            {"name": 7},
-            {"name": None},
-            {"file": None},
-            {"duration_ms": "1"},
-            {"duration_ms": True},
-            {"duration_ms": -1},
-            {"duration_ms": float("nan")},
-            {"duration_ms": float("inf")},
-            {"duration_ms": 10**400},
-            {"message": 1},
-            {"message": False},
-            {"line": 1.5},
-            {"line": -1},
-            {"line": 2**31},
-            {"line": True},
-            {"extra": 1},
-        )
-    ),
-    *(
-        line({**RESULT, **change})
-        for change in (
-            {"exit_code": 2},
-            {"exit_code": True},
-            {"exit_code": None},
-            {"exit_code": "0"},
-            {"errors": None},
-            {"errors": {}},
-            {"errors": [1]},
-            {"errors": [{"file": "a"}]},
-            {"errors": [{"file": "a", "message": "b", "c": 1}]},
-            {"errors": [{"file": "a", "message": "b"}] * 1_001},
-            {"extra": 1},
-        )
-    ),
+    *(line({**CASE, **change}) for change in CASE_FAULTS),
+    *(line({**RESULT, **change}) for change in RESULT_FAULTS),
 ]
 
 

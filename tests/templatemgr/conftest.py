@@ -14,7 +14,7 @@ from templatemgr import definition as definitions
 from templatemgr import manifest as manifests
 from templatemgr import store, triggers
 from templatemgr.models import Build, Template, Version, VersionHealth
-from templatemgr.services import builds, catalog, pipeline, places
+from templatemgr.services import builds, catalog, places, publishing
 
 INTEGRITY = {
     "6.0.0": "sha512-"
@@ -207,7 +207,7 @@ def make_version(data_dir: Path, committed: None, settings: Settings) -> MakeVer
         (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
         (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
         tree, definition = sealed.manifest.digest(), definitions.digest(inputs)
-        identity = pipeline.make_identity(tree, definition, "linux-test")
+        identity = publishing.make_identity(tree, definition, "linux-test")
         number = Version.objects.filter(template=template).count() + 1
         version = Version(
             template=template,
@@ -227,7 +227,11 @@ def make_version(data_dir: Path, committed: None, settings: Settings) -> MakeVer
         )
         store.publish(home, places.version(version))
         version.save()
-        VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
+        VersionHealth.objects.create(
+            version=version,
+            checked_at=timezone.now(),
+            checked_by="ann",
+        )
         return version
 
     return make

@@ -336,6 +336,27 @@ def test_a_published_version_matches_its_manifest_and_runs_from_its_kept_inputs(
     assert runtime.tree("run").cache == home / "cache"
 
 
+def test_a_rebuild_heals_a_quarantined_version(tiny: Path, data_dir: Path) -> None:
+    version = run_build().version
+    assert version is not None
+    home = places.version(version)
+    file = home / "tree/node_modules/is-number/index.js"
+    damaged = file.stat().st_ino
+    file.chmod(0o644)
+    file.write_text("evil")
+    (home / "cache").chmod(0o755)
+    (home / "cache/filled").unlink()
+    assert integrity.verify(template="tiny", version=1, actor="ann").state == "quarantined"
+    build = run_build(from_version=1)
+    assert (build.state, build.reproduces) == ("reproduced", version)
+    assert catalog.resolve(reference="tiny@1") == version
+    assert integrity.verify(template="tiny", version=1, actor="ann").problems == []
+    assert file.stat().st_ino != damaged
+    assert "tiny@1 was quarantined and is healed" in log_text(build)
+    assert AuditEvent.objects.filter(action="version.heal", object="tiny@1").count() == 1
+    assert leftovers(data_dir) == []
+
+
 @pytest.mark.parametrize("stall", ["fetching", "installing", "sealing", "smoke", "publishing"])
 def test_a_killed_builder_leaves_no_half_version(tiny: Path, data_dir: Path, stall: str) -> None:
     build = builds.request(template="tiny", kind="rebuild", actor="ann")

@@ -11,7 +11,7 @@ from django.conf import settings
 django.setup()
 settings.DATABASES["default"]["NAME"] = os.environ["VICTIM_DATABASE"]
 
-from templatemgr.services import builds, pipeline  # noqa: E402 - after the setup
+from templatemgr.services import builds, pipeline, publishing  # noqa: E402 - after the setup
 
 FUNCTIONS = {
     "fetching": "_fetch",
@@ -29,7 +29,8 @@ def stall(*_args: Any) -> None:
 
 def main() -> None:
     name = FUNCTIONS[sys.argv[1]]
-    original = getattr(pipeline, name)
+    module = publishing if name == "_record" else pipeline
+    original = getattr(module, name)
 
     def instead(*args: Any) -> None:
         # Not before it: what the step makes must be there to be swept.
@@ -37,7 +38,7 @@ def main() -> None:
             original(*args)
         stall()
 
-    setattr(pipeline, name, instead)
+    setattr(module, name, instead)
     build = builds.claim(worker="victim")
     assert build is not None
     builds.run(build=build, worker="victim")

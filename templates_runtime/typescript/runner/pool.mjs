@@ -1,5 +1,5 @@
-// vitest's pool, in two kinds. One test file runs in this very process, whose runtime is warm. Several files are isolated
-// from each other as bare vitest isolates them: a child process each.
+// vitest's pool, in two kinds. One test file runs in this very process, whose runtime is warm. Several files are
+// isolated from each other as bare vitest isolates them: a child process each.
 import { fork } from "node:child_process";
 import { EventEmitter } from "node:events";
 import { getCompileCacheDir } from "node:module";

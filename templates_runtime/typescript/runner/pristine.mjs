@@ -1,6 +1,6 @@
-// vitest's server shares this process with the tests. A test that replaces `fs.readFileSync` must not take it away from
-// the tool that is to load its next import, so the tool gets copies of these modules, made before any test ran.
-import { isBuiltin, registerHooks } from "node:module";
+// vitest's server shares this process with the tests. A test that replaces `fs.readFileSync` must not take it away
+// from the tool that is to load its next import, so the tool gets copies of these modules, made before any test ran.
+import { registerHooks } from "node:module";
 
 const COPIED = new Set(["fs", "fs/promises", "path", "url"]);
 const TOOL = /\/node_modules\/(?:vite|vitest|@vitest|rolldown|tinyglobby|fdir)\//;

@@ -9,7 +9,7 @@ const RETRY_MS = 1;
 
 const { closeSync, mkdirSync, readSync, writeFileSync, writeSync } = fs;
 const { stringify, parse } = JSON;
-const { from, concat, alloc } = Buffer;
+const { alloc, concat, from } = Buffer;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 const { wait } = Atomics;
 

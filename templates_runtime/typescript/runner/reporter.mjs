@@ -5,6 +5,7 @@ const MESSAGE_BYTES = 8_192;
 const NAME_BYTES = 2_000;
 // All errors travel in one line, which the host bounds.
 const ERRORS = 50;
+const CAUSES = 5;
 
 /** One per process. Says nothing until `listen` gives it somewhere to say it. */
 export class CaseReporter {
@@ -30,14 +31,15 @@ export class CaseReporter {
   #tell(test, state) {
     if (this.#send === null || this.#sent.has(test.id)) return;
     this.#sent.add(test.id);
-    const { errors = [] } = test.result();
+    // A test that passed in the end may have the errors of its first tries.
+    const errors = (state === "failed" && test.result().errors) || [];
     this.#send({
       type: "case",
       name: capped(test.fullName, NAME_BYTES),
       file: this.#relative(test.module.moduleId),
       state,
       duration_ms: test.diagnostic()?.duration ?? null,
-      message: errors.length > 0 ? capped(errors.map(describe).join("\n\n")) : null,
+      message: errors.length > 0 ? capped(errors.map((error) => describe(error)).join("\n\n")) : null,
       ...this.#location(errors[0], test.module.moduleId),
     });
   }
@@ -54,7 +56,9 @@ export class CaseReporter {
     if (this.#send === null) return;
     this.failed = reason !== "passed" || unhandled.length > 0;
     // A worker that died leaves tests that never ran.
-    for (const module of modules) for (const test of module.children.allTests()) this.#tell(test, "skipped");
+    for (const module of modules) {
+      for (const test of module.children.allTests()) this.#tell(test, "skipped");
+    }
     for (const error of unhandled) {
       const file = error.VITEST_TEST_PATH ? this.#relative(error.VITEST_TEST_PATH) : "";
       this.error(file, `${error.type ?? "Unhandled Error"}: ${describe(error)}`);
@@ -82,7 +86,7 @@ export class CaseReporter {
     return path.startsWith(this.#source) ? path.slice(this.#source.length) : path;
   }
 
-  /** Where the user's source stands in the stack: in the test file itself if it can be, else the nearest frame under src/. */
+  /** The frame of the stack that is in the test file, else the nearest one under src/. */
   #location(error, testFile) {
     const frames = (error?.stacks ?? []).filter(({ file }) => file.startsWith(this.#source));
     const frame = frames.find(({ file }) => file === testFile) ?? frames[0];
@@ -90,12 +94,13 @@ export class CaseReporter {
   }
 }
 
-function describe(error) {
+function describe(error, depth = 0) {
   if (error === null || typeof error !== "object") return String(error);
   const { name, message, diff, codeFrame, frame, cause } = error;
-  const head = name && message ? `${name}: ${message}` : message || name || `Unknown Error: ${inspect(visible(error))}`;
-  const parts = [head, diff, codeFrame ?? frame, cause && `Caused by: ${describe(cause)}`];
-  return stripVTControlCharacters(parts.filter(Boolean).join("\n\n"));
+  const unknown = () => `Unknown Error: ${inspect(visible(error))}`;
+  const head = name && message ? `${name}: ${message}` : message || name || unknown();
+  const because = cause && depth < CAUSES && `Caused by: ${describe(cause, depth + 1)}`;
+  return stripVTControlCharacters([head, diff, codeFrame ?? frame, because].filter(Boolean).join("\n\n"));
 }
 
 /** What was thrown, less what vitest adds to it. */

@@ -1,5 +1,5 @@
-// TypeScript for plain Node, by the compiler and the rules that vitest uses: enums, namespaces, decorators and parameter
-// properties are compiled by oxc with the workspace's tsconfig; imports may leave out the extension.
+// TypeScript for plain Node, by the compiler and the rules that vitest uses: enums, namespaces, decorators and
+// parameter properties are compiled by oxc with the workspace's tsconfig; imports may leave out the extension.
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { createRequire, registerHooks } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -14,6 +14,7 @@ const EXTENSIONS = [".mjs", ".js", ".mts", ".ts", ".jsx", ".tsx", ".json"];
 const LANGUAGES = { mts: "ts", cts: "ts" };
 // `import "./a.js"` may mean what will be compiled to it.
 const SOURCES = { ".js": [".ts", ".tsx"], ".jsx": [".tsx"], ".mjs": [".mts"], ".cjs": [".cts"] };
+const NAME = /^[A-Za-z_$][\w$]*$/;
 const HELPERS = "@oxc-project/runtime/helpers/";
 const tsconfigs = new TsconfigCache();
 
@@ -77,14 +78,15 @@ function guess(path) {
 function load(url, context, nextLoad) {
   if (!url.startsWith("file:") || url.includes("/node_modules/")) return nextLoad(url, context);
   const path = fileURLToPath(url);
-  if (path.endsWith(".json") && context.conditions?.includes("import") && context.importAttributes?.type !== "json") {
-    return { format: "module", source: jsonModule(readFileSync(path, "utf8").replace(/^\uFEFF/, "")), shortCircuit: true };
+  if (path.endsWith(".json") && context.conditions?.includes("import") && !context.importAttributes?.type) {
+    const text = readFileSync(path, "utf8").replace(/^\uFEFF/, "");
+    return { format: "module", source: jsonModule(text), shortCircuit: true };
   }
   const compiled = COMPILED.test(path);
   if (!compiled && !(path.endsWith(".js") && !context.format)) return nextLoad(url, context);
   const text = readFileSync(path, "utf8");
   const source = compiled ? compile(path, text) : text;
-  // "module-typescript" and the like: the extension or a package.json says it. Else the syntax decides, as it does in Node.
+  // "module-typescript" and the like: an extension or a package.json says it. Else the syntax decides, as in Node.
   const declared = /^(?:module|commonjs)/.exec(context.format ?? "")?.[0];
   return { format: declared ?? formatOf(source), source, shortCircuit: true };
 }
@@ -99,20 +101,22 @@ function compile(path, source) {
   };
   const { code, map, errors } = transformSync(path, source, options, tsconfigs);
   if (errors.length > 0) throw new CompileError(path, errors[0].message);
-  return `${code}\n//# sourceMappingURL=data:application/json;base64,${Buffer.from(JSON.stringify(map)).toString("base64")}`;
+  const inline = Buffer.from(JSON.stringify(map)).toString("base64");
+  return `${code}\n//# sourceMappingURL=data:application/json;base64,${inline}`;
 }
 
 function formatOf(code) {
   if (parseSync("file.js", code, { sourceType: "module" }).module.hasModuleSyntax) return "module";
-  const awaits = /\bawait\b/.test(code) && parseSync("file.cjs", code, { sourceType: "commonjs" }).errors.length > 0;
-  return awaits ? "module" : "commonjs";
+  // An `await` outside any function is a module's too, and an error anywhere else.
+  if (!/\bawait\b/.test(code)) return "commonjs";
+  return parseSync("file.cjs", code, { sourceType: "commonjs" }).errors.length > 0 ? "module" : "commonjs";
 }
 
 /** As vite has it: the value is the default export, and what can be a name is exported by name. */
 function jsonModule(text) {
   const value = JSON.parse(text);
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
-  const names = isObject ? Object.keys(value).filter((key) => /^[A-Za-z_$][\w$]*$/.test(key) && key !== "default") : [];
+  const names = Object.keys(isObject ? value : {}).filter((key) => NAME.test(key) && key !== "default");
   const exports = names.map((name, index) => `const v${index} = value.${name}; export { v${index} as ${name} };`);
   return `const value = JSON.parse(${JSON.stringify(text)}); export default value; ${exports.join(" ")}`;
 }

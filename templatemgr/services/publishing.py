@@ -1,0 +1,150 @@
+"""The end of a build: into its place by rename, then into the database, or back to an equal one."""
+
+import platform
+from hashlib import sha256
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from templatemgr import audit, builders, store
+from templatemgr import definition as definitions
+from templatemgr.builders.npm import architecture
+from templatemgr.errors import BuildError
+from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
+from templatemgr.services import places
+from templatemgr.services.bench import Bench, advance, check, definition_of
+
+
+def publish(bench: Bench) -> None:
+    """Under the store's lock: find a number, rename into place, then commit the rows.
+
+    A process that dies between the rename and the commit leaves a folder without a row, which the
+    next sweep removes.
+    """
+    check(bench.recorder)
+    version = _version(bench)
+    with store.locked(places.store_lock()):
+        same = (
+            Version.objects.select_related("template", "health")
+            .filter(template=version.template, identity=version.identity)
+            .first()
+        )
+        if same is not None:
+            _reproduce(bench, same)
+            return
+        last = Version.objects.filter(template=version.template).order_by("-number").first()
+        version.number = last.number + 1 if last else 1
+        version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
+        place = places.version(version)
+        store.publish(bench.home, place)
+        try:
+            _record(bench, version)
+        except BaseException:
+            store.remove(place)
+            raise
+    bench.recorder.line("build", f"{version} is ready.")
+
+
+def this_platform() -> str:
+    """Return what a tree depends on besides its contents, like "linux-x64-glibc"."""
+    libc = platform.libc_ver()[0] or "musl"
+    return f"{platform.system().lower()}-{architecture()}-{libc}"
+
+
+def make_identity(tree: str, definition: str, machine: str) -> str:
+    """Return the hex SHA-256 that two equal builds share."""
+    return sha256(f"stencil-version-1\n{tree}\n{definition}\n{machine}\n".encode()).hexdigest()
+
+
+def _reproduce(bench: Bench, same: Version) -> None:
+    """End as reproduced. A version that is quarantined is healed by it: every file is new."""
+    bench.recorder.line("build", f"Reproduces {same}: every byte is the same.")
+    if same.health.state != HealthState.QUARANTINED:
+        _finish(bench, BuildState.REPRODUCED, reproduces=same)
+        return
+    # Never served while it is quarantined, so it may be away for a moment. Its name in staging is
+    # no build's: should we die here, the sweep removes it and verification says what is missing.
+    place, damaged = places.version(same), bench.home.with_name(f"{bench.build.pk}.damaged")
+    if place.exists():
+        place.chmod(0o755)  # a read-only folder cannot be renamed to another parent
+        place.rename(damaged)
+    store.publish(bench.home, place)
+    with transaction.atomic():
+        VersionHealth.objects.filter(version=same).update(
+            state=HealthState.VERIFIED,
+            checked_at=timezone.now(),
+            checked_by=bench.build.requested_by,
+            problems=[],
+            cache_digest=_cache_digest(bench),
+        )
+        _finish(bench, BuildState.REPRODUCED, reproduces=same)
+        audit.append(
+            actor=bench.build.requested_by,
+            action="version.heal",
+            object=str(same),
+            details={"build": str(bench.build.pk)},
+        )
+    store.remove(damaged)
+    bench.recorder.line("build", f"{same} was quarantined and is healed.")
+
+
+def _cache_digest(bench: Bench) -> str:
+    if bench.cache is None:
+        message = "The cache was not filled."
+        raise BuildError(message, step=bench.build.step)
+    return bench.cache.digest()
+
+
+def _version(bench: Bench) -> Version:
+    definition = definition_of(bench)
+    if bench.sealed is None:
+        message = "The tree was not sealed."
+        raise BuildError(message, step=bench.build.step)
+    manifest = bench.sealed.manifest
+    tree, inputs = manifest.digest(), definitions.digest(bench.inputs)
+    found = builders.find(definition.builder).packages(bench.tree)
+    return Version(
+        template=bench.build.template,
+        identity=make_identity(tree, inputs, this_platform()),
+        tree_digest=tree,
+        definition_digest=inputs,
+        cache_digest=_cache_digest(bench),
+        platform=this_platform(),
+        size_bytes=manifest.size,
+        own_bytes=bench.sealed.own_bytes,
+        file_count=len(manifest.files),
+        packages=[vars(package) for package in found],
+        toolchain=definition.summary,
+        smoke=bench.smoke,
+        created_by=bench.build.requested_by,
+        build=bench.build,
+    )
+
+
+def _record(bench: Bench, version: Version) -> None:
+    with transaction.atomic():
+        version.created_at = timezone.now()
+        version.save()
+        VersionHealth.objects.create(
+            version=version,
+            state=HealthState.VERIFIED,
+            checked_at=version.created_at,
+            checked_by=version.created_by,
+        )
+        Template.objects.filter(pk=version.template_id).update(title=definition_of(bench).title)
+        _finish(bench, BuildState.READY, version=version)
+        audit.append(
+            actor=version.created_by,
+            action="version.create",
+            object=str(version),
+            details={"identity": version.identity, "build": str(bench.build.pk)},
+        )
+
+
+def _finish(bench: Bench, state: BuildState, **values: Any) -> None:
+    now = timezone.now()
+    for entry in bench.build.steps:
+        if entry["state"] == "active":
+            entry.update(state="done", finished_at=now.isoformat())
+    advance(bench.build, state=state, finished_at=now, lease_until=None, **values)

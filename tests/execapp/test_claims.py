@@ -1,0 +1,137 @@
+"""Claims: one winner, one end, fair turns, bounded attempts."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+from django.db import connection
+from django.utils import timezone
+
+from execapp.models import Execution, ExecutionState
+from execapp.services import claims
+from sandbox.limits import Outcome, State, Stream, Usage
+from templatemgr.models import Version
+from tests.execapp.conftest import Api, make_api, state_of
+
+OUTCOME = Outcome(
+    state=State.SUCCEEDED,
+    exit_code=0,
+    signal=None,
+    message=None,
+    stdout=Stream(data=b"x"),
+    stderr=Stream(),
+    report=None,
+    usage=Usage(cpu_ms=1.0, memory_peak_bytes=None),
+    setup_ms=1.0,
+    run_ms=2.0,
+    warm=False,
+)
+
+
+def claimed(worker: str = "w") -> Execution:
+    execution = claims.claim(worker=worker)
+    assert execution is not None
+    return execution
+
+
+def row(execution: Any) -> Execution:
+    return Execution.objects.get(id=getattr(execution, "id", None) or execution["id"])
+
+
+def test_first_in_first_out(api: Api, alive: object) -> None:
+    made = [api.submit()["id"] for _ in range(3)]
+    assert [str(claimed().id) for _ in range(3)] == made
+    assert claims.claim(worker="w") is None
+
+
+def test_clients_take_turns(current: Version, alive: object) -> None:
+    flood, other, third = make_api("flood"), make_api("other"), make_api("third")
+    for _ in range(4):
+        flood.submit()
+    for _ in range(2):
+        other.submit()
+    third.submit()
+    rotation = claims.Rotation()
+    served = []
+    while (execution := claims.claim(worker="w", rotation=rotation)) is not None:
+        served.append(execution.client)
+    assert served == ["flood", "other", "third", "flood", "other", "flood", "flood"]
+
+
+def test_many_workers_claim_each_once(api: Api, alive: object) -> None:
+    made = {api.submit()["id"] for _ in range(12)}
+
+    def work(number: int) -> list[str]:
+        got = []
+        while (execution := claims.claim(worker=f"w{number}")) is not None:
+            got.append(str(execution.id))
+        connection.close()
+        return got
+
+    with ThreadPoolExecutor(4) as threads:
+        got = [identifier for part in threads.map(work, range(4)) for identifier in part]
+    assert sorted(got) == sorted(made)
+
+
+def test_a_given_up_worker_can_finish_nothing(api: Api, alive: object) -> None:
+    made = api.submit()
+    first = claimed("slow")
+    Execution.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert claims.reap() == 1
+    second = claimed("quick")
+    assert second.attempt == 2
+    assert not claims.finish(execution=first, attempt=first.attempt, outcome=OUTCOME)
+    assert not claims.fail(execution=first, attempt=1, error_id="x", message="x")
+    assert not claims.requeue(execution=first, attempt=1)
+    assert state_of(made) == "running"
+    assert claims.finish(execution=second, attempt=2, outcome=OUTCOME)
+    assert not claims.finish(execution=second, attempt=2, outcome=OUTCOME)
+    assert state_of(made) == "succeeded"
+
+
+def test_lease_is_prolonged_for_what_runs_here_only(api: Api, alive: object) -> None:
+    api.submit()
+    execution = claimed("mine")
+    soon = timezone.now() + timedelta(seconds=1)
+    Execution.objects.update(lease_until=soon)
+    claims.heartbeat(worker="other", executions=[execution.id])
+    assert row(execution).lease_until == soon
+    claims.heartbeat(worker="mine", executions=[execution.id])
+    lease = row(execution).lease_until
+    assert lease is not None
+    assert lease > soon
+
+
+def test_attempts_are_bounded(api: Api, alive: object) -> None:
+    made = api.submit()
+    for _ in range(claims.MAX_ATTEMPTS):
+        claimed()
+        Execution.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+        assert claims.reap() == 1
+    ended = row(made)
+    assert ended.state == ExecutionState.ERROR
+    assert ended.error_id
+    assert ended.finished_at is not None
+    assert claims.claim(worker="w") is None
+
+
+def test_take_over_leaves_other_workers_alone(api: Api, alive: object) -> None:
+    mine, other = api.submit(), api.submit()
+    claimed("dead")
+    claimed("alive")
+    assert claims.take_over(worker="dead") == 1
+    assert (state_of(mine), state_of(other)) == ("queued", "running")
+
+
+def test_requeue_of_a_cancelled_one_ends_it(api: Api, alive: object) -> None:
+    made = api.submit()
+    execution = claimed()
+    Execution.objects.update(cancel_requested=True)
+    assert claims.requeue(execution=execution, attempt=1)
+    assert state_of(made) == "cancelled"
+
+
+def test_cancelled_in_the_queue_is_never_claimed(api: Api, alive: object) -> None:
+    made = api.submit()
+    api.call("POST", f"/executions/{made['id']}/cancel")
+    assert claims.claim(worker="w") is None

@@ -1,0 +1,141 @@
+"""Waiting for an end, and asking for one."""
+
+import threading
+import time
+
+from django.db import connection
+
+from execapp.engine import local
+from execapp.executor.daemon import Daemon
+from execapp.models import Execution, ExecutionState
+from execapp.services import submissions
+from tests.execapp.conftest import Api, state_of, until
+from tests.execapp.tiny import HELLO, SLEEP
+
+
+def test_wait_ends_with_the_execution(api: Api, executor: Daemon) -> None:
+    made = api.submit(HELLO)
+    began = time.monotonic()
+    done = api.get(f"/executions/{made['id']}?wait=30")
+    assert done["state"] == "succeeded"
+    assert time.monotonic() - began < 5
+
+
+def test_wait_ends_with_the_time(api: Api, executor: Daemon) -> None:
+    began = time.monotonic()
+    made = api.submit(SLEEP, wait=0.4)
+    assert made["state"] == "running"
+    assert 0.4 <= time.monotonic() - began < 3
+    api.call("POST", f"/executions/{made['id']}/cancel")
+
+
+def test_wait_without_an_executor_looks_at_the_row(api: Api, alive: object) -> None:
+    made = api.submit(HELLO)
+
+    def end_it() -> None:
+        time.sleep(0.3)
+        Execution.objects.filter(id=made["id"]).update(state=ExecutionState.SUCCEEDED)
+        connection.close()
+
+    thread = threading.Thread(target=end_it)
+    thread.start()
+    assert api.get(f"/executions/{made['id']}?wait=10")["state"] == "succeeded"
+    thread.join()
+
+
+def test_many_wait_for_one(api: Api, executor: Daemon) -> None:
+    made = api.submit(SLEEP, limits={"wall_ms": 700})
+    seen: list[str] = []
+
+    def wait() -> None:
+        execution = submissions.wait(execution_id=made["id"], seconds=10)
+        seen.append(execution.state)
+        connection.close()
+
+    threads = [threading.Thread(target=wait) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == ["timed_out"] * 8
+
+
+def test_waiting_gives_the_connection_back(api: Api, executor: Daemon) -> None:
+    made = api.submit(SLEEP, limits={"wall_ms": 1500})
+    held: list[bool] = []
+    waiting = threading.Event()
+
+    def wait() -> None:
+        original = local.release_connection
+
+        def noted() -> None:
+            original()
+            held.append(connection.connection is not None)
+            waiting.set()
+
+        local.release_connection = noted
+        try:
+            submissions.wait(execution_id=made["id"], seconds=10)
+        finally:
+            local.release_connection = original
+            connection.close()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert waiting.wait(5)
+    thread.join()
+    assert held
+    assert not any(held)
+
+
+def test_cancel_while_queued(api: Api, alive: object) -> None:
+    made = api.submit(HELLO)
+    response = api.call("POST", f"/executions/{made['id']}/cancel")
+    assert response.status_code == 202
+    body = response.json()
+    assert body["state"] == "cancelled"
+    assert body["message"] == "Cancelled by ci-bot."
+    assert body["timings"]["total_ms"] >= 0
+    assert body["finished_at"]
+
+
+def test_cancel_while_running(api: Api, executor: Daemon) -> None:
+    made = api.submit(SLEEP)
+    until(lambda: state_of(made) == "running")
+    began = time.monotonic()
+    assert api.call("POST", f"/executions/{made['id']}/cancel").status_code == 202
+    done = api.get(f"/executions/{made['id']}?wait=10")
+    assert done["state"] == "cancelled"
+    assert done["message"] == "Cancelled by ci-bot."
+    assert time.monotonic() - began < 3
+
+
+def test_cancel_without_the_message_arrives_by_the_row(api: Api, executor: Daemon) -> None:
+    made = api.submit(SLEEP)
+    until(lambda: state_of(made) == "running")
+    Execution.objects.filter(id=made["id"]).update(cancel_requested=True)
+    assert api.get(f"/executions/{made['id']}?wait=10")["state"] == "cancelled"
+
+
+def test_cancel_of_a_finished_one_changes_nothing(api: Api, executor: Daemon) -> None:
+    done = api.submit(HELLO, wait=True)
+    response = api.call("POST", f"/executions/{done['id']}/cancel")
+    assert response.status_code == 200
+    assert response.json() == done
+
+
+def test_two_cancels(api: Api, alive: object) -> None:
+    made = api.submit(HELLO)
+    statuses = [api.call("POST", f"/executions/{made['id']}/cancel").status_code for _ in range(2)]
+    assert statuses == [202, 200]
+
+
+def test_cancel_of_a_storm_ends_each_once(api: Api, executor: Daemon) -> None:
+    made = [api.submit(SLEEP, limits={"wall_ms": 800}) for _ in range(8)]
+    for execution in made:
+        api.call("POST", f"/executions/{execution['id']}/cancel")
+    for execution in made:
+        assert api.get(f"/executions/{execution['id']}?wait=20")["state"] in {
+            "cancelled",
+            "timed_out",
+        }

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import pytest
+
+from templatemgr.definition import DefinitionError
+from templatemgr.errors import (
+    NotBuiltError,
+    TemplateError,
+    UnavailableError,
+    UnknownTemplateError,
+    UnknownVersionError,
+)
+from templatemgr.models import Template, VersionHealth
+from templatemgr.services import catalog, places, promotions
+from tests.templatemgr.conftest import MakeVersion, write_definition
+
+
+def test_definitions_become_rows_and_new_titles_are_taken(tiny: Path) -> None:
+    text = (tiny / "template.toml").read_text().replace('"Tiny"', '"Tinier"')
+    (tiny / "template.toml").write_text(text)
+    assert [(row.name, row.title) for row in catalog.sync_definitions()] == [("tiny", "Tinier")]
+    assert Template.objects.count() == 1
+
+
+def test_a_broken_definition_changes_no_row(tiny: Path) -> None:
+    write_definition(tiny.parent / "wrong")
+    with pytest.raises(DefinitionError, match="must be the folder's name"):
+        catalog.sync_definitions()
+    assert Template.objects.count() == 1
+
+
+def test_a_reference_is_a_name_a_number_or_a_digest(make_version: MakeVersion) -> None:
+    one, two = make_version({"a": "1"}), make_version({"a": "2"})
+    promotions.promote(template="fake", version=1, actor="ann", reason="r")
+    assert catalog.resolve(reference="fake") == one
+    assert catalog.resolve(reference="fake@2") == two
+    assert catalog.resolve(reference=f"fake@sha256:{two.identity}") == two
+    assert catalog.resolve(reference=f"fake@sha256:{one.tree_digest}") == one
+
+
+@pytest.mark.parametrize(
+    ("reference", "error"),
+    [
+        ("none", UnknownTemplateError),
+        ("none@1", UnknownTemplateError),
+        ("fake", NotBuiltError),
+        ("fake@2", UnknownVersionError),
+        ("fake@0", UnknownVersionError),
+        ("fake@latest", UnknownVersionError),
+        ("fake@sha256:abc", UnknownVersionError),
+        ("fake@sha256:" + "0" * 64, UnknownVersionError),
+        ("fake@99999999999999999999", UnknownVersionError),
+        ("fake@1\n", UnknownVersionError),
+        ("", UnknownVersionError),
+    ],
+)
+def test_a_reference_to_nothing_says_what_is_wrong(
+    make_version: MakeVersion, reference: str, error: type[TemplateError]
+) -> None:
+    make_version({"a": "1"})
+    with pytest.raises(error):
+        catalog.resolve(reference=reference)
+
+
+def test_a_tree_digest_means_a_healthy_version_that_has_it(make_version: MakeVersion) -> None:
+    one = make_version({"a": "1"})
+    VersionHealth.objects.filter(version=one).update(state="quarantined")
+    with pytest.raises(UnavailableError):
+        catalog.resolve(reference=f"fake@sha256:{one.tree_digest}")
+
+
+def test_a_version_without_its_inputs_is_unavailable(make_version: MakeVersion) -> None:
+    version = make_version({"a": "1"})
+    home = places.version(version)
+    home.chmod(0o755)
+    (home / "inputs").chmod(0o755)
+    (home / "inputs").rename(home / "elsewhere")
+    with pytest.raises(UnavailableError, match="cannot be run"):
+        catalog.runtime(version)
+
+
+def test_a_runtime_says_how_to_run(make_version: MakeVersion) -> None:
+    version = make_version({"a": "1"})
+    runtime = catalog.runtime(version)
+    tree = runtime.tree("test")
+    assert (runtime.name, runtime.modes, runtime.pattern) == ("fake", ("run", "test"), "*.test.js")
+    assert runtime.default.wall_ms == 5000
+    assert (tree.command, tree.links) == (("runner/main.sh", "test"), ("node_modules",))
+    assert (tree.env, tree.cache_writable) == ({"GREETING": "hello"}, False)
+    assert catalog.runtime(version) is runtime
+    with pytest.raises(KeyError):
+        runtime.tree("walk")

@@ -1,0 +1,220 @@
+"""A build: asked for, watched while it runs, read afterwards."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+
+from execapp.engine.local import release_connection
+from execapp.errors import ExecutionError
+from execapp.services import building
+from templatemgr.errors import TemplateError
+from templatemgr.models import Build, BuildLogLine, BuildState
+from templatemgr.services import builds
+from webui.views import guards
+
+LINES_SHOWN = 1000
+POLL_SECONDS = 0.4
+STREAM_SECONDS = 60.0  # then the client comes back: no thread is held for a forgotten page
+SETTLED = timedelta(seconds=1)  # the last lines reach the database shortly after the end
+PAGE = 500
+STEPS = (
+    (BuildState.FETCHING, "Fetch"),
+    (BuildState.INSTALLING, "Install"),
+    (BuildState.SEALING, "Seal"),
+    (BuildState.SMOKE, "Smoke"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A step as the page shows it: done, now, next, or how it ended."""
+
+    title: str
+    state: str
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How long it has run, and what is left by the last five builds that went through."""
+
+    elapsed: float
+    estimate: float | None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds left; None when nobody can say, or it takes longer than it used to."""
+        if self.estimate is None or self.elapsed >= self.estimate:
+            return None
+        return self.estimate - self.elapsed
+
+    @property
+    def value(self) -> int:
+        """Out of 100; it waits near the end for a build that takes longer."""
+        return min(97, round(100 * self.elapsed / self.estimate)) if self.estimate else 0
+
+
+@guards.change
+def request_build(request: HttpRequest, name: str) -> HttpResponseRedirect:
+    """Ask for a rebuild or a refresh, and go where its log is."""
+    source = request.POST.get("from_version", "")
+    try:
+        build = building.request_build(
+            template=name,
+            kind=request.POST.get("kind", ""),
+            actor=guards.actor(request),
+            from_version=int(source) if source.isascii() and source.isdecimal() else None,
+        )
+    except (TemplateError, ExecutionError) as error:
+        return guards.refuse(request, error, "template", name)
+    return redirect("build", build.pk)
+
+
+@guards.page
+def detail(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
+    """Steps, log and outcome. Without JavaScript it is a page to load again."""
+    build = builds.get(build_id=build_id)
+    count = build.lines.count()
+    lines = builds.log_lines(build=build, after=max(0, count - LINES_SHOWN), limit=LINES_SHOWN)
+    context = _context(request, build) | {
+        "lines": lines,
+        "line_count": count,
+        "left_out": count - len(lines),
+        "after": lines[-1].sequence if lines else 0,
+        "last_words": build.message.splitlines() if build.state == BuildState.FAILED else [],
+    }
+    return render(request, "webui/builds/detail.html", context)
+
+
+@guards.page
+def steps(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
+    """The parts of the page that change while it runs, for htmx."""
+    build = builds.get(build_id=build_id)
+    return render(request, "webui/builds/_live.html", _context(request, build) | {"oob": True})
+
+
+@guards.page
+def events(request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
+    """The log as server-sent events, after the line that the client has seen last."""
+    build = builds.get(build_id=build_id)
+    seen = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
+    after = int(seen) if seen.isascii() and seen.isdecimal() else 0
+    response = StreamingHttpResponse(stream(build.pk, after), content_type="text/event-stream")
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"  # a proxy must hand every line on at once
+    return response
+
+
+@guards.page
+def log(_request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
+    """The whole log as a text file."""
+    build = builds.get(build_id=build_id)
+    response = StreamingHttpResponse(_text(build), content_type="text/plain; charset=utf-8")
+    name = f"{build.template.name}-{build.pk}.log"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
+
+
+@guards.change
+def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
+    """Ask a build to stop."""
+    build = building.cancel_build(build_id=build_id, actor=guards.actor(request))
+    if build.state == BuildState.CANCELLED:
+        guards.done(request, "Cancelled. Nothing is left of this build but its log.")
+    elif build.finished:
+        guards.done(request, f"It had ended before: {build.state}.")
+    else:
+        guards.done(request, "Cancelling: it stops within a few seconds.")
+    return redirect("build", build_id)
+
+
+def stream(build_id: uuid.UUID, after: int) -> Iterator[str]:
+    """Lines as they come, `event: end` when the build has ended; nothing more after a minute."""
+    deadline = time.monotonic() + STREAM_SECONDS
+    yield "retry: 1000\n\n"
+    while time.monotonic() < deadline:
+        # The state first: what it says has ended has written all its lines but the last batch.
+        build = builds.get(build_id=build_id)
+        lines = builds.log_lines(build=build, after=after, limit=PAGE)
+        release_connection()
+        for line in lines:
+            after = line.sequence
+            yield _event("line", _line(line), after)
+        if len(lines) == PAGE:
+            continue
+        if not lines and _settled(build):
+            yield _event("end", {"state": build.state}, after)
+            return
+        yield ": waiting\n\n"  # finds out that the client went away
+        time.sleep(POLL_SECONDS)
+
+
+def step_list(build: Build) -> list[Step]:
+    """Every step in order, also those that are still to come."""
+    known: dict[str, dict[str, Any]] = {entry["name"]: entry for entry in build.steps}
+    return [_step(title, known.get(state), build) for state, title in STEPS]
+
+
+def _step(title: str, entry: dict[str, Any] | None, build: Build) -> Step:
+    if entry is None:
+        return Step(title=title, state="not run" if build.finished else "next", seconds=None)
+    state = "now" if entry["state"] == "active" else str(entry["state"])
+    ended = entry["finished_at"]
+    end = datetime.fromisoformat(ended) if ended else build.finished_at or timezone.now()
+    started = datetime.fromisoformat(entry["started_at"])
+    return Step(title=title, state=state, seconds=max(0.0, (end - started).total_seconds()))
+
+
+def _context(request: HttpRequest, build: Build) -> dict[str, Any]:
+    estimate = None if build.finished else builds.estimate_seconds(build.template.name)
+    made = build.version or build.reproduces
+    current = build.template.current if made else None
+    return {
+        "build": build,
+        "steps": step_list(build),
+        "progress": Progress(elapsed=build.duration_seconds or 0.0, estimate=estimate),
+        "current": current,
+        "version": build.version,
+        "may_change": guards.may_change(request.user),
+    }
+
+
+def _settled(build: Build) -> bool:
+    return build.finished and (
+        build.finished_at is None or timezone.now() - build.finished_at > SETTLED
+    )
+
+
+def _event(name: str, data: dict[str, Any], sequence: int) -> str:
+    """One server-sent event; JSON keeps its data on one line."""
+    return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def _line(line: BuildLogLine) -> dict[str, Any]:
+    return {
+        "time": clock(line.time),
+        "step": line.step,
+        "stream": line.stream,
+        "text": line.text,
+    }
+
+
+def clock(moment: datetime) -> str:
+    """The time of day to the millisecond, in UTC."""
+    return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+
+
+def _text(build: Build) -> Iterator[str]:
+    after = 0
+    while lines := builds.log_lines(build=build, after=after, limit=PAGE):
+        after = lines[-1].sequence
+        yield "".join(f"{line.time.isoformat()} {line.step} {line.text}\n" for line in lines)
+    release_connection()

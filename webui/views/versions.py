@@ -1,0 +1,148 @@
+"""One version, and what moves from one to another."""
+
+from dataclasses import dataclass
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
+
+from templatemgr.models import Template, Version
+from templatemgr.services import catalog, integrity, promotions
+from webui.comparison import Comparison
+from webui.comparison import compare as compare_packages
+from webui.views import guards
+
+GATES = {
+    "ready": "Built",
+    "smoke": "Smoke",
+    "healthy": "Integrity",
+    "unpinned": "Not pinned",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateRow:
+    """A gate under the name that the page gives it."""
+
+    name: str
+    title: str
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sides:
+    """Two versions side by side. `old` is None for a template's first promotion."""
+
+    old: Version | None
+    new: Version
+    packages: Comparison
+
+    @property
+    def files(self) -> int:
+        """How many files more the new one has."""
+        return self.new.file_count - (self.old.file_count if self.old else 0)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes more the new one has."""
+        return self.new.size_bytes - (self.old.size_bytes if self.old else 0)
+
+    @property
+    def same_definition(self) -> bool:
+        """Whether both come from the same inputs, lock included."""
+        return self.old is not None and self.old.definition_digest == self.new.definition_digest
+
+    @property
+    def same_tree(self) -> bool:
+        """Whether both trees are the same to the byte."""
+        return self.old is not None and self.old.tree_digest == self.new.tree_digest
+
+
+@guards.page
+def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Everything that is known of one version."""
+    version = catalog.get_version(template=name, number=number)
+    template = catalog.get(name=name)
+    context = {
+        "template": template,
+        "version": version,
+        "is_current": version.pk == template.current_id,
+        "compare_with": compare_with(template, version),
+        "may_change": guards.may_change(request.user),
+    }
+    return render(request, "webui/templates/version.html", context)
+
+
+@guards.change
+def verify(request: HttpRequest, name: str, number: int) -> HttpResponseRedirect:
+    """Rehash every file of a version now."""
+    health = integrity.verify(template=name, version=number, actor=guards.actor(request))
+    if health.problems:
+        count = len(health.problems)
+        text = (
+            f"Version {number} is quarantined and not served any more: "
+            f"{count} {'problem' if count == 1 else 'problems'} found."
+        )
+        messages.error(request, text, extra_tags="bad")
+    else:
+        files = health.version.file_count
+        guards.done(request, f"Version {number} is {health.state}: {files:,} files match.")
+    if request.POST.get("back") == "template":
+        return redirect("template", name)
+    return redirect("version", name, number)
+
+
+@guards.page
+def compare(request: HttpRequest, name: str, old: int, new: int) -> HttpResponse:
+    """What moves from `old` (0: nothing yet) to `new`; from the current one also its promotion."""
+    return render_comparison(request, name=name, old=old, new=new)
+
+
+def render_comparison(
+    request: HttpRequest, *, name: str, old: int, new: int, reason: str = "", problem: str = ""
+) -> HttpResponse:
+    """The comparison's page; with a problem it is the answer to a refused promotion (409)."""
+    template = catalog.get(name=name)
+    target = catalog.get_version(template=name, number=new)
+    source = catalog.get_version(template=name, number=old) if old else None
+    is_promotion = target.pk != template.current_id and (
+        template.current_id is None if source is None else source.pk == template.current_id
+    )
+    gates = gate_rows(target)
+    context = {
+        "template": template,
+        "sides": two_sides(source, target),
+        "gates": gates,
+        "passed": sum(gate.ok for gate in gates),
+        "open": all(gate.ok for gate in gates),
+        "promoting": is_promotion or bool(problem),
+        "is_current": target.pk == template.current_id,
+        "reason": reason,
+        "problem": problem,
+        "may_change": guards.may_change(request.user),
+    }
+    status = 409 if problem else 200
+    return render(request, "webui/templates/compare.html", context, status=status)
+
+
+def two_sides(old: Version | None, new: Version) -> Sides:
+    """Put two versions side by side."""
+    packages = compare_packages(old.packages if old else [], new.packages)
+    return Sides(old=old, new=new, packages=packages)
+
+
+def gate_rows(version: Version) -> list[GateRow]:
+    """The gates of this version's promotion, with what a reader wants to know of each."""
+    return [
+        GateRow(name=gate.name, title=GATES[gate.name], ok=gate.ok, detail=gate.detail)
+        for gate in promotions.gates(version=version)
+    ]
+
+
+def compare_with(template: Template, version: Version) -> int | None:
+    """The number to compare a version with: the current one, or for that the one before it."""
+    if template.current is not None and template.current_id != version.pk:
+        return template.current.number
+    older = template.versions.filter(number__lt=version.number).order_by("-number")
+    return older.values_list("number", flat=True).first()
