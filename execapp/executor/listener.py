@@ -113,6 +113,8 @@ class Listener:
             self._on_wake(message.kind)
         elif message.type == "cancel":
             self._on_cancel(uuid.UUID(message.id))
+            # One that was still queued has ended already; whoever waits looks, and waits on if not.
+            self.finished(uuid.UUID(message.id))
         elif message.type == "wait":
             with self._lock, contextlib.suppress(OSError):
                 self._waiting.setdefault(str(uuid.UUID(message.id)), set()).add(link)

@@ -60,17 +60,14 @@ def submit(
 ) -> tuple[Execution, bool]:
     """Commit a submission as `queued` and wake the executor; the bool says whether it is new.
 
-    `template` is "name", "name@7" or "name@sha256:<hex>"; the version is fixed here and now.
-    A known idempotency key with the same body gives its execution back. Raises
-    InvalidRequestError, IdempotencyConflictError, QueueFullError, NoExecutorError, and what
-    `catalog.resolve` raises.
+    The version is fixed here and now. A known idempotency key with the same body gives its
+    execution back. Raises InvalidRequestError, IdempotencyConflictError, QueueFullError,
+    NoExecutorError, and what `catalog.resolve` raises.
     """
-    key = None
-    if idempotency_key is not None and token is not None:
-        key = _Key(token=token, key=idempotency_key, body_hash=body_hash or "")
-        earlier = _earlier(key)
-        if earlier is not None:
-            return earlier, False
+    key = _key(token, idempotency_key, body_hash)
+    earlier = _earlier(key) if key else None
+    if earlier is not None:
+        return earlier, False
     execution = Execution(
         client=client,
         token=token,
@@ -141,6 +138,12 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
     if changed:
         local.cancel(execution_id)
     return wait(execution_id=execution_id, seconds=0), bool(changed)
+
+
+def _key(token: ApiToken | None, key: str | None, body_hash: str | None) -> _Key | None:
+    if key is None or token is None:
+        return None
+    return _Key(token=token, key=key, body_hash=body_hash or "")
 
 
 def _complete(execution: Execution, template: str) -> None:

@@ -1,11 +1,12 @@
 """Warm sandboxes: used once, replaced, dropped when another version becomes current."""
 
+import time
 from collections.abc import Callable
 
 import pytest
 
 from execapp.executor.daemon import Daemon
-from execapp.executor.pool import SESSION_BYTES, Key, Pool
+from execapp.executor.pool import SESSION_BYTES, Key, Pool, Shelf
 from sandbox import runner
 from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits
@@ -94,18 +95,16 @@ def test_quarantine_drops_the_warm(start_executor: Start, current: Version) -> N
 def test_dead_ones_are_replaced(api: Api, start_executor: Start) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
-    pool = daemon.house.pool
-    before = {id(session) for shelf in pool._shelves.values() for session in shelf.sessions}
-    for shelf in pool._shelves.values():
-        shelf.sessions[0]._container.kill()
+
+    def shelves() -> list[Shelf]:
+        return list(daemon.house.pool._shelves.values())
+
+    dead = [session for shelf in shelves() for session in shelf.sessions]
+    for session in dead:
+        session._container.kill()
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
-    until(
-        lambda: (
-            pool.count() == 2
-            and not before
-            & {id(session) for shelf in pool._shelves.values() for session in shelf.sessions}
-        )
-    )
+    until(lambda: not any(session in shelf.sessions for shelf in shelves() for session in dead))
+    warmed(daemon)
 
 
 @pytest.mark.parametrize("error", [LimitsError, StartupError])
@@ -156,7 +155,5 @@ def test_failing_to_warm_backs_off(
     monkeypatch.setattr(runner, "start", fail)
     start_executor(slots=1, warm=1)
     until(lambda: len(tries) >= 2)
-    import time
-
     time.sleep(1)
     assert len(tries) <= 4

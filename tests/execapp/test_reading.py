@@ -41,12 +41,14 @@ def test_newest_first_and_in_the_documented_shape(api: Api, alive: object) -> No
 def test_pages_are_stable_under_inserts(api: Api, alive: object) -> None:
     made = [api.submit()["id"] for _ in range(7)]
     seen: list[str] = []
-    cursor = ""
-    while cursor is not None:
-        page = api.get(f"/executions?limit=3{cursor and '&cursor=' + cursor}")
+    following = ""
+    while True:
+        page = api.get(f"/executions?limit=3{following}")
         seen += ids(page)
-        cursor = page["next"]
         api.submit()
+        if page["next"] is None:
+            break
+        following = f"&cursor={page['next']}"
     assert seen == made[::-1]
 
 

@@ -99,6 +99,27 @@ def test_cancel_while_queued(api: Api, alive: object) -> None:
     assert body["finished_at"]
 
 
+def test_cancel_in_the_queue_ends_a_wait_at_once(api: Api, executor: Daemon) -> None:
+    busy = [api.submit(SLEEP) for _ in range(2)]
+    until(lambda: all(state_of(execution) == "running" for execution in busy))
+    made = api.submit(HELLO)
+    took: list[float] = []
+
+    def wait() -> None:
+        began = time.monotonic()
+        submissions.wait(execution_id=made["id"], seconds=10)
+        took.append(time.monotonic() - began)
+        connection.close()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    time.sleep(0.1)
+    for execution in (made, *busy):
+        api.call("POST", f"/executions/{execution['id']}/cancel")
+    thread.join()
+    assert 0.1 <= took[0] < 0.9
+
+
 def test_cancel_while_running(api: Api, executor: Daemon) -> None:
     made = api.submit(SLEEP)
     until(lambda: state_of(made) == "running")

@@ -186,7 +186,7 @@ MakeVersion = Callable[..., Version]
 
 
 @pytest.fixture
-def make_version(data_dir: Path, committed: None, settings: Settings) -> MakeVersion:
+def make_version(data_dir: Path, committed: None) -> MakeVersion:
     """Make versions of small trees without npm and without a sandbox, sealed for real."""
 
     def make(files: Mapping[str, str], *, name: str = "fake", smoke_ok: bool = True) -> Version:
@@ -195,46 +195,47 @@ def make_version(data_dir: Path, committed: None, settings: Settings) -> MakeVer
             template=template, kind="rebuild", state="ready", requested_by="ann"
         )
         home = places.staging(name, build.pk)
-        inputs = write_definition(home / "inputs", **_renamed(name))
-        for path, text in files.items():
-            (home / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
-            (home / "tree" / path).write_text(text)
-        (home / "cache").mkdir()
-        (home / "cache" / "warm").write_text("warm")
-        sealed = store.seal(home / "tree", places.objects())
-        store.close(home / "cache")
-        cache = manifests.scan(home / "cache")
-        (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
-        (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
-        tree, definition = sealed.manifest.digest(), definitions.digest(inputs)
-        identity = publishing.make_identity(tree, definition, "linux-test")
-        number = Version.objects.filter(template=template).count() + 1
         version = Version(
             template=template,
-            number=number,
-            identity=identity,
-            tree_digest=tree,
-            definition_digest=definition,
-            cache_digest=cache.digest(),
+            number=Version.objects.filter(template=template).count() + 1,
             platform="linux-test",
-            size_bytes=sealed.manifest.size,
-            own_bytes=sealed.own_bytes,
-            file_count=len(sealed.manifest.files),
             smoke=[{"case": "run", "state": "succeeded", "ok": smoke_ok, "ms": 1.0}],
-            directory=f"versions/{number:04d}-{identity[:12]}",
             created_by="ann",
             build=build,
+            **_staged(home, name, files),
         )
+        version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
         store.publish(home, places.version(version))
         version.save()
-        VersionHealth.objects.create(
-            version=version,
-            checked_at=timezone.now(),
-            checked_by="ann",
-        )
+        VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
         return version
 
     return make
+
+
+def _staged(home: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """Lay out and seal what a build would; return the digests and sizes of its row."""
+    inputs = write_definition(home / "inputs", **_renamed(name))
+    for path, text in files.items():
+        (home / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / "tree" / path).write_text(text)
+    (home / "cache").mkdir()
+    (home / "cache" / "warm").write_text("warm")
+    sealed = store.seal(home / "tree", places.objects())
+    store.close(home / "cache")
+    cache = manifests.scan(home / "cache")
+    (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
+    (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
+    tree, definition = sealed.manifest.digest(), definitions.digest(inputs)
+    return {
+        "identity": publishing.make_identity(tree, definition, "linux-test"),
+        "tree_digest": tree,
+        "definition_digest": definition,
+        "cache_digest": cache.digest(),
+        "size_bytes": sealed.manifest.size,
+        "own_bytes": sealed.own_bytes,
+        "file_count": len(sealed.manifest.files),
+    }
 
 
 def _renamed(name: str) -> dict[str, str]:

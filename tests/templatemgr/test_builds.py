@@ -23,6 +23,7 @@ from templatemgr.errors import (
 )
 from templatemgr.models import AuditEvent, Build, Version
 from templatemgr.services import builds, catalog, integrity, pipeline, places
+from templatemgr.services.bench import Bench
 from tests.templatemgr.conftest import log_text, run_build, write_definition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -180,7 +181,7 @@ def test_a_tree_that_cannot_be_sealed_fails_in_sealing(
 ) -> None:
     original = pipeline._install
 
-    def plant(bench: pipeline.Bench) -> None:
+    def plant(bench: Bench) -> None:
         original(bench)
         (bench.tree / "passwd").symlink_to("/etc/passwd")
 
@@ -191,7 +192,7 @@ def test_a_tree_that_cannot_be_sealed_fails_in_sealing(
 
 
 def test_a_failure_of_ours_is_an_end_too(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(_bench: pipeline.Bench) -> None:
+    def explode(_bench: Bench) -> None:
         raise LookupError
 
     monkeypatch.setattr(pipeline, "_seal", explode)
@@ -237,7 +238,7 @@ def test_a_running_build_stops_soon_after_it_is_cancelled(
     claimed = builds.claim(worker="w")
     assert claimed is not None
 
-    def stall(bench: pipeline.Bench) -> None:
+    def stall(bench: Bench) -> None:
         builds.cancel(build_id=build.pk, actor="bob")
         assert bench.recorder.cancel.wait(5)
 
@@ -252,7 +253,7 @@ def test_lines_are_in_the_database_while_the_build_runs(
 ) -> None:
     seen: list[str] = []
 
-    def look(bench: pipeline.Bench) -> None:
+    def look(bench: Bench) -> None:
         bench.recorder.line("stdout", "live \0 line")
         deadline = time.monotonic() + 5
         while not seen and time.monotonic() < deadline:
@@ -268,7 +269,7 @@ def test_lines_are_in_the_database_while_the_build_runs(
 def test_a_build_whose_lease_went_to_the_reaper_records_nothing_more(
     tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reaped(bench: pipeline.Bench) -> None:
+    def reaped(bench: Bench) -> None:
         long_ago = timezone.now() - timedelta(minutes=1)
         Build.objects.filter(pk=bench.build.pk).update(lease_until=long_ago)
         assert builds.reap() == 1

@@ -245,4 +245,3 @@ def _number(request: HttpRequest, field: str) -> int | None:
     """A whole number from the form; None when it is empty or none."""
     text = request.POST.get(field, "")
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
-

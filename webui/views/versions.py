@@ -1,17 +1,21 @@
 """One version, and what moves from one to another."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 
 from templatemgr.models import Template, Version
-from templatemgr.services import catalog, integrity, promotions
+from templatemgr.services import catalog, integrity, places, promotions
+from webui import configuration
 from webui.comparison import Comparison
 from webui.comparison import compare as compare_packages
+from webui.templatetags.stencil import size
 from webui.views import guards
 
+PROBLEMS_SHOWN = 50
 GATES = {
     "ready": "Built",
     "smoke": "Smoke",
@@ -39,14 +43,16 @@ class Sides:
     packages: Comparison
 
     @property
-    def files(self) -> int:
-        """How many files more the new one has."""
-        return self.new.file_count - (self.old.file_count if self.old else 0)
+    def files_word(self) -> str:
+        """How many files more or fewer the new one has."""
+        moved = self.new.file_count - (self.old.file_count if self.old else 0)
+        return f"{abs(moved):,} {'fewer' if moved < 0 else 'more'}" if moved else "not one more"
 
     @property
-    def bytes(self) -> int:
-        """How many bytes more the new one has."""
-        return self.new.size_bytes - (self.old.size_bytes if self.old else 0)
+    def size_word(self) -> str:
+        """How many bytes more or less the new one has."""
+        moved = self.new.size_bytes - (self.old.size_bytes if self.old else 0)
+        return f"{size(abs(moved))} {'less' if moved < 0 else 'more'}" if moved else "no more"
 
     @property
     def same_definition(self) -> bool:
@@ -69,6 +75,9 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "version": version,
         "is_current": version.pk == template.current_id,
         "compare_with": compare_with(template, version),
+        "packages": sorted(version.packages, key=lambda item: (not item["direct"], item["name"])),
+        "problems": version.health.problems[:PROBLEMS_SHOWN],
+        "problems_left": max(0, len(version.health.problems) - PROBLEMS_SHOWN),
         "may_change": guards.may_change(request.user),
     }
     return render(request, "webui/templates/version.html", context)
@@ -113,7 +122,9 @@ def render_comparison(
     context = {
         "template": template,
         "sides": two_sides(source, target),
+        "configuration": configuration.changes(_inputs(source), _inputs(target)) if source else [],
         "gates": gates,
+        "smoke_ms": sum(case["ms"] for case in target.smoke),
         "passed": sum(gate.ok for gate in gates),
         "open": all(gate.ok for gate in gates),
         "promoting": is_promotion or bool(problem),
@@ -146,3 +157,8 @@ def compare_with(template: Template, version: Version) -> int | None:
         return template.current.number
     older = template.versions.filter(number__lt=version.number).order_by("-number")
     return older.values_list("number", flat=True).first()
+
+
+def _inputs(version: Version) -> Path:
+    """The folder of the files that a version was built from, which it keeps."""
+    return places.version(version) / "inputs"

@@ -1,0 +1,68 @@
+"""What differs between the files that two versions were built from. Pure: folders in, lines out."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+# The lock is what the packages' table shows, in fewer words.
+LEFT_OUT = {"package-lock.json"}
+MAX_BYTES = 100_000
+MAX_LINES = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of a difference; `tone` is the class that colours it, empty for what stayed."""
+
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileChange:
+    """A file that is not the same: how many lines moved, and the lines with those around them."""
+
+    path: str
+    moved: int
+    lines: tuple[Line, ...]
+
+
+def changes(old: Path, new: Path) -> list[FileChange]:
+    """Compare two folders of inputs, by path; what is no small text counts but is not shown."""
+    before, after = _files(old), _files(new)
+    differing = [path for path in sorted(before.keys() | after.keys()) if path not in LEFT_OUT]
+    compared = (_compare(path, before.get(path), after.get(path)) for path in differing)
+    return [change for change in compared if change is not None]
+
+
+def _files(folder: Path) -> dict[str, Path]:
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    return {path.relative_to(folder).as_posix(): path for path in found}
+
+
+def _compare(path: str, old: Path | None, new: Path | None) -> FileChange | None:
+    left, right = _text(old), _text(new)
+    if left is None or right is None:
+        same = old is not None and new is not None and old.read_bytes() == new.read_bytes()
+        return None if same else FileChange(path=path, moved=0, lines=())
+    diff = list(difflib.unified_diff(left.splitlines(), right.splitlines(), n=2, lineterm=""))[2:]
+    if not diff:
+        return None
+    lines = [_line(text) for text in diff if not text.startswith("@@")]
+    moved = max(sum(text[0] == sign for text in diff) for sign in "+-")
+    return FileChange(path=path, moved=moved, lines=tuple(lines[:MAX_LINES]))
+
+
+def _text(path: Path | None) -> str | None:
+    """The text of a file, "" for one that is not there, None for what is no small text."""
+    if path is None:
+        return ""
+    try:
+        return path.read_text("utf-8") if path.stat().st_size <= MAX_BYTES else None
+    except (UnicodeDecodeError, OSError):
+        return None
+
+
+def _line(text: str) -> Line:
+    tones = {"+": "diff-add", "-": "diff-del"}
+    return Line(text=text[:500], tone=tones.get(text[:1], ""))
