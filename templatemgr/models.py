@@ -75,6 +75,8 @@ class Template(models.Model):
     pinned_at = models.DateTimeField(null=True, blank=True)
     pinned_by = models.CharField(max_length=150, blank=True, default="")
     pin_reason = models.CharField(max_length=500, blank=True, default="")
+    # Which gates a promotion must pass: {"required": ["ready", …]}. Empty: all of them.
+    policy = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -94,6 +96,8 @@ class BuildKind(models.TextChoices):
 
     REBUILD = "rebuild"  # the same inputs: the same identity is expected
     REFRESH = "refresh"  # a new lock first: whatever the ranges allow today
+    UPDATE = "update"  # chosen packages move, within their ranges or to a named version
+    EDIT = "edit"  # some input files are replaced first
 
 
 class BuildState(models.TextChoices):
@@ -144,6 +148,8 @@ class Build(models.Model):
         "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="reproductions"
     )
     requested_by = models.CharField(max_length=150)
+    # What the kind needs: {"packages": [str]}, {"files": {path: text}}, {"heal": number}.
+    options = models.JSONField(default=dict, blank=True)
     message = models.TextField(blank=True, default="")
     steps = models.JSONField(default=list)
     created_at = models.DateTimeField(default=timezone.now)
@@ -256,6 +262,8 @@ class VersionHealth(models.Model):
     checked_at = models.DateTimeField()
     checked_by = models.CharField(max_length=150)
     problems = models.JSONField(default=list)
+    # Why it could not be healed, or why it was removed; empty when there is nothing to say.
+    message = models.TextField(blank=True, default="")
     # A cache is derived, and no two are the same bytes: healing fills another one, and says so
     # here. Empty: the version's own still holds.
     cache_digest = models.CharField(max_length=64, blank=True, default="")

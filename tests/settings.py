@@ -12,6 +12,7 @@ os.environ.setdefault("STENCIL_LOG_LEVEL", "WARNING")
 
 from webui.settings import *  # noqa: E402, F403 - the environment above must come first
 
+STATIC_ROOT.mkdir()  # noqa: F405 - whitenoise warns when there is none
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

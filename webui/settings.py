@@ -122,6 +122,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": STENCIL_DATA / "db.sqlite3",
+        # Opening SQLite and setting its pragmas costs more than most of our queries.
+        "CONN_MAX_AGE": None,
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,

@@ -8,6 +8,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
+from execapp.api.bodies import drain, take_chunked
 from execapp.api.errors import error_reply, handle, not_found
 from execapp.api.replies import reply
 from execapp.errors import NotSupportedError
@@ -21,19 +22,29 @@ def one_shape(view: View) -> View:
 
     @functools.wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if request.method == "HEAD":
-            request.method = "GET"  # the server leaves the body off
-        try:
-            response = view(request, *args, **kwargs)
-        except Http404:
-            return not_found(request)
-        except Exception as error:  # noqa: BLE001 - the edge: every failure gets its reply here
-            return handle(error)
-        if response.status_code == 405:
-            return _wrong_method(request, response)
+        head = request.method == "HEAD"
+        if head:
+            request.method = "GET"
+        response = _reply(view, request, *args, **kwargs)
+        if response.status_code >= 400:
+            drain(request)
+        if head and isinstance(response, HttpResponse):
+            response["Content-Length"] = str(len(response.content))
+            response.content = b""
         return response
 
     return csrf_exempt(wrapped)
+
+
+def _reply(view: View, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+    try:
+        take_chunked(request)
+        response = view(request, *args, **kwargs)
+    except Http404:
+        return not_found(request)
+    except Exception as error:  # noqa: BLE001 - the edge: every failure gets its reply here
+        return handle(error)
+    return _wrong_method(request, response) if response.status_code == 405 else response
 
 
 def healthz(request: HttpRequest) -> HttpResponse:

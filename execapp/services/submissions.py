@@ -60,13 +60,11 @@ def submit(
 ) -> tuple[Execution, bool]:
     """Commit a submission as `queued` and wake the executor; the bool says whether it is new.
 
-    The version is fixed here and now. A known idempotency key with the same body gives its
-    execution back. Raises InvalidRequestError, IdempotencyConflictError, QueueFullError,
-    NoExecutorError, and what `catalog.resolve` raises.
+    The version is fixed here and now. A known idempotency key gives its execution back. Raises
+    the errors of `execapp.errors`, and what `catalog.resolve` raises.
     """
     key = _key(token, idempotency_key, body_hash)
-    earlier = _earlier(key) if key else None
-    if earlier is not None:
+    if key and (earlier := _earlier(key)) is not None:
         return earlier, False
     execution = Execution(
         client=client,

@@ -1,6 +1,7 @@
 """Everything that is refused, always in the one shape."""
 
 import base64
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -190,6 +191,36 @@ def test_body_too_large(api: Api, alive: object, settings: Settings) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2_000
     response = api.call("POST", "/executions", {**BODY, "stdin": "x" * 3_000})
     check(response, 413, "too_large")
+
+
+def send_chunked(api: Api, raw: bytes) -> Any:
+    """As a server hands over a body that was sent in chunks: no length, but an end."""
+    given: dict[str, Any] = {
+        "wsgi.input": io.BytesIO(raw),
+        "wsgi.input_terminated": True,
+        "HTTP_TRANSFER_ENCODING": "chunked",
+        "CONTENT_TYPE": "application/json",
+    }
+    headers = {"Authorization": f"Bearer {api.secret}"}
+    return api.client.generic("POST", "/api/v1/executions", headers=headers, **given)
+
+
+def test_chunked_body_is_taken(api: Api, alive: object) -> None:
+    assert send_chunked(api, json.dumps(BODY).encode()).status_code == 201
+
+
+def test_chunked_body_too_large(api: Api, alive: object, settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2_000
+    check(send_chunked(api, b"[" + b" " * 3_000), 413, "too_large")
+
+
+def test_refused_body_is_read_to_its_end(api: Api, alive: object, settings: Settings) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2_000
+    payload = io.BytesIO(b"x" * 500_000)
+    given: dict[str, Any] = {"wsgi.input": payload, "CONTENT_LENGTH": "500000"}
+    response = Client().generic("POST", "/api/v1/executions", **given)
+    check(response, 401, "unauthorized")
+    assert payload.tell() == 500_000
 
 
 @pytest.mark.parametrize(

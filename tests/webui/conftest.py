@@ -17,6 +17,12 @@ from templatemgr.models import Build, BuildLogLine, Promotion, Template, Version
 PACKAGES = {"typescript": "7.0.2", "vitest": "5.1.0", "zod": "4.6.7"}
 
 
+@pytest.fixture(autouse=True)
+def static_root(settings: Settings) -> None:
+    """The folder that whitenoise looks for when a client starts; nothing is collected into it."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+
+
 @pytest.fixture
 def data_dir(tmp_path: Path, settings: Settings) -> Path:
     """A data directory of this test's own."""

@@ -1,6 +1,7 @@
 """A build: asked for, watched while it runs, read afterwards."""
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from execapp.services import building
 from templatemgr.errors import TemplateError
 from templatemgr.models import Build, BuildLogLine, BuildState
 from templatemgr.services import builds
+from webui.templatetags.stencil import seconds
 from webui.views import guards
 
 LINES_SHOWN = 1000
@@ -50,11 +52,10 @@ class Progress:
     estimate: float | None
 
     @property
-    def left(self) -> float | None:
-        """Seconds left; None when nobody can say, or it takes longer than it used to."""
-        if self.estimate is None or self.elapsed >= self.estimate:
-            return None
-        return self.estimate - self.elapsed
+    def left(self) -> str:
+        """The time left, in whole seconds; empty when it takes longer than it used to."""
+        left = math.ceil((self.estimate or 0.0) - self.elapsed)
+        return "" if left <= 0 else f"{left} s" if left < 60 else seconds(left)
 
     @property
     def value(self) -> int:

@@ -40,7 +40,7 @@ def change[**P](view: View[P]) -> View[P]:
     """A change: POST only, by somebody who may. Others get a 403, and nothing happens."""
 
     @wraps(view)
-    def guarded(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not may_change(request.user):
             raise PermissionDenied
         return view(request, *args, **kwargs)
@@ -78,7 +78,7 @@ def refuse(
 
 def _found[**P](view: View[P]) -> View[P]:
     @wraps(view)
-    def found(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def found(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         try:
             return view(request, *args, **kwargs)
         except UNKNOWN as error:

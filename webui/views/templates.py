@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
+from typing import Any
 
 from django.db.models import Count, F, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -23,7 +25,7 @@ from webui.views.versions import render_comparison
 
 VERSIONS_SHOWN = 50
 BUILDS_SHOWN = 20
-PROMOTIONS_SHOWN = 8
+PROMOTIONS_SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,7 @@ class Row:
     build: Build
     version: Version | None = None
     moved: Comparison | None = None
+    said: str = ""  # the first line of why a build ended
     promotable: bool = False
     primary: bool = False
 
@@ -63,7 +66,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     previous = promotions.rollback_target(name)
     show_all = "all" in request.GET
     rows = version_rows(template, previous, limit=None if show_all else VERSIONS_SHOWN)
-    context = {
+    context: dict[str, Any] = {
         "template": template,
         "rows": rows,
         "version_count": template.versions.count(),
@@ -166,8 +169,7 @@ def version_rows(template: Template, previous: Version | None, *, limit: int | N
     found = template.versions.select_related("health", "build").order_by("-number")
     # One more than is shown: the last one needs its predecessor to be compared with.
     versions = list(found if limit is None else found[: limit + 1])
-    older: list[Version | None] = [*versions[1:], None]
-    pairs = list(zip(versions, older, strict=True))[:limit]
+    pairs = list(zip_longest(versions, versions[1:]))[:limit]
     rows = [
         _version_row(template, version, before, previous, newest=version is versions[0])
         for version, before in pairs
@@ -230,7 +232,8 @@ def _build_row(build: Build) -> Row:
         word = f"failed at {build.step}"
     elif build.reproduces is not None:
         word = f"reproduces {build.reproduces.number}"
-    return Row(at=build.created_at, state=str(build.state), word=word, build=build)
+    said = build.message.partition("\n")[0]
+    return Row(at=build.created_at, state=str(build.state), word=word, build=build, said=said)
 
 
 def _expect(template: Template, expected: int | None) -> None:

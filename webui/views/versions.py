@@ -46,13 +46,19 @@ class Sides:
     def files_word(self) -> str:
         """How many files more or fewer the new one has."""
         moved = self.new.file_count - (self.old.file_count if self.old else 0)
-        return f"{abs(moved):,} {'fewer' if moved < 0 else 'more'}" if moved else "not one more"
+        return (
+            f"{abs(moved):,} {'fewer' if moved < 0 else 'more'} than in"
+            if moved
+            else "as many as in"
+        )
 
     @property
     def size_word(self) -> str:
         """How many bytes more or less the new one has."""
         moved = self.new.size_bytes - (self.old.size_bytes if self.old else 0)
-        return f"{size(abs(moved))} {'less' if moved < 0 else 'more'}" if moved else "no more"
+        return (
+            f"{size(abs(moved))} {'less' if moved < 0 else 'more'} than" if moved else "as much as"
+        )
 
     @property
     def same_definition(self) -> bool:

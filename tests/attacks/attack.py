@@ -1,0 +1,125 @@
+"""An attack: a program, where it runs, and what shows that the wall held. Values only."""
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sandbox.limits import MIB, Limits, Outcome, State
+
+Kind = Literal["program", "suite", "call", "shell"]
+
+# What every program can use. `attempt` gives the error's code, or what the body returned.
+PRELUDE = """
+import fs from "node:fs";
+import net from "node:net";
+import os from "node:os";
+import cp from "node:child_process";
+import dgram from "node:dgram";
+const say = (value) => fs.writeSync(1, JSON.stringify(value) + "\\n");
+const attempt = async (body) => {
+  try { return (await body()) ?? "OK"; } catch (error) { return error.code ?? String(error); }
+};
+const reach = (...at) => new Promise((done) => net.connect(...at)
+  .on("connect", () => done("OK")).on("error", (error) => done(error.code))
+  .setTimeout(1500, () => done("SILENCE")));
+const processes = () => fs.readdirSync("/proc").filter((name) => /^\\d+$/.test(name));
+"""
+LIMITS = Limits(
+    wall_ms=8_000,
+    cpu_ms=6_000,
+    memory_bytes=192 * MIB,
+    disk_bytes=16 * MIB,
+    file_bytes=32 * MIB,
+    output_bytes=20_000,
+    processes=48,
+    open_files=512,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """One attempt. It held if it ended in one of `states`, and said one of `answers` (if any).
+
+    `code` is a program (run), a suite (test), the name of a call of syscalls.c, or a line for sh.
+    Words in @ are replaced by what the arena offers: @PORT@, @SECRET_FILE@ and so on.
+    `before` is a call that runs first, in an execution of its own: what one leaves to the next.
+    """
+
+    name: str
+    kind: Kind
+    code: str
+    states: tuple[State, ...] = (State.SUCCEEDED,)
+    answers: tuple[object, ...] = ()
+    never: str = ""
+    limits: Limits = LIMITS
+    environment: Mapping[str, str] = field(default_factory=dict)
+    before: str = ""
+    watched_memory: bool = True
+
+    def breach(self, outcome: Outcome) -> str | None:
+        """What went wrong, or None if the wall held."""
+        said = outcome.stdout.data.decode("utf-8", "replace")
+        if outcome.state not in self.states:
+            errors = outcome.stderr.data.decode("utf-8", "replace")[-500:]
+            return f"it ended {outcome.state} ({outcome.message}), saying {said[:300]!r} {errors}"
+        if self.never and self.never in said:
+            return f"{self.never!r} was seen"
+        if self.answers and outcome.state == State.SUCCEEDED:
+            found = self._answer(said)
+            if found not in self.answers:
+                return f"it got {found!r}, not one of {self.answers}"
+        return None
+
+    def _answer(self, said: str) -> object:
+        last = said.strip().rpartition("\n")[2]
+        if self.kind == "call":
+            return errno.errorcode.get(int(last), last) if last.isdigit() else last
+        try:
+            return json.loads(last)
+        except ValueError:
+            return last
+
+
+def program(name: str, code: str, *answers: object, never: str = "", **limits: int) -> Attack:
+    """A module that says its answer itself."""
+    return Attack(
+        name=name, kind="program", code=code, answers=answers, never=never, limits=within(limits)
+    )
+
+
+def tries(name: str, body: str, *answers: object, **limits: int) -> Attack:
+    """One JavaScript expression; the answer is its error's code, or what it gave."""
+    return program(name, f"say(await attempt(async () => {body}));", *answers, **limits)
+
+
+def ends(name: str, code: str, *states: State, **limits: int) -> Attack:
+    """A module that is known by how it ends."""
+    return Attack(name=name, kind="program", code=code, states=states, limits=within(limits))
+
+
+def call(name: str, *answers: str) -> Attack:
+    """One function of syscalls.c; a machine without that call has nothing to attack."""
+    return Attack(name=name, kind="call", code=name, answers=(*answers, "ABSENT"))
+
+
+def bomb(name: str, code: str, *states: State, **limits: int) -> Attack:
+    """One function of syscalls.c that takes too much, known by how it ends."""
+    return Attack(name=name, kind="call", code=code, states=states, limits=within(limits))
+
+
+def shell(name: str, line: str, *answers: object, never: str = "") -> Attack:
+    """A line for sh."""
+    return Attack(name=name, kind="shell", code=line, answers=answers, never=never)
+
+
+def forgery(name: str, code: str, *states: State) -> Attack:
+    """A test file that wants to be believed."""
+    return Attack(name=name, kind="suite", code=code, states=states or (State.FAILED,))
+
+
+def within(limits: Mapping[str, int]) -> Limits:
+    """The usual limits with changes."""
+    values = {name: getattr(LIMITS, name) for name in LIMITS.__dataclass_fields__}
+    return Limits(**{**values, **limits})

@@ -1,0 +1,41 @@
+"""Every attack meets a host that is looked at before and after, and a neighbour meanwhile."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.attacks import arena as arenas
+from tests.attacks import host
+from tests.attacks.arena import Arena
+from tests.attacks.attack import Attack
+
+Assault = Callable[[Attack], None]
+
+
+@pytest.fixture(scope="session")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """One arena for the whole run."""
+    with arenas.arena(tmp_path_factory.mktemp("arena")) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def untouched_host(arena: Arena) -> Iterator[None]:
+    """Nothing of the host has changed when the test is over."""
+    before = host.snapshot(arena)
+    yield
+    found = host.changes(before, arena)
+    assert not found, f"the host was changed: {found}"
+
+
+@pytest.fixture
+def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
+    """Run one attack beside a neighbour; fail if the wall did not hold."""
+    monkeypatch.setenv("STENCIL_SECRET_KEY", arenas.SECRET)
+
+    def go(attack: Attack) -> None:
+        with arena.neighbour():
+            fault = attack.breach(arena.run(attack))
+        assert fault is None, f"{attack.name}: {fault}"
+
+    return go

@@ -1,0 +1,246 @@
+"""Builds: asked for, their page, their log as it is written, cancelled."""
+
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from templatemgr.models import AuditEvent, Build
+from tests.webui.conftest import (
+    make_build,
+    make_current,
+    make_lines,
+    make_template,
+    make_version,
+)
+from webui.views import builds as views
+
+
+def now_and(**delta: float) -> str:
+    """A moment relative to now, as steps keep it."""
+    return (timezone.now() + timedelta(**delta)).isoformat()
+
+
+def streamed(client: Client, path: str, **headers: str) -> str:
+    """Everything that a stream says until it ends."""
+    answer = client.get(path, headers=headers)
+    assert answer.streaming
+    return answer.getvalue().decode()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams that look often and give up soon."""
+    monkeypatch.setattr(views, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(views, "STREAM_SECONDS", 0.2)
+
+
+def test_asking_for_a_build_leads_to_its_log(admin: Client) -> None:
+    make_template()
+    answer = admin.post("/templates/typescript/builds", {"kind": "refresh", "from_version": ""})
+    build = Build.objects.get()
+    assert answer.headers["Location"] == f"/builds/{build.pk}"
+    assert (build.kind, build.state, build.requested_by) == ("refresh", "queued", "ada")
+
+
+def test_build_from_the_inputs_of_a_version(admin: Client) -> None:
+    make_version(make_template())
+    admin.post("/templates/typescript/builds", {"kind": "rebuild", "from_version": "1"})
+    build = Build.objects.get(state="queued")
+    assert build.from_version is not None
+    assert "the inputs of 1" in admin.get(f"/builds/{build.pk}").text
+
+
+def test_unknown_kind_of_build_is_refused_with_words(admin: Client) -> None:
+    make_template()
+    answer = admin.post("/templates/typescript/builds", {"kind": "magic"}, follow=True)
+    assert "is not a kind of build" in answer.text
+    assert not Build.objects.exists()
+
+
+def test_running_build_shows_steps_progress_and_log(admin: Client) -> None:
+    template = make_template()
+    make_build(template)  # took 19 s
+    steps = [
+        {
+            "name": "fetching",
+            "state": "done",
+            "started_at": now_and(seconds=-9),
+            "finished_at": now_and(seconds=-3),
+        },
+        {
+            "name": "installing",
+            "state": "active",
+            "started_at": now_and(seconds=-3),
+            "finished_at": None,
+        },
+    ]
+    started = timezone.now() - timedelta(seconds=9)
+    build = make_build(template, "installing", steps=steps, started_at=started)
+    make_lines(build, "npm ci", "<b>escaped</b>")
+    text = admin.get(f"/builds/{build.pk}").text
+    assert "about 10 s left, by the last five builds" in text
+    assert "6.0 s" in text
+    assert "next" in text
+    assert "&lt;b&gt;escaped&lt;/b&gt;" in text
+    assert f'data-events="/builds/{build.pk}/events"' in text
+    assert 'data-after="2"' in text
+    assert ">Cancel<" in text
+    assert "Load again" in text
+
+
+def test_fragment_of_a_running_build_asks_again(admin: Client) -> None:
+    build = make_build(make_template(), "sealing")
+    text = admin.get(f"/builds/{build.pk}/steps", headers={"HX-Request": "true"}).text
+    assert 'hx-trigger="every 1s"' in text
+    assert "there is no earlier build to judge by" in text
+    assert 'id="build-outcome"' not in text
+
+
+def test_fragment_of_an_ended_build_brings_the_outcome_and_stops(admin: Client) -> None:
+    version = make_version(make_template())
+    build = make_build(version.template, "reproduced", reproduces=version)
+    text = admin.get(f"/builds/{build.pk}/steps", headers={"HX-Request": "true"}).text
+    assert "Reproduces version 1" in text
+    assert 'hx-trigger="every 1s"' not in text
+    assert ">Cancel<" not in text
+
+
+def test_ready_build_leads_to_the_promotion(admin: Client) -> None:
+    template = make_template()
+    make_current(make_version(template))
+    build = make_build(template)
+    version = make_version(template, build=build)
+    build.version = version
+    build.save()
+    text = admin.get(f"/builds/{build.pk}").text
+    assert "Version 2 is ready" in text
+    assert 'class="button primary" href="/templates/typescript/compare/1/2"' in text
+
+
+def test_failed_build_says_where_and_what_to_do(admin: Client) -> None:
+    build = make_build(
+        make_template(), "failed", step="fetching", message="No network.\nLook at the proxy."
+    )
+    text = admin.get(f"/builds/{build.pk}").text
+    assert "failed at fetching" in text
+    assert "No network.<br>Look at the proxy." in text
+    assert "data-events" not in text
+
+
+def test_long_log_shows_its_end(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, *(f"line {number}." for number in range(1, 1201)))
+    text = admin.get(f"/builds/{build.pk}").text
+    assert "200 earlier lines" in text
+    assert "line 200." not in text
+    assert "line 201." in text
+
+
+def test_log_downloads_as_text(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, *(f"line {number}." for number in range(1, 602)))
+    answer = admin.get(f"/builds/{build.pk}/log")
+    assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert "attachment" in answer.headers["Content-Disposition"]
+    assert streamed(admin, f"/builds/{build.pk}/log").splitlines()[-1].endswith("line 601.")
+
+
+def test_events_of_an_ended_build_are_its_lines_and_an_end(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, "npm ci", "two\nlines")
+    text = streamed(admin, f"/builds/{build.pk}/events")
+    assert "id: 1\nevent: line\n" in text
+    assert text.endswith('id: 2\nevent: end\ndata: {"state": "failed"}\n\n')
+    data = [line[6:] for line in text.splitlines() if line.startswith("data: ")]
+    assert json.loads(data[1])["text"] == "two\nlines"
+
+
+@pytest.mark.parametrize("how", ["header", "address"])
+def test_events_resume_after_the_last_line_seen(admin: Client, how: str) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, "one", "two", "three")
+    if how == "header":
+        text = streamed(admin, f"/builds/{build.pk}/events?after=0", **{"Last-Event-ID": "2"})
+    else:
+        text = streamed(admin, f"/builds/{build.pk}/events?after=2")
+    assert "two" not in text
+    assert "three" in text
+
+
+def test_events_bring_more_lines_than_one_page(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, *(f"line {number}." for number in range(1, 1101)))
+    assert streamed(admin, f"/builds/{build.pk}/events").count("event: line") == 1100
+
+
+def test_events_of_a_running_build_end_without_an_end(admin: Client, impatient: None) -> None:
+    build = make_build(make_template(), "fetching")
+    make_lines(build, "npm ci")
+    text = streamed(admin, f"/builds/{build.pk}/events")
+    assert text.count("npm ci") == 1
+    assert "event: end" not in text
+
+
+def test_events_wait_for_the_last_lines_of_a_build_that_just_ended(
+    admin: Client, impatient: None
+) -> None:
+    build = make_build(make_template(), "failed")
+    Build.objects.update(finished_at=timezone.now())
+    assert "event: end" not in streamed(admin, f"/builds/{build.pk}/events")
+
+
+def test_cancelling_a_queued_build_ends_it(admin: Client) -> None:
+    build = make_build(make_template(), "queued")
+    text = admin.post(f"/builds/{build.pk}/cancel", follow=True).text
+    assert "Nothing is left of this build but its log." in text
+    assert Build.objects.get().state == "cancelled"
+
+
+def test_cancelling_a_running_build_asks_it_to_stop(admin: Client) -> None:
+    build = make_build(make_template(), "smoke")
+    text = admin.post(f"/builds/{build.pk}/cancel", follow=True).text
+    assert "it stops within a few seconds" in text
+    assert ">Cancel<" not in text
+    assert Build.objects.get().cancel_requested
+
+
+def test_cancelling_an_ended_build_says_that_it_had_ended(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    assert "It had ended before" in admin.post(f"/builds/{build.pk}/cancel", follow=True).text
+
+
+def test_viewers_watch_and_do_not_cancel(viewer: Client) -> None:
+    build = make_build(make_template(), "queued")
+    assert ">Cancel<" not in viewer.get(f"/builds/{build.pk}").text
+    assert viewer.post(f"/builds/{build.pk}/cancel").status_code == 403
+    assert not AuditEvent.objects.exists()
+
+
+def test_unknown_build_is_not_found(admin: Client) -> None:
+    path = f"/builds/{uuid.uuid4()}"
+    for page in (path, f"{path}/steps", f"{path}/events", f"{path}/log"):
+        assert admin.get(page).status_code == 404
+    assert admin.post(f"{path}/cancel").status_code == 404
+
+
+def test_streams_ask_for_a_sign_in(client: Client, db: None) -> None:
+    build = make_build(make_template(), "queued")
+    assert client.get(f"/builds/{build.pk}/events").status_code == 302
+
+
+def test_page_costs_a_fixed_number_of_queries(
+    admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    template = make_template()
+    make_current(make_version(template))
+    build = make_build(template)
+    build.version = make_version(template, build=build)
+    build.save()
+    make_lines(build, *(str(number) for number in range(300)))
+    with django_assert_max_num_queries(19):
+        assert admin.get(f"/builds/{build.pk}").status_code == 200

@@ -1,0 +1,136 @@
+"""One version's page, its verification, and comparisons."""
+
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from templatemgr.models import AuditEvent, VersionHealth
+from templatemgr.services import places
+from tests.webui.conftest import make_current, make_template, make_version, packages
+
+PAGE = "/templates/typescript"
+
+
+def test_version_shows_its_digests_packages_and_smoke_cases(admin: Client) -> None:
+    version = make_version(make_template())
+    text = admin.get(f"{PAGE}/versions/1").text
+    for words in (
+        version.identity,
+        version.tree_digest,
+        "linux-x64-glibc",
+        "vitest",
+        "412 ms",
+        "3,914 files match",
+        f"/builds/{version.build_id}",
+    ):
+        assert words in text
+
+
+def test_quarantined_version_names_its_problems(admin: Client) -> None:
+    problems = [{"path": f"node_modules/a/{n}.js", "problem": "changed"} for n in range(60)]
+    version = make_version(make_template(), health="quarantined", problems=problems)
+    make_current(version)
+    text = admin.get(f"{PAGE}/versions/1").text
+    assert "node_modules/a/0.js" in text
+    assert "and 10 more" in text
+    assert "is quarantined and is not served" in text
+    assert "is quarantined and is not served" in admin.get(PAGE).text
+
+
+def test_unknown_version_is_not_found(admin: Client) -> None:
+    make_version(make_template())
+    for path in ("versions/9", "compare/1/9", "compare/9/1"):
+        assert admin.get(f"{PAGE}/{path}").status_code == 404
+    assert admin.post(f"{PAGE}/versions/9/verify").status_code == 404
+
+
+def test_verify_looks_at_the_disk_and_says_what_it_found(admin: Client) -> None:
+    make_version(make_template())  # its row alone: every file is missing
+    answer = admin.post(f"{PAGE}/versions/1/verify", follow=True)
+    assert answer.redirect_chain == [(f"{PAGE}/versions/1", 302)]
+    assert "quarantined and not served any more: 3 problems found" in answer.text
+    assert VersionHealth.objects.get().checked_by == "ada"
+    answer = admin.post(f"{PAGE}/versions/1/verify", {"back": "template"})
+    assert answer.headers["Location"] == PAGE
+
+
+def test_viewers_cannot_verify(viewer: Client) -> None:
+    make_version(make_template())
+    assert "Verify" not in viewer.get(f"{PAGE}/versions/1").text
+    assert viewer.post(f"{PAGE}/versions/1/verify").status_code == 403
+    assert not AuditEvent.objects.exists()
+
+
+def test_comparison_with_current_is_where_it_is_promoted(admin: Client) -> None:
+    template = make_template()
+    make_current(make_version(template))
+    make_version(template, packages=packages(vitest="6.0.0", vite="8.0.0"), file_count=3933)
+    text = admin.get(f"{PAGE}/compare/1/2").text
+    assert "Promote TypeScript 1 → 2" in text
+    assert "1 major" in text
+    assert "1 added" in text
+    assert "19 more than in 1" in text
+    assert "4 of 4" in text
+    assert "undo: roll back to 1" in text
+    assert '<button class="button primary">Promote 2</button>' in text
+
+
+def test_comparison_of_others_leads_to_their_promotion(admin: Client) -> None:
+    template = make_template()
+    for _ in range(3):
+        version = make_version(template)
+    make_current(version)
+    text = admin.get(f"{PAGE}/compare/1/2").text
+    assert "Compare TypeScript 1 → 2" in text
+    assert f"{PAGE}/compare/3/2" in text
+    assert 'name="reason"' not in text
+
+
+def test_first_promotion_is_compared_with_nothing(admin: Client) -> None:
+    make_version(make_template())
+    text = admin.get(f"{PAGE}/compare/0/1").text
+    assert "3 added" in text
+    assert "undo" not in text
+
+
+def test_closed_gate_says_why_and_disables_the_act(admin: Client) -> None:
+    template = make_template()
+    make_current(make_version(template))
+    smoke = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
+    make_version(template, smoke=smoke)
+    text = admin.get(f"{PAGE}/compare/1/2").text
+    assert "3 of 4" in text
+    assert "failed: run" in text
+    assert '<button class="button primary" disabled>' in text
+
+
+def test_viewers_compare_and_cannot_promote(viewer: Client) -> None:
+    template = make_template()
+    make_current(make_version(template))
+    make_version(template)
+    text = viewer.get(f"{PAGE}/compare/1/2").text
+    assert "Gates" in text
+    assert 'name="reason"' not in text
+
+
+def test_comparison_shows_the_lines_of_the_definition_that_moved(admin: Client) -> None:
+    template = make_template()
+    for pin in ("8.3.8", "9.0.0"):
+        version = make_version(template)
+        inputs = places.version(version) / "inputs"
+        inputs.mkdir(parents=True)
+        (inputs / "package.json").write_text(f'{{"vite": "{pin}"}}\n')
+    text = admin.get(f"{PAGE}/compare/1/2").text
+    assert "package.json, 1 line" in text
+    assert "+{&quot;vite&quot;: &quot;9.0.0&quot;}" in text
+
+
+def test_pages_cost_a_fixed_number_of_queries(
+    admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    template = make_template()
+    for number in range(1, 31):
+        make_version(template, number)
+    make_current(template.versions.get(number=1))
+    for path in ("versions/30", "compare/1/30"):
+        with django_assert_max_num_queries(19):
+            assert admin.get(f"{PAGE}/{path}").status_code == 200
