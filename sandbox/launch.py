@@ -108,8 +108,7 @@ def _start(
     with ExitStack() as ours:
         with ExitStack() as theirs:
             ends = _open_ends(inside, program, channel, ours, theirs)
-            argv = profile.bubblewrap(host, inside, ends.numbers)
-            child = _spawn(argv, ends.given)
+            child = _spawn(*_hidden(host, inside, ends, theirs))
         ours.callback(_end, child)
         try:
             init, init_pidfd = _identify(child, ends, deadline)
@@ -128,6 +127,23 @@ def _start(
         child=child, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
         stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
     )  # fmt: skip
+
+
+def _hidden(
+    host: profile.Host, inside: profile.Profile, ends: _Ends, theirs: ExitStack
+) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The argv and descriptors, with the options in a file: an argv is for everybody to read.
+
+    They name folders of the host and hold the environment, in a build perhaps a registry's token.
+    Inside they would stand in /proc/1/cmdline, on the host in the list of processes.
+    """
+    argv, end = profile.bubblewrap(host, inside, ends.numbers), profile.started(host, inside)
+    given = argv[1 : len(argv) - len(end)]
+    if any("\0" in item for item in given):  # it would end one option and begin another
+        raise ValueError("NUL cannot be in an option")
+    options = "".join(f"{item}\0" for item in given)
+    file = _memory_file(os.fsencode(options), theirs)
+    return (argv[0], "--args", str(len(ends.given)), *end), (*ends.given, file)
 
 
 def _end(child: process.Child) -> None:

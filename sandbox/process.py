@@ -98,7 +98,7 @@ def _spawn(
         actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _open_from(len(copies))]
         pid = os.posix_spawn(
             argv[0],
-            list(argv),
+            [os.path.basename(argv[0]), *argv[1:]],  # noqa: PTH119 - where we live is not told inside
             dict(environment),
             file_actions=actions,
             setsigmask=[],

@@ -114,10 +114,13 @@ def bubblewrap(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[
         *_sealing(),
         *_environment(profile),
         *_control(profile, descriptors),
-        "--",
-        *_drop(host),
-        *profile.command,
+        *started(host, profile),
     )
+
+
+def started(host: Host, profile: Profile) -> tuple[str, ...]:
+    """The end of the argv: what bubblewrap starts when all is in place."""
+    return ("--", *_drop(host), *profile.command)
 
 
 def _namespaces(host: Host, profile: Profile) -> tuple[str, ...]:

@@ -67,6 +67,18 @@ class UnavailableError(TemplateError):
     code = "template_unavailable"
 
 
+class NotHealedError(TemplateError):
+    """The version could not be healed and stays quarantined."""
+
+    code = "not_healed"
+
+
+class InUseError(TemplateError):
+    """The version is needed and cannot be removed."""
+
+    code = "in_use"
+
+
 class InvalidReasonError(TemplateError):
     """A reason is needed: 1 to 500 characters."""
 

@@ -1,7 +1,8 @@
-"""package-lock.json: which packages a tree holds, and which of them were asked for by name."""
+"""package-lock.json: which packages a tree holds, what asked for each, and what it says of them."""
 
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,24 @@ class Package:
     direct: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Locked:
+    """One installed package with all that the lockfile says of it.
+
+    `chain` names the packages that bring it in, from one that package.json names to itself: the
+    shortest of them. It is empty when nothing in the lockfile asks for the package.
+    """
+
+    name: str
+    version: str
+    direct: bool
+    path: str = ""
+    chain: tuple[str, ...] = ()
+    licence: str = ""
+    deprecated: str = ""
+    install_script: bool = False
+
+
 def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:
     """Return the packages of a lockfile (format 2 or 3) that are installed, sorted by name.
 
@@ -29,17 +48,37 @@ def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:
     another platform, is locked without being there. Raises LockfileError.
     """
     entries = _entries(lock)
-    asked = {name for key in ASKED for name in entries.get("", {}).get(key, {})}
+    asked = _asked(entries)
     found = {
-        Package(
-            name=_name(path, entry),
-            version=str(entry.get("version", "")),
-            direct=path.count(FOLDER) == 1 and path.removeprefix(FOLDER) in asked,
-        )
+        Package(name=_name(path, entry), version=_version(entry), direct=_direct(path, asked))
         for path, entry in entries.items()
-        if path.startswith(FOLDER) and not entry.get("link") and installed(path)
+        if _is_package(path, entry) and installed(path)
     }
     return sorted(found, key=lambda package: (package.name, package.version, not package.direct))
+
+
+def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
+    """Return what `packages` does, one item a place in the tree, with all that is known of it.
+
+    Raises LockfileError.
+    """
+    entries = _entries(lock)
+    asked, chains = _asked(entries), _chains(entries)
+    found = [
+        Locked(
+            name=_name(path, entry),
+            version=_version(entry),
+            direct=_direct(path, asked),
+            path=path,
+            chain=chains.get(path, ()),
+            licence=_licence(entry.get("license")),
+            deprecated=str(entry.get("deprecated") or ""),
+            install_script=entry.get("hasInstallScript") is True,
+        )
+        for path, entry in entries.items()
+        if _is_package(path, entry) and installed(path)
+    ]
+    return sorted(found, key=lambda package: (package.name, package.version, package.path))
 
 
 def _entries(lock: bytes) -> dict[str, dict[str, Any]]:
@@ -55,6 +94,65 @@ def _entries(lock: bytes) -> dict[str, dict[str, Any]]:
     return entries
 
 
-def _name(path: str, entry: dict[str, Any]) -> str:
+def _is_package(path: str, entry: Mapping[str, Any]) -> bool:
+    return path.startswith(FOLDER) and not entry.get("link")
+
+
+def _asked(entries: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(_needs(entries.get("", {})))
+
+
+def _needs(entry: Mapping[str, Any]) -> list[str]:
+    """Return the names that an entry depends on; what is of another shape counts for nothing."""
+    tables = (entry.get(key) for key in ASKED)
+    return sorted({str(name) for table in tables if isinstance(table, dict) for name in table})
+
+
+def _direct(path: str, asked: frozenset[str]) -> bool:
+    return path.count(FOLDER) == 1 and path.removeprefix(FOLDER) in asked
+
+
+def _chains(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Walk from package.json outwards, breadth first, so that the first chain is the shortest."""
+    chains: dict[str, tuple[str, ...]] = {"": ()}
+    pending = deque([""])
+    while pending:
+        path = pending.popleft()
+        entry = entries.get(path, {})
+        # What only developing a dependency needs is not installed with it.
+        needs = _needs({**entry, "devDependencies": None} if path else entry)
+        for name in needs:
+            found = _place(entries, path, name)
+            if found is not None and found not in chains:
+                chains[found] = (*chains[path], name)
+                pending.append(found)
+    return chains
+
+
+def _place(entries: Mapping[str, Any], path: str, name: str) -> str | None:
+    """Find a package as Node does: in the folder's own node_modules, then in those further out."""
+    while True:
+        candidate = f"{path}/{FOLDER}{name}" if path else f"{FOLDER}{name}"
+        if candidate in entries:
+            return candidate
+        if not path:
+            return None
+        path = path.rpartition(FOLDER)[0].rstrip("/")
+
+
+def _name(path: str, entry: Mapping[str, Any]) -> str:
     """Return the package's own name: an alias is installed under another one."""
     return str(entry.get("name") or path.rpartition(FOLDER)[2])
+
+
+def _version(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("version", ""))
+
+
+def _licence(value: object) -> str:
+    """Return the licence as text; old packages give a table or a list of them."""
+    if isinstance(value, list):
+        return " OR ".join(filter(None, map(_licence, value)))
+    if isinstance(value, dict):
+        return str(value.get("type") or "")
+    return str(value or "")

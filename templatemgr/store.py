@@ -39,6 +39,17 @@ class Stored:
     linked: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Freed:
+    """What went from the disk: objects (or other files that nothing shared) and their bytes."""
+
+    files: int = 0
+    bytes: int = 0
+
+    def __add__(self, other: "Freed") -> "Freed":
+        return Freed(files=self.files + other.files, bytes=self.bytes + other.bytes)
+
+
 @contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a file lock. The kernel frees it when the process dies."""
@@ -120,6 +131,97 @@ def publish(staged: Path, final: Path) -> None:
     staged.rename(final)
     close(final)
     _sync(final.parent)
+
+
+def restore(tree: Path, objects: Path, entry: Entry) -> bool:
+    """Put one path of a closed tree back as its entry says; False when its content is nowhere.
+
+    A file comes from the store, if the object's bytes prove to be the right ones, as the object's
+    own inode: whoever holds the wrong one keeps it until restored in its turn.
+    """
+    place = tree / entry.path
+    with _opened(place.parent):
+        if _is(place, entry.kind) and entry.kind != "link":
+            place.chmod(entry.mode)  # perhaps all that was wrong; a shared file is mended for all
+        if entry.kind == "file":
+            return _restore_file(place, objects, entry)
+        if entry.kind == "link":
+            remove(place)
+            place.symlink_to(entry.target)
+        elif not _is(place, "folder"):
+            remove(place)
+            place.mkdir()
+            place.chmod(entry.mode)
+    return True
+
+
+def discard(tree: Path, path: str) -> None:
+    """Remove what was added to a closed tree."""
+    with _opened((tree / path).parent):
+        remove(tree / path)
+
+
+def _restore_file(place: Path, objects: Path, entry: Entry) -> bool:
+    if _sound(place, entry):
+        return True
+    stored = object_path(objects, entry)
+    if not _sound(stored, entry):
+        return False
+    if not _is(place, "file"):
+        remove(place)
+    if not _link(stored, place):  # too many links, or a filesystem without
+        temporary = place.with_name(f".copy-{secrets.token_hex(6)}")
+        shutil.copyfile(stored, temporary)
+        temporary.chmod(entry.mode)
+        temporary.replace(place)
+    return True
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[None]:
+    """Make a closed folder writable for a moment."""
+    folder.chmod(0o755)
+    try:
+        yield
+    finally:
+        folder.chmod(manifests.FOLDER_MODE)
+
+
+def _is(path: Path, kind: str) -> bool:
+    if path.is_symlink():
+        return kind == "link"
+    return path.is_file() if kind == "file" else kind == "folder" and path.is_dir()
+
+
+def collect(objects: Path) -> Freed:
+    """Delete every object that no tree links to. The store's lock is held exclusively."""
+    freed = Freed()
+    for path in objects.glob("*/*"):
+        info = path.lstat()
+        if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
+            path.unlink()
+            freed += Freed(files=1, bytes=info.st_size)
+    return freed
+
+
+def unshared(folder: Path) -> Freed:
+    """Return what deleting a folder frees by itself: files that have no second name."""
+    freed = Freed()
+    for path, _folders, files in os.walk(folder):
+        for name in files:
+            info = Path(path, name).lstat()
+            if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
+                freed += Freed(files=1, bytes=info.st_size)
+    return freed
+
+
+def take_away(folder: Path, trash: Path) -> None:
+    """Rename a folder out of a closed parent: from then on it is gone from its place, whole."""
+    parent = folder.parent
+    parent.chmod(0o755)
+    folder.chmod(0o755)  # a read-only folder cannot be renamed to another parent
+    folder.rename(trash)
+    parent.chmod(manifests.FOLDER_MODE)
 
 
 def copy_files(source: Path, target: Path, paths: list[str]) -> None:

@@ -100,7 +100,7 @@ def test_life_of_a_template(stencil: Stencil, tmp_path: Path) -> None:
     """Same lock reproduces; a changed pin makes version 2; promote, roll back, pin."""
     again = stencil.manage("build_template", "typescript")
     assert again.returncode == 0, again.stderr
-    assert "reproduces version 1" in again.stdout
+    assert "reproduces version 1" in again.stdout.lower()
 
     stencil.env["STENCIL_DEFINITIONS"] = str(changed_definitions(tmp_path))
     try:
@@ -189,3 +189,28 @@ def test_second_start_rebuilds_nothing(tmp_path: Path, stencil: Stencil, times: 
         running = start(data, free_port())
         assert not any("building" in line for line in running.lines)
         assert stop(running) == 0
+
+
+def test_flipped_byte_is_found_quarantined_and_no_longer_served(stencil: Stencil) -> None:
+    """One byte on disk: verify names it, the version is refused, a rebuild brings it back."""
+    tree = stencil.data / "templates/typescript/current/tree"
+    target = tree / "node_modules/vitest/package.json"
+    original = target.read_bytes()
+    target.chmod(0o644)
+    target.write_bytes(original.replace(b"vitest", b"vitesT", 1))
+    target.chmod(0o444)
+
+    found = stencil.manage("verify_templates", "typescript")
+    assert found.returncode != 0
+    assert "node_modules/vitest/package.json" in found.stdout + found.stderr
+
+    body = {"template": "typescript", "mode": "test", "files": [SUM, SUM_TEST], "wait": True}
+    status, refusal = stencil.api("POST", "/executions", body)
+    assert (status, refusal["error"]["code"]) == (503, "template_unavailable")
+    trail = stencil.manage("audit", "list")
+    assert "version.quarantine" in trail.stdout
+
+    rebuilt = stencil.manage("build_template", "typescript")
+    assert rebuilt.returncode == 0, rebuilt.stderr
+    assert submit(stencil)["template"]["version"] == 1
+    assert target.read_bytes() == original

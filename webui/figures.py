@@ -1,135 +1,161 @@
-"""What the overview counts: executions and their times, read in a handful of queries."""
+"""What the overview counts. Every read enters an index and is bounded: by an hour, by today or by
+the newest thousand."""
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 
-from django.db.models import Count
-from django.db.models.functions import TruncMinute
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, TextField
+from django.db.models.functions import Cast, Coalesce, Substr
 from django.utils import timezone
 
 from execapp.models import Execution, ExecutionState
-from webui.charts import Line, line, quantile
+from execapp.services import health
+from templatemgr.models import Promotion, Template
+from webui import charts
 
-BUCKETS = 30  # of two minutes each
-MINUTES = 2
-SAMPLE = 5000  # the newest ones say what is typical; all of a busy day would cost seconds
+MINUTES = 60
+SAMPLE = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Hour:
-    """One hour of the day so far, and how often we failed in it."""
+class Sample:
+    """One finished execution of the last hour."""
 
-    x: int
-    errors: int
-    label: str
+    at: datetime
+    template: str
+    total_ms: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """The overview's numbers. Times are milliseconds from submission to result."""
+    """The four figures above the overview."""
 
     last_hour: int
-    rate: Line
-    median: float | None
-    p95: float | None
-    times: Line
+    per_minute: charts.Sparkline
+    median_ms: float | None
+    p95_ms: float | None
+    median_line: charts.Sparkline
+    failed_by_us: int
     today: int
-    errors: int
-    hours: tuple[Hour, ...]
+    health: health.HealthSnapshot
 
 
-@dataclass(frozen=True, kw_only=True)
-class Usage:
-    """What one template did today."""
-
-    today: int = 0
-    median: float | None = None
-
-
-def figures() -> Figures:
-    """Five queries."""
-    now = timezone.now()
-    start = now - timedelta(minutes=BUCKETS * MINUTES)
-    recent = Execution.objects.filter(created_at__gte=start).order_by()
-    per_minute = dict(
-        recent.annotate(minute=TruncMinute("created_at"))
-        .values_list("minute")
-        .annotate(n=Count("id"))
-    )
-    timed = _sample(start)
-    ordered = sorted(value for _, value in timed)
-    day = midnight(now)
-    failures = list(
-        Execution.objects.filter(state=ExecutionState.ERROR, created_at__gte=day)
-        .order_by()
-        .values_list("created_at", flat=True)
-    )
+def figures(now: datetime | None = None) -> Figures:
+    """Six queries."""
+    now = now or timezone.now()
+    counts = by_minute(now)
+    samples = sample(now)
+    times = [each.total_ms for each in samples]
+    since = midnight(now)
+    today = Execution.objects.filter(created_at__gte=since)
     return Figures(
-        last_hour=sum(per_minute.values()),
-        rate=line(_counted(per_minute, start)),
-        median=quantile(ordered, 0.5),
-        p95=quantile(ordered, 0.95),
-        times=line(_medians(timed, start)),
-        today=Execution.objects.filter(created_at__gte=day).count(),
-        errors=len(failures),
-        hours=_hours(failures, day),
+        last_hour=sum(counts),
+        per_minute=charts.sparkline(counts),
+        median_ms=median(times) if times else None,
+        p95_ms=percentile(times, 0.95),
+        median_line=charts.sparkline(medians_by_minute(samples, now)),
+        failed_by_us=today.filter(state=ExecutionState.ERROR).count(),
+        today=today.count(),
+        health=health.snapshot(),
     )
 
 
-def usage() -> dict[str, Usage]:
-    """By template: how many executions today, and the median of the newest ones."""
-    day = midnight(timezone.now())
-    rows = Execution.objects.filter(created_at__gte=day).order_by()
-    counted = dict(rows.values_list("template_name").annotate(n=Count("id")))
-    newest = rows.order_by("-created_at").values_list("template_name", "timings__total_ms")
-    times: defaultdict[str, list[float]] = defaultdict(list)
-    for name, value in newest[:SAMPLE]:
-        if value is not None:
-            times[name].append(float(value))
-    return {
-        name: Usage(today=count, median=quantile(sorted(times[name]), 0.5))
-        for name, count in counted.items()
-    }
+def by_minute(now: datetime) -> list[int]:
+    """Executions of the last sixty minutes, the oldest minute first; read from the index alone."""
+    first = _minute(now) - timedelta(minutes=MINUTES - 1)
+    rows = (
+        Execution.objects.filter(created_at__gte=first)
+        .order_by()
+        # Text, since Django truncates times on SQLite by calling Python for each row.
+        .annotate(minute=Substr(Cast("created_at", TextField()), 1, 16))
+        .values_list("minute")
+        .annotate(count=Count("id"))
+    )
+    found = dict(rows)
+    minutes = (first + timedelta(minutes=index) for index in range(MINUTES))
+    return [found.get(minute.strftime("%Y-%m-%d %H:%M"), 0) for minute in minutes]
+
+
+def sample(now: datetime) -> list[Sample]:
+    """The newest finished executions of the last hour, at most a thousand, newest first."""
+    rows = (
+        Execution.objects.filter(
+            created_at__gte=now - timedelta(minutes=MINUTES), finished_at__isnull=False
+        )
+        .order_by("-created_at", "-id")
+        .values_list("created_at", "template_name", "timings__total_ms")[:SAMPLE]
+    )
+    return [
+        Sample(at=at, template=template, total_ms=float(total))
+        for at, template, total in rows
+        if total is not None
+    ]
+
+
+def medians(samples: list[Sample]) -> dict[str, float]:
+    """The median time of each template in the sample."""
+    groups: dict[str, list[float]] = {}
+    for each in samples:
+        groups.setdefault(each.template, []).append(each.total_ms)
+    return {name: median(times) for name, times in groups.items()}
+
+
+def medians_by_minute(samples: list[Sample], now: datetime) -> list[float]:
+    """The median of each minute; one without any keeps the value before it."""
+    first = _minute(now) - timedelta(minutes=MINUTES - 1)
+    groups: dict[int, list[float]] = {}
+    for each in samples:
+        index = int((each.at - first).total_seconds() // 60)
+        if 0 <= index < MINUTES:
+            groups.setdefault(index, []).append(each.total_ms)
+    if not groups:
+        return [0.0] * MINUTES
+    value = median(groups[min(groups)])
+    drawn = []
+    for index in range(MINUTES):
+        value = median(groups[index]) if index in groups else value
+        drawn.append(value)
+    return drawn
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """The nearest-rank percentile; None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    rank = -(-len(ordered) * share // 1)  # rounded up
+    return ordered[max(0, min(len(ordered), int(rank)) - 1)]
+
+
+def templates(now: datetime | None = None) -> QuerySet[Template]:
+    """Templates with their current version, who made it current, and today's count."""
+    since = midnight(now or timezone.now())
+    last = Promotion.objects.filter(
+        template=OuterRef("pk"), to_version=OuterRef("current")
+    ).order_by("-id")
+    today = (
+        Execution.objects.filter(template_name=OuterRef("name"), created_at__gte=since)
+        .order_by()
+        .values("template_name")
+        .annotate(count=Count("id"))
+        .values("count")
+    )
+    return (
+        Template.objects.select_related("current__health")
+        .annotate(
+            promoted_at=Subquery(last.values("created_at")[:1]),
+            promoted_by=Subquery(last.values("actor")[:1]),
+            today=Coalesce(Subquery(today, output_field=IntegerField()), 0),
+        )
+        .order_by("name")
+    )
 
 
 def midnight(now: datetime) -> datetime:
-    """When today began, in UTC as every time here."""
+    """Where today begins, in UTC."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _sample(start: datetime) -> list[tuple[datetime, float]]:
-    rows = (
-        Execution.objects.filter(created_at__gte=start)
-        .order_by("-created_at")
-        .values_list("created_at", "timings__total_ms")
-    )
-    return [(moment, float(value)) for moment, value in rows[:SAMPLE] if value is not None]
-
-
-def _bucket(moment: datetime, start: datetime) -> int:
-    return min(BUCKETS - 1, max(0, int((moment - start).total_seconds() // (60 * MINUTES))))
-
-
-def _counted(per_minute: dict[datetime, int], start: datetime) -> list[float]:
-    buckets = [0.0] * BUCKETS
-    for minute, count in per_minute.items():
-        buckets[_bucket(minute, start)] += count
-    return buckets if per_minute else []
-
-
-def _medians(timed: Iterable[tuple[datetime, float]], start: datetime) -> list[float | None]:
-    buckets: list[list[float]] = [[] for _ in range(BUCKETS)]
-    for moment, value in timed:
-        buckets[_bucket(moment, start)].append(value)
-    return [quantile(sorted(values), 0.5) for values in buckets]
-
-
-def _hours(failures: Iterable[datetime], day: datetime) -> tuple[Hour, ...]:
-    counts = [0] * 24
-    for moment in failures:
-        counts[min(23, int((moment - day).total_seconds() // 3600))] += 1
-    return tuple(
-        Hour(x=index * 10, errors=errors, label=f"{index:02d}:00") for index, errors in enumerate(counts)
-    )
+def _minute(now: datetime) -> datetime:
+    return now.replace(second=0, microsecond=0)

@@ -230,7 +230,13 @@ def _remedy(said: list[str]) -> str | None:
 def _prune(tree: Path, patterns: Iterable[str]) -> None:
     for pattern in patterns:
         for path in sorted(tree.glob(pattern)):
-            store.remove(path)
+            if _lies_in(tree, path):
+                store.remove(path)
+
+
+def _lies_in(tree: Path, path: Path) -> bool:
+    """Whether its folder is really in the tree: an install script can plant a link that leads out."""
+    return path.parent.resolve().is_relative_to(tree.resolve())
 
 
 def _link(tree: Path, link: str, target: str) -> None:
@@ -240,5 +246,10 @@ def _link(tree: Path, link: str, target: str) -> None:
             message, step="installing", remedy="Lock a toolchain that exists for this platform."
         )
     place = tree / link
+    if not _lies_in(tree, place):
+        message = (
+            f"The toolchain {link} would lie outside of the tree: a folder above it is a link."
+        )
+        raise BuildError(message, step="installing")
     place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(os.path.relpath(tree / target, place.parent))

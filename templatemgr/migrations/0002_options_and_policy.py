@@ -4,30 +4,37 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('templatemgr', '0001_initial'),
+        ("templatemgr", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='build',
-            name='options',
+            model_name="build",
+            name="options",
             field=models.JSONField(blank=True, default=dict),
         ),
         migrations.AddField(
-            model_name='template',
-            name='policy',
+            model_name="template",
+            name="policy",
             field=models.JSONField(blank=True, default=dict),
         ),
         migrations.AddField(
-            model_name='versionhealth',
-            name='message',
-            field=models.TextField(blank=True, default=''),
+            model_name="versionhealth",
+            name="message",
+            field=models.TextField(blank=True, default=""),
         ),
         migrations.AlterField(
-            model_name='build',
-            name='kind',
-            field=models.CharField(choices=[('rebuild', 'Rebuild'), ('refresh', 'Refresh'), ('update', 'Update'), ('edit', 'Edit')], max_length=16),
+            model_name="build",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("rebuild", "Rebuild"),
+                    ("refresh", "Refresh"),
+                    ("update", "Update"),
+                    ("edit", "Edit"),
+                ],
+                max_length=16,
+            ),
         ),
     ]

@@ -29,7 +29,7 @@ from templatemgr.models import (
     BuildState,
     Version,
 )
-from templatemgr.services import catalog, pipeline, places
+from templatemgr.services import catalog, pipeline, places, publishing, removal
 from templatemgr.services.recording import LEASE, Recorder
 
 logger = logging.getLogger(__name__)
@@ -37,12 +37,20 @@ logger = logging.getLogger(__name__)
 INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
 
 
-def request(*, template: str, kind: str, actor: str, from_version: int | None = None) -> Build:
+def request(
+    *,
+    template: str,
+    kind: str,
+    actor: str,
+    from_version: int | None = None,
+    heal: int | None = None,
+) -> Build:
     """Queue a build from the definition folder, or from the kept inputs of a version.
 
-    Raises UnknownTemplateError, UnknownVersionError, InvalidBuildError (an unknown kind).
+    With `heal` it fails unless it comes out as that version again. Raises UnknownTemplateError,
+    UnknownVersionError, InvalidBuildError (an unknown kind).
     """
-    if kind not in BuildKind.values:
+    if kind not in (BuildKind.REBUILD, BuildKind.REFRESH):
         message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
         raise InvalidBuildError(message, kind=kind)
     row = catalog.get(name=template)
@@ -51,11 +59,12 @@ def request(*, template: str, kind: str, actor: str, from_version: int | None = 
         if from_version is not None
         else None
     )
+    options: dict[str, Any] = {} if heal is None else {"heal": heal}
     with transaction.atomic():
         build = Build.objects.create(
-            template=row, kind=kind, from_version=source, requested_by=actor
+            template=row, kind=kind, from_version=source, requested_by=actor, options=options
         )
-        details = {"build": str(build.pk), "kind": kind, "from": from_version}
+        details = {"build": str(build.pk), "kind": kind, "from": from_version, **options}
         audit.append(actor=actor, action="build.request", object=template, details=details)
     return build
 
@@ -145,20 +154,27 @@ def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
 def reap() -> int:
     """Mark builds interrupted whose lease ran out, and sweep what dead ones left on disk.
 
-    Under the store's lock: nobody is between renaming a version into place and its row. Returns
-    how many builds were marked.
+    Returns how many builds were marked.
     """
-    reaped = 0
+    return tidy()[0]
+
+
+def tidy() -> tuple[int, list[Path]]:
+    """Do what `reap` does, and return the paths that were removed, too.
+
+    Under the store's lock: nobody is between renaming a version into place and its row.
+    """
     with store.locked(places.store_lock()):
         expired = Build.objects.filter(state__in=ACTIVE_STATES, lease_until__lt=timezone.now())
-        for build in expired:
-            reaped += _interrupt(build)
-        sweep()
-    return reaped
+        reaped = sum(_interrupt(build) for build in expired)
+        return reaped, sweep()
 
 
 def sweep() -> list[Path]:
-    """Remove staging of no running build and version folders without a row. Store lock held."""
+    """Remove staging of no running build, version folders without a row, and removed trees.
+
+    The store's lock is held.
+    """
     removed: list[Path] = []
     for home in sorted((places.data() / "templates").glob("*/")):
         staged = list(home.glob("staging/*"))
@@ -170,12 +186,26 @@ def sweep() -> list[Path]:
         known = set(
             Version.objects.filter(template__name=home.name).values_list("directory", flat=True)
         )
+        staged = [path for path in staged if not _put_back(path)]
         removed += [path for path in staged if path.name not in running]
         removed += [path for path in published if f"versions/{path.name}" not in known]
     for path in removed:
         logger.info("sweeping %s", path)
         store.remove(path)
+    removed += removal.finish()
+    if removed:  # else nothing can have become nobody's: the walk over all objects is spared
+        store.collect(places.objects())
     return removed
+
+
+def _put_back(path: Path) -> bool:
+    """Return a version's folder that was about to be replaced, and was not, to its place."""
+    place = path.parents[1] / "versions" / path.name.removesuffix(publishing.DAMAGED)
+    if not path.name.endswith(publishing.DAMAGED) or place.exists():
+        return False
+    path.chmod(0o755)
+    store.publish(path, place)
+    return True
 
 
 def log_lines(*, build: Build, after: int = 0, limit: int = 500) -> list[BuildLogLine]:

@@ -5,9 +5,9 @@ from typing import Literal
 
 from django.db import connection
 
-from templatemgr import audit, triggers
+from templatemgr import audit, store, triggers
 from templatemgr.models import HealthState, Template, Version
-from templatemgr.services import places, promotions
+from templatemgr.services import builds, integrity, places, promotions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,16 +21,19 @@ class Note:
 
 
 def notes() -> list[Note]:
-    """Reconcile the links, then return what is in order and what is not.
+    """Bring disk, rows and links together, then return what is in order and what is not.
 
-    Quick: folders are looked at, not hashed; `verify_templates` does that.
+    Quick: folders are looked at, not hashed; `verify_templates` does that. What is on disk without
+    a row goes, a row without its tree is quarantined, and each of these is said.
     """
-    found = [_triggers(), _chain()]
+    found = [_triggers(), _chain(), _disk()]
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
         remedy = "run `manage.py build_template <name> --promote`"
         found.append(Note(level="weaker", title="templates", detail="none yet", remedy=remedy))
     for template in templates:
+        found += _quarantine_lost(template)
+        template.refresh_from_db()
         found += [_link(template), _current(template), *_versions(template)]
     return found
 
@@ -51,6 +54,19 @@ def _chain() -> Note:
     detail = f"breaks at event {result.first_broken}: {result.reason}"
     remedy = "compare with a backup: somebody changed the trail"
     return Note(level="missing", title="audit trail", detail=detail, remedy=remedy)
+
+
+def _disk() -> Note:
+    """From the disk to the rows: what no row and no build knows is removed."""
+    interrupted, removed = builds.tidy()
+    with store.locked(places.store_lock()):
+        freed = store.collect(places.objects())
+    did = [f"{path.parent.name}/{path.name} removed" for path in removed]
+    if interrupted:
+        did.insert(0, f"{interrupted} builds of dead processes marked interrupted")
+    if freed.files:
+        did.append(f"{freed.files} files that no version uses removed, {freed.bytes:,} bytes")
+    return Note(level="ok", title="disk", detail="; ".join(did) or "nothing left over")
 
 
 def _link(template: Template) -> Note:
@@ -77,18 +93,33 @@ def _current(template: Template) -> Note:
     return Note(level="ok", title=title, detail=f"{current} ({current.health.state}{pinned})")
 
 
+def _quarantine_lost(template: Template) -> list[Note]:
+    """From the rows to the disk: a version that counts as whole must be there."""
+    served = Version.objects.select_related("template").filter(
+        template=template, health__state=HealthState.VERIFIED
+    )
+    lost = [row for row in served if not (places.version(row) / "tree").is_dir()]
+    for row in lost:
+        integrity.verify(template=template.name, version=row.number, actor="doctor")
+    return [
+        Note(
+            level="weaker",
+            title=f"{template.name} lost",
+            detail=f"{row} is not on disk, now quarantined",
+            remedy=f"run `manage.py heal_template {template.name} {row.number}`",
+        )
+        for row in lost
+    ]
+
+
 def _versions(template: Template) -> list[Note]:
     rows = list(Version.objects.select_related("template", "health").filter(template=template))
     title = f"{template.name} versions"
-    gone = [row for row in rows if not (places.version(row) / "tree").is_dir()]
     bad = [row for row in rows if row.health.state == HealthState.QUARANTINED]
-    found: list[Note] = []
-    if gone:
-        detail = f"not on disk: {', '.join(map(str, gone))}"
-        remedy = f"run `manage.py verify_templates {template.name}`, restore them from a backup"
-        found.append(Note(level="missing", title=title, detail=detail, remedy=remedy))
+    kept = [row for row in rows if row.health.state != HealthState.RETIRED]
     if bad:
         detail = f"quarantined: {', '.join(map(str, bad))}"
-        remedy = "never served; `verify_templates` says what differs"
-        found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
-    return found or [Note(level="ok", title=title, detail=f"{len(rows)} on disk")]
+        remedy = f"never served; run `manage.py heal_template {template.name} <version>`"
+        return [Note(level="weaker", title=title, detail=detail, remedy=remedy)]
+    removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
+    return [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]

@@ -44,7 +44,7 @@ def verify(*, template: str, version: int, actor: str) -> VersionHealth:
     with transaction.atomic():
         health = _record(row, found.problems, actor)
         for other, problems in sharers:
-            _quarantine(other, problems, actor, because=str(row))
+            quarantine(other, problems, actor, because=str(row))
     return health
 
 
@@ -60,13 +60,15 @@ def verify_all(*, actor: str, template: str | None = None) -> list[VersionHealth
 def inspect(version: Version) -> Inspection:
     """Compare a version on disk with what its row and its manifests say. Changes nothing."""
     home = places.version(version)
+    if version.health.state == HealthState.RETIRED and not (home / "tree").exists():
+        return Inspection(problems=(), bad={})  # removed on purpose
     problems: list[Problem] = []
     bad: dict[str, set[Inode]] = {}
     for folder, file, digest in (
         ("tree", "manifest.json.gz", version.tree_digest),
         ("cache", "cache-manifest.json.gz", version.health.cache_digest or version.cache_digest),
     ):
-        manifest = _manifest(home / file, digest)
+        manifest = sealed_manifest(home / file, digest)
         if manifest is None:
             problems.append(Problem(path=file, problem="changed"))
             continue
@@ -76,13 +78,13 @@ def inspect(version: Version) -> Inspection:
                 bad.setdefault(hashes[problem.path], set()).add(problem.inode)
             prefix = "" if folder == "tree" else f"{folder}/"
             problems.append(Problem(path=prefix + problem.path, problem=problem.problem))
-    if not _inputs_sound(home / "inputs", version.definition_digest):
+    if not inputs_sound(home / "inputs", version.definition_digest):
         problems.append(Problem(path="inputs", problem="changed"))
     frozen = {digest: frozenset(inodes) for digest, inodes in bad.items()}
     return Inspection(problems=tuple(problems), bad=frozen)
 
 
-def _manifest(file: Path, digest: str) -> Manifest | None:
+def sealed_manifest(file: Path, digest: str) -> Manifest | None:
     """Read a manifest and prove it against the row; None when it is not the one that was sealed."""
     try:
         manifest = manifests.load(file.read_bytes())
@@ -91,7 +93,8 @@ def _manifest(file: Path, digest: str) -> Manifest | None:
     return manifest if manifest.digest() == digest else None
 
 
-def _inputs_sound(inputs: Path, digest: str) -> bool:
+def inputs_sound(inputs: Path, digest: str) -> bool:
+    """Whether kept inputs are those that the row's definition digest was made of."""
     try:
         return definitions.digest(inputs) == digest
     except (OSError, DefinitionError):
@@ -115,7 +118,7 @@ def _sharers(
 
 def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> Iterable[Problem]:
     home = places.version(version)
-    manifest = _manifest(home / "manifest.json.gz", version.tree_digest)
+    manifest = sealed_manifest(home / "manifest.json.gz", version.tree_digest)
     for entry in manifest.files if manifest else ():
         inodes = bad.get(entry.digest)
         if inodes and _inode(home / "tree" / entry.path) in inodes:
@@ -132,9 +135,9 @@ def _inode(path: Path) -> Inode | None:
 
 def _record(version: Version, problems: tuple[Problem, ...], actor: str) -> VersionHealth:
     if problems:
-        health = _quarantine(version, list(problems), actor, because=str(version))
+        health = quarantine(version, list(problems), actor, because=str(version))
     else:
-        health = _pass(version, actor)
+        health = mark_whole(version, actor)
     audit.append(
         actor=actor,
         action="version.verify",
@@ -144,17 +147,21 @@ def _record(version: Version, problems: tuple[Problem, ...], actor: str) -> Vers
     return health
 
 
-def _pass(version: Version, actor: str) -> VersionHealth:
+def mark_whole(version: Version, actor: str) -> VersionHealth:
+    """Record that nothing is wrong; a retired version stays so. In the caller's transaction."""
     health = VersionHealth.objects.select_for_update().get(version=version)
     if health.state == HealthState.QUARANTINED:
-        health.state = HealthState.VERIFIED
+        health.state, health.message = HealthState.VERIFIED, ""
     return _save(health, actor, [])
 
 
-def _quarantine(
+def quarantine(
     version: Version, problems: list[Problem], actor: str, *, because: str
 ) -> VersionHealth:
-    """Never serve this version again, unless a later verification finds it whole."""
+    """Never serve this version again, unless a later verification finds it whole.
+
+    In the caller's transaction.
+    """
     health = VersionHealth.objects.select_for_update().get(version=version)
     before = health.state
     health.state = HealthState.QUARANTINED
@@ -168,5 +175,5 @@ def _quarantine(
 
 def _save(health: VersionHealth, actor: str, problems: list[dict[str, str]]) -> VersionHealth:
     health.checked_at, health.checked_by, health.problems = timezone.now(), actor, problems
-    health.save(update_fields=["state", "checked_at", "checked_by", "problems"])
+    health.save(update_fields=["state", "checked_at", "checked_by", "problems", "message"])
     return health

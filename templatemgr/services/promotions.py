@@ -79,9 +79,9 @@ def promote(
     Raises UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError,
     or CurrentChangedError when `expected_current` names another version than the current one.
     """
-    text = _reason(reason)
+    text = checked_reason(reason)
     with transaction.atomic():
-        row = _locked(template)
+        row = locked(template)
         if expected_current is not None:
             _expect(row, expected_current)
         target = _version(row, version)
@@ -95,9 +95,9 @@ def roll_back(*, template: str, actor: str, reason: str) -> Promotion:
 
     Raises as `promote` does, and NothingToRollBackToError when no earlier one is left.
     """
-    text = _reason(reason)
+    text = checked_reason(reason)
     with transaction.atomic():
-        row = _locked(template)
+        row = locked(template)
         target = _previous(row)
         if target is None:
             raise NothingToRollBackToError(template=template)
@@ -113,9 +113,9 @@ def rollback_target(template: str) -> Version | None:
 
 def pin(*, template: str, actor: str, reason: str) -> Template:
     """Refuse promotions until `unpin`. A template that is pinned takes the new reason."""
-    text = _reason(reason)
+    text = checked_reason(reason)
     with transaction.atomic():
-        row = _locked(template)
+        row = locked(template)
         row.pinned_at, row.pinned_by, row.pin_reason = timezone.now(), actor, text
         row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
         held = row.current.number if row.current else None
@@ -126,9 +126,9 @@ def pin(*, template: str, actor: str, reason: str) -> Template:
 
 def unpin(*, template: str, actor: str, reason: str) -> Template:
     """Allow promotions again. Unpinning what is not pinned changes and records nothing."""
-    text = _reason(reason)
+    text = checked_reason(reason)
     with transaction.atomic():
-        row = _locked(template)
+        row = locked(template)
         if not row.pinned:
             return row
         row.pinned_at, row.pinned_by, row.pin_reason = None, "", ""
@@ -218,7 +218,8 @@ def _expect(row: Template, expected: int) -> None:
         raise CurrentChangedError(message, expected=expected, current=actual)
 
 
-def _reason(reason: str) -> str:
+def checked_reason(reason: str) -> str:
+    """Return the reason without blanks around it. Raises InvalidReasonError."""
     text = reason.strip()
     if not 1 <= len(text) <= REASON_LENGTH:
         raise InvalidReasonError(field="reason", length=len(text))
@@ -233,7 +234,11 @@ def _template(name: str) -> Template:
         raise UnknownTemplateError(message, template=name) from None
 
 
-def _locked(name: str) -> Template:
+def locked(name: str) -> Template:
+    """Return a template, its row locked until the end of the transaction.
+
+    Raises UnknownTemplateError.
+    """
     try:
         # `of`: the version row is not ours to lock, and the join would be an outer one.
         return Template.objects.select_for_update(of=("self",)).get(name=name)

@@ -12,8 +12,10 @@ from templatemgr import definition as definitions
 from templatemgr.builders.npm import architecture
 from templatemgr.errors import BuildError
 from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
-from templatemgr.services import places
+from templatemgr.services import integrity, mending, places
 from templatemgr.services.bench import Bench, advance, check, definition_of
+
+DAMAGED = ".damaged"  # a version's folder in staging, while a healed one takes its place
 
 
 def publish(bench: Bench) -> None:
@@ -30,6 +32,7 @@ def publish(bench: Bench) -> None:
             .filter(template=version.template, identity=version.identity)
             .first()
         )
+        _check_healed(bench, same)
         if same is not None:
             _reproduce(bench, same)
             return
@@ -57,36 +60,60 @@ def make_identity(tree: str, definition: str, machine: str) -> str:
     return sha256(f"stencil-version-1\n{tree}\n{definition}\n{machine}\n".encode()).hexdigest()
 
 
+def _check_healed(bench: Bench, same: Version | None) -> None:
+    """Refuse to make another version where one was to be healed."""
+    wanted = bench.build.options.get("heal")
+    if wanted is not None and (same is None or same.number != wanted):
+        message = f"The rebuild did not come out as version {wanted} again: other bytes."
+        remedy = "Roll back, or promote another version; a rebuild of the kept inputs makes one."
+        raise BuildError(message, step=bench.build.step, remedy=remedy)
+
+
 def _reproduce(bench: Bench, same: Version) -> None:
-    """End as reproduced. A version that is quarantined is healed by it: every file is new."""
-    bench.recorder.line("build", f"Reproduces {same}: every byte is the same.")
-    if same.health.state != HealthState.QUARANTINED:
+    """End as reproduced. A version that is quarantined or removed gets every file anew by it."""
+    bench.recorder.line("build", f"Reproduces version {same.number}: every byte is the same.")
+    before = same.health.state
+    if before == HealthState.VERIFIED:
         _finish(bench, BuildState.REPRODUCED, reproduces=same)
         return
-    # Never served while it is quarantined, so it may be away for a moment. Its name in staging is
-    # no build's: should we die here, the sweep removes it and verification says what is missing.
-    place, damaged = places.version(same), bench.home.with_name(f"{bench.build.pk}.damaged")
+    # Never served in that state, so it may be away for a moment. Should we die here, the sweep
+    # puts it back under this name.
+    place = places.version(same)
+    damaged = bench.home.with_name(f"{place.name}{DAMAGED}")
+    store.remove(damaged)
     if place.exists():
         place.chmod(0o755)  # a read-only folder cannot be renamed to another parent
         place.rename(damaged)
     store.publish(bench.home, place)
     with transaction.atomic():
-        VersionHealth.objects.filter(version=same).update(
-            state=HealthState.VERIFIED,
-            checked_at=timezone.now(),
-            checked_by=bench.build.requested_by,
-            problems=[],
-            cache_digest=_cache_digest(bench),
-        )
-        _finish(bench, BuildState.REPRODUCED, reproduces=same)
-        audit.append(
-            actor=bench.build.requested_by,
-            action="version.heal",
-            object=str(same),
-            details={"build": str(bench.build.pk)},
-        )
+        _record_healed(bench, same, was=before)
     store.remove(damaged)
-    bench.recorder.line("build", f"{same} was quarantined and is healed.")
+    bench.recorder.line("build", f"{same} was {before} and is healed.")
+    # The files that were bad lie anew in the store: whoever shared the old ones gets these.
+    for other in mending.mend_all(actor=bench.build.requested_by, because=str(bench.build.pk)):
+        bench.recorder.line("build", f"{other} shared bad files with it and is healed.")
+
+
+def _record_healed(bench: Bench, same: Version, *, was: str) -> None:
+    VersionHealth.objects.filter(version=same).update(
+        state=HealthState.VERIFIED,
+        checked_at=timezone.now(),
+        checked_by=bench.build.requested_by,
+        problems=[],
+        message="",
+        cache_digest=_cache_digest(bench),
+    )
+    fresh = Version.objects.select_related("template", "health").get(pk=same.pk)
+    problems = integrity.inspect(fresh).problems  # the proof: read from where it is served
+    if problems:
+        first = problems[0]
+        message = f"{same} is still not whole: {first.path} is {first.problem}."
+        raise BuildError(message, step=bench.build.step)
+    _finish(bench, BuildState.REPRODUCED, reproduces=same)
+    details = {"build": str(bench.build.pk), "was": was, "tree": same.tree_digest}
+    action = "version.heal" if was == HealthState.QUARANTINED else "version.restore"
+    actor = bench.build.requested_by
+    audit.append(actor=actor, action=action, object=str(same), details=details)
 
 
 def _cache_digest(bench: Bench) -> str:

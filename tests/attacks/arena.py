@@ -6,19 +6,20 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sandbox import runner
-from sandbox.limits import Outcome, State
+from sandbox import cage, runner
+from sandbox.limits import Outcome
 from sandbox.runner import SourceFile, Submission, Tree
-from tests.attacks.attack import LIMITS, PRELUDE, Attack
+from tests.attacks.attack import PRELUDE, Attack, call
 from tests.sandbox.trees import build_tree, tree_for
 
 SOURCE = Path(__file__).with_name("syscalls.c")
 SECRET = "the-hosts-secret"
 MARK = "STENCIL_ATTACK"  # every attacking process has this variable
+NEIGHBOUR = call("neighbour", "OK")
 
 
 @dataclass(kw_only=True)
@@ -29,36 +30,28 @@ class Arena:
     tree: Path
     canaries: Path
     words: dict[str, str]
-    executions: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, attack: Attack) -> Outcome:
+    def run(self, attack: Attack, *, slot: str = "attack") -> Outcome:
         """One attack in one sandbox."""
         if attack.before:
-            self._call(attack.before)
+            fault = call(attack.before, "OK").breach(self.run(call(attack.before)))
+            assert fault is None, fault
         if attack.kind == "call":
-            return self._execute(self.native(), self.job("x", args=(attack.code,)), attack)
+            job = self.job("x", args=(attack.code,))
+            return self._execute(self.native(), job, attack, slot)
         code = self.fill(attack.code)
         if attack.kind == "shell":
             code = f"""const done = cp.spawnSync("/bin/sh", ["-c", {quote(code)}]);
                 process.stdout.write(done.stdout); process.stderr.write(done.stderr);"""
         if attack.kind == "suite":
             tree = tree_for(self.tree, "test")
-            return self._execute(tree, self.job(code, mode="test", name="a.test.mjs"), attack)
-        return self._execute(tree_for(self.tree, "run"), self.job(PRELUDE + code), attack)
+            return self._execute(tree, self.job(code, mode="test", name="a.test.mjs"), attack, slot)
+        return self._execute(tree_for(self.tree, "run"), self.job(PRELUDE + code), attack, slot)
 
-    def _execute(self, tree: Tree, job: Submission, attack: Attack) -> Outcome:
+    def _execute(self, tree: Tree, job: Submission, attack: Attack, slot: str) -> Outcome:
         job = replace(job, env={**job.env, **attack.environment})
-        with self._lock:
-            self.executions += 1
         marked = replace(tree, env={**tree.env, MARK: str(os.getpid())})
-        return runner.execute(marked, job, attack.limits, slot="attack")
-
-    def _call(self, name: str) -> None:
-        attack = Attack(name=name, kind="call", code=name)
-        fault = attack.breach(self.run(attack))
-        if fault:
-            raise AssertionError(fault)
+        return runner.execute(marked, job, attack.limits, slot=slot)
 
     def native(self) -> Tree:
         """The tree whose runner is syscalls.c: it starts in a few milliseconds."""
@@ -78,14 +71,13 @@ class Arena:
         return code
 
     @contextmanager
-    def neighbour(self) -> Iterator[None]:
-        """Another execution meanwhile, which must end as if nobody else were there."""
-        found: list[Outcome | BaseException] = []
+    def meanwhile(self, other: Attack) -> Iterator[None]:
+        """Another execution in another thread; it must end as it should."""
+        found: list[str | None | BaseException] = []
 
         def live() -> None:
             try:
-                job = self.job("x", args=("neighbour",))
-                found.append(runner.execute(self.native(), job, LIMITS, slot="neighbour"))
+                found.append(other.breach(self.run(other, slot="neighbour")))
             except BaseException as error:  # noqa: BLE001 - told to whoever waits
                 found.append(error)
 
@@ -95,10 +87,11 @@ class Arena:
             yield
         finally:
             thread.join()
-        if not isinstance(found[0], Outcome):
-            raise found[0]
-        ended = (found[0].state, found[0].stdout.data)
-        assert ended == (State.SUCCEEDED, b"OK\n"), f"the neighbour was disturbed: {found[0]}"
+        assert found == [None], f"{other.name} was disturbed: {found[0]}"
+
+    def neighbour(self) -> AbstractContextManager[None]:
+        """An execution like any other, with files of its own."""
+        return self.meanwhile(NEIGHBOUR)
 
 
 def quote(text: str) -> str:
@@ -124,6 +117,7 @@ def arena(root: Path) -> Iterator[Arena]:
             "ABSTRACT": abstract,
             "ADDRESS": _own_address(),
             "PID": str(os.getpid()),
+            "SECRET": SECRET,
             "HOME": str(Path(__file__).resolve().parents[2]),
         }
         made = Arena(root=root, tree=_tree(root / "tree"), canaries=canaries, words=words)
@@ -132,13 +126,18 @@ def arena(root: Path) -> Iterator[Arena]:
 
 
 def _tree(place: Path) -> Path:
+    """Everybody may write everything in it by its modes: the read-only mount stands alone."""
     tree = build_tree(place)
     made = tree / "bin/syscalls"
     compiler = shutil.which("gcc") or shutil.which("cc")
     assert compiler, "The attacks need a C compiler (Debian and Ubuntu: apt install gcc libc6-dev)."
     argv = [compiler, "-O1", "-static", "-pthread", "-o", str(made), str(SOURCE)]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
-    made.chmod(0o755)
+    node = tree / "bin/node"
+    copy = shutil.copy2(node.resolve(), tree / "bin/copy")  # it was perhaps a link to our own Node
+    Path(copy).replace(node)
+    for path in (tree, *tree.rglob("*")):
+        path.chmod(0o777 if path.is_dir() or path.parent.name == "bin" else 0o666)
     return tree
 
 
@@ -175,4 +174,7 @@ def _own_address() -> str:
 def _warm_up(made: Arena) -> None:
     """Everything that is made once (filter, spawner, groups), so that it is not taken for a leak."""
     with made.neighbour():
-        made.run(Attack(name="warm-up", kind="call", code="neighbour"))
+        made.run(NEIGHBOUR)
+    folder = made.root / "build"
+    folder.mkdir()
+    cage.run(cage.Cage(writable=folder), ["/bin/true"], lambda *_: None)

@@ -585,6 +585,7 @@ static void job(char *name, size_t size) { /* the first of "args" in the one lin
 int main(int count, char **given) {
     char name[64];
     setvbuf(stdout, 0, _IONBF, 0);
+    signal(SIGXFSZ, SIG_IGN); /* an error instead of a death */
     if (count > 1 && strcmp(given[1], "run")) snprintf(name, sizeof name, "%s", given[1]);
     else job(name, sizeof name);
     for (size_t n = 0; n < sizeof table / sizeof *table; n++) if (!strcmp(table[n].name, name)) {

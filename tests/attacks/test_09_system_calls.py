@@ -36,10 +36,20 @@ ATTACKS: tuple[Attack, ...] = (
     call("new_privileges", "EINVAL"),
     call("nicer", "EACCES", "EPERM"),
     *(call(name, "ENOTTY", "ENXIO", "ENOENT", "EIO") for name in ("inject", "paste")),
-    *(call(name, "ENOTTY", "EBADF", "ENXIO", "EPERM") for name in ("take_console", "take_terminal")),
+    *(
+        call(name, "ENOTTY", "EBADF", "ENXIO", "EPERM")
+        for name in ("take_console", "take_terminal")
+    ),
     *(
         Attack(name=name, kind="call", code=name, states=(State.CRASHED,))
-        for name in ("int80", "int80_mount", "sysenter_far", "x32_getpid", "x32_ptrace", "x32_execve")
+        for name in (
+            "int80",
+            "int80_mount",
+            "sysenter_far",
+            "x32_getpid",
+            "x32_ptrace",
+            "x32_execve",
+        )
     ),
 )
 

@@ -189,7 +189,13 @@ MakeVersion = Callable[..., Version]
 def make_version(data_dir: Path, committed: None) -> MakeVersion:
     """Make versions of small trees without npm and without a sandbox, sealed for real."""
 
-    def make(files: Mapping[str, str], *, name: str = "fake", smoke_ok: bool = True) -> Version:
+    def make(
+        files: Mapping[str, str],
+        *,
+        name: str = "fake",
+        smoke_ok: bool = True,
+        links: Mapping[str, str] | None = None,
+    ) -> Version:
         template, _ = Template.objects.get_or_create(name=name, defaults={"title": name.title()})
         build = Build.objects.create(
             template=template, kind="rebuild", state="ready", requested_by="ann"
@@ -202,7 +208,7 @@ def make_version(data_dir: Path, committed: None) -> MakeVersion:
             smoke=[{"case": "run", "state": "succeeded", "ok": smoke_ok, "ms": 1.0}],
             created_by="ann",
             build=build,
-            **_staged(home, name, files),
+            **_staged(home, name, files, links or {}),
         )
         version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
         store.publish(home, places.version(version))
@@ -213,12 +219,16 @@ def make_version(data_dir: Path, committed: None) -> MakeVersion:
     return make
 
 
-def _staged(home: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
+def _staged(
+    home: Path, name: str, files: Mapping[str, str], links: Mapping[str, str]
+) -> dict[str, Any]:
     """Lay out and seal what a build would; return the digests and sizes of its row."""
     inputs = write_definition(home / "inputs", **_renamed(name))
     for path, text in files.items():
         (home / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
         (home / "tree" / path).write_text(text)
+    for path, target in links.items():
+        (home / "tree" / path).symlink_to(target)
     (home / "cache").mkdir()
     (home / "cache" / "warm").write_text("warm")
     sealed = store.seal(home / "tree", places.objects())

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from templatemgr import triggers
-from templatemgr.models import AuditEvent, Build, Template
+from templatemgr.models import AuditEvent, Build, Template, VersionHealth
 from templatemgr.services import places, promotions
 from tests.templatemgr.conftest import MakeVersion, link_of, write_definition
 
@@ -103,8 +103,28 @@ def test_doctor_fails_when_a_current_version_is_not_there(make_version: MakeVers
     home.chmod(0o755)
     (home / "tree").chmod(0o755)
     (home / "tree").rename(home / "gone")
+    out = StringIO()
     with pytest.raises(CommandError, match="1 needed thing is missing"):
-        run("doctor")
+        call_command("doctor", stdout=out)
+    assert "fake lost: fake@1 is not on disk, now quarantined" in out.getvalue()
+    assert "missing fake current: fake@1 is quarantined" in out.getvalue()
+    assert VersionHealth.objects.get(version=version).state == "quarantined"
+
+
+def test_doctor_removes_what_no_row_knows_and_says_so(make_version: MakeVersion) -> None:
+    version = make_version({"a": "1"})
+    home = places.template("fake")
+    (home / "staging" / "dead").mkdir(parents=True)
+    (home / "versions" / "0009-unknown").mkdir()
+    orphan = places.objects() / "ab" / "abcd"
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_text("12345")
+    said = run("doctor")
+    assert "staging/dead removed; versions/0009-unknown removed" in said
+    assert "1 files that no version uses removed, 5 bytes" in said
+    assert not orphan.exists()
+    assert sorted(path.name for path in home.glob("*/*")) == [places.version(version).name]
+    assert "disk: nothing left over" in run("doctor")
 
 
 @pytest.fixture

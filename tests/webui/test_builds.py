@@ -160,6 +160,14 @@ def test_events_of_an_ended_build_are_its_lines_and_an_end(admin: Client) -> Non
     assert json.loads(data[1])["text"] == "two\nlines"
 
 
+def test_requests_that_npm_reports_on_stderr_are_no_warnings(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, "npm http fetch GET 200", "npm warn deprecated")
+    build.lines.update(stream="stderr")
+    assert admin.get(f"/builds/{build.pk}").text.count('class="log-line stderr"') == 1
+    assert streamed(admin, f"/builds/{build.pk}/events").count('"tone": "stderr"') == 1
+
+
 @pytest.mark.parametrize("how", ["header", "address"])
 def test_events_resume_after_the_last_line_seen(admin: Client, how: str) -> None:
     build = make_build(make_template(), "failed")

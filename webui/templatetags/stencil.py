@@ -69,9 +69,9 @@ def elapsed(seconds: float) -> str:
 
 
 @register.filter
-def size(count: float | None) -> str:
+def size(count: float | str | None) -> str:
     """Bytes in the unit that keeps the number readable: "262 MB", "5.1 MB", "312 B"."""
-    if count is None:
+    if count is None or isinstance(count, str):  # Django gives "" for what is not there
         return "–"
     value = float(count)
     for unit in UNITS:
@@ -83,9 +83,9 @@ def size(count: float | None) -> str:
 
 
 @register.filter
-def ms(value: float | None) -> str:
+def ms(value: float | str | None) -> str:
     """Milliseconds: "0.4 ms", "34 ms", "2.1 s"."""
-    if value is None:
+    if value is None or isinstance(value, str):
         return "–"
     if value >= 10_000:
         return f"{value / 1000:.0f} s"
@@ -108,6 +108,12 @@ def seconds(value: float | None) -> str:
 def short(digest: str) -> str:
     """The first eight digits of a digest, enough to tell versions apart at a glance."""
     return str(digest)[:8]
+
+
+@register.filter
+def thousands(count: int) -> str:
+    """A number as a figure: "4,218"."""
+    return f"{count:,}"
 
 
 @register.filter

@@ -86,7 +86,7 @@ def detail(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
     count = build.lines.count()
     lines = builds.log_lines(build=build, after=max(0, count - LINES_SHOWN), limit=LINES_SHOWN)
     context = _context(request, build) | {
-        "lines": lines,
+        "lines": [(line, tone(line)) for line in lines],
         "line_count": count,
         "left_out": count - len(lines),
         "after": lines[-1].sequence if lines else 0,
@@ -203,9 +203,14 @@ def _line(line: BuildLogLine) -> dict[str, Any]:
     return {
         "time": clock(line.time),
         "step": line.step,
-        "stream": line.stream,
+        "tone": tone(line),
         "text": line.text,
     }
+
+
+def tone(line: BuildLogLine) -> str:
+    """The class that colours a line: npm reports its requests on stderr, which is no warning."""
+    return "stderr" if line.stream == "stderr" and not line.text.startswith("npm http") else ""
 
 
 def clock(moment: datetime) -> str:

@@ -1,30 +1,189 @@
-"""Being written."""
+"""Executions: the list with its filters, one with all that is known of it, again, or no more."""
 
+import uuid
 from typing import Any
+from urllib.parse import urlencode
 
-from django.http import HttpRequest, HttpResponse
+from django.contrib.auth.decorators import login_required
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseRedirect,
+    JsonResponse,
+    QueryDict,
+)
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.views.decorators.http import require_POST
+
+from execapp.errors import ExecutionError, Field, InvalidRequestError, UnknownExecutionError
+from execapp.models import Execution, ExecutionState, Mode
+from execapp.services import history, presenting, submissions
+from templatemgr.errors import TemplateError
+from templatemgr.models import Template
+from webui import shown
+from webui.views import guards
+
+PAGE = 50
+FILTERS = ("template", "state", "mode", "client", "version", "label", "q")
 
 
-def index(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    """Being written."""
-    return HttpResponse("")
+@guards.page
+def index(request: HttpRequest) -> HttpResponse:
+    """One page, newest first; for htmx the table alone."""
+    cursor = request.GET.get("cursor", "")
+    wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    problem, page = "", history.Page(items=[], next=None)
+    try:
+        filters = _filters(request.GET)
+        page = history.page(filters=filters, viewer=viewer(request), cursor=cursor, limit=PAGE)
+    except ExecutionError as error:
+        problem = error.message
+    given = [(name, value) for name in FILTERS for value in request.GET.getlist(name) if value]
+    context = {
+        "executions": page.items,
+        "older": urlencode([*given, ("cursor", page.next)]) if page.next else "",
+        "newest": urlencode(given),
+        "cursor": cursor,
+        "wanted": wanted,
+        "filtered": bool(given),
+        "problem": problem,
+        "live": not cursor and not problem,
+        "everything": viewer(request).everything,
+    }
+    if not request.headers.get("HX-Request"):
+        context["templates"] = Template.objects.values_list("name", flat=True)
+        context["states"], context["modes"] = ExecutionState.choices, Mode.choices
+    return _page(request, "index", "_rows", context, status=422 if problem else 200)
 
 
-def detail(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    """Being written."""
-    return HttpResponse("")
+@guards.page
+def detail(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
+    """Everything about one execution; for htmx the parts that change while it is open."""
+    execution = history.get(execution_id=execution_id, viewer=viewer(request))
+    context = shown.context(execution, base(request), timezone.now()) | {
+        "files": shown.code_files(execution),
+        "token": execution.token,
+        "current": _other_current(execution),
+        "profile": execution.host.get("profile"),
+        "hosted": [(key, value) for key, value in execution.host.items() if key != "profile"],
+        "live": bool(request.headers.get("HX-Request")),
+    }
+    return _page(request, "detail", "_live", context)
 
 
-def as_json(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    """Being written."""
-    return HttpResponse("")
+@guards.page
+def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
+    """The execution as the API shows it."""
+    execution = history.get(execution_id=execution_id, viewer=viewer(request))
+    dumps = {"indent": 2, "ensure_ascii": False}
+    return JsonResponse(presenting.to_api(execution), json_dumps_params=dumps)
 
 
-def cancel(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    """Being written."""
-    return HttpResponse("")
+@require_POST
+@login_required
+def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    """Ask one of the executions that the user may see to end."""
+    execution = _own(request, execution_id)
+    execution, changed = submissions.cancel(execution_id=execution.pk, actor=guards.actor(request))
+    if not changed:
+        guards.done(request, f"It had ended before: {execution.get_state_display()}.")
+    elif execution.finished:
+        guards.done(request, "Cancelled before it started.")
+    else:
+        guards.done(request, "Cancelling: it ends within a moment.")
+    return redirect("execution", execution_id)
 
 
-def rerun(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-    """Being written."""
-    return HttpResponse("")
+@require_POST
+@login_required
+def rerun(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
+    """Submit the same again as the signed-in user, on the same version or the current one."""
+    execution = _own(request, execution_id)
+    template = execution.template_name if request.POST.get("on") == "current" else None
+    try:
+        made = submissions.rerun(
+            execution=execution, client=guards.actor(request), token=None, template=template
+        )
+    except (TemplateError, ExecutionError) as error:
+        return guards.refuse(request, error, "execution", execution_id)
+    return redirect("execution", made.pk)
+
+
+def viewer(request: HttpRequest) -> history.Viewer:
+    """Whose eyes: all executions for staff, their own for others."""
+    everything = guards.may_change(request.user)
+    return history.Viewer.of_user(guards.actor(request), everything=everything)
+
+
+def base(request: HttpRequest) -> str:
+    """Where this server is, as the browser knows it."""
+    return f"{request.scheme}://{request.get_host()}"
+
+
+def _page(
+    request: HttpRequest, whole: str, part: str, context: dict[str, Any], status: int = 200
+) -> HttpResponse:
+    name = part if request.headers.get("HX-Request") else whole
+    response = render(request, f"webui/executions/{name}.html", context, status=status)
+    patch_vary_headers(response, ["HX-Request"])
+    return response
+
+
+def _own(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
+    try:
+        return history.get(execution_id=execution_id, viewer=viewer(request))
+    except UnknownExecutionError as error:
+        raise Http404(error.message) from error
+
+
+def _other_current(execution: Execution) -> int | None:
+    """The number of the current version, when that is not the one it ran on."""
+    rows = Template.objects.filter(name=execution.template_name, current__isnull=False)
+    rows = rows.exclude(current=execution.version_id)
+    return rows.values_list("current__number", flat=True).first()
+
+
+def _filters(given: QueryDict) -> history.Filters:
+    return history.Filters(
+        template=_text(given, "template"),
+        version=_number(given),
+        state=_choice(given, "state", ExecutionState.values),
+        mode=_choice(given, "mode", Mode.values),
+        client=_text(given, "client"),
+        labels=tuple(_label(text) for text in given.getlist("label") if text.strip()),
+        q=_text(given, "q"),
+    )
+
+
+def _text(given: QueryDict, name: str) -> str | None:
+    text = given.get(name, "").strip()
+    if "\0" in text:
+        raise InvalidRequestError([Field(path=name, message="NUL cannot be in a filter.")])
+    return text or None
+
+
+def _number(given: QueryDict) -> int | None:
+    text = _text(given, "version")
+    if text is not None and not (text.isascii() and text.isdecimal() and len(text) < 10):
+        problem = Field(path="version", message="Give the number of a version.")
+        raise InvalidRequestError([problem], message=problem.message)
+    return int(text) if text else None
+
+
+def _choice(given: QueryDict, name: str, known: list[str]) -> str | None:
+    text = _text(given, name)
+    if text is not None and text not in known:
+        problem = Field(path=name, message=f"There is no {name} {text[:40]!r}.")
+        raise InvalidRequestError([problem], message=problem.message)
+    return text
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.strip().partition(":")
+    if not colon or not key or "\0" in text:
+        problem = Field(path="label", message="A label is found by key:value.")
+        raise InvalidRequestError([problem], message=problem.message)
+    return key, value

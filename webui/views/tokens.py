@@ -1,13 +1,16 @@
-"""API tokens: made here, shown once, revoked for good."""
+"""API tokens: listed, made and shown once, revoked."""
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
+from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken, Scope
@@ -15,76 +18,82 @@ from execapp.services import tokens
 from webui.views import guards
 
 SHOWN = 200
-MOST_DAYS = 3650
+LONGEST = 3650  # days
+SCOPES = (
+    (Scope.EXECUTE, "submits and cancels executions"),
+    (Scope.READ, "reads its own executions, and templates"),
+    (Scope.TEMPLATES, "changes templates"),
+    (Scope.ADMIN, "sees and does everything"),
+)
 
 
 @never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
 def index(request: HttpRequest) -> HttpResponse:
-    """The list, and on POST a new token whose secret is on the page this once."""
-    view = create if request.method == "POST" else listing
-    return view(request)  # type: ignore[return-value]
-
-
-@guards.page
-def listing(request: HttpRequest) -> HttpResponse:
-    """Every token, newest first."""
+    """The tokens, and the form that makes one. Its secret is in the answer and nowhere else."""
     if not guards.may_change(request.user):
         raise PermissionDenied
-    return _render(request)
-
-
-@guards.change
-def create(request: HttpRequest) -> HttpResponse:
-    """Make a token. What is wrong comes back beside its field, with what was typed."""
-    scopes = request.POST.getlist("scopes")
-    days = request.POST.get("days", "").strip()
-    problems: dict[str, str] = {}
-    if days and not (days.isascii() and days.isdecimal() and 0 < int(days[:9]) <= MOST_DAYS):
-        problems["days"] = f"Give a number of days from 1 to {MOST_DAYS}, or leave it empty."
-        return _render(request, problems=problems, status=422)
-    expires = timezone.now() + timedelta(days=int(days)) if days else None
-    name = request.POST.get("name", "").strip()
+    if request.method != "POST":
+        return _page(request, given={"scopes": ["execute", "read"]})
+    given: dict[str, Any] = {
+        "name": request.POST.get("name", "").strip(),
+        "scopes": request.POST.getlist("scopes"),
+        "days": request.POST.get("days", "").strip(),
+    }
+    days = _days(given["days"])
+    if days is None:
+        problem = f"Give 1 to {LONGEST:,} days, or leave it empty."
+        return _page(request, given=given, problems={"days": problem})
+    expires = timezone.now() + timedelta(days=days) if days else None
     try:
         token, secret = tokens.create(
-            name=name, scopes=scopes, actor=guards.actor(request), expires_at=expires
+            name=given["name"],
+            scopes=given["scopes"],
+            actor=guards.actor(request),
+            expires_at=expires,
         )
     except InvalidRequestError as error:
-        problems = {problem.path: problem.message for problem in error.fields}
-        return _render(request, problems=problems, status=422)
-    return _render(request, made=token, secret=secret)
+        problems = {field.path: field.message for field in error.fields}
+        return _page(request, given=given, problems=problems)
+    return _page(request, given={"scopes": ["execute", "read"]}, made=token, secret=secret)
 
 
 @guards.change
-def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
-    """Make a token unusable."""
+def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
+    """Make a token unusable for good."""
     token = tokens.revoke(token_id=token_id, actor=guards.actor(request))
-    guards.done(request, f"{token.name} ({token.prefix}…) is revoked and will not be accepted.")
+    guards.done(request, f"{token.name} ({token.prefix}…) is revoked and cannot be used again.")
     return redirect("tokens")
 
 
-def _render(
+def _page(
     request: HttpRequest,
     *,
+    given: dict[str, Any],
     problems: dict[str, str] | None = None,
     made: ApiToken | None = None,
     secret: str = "",
-    status: int = 200,
 ) -> HttpResponse:
+    rows = list(ApiToken.objects.order_by("-created_at")[: SHOWN + 1])
     context = {
-        "tokens": ApiToken.objects.order_by("-created_at", "-id")[:SHOWN],
-        "scopes": [(scope.value, SCOPES[scope]) for scope in Scope],
-        "chosen": request.POST.getlist("scopes") or [Scope.EXECUTE, Scope.READ],
-        "typed": request.POST if problems else {},
+        "tokens": rows[:SHOWN],
+        "more": len(rows) > SHOWN,
+        "shown": SHOWN,
+        "now": timezone.now(),
+        "scopes": SCOPES,
+        "given": given,
         "problems": problems or {},
         "made": made,
         "secret": secret,
+        "may_change": guards.may_change(request.user),
     }
-    return render(request, "webui/tokens/index.html", context, status=status)
+    return render(request, "webui/tokens.html", context, status=422 if problems else 200)
 
 
-SCOPES = {
-    Scope.EXECUTE: "submit and cancel executions",
-    Scope.READ: "read its own executions, and templates",
-    Scope.TEMPLATES: "build, promote, pin and roll back templates",
-    Scope.ADMIN: "see and do everything",
-}
+def _days(text: str) -> int | None:
+    """Days until it expires, 0 for never; None when it is neither."""
+    if not text:
+        return 0
+    known = text.isascii() and text.isdecimal() and len(text) < 6
+    return int(text) if known and 1 <= int(text) <= LONGEST else None

@@ -33,7 +33,7 @@
   function add(line) {
     document.getElementById("log-empty")?.remove();
     const row = document.createElement("div");
-    row.className = line.stream === "stderr" ? "log-line stderr" : "log-line";
+    row.className = line.tone ? `log-line ${line.tone}` : "log-line";
     row.append(
       cell("time", line.time),
       cell("step", line.step),

@@ -1,0 +1,137 @@
+"""Class 1: links planted where the host writes, at the final and at a parent component."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from sandbox import cage, runner
+from sandbox.limits import State
+from sandbox.runner import SourceFile, Submission
+from templatemgr.builders import npm
+from templatemgr.errors import BuildError
+from tests.attacks.arena import Arena
+from tests.attacks.attack import LIMITS, Attack, program, tries
+from tests.attacks.conftest import Assault
+from tests.sandbox.trees import tree_for
+
+PLANTED = {
+    "final component": ("/tmp/link", "@SECRET_FILE@", "/tmp/link"),
+    "parent component": ("/tmp/link", "@CANARIES@", "/tmp/link/secret"),
+    "a new file under a parent": ("/tmp/link", "@CANARIES@", "/tmp/link/new"),
+    "in the sources": ("/workspace/src/link", "@SECRET_FILE@", "/workspace/src/link"),
+    "climbing": ("/workspace/src/link", "../../../../..@SECRET_FILE@", "/workspace/src/link"),
+    "by the first process": ("/tmp/link", "/proc/1/root@SECRET_FILE@", "/tmp/link"),
+    "by its own root": ("/tmp/link", "/proc/self/root@SECRET_FILE@", "/tmp/link"),
+    "a link to a link": ("/tmp/link", "@CANARIES@/link", "/tmp/link"),
+}
+ATTACKS: tuple[Attack, ...] = (
+    *(
+        tries(
+            name,
+            f"(fs.symlinkSync('{to}', '{at}'), fs.writeFileSync('{written}', 'owned'))",
+            *("ENOENT", "EACCES", "EPERM"),
+        )
+        for name, (at, to, written) in PLANTED.items()
+    ),
+    program(
+        "the sources are replaced by a link",
+        """fs.renameSync("/workspace/src", "/tmp/src"); fs.symlinkSync("/template", "/workspace/src");
+           let code = "written";
+           try { fs.writeFileSync("/workspace/src/package.json", "owned"); } catch (e) { code = e.code; }
+           say(code);""",
+        *("EROFS", "EXDEV"),
+    ),
+    tries(
+        "a hard link to the host", "fs.linkSync('@SECRET_FILE@', '/tmp/hard')", "ENOENT", "EPERM"
+    ),
+)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+def test_a_planted_link_leads_nowhere(attack: Attack, assault: Assault) -> None:
+    if attack.name == "the sources are replaced by a link":
+        return _moved(attack, assault)
+    return assault(attack)
+
+
+def _moved(attack: Attack, assault: Assault) -> None:
+    """A rename across file systems is refused before the link can even be made."""
+    code = attack.code.replace('"/tmp/src"', '"/workspace/moved"')
+    assault(program(attack.name, code, *attack.answers, "EACCES", "EPERM"))
+
+
+@pytest.mark.parametrize(
+    "name", ["node_modules/dep.js", "package.json", "node_modules/../x", "tsconfig.json"]
+)
+def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None:
+    """The workspace's links have the same names, one folder higher."""
+    if ".." in name:
+        assert runner.check_paths([name])
+        return
+    code = f"""import fs from "node:fs"; console.log(JSON.stringify([
+        fs.readFileSync("/workspace/src/{name}", "utf8"),
+        fs.readFileSync("/workspace/package.json", "utf8")]));"""
+    files = (
+        SourceFile(path="main.mjs", content=code.encode()),
+        SourceFile(path=name, content=b"mine"),
+    )
+    job = Submission(mode="run", files=files, entry="main.mjs")
+    with arena.neighbour():
+        outcome = runner.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+    assert outcome.state == State.SUCCEEDED
+    assert json.loads(outcome.stdout.data) == ["mine", '{"sealed": true}']
+
+
+def planted(arena: Arena, folder: Path, code: str) -> None:
+    """Run an install script that plants links; `HOST` is a folder of the host."""
+    jail = cage.Cage(writable=folder, read_only=((arena.tree, "/opt/node"),), wall_ms=5_000)
+    program = f"const fs = require('fs'); const HOST = {json.dumps(str(arena.canaries))}; {code}"
+    with arena.neighbour():
+        assert cage.run(jail, ["/opt/node/bin/node", "-e", program], lambda *_: None) == 0
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Path:
+    folder = tmp_path / "build"
+    (folder / "node_modules/a").mkdir(parents=True)
+    (folder / "node_modules/node").write_text("")
+    return folder
+
+
+PRUNED = (
+    "node_modules/secret",
+    "node_modules/*/inner",
+    "node_modules/folder",
+    "*/secret",
+    "secret",
+)
+PLANTS = {
+    "the folder is a link": "fs.rmSync('node_modules', { recursive: true });"
+    " fs.symlinkSync(HOST, 'node_modules');",
+    "a folder in it is a link": "fs.rmSync('node_modules/a', { recursive: true });"
+    " fs.symlinkSync(HOST + '/folder', 'node_modules/a');",
+    "the file is a link": "fs.symlinkSync(HOST + '/secret', 'secret');"
+    " fs.symlinkSync(HOST + '/secret', 'node_modules/secret');"
+    " fs.symlinkSync(HOST + '/folder', 'node_modules/folder');",
+}
+
+
+@pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+def test_tidying_after_install_scripts_follows_no_link(
+    plant: str, arena: Arena, build: Path
+) -> None:
+    planted(arena, build, plant)
+    npm._prune(build, PRUNED)
+
+
+@pytest.mark.parametrize(
+    "plant", ["fs.symlinkSync(HOST, 'bin');", "fs.mkdirSync('x'); fs.symlinkSync(HOST, 'x/bin');"]
+)
+def test_the_toolchains_link_is_not_made_outside(plant: str, arena: Arena, build: Path) -> None:
+    planted(arena, build, plant)
+    link = "x/bin/node" if "x/bin" in plant else "bin/node"
+    with pytest.raises(BuildError, match="outside of the tree"):
+        npm._link(build, link, "node_modules/node")
+    assert not os.path.lexists(arena.canaries / "node")

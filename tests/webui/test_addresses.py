@@ -1,0 +1,154 @@
+"""Every address, found by itself: a page that is added is held to the same rules."""
+
+import re
+import uuid
+from html.parser import HTMLParser
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, reverse
+
+from execapp.models import ApiToken, Execution
+from templatemgr.models import Build, Template
+from tests.webui import conftest as make
+from webui.views.urls import urlpatterns
+
+NAMES = sorted(str(pattern.name) for pattern in urlpatterns if isinstance(pattern, URLPattern))
+OPEN = {"login", "logout"}
+# What changes something, and so answers to POST alone.
+CHANGES = {
+    "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
+    "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
+}  # fmt: skip
+STREAMS = {"build_events", "build_log"}
+PAGES = sorted(set(NAMES) - OPEN - CHANGES - STREAMS)
+MAX_QUERIES = 20
+
+
+class Inline(HTMLParser):
+    """Collects what the content security policy would block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at one element."""
+        names = {name for name, _ in attrs}
+        handlers = [name for name in names if name.startswith("on") or name == "style"]
+        if handlers or tag == "style" or (tag == "script" and "src" not in names):
+            self.found.append(f"<{tag} {' '.join(handlers)}>")
+
+
+@pytest.fixture
+def address(data_dir: object, db: None) -> dict[str, str]:
+    """A real address for every name: a template with two versions, a build, an execution."""
+    template = make.make_template()
+    first, second = make.make_version(template), make.make_version(template)
+    make.make_current(first)
+    Build.objects.filter(pk=first.build_id).update(version=first)
+    execution = Execution.objects.create(
+        client="ada",
+        template_name=template.name,
+        version=first,
+        mode="run",
+        state="succeeded",
+        files=[{"path": "main.ts", "content": "1", "encoding": "utf8"}],
+        timings={"queued_ms": 0.4, "setup_ms": 0.2, "run_ms": 23.1, "total_ms": 31.0, "warm": True},
+        finished_at=first.created_at,
+    )
+    token = ApiToken.objects.create(name="ci", prefix="stn_abcdef", token_hash="0" * 64)
+    values = {
+        "name": template.name,
+        "number": first.number,
+        "old": first.number,
+        "new": second.number,
+        "build_id": first.build_id,
+        "execution_id": execution.pk,
+        "token_id": token.pk,
+    }
+    return {str(pattern.name): _reverse(pattern, values) for pattern in urlpatterns}
+
+
+def _reverse(pattern: URLPattern, values: dict[str, object]) -> str:
+    wanted = pattern.pattern.converters
+    return reverse(str(pattern.name), kwargs={name: values[name] for name in wanted})
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - OPEN))
+def test_stranger_is_sent_to_sign_in(client: Client, address: dict[str, str], name: str) -> None:
+    answer = client.post(address[name]) if name in CHANGES else client.get(address[name])
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/login?next=")
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_changes_answer_to_post_alone(admin: Client, address: dict[str, str], name: str) -> None:
+    assert admin.get(address[name]).status_code == 405
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_changes_need_the_csrf_token(admin_user: User, address: dict[str, str], name: str) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(admin_user)
+    assert strict.post(address[name]).status_code == 403
+
+
+@pytest.mark.parametrize("name", sorted(CHANGES - {"playground_run", "rerun_execution"}))
+def test_who_may_only_look_changes_nothing(
+    viewer: Client, address: dict[str, str], name: str
+) -> None:
+    assert viewer.post(address[name], {"reason": "x", "kind": "rebuild"}).status_code in {403, 404}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_whole_and_keeps_the_policy(
+    admin: Client, address: dict[str, str], name: str, django_assert_max_num_queries: object
+) -> None:
+    with django_assert_max_num_queries(MAX_QUERIES):  # type: ignore[operator]
+        answer = admin.get(address[name])
+    assert answer.status_code == 200
+    assert "default-src 'none'" in answer["Content-Security-Policy"]
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    inline = Inline()
+    inline.feed(answer.content.decode())
+    assert inline.found == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_whole_page_has_one_title_and_one_primary_act_at_most(
+    admin: Client, address: dict[str, str], name: str
+) -> None:
+    text = admin.get(address[name]).content.decode()
+    if "<html" not in text:
+        return  # a fragment or JSON
+    assert len(re.findall("<h1", text)) == 1
+    outside_dialogs = re.sub("<dialog.*?</dialog>", "", text, flags=re.DOTALL)
+    assert len(re.findall('class="[^"]*button[^"]* primary', outside_dialogs)) <= 1
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/templates/nothing",
+        "/templates/typescript/versions/99",
+        "/templates/typescript/compare/1/99",
+        f"/builds/{uuid.UUID(int=1)}",
+        f"/executions/{uuid.UUID(int=1)}",
+        "/nowhere",
+    ],
+)
+def test_what_is_not_there_is_a_designed_404(
+    admin: Client, address: dict[str, str], path: str
+) -> None:
+    answer = admin.get(path)
+    assert answer.status_code == 404
+    assert "There is nothing here" in answer.content.decode()
+
+
+def test_every_id_of_a_page_is_there_once(admin: Client, address: dict[str, str]) -> None:
+    assert Template.objects.count() == 1
+    for name in PAGES:
+        ids = re.findall(r'\sid="([^"]+)"', admin.get(address[name]).content.decode())
+        assert sorted(ids) == sorted(set(ids)), name

@@ -1,0 +1,111 @@
+"""The overview says what needs a person, and what runs."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from execapp.models import Execution, ExecutorHeartbeat
+from templatemgr.models import Version
+from tests.webui import conftest as make
+from webui.figures import by_minute
+
+
+def run_on(version: Version, total_ms: float, **values: Any) -> Execution:
+    """A finished execution of a moment ago."""
+    now = timezone.now()
+    fields: dict[str, Any] = {
+        "client": "ada",
+        "template_name": version.template.name,
+        "version": version,
+        "mode": "run",
+        "state": "succeeded",
+        "timings": {"total_ms": total_ms},
+        "finished_at": now,
+    }
+    return Execution.objects.create(**(fields | values))
+
+
+def test_asks_for_a_build_when_nothing_is_current(admin: Client) -> None:
+    make.make_template()
+    page = admin.get("/").content.decode()
+    assert "Not built" in page
+    assert "has no version yet" in page
+
+
+def test_offers_the_newer_version_with_the_way_to_compare(admin: Client) -> None:
+    template = make.make_template()
+    make.make_current(make.make_version(template))
+    make.make_version(template)
+    page = admin.get("/").content.decode()
+    assert "/templates/typescript/compare/1/2" in page
+
+
+def test_a_version_that_was_rolled_back_from_is_offered_no_more(admin: Client) -> None:
+    template = make.make_template()
+    first = make.make_version(template)
+    second = make.make_version(template)
+    for version in (first, second, first):
+        make.make_current(version)
+    assert "compare" not in admin.get("/").content.decode()
+
+
+def test_quarantined_current_version_comes_first(admin: Client) -> None:
+    make.make_current(make.make_version(make.make_template(), health="quarantined"))
+    page = admin.get("/").content.decode()
+    assert "never served" in page
+    assert "trouble" in page or "No executor" in page
+
+
+def test_figures_count_the_last_hour_and_our_own_failures(admin: Client) -> None:
+    version = make.make_version(make.make_template())
+    make.make_current(version)
+    for total in (10.0, 20.0, 30.0):
+        run_on(version, total)
+    run_on(version, 5.0, state="error")
+    answer = admin.get("/")
+    figures = answer.context["figures"]
+    assert figures.last_hour == 4
+    assert figures.median_ms == pytest.approx(15.0)
+    assert (figures.failed_by_us, figures.today) == (1, 4)
+    assert sum(by_minute(timezone.now())) == 4
+
+
+def test_live_part_is_a_fragment(admin: Client) -> None:
+    fragment = admin.get("/", headers={"HX-Request": "true"}).content.decode()
+    assert "<html" not in fragment
+    assert "Executions, last hour" in fragment
+
+
+def test_rail_says_that_no_executor_lives(admin: Client) -> None:
+    assert "No executor" in admin.get("/health").content.decode()
+    ExecutorHeartbeat.objects.create(worker="w", host="h", pid=1, slots=2, warm=3)
+    assert "2 slots" in admin.get("/health").content.decode()
+
+
+def test_queries_do_not_grow_with_rows(admin: Client, django_assert_max_num_queries: Any) -> None:
+    template = make.make_template()
+    versions = [make.make_version(template) for _ in range(10)]
+    make.make_current(versions[0])
+    for _ in range(30):
+        run_on(versions[0], 10.0)
+    with django_assert_max_num_queries(20):
+        admin.get("/")
+
+
+def test_stranger_is_sent_to_sign_in(client: Client, db: None) -> None:
+    answer = client.get("/")
+    assert answer.status_code == 302
+    assert answer["Location"].startswith("/login")
+
+
+def test_pages_carry_no_inline_script_or_style_and_the_policy(admin: Client) -> None:
+    make.make_current(make.make_version(make.make_template()))
+    for path in ("/", "/templates", "/templates/typescript", "/audit", "/tokens", "/executions"):
+        answer = admin.get(path)
+        text = answer.content.decode()
+        assert " style=" not in text, path
+        assert "<style" not in text, path
+        assert "<script>" not in text, path
+        assert "default-src 'none'" in answer["Content-Security-Policy"], path

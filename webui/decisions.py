@@ -1,0 +1,89 @@
+"""What needs a decision, read for the overview: at most four queries, whatever there is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import OuterRef, Subquery
+
+from execapp.models import Execution
+from templatemgr.models import Build, BuildState, HealthState, Promotion, Template, Version
+from webui.comparison import compare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """One card: `kind` picks its words. `version` is what it is about, `build` what failed."""
+
+    kind: str  # "quarantined", "ready", "first", "failed", "unbuilt"
+    template: Template
+    version: Version | None = None
+    build: Build | None = None
+    moved: int = 0
+    major: int = 0
+
+    @property
+    def smoke(self) -> str:
+        """How many smoke cases came out as expected: "3 of 3"."""
+        cases = self.version.smoke if self.version else []
+        return f"{sum(1 for case in cases if case.get('ok'))} of {len(cases)}" if cases else ""
+
+
+def decisions(templates: Sequence[Template]) -> list[Decision]:
+    """The worst first: what is not served, what failed, what waits, what has to be built."""
+    newest, builds = _newest(templates), _latest_builds(templates)
+    found: list[Decision] = []
+    for template in templates:
+        version, build = newest.get(template.pk), builds.get(template.pk)
+        current = template.current
+        if current is not None and current.health.state == HealthState.QUARANTINED:
+            found.append(Decision(kind="quarantined", template=template, version=current))
+        if build is not None and build.state == BuildState.FAILED:
+            found.append(Decision(kind="failed", template=template, build=build))
+        if version is not None and current is None:
+            found.append(Decision(kind="first", template=template, version=version))
+        elif version is not None and current is not None and version.number > current.number:
+            found.append(_ready(template, current, version))
+        elif version is None and current is None:
+            found.append(Decision(kind="unbuilt", template=template, build=build))
+    order = ("quarantined", "failed", "ready", "first", "unbuilt")
+    return sorted(found, key=lambda decision: order.index(decision.kind))
+
+
+def offers_playground(username: str, templates: Sequence[Template]) -> bool:
+    """Whether this user ran nothing yet, though something could be run."""
+    if not any(template.current and template.current.healthy for template in templates):
+        return False
+    return not Execution.objects.filter(client=username, token__isnull=True).exists()
+
+
+def _newest(templates: Sequence[Template]) -> dict[int, Version]:
+    """The newest healthy version of each template that never was current: it waits for a word.
+
+    Somebody who rolled back from a version has decided already.
+    """
+    healthy = (
+        Version.objects.filter(template=OuterRef("pk"), health__state=HealthState.VERIFIED)
+        .exclude(pk__in=Promotion.objects.values("to_version"))
+        .order_by("-number")
+    )
+    wanted = Template.objects.annotate(newest=Subquery(healthy.values("pk")[:1]))
+    rows = Version.objects.filter(pk__in=wanted.values("newest"))
+    return {version.template_id: version for version in rows} if templates else {}
+
+
+def _latest_builds(templates: Sequence[Template]) -> dict[int, Build]:
+    last = Build.objects.filter(template=OuterRef("pk")).order_by("-created_at")
+    wanted = Template.objects.annotate(last=Subquery(last.values("pk")[:1]))
+    rows = Build.objects.filter(pk__in=wanted.values("last"))
+    return {build.template_id: build for build in rows} if templates else {}
+
+
+def _ready(template: Template, current: Version, version: Version) -> Decision:
+    moved = compare(current.packages, version.packages)
+    return Decision(
+        kind="ready",
+        template=template,
+        version=version,
+        moved=len(moved.changes),
+        major=moved.major,
+    )
