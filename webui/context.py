@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from execapp.services import health
 from templatemgr.models import HealthState, Template
+from webui.views import guards
 
 RAIL = (
     ("Overview", "overview", ""),
@@ -18,6 +19,7 @@ RAIL = (
     ("Tokens", "tokens", "tokens"),
     ("System", "system", "system"),
 )
+STAFF = {"tokens", "system"}  # they tell about clients and the machine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +52,21 @@ def shell(request: HttpRequest) -> dict[str, Any]:
     templates = list(Template.objects.only("name", "title"))
     return {
         "shell": {
-            "items": rail(request.path, len(templates)),
-            "palette": palette(templates),
+            "items": rail(request.path, len(templates), _places(request)),
+            "palette": palette(templates, _places(request)),
             "health": shell_health(),
         }
     }
 
 
-def rail(path: str, templates: int) -> list[Item]:
+def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
+    """The pages that this user may open."""
+    if guards.may_change(request.user):
+        return RAIL
+    return tuple(place for place in RAIL if place[1] not in STAFF)
+
+
+def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) -> list[Item]:
     """The rail's items; builds belong to templates."""
     first = path.strip("/").split("/")[0]
     here = "templates" if first == "builds" else first
@@ -68,13 +77,13 @@ def rail(path: str, templates: int) -> list[Item]:
             current=here == segment,
             count=templates if name == "templates" else None,
         )
-        for title, name, segment in RAIL
+        for title, name, segment in places
     ]
 
 
-def palette(templates: list[Template]) -> list[Item]:
+def palette(templates: list[Template], places: tuple[tuple[str, str, str], ...]) -> list[Item]:
     """Every page, then every template with what can be done there."""
-    items = [Item(title=title, url=reverse(name)) for title, name, _ in RAIL]
+    items = [Item(title=title, url=reverse(name)) for title, name, _ in places]
     for template in templates:
         page = reverse("template", args=[template.name])
         items.append(Item(title=f"Template {template.title}", url=page))

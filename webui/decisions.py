@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import OuterRef, Subquery
+from django.db.models import Exists, OuterRef, Subquery
 
 from execapp.models import Execution
 from templatemgr.models import Build, BuildState, HealthState, Promotion, Template, Version
@@ -41,7 +41,7 @@ def decisions(templates: Sequence[Template]) -> list[Decision]:
             found.append(Decision(kind="failed", template=template, build=build))
         if version is not None and current is None:
             found.append(Decision(kind="first", template=template, version=version))
-        elif version is not None and current is not None and version.number > current.number:
+        elif version is not None and current is not None and _waits(version, current):
             found.append(_ready(template, current, version))
         elif version is None and current is None:
             found.append(Decision(kind="unbuilt", template=template, build=build))
@@ -57,18 +57,21 @@ def offers_playground(username: str, templates: Sequence[Template]) -> bool:
 
 
 def _newest(templates: Sequence[Template]) -> dict[int, Version]:
-    """The newest healthy version of each template that never was current: it waits for a word.
-
-    Somebody who rolled back from a version has decided already.
-    """
-    healthy = (
-        Version.objects.filter(template=OuterRef("pk"), health__state=HealthState.VERIFIED)
-        .exclude(pk__in=Promotion.objects.values("to_version"))
-        .order_by("-number")
-    )
+    """The newest healthy version of each template."""
+    healthy = Version.objects.filter(
+        template=OuterRef("pk"), health__state=HealthState.VERIFIED
+    ).order_by("-number")
     wanted = Template.objects.annotate(newest=Subquery(healthy.values("pk")[:1]))
-    rows = Version.objects.filter(pk__in=wanted.values("newest"))
+    promoted = Promotion.objects.filter(to_version=OuterRef("pk"))
+    rows = Version.objects.filter(pk__in=wanted.values("newest")).annotate(
+        was_current=Exists(promoted)
+    )
     return {version.template_id: version for version in rows} if templates else {}
+
+
+def _waits(version: Version, current: Version) -> bool:
+    """Whether a version waits for its promotion: one that was current was rolled back from."""
+    return version.number > current.number and not getattr(version, "was_current", False)
 
 
 def _latest_builds(templates: Sequence[Template]) -> dict[int, Build]:

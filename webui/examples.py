@@ -37,6 +37,7 @@ class Example:
     title: str
     mode: str
     files: Mapping[str, str]
+    template: str = "typescript"
     args: tuple[str, ...] = ()
     stdin: str = ""
 

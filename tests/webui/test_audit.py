@@ -25,7 +25,7 @@ def test_events_are_listed_newest_first_with_their_reasons(admin: Client) -> Non
 def test_pages_follow_each_other_without_gap(admin: Client) -> None:
     record(60)
     first = admin.get("/audit")
-    second = admin.get(f"/audit{first.context['older_url']}")
+    second = admin.get(f"/audit?before={first.context['acts'][-1].event.sequence}")
     seen = [act.event.sequence for page in (first, second) for act in page.context["acts"]]
     assert seen == list(range(60, 0, -1))
     assert second.context["older_url"] == ""
@@ -34,8 +34,8 @@ def test_pages_follow_each_other_without_gap(admin: Client) -> None:
 def test_filters_narrow_the_list(admin: Client) -> None:
     record(1)
     record(1, action="token.create")
-    acts = admin.get("/audit?action=token.create").context["acts"]
-    assert [act.event.action for act in acts] == ["token.create"]
+    found = admin.get("/audit?action=token.create").context["acts"]
+    assert [act.event.action for act in found] == ["token.create"]
 
 
 def test_unbroken_chain_is_said_to_hold(admin: Client) -> None:

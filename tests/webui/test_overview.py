@@ -31,7 +31,7 @@ def test_asks_for_a_build_when_nothing_is_current(admin: Client) -> None:
     make.make_template()
     page = admin.get("/").content.decode()
     assert "Not built" in page
-    assert "has no version yet" in page
+    assert "submissions to it are refused" in page
 
 
 def test_offers_the_newer_version_with_the_way_to_compare(admin: Client) -> None:
@@ -54,7 +54,7 @@ def test_a_version_that_was_rolled_back_from_is_offered_no_more(admin: Client) -
 def test_quarantined_current_version_comes_first(admin: Client) -> None:
     make.make_current(make.make_version(make.make_template(), health="quarantined"))
     page = admin.get("/").content.decode()
-    assert "never served" in page
+    assert "is not served" in page
     assert "trouble" in page or "No executor" in page
 
 

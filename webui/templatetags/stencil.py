@@ -71,7 +71,7 @@ def elapsed(seconds: float) -> str:
 @register.filter
 def size(count: float | str | None) -> str:
     """Bytes in the unit that keeps the number readable: "262 MB", "5.1 MB", "312 B"."""
-    if count is None or isinstance(count, str):  # Django gives "" for what is not there
+    if count is None or count == "":  # how a template sees a key that is not there
         return "–"
     value = float(count)
     for unit in UNITS:
@@ -83,10 +83,11 @@ def size(count: float | str | None) -> str:
 
 
 @register.filter
-def ms(value: float | str | None) -> str:
+def ms(given: float | str | None) -> str:
     """Milliseconds: "0.4 ms", "34 ms", "2.1 s"."""
-    if value is None or isinstance(value, str):
+    if given is None or given == "":  # how a template sees a key that is not there
         return "–"
+    value = float(given)
     if value >= 10_000:
         return f"{value / 1000:.0f} s"
     if value >= 1000:

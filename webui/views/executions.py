@@ -14,7 +14,6 @@ from django.http import (
     QueryDict,
 )
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_POST
 
@@ -23,7 +22,7 @@ from execapp.models import Execution, ExecutionState, Mode
 from execapp.services import history, presenting, submissions
 from templatemgr.errors import TemplateError
 from templatemgr.models import Template
-from webui import shown
+from webui import results
 from webui.views import guards
 
 PAGE = 50
@@ -42,34 +41,32 @@ def index(request: HttpRequest) -> HttpResponse:
     except ExecutionError as error:
         problem = error.message
     given = [(name, value) for name in FILTERS for value in request.GET.getlist(name) if value]
+    older = urlencode([*given, ("cursor", page.next)]) if page.next else ""
     context = {
-        "executions": page.items,
-        "older": urlencode([*given, ("cursor", page.next)]) if page.next else "",
-        "newest": urlencode(given),
+        "page": page,
+        "older_url": f"?{older}" if older else "",
+        "newest_url": f"?{urlencode(given)}",
         "cursor": cursor,
-        "wanted": wanted,
+        "given": wanted,
         "filtered": bool(given),
         "problem": problem,
-        "live": not cursor and not problem,
         "everything": viewer(request).everything,
     }
     if not request.headers.get("HX-Request"):
         context["templates"] = Template.objects.values_list("name", flat=True)
         context["states"], context["modes"] = ExecutionState.choices, Mode.choices
-    return _page(request, "index", "_rows", context, status=422 if problem else 200)
+    return _page(request, "index", "_table", context, status=422 if problem else 200)
 
 
 @guards.page
 def detail(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
     """Everything about one execution; for htmx the parts that change while it is open."""
     execution = history.get(execution_id=execution_id, viewer=viewer(request))
-    context = shown.context(execution, base(request), timezone.now()) | {
-        "files": shown.code_files(execution),
-        "token": execution.token,
+    context = {
+        "execution": execution,
+        "result": results.result(execution, base(request)),
         "current": _other_current(execution),
-        "profile": execution.host.get("profile"),
-        "hosted": [(key, value) for key, value in execution.host.items() if key != "profile"],
-        "live": bool(request.headers.get("HX-Request")),
+        "live": not execution.finished,
     }
     return _page(request, "detail", "_live", context)
 

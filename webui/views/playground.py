@@ -8,17 +8,16 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from execapp.errors import ExecutionError, InvalidRequestError
 from execapp.models import Execution, Mode
-from execapp.services import submissions
+from execapp.services import checks, history, submissions
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template, Version
-from webui import examples, shown
+from webui import examples, results
 from webui.views import guards
-from webui.views.executions import base
+from webui.views.executions import base, viewer
 
 WAIT_SECONDS = 20.0
 VERSIONS_SHOWN = 100
@@ -68,16 +67,20 @@ class Option:
 
 @guards.page
 def playground(request: HttpRequest) -> HttpResponse:
-    """The form, filled with an example."""
-    wanted = request.GET.get("template", "")
-    example = examples.EXAMPLES.get(request.GET.get("example", ""), examples.PASSING)
-    draft = Draft(
-        template=wanted,
-        mode=example.mode,
-        files=[File(path=path, content=content) for path, content in example.files.items()],
-        args="\n".join(example.args),
-        stdin=example.stdin,
-    )
+    """The form, filled with an example or with what an execution was (`from=<id>`)."""
+    source = request.GET.get("from", "")
+    if source:
+        execution = history.get(execution_id=source, viewer=viewer(request))
+        draft = _of_execution(execution)
+    else:
+        example = examples.EXAMPLES.get(request.GET.get("example", ""), examples.PASSING)
+        draft = Draft(
+            template=request.GET.get("template") or example.template,
+            mode=example.mode,
+            files=[File(path=path, content=content) for path, content in example.files.items()],
+            args="\n".join(example.args),
+            stdin=example.stdin,
+        )
     return render(request, "webui/playground/playground.html", _context(draft))
 
 
@@ -95,7 +98,7 @@ def run(request: HttpRequest) -> HttpResponse:
     execution, problems = submit(draft, client=guards.actor(request))
     context = {"problems": problems, "htmx": htmx}
     if execution is not None:
-        context |= shown.context(execution, base(request), timezone.now())
+        context |= {"execution": execution, "result": results.result(execution, base(request))}
     if htmx:
         return render(request, "webui/playground/_result.html", context)
     context |= _context(draft)
@@ -158,9 +161,22 @@ def options(wanted: str = "") -> list[Option]:
         Option(value=f"{name}@{number}", text=f"{name} · version {number}")
         for name, number in rows[:VERSIONS_SHOWN]
     ]
-    if wanted and wanted not in {option.value for option in made}:
+    if "@" in wanted and wanted not in {option.value for option in made}:
         made.append(Option(value=wanted, text=wanted))
     return made
+
+
+def _of_execution(execution: Execution) -> Draft:
+    """What was submitted, as far as it is text."""
+    contents = ((file["path"], checks.content_of(file) or b"") for file in execution.files)
+    return Draft(
+        template=f"{execution.template_name}@{execution.version.number}",
+        mode=execution.mode,
+        files=[File(path=path, content=data.decode("utf-8", "replace")) for path, data in contents],
+        entry=execution.entry,
+        args="\n".join(execution.args),
+        stdin=execution.stdin,
+    )
 
 
 def _context(draft: Draft) -> dict[str, Any]:

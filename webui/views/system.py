@@ -31,8 +31,9 @@ SHOWN = (
 
 @guards.page
 def system(request: HttpRequest) -> HttpResponse:
-    """The system page. Each call starts one trial sandbox, as `manage.py doctor` does. Staff only:
-    it tells about the machine, and costs more than a page.
+    """The system page. Each call starts one trial sandbox, as `manage.py doctor` does.
+
+    For staff: it tells about the machine.
     """
     if not guards.may_change(request.user):
         raise PermissionDenied

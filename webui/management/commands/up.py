@@ -93,7 +93,7 @@ class Command(BaseCommand):
         self.say("static files: collecting")
         call_command("collectstatic", verbosity=0, interactive=False)
         for template in catalog.sync_definitions():
-            if template.current_id is not None:
+            if template.current is not None:
                 self.say(f"{template.name}: version {template.current.number} is current")
                 continue
             self.say(f"{template.name}: building the first version")
@@ -101,7 +101,7 @@ class Command(BaseCommand):
 
     def serve(self, made: credentials.Credentials | None) -> None:
         """Start both processes, wait until they answer, say how to reach them, and tend them."""
-        supervisor = Supervisor(programs(), env=os.environ, say=self.say)
+        supervisor = Supervisor(list(programs()), env=os.environ, say=self.say)
         supervisor.start()
         try:
             if self.await_ready(supervisor):

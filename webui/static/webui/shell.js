@@ -3,6 +3,10 @@
 
 const palette = document.getElementById("palette");
 
+// On a narrow screen the rail scrolls: the page that is open must be in sight.
+const here = document.querySelector(".rail-nav [aria-current]");
+if (here) here.closest(".rail").scrollLeft = here.offsetLeft - 60;
+
 function setTheme(theme) {
   if (theme === "system") {
     localStorage.removeItem("stencil-theme");

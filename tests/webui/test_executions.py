@@ -1,0 +1,224 @@
+"""Executions are found, read with their failing line, run again and cancelled."""
+
+import json
+import shlex
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from execapp.models import ApiToken, Execution
+from execapp.services import submissions
+from templatemgr.models import Version
+from tests.webui import conftest as make
+from tests.webui import factories
+from webui import charts, failing, results
+
+
+@pytest.fixture
+def version(db: None, data_dir: object) -> Version:
+    """A current version."""
+    made = make.make_version(make.make_template())
+    make.make_current(made)
+    return made
+
+
+def shown(client: Client, query: str = "") -> list[Any]:
+    """The ids that the list shows."""
+    return [each.pk for each in client.get(f"/executions{query}").context["page"].items]
+
+
+def test_every_filter_finds_its_own_and_nothing_else(admin: Client, version: Version) -> None:
+    wanted = factories.make_execution(
+        version, "failed", client="ci", labels={"course": "cs101"}, tests=factories.FAILING
+    )
+    other = make.make_version(make.make_template("python", title="Python"), number=2)
+    factories.make_execution(other, client="bob", labels={"course": "cs102"})
+    for query in (
+        "template=typescript", "version=1", "state=failed", "mode=test", "client=ci",
+        "label=course:cs101", f"q={wanted.pk}",
+    ):  # fmt: skip
+        assert shown(admin, f"?{query}") == [wanted.pk], query
+
+
+@pytest.mark.parametrize("query", ["q=zebra", "version=two", "label=course", "cursor=x", "state=x"])
+def test_filter_that_cannot_be_is_said_and_breaks_nothing(
+    admin: Client, version: Version, query: str
+) -> None:
+    answer = admin.get(f"/executions?{query}")
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.content.decode()
+
+
+def test_older_pages_follow_without_gap_and_keep_the_filter(
+    admin: Client, version: Version
+) -> None:
+    now = timezone.now()
+    made = [
+        factories.make_execution(version, created_at=now - timedelta(seconds=number)).pk
+        for number in range(60)
+    ]
+    factories.make_execution(version, "failed")
+    first = admin.get("/executions?state=succeeded")
+    older = first.context["older_url"]
+    assert "state=succeeded" in older
+    second = admin.get(f"/executions{older}")
+    seen = [each.pk for page in (first, second) for each in page.context["page"].items]
+    assert seen == made
+    assert "every 3s" in first.content.decode()
+    assert "every 3s" not in second.content.decode()
+
+
+def test_empty_list_says_how_to_make_the_first(admin: Client) -> None:
+    page = admin.get("/executions").content.decode()
+    assert "No executions yet" in page
+    assert "/playground" in page
+
+
+def test_viewer_sees_own_executions_alone(viewer: Client, version: Version) -> None:
+    token = ApiToken.objects.create(name="vic", prefix="stn_vic", token_hash="1" * 64)
+    own = factories.make_execution(version, client="vic")
+    foreign = factories.make_execution(version, client="ada")
+    namesake = factories.make_execution(version, client="vic", token=token)
+    assert shown(viewer) == [own.pk]
+    assert viewer.get(f"/executions/{own.pk}").status_code == 200
+    for hidden in (foreign, namesake):
+        for way in ("", "/json"):
+            assert viewer.get(f"/executions/{hidden.pk}{way}").status_code == 404
+        for act in ("cancel", "rerun"):
+            assert viewer.post(f"/executions/{hidden.pk}/{act}").status_code == 404
+    assert Execution.objects.count() == 3
+
+
+def test_failing_line_is_marked_with_its_message(admin: Client, version: Version) -> None:
+    made = factories.make_execution(version, "failed", tests=factories.FAILING)
+    page = admin.get(f"/executions/{made.pk}").content.decode()
+    assert '<span class="code-line failing">  expect(0.3).toBe(0.4)</span>' in page
+    assert '<span class="code-note">expected 0.3 to be 0.4</span>' in page
+    assert page.count("code-line failing") == 1
+    assert "sum.test.ts:3:15" in page
+
+
+def test_what_a_program_wrote_is_text_and_never_markup(admin: Client, version: Version) -> None:
+    evil = "<script>alert(1)</script>"
+    made = factories.make_execution(
+        version,
+        stdout=f"\x1b[31m{evil}\x1b[0m".encode(),
+        stderr=b"\xff\xfe\x00",
+        stderr_truncated=True,
+        files=[{"path": f"{evil}.ts", "content": evil, "encoding": "utf8"}],
+        labels={evil: evil},
+        message=evil,
+        stdin=evil,
+        args=[evil],
+    )
+    page = admin.get(f"/executions/{made.pk}").content.decode()
+    assert evil not in page
+    assert '<span class="ansi-red">&lt;script&gt;' in page
+    assert "base64" in page
+    assert "cut at the limit" in page
+
+
+def test_open_execution_refreshes_itself_until_it_has_ended(
+    admin: Client, version: Version
+) -> None:
+    made = factories.make_execution(version, "running")
+    assert "every 1s" in admin.get(f"/executions/{made.pk}").content.decode()
+    htmx = {"HX-Request": "true"}
+    fragment = admin.get(f"/executions/{made.pk}", headers=htmx)
+    assert "<html" not in fragment.content.decode()
+    assert "HX-Request" in fragment["Vary"]
+    Execution.objects.filter(pk=made.pk).update(state="succeeded", timings=factories.TIMINGS)
+    ended = admin.get(f"/executions/{made.pk}", headers=htmx).content.decode()
+    assert "every 1s" not in ended
+    assert "Run again" in ended
+
+
+def test_run_again_makes_a_new_one_on_the_same_version(
+    admin: Client, admin_user: User, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def submit(**values: Any) -> tuple[Execution, bool]:
+        asked.update(values)
+        return factories.make_execution(version, "queued", client=values["client"]), True
+
+    monkeypatch.setattr(submissions, "submit", submit)
+    earlier = factories.make_execution(version, client="ci", args=["a"])
+    answer = admin.post(f"/executions/{earlier.pk}/rerun")
+    newest = Execution.objects.exclude(pk=earlier.pk).get()
+    assert answer["Location"] == f"/executions/{newest.pk}"
+    assert (asked["client"], asked["token"]) == (admin_user.username, None)
+    assert (asked["template"], asked["args"]) == ("typescript@1", ["a"])
+
+
+def test_refused_run_says_why_on_the_page_it_came_from(admin: Client, version: Version) -> None:
+    made = factories.make_execution(version, limits={})
+    Version.objects.get(pk=version.pk).health.__class__.objects.update(state="quarantined")
+    answer = admin.post(f"/executions/{made.pk}/rerun", follow=True)
+    assert "is quarantined and is not served" in answer.content.decode()
+    assert Execution.objects.count() == 1
+
+
+def test_queued_execution_can_be_cancelled_once(admin: Client, version: Version) -> None:
+    made = factories.make_execution(version, "queued")
+    admin.post(f"/executions/{made.pk}/cancel")
+    made.refresh_from_db()
+    assert (made.state, made.message) == ("cancelled", "Cancelled by ada.")
+    again = admin.post(f"/executions/{made.pk}/cancel", follow=True).content.decode()
+    assert "It had ended before" in again
+
+
+def test_queries_do_not_grow_with_rows(
+    admin: Client, version: Version, django_assert_max_num_queries: Any
+) -> None:
+    token = ApiToken.objects.create(name="ci", prefix="stn_abc", token_hash="2" * 64)
+    for _ in range(40):
+        made = factories.make_execution(version, token=token, labels={"a": "b"})
+    for path in ("/executions", f"/executions/{made.pk}"):
+        with django_assert_max_num_queries(12):
+            admin.get(path)
+
+
+def test_curl_says_the_same_submission_and_stays_one_argument(version: Version) -> None:
+    made = factories.make_execution(version, files=[
+        {"path": "a.ts", "content": "console.log('it\\'s; $(id)')", "encoding": "utf8"}
+    ])  # fmt: skip
+    command = results.curl(made, "http://here")
+    words = shlex.split(command.replace("\\\n", " "))
+    body = json.loads(words[words.index("-d") + 1])
+    assert (body["template"], body["files"]) == ("typescript@1", made.files)
+    assert "id" not in body
+
+
+@pytest.mark.parametrize(
+    "timings",
+    [
+        factories.TIMINGS,
+        {"queued_ms": 9.0, "total_ms": 9.0, "warm": False},
+        {"queued_ms": 5.0, "setup_ms": None, "run_ms": 40.0, "total_ms": 30.0},
+    ],
+)
+def test_timing_bar_fills_its_width_whatever_the_clock_said(timings: dict[str, Any]) -> None:
+    bar = charts.timing_bar(timings)
+    assert sum(part.width for part in bar) == pytest.approx(charts.BAR_WIDTH, abs=0.1)
+    assert all(part.width >= 0 and part.ms >= 0 for part in bar)
+
+
+def test_nothing_measured_draws_no_bar() -> None:
+    assert charts.timing_bar({}) == ()
+    assert charts.sparkline([]).line == "0.0,43.0 240.0,43.0"
+
+
+def test_line_that_several_tests_blame_says_each_sentence_once() -> None:
+    case = {"name": "a", "file": "x.ts", "state": "failed", "location": {"line": 2, "column": 1}}
+    notes = failing.notes_of([case | {"message": "no"}, case | {"message": "no"}, case])
+    assert notes == {("x.ts", 2): ["no", "a failed"]}
+    lines = failing.code_lines("x.ts", "one\r\ntwo\n", notes)
+    assert [(line.text, list(line.notes)) for line in lines] == [
+        ("one", []),
+        ("two", ["no", "a failed"]),
+    ]

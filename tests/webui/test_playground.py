@@ -1,0 +1,157 @@
+"""The playground runs what is in the form as the signed-in user, with scripts or without."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from execapp.errors import Field, InvalidRequestError, NoExecutorError
+from execapp.models import Execution
+from execapp.services import submissions
+from templatemgr.models import Version
+from tests.webui import conftest as make
+from tests.webui import factories
+
+FORM = {
+    "template": "typescript",
+    "mode": "test",
+    "path": ["sum.test.ts", ""],
+    "content": ["one\r\ntwo\r\n", ""],
+    "stdin": "a\r\nb",
+    "args": "first\r\n\r\nsecond one\r\n",
+}
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.fixture
+def version(db: None, data_dir: object) -> Version:
+    """A current version."""
+    made = make.make_version(make.make_template())
+    make.make_current(made)
+    return made
+
+
+@pytest.fixture
+def asked(version: Version, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What was submitted; a failing test comes back."""
+    found: dict[str, Any] = {}
+
+    def submit(**values: Any) -> tuple[Execution, bool]:
+        found.update(values)
+        made = factories.make_execution(
+            version, "failed", client=values["client"], tests=factories.FAILING
+        )
+        return made, True
+
+    def wait(*, execution_id: uuid.UUID, seconds: float) -> Execution:
+        found["seconds"] = seconds
+        return Execution.objects.get(pk=execution_id)
+
+    monkeypatch.setattr(submissions, "submit", submit)
+    monkeypatch.setattr(submissions, "wait", wait)
+    return found
+
+
+def refusing(error: Exception) -> Any:
+    """A service that refuses."""
+
+    def submit(**values: Any) -> tuple[Execution, bool]:
+        raise error
+
+    return submit
+
+
+def test_run_submits_the_form_as_the_user_and_waits(
+    admin: Client, admin_user: User, asked: dict[str, Any]
+) -> None:
+    fragment = admin.post("/playground/run", FORM, headers=HTMX).content.decode()
+    assert (asked["client"], asked["token"]) == (admin_user.username, None)
+    assert asked["files"] == [{"path": "sum.test.ts", "content": "one\ntwo\n", "encoding": "utf8"}]
+    assert (asked["stdin"], asked["args"]) == ("a\nb", ["first", "second one"])
+    assert 0 < asked["seconds"] <= 20
+    assert "<html" not in fragment
+    for words in (
+        "keeps cents",
+        "expected 0.3 to be 0.4",
+        f"/executions/{Execution.objects.get().pk}",
+    ):
+        assert words in fragment
+
+
+def test_without_scripts_the_whole_page_comes_back_with_draft_and_result(
+    admin: Client, asked: dict[str, Any]
+) -> None:
+    page = admin.post("/playground/run", FORM).content.decode()
+    assert "<html" in page
+    assert "one\ntwo\n</textarea>" in page
+    assert "keeps cents" in page
+
+
+def test_who_may_only_look_runs_code_of_their_own(viewer: Client, asked: dict[str, Any]) -> None:
+    assert viewer.post("/playground/run", FORM, headers=HTMX).status_code == 200
+    assert asked["client"] == "vic"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (InvalidRequestError([Field(path="files.0.path", message="Refused: ..")]), "Refused: .."),
+        (NoExecutorError("No executor is running."), "No executor is running."),
+    ],
+)
+def test_refusal_stands_at_the_form_and_keeps_what_was_typed(
+    admin: Client, version: Version, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
+) -> None:
+    monkeypatch.setattr(submissions, "submit", refusing(error))
+    whole = admin.post("/playground/run", FORM)
+    assert whole.status_code == 422
+    assert words in whole.content.decode()
+    assert "one\ntwo\n</textarea>" in whole.content.decode()
+    part = admin.post("/playground/run", FORM, headers=HTMX)
+    assert part.status_code == 200  # htmx swaps nothing else
+    assert words in part.content.decode()
+    assert 'id="problems" hx-swap-oob="true"' in part.content.decode()
+
+
+def test_nothing_in_the_form_is_refused_by_the_service(admin: Client, version: Version) -> None:
+    factories.make_heartbeat()
+    answer = admin.post("/playground/run", {"template": "typescript", "mode": "run"})
+    assert "Give at least one file." in answer.content.decode()
+    assert not Execution.objects.exists()
+
+
+def test_files_are_added_and_removed_without_scripts(admin: Client, version: Version) -> None:
+    added = admin.post("/playground/run", FORM | {"action": "add"}).content.decode()
+    assert added.count('name="content"') == 3
+    removed = admin.post("/playground/run", FORM | {"action": "remove 1"}).content.decode()
+    assert removed.count('name="content"') == 1
+    assert "one\ntwo" not in removed
+    assert not Execution.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [("", "sum.test.ts"), ("?example=passing", "sum.ts"), ("?example=failing", "toBe(0.3)")],
+)
+def test_examples_stand_in_the_form(
+    admin: Client, version: Version, query: str, words: str
+) -> None:
+    assert words in admin.get(f"/playground{query}").content.decode()
+
+
+def test_earlier_execution_can_be_opened_by_who_may_see_it(
+    admin: Client, viewer: Client, version: Version
+) -> None:
+    made = factories.make_execution(version, args=["x"])
+    page = admin.get(f"/playground?from={made.pk}").content.decode()
+    assert "keeps cents" in page
+    assert '<option value="typescript@1" selected>' in page
+    assert viewer.get(f"/playground?from={made.pk}").status_code == 404
+    assert admin.get("/playground?from=nonsense").status_code == 404
+
+
+def test_without_a_version_it_says_what_to_do_first(admin: Client) -> None:
+    page = admin.get("/playground").content.decode()
+    assert "build a version and promote it" in page
