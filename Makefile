@@ -8,7 +8,7 @@ LOCKS := requirements/run.lock requirements/dev.lock
 PYTHON ?=
 export PYTHON
 
-.PHONY: help up test test-all lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-all test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,12 @@ doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 
 test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser
 	$(PY) -m pytest
+
+test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes)
+	STENCIL_CRASHES=100 STENCIL_PROMOTIONS=200 $(PY) -m pytest tests/execapp/test_crashes.py
+
+bench: $(VENV)/run.lock ## measure against the bare tools; writes docs/benchmarks.md
+	@$(PY) manage.py bench --write
 
 lint: $(VENV)/dev.lock ## format, rules, types, layers, migrations, locks
 	$(VENV)/bin/ruff format --check .

@@ -1,3 +1,5 @@
+"""The app's entry: what others must know of it when it is loaded."""
+
 from django.apps import AppConfig
 
 
@@ -5,3 +7,10 @@ class ExecutionConfig(AppConfig):
     name = "execapp"
     verbose_name = "Executions"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Answer for the versions that open executions hold, before one is removed."""
+        from execapp.services import claims
+        from templatemgr.services import usage
+
+        usage.register("executions", claims.version_in_use)

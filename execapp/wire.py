@@ -2,7 +2,7 @@
 
     web → executor   {"type": "wake", "kind": "execution" | "build"}
                      {"type": "cancel", "id": "<execution>"}
-                     {"type": "wait", "id": "<execution>"}
+                     {"type": "wait", "id": "<execution>"}, with "kind" also a wake-up
     executor → web   {"type": "waiting"}   the wait is registered: read the row, then wait
                      {"type": "finished"}  read the row again
 
@@ -22,7 +22,7 @@ class WireError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message; `kind` belongs to `wake`, `id` to `cancel` and `wait`."""
+    """One message; `kind` belongs to `wake` and `wait`, `id` to `cancel` and `wait`."""
 
     type: str
     kind: str = ""

@@ -38,7 +38,7 @@ class Container:
         self.child.dead(_PATIENCE)
 
     def close(self) -> None:
-        """Kill it and give back all that it held. stdin may have been closed by its writer."""
+        """Kill it and give back all that it held; stdin, unless somebody took it."""
         if self._closed:
             return
         self._closed = True
@@ -49,6 +49,8 @@ class Container:
             os.waitid(os.P_PIDFD, self.init_pidfd, os.WEXITED)
         for descriptor in (self.init_pidfd, self.stdout, self.stderr):
             os.close(descriptor)
+        if self.stdin >= 0:  # nobody took it: no job was delivered
+            os.close(self.take_stdin())
         if self.channel is not None:
             self.channel.close()
         cgroups.leases().give_back(self.slot, self.group)

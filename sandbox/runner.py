@@ -66,7 +66,12 @@ def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
     except BaseException:
         container.close()
         raise
-    return Session(container, limits, setup_ms=(time.monotonic() - began) * 1000)
+    return Session(
+        container,
+        limits,
+        setup_ms=(time.monotonic() - began) * 1000,
+        setup_cpu_ms=container.group.cpu_ms(),
+    )
 
 
 def _await_ready(container: Container, deadline: float) -> None:
@@ -124,9 +129,12 @@ class Session:
     Not for two threads at a time, but `close` may come from any.
     """
 
-    def __init__(self, container: Container, limits: Limits, *, setup_ms: float) -> None:
+    def __init__(
+        self, container: Container, limits: Limits, *, setup_ms: float, setup_cpu_ms: float
+    ) -> None:
         self.limits = limits
         self.setup_ms = setup_ms
+        self.setup_cpu_ms = setup_cpu_ms  # what it took to get ready; no job's usage holds it
         self._container = container
         self.warm = True  # whether it waited for its job
         self._used = threading.Lock()

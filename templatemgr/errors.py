@@ -73,6 +73,18 @@ class NotHealedError(TemplateError):
     code = "not_healed"
 
 
+class InvalidPolicyError(TemplateError):
+    """The policy names a gate that does not exist."""
+
+    code = "invalid_request"
+
+
+class ExportError(TemplateError):
+    """The inputs could not be exported."""
+
+    code = "not_exported"
+
+
 class InUseError(TemplateError):
     """The version is needed and cannot be removed."""
 
@@ -89,6 +101,12 @@ class InvalidBuildError(TemplateError):
     """The build asked for does not exist in this release."""
 
     code = "not_supported"
+
+
+class InvalidOptionsError(InvalidBuildError):
+    """The packages or files of a build are wrong."""
+
+    code = "invalid_request"
 
 
 class BuildError(TemplateError):

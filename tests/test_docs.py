@@ -50,8 +50,10 @@ def test_readme_shows_the_real_answer(stencil: Stencil) -> None:
     holds(shown_answer(), real)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
+@pytest.mark.parametrize(
+    "document", PAGES, ids=lambda document: document.relative_to(ROOT).as_posix()
+)
+def test_links_lead_somewhere(document: Path) -> None:
+    for target in LINK.findall(document.read_text(encoding="utf-8")):
         if "://" not in target:
-            assert (page.parent / target).exists(), target
+            assert (document.parent / target).exists(), target

@@ -2,11 +2,12 @@
 
 import logging
 import secrets
+import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import InterfaceError, OperationalError
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
@@ -74,14 +75,31 @@ def handle(exc: BaseException) -> HttpResponse:
         return error_reply("too_large", "The body is larger than this server takes.")
     if isinstance(exc, SuspiciousOperation | UnreadablePostError):
         return error_reply("malformed", "The request could not be read.")
-    if isinstance(exc, OperationalError | InterfaceError):
+    passing = trouble_that_passes(exc)
+    if passing is not None:
         logger.warning("database: %s", exc)
-        busy = BusyError("The database is busy; try again.")
+        busy = BusyError(passing)
         return error_reply(busy.code, busy.message, retry_after=busy.retry_after)
     error_id = secrets.token_hex(6)
     logger.error("error %s", error_id, exc_info=exc)
     details = {"error_id": error_id}
     return error_reply("internal", "This is our fault, and in our log.", details=details)
+
+
+def trouble_that_passes(exc: BaseException) -> str | None:
+    """What to tell a client of a locked database or a full disk; None for everything else.
+
+    A missing table is an OperationalError too, and no trying again mends it.
+    """
+    if not isinstance(exc, OperationalError):
+        return None
+    code = getattr(exc.__cause__, "sqlite_errorcode", None)
+    primary = code & 0xFF if isinstance(code, int) else None
+    if primary == sqlite3.SQLITE_FULL or "is full" in str(exc):
+        return "The disk is full; nothing was recorded. Try again later."
+    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or "is locked" in str(exc):
+        return "The database is busy; try again."
+    return None
 
 
 def _template_error(exc: TemplateError) -> HttpResponse:

@@ -30,6 +30,7 @@ def submit(request: HttpRequest, body: schemas.SubmissionIn) -> HttpResponse:
         message = "Callbacks are not served yet: use `wait`, or ask for the execution."
         raise NotSupportedError(message, details={"path": "callback_url"})
     token = token_of(request)
+    seconds = float(body.wait)
     execution, created = submissions.submit(
         client=token.name,
         token=token,
@@ -44,8 +45,9 @@ def submit(request: HttpRequest, body: schemas.SubmissionIn) -> HttpResponse:
         labels=body.labels,
         idempotency_key=_key(request),
         body_hash=_body_hash(request),
+        wake=seconds <= 0,
     )
-    execution = _waited(execution, float(body.wait))
+    execution = _waited(execution, seconds, fresh=created)
     return reply(presenting.to_api(execution), status=201 if created else 200)
 
 
@@ -139,10 +141,10 @@ def _own(request: HttpRequest, execution_id: str) -> Execution:
     return history.get(execution_id=execution_id, viewer=viewer)
 
 
-def _waited(execution: Execution, seconds: float) -> Execution:
+def _waited(execution: Execution, seconds: float, *, fresh: bool = False) -> Execution:
     if seconds <= 0 or execution.finished:
         return execution
-    return submissions.wait(execution_id=execution.id, seconds=seconds)
+    return submissions.wait(execution_id=execution.id, seconds=seconds, fresh=fresh)
 
 
 def _label(text: str) -> tuple[str, str]:

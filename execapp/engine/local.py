@@ -52,20 +52,28 @@ def cancel(execution_id: uuid.UUID) -> None:
 
 
 def wait_for(
-    execution_id: uuid.UUID, seconds: float, *, finished: Callable[[], bool] | None = None
+    execution_id: uuid.UUID,
+    seconds: float,
+    *,
+    finished: Callable[[], bool] | None = None,
+    fresh: bool = False,
 ) -> bool:
     """Block until the execution has ended or the time is over; say whether it has ended.
 
-    `finished` looks at the row (default: a query of its own). The database connection is given
-    back while nothing is read.
+    `finished` looks at the row (default: a query of its own). `fresh` is for one that was
+    committed just now: the executor is woken by the same message that begins the wait. The
+    database connection is given back when a wait lasts.
     """
-    ended = finished or _row_looker(execution_id)
+    looks = _row_looker(execution_id)
+    ended = finished or looks
     deadline = time.monotonic() + seconds
+    if fresh:
+        _wait_once(execution_id, deadline, looks, kind="execution")
     while not ended():
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        _wait_once(execution_id, deadline, ended)
+        _wait_once(execution_id, deadline, looks)
     return True
 
 
@@ -75,16 +83,19 @@ def release_connection() -> None:
         connection.close()
 
 
-def _wait_once(execution_id: uuid.UUID, deadline: float, ended: Callable[[], bool]) -> None:
+def _wait_once(
+    execution_id: uuid.UUID, deadline: float, ended: Callable[[], bool], *, kind: str = ""
+) -> None:
     """Wait until a reason to look at the row again: a reply, a lost socket, or a while."""
     try:
         with _connect() as link:
-            link.sendall(wire.encode(wire.Message(type="wait", id=str(execution_id))))
+            asked = wire.Message(type="wait", kind=kind, id=str(execution_id))
+            link.sendall(wire.encode(asked))
             lines = link.makefile("rb")
             # The executor now holds our wait, so an end after this look will be told to us.
             if wire.decode(lines.readline(wire.LINE_LIMIT)) != wire.WAITING or ended():
                 return
-            release_connection()
+            # Most ends come at once; opening the database again would cost more than they take.
             while (left := deadline - time.monotonic()) > 0:
                 link.settimeout(min(left, LOOK_SECONDS))
                 with contextlib.suppress(TimeoutError):

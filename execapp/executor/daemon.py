@@ -123,6 +123,7 @@ class Daemon:
             ),
             draining=threading.Event(),
             claiming=threading.Lock(),
+            client_limit=settings.STENCIL_CLIENT_SLOTS or None,
         )
 
     def _thread(self, name: str, target: Callable[..., None], *args: object) -> None:

@@ -119,6 +119,8 @@ class Listener:
             with self._lock, contextlib.suppress(OSError):
                 self._waiting.setdefault(str(uuid.UUID(message.id)), set()).add(link)
                 link.send(wire.encode(wire.WAITING))
+            if message.kind:  # after the wait is noted: its end cannot be missed
+                self._on_wake(message.kind)
 
     def _forget(self, link: socket.socket) -> None:
         with self._lock:

@@ -80,9 +80,14 @@ class Pool:
                     dead.append(session)
         for session in dead:
             session.close()
-        if taken is not None or dead:
-            self._bell.ring()
         return taken
+
+    def refill(self) -> None:
+        """One was used, and its job is done: warming the next would have slowed it down.
+
+        While a job lasts longer, the pool notices by itself.
+        """
+        self._bell.ring()
 
     def count(self) -> int:
         """How many wait now."""

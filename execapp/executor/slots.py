@@ -37,6 +37,7 @@ class House:
     listener: Listener
     draining: threading.Event
     claiming: threading.Lock
+    client_limit: int | None = None
 
 
 def serve(house: House, slot: str) -> None:
@@ -60,7 +61,7 @@ def serve(house: House, slot: str) -> None:
 def _claim(house: House) -> Execution | None:
     # One at a time: the slots of one executor need not race each other for the same row.
     with house.claiming:
-        return claims.claim(worker=house.worker, rotation=house.rotation)
+        return claims.claim(worker=house.worker, rotation=house.rotation, limit=house.client_limit)
 
 
 def run(house: House, slot: str, execution: Execution) -> None:
@@ -76,6 +77,7 @@ def run(house: House, slot: str, execution: Execution) -> None:
     finally:
         house.registry.remove(running)
         house.listener.finished(execution.id)
+        house.pool.refill()
 
 
 def _attempt(house: House, slot: str, execution: Execution, running: Running) -> Callable[[], bool]:

@@ -12,17 +12,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Min, Q, QuerySet
+from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
-from execapp.models import Execution, ExecutionState, IdempotencyKey
+from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.services import presenting
 from execapp.services.submissions import KEY_LIFETIME
 from sandbox.limits import Outcome, State
+from templatemgr.models import Version
 
 LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 3
 CLAIM_TRIES = 5
+QUEUED = ExecutionState.QUEUED
 logger = logging.getLogger(__name__)
 
 
@@ -48,19 +50,22 @@ class Rotation:
         self.served[client] = self.turn
 
 
-def claim(*, worker: str, rotation: Rotation | None = None) -> Execution | None:
-    """Take the next queued execution for this worker: FIFO in a client, in turn between them."""
+def claim(
+    *, worker: str, rotation: Rotation | None = None, limit: int | None = None
+) -> Execution | None:
+    """Take the next queued execution for this worker: FIFO in a client, in turn between them.
+
+    A client of whom `limit` executions run already waits for one of them to end.
+    """
     rotation = rotation or Rotation()
     for _ in range(CLAIM_TRIES):
-        queued = Execution.objects.filter(state=ExecutionState.QUEUED).order_by()
-        waiting = list(queued.values_list("client").annotate(first=Min("created_at")))
-        if not waiting:
+        waiting, running = _open_by_client()
+        free = [item for item in waiting if limit is None or running.get(item[0], 0) < limit]
+        if not free:
             return None
-        client = rotation.order(waiting)[0]
-        chosen = (
-            queued.filter(client=client).order_by("created_at", "id").values_list("id", "attempt")
-        )
-        candidate = chosen.first()
+        client = rotation.order(free)[0]
+        queued = Execution.objects.filter(state=ExecutionState.QUEUED, client=client)
+        candidate = queued.order_by("created_at", "id").values_list("id", "attempt").first()
         if candidate is None:
             continue
         taken = _take(*candidate, worker)
@@ -68,6 +73,16 @@ def claim(*, worker: str, rotation: Rotation | None = None) -> Execution | None:
             rotation.note(client, [name for name, _ in waiting])
             return taken
     return None
+
+
+def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
+    """Who waits, with the oldest moment, and how many of whom run; one query."""
+    rows = Execution.objects.filter(state__in=OPEN_STATES).order_by()
+    grouped = rows.values_list("client", "state").annotate(first=Min("created_at"), n=Count("id"))
+    found = list(grouped)
+    waiting = [(client, first) for client, state, first, _ in found if state == QUEUED]
+    running = {client: n for client, state, _, n in found if state != QUEUED}
+    return waiting, running
 
 
 def _take(execution_id: uuid.UUID, attempt: int, worker: str) -> Execution | None:
@@ -215,3 +230,9 @@ def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> di
 def milliseconds(start: datetime, end: datetime) -> float:
     """From one moment to another; never negative, though a wall clock may step back."""
     return max(0.0, round((end - start).total_seconds() * 1000, 3))
+
+
+def version_in_use(version: Version) -> str | None:
+    """Why a version must stay: executions that wait for it or run on it."""
+    count = Execution.objects.filter(version=version, state__in=OPEN_STATES).count()
+    return f"{count} executions wait for it or run on it" if count else None

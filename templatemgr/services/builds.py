@@ -2,7 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,28 @@ from templatemgr.models import (
     BuildState,
     Version,
 )
-from templatemgr.services import catalog, pipeline, places, publishing, removal
+from templatemgr.services import catalog, changes, pipeline, places, publishing, removal
 from templatemgr.services.recording import LEASE, Recorder
+from templatemgr.store import Freed
 
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What dead builds and removals had left on disk."""
+
+    removed: tuple[Path, ...]
+    freed: Freed  # objects that no tree links to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tidied(Swept):
+    """The same, with how many builds of dead processes were marked."""
+
+    interrupted: int
 
 
 def request(
@@ -43,14 +60,18 @@ def request(
     kind: str,
     actor: str,
     from_version: int | None = None,
+    packages: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
     heal: int | None = None,
 ) -> Build:
     """Queue a build from the definition folder, or from the kept inputs of a version.
 
-    With `heal` it fails unless it comes out as that version again. Raises UnknownTemplateError,
-    UnknownVersionError, InvalidBuildError (an unknown kind).
+    `packages` ("vitest", "vitest@5.2.0"; none: all within their ranges) are what kind "update"
+    moves, `files` (path of an input → new text) what kind "edit" replaces. With `heal` it fails
+    unless it comes out as that version again. Raises UnknownTemplateError, UnknownVersionError,
+    InvalidBuildError (an unknown kind), InvalidOptionsError.
     """
-    if kind not in (BuildKind.REBUILD, BuildKind.REFRESH):
+    if kind not in BuildKind.values:
         message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
         raise InvalidBuildError(message, kind=kind)
     row = catalog.get(name=template)
@@ -59,12 +80,15 @@ def request(
         if from_version is not None
         else None
     )
-    options: dict[str, Any] = {} if heal is None else {"heal": heal}
+    inputs = places.version(source) / "inputs" if source else places.definition(template)
+    options = changes.options(kind, packages, files, inputs)
+    options |= {} if heal is None else {"heal": heal}
     with transaction.atomic():
         build = Build.objects.create(
             template=row, kind=kind, from_version=source, requested_by=actor, options=options
         )
-        details = {"build": str(build.pk), "kind": kind, "from": from_version, **options}
+        details = {"build": str(build.pk), "kind": kind, "from": from_version}
+        details |= changes.shown(options)
         audit.append(actor=actor, action="build.request", object=template, details=details)
     return build
 
@@ -156,21 +180,20 @@ def reap() -> int:
 
     Returns how many builds were marked.
     """
-    return tidy()[0]
+    return tidy().interrupted
 
 
-def tidy() -> tuple[int, list[Path]]:
-    """Do what `reap` does, and return the paths that were removed, too.
+def tidy() -> Tidied:
+    """Do what `reap` does and all that can be cleaned besides; return what was done.
 
     Under the store's lock: nobody is between renaming a version into place and its row.
     """
     with store.locked(places.store_lock()):
         expired = Build.objects.filter(state__in=ACTIVE_STATES, lease_until__lt=timezone.now())
-        reaped = sum(_interrupt(build) for build in expired)
-        return reaped, sweep()
+        return Tidied(interrupted=sum(map(_interrupt, expired)), **vars(sweep()))
 
 
-def sweep() -> list[Path]:
+def sweep() -> Swept:
     """Remove staging of no running build, version folders without a row, and removed trees.
 
     The store's lock is held.
@@ -182,30 +205,20 @@ def sweep() -> list[Path]:
             str(pk)
             for pk in Build.objects.filter(state__in=ACTIVE_STATES).values_list("pk", flat=True)
         }
+        staged = [path for path in staged if not _put_back(path)]
         published = list(home.glob("versions/*"))
         known = set(
             Version.objects.filter(template__name=home.name).values_list("directory", flat=True)
         )
-        staged = [path for path in staged if not _put_back(path)]
         removed += [path for path in staged if path.name not in running]
         removed += [path for path in published if f"versions/{path.name}" not in known]
     for path in removed:
         logger.info("sweeping %s", path)
         store.remove(path)
     removed += removal.finish()
-    if removed:  # else nothing can have become nobody's: the walk over all objects is spared
-        store.collect(places.objects())
-    return removed
-
-
-def _put_back(path: Path) -> bool:
-    """Return a version's folder that was about to be replaced, and was not, to its place."""
-    place = path.parents[1] / "versions" / path.name.removesuffix(publishing.DAMAGED)
-    if not path.name.endswith(publishing.DAMAGED) or place.exists():
-        return False
-    path.chmod(0o755)
-    store.publish(path, place)
-    return True
+    # Without them nothing can have become nobody's: the walk over all objects is spared.
+    freed = store.collect(places.objects()) if removed else Freed()
+    return Swept(removed=tuple(removed), freed=freed)
 
 
 def log_lines(*, build: Build, after: int = 0, limit: int = 500) -> list[BuildLogLine]:
@@ -226,6 +239,16 @@ def estimate_seconds(template: str) -> float | None:
     if not durations:
         return None
     return sum(durations, timedelta()).total_seconds() / len(durations)
+
+
+def _put_back(path: Path) -> bool:
+    """Return a version's folder that was about to be replaced, and was not, to its place."""
+    place = path.parents[1] / "versions" / path.name.removesuffix(publishing.DAMAGED)
+    if not path.name.endswith(publishing.DAMAGED) or place.exists():
+        return False
+    path.chmod(0o755)
+    store.publish(path, place)
+    return True
 
 
 def _explain(error: BuildError) -> str:

@@ -58,12 +58,12 @@ def _chain() -> Note:
 
 def _disk() -> Note:
     """From the disk to the rows: what no row and no build knows is removed."""
-    interrupted, removed = builds.tidy()
+    tidied = builds.tidy()
     with store.locked(places.store_lock()):
-        freed = store.collect(places.objects())
-    did = [f"{path.parent.name}/{path.name} removed" for path in removed]
-    if interrupted:
-        did.insert(0, f"{interrupted} builds of dead processes marked interrupted")
+        freed = tidied.freed + store.collect(places.objects())
+    did = [f"{path.parent.name}/{path.name} removed" for path in tidied.removed]
+    if tidied.interrupted:
+        did.insert(0, f"{tidied.interrupted} builds of dead processes marked interrupted")
     if freed.files:
         did.append(f"{freed.files} files that no version uses removed, {freed.bytes:,} bytes")
     return Note(level="ok", title="disk", detail="; ".join(did) or "nothing left over")

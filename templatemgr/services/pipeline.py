@@ -12,10 +12,9 @@ from templatemgr.definition import SmokeCase
 from templatemgr.errors import BuildError
 from templatemgr.models import (
     Build,
-    BuildKind,
     BuildState,
 )
-from templatemgr.services import catalog, places, publishing
+from templatemgr.services import catalog, changes, places, publishing
 from templatemgr.services.bench import Bench, check, definition_of, step
 from templatemgr.services.recording import Recorder
 
@@ -69,8 +68,12 @@ def _copy_inputs(bench: Bench) -> None:
     bench.recorder.line("build", f"Starting from {shown}.")
     definitions.read(source)
     store.copy_files(source, bench.inputs, definitions.input_files(source))
+    changes.edit(build, bench.inputs)
     # Read again from the copy: what is built is what was checked, whoever edits the folder now.
     bench.definition = definitions.read(bench.inputs)
+    if bench.definition.name != build.template.name:
+        message = f"The definition calls itself {bench.definition.name}: names do not change."
+        raise BuildError(message, step=build.step)
     store.copy_files(bench.inputs, bench.work / "tree", list(bench.definition.files))
 
 
@@ -83,9 +86,7 @@ def _fetch(bench: Bench) -> None:
     builder = builders.find(definition_of(bench).builder)
     with store.locked(kept.with_suffix(".lock"), shared=True):
         shutil.copytree(kept, job.downloads) if kept.is_dir() else job.downloads.mkdir()
-    if bench.build.kind == BuildKind.REFRESH:
-        builder.relock(job)
-        store.copy_files(job.tree, bench.inputs, list(builder.LOCKS))
+    changes.copy_back(job, bench.inputs, changes.lock(bench.build, definition_of(bench), job))
     builder.fetch(job)
     with store.locked(kept.with_suffix(".lock")):
         store.remove(kept)

@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
@@ -20,64 +19,37 @@ from templatemgr.errors import (
     UnknownVersionError,
 )
 from templatemgr.models import (
-    BuildState,
-    HealthState,
     Promotion,
     PromotionKind,
     Template,
     Version,
 )
+from templatemgr.services import gates as checks
+from templatemgr.services.gates import Gate
 
 REASON_LENGTH = 500
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gate:
-    """One condition of a promotion: "ready", "smoke", "healthy" or "unpinned"."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
 def gates(*, version: Version) -> tuple[Gate, ...]:
     """Return every gate of a promotion of this version, open or closed, each with its reason."""
-    failed = [str(case["case"]) for case in version.smoke if not case["ok"]]
-    health = version.health
-    template = version.template
-    return (
-        Gate(
-            name="ready",
-            ok=version.build.state == BuildState.READY,
-            detail=f"built {version.created_at:%Y-%m-%d %H:%M} by {version.created_by}",
-        ),
-        Gate(
-            name="smoke",
-            ok=bool(version.smoke) and not failed,
-            detail=f"failed: {', '.join(failed)}" if failed else f"{len(version.smoke)} passed",
-        ),
-        Gate(
-            name="healthy",
-            ok=health.state == HealthState.VERIFIED,
-            detail=f"{health.state}, checked {health.checked_at:%Y-%m-%d %H:%M}",
-        ),
-        Gate(
-            name="unpinned",
-            ok=not template.pinned,
-            detail=f"pinned by {template.pinned_by}: {template.pin_reason}"
-            if template.pinned
-            else "not pinned",
-        ),
-    )
+    return checks.evaluate(version=version)
 
 
 def promote(
-    *, template: str, version: int, actor: str, reason: str, expected_current: int | None = None
+    *,
+    template: str,
+    version: int,
+    actor: str,
+    reason: str,
+    expected_current: int | None = None,
+    override: bool = False,
 ) -> Promotion:
     """Make a version current, in one transaction; then bring the link on disk after it.
 
-    Raises UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError,
-    or CurrentChangedError when `expected_current` names another version than the current one.
+    With `override`, which the caller has found the actor to be allowed, closed gates that are not
+    essential are passed, and the audit trail names them. Raises UnknownTemplateError,
+    UnknownVersionError, InvalidReasonError, PinnedError, GateError, or CurrentChangedError when
+    `expected_current` names another version than the current one.
     """
     text = checked_reason(reason)
     with transaction.atomic():
@@ -85,12 +57,12 @@ def promote(
         if expected_current is not None:
             _expect(row, expected_current)
         target = _version(row, version)
-        promotion = _move(row, target, actor, text, PromotionKind.PROMOTE)
+        promotion = _move(row, target, actor, text, PromotionKind.PROMOTE, override=override)
     reconcile(template=template)
     return promotion
 
 
-def roll_back(*, template: str, actor: str, reason: str) -> Promotion:
+def roll_back(*, template: str, actor: str, reason: str, override: bool = False) -> Promotion:
     """Make the version current that was so before the current one; again: one further back.
 
     Raises as `promote` does, and NothingToRollBackToError when no earlier one is left.
@@ -101,7 +73,7 @@ def roll_back(*, template: str, actor: str, reason: str) -> Promotion:
         target = _previous(row)
         if target is None:
             raise NothingToRollBackToError(template=template)
-        promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK)
+        promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK, override=override)
     reconcile(template=template)
     return promotion
 
@@ -165,9 +137,15 @@ def reconcile_all() -> None:
 
 
 def _move(
-    row: Template, target: Version, actor: str, reason: str, kind: PromotionKind
+    row: Template,
+    target: Version,
+    actor: str,
+    reason: str,
+    kind: PromotionKind,
+    *,
+    override: bool,
 ) -> Promotion:
-    _check_gates(target)
+    passed_by = _check_gates(target, override=override)
     before = row.current
     promotion = Promotion.objects.create(
         template=row,
@@ -183,13 +161,21 @@ def _move(
         actor=actor,
         action=f"version.{kind}",
         object=f"{row.name}@{target.number}",
-        details={"from": before.number if before else None, "to": target.number, "reason": reason},
+        details={
+            "from": before.number if before else None,
+            "to": target.number,
+            "reason": reason,
+            **({"overridden": passed_by} if passed_by else {}),
+        },
     )
     return promotion
 
 
-def _check_gates(target: Version) -> None:
-    closed = [gate for gate in gates(version=target) if not gate.ok]
+def _check_gates(target: Version, *, override: bool) -> dict[str, str]:
+    """Raise for a gate in the way; return those that the override passed by, with their reasons."""
+    found = gates(version=target)
+    left = checks.overridden(found) if override else found
+    closed = [gate for gate in left if gate.closed]
     for gate in closed:
         if gate.name == "unpinned":
             raise PinnedError(f"{target.template.name} is {gate.detail}", gate=gate.name)
@@ -197,6 +183,7 @@ def _check_gates(target: Version) -> None:
         text = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
         message = f"{target} cannot become current: {text}"
         raise GateError(message, gates=[gate.name for gate in closed])
+    return {gate.name: gate.detail for gate in found if gate.closed}
 
 
 def _previous(row: Template) -> Version | None:

@@ -73,7 +73,7 @@ class Arena:
     @contextmanager
     def meanwhile(self, other: Attack) -> Iterator[None]:
         """Another execution in another thread; it must end as it should."""
-        found: list[str | None | BaseException] = []
+        found: list[str | BaseException | None] = []
 
         def live() -> None:
             try:
@@ -143,9 +143,11 @@ def _tree(place: Path) -> Path:
 
 def _canaries(place: Path) -> Path:
     (place / "folder").mkdir(parents=True)
+    for folder in (place, place / "folder"):
+        folder.chmod(0o777)
     for name in ("secret", "folder/inner"):
         (place / name).write_text(SECRET)
-        (place / name).chmod(0o644)
+        (place / name).chmod(0o666)  # whoever sees it may write it
     (place / "link").symlink_to("secret")
     return place
 
@@ -172,7 +174,7 @@ def _own_address() -> str:
 
 
 def _warm_up(made: Arena) -> None:
-    """Everything that is made once (filter, spawner, groups), so that it is not taken for a leak."""
+    """Make what is made once (filter, spawner, groups), so that it is not taken for a leak."""
     with made.neighbour():
         made.run(NEIGHBOUR)
     folder = made.root / "build"

@@ -56,7 +56,6 @@ class Attack:
     limits: Limits = LIMITS
     environment: Mapping[str, str] = field(default_factory=dict)
     before: str = ""
-    watched_memory: bool = True
 
     def breach(self, outcome: Outcome) -> str | None:
         """What went wrong, or None if the wall held."""
@@ -91,7 +90,8 @@ def program(name: str, code: str, *answers: object, never: str = "", **limits: i
 
 def tries(name: str, body: str, *answers: object, **limits: int) -> Attack:
     """One JavaScript expression; the answer is its error's code, or what it gave."""
-    return program(name, f"say(await attempt(async () => {body}));", *answers, **limits)
+    code = f"say(await attempt(async () => {body}));"
+    return Attack(name=name, kind="program", code=code, answers=answers, limits=within(limits))
 
 
 def ends(name: str, code: str, *states: State, **limits: int) -> Attack:

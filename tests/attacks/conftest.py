@@ -3,11 +3,16 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from django.utils import timezone
+from pytest_django.fixtures import Settings
 
+from execapp.models import ExecutorHeartbeat
 from tests.attacks import arena as arenas
 from tests.attacks import host
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack
+from tests.execapp import tiny
+from tests.execapp.conftest import Api, make_api
 
 Assault = Callable[[Attack], None]
 
@@ -39,3 +44,14 @@ def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
         assert fault is None, f"{attack.name}: {fault}"
 
     return go
+
+
+@pytest.fixture
+def api(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Api:
+    """A client of the API and a sign of life of an executor: what is taken stays queued."""
+    settings.ROOT_URLCONF = "execapp.api.urls"
+    tiny.make_current()
+    ExecutorHeartbeat.objects.create(
+        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
+    )
+    return make_api("attacker")

@@ -28,7 +28,7 @@ def snapshot(arena: Arena) -> Snapshot:
         "the sealed tree": _files(arena.tree),
         "disk": _disk(arena.root),
         "listening sockets": _listening(),
-        "processes": _processes(),
+        "processes": own_processes(),
         "control groups": _groups(),
         "descriptors": _descriptors(),
         "mounts": Path("/proc/self/mountinfo").read_text(),
@@ -38,9 +38,11 @@ def snapshot(arena: Arena) -> Snapshot:
     }
 
 
-def changes(before: Snapshot, arena: Arena) -> dict[str, tuple[object, object]]:
+def changes(
+    before: Snapshot, arena: Arena, *, patience: float = _PATIENCE
+) -> dict[str, tuple[object, object]]:
     """What differs from `before`, when it has had a moment to settle."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + patience
     while True:
         now = snapshot(arena)
         found = {key: (before[key], now[key]) for key in before if not _same(key, before, now)}
@@ -83,9 +85,11 @@ def _listening() -> list[str]:
     """Sockets that listen and belong to the uid inside, or have the name of an attack."""
     found = []
     for table in ("tcp", "tcp6"):
-        for fields in _rows(table):
-            if fields[3] == _LISTENING and fields[7] == str(INSIDE_ID):
-                found.append(f"{table} {fields[1]}")
+        found += [
+            f"{table} {fields[1]}"
+            for fields in _rows(table)
+            if fields[3] == _LISTENING and fields[7] == str(INSIDE_ID)
+        ]
     found += [fields[-1] for fields in _rows("unix") if "stencil-attack-inside" in fields[-1]]
     return sorted(found)
 
@@ -96,7 +100,7 @@ def _rows(table: str) -> Iterator[list[str]]:
             yield line.split()
 
 
-def _processes() -> list[int]:
+def own_processes() -> list[int]:
     """What lives below us, what bears our mark, and daemons, whoever their parent is now."""
     own = os.getpid()
     found = {member.pid for member in tree_of(own)} - {own}
@@ -107,14 +111,7 @@ def _processes() -> list[int]:
         with suppress(OSError):
             if mark in (entry / "environ").read_bytes():
                 found.add(int(entry.name))
-            elif _group_of_ours(entry):
-                found.add(int(entry.name))
     return sorted(found)
-
-
-def _group_of_ours(entry: Path) -> bool:
-    """Whether a process is in a control group of this process's."""
-    return any(name in (entry / "cgroup").read_text() for name in cgroups.leases().mine())
 
 
 def _groups() -> list[tuple[str, bool]]:

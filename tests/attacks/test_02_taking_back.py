@@ -78,5 +78,5 @@ def test_no_hard_link_can_be_made_to_what_stays(target: str, arena: Arena, build
 
 def test_nothing_of_a_workspace_ever_lies_on_a_disk(arena: Arena, tmp_path: Path) -> None:
     """There is no folder to clean up after a submission, and so no link in it to follow."""
-    assert not [path for path in arena.root.rglob("src")]
+    assert not list(arena.root.rglob("src"))
     assert list(tmp_path.iterdir()) == []

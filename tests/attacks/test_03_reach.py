@@ -7,10 +7,7 @@ import pytest
 from tests.attacks.attack import Attack, call, program, shell, tries
 from tests.attacks.conftest import Assault
 from tests.execapp import tiny
-from tests.execapp.conftest import alive, api, committed, current, own_addresses
 from tests.execapp.conftest import Api as Client
-
-__all__ = ["alive", "api", "committed", "current", "own_addresses"]  # fixtures of the service
 
 NOBODY = ("ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EADDRNOTAVAIL", "EINVAL")
 PLACES = {
@@ -92,7 +89,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_callback_is_ever_called(url: str, api: Client, alive: object) -> None:
+def test_no_callback_is_ever_called(url: str, api: Client) -> None:
     """Callbacks are refused as a whole, so that there is no request of ours to be led astray."""
     body = {**tiny.HELLO.body(), "callback_url": url}
     response = api.call("POST", "/executions", json.dumps(body))

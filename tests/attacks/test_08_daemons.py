@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
+from sandbox.errors import CageStoppedError
 from sandbox.limits import State
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack, bomb, ends, program
@@ -133,7 +134,7 @@ def test_cancelling_a_build_ends_its_daemons(arena: Arena, tmp_path: Path) -> No
     cancel = threading.Event()
     threading.Timer(0.2, cancel.set).start()
     script = "trap '' TERM; while :; do sleep 30 & sleep 1; done"
-    with pytest.raises(cage.CageStoppedError, match="cancelled"), arena.neighbour():
+    with pytest.raises(CageStoppedError, match="cancelled"), arena.neighbour():
         cage.run(
             cage.Cage(writable=folder), ["/bin/sh", "-c", script], lambda *_: None, cancel=cancel
         )

@@ -80,6 +80,8 @@ DISKS: tuple[Attack, ...] = (
 OUTPUT: tuple[Attack, ...] = (
     ends("stdout is flooded", "for (;;) fs.writeSync(1, 'x'.repeat(999) + '\\n');", FLOOD),
     ends("stderr is flooded", "for (;;) fs.writeSync(2, 'x'.repeat(999) + '\\n');", FLOOD),
+    ends("three megabytes to each", "for (let n = 0; n < 3000; n++) for (const fd of [1, 2])"
+         " fs.writeSync(fd, 'x'.repeat(1000));", FLOOD),
     ends("both are flooded", "for (;;) { fs.writeSync(1, 'x'); fs.writeSync(2, 'x'.repeat(99)); }", FLOOD),
     ends("a line of a gigabyte", "const much = Buffer.alloc(1 << 20, 120);"
          " for (let n = 0; n < 1024; n++) fs.writeSync(1, much);", FLOOD),
@@ -97,6 +99,9 @@ OUTPUT: tuple[Attack, ...] = (
 )  # fmt: skip
 TIMES: tuple[Attack, ...] = (
     ends("it sleeps for ever", "setInterval(() => {}, 1e6);", TIME, wall_ms=300),
+    ends("it sleeps longer than it may", "setTimeout(() => {}, 1500);", TIME, wall_ms=300),
+    ends("it spins longer than it may", "for (const end = Date.now() + 1500; Date.now() < end;);",
+         TIME, cpu_ms=300),
     ends("it spins for ever", "for (;;);", TIME, wall_ms=300),
     ends("the shortest wall", "for (;;);", TIME, wall_ms=20),
     ends("SIGTERM is ignored", SIGNALS + "for (;;);", TIME, wall_ms=300),

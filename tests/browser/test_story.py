@@ -76,3 +76,22 @@ def test_execution_page_shows_the_failing_line(admin: Page, stencil: Stencil) ->
     expect(admin.get_by_text("rounding is hard").first).to_be_visible()
     expect(admin.get_by_text("keeps cents").first).to_be_visible()
     expect(admin.locator("main")).to_contain_text("typescript")
+
+
+def test_playground_runs_by_key_and_marks_what_failed(admin: Page, stencil: Stencil) -> None:
+    admin.goto(f"{stencil.url}/playground?example=failing")
+    admin.get_by_label("Content of file 1").press("Control+Enter")
+    result = admin.get_by_role("region", name="Result")
+    expect(result.get_by_text("sum > keeps cents")).to_be_visible(timeout=30_000)
+    expect(result.get_by_text("1 failed")).to_be_visible()
+    admin.get_by_role("button", name="Add a file").click()
+    expect(admin.get_by_label("Path of file 3")).to_be_visible()
+    expect(admin.get_by_label("Path of file 1")).to_have_value("sum.test.ts")
+
+
+def test_palette_finds_a_template_by_keyboard(admin: Page, stencil: Stencil) -> None:
+    admin.goto(f"{stencil.url}/system")
+    admin.keyboard.press("Control+k")
+    admin.keyboard.type("template typescript")
+    admin.keyboard.press("Enter")
+    expect(admin.get_by_role("heading", name="TypeScript", level=1)).to_be_visible()

@@ -44,6 +44,20 @@ def test_first_in_first_out(api: Api, alive: object) -> None:
     assert claims.claim(worker="w") is None
 
 
+def test_a_client_at_its_limit_waits_for_its_own(current: Version, alive: object) -> None:
+    flood, other = make_api("flood"), make_api("other")
+    for _ in range(3):
+        flood.submit()
+    other.submit()
+    served = [claims.claim(worker="w", limit=1) for _ in range(3)]
+    assert [taken and taken.client for taken in served] == ["flood", "other", None]
+    assert served[0] is not None
+    assert claims.finish(execution=served[0], attempt=1, outcome=OUTCOME)
+    following = claims.claim(worker="w", limit=1)
+    assert following is not None
+    assert following.client == "flood"
+
+
 def test_clients_take_turns(current: Version, alive: object) -> None:
     flood, other, third = make_api("flood"), make_api("other"), make_api("third")
     for _ in range(4):

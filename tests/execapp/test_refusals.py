@@ -3,11 +3,14 @@
 import base64
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
 
@@ -424,6 +427,43 @@ def test_locked_database_is_busy(api: Api, monkeypatch: pytest.MonkeyPatch) -> N
     response = api.call("GET", "/executions")
     check(response, 503, "busy")
     assert response["Retry-After"]
+
+
+def test_full_disk_is_said(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "page", _raising(OperationalError("database or disk is full")))
+    error = check(api.call("GET", "/executions"), 503, "busy")
+    assert "disk is full" in error["message"]
+
+
+def test_really_locked_database_is_busy_and_then_serves(
+    api: Api, alive: object, tmp_path: Path
+) -> None:
+    connection.ensure_connection()
+    connection.connection.execute("PRAGMA busy_timeout=50")
+    with closing(sqlite3.connect(connection.settings_dict["NAME"])) as other:
+        other.execute("BEGIN IMMEDIATE")
+        check(api.call("POST", "/executions", tiny.HELLO.body()), 503, "busy")
+        other.rollback()
+    assert api.submit()["state"] == "queued"
+    connection.close()
+
+
+def test_really_full_disk_is_said_and_then_serves(api: Api, alive: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA page_count")
+        cursor.execute(f"PRAGMA max_page_count={cursor.fetchone()[0]}")
+    large = tiny.program("//" + "x" * 1_000_000)
+    error = check(api.call("POST", "/executions", large.body()), 503, "busy")
+    assert "disk is full" in error["message"]
+    with connection.cursor() as cursor:
+        cursor.execute("PRAGMA max_page_count=1073741823")
+    assert api.submit(large)["state"] == "queued"
+    connection.close()
+
+
+def test_a_missing_table_is_our_failure(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history, "page", _raising(OperationalError("no such table: x")))
+    check(api.call("GET", "/executions"), 500, "internal")
 
 
 def test_our_own_failure_has_an_id_and_no_trace(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def test_the_same_inputs_reproduce_the_version(tiny: Path, data_dir: Path) -> No
     assert build.reproduces == first
     assert Version.objects.count() == 1
     assert leftovers(data_dir) == []
-    assert "Reproduces tiny@1" in log_text(build)
+    assert "Reproduces version 1" in log_text(build)
 
 
 def test_a_changed_pin_makes_version_2_and_the_kept_inputs_rebuild_version_1(tiny: Path) -> None:

@@ -1,4 +1,5 @@
 import threading
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -115,12 +116,12 @@ def test_a_pin_refuses_promotion_and_roll_back_until_unpinned() -> None:
 
 def test_expected_current_must_hold() -> None:
     promote(1)
-    act = {"template": "fake", "actor": "ann", "reason": "r"}
+    act = partial(promotions.promote, template="fake", version=3, actor="ann", reason="r")
     with pytest.raises(CurrentChangedError) as caught:
-        promotions.promote(version=3, expected_current=2, **act)
+        act(expected_current=2)
     assert caught.value.details == {"expected": 2, "current": 1}
     assert current() == 1
-    promotions.promote(version=3, expected_current=1, **act)
+    act(expected_current=1)
     assert current() == 3
 
 

@@ -152,7 +152,12 @@ def two_sides(old: Version | None, new: Version) -> Sides:
 def gate_rows(version: Version) -> list[GateRow]:
     """The gates of this version's promotion, with what a reader wants to know of each."""
     return [
-        GateRow(name=gate.name, title=GATES[gate.name], ok=gate.ok, detail=gate.detail)
+        GateRow(
+            name=gate.name,
+            title=GATES.get(gate.name, gate.name.capitalize()),
+            ok=gate.ok,
+            detail=gate.detail,
+        )
         for gate in promotions.gates(version=version)
     ]
 

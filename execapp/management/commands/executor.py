@@ -1,6 +1,7 @@
 """`manage.py executor`: the process that owns the slots, the warm sandboxes and the builds."""
 
 import signal
+import sys
 import threading
 from argparse import ArgumentParser
 from typing import Any
@@ -18,6 +19,9 @@ class Command(BaseCommand):
 
     help = "Run executions and builds; one executor a data directory. SIGTERM drains it."
 
+    # A slot that wakes up waits this long for the interpreter while another thread computes.
+    switch_seconds = 0.0005
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--slots", type=int, help="sandboxes at a time (STENCIL_SLOTS)")
         parser.add_argument("--warm", type=int, help="warm sandboxes a version and mode")
@@ -25,6 +29,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         require_isolation()
+        sys.setswitchinterval(self.switch_seconds)
         asked = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: asked.set())

@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -20,6 +21,12 @@ class Command(BaseCommand):
         parser.add_argument("template")
         parser.add_argument("--kind", choices=BuildKind.values, default=BuildKind.REBUILD)
         parser.add_argument("--from", type=int, dest="source", help="start from this version")
+        parser.add_argument(
+            "--package", action="append", default=[], help="for update: name or name@version"
+        )
+        parser.add_argument(
+            "--file", action="append", default=[], help="for edit: path=file with the new text"
+        )
         parser.add_argument("--promote", action="store_true", help="make the result current")
         parser.add_argument("--if-missing", action="store_true", help="only when none is current")
         parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
@@ -60,6 +67,8 @@ class Command(BaseCommand):
             kind=options["kind"],
             actor=options["actor"],
             from_version=options["source"],
+            packages=options["package"],
+            files=_files(options["file"]) if options["file"] else None,
         )
         about = f", about {estimate:.0f} s" if estimate else ""
         self.stdout.write(f"build {build.pk} of {name}{about}")
@@ -100,6 +109,19 @@ class Command(BaseCommand):
             template=name, version=number, actor=actor, reason="built with build_template --promote"
         )
         self.stdout.write(self.style.SUCCESS(f"{name}@{number} is current"))
+
+
+def _files(pairs: list[str]) -> dict[str, str]:
+    """Read the texts that "path=file" names."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        path, _, file = pair.partition("=")
+        try:
+            found[path] = Path(file).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            message = f"--file {pair}: {error}"
+            raise CommandError(message) from error
+    return found
 
 
 def _result(build: Build) -> Version:

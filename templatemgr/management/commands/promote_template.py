@@ -17,6 +17,9 @@ class Command(BaseCommand):
         parser.add_argument("version", type=int)
         parser.add_argument("--reason", required=True)
         parser.add_argument("--expected-current", type=int, help="refuse if another is current")
+        parser.add_argument(
+            "--override", action="store_true", help="pass closed gates; the audit trail names them"
+        )
         parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -28,6 +31,7 @@ class Command(BaseCommand):
                 actor=options["actor"],
                 reason=options["reason"],
                 expected_current=options["expected_current"],
+                override=options["override"],
             )
         except TemplateError as error:
             raise CommandError(error.message) from error

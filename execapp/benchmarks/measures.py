@@ -1,0 +1,243 @@
+"""The measures, each a row or two. What is compared is sampled in turns, never in two blocks."""
+
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from execapp.benchmarks import bare
+from execapp.benchmarks.house import House
+from execapp.benchmarks.table import Row, faster, share
+from sandbox.launch import Shares, bubblewrap_path, launch
+from sandbox.limits import Limits
+from sandbox.profile import Profile
+from sandbox.runner import SourceFile, Submission, Tree, start, tree_profile
+from templatemgr import definition
+from templatemgr.services import catalog
+
+SUITE = {
+    "sum.ts": "export const sum = (a: number, b: number) => a + b;\n",
+    "sum.test.ts": (
+        'import { expect, it } from "vitest";\nimport { sum } from "./sum";\n'
+        'it("adds", () => { expect(sum(1, 2)).toBe(3); });\n'
+        'it("adds again", () => { expect(sum(2, 2)).toBe(4); });\n'
+    ),
+}
+PROGRAMS = {
+    "JavaScript": ("main.js", "console.log(1 + 1);\n"),
+    "TypeScript": ("main.ts", "const sum: number = 1 + 1;\nconsole.log(sum);\n"),
+}
+REFILL_SECONDS = 0.8  # what a warm sandbox takes to be replaced
+COLD = {
+    "disk_bytes": 65 * 1024 * 1024
+}  # the disk is fixed at the start: this never fits a warm one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is sampled."""
+
+    samples: int
+    burst: int
+    clients: int
+    files: tuple[int, int]
+
+
+SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000))
+FULL = Size(samples=21, burst=200, clients=16, files=(1_000, 50_000))
+
+
+def every(house: House, size: Size) -> Iterator[Row]:
+    """All rows, in the order of the table."""
+    yield set_up_by_size(house, size)
+    yield from set_up_against_copies(house, size)
+    yield from vitest(house, size)
+    yield from programs(house, size)
+    yield from burst(house, size)
+    yield from wall(size)
+
+
+def set_up(version: Path, root: Path | None = None) -> float:
+    """Milliseconds until a sandbox of this tree is mounted, limited, and runs its first program."""
+    tree = Tree(
+        root=root or version / "tree",
+        cache=version / "cache",
+        links=bare.LINKS,
+        command=("bin/node", "--version"),
+        env={},
+    )
+    return sandboxed(tree_profile(tree, Limits()))
+
+
+def sandboxed(profile: Profile, *, whole: bool = False) -> float:
+    """Milliseconds of a sandbox: until it runs, or until its program has ended."""
+    limits = Limits()
+    shares = Shares(memory_bytes=limits.memory_bytes, processes=limits.processes)
+    began = time.perf_counter()
+    container = launch(
+        profile, shares, slot="adhoc-bench", startup_ms=limits.startup_ms, channel=False
+    )
+    if whole:
+        container.child.dead(10)
+    took = (time.perf_counter() - began) * 1000
+    container.close()
+    return took
+
+
+def pairs(
+    count: int, ours: Callable[[], float], other: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """`count` samples of each, in turns, after one of each that is not counted."""
+    both = [(ours(), other()) for _ in range(count + 1)][1:]
+    return [mine for mine, _ in both], [theirs for _, theirs in both]
+
+
+def set_up_by_size(house: House, size: Size) -> Row:
+    """Set-up on a large template beside a small one."""
+    with tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder:
+        roots = [_tree_of(house.version, Path(folder, str(count)), count) for count in size.files]
+        small, large = (partial(set_up, house.version, root) for root in roots)
+        samples = pairs(size.samples, large, small)
+    measure = f"set-up, a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
+    return share(measure, *samples, most=1.2)
+
+
+def _tree_of(version: Path, root: Path, count: int) -> Path:
+    """A tree with the template's Node and `count` files in folders of 100."""
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/node").hardlink_to((version / "tree/bin/node").resolve())
+    for number in range(count - 1):
+        path = root / f"node_modules/p{number // 100}/{number % 100}.js"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return root
+
+
+def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
+    """Set-up beside what it replaces."""
+    version = house.version
+
+    def ours() -> float:
+        return set_up(version)
+
+    samples = pairs(min(size.samples, 5), ours, lambda: bare.copied(version / "tree"))
+    yield faster("cold set-up beside `cp -a node_modules`", *samples, least=20)
+    with tempfile.TemporaryDirectory(prefix="stencil-bench-npm-") as cache:
+        count = min(size.samples, 3)
+        samples = pairs(count, ours, lambda: bare.installed(version, Path(cache)))
+    yield faster("cold set-up beside `npm ci`, full cache", *samples, least=500)
+
+
+def vitest(house: House, size: Size) -> Iterator[Row]:
+    """One client's tests over HTTP, warm and cold, beside bare vitest."""
+
+    def other() -> float:
+        return bare.node(house.version / "tree", SUITE, bare.VITEST)
+
+    samples = pairs(size.samples, lambda: warm(house, "test", SUITE), other)
+    yield faster("vitest over HTTP, warm, beside `vitest run`", *samples, least=10)
+    samples = pairs(size.samples, lambda: house.submit("test", SUITE, limits=COLD)[0], other)
+    yield share("the same, cold", *samples, most=0.9)
+
+
+def warm(house: House, mode: str, files: dict[str, str], **more: str) -> float:
+    """One submission that met a warm sandbox."""
+    for _ in range(20):
+        time.sleep(REFILL_SECONDS)
+        took, reply = house.submit(mode, files, **more)
+        if reply["timings"]["warm"]:
+            return took
+    raise RuntimeError("no warm sandbox in 20 tries")
+
+
+def programs(house: House, size: Size) -> Iterator[Row]:
+    """Programs over HTTP beside bare Node."""
+    for (language, (name, text)), most in zip(PROGRAMS.items(), (1.0, 0.4), strict=True):
+        samples = pairs(
+            size.samples,
+            partial(warm, house, "run", {name: text}, entry=name),
+            partial(bare.node, house.version / "tree", {name: text}, (f"src/{name}",)),
+        )
+        yield share(f"{language} over HTTP beside `node {name}`", *samples, most=most)
+
+
+def burst(house: House, size: Size) -> Iterator[Row]:
+    """Many at a time: throughput, CPU, and what stays on the disk."""
+    count, cores = size.burst, len(os.sched_getaffinity(0))
+    before, cpu = left(house.data), house.cpu_ms()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(size.clients) as crowd:
+        list(crowd.map(lambda _: house.submit("test", SUITE), range(count)))
+    ours = count / (time.perf_counter() - began)
+    time.sleep(3)  # the warm ones that were used are replaced: their making is counted
+    our_cpu = (house.cpu_ms() - cpu) / count + sandbox_cpu(house, min(size.samples, 5))
+    after = left(house.data)
+    began, cpu = time.perf_counter(), _children_ms()
+    with ThreadPoolExecutor(cores) as crowd:
+        tree = house.version / "tree"
+        list(crowd.map(lambda _: bare.node(tree, SUITE, bare.VITEST), range(count)))
+    other, other_cpu = count / (time.perf_counter() - began), (_children_ms() - cpu) / count
+    measure = f"{count} vitest submissions from {size.clients} clients, beside {cores} bare at once"
+    yield _throughput(measure, ours, other)
+    yield share("CPU of one of them, warming included", [our_cpu], [other_cpu], most=0.8)
+    yield Row(
+        measure=f"files left by {count} executions, beyond their rows",
+        ours=str(after - before),
+        other="–",
+        ratio="–",
+        must="0",
+        holds=after <= before,
+    )
+
+
+def sandbox_cpu(house: House, samples: int) -> float:
+    """CPU milliseconds of one warm sandbox and its job, by its control group.
+
+    bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
+    """
+    inputs = definition.read(house.version / "inputs")
+    runtime = catalog.make_runtime(inputs, house.version)
+    files = tuple(SourceFile(path=path, content=text.encode()) for path, text in SUITE.items())
+    submission = Submission(mode="test", files=files, pattern=runtime.pattern)
+    used = []
+    for _ in range(samples):
+        session = start(runtime.tree("test"), runtime.default, slot="adhoc-bench")
+        outcome = session.deliver(submission, runtime.default)
+        used.append(session.setup_cpu_ms + outcome.usage.cpu_ms)
+    return statistics.median(used)
+
+
+def _throughput(measure: str, ours: float, other: float) -> Row:
+    row = share(measure, [ours], [other], most=0, unit="/s")
+    return replace(row, must="≥ 1.2×", holds=ours / other >= 1.2)
+
+
+def _children_ms() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
+def left(data: Path) -> int:
+    """How many files and folders are in the data directory, without the database's own."""
+    return sum(1 for path in data.rglob("*") if not path.name.startswith("db.sqlite3"))
+
+
+def wall(size: Size) -> Iterator[Row]:
+    """What isolation costs around the smallest program."""
+    inside = Profile(command=("/usr/bin/true",), directory="/", environment={})
+    alone = [bubblewrap_path(), "--ro-bind", "/", "/", "--unshare-all", "/usr/bin/true"]
+    here = Path("/")
+    for name, argv in (("bare", ["true"]), ("bubblewrap alone", alone)):
+        samples = pairs(
+            size.samples,
+            lambda: sandboxed(inside, whole=True),
+            partial(bare.timed, argv, here),
+        )
+        row = share(f"`true` behind the whole wall, beside {name}", *samples, most=0)
+        yield replace(row, must="–", holds=None)

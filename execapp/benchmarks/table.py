@@ -1,0 +1,75 @@
+"""Samples as rows, and rows as a table."""
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One measure. `must` is in words; `holds` says whether it was reached, None without one."""
+
+    measure: str
+    ours: str
+    other: str
+    ratio: str
+    must: str
+    holds: bool | None
+
+
+def faster(
+    measure: str, ours: Sequence[float], other: Sequence[float], *, least: float, unit: str = "ms"
+) -> Row:
+    """How many times ours goes into the other; p95 is the poor end."""
+    ratios = [theirs / mine for mine, theirs in zip(ours, other, strict=True)]
+    middle, poor = statistics.median(ratios), quantile(ratios, 0.05)
+    return _row(measure, ours, other, (middle, poor), f"≥ {least:g}×", middle >= least, unit)
+
+
+def share(
+    measure: str, ours: Sequence[float], other: Sequence[float], *, most: float, unit: str = "ms"
+) -> Row:
+    """Ours as a part of the other; p95 is the poor end."""
+    ratios = [mine / theirs for mine, theirs in zip(ours, other, strict=True)]
+    middle, poor = statistics.median(ratios), quantile(ratios, 0.95)
+    return _row(measure, ours, other, (middle, poor), f"≤ {most:g}×", middle <= most, unit)
+
+
+def quantile(values: Sequence[float], part: float) -> float:
+    """The value below which this part of them lies; of few values, the nearest one."""
+    ordered = sorted(values)
+    return ordered[round(part * (len(ordered) - 1))]
+
+
+def _row(
+    measure: str,
+    ours: Sequence[float],
+    other: Sequence[float],
+    ratios: tuple[float, float],
+    must: str,
+    holds: bool,
+    unit: str,
+) -> Row:
+    return Row(
+        measure=measure,
+        ours=f"{statistics.median(ours):.1f} {unit}",
+        other=f"{statistics.median(other):.1f} {unit}",
+        ratio=f"{ratios[0]:.2f} / {ratios[1]:.2f}",
+        must=must,
+        holds=holds,
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [
+        "| measure | ours | beside it | ratio: median / p95 | must reach | reached |",
+        "|---|---|---|---|---|---|",
+    ]
+    words = {True: "yes", False: "**no**", None: "–"}
+    lines += [
+        f"| {row.measure} | {row.ours} | {row.other} | {row.ratio} | {row.must} "
+        f"| {words[row.holds]} |"
+        for row in rows
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,123 @@
+"""What a build of kind update or edit changes in its inputs: checked when asked, then applied."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from templatemgr import builders, store
+from templatemgr import definition as definitions
+from templatemgr.definition import Definition
+from templatemgr.errors import BuildError, InvalidOptionsError
+from templatemgr.models import Build, BuildKind
+
+MAX_PACKAGES = 200
+MAX_BYTES = 1024 * 1024  # of all edited files together
+# A name as npm allows it, and nothing that could be an option; exact versions only, since a range
+# belongs into package.json, where it is seen.
+PACKAGE = re.compile(
+    r"(?P<name>(@[a-z0-9~_][a-z0-9._~-]*/)?[a-zA-Z0-9~_][a-zA-Z0-9._~-]*)"
+    r"(@(?P<version>\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?))?"
+)
+
+
+def options(
+    kind: str, packages: Sequence[str], files: Mapping[str, str] | None, source: Path
+) -> dict[str, Any]:
+    """Return what the row keeps of a request. Raises InvalidOptionsError."""
+    if packages and kind != BuildKind.UPDATE:
+        message = f"Packages are for builds of kind update, not {kind}."
+        raise InvalidOptionsError(message, field="packages")
+    if files is not None and kind != BuildKind.EDIT:
+        message = f"Files are for builds of kind edit, not {kind}."
+        raise InvalidOptionsError(message, field="files")
+    if kind == BuildKind.UPDATE:
+        return {"packages": _packages(packages)}
+    if kind == BuildKind.EDIT:
+        return {"files": _files(files or {}, source)}
+    return {}
+
+
+def shown(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options for the audit trail: of files their names, the row has the rest."""
+    return {key: sorted(value) if key == "files" else value for key, value in chosen.items()}
+
+
+def edit(build: Build, inputs: Path) -> None:
+    """Write the edited files over the copied inputs. Raises BuildError."""
+    for path, text in build.options.get("files", {}).items():
+        if not (inputs / path).is_file():
+            message = f"There is no file {path} to edit any more."
+            raise BuildError(message, step=build.step)
+        (inputs / path).write_bytes(text.encode())
+
+
+def lock(build: Build, definition: Definition, job: builders.Job) -> list[str]:
+    """Bring the lock in line with the change, with network; return the inputs that it wrote.
+
+    Raises BuildError.
+    """
+    builder = builders.find(definition.builder)
+    if build.kind == BuildKind.REFRESH:
+        builder.relock(job)
+        return list(builder.LOCKS)
+    updater = builders.updater(definition.builder)
+    if build.kind == BuildKind.UPDATE:
+        if updater is None:
+            message = f"Packages of a {definition.builder} template cannot be updated one by one."
+            remedy = "Edit its requirements, or refresh all of them."
+            raise BuildError(message, step=build.step, remedy=remedy)
+        updater.update(job, build.options.get("packages", []))
+        return [updater.MANIFEST, *builder.LOCKS]
+    edited = build.options.get("files", {})
+    if updater is not None and updater.MANIFEST in edited and not set(builder.LOCKS) & set(edited):
+        updater.align(job)
+        return list(builder.LOCKS)
+    return []
+
+
+def copy_back(job: builders.Job, inputs: Path, written: list[str]) -> None:
+    """Keep with the inputs what the package manager wrote."""
+    store.copy_files(job.tree, inputs, written)
+
+
+def _packages(packages: Sequence[str]) -> list[str]:
+    if len(packages) > MAX_PACKAGES:
+        message = f"{len(packages)} packages are too many: {MAX_PACKAGES} at most."
+        raise InvalidOptionsError(message, field="packages")
+    for package in packages:
+        if not PACKAGE.fullmatch(package):
+            message = f"{package!r} is not a package: write vitest or vitest@5.2.0."
+            raise InvalidOptionsError(message, field="packages")
+    names = [package[:1] + package[1:].partition("@")[0] for package in packages]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        message = f"{', '.join(twice)}: named twice."
+        raise InvalidOptionsError(message, field="packages")
+    return list(packages)
+
+
+def _files(files: Mapping[str, str], source: Path) -> dict[str, str]:
+    if not files:
+        raise InvalidOptionsError("An edit needs at least one file.", field="files")
+    allowed = set(definitions.input_files(source))
+    for path, text in files.items():
+        if path not in allowed:
+            message = f"{path!r} is not a file of the inputs."
+            raise InvalidOptionsError(message, field=f"files.{path}")
+        if "\0" in text or not _encodable(text):
+            message = f"{path} is not text: it has a NUL or half a character."
+            raise InvalidOptionsError(message, field=f"files.{path}")
+    size = sum(len(text.encode()) for text in files.values())
+    if size > MAX_BYTES:
+        message = f"The files have {size} bytes together: {MAX_BYTES} at most."
+        raise InvalidOptionsError(message, field="files")
+    return dict(files)
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,122 @@
+"""The gates of a promotion: a registry of checks, and which of them a template asks for.
+
+Apps above this one may register more checks when they start. What every promotion needs, whatever
+a policy says and whoever overrides: a finished build, whole files, and no pin. The rest is the
+template's policy, by default all of it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from django.db import transaction
+
+from templatemgr import audit
+from templatemgr.errors import InvalidPolicyError, UnknownTemplateError
+from templatemgr.models import BuildState, HealthState, Template, Version
+
+ESSENTIAL = frozenset({"ready", "healthy", "unpinned"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """One condition of a promotion, with its reason. A closed one matters if it is `required`."""
+
+    name: str
+    ok: bool
+    detail: str
+    required: bool = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether it stands in the way."""
+        return self.required and not self.ok
+
+
+Check = Callable[[Version], tuple[bool, str]]  # open?, and why
+
+_checks: dict[str, Check] = {}
+
+
+def register(name: str, check: Check) -> None:
+    """Ask this check at every promotion from now on, after those that are there."""
+    _checks[name] = check
+
+
+def unregister(name: str) -> None:
+    """Ask it no more."""
+    _checks.pop(name, None)
+
+
+def evaluate(*, version: Version) -> tuple[Gate, ...]:
+    """Return every gate of a promotion of this version, open or closed, each with its reason."""
+    policy = required(template=version.template)
+    found = ((name, check(version)) for name, check in _checks.items())
+    return tuple(
+        Gate(name=name, ok=ok, detail=detail, required=name in policy)
+        for name, (ok, detail) in found
+    )
+
+
+def overridden(found: Sequence[Gate]) -> tuple[Gate, ...]:
+    """Return the gates as an override leaves them: only the essential ones are required."""
+    return tuple(replace(gate, required=gate.name in ESSENTIAL) for gate in found)
+
+
+def required(*, template: Template) -> frozenset[str]:
+    """Return the names of the gates that this template's promotions must pass."""
+    chosen = template.policy.get("required")
+    return frozenset(_checks if chosen is None else chosen) | ESSENTIAL
+
+
+def set_policy(
+    *, template: str, required: Sequence[str] | None, actor: str, reason: str
+) -> Template:
+    """Say which gates promotions of this template must pass besides the essential; None: all.
+
+    Raises UnknownTemplateError, and InvalidPolicyError for a gate that does not exist.
+    """
+    unknown = sorted(set(required or ()) - _checks.keys())
+    if unknown:
+        message = f"No such gate: {', '.join(unknown)}. There are {', '.join(_checks)}."
+        raise InvalidPolicyError(message, field="required")
+    policy = {} if required is None else {"required": sorted({*required, *ESSENTIAL})}
+    with transaction.atomic():
+        row = Template.objects.select_for_update().filter(name=template).first()
+        if row is None:
+            message = f"There is no template {template!r}."
+            raise UnknownTemplateError(message, template=template)
+        details = {"from": row.policy, "to": policy, "reason": reason}
+        row.policy = policy
+        row.save(update_fields=["policy"])
+        audit.append(actor=actor, action="template.policy", object=template, details=details)
+    return row
+
+
+def _ready(version: Version) -> tuple[bool, str]:
+    built = f"built {version.created_at:%Y-%m-%d %H:%M} by {version.created_by}"
+    return version.build.state == BuildState.READY, built
+
+
+def _smoke(version: Version) -> tuple[bool, str]:
+    failed = [str(case["case"]) for case in version.smoke if not case["ok"]]
+    detail = f"failed: {', '.join(failed)}" if failed else f"{len(version.smoke)} passed"
+    return bool(version.smoke) and not failed, detail
+
+
+def _healthy(version: Version) -> tuple[bool, str]:
+    health = version.health
+    detail = f"{health.state}, checked {health.checked_at:%Y-%m-%d %H:%M}"
+    return health.state == HealthState.VERIFIED, detail
+
+
+def _unpinned(version: Version) -> tuple[bool, str]:
+    template = version.template
+    if not template.pinned:
+        return True, "not pinned"
+    return False, f"pinned by {template.pinned_by}: {template.pin_reason}"
+
+
+register("ready", _ready)
+register("smoke", _smoke)
+register("healthy", _healthy)
+register("unpinned", _unpinned)

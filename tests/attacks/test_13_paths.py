@@ -1,0 +1,141 @@
+"""Class 13: paths that would leave, replace, hide or exhaust."""
+
+import json
+
+import pytest
+from django.conf import settings
+
+from execapp.conf import sizes
+from execapp.services.checks import check_files
+from sandbox import runner
+from sandbox.limits import State
+from sandbox.runner import SourceFile, Submission, check_paths
+from tests.attacks.arena import Arena
+from tests.attacks.attack import LIMITS
+from tests.execapp import tiny
+from tests.execapp.conftest import Api as Client
+from tests.sandbox.trees import tree_for
+
+REFUSED = {
+    "empty": "",
+    "a dot": ".",
+    "two dots": "..",
+    "absolute": "/etc/passwd",
+    "two slashes": "//etc/passwd",
+    "climbing": "../x",
+    "climbing from inside": "a/../../x",
+    "climbing at the end": "a/..",
+    "a dot inside": "a/./b",
+    "an empty part": "a//b",
+    "a slash at the end": "a/",
+    "NUL": "a\0b",
+    "NUL at the end": "main.mjs\0.txt",
+    "newline": "a\nb",
+    "carriage return": "a\rb",
+    "escape": "a\x1b[2Jb",
+    "delete": "a\x7fb",
+    "4,096 bytes": "a/" * 2047 + "aa",
+    "a name of 256 bytes": "a" * 256,
+    "a name of 256 bytes in two-byte letters": "ä" * 128,
+    "200 levels": "/".join("a" * 200),
+    "a lone surrogate": "a\ud800b",
+}
+PAIRS = {
+    "the same twice": ("a.mjs", "a.mjs"),
+    "a file where a folder is needed": ("a", "a/b"),
+    "a folder where a file is needed": ("a/b/c", "a/b"),
+}
+DIFFERENT = {
+    "case": ("A.mjs", "a.mjs"),
+    "Unicode form": ("\u00e9.mjs", "e\u0301.mjs"),
+    "an invisible letter": ("a.mjs", "a\u200b.mjs"),
+    "letters that look alike": ("a.mjs", "\u0430.mjs"),
+    "trailing space": ("a.mjs", "a.mjs "),
+    "trailing dot": ("a", "a."),
+    "backslash": ("a/b", "a\\b"),
+    "a drive": ("C:", "C:\\x"),
+    "a tilde": ("~", "~root"),
+    "dots that are a name": ("...", "..x"),
+    "percent": ("%2e%2e", "%2e%2e%2fx"),
+    "full-width dots": ("\uff0e\uff0e", "\uff0e"),
+}
+
+
+@pytest.mark.parametrize("path", REFUSED.values(), ids=REFUSED)
+def test_it_is_refused_before_anything_starts(path: str) -> None:
+    assert [index for index, _ in check_paths(["main.mjs", path])] == [1]
+
+
+@pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+def test_two_that_exclude_each_other_are_refused(pair: tuple[str, str]) -> None:
+    assert len(check_paths(pair)) == 1
+
+
+@pytest.mark.parametrize("path", [*REFUSED.values(), "x" * 100_000])
+def test_the_api_says_which(path: str, api: Client) -> None:
+    files = [{"path": "main.mjs", "content": ""}, {"path": path, "content": ""}]
+    response = api.call("POST", "/executions", json.dumps({**tiny.HELLO.body(), "files": files}))
+    assert response.status_code == 422, response.content
+    assert response.json()["error"]["details"]["fields"][0]["path"] == "files.1.path"
+
+
+@pytest.mark.parametrize("pair", DIFFERENT.values(), ids=DIFFERENT)
+def test_what_only_looks_the_same_is_two_files_under_the_sources(
+    pair: tuple[str, str], arena: Arena
+) -> None:
+    assert check_paths(["main.mjs", *pair]) == []
+    assert written(arena, *pair) == {name: f"content {n}" for n, name in enumerate(pair)}
+
+
+NAMED_LIKE = (
+    "package.json", "tsconfig.json", "vitest.config.ts", ".npmrc", ".env", "node_modules/dep.js",
+    "node_modules/node/index.js", "runner/main.mjs", "bin/node", ".git/config", "template/x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED_LIKE)
+def test_a_name_of_the_templates_stays_under_the_sources(name: str, arena: Arena) -> None:
+    assert written(arena, name) == {name: "content 0"}
+
+
+def written(arena: Arena, *names: str) -> dict[str, str]:
+    """What stands under src/ but the entry, and proof that the links above are untouched."""
+    code = """import fs from "node:fs"; import path from "node:path";
+        const root = "/workspace/src", found = {};
+        for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true }))
+          if (entry.isFile() && entry.name !== "main.mjs") {
+            const at = path.join(entry.parentPath, entry.name);
+            found[path.relative(root, at)] = fs.readFileSync(at, "utf8");
+          }
+        for (const at of ["runner/main.mjs"]) try {
+          found[at] = fs.readFileSync(root + "/" + at, "utf8") } catch {}
+        console.log(JSON.stringify([found, fs.readdirSync("/workspace").sort(),
+          fs.readFileSync("/workspace/package.json", "utf8")]));"""
+    sources = [SourceFile(path="main.mjs", content=code.encode())]
+    sources += [
+        SourceFile(path=name, content=f"content {n}".encode()) for n, name in enumerate(names)
+    ]
+    job = Submission(mode="run", files=tuple(sources), entry="main.mjs")
+    with arena.neighbour():
+        outcome = runner.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+    assert outcome.state == State.SUCCEEDED, outcome
+    found, beside, sealed = json.loads(outcome.stdout.data)
+    assert beside == ["node_modules", "package.json", "src"]
+    assert sealed == '{"sealed": true}'
+    result: dict[str, str] = found
+    return result
+
+
+def test_ten_thousand_files_are_refused_as_one_fault() -> None:
+    files = [{"path": f"{n}", "content": "", "encoding": "utf8"} for n in range(10_000)]
+    assert [problem.path for problem in check_files(files, sizes())] == ["files"]
+
+
+def test_a_check_of_many_deep_paths_is_quick(arena: Arena) -> None:
+    """No comparison of each with each: ten thousand are checked in a moment."""
+    paths = ["/".join(f"{n}{level}" for level in range(30)) for n in range(10_000)]
+    assert check_paths(paths) == []
+
+
+def test_the_tests_run_on_data_of_their_own() -> None:
+    assert "stencil-tests-" in str(settings.STENCIL_DATA)

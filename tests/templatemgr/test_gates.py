@@ -1,0 +1,102 @@
+from collections.abc import Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from templatemgr.errors import GateError, InvalidPolicyError, PinnedError, UnknownTemplateError
+from templatemgr.models import AuditEvent, Version, VersionHealth
+from templatemgr.services import gates, promotions
+from tests.templatemgr.conftest import MakeVersion
+
+pytestmark = pytest.mark.usefixtures("data_dir", "committed")
+
+
+@pytest.fixture
+def replayed() -> Iterator[None]:
+    """A further gate, as a later release adds one: closed for odd versions."""
+    gates.register("replay", lambda version: (version.number % 2 == 0, "3 of 9 came out other"))
+    yield
+    gates.unregister("replay")
+
+
+@pytest.fixture
+def version(make_version: MakeVersion) -> Version:
+    return make_version({"a": "1"})
+
+
+def promote(*, override: bool = False) -> None:
+    promotions.promote(template="fake", version=1, actor="ann", reason="r", override=override)
+
+
+def last_event() -> AuditEvent:
+    return AuditEvent.objects.latest("sequence")
+
+
+def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, replayed: None) -> None:
+    found = promotions.gates(version=version)
+    assert [gate.name for gate in found] == ["ready", "smoke", "healthy", "unpinned", "replay"]
+    assert all(gate.required for gate in found)
+    with pytest.raises(GateError, match="replay: 3 of 9 came out other"):
+        promote()
+
+
+def test_a_policy_says_which_gates_count(version: Version, replayed: None) -> None:
+    gates.set_policy(template="fake", required=["smoke"], actor="ann", reason="trial")
+    version.template.refresh_from_db()
+    replay = promotions.gates(version=version)[-1]
+    assert (replay.ok, replay.required, replay.closed) == (False, False, False)
+    assert last_event().action == "template.policy"
+    assert last_event().details["to"] == {"required": ["healthy", "ready", "smoke", "unpinned"]}
+    assert last_event().details["reason"] == "trial"
+    promote()
+    assert "overridden" not in last_event().details
+    with pytest.raises(InvalidPolicyError, match="No such gate: nonsense"):
+        gates.set_policy(template="fake", required=["nonsense"], actor="ann", reason="r")
+    with pytest.raises(UnknownTemplateError):
+        gates.set_policy(template="none", required=None, actor="ann", reason="r")
+
+
+def test_an_override_passes_a_gate_and_the_audit_trail_names_it(
+    make_version: MakeVersion, replayed: None
+) -> None:
+    make_version({"a": "1"}, smoke_ok=False)
+    promote(override=True)
+    assert last_event().details["overridden"] == {
+        "smoke": "failed: run",
+        "replay": "3 of 9 came out other",
+    }
+    assert last_event().details["reason"] == "r"
+
+
+def test_the_essential_gates_hold_against_policy_and_override(version: Version) -> None:
+    gates.set_policy(template="fake", required=[], actor="ann", reason="r")
+    VersionHealth.objects.update(state="quarantined")
+    with pytest.raises(GateError, match="healthy"):
+        promote(override=True)
+    VersionHealth.objects.update(state="verified")
+    promotions.pin(template="fake", actor="ann", reason="exam")
+    with pytest.raises(PinnedError):
+        promote(override=True)
+
+
+def run(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out)
+    return out.getvalue()
+
+
+def test_gate_policy_and_the_override_flag(make_version: MakeVersion) -> None:
+    make_version({"a": "1"}, smoke_ok=False)
+    assert run("gate_policy", "fake") == "fake must pass: healthy, ready, smoke, unpinned\n"
+    with pytest.raises(CommandError, match="smoke: failed"):
+        run("promote_template", "fake", "1", "--reason", "r")
+    assert "fake@1 is current" in run(
+        "promote_template", "fake", "1", "--reason", "r", "--override"
+    )
+    with pytest.raises(CommandError, match="A reason is needed"):
+        run("gate_policy", "fake", "--essential")
+    said = run("gate_policy", "fake", "--essential", "--reason", "trial")
+    assert said == "fake must pass: healthy, ready, unpinned\n"
+    assert "smoke" in run("gate_policy", "fake", "--all", "--reason", "over")
