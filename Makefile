@@ -8,7 +8,7 @@ LOCKS := requirements/run.lock requirements/dev.lock
 PYTHON ?=
 export PYTHON
 
-.PHONY: help up bench test test-all test-crash lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-all test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes
 
 bench: $(VENV)/run.lock ## measure against the bare tools; writes docs/benchmarks.md
 	@$(PY) manage.py bench --write
+
+test-attacks-lowered: $(VENV)/dev.lock ## lower each wall in turn: which attacks succeed then
+	@$(PY) scripts/attacks_lowered.py
 
 lint: $(VENV)/dev.lock ## format, rules, types, layers, migrations, locks
 	$(VENV)/bin/ruff format --check .

@@ -59,11 +59,10 @@ def submit(
     body_hash: str | None = None,
     wake: bool = True,
 ) -> tuple[Execution, bool]:
-    """Commit a submission as `queued` and wake the executor; the bool says whether it is new.
+    """Commit a submission as `queued`, its version fixed; the bool says whether it is new.
 
-    Without `wake` the caller goes on to `wait` with `fresh`, which wakes as well. The version is
-    fixed here and now. A known idempotency key gives its execution back. Raises
-    the errors of `execapp.errors`, and what `catalog.resolve` raises.
+    Without `wake` the caller goes on to a `fresh` `wait`. A known idempotency key gives its
+    execution back. Raises what `catalog.resolve` raises, and `execapp.errors`.
     """
     key = _key(token, idempotency_key, body_hash)
     if key and (earlier := _earlier(key)) is not None:
@@ -82,10 +81,7 @@ def submit(
         labels=dict(labels or {}),
     )
     _complete(execution, template)
-    admitted, created = _admit(execution, key)
-    if created and wake:
-        transaction.on_commit(lambda: local.wake("execution"))
-    return admitted, created
+    return _admit(execution, key, wake=wake)
 
 
 def rerun(
@@ -202,7 +198,7 @@ def _check_room(execution: Execution) -> None:
         raise InvalidRequestError([Field(path="limits.disk_bytes", message=text)])
 
 
-def _admit(execution: Execution, key: _Key | None) -> tuple[Execution, bool]:
+def _admit(execution: Execution, key: _Key | None, *, wake: bool) -> tuple[Execution, bool]:
     try:
         with transaction.atomic():
             earlier = _earlier(key) if key else None
@@ -216,6 +212,8 @@ def _admit(execution: Execution, key: _Key | None) -> tuple[Execution, bool]:
         if earlier is None:
             raise
         return earlier, False
+    if wake:
+        transaction.on_commit(lambda: local.wake("execution"))
     return execution, True
 
 

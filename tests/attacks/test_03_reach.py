@@ -32,7 +32,8 @@ PLACES = {
 DATAGRAM = """await new Promise((done) => { const socket = dgram.createSocket('udp4');
     socket.on('error', (error) => done(error.code));
     socket.bind(() => { try { @SETUP@ } catch (error) { done(error.code) }
-      socket.send('x', @TO@, (error) => { done(error ? error.code : 'OK'); socket.close(); }); }); })"""
+      socket.send('x', @TO@, (error) => {
+        done(error ? error.code : 'OK'); socket.close(); }); }); })"""
 
 
 def datagram(name: str, to: str, setup: str = "") -> Attack:

@@ -72,7 +72,7 @@ EVERYTHING = """
     let found = false;
     for (const folder of ["/proc", "/proc/1", "/proc/self", "/proc/net", "/proc/sys/kernel"])
       for (const name of fs.readdirSync(folder)) try {
-        const fd = fs.openSync(`${folder}/${name}`, fs.constants.O_RDONLY | fs.constants.O_NONBLOCK);
+        const fd = fs.openSync(`${folder}/${name}`, fs.constants.O_NONBLOCK);
         const chunk = Buffer.alloc(1 << 20);
         found ||= chunk.toString("latin1", 0, fs.readSync(fd, chunk)).includes("@SECRET@");
       } catch {}
@@ -80,7 +80,8 @@ EVERYTHING = """
 """
 ATTACKS: tuple[Attack, ...] = (
     *(
-        tries(f"read {name}", f"fs.statSync('{at}').isFile() && fs.readFileSync('{at}', 'utf8')", *GONE)
+        tries(f"read {name}", f"fs.statSync('{at}').isFile() && fs.readFileSync('{at}', 'utf8')",
+             *GONE)
         for name, at in HIDDEN.items()
     ),
     *(
@@ -100,7 +101,8 @@ ATTACKS: tuple[Attack, ...] = (
     program("a working folder by a descriptor", BY_DESCRIPTOR, False),
     program("the host's name", "say(os.hostname());", "sandbox"),
     program("users of the host", "say(os.userInfo().username);", "sandbox"),
-    tries("descriptor 3 in run mode", "fs.readlinkSync('/proc/self/fd/3').startsWith('socket')", *GONE, False),
+    tries("descriptor 3 in run mode", "fs.readlinkSync('/proc/self/fd/3').startsWith('socket')",
+         *GONE, False),
     tries("descriptors of the first process", "fs.readdirSync('/proc/1/fd')", *GONE),
     tries("signals to a host process", "process.kill(@PID@, 0)", "ESRCH"),
     tries("signals to every process", "process.kill(-@PID@, 'SIGKILL')", "ESRCH"),

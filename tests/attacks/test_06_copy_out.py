@@ -1,4 +1,4 @@
-"""Class 6: what a run or a build leaves behind is plain, or is refused; nothing special gets out."""
+"""Class 6: what a run leaves is never looked at, what a build leaves is plain or refused."""
 
 from pathlib import Path
 
@@ -23,11 +23,12 @@ LEFT = {
     "a folder nobody may enter": "fs.mkdirSync('/workspace/src/x', 0)",
     "a file nobody may read": "fs.writeFileSync('/workspace/src/x', 'x', { mode: 0 })",
     "no folder at all": "fs.rmSync('/workspace/src', { recursive: true })",
-    "names that are no text": "fs.writeFileSync(Buffer.from('/workspace/src/\\xff\\xfe', 'latin1'), 'x')",
+    "names that are no text": "fs.writeFileSync(Buffer.from('/workspace/src/\\xff\\xfe',"
+    " 'latin1'), 'x')",
 }
 ATTACKS: tuple[Attack, ...] = (
     *(
-        program(f"left behind: {name}", f"try {{ {code} }} catch {{}}; say('left'); process.exit(0);", "left")
+        program(name, f"try {{ {code} }} catch {{}}; say('left'); process.exit(0);", "left")
         for name, code in LEFT.items()
     ),
     call("device_null", "EPERM"),

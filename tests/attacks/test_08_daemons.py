@@ -35,22 +35,27 @@ ATTACKS: tuple[Attack, ...] = (
     ),
     detached("detached sleep", "'/bin/sleep', ['30']"),
     detached("detached sleep that holds the output", "'/bin/sleep', ['30']", "'inherit'"),
-    detached("a shell's grandchildren", "'/bin/sh', ['-c', '(sleep 30 &) ; (sleep 31 &) ; exit 0']"),
-    detached("a shell that refuses to end", "'/bin/sh', ['-c', \"trap '' TERM HUP INT; sleep 30\"]"),
+    detached("a shell's grandchildren", "'/bin/sh', ['-c', '(sleep 30 &); (sleep 31 &); exit 0']"),
+    detached("a shell that refuses to end",
+         "'/bin/sh', ['-c', \"trap '' TERM HUP INT; sleep 30\"]"),
     detached("a program that starts itself again", "process.execPath, ['-e',"
-             " 'const again = () => require(\"child_process\").spawn(process.execPath, [\"-e\", \"setTimeout(() => {}, 9000)\"],"
+             " 'const again = () => require(\"child_process\").spawn(process.execPath,"
+              " [\"-e\", \"setTimeout(() => {}, 9000)\"],"
              " { detached: true }); again(); setTimeout(() => {}, 9000)']"),
-    ends("everything is signalled", "process.kill(-1, 'SIGKILL'); setTimeout(() => {}, 100);", *ANY),
+    ends("everything is signalled", "process.kill(-1, 'SIGKILL'); setTimeout(() => {}, 100);",
+         *ANY),
     ends("the first process is signalled", "for (const name of ['SIGKILL', 'SIGSTOP', 'SIGTERM'])"
          " try { process.kill(1, name) } catch {}", *ANY),
     ends("its parent is signalled", "try { process.kill(process.ppid, 'SIGKILL') } catch {}", *ANY),
-    ends("a worker thread that never ends", "const { Worker } = await import('node:worker_threads');"
+    ends("a worker thread that never ends",
+         "const { Worker } = await import('node:worker_threads');"
          " new Worker('for (;;);', { eval: true }); setTimeout(() => process.exit(0), 100);",
          State.SUCCEEDED),
     program("a configuration that is loaded", "fs.writeFileSync('/workspace/src/vitest.config.mjs',"
             " \"export default (await import('node:fs')).existsSync('@SECRET_FILE@')\");"
             " say((await import('/workspace/src/vitest.config.mjs')).default);", False),
-    program("a compiled program", "fs.copyFileSync('/template/bin/syscalls', '/workspace/src/evil');"
+    program("a compiled program", "fs.copyFileSync('/template/bin/syscalls',"
+     " '/workspace/src/evil');"
             " fs.chmodSync('/workspace/src/evil', 0o6755);"
             " say(cp.spawnSync('/workspace/src/evil', ['become_root']).stdout.toString());", "1\n"),
 )  # fmt: skip

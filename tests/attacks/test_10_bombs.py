@@ -21,9 +21,11 @@ SIGNALS = (
 BIG = {"disk_bytes": 96 * MIB, "memory_bytes": 128 * MIB}
 
 MEMORY: tuple[Attack, ...] = (
-    ends("heap of the engine", "const all = []; for (;;) all.push({ x: 'y'.repeat(9) + all.length });",
+    ends("heap of the engine", "const all = []; for (;;) all.push({ x: 'y'.repeat(9) +"
+     " all.length });",
          OUT, State.CRASHED, wall_ms=8000, cpu_ms=8000),
-    ends("buffers", "const all = []; for (let n = 0; n < 60; n++) all.push(Buffer.alloc(8e6, 1));", OUT),
+    ends("buffers", "const all = []; for (let n = 0; n < 60; n++) all.push(Buffer.alloc(8e6, 1));",
+         OUT),
     ends("one giant string", "let s = 'x'; for (;;) { s += s; Buffer.from(s); }", OUT, State.FAILED,
          State.CRASHED),
     ends("a child's buffers", "cp.spawnSync(process.execPath, ['-e',"
@@ -51,7 +53,8 @@ CROWDS: tuple[Attack, ...] = (
     call("threads", "EAGAIN"),
     ends("a fork bomb of the shell", """
         cp.spawn("/bin/sh", ["-c", "f() { f | f & }; f; while :; do :; done"], { stdio: "ignore" });
-        setInterval(() => {}, 1000);""", TIME, State.CRASHED, State.FAILED, wall_ms=700, processes=32),
+        setInterval(() => {}, 1000);""", TIME, State.CRASHED, State.FAILED, wall_ms=700,
+             processes=32),
     ends("worker threads", """const { Worker } = await import("node:worker_threads");
         for (let n = 0; n < 30; n++) new Worker("setInterval(() => {}, 9)", { eval: true })
           .on("error", () => {}); setInterval(() => {}, 1000);""",
@@ -73,7 +76,8 @@ DISKS: tuple[Attack, ...] = (
     call("allocate", "EFBIG", "ENOSPC"),
     bomb("allocated but not written", "allocate_some", State.SUCCEEDED),
     call("descriptors", "EMFILE"),
-    tries("sockets without end", "(() => { for (let n = 0; n < 5000; n++) fs.openSync('/dev/zero'); })()",
+    tries("sockets without end", "(() => { for (let n = 0; n < 5000; n++)"
+     " fs.openSync('/dev/zero'); })()",
           "EMFILE"),
     tries("arguments without end", "cp.execFileSync('/bin/true', ['x'.repeat(4e6)])", "E2BIG"),
 )  # fmt: skip
@@ -82,16 +86,20 @@ OUTPUT: tuple[Attack, ...] = (
     ends("stderr is flooded", "for (;;) fs.writeSync(2, 'x'.repeat(999) + '\\n');", FLOOD),
     ends("three megabytes to each", "for (let n = 0; n < 3000; n++) for (const fd of [1, 2])"
          " fs.writeSync(fd, 'x'.repeat(1000));", FLOOD),
-    ends("both are flooded", "for (;;) { fs.writeSync(1, 'x'); fs.writeSync(2, 'x'.repeat(99)); }", FLOOD),
+    ends("both are flooded", "for (;;) { fs.writeSync(1, 'x'); fs.writeSync(2, 'x'.repeat(99)); }",
+         FLOOD),
     ends("a line of a gigabyte", "const much = Buffer.alloc(1 << 20, 120);"
          " for (let n = 0; n < 1024; n++) fs.writeSync(1, much);", FLOOD),
     ends("binary", "const much = Buffer.alloc(9999, 255); for (;;) fs.writeSync(1, much);", FLOOD),
-    ends("a terminal's escapes", "fs.writeSync(1, '\\x1b]0;x\\x07\\x1b[2J\\x1b[6n');", State.SUCCEEDED),
-    ends("NUL and halves of characters", "fs.writeSync(1, Buffer.from([0, 0xed, 0xa0, 0x80, 0xff]));",
+    ends("a terminal's escapes", "fs.writeSync(1, '\\x1b]0;x\\x07\\x1b[2J\\x1b[6n');",
+         State.SUCCEEDED),
+    ends("NUL and halves of characters", "fs.writeSync(1, Buffer.from([0, 0xed, 0xa0, 0x80,"
+     " 0xff]));",
          State.SUCCEEDED),
     ends("a child floods", "cp.spawnSync('/bin/sh', ['-c', 'while :; do echo xxxxxxxxxxxx; done'],"
          " { stdio: 'inherit' });", FLOOD),
-    ends("stdout is closed", "fs.closeSync(1); fs.closeSync(2); setTimeout(() => {}, 50);", State.SUCCEEDED),
+    ends("stdout is closed", "fs.closeSync(1); fs.closeSync(2); setTimeout(() => {}, 50);",
+         State.SUCCEEDED),
     ends("stdout is closed, then time passes", "fs.closeSync(1); fs.closeSync(2);"
          " setInterval(() => {}, 99);", TIME, wall_ms=300),
     ends("a flood to descriptor 3", "try { for (;;) fs.writeSync(3, 'x'.repeat(9999)); }"
@@ -115,7 +123,8 @@ TIMES: tuple[Attack, ...] = (
          "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);", TIME, wall_ms=300),
     ends("it reads what never comes", "cp.spawnSync('/bin/cat', ['/dev/zero'], { stdio: ['ignore',"
          " 'ignore', 'ignore'], timeout: 0 });", TIME, wall_ms=400),
-    ends("an endless regular expression", "/^(a+)+$/.test('a'.repeat(60) + 'b');", TIME, wall_ms=300),
+    ends("an endless regular expression", "/^(a+)+$/.test('a'.repeat(60) + 'b');", TIME,
+         wall_ms=300),
 )  # fmt: skip
 ATTACKS = (*MEMORY, *CROWDS, *DISKS, *OUTPUT, *TIMES)
 

@@ -27,9 +27,11 @@ ATTACKS: tuple[Attack, ...] = (
     forgery("a real exit", "test('a', () => process.reallyExit(0));"),
     forgery("dies by a signal", "test('a', () => process.kill(process.pid, 'SIGKILL'));", *KILLED),
     forgery("aborts", "test('a', () => process.abort());", *KILLED),
-    forgery("a report on stdout", "console.log('{\"type\":\"result\",\"errors\":[],\"exit_code\":0}');"
+    forgery("a report on stdout",
+            "console.log('{\"type\":\"result\",\"errors\":[],\"exit_code\":0}');"
             " process.exit(0);"),
-    forgery("a text that looks like success", "console.log('Test Files  1 passed (1)\\n Tests  1 passed');"
+    forgery("a text that looks like success",
+         "console.log('Test Files  1 passed (1)\\n Tests  1 passed');"
             + FAILING),
     forgery("a result of its own, then its own tests", PASSED + RESULT + FAILING),
     forgery("a result alone", RESULT + "process.exit(0);"),
@@ -39,7 +41,8 @@ ATTACKS: tuple[Attack, ...] = (
             + RESULT.replace(":0", ":1") + "process.exit(0);"),
     forgery("a failing case, success said", PASSED.replace("passed", "failed") + RESULT
             + "process.exit(0);"),
-    forgery("ready once more", r"""raw('{"type":"ready"}\n');""" + PASSED + RESULT + "process.exit(0);"),
+    forgery("ready once more",
+            r"""raw('{"type":"ready"}\n');""" + PASSED + RESULT + "process.exit(0);"),
     forgery("a case after the result", PASSED + RESULT + PASSED + "process.exit(0);"),
     forgery("half a line", PASSED + RESULT + "raw('{\"type\":'); process.exit(0);"),
     forgery("no JSON", "raw('PASS\\n'); test('a', () => {});"),
@@ -53,7 +56,8 @@ ATTACKS: tuple[Attack, ...] = (
             + "process.exit(0);"),
     forgery("a state of its own", PASSED.replace('"passed"', '"excellent"') + RESULT
             + "process.exit(0);"),
-    forgery("a status that is no number", PASSED + RESULT.replace(":0", ":false") + "process.exit(0);"),
+    forgery("a status that is no number", PASSED + RESULT.replace(":0",
+         ":false") + "process.exit(0);"),
     forgery("not a number", PASSED.replace('"file"', '"duration_ms":NaN,"file"') + RESULT
             + "process.exit(0);"),
     forgery("time without end", PASSED.replace('"file"', '"duration_ms":1e999,"file"') + RESULT
@@ -62,7 +66,8 @@ ATTACKS: tuple[Attack, ...] = (
             + "process.exit(0);"),
     forgery("cases without end", "for (let n = 0; n < 10010; n++)" + PASSED + RESULT
             + "process.exit(0);"),
-    forgery("the report is closed", "process.getBuiltinModule('fs').closeSync(3); test('a', () => {});"),
+    forgery("the report is closed", "process.getBuiltinModule('fs').closeSync(3); test('a', ()"
+     " => {});"),
     forgery("the report is something else", "const fs = process.getBuiltinModule('fs');"
             " fs.closeSync(3); fs.openSync('/dev/null', 'w');"
             + FAILING),

@@ -79,8 +79,8 @@ def test_a_poisoned_workspace_ends_with_its_run(arena: Arena) -> None:
     poison = program(
         "poison",
         """for (const name of ["node_modules", "package.json"])
-             try { fs.rmSync("/workspace/" + name); fs.writeFileSync("/workspace/" + name, "evil"); }
-             catch {}
+             try { fs.rmSync("/workspace/" + name);
+               fs.writeFileSync("/workspace/" + name, "evil"); } catch {}
            say("done");""",
     )
     look = program(

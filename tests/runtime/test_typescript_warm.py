@@ -12,9 +12,12 @@ STOPS = {
         it("passes", () => {});
         it("hangs", () => { for (;;) {} });
     """),
-    "a promise that never ends": one("""
+    "a timer that is never stopped": one("""
         it("passes", () => {});
-        it("waits", { timeout: 0 }, async () => { await new Promise(() => {}); });
+        it("waits", { timeout: 0 }, async () => {
+          setInterval(() => {}, 50);
+          await new Promise(() => {});
+        });
     """),
 }
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
-from sandbox import probe
+from sandbox import probe, selfcheck
 from templatemgr.services import diagnosis
 
 
@@ -14,7 +14,12 @@ class Command(BaseCommand):
     # It is here to explain: what is wrong is printed with the rest, not instead of it.
     requires_system_checks: list[str] = []
 
-    def handle(self, *_args: Any, **_options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        """`--attack` tries the walls, too."""
+        text = "also try a safe selection of attacks on this machine's sandbox (some seconds)"
+        parser.add_argument("--attack", action="store_true", help=text)
+
+    def handle(self, *_args: Any, **options: Any) -> None:
         """Print every finding; exit status 1 when something needed is missing."""
         self.stdout.write("This machine")
         findings = probe.findings()
@@ -30,10 +35,23 @@ class Command(BaseCommand):
         for note in notes:
             self._line(note.level, note.title, note.detail, note.remedy)
         levels = [finding.level for finding in findings] + [note.level for note in notes]
+        if options["attack"]:
+            levels += self._attack()
         missing = levels.count("missing")
         if missing:
             message = f"{missing} needed {'thing is' if missing == 1 else 'things are'} missing."
             raise CommandError(message)
+
+    def _attack(self) -> list[probe.Level]:
+        """Tell what held as it is known; what did not counts as missing."""
+        self.stdout.write("Attacks")
+
+        def tell(verdict: selfcheck.Verdict) -> None:
+            level = "ok" if verdict.held else "missing"
+            self._line(level, verdict.title, verdict.detail, verdict.remedy)
+
+        found = selfcheck.verdicts(tell)
+        return ["ok" if verdict.held else "missing" for verdict in found]
 
     def _line(self, level: str, title: str, detail: str, remedy: str | None) -> None:
         style = {"ok": self.style.SUCCESS, "weaker": self.style.WARNING}

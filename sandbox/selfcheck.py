@@ -1,0 +1,216 @@
+"""A safe selection of attacks, tried on this machine with nothing but its own sh and bash.
+
+Each is bounded, so that a wall that does not hold does no harm. The whole corpus is tests/attacks.
+"""
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from sandbox import cage, probe
+from sandbox.cage import Cage
+from sandbox.errors import CageStoppedError, SandboxError
+from sandbox.limits import MIB
+
+_WON = "the wall is open"
+_QUICK = 4.0  # seconds in which whatever ends by itself or is killed must be gone
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """A line for sh that prints or does what it should not be able to.
+
+    `stopped` names why we must have stopped it ("wall", "memory"); None if it ends by itself.
+    """
+
+    title: str
+    line: str
+    changes: dict[str, int] = field(default_factory=dict)
+    stopped: str | None = None
+    remedy: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether the wall held; a remedy where it did not."""
+
+    title: str
+    held: bool
+    detail: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Target:
+    """What the host has for the time of the check."""
+
+    folder: Path
+    secret: Path
+    port: int
+
+
+_MOUNTS = "Report this: the sandbox shows or opens what it must not."
+_USER = "Start as root, or allow user namespaces (see the findings above)."
+ATTACKS = (
+    Attack(
+        title="writing to the system",
+        line="for at in /usr/x /usr/bin/sh /etc/passwd /x /dev/x /proc/sys/kernel/core_pattern; do"
+        " (echo x >> $at) 2>/dev/null && echo @WON@; done; exit 0",
+        remedy=_MOUNTS,
+    ),
+    Attack(
+        title="reading the host's files",
+        line="for at in @SECRET_FILE@ /proc/1/root@SECRET_FILE@ /etc/shadow /etc/machine-id; do"
+        " cat $at >/dev/null 2>&1 && echo @WON@; done;"
+        " for at in /home /root /var /sys; do ls $at >/dev/null 2>&1 && echo @WON@; done; exit 0",
+        remedy=_MOUNTS,
+    ),
+    Attack(
+        title="reading the service's environment",
+        line="(env; cat /proc/*/environ 2>/dev/null) | while read -r text; do"
+        " case $text in *STENCIL_*|*SECRET*|*TOKEN=*) echo @WON@;; esac; done; exit 0",
+        remedy=_MOUNTS,
+    ),
+    Attack(
+        title="seeing the host's processes",
+        line="n=0; for at in /proc/[0-9]*; do n=$((n+1)); done; [ $n -lt 6 ] || echo @WON@",
+        remedy=_USER,
+    ),
+    Attack(
+        title="gaining rights",
+        line="setpriv --reuid 0 --clear-groups true 2>/dev/null && echo @WON@;"
+        " while read -r key value; do case $key$value in CapEff:0000000000000000|"
+        "CapBnd:0000000000000000|NoNewPrivs:1|Seccomp:2) n=$((n+1));; esac;"
+        " done </proc/self/status; [ $n = 4 ] || echo @WON@",
+        remedy="Report this: capabilities are left, or the system-call filter is not in force.",
+    ),
+    Attack(
+        title="reaching the host's network",
+        line="bash -c 'exec 4<>/dev/tcp/127.0.0.1/@PORT@' 2>/dev/null && echo @WON@; exit 0",
+        remedy="Report this: the network namespace is shared.",
+    ),
+    Attack(
+        title="filling the disk",
+        line="cat /dev/zero >/tmp/x 2>/dev/null && echo @WON@; exit 0",
+        changes={"scratch_bytes": 4 * MIB, "wall_ms": 3_000},
+        remedy="Report this: tmpfs is not limited.",
+    ),
+    Attack(
+        title="filling the memory",
+        line="cat /dev/zero >/tmp/x 2>/dev/null; echo @WON@",
+        changes={"scratch_bytes": 256 * MIB, "memory_bytes": 48 * MIB},
+        stopped="memory",
+        remedy="Delegate a cgroup (see the findings above): files in memory are not counted else.",
+    ),
+    Attack(
+        title="starting processes without end",
+        line="n=0; while [ $n -lt 120 ]; do sleep 2 & n=$((n+1)); done 2>/dev/null; echo @WON@",
+        changes={"processes": 24},
+        remedy="Delegate a cgroup with the pids controller (see the findings above).",
+    ),
+    Attack(
+        title="refusing to end",
+        line="trap '' TERM INT HUP; for n in 1 2 3; do (while :; do :; done) & done; wait",
+        changes={"wall_ms": 400},
+        stopped="wall",
+        remedy="Report this: the pid namespace did not end.",
+    ),
+    Attack(
+        title="leaving a daemon behind",
+        line="(trap '' TERM HUP; sleep 9) & exit 0",
+        remedy="Report this: the pid namespace did not end.",
+    ),
+    Attack(
+        title="leaving files to the next",
+        line="for at in /tmp /dev/shm; do [ -e $at/left ] && echo @WON@; echo x >$at/left; done;"
+        " exit 0",
+        remedy="Report this: a folder is shared between executions.",
+    ),
+)
+
+
+def verdicts(on_verdict: Callable[[Verdict], None] = lambda _: None) -> tuple[Verdict, ...]:
+    """Try everything; tell each as it is known. Takes a few seconds."""
+    found = []
+    with _target() as target:
+        for attack in ATTACKS:
+            verdict = _try(attack, target)
+            on_verdict(verdict)
+            found.append(verdict)
+    return tuple(found)
+
+
+@contextmanager
+def _target() -> Iterator[_Target]:
+    with (
+        tempfile.TemporaryDirectory(prefix="stencil-check-") as folder,
+        socket.create_server(("127.0.0.1", 0)) as server,
+    ):
+        secret = Path(folder) / "secret"
+        secret.write_text("a secret of the host")
+        yield _Target(folder=Path(folder), secret=secret, port=server.getsockname()[1])
+
+
+def _try(attack: Attack, target: _Target) -> Verdict:
+    """Twice, since one of them looks for what was left by the first."""
+    detail = None
+    try:
+        for _turn in range(2):
+            detail = detail or _breach(attack, target)
+    except SandboxError as error:
+        return _open(attack, f"it could not be tried: {error}", _remedy())
+    if detail is None:
+        return Verdict(title=attack.title, held=True, detail="held")
+    return _open(attack, detail, attack.remedy)
+
+
+def _open(attack: Attack, detail: str, remedy: str) -> Verdict:
+    return Verdict(title=attack.title, held=False, detail=detail, remedy=remedy)
+
+
+def _breach(attack: Attack, target: _Target) -> str | None:
+    said: list[str] = []
+    folder = Path(tempfile.mkdtemp(dir=target.folder))
+    jail = replace(_jail(folder), **attack.changes)  # type: ignore[arg-type]
+    began = time.monotonic()
+    stopped = None
+    argv = ["/bin/sh", "-c", _filled(attack.line, target)]
+    try:
+        cage.run(jail, argv, lambda _, text: said.append(text))
+    except CageStoppedError as error:
+        stopped = error.reason
+    if attack.stopped is not None and stopped != attack.stopped:
+        return f"it was not stopped for {attack.stopped}"
+    if attack.stopped is None and _WON in said:
+        return _WON
+    if time.monotonic() - began > _QUICK:
+        return "it ended late"
+    return None
+
+
+def _jail(folder: Path) -> Cage:
+    return Cage(
+        writable=folder,
+        wall_ms=5_000,
+        memory_bytes=128 * MIB,
+        processes=64,
+        scratch_bytes=16 * MIB,
+    )
+
+
+def _filled(line: str, target: _Target) -> str:
+    return (
+        line.replace("@WON@", f"'{_WON}'")
+        .replace("@SECRET_FILE@", str(target.secret))
+        .replace("@PORT@", str(target.port))
+    )
+
+
+def _remedy() -> str:
+    """What `probe` advises for what is missing."""
+    advice = [each.remedy for each in probe.findings() if each.level == "missing" and each.remedy]
+    return " ".join(advice) or "See the log for the cause."

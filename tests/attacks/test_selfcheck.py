@@ -1,0 +1,67 @@
+"""`doctor --attack`: everything holds here, and each attack notices when its wall is lowered."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from unittest.mock import patch
+
+import pytest
+
+from sandbox import profile, selfcheck
+from tests.attacks.arena import Arena
+
+Lower = Callable[[], AbstractContextManager[object]]
+
+
+def named(title: str) -> selfcheck.Attack:
+    return next(each for each in selfcheck.ATTACKS if each.title == title)
+
+
+def test_everything_holds_here(arena: Arena) -> None:
+    found = selfcheck.verdicts()
+    assert len(found) == len(selfcheck.ATTACKS)
+    assert not [verdict for verdict in found if not verdict.held]
+
+
+def without(gone: str) -> Lower:
+    """bubblewrap without this option."""
+    real = profile._namespaces
+    return lambda: patch.object(
+        profile, "_namespaces", lambda *given: tuple(each for each in real(*given) if each != gone)
+    )
+
+
+LOWERED: dict[str, Lower] = {
+    "reaching the host's network": without("--unshare-net"),
+    "seeing the host's processes": without("--unshare-pid"),
+    "reading the host's files": lambda: patch.object(
+        profile, "_sealing", lambda: ("--dir", "/home", "--perms", "0755", "--dir", "/var")
+    ),
+}
+
+
+@pytest.mark.parametrize("title", LOWERED)
+def test_it_notices_a_wall_that_is_open(title: str, arena: Arena) -> None:
+    with LOWERED[title](), selfcheck._target() as target:
+        verdict = selfcheck._try(named(title), target)
+    assert not verdict.held
+    assert verdict.remedy
+
+
+LIMITS = {
+    "filling the memory": {"scratch_bytes": 64 << 20, "memory_bytes": 512 << 20},
+    "starting processes without end": {"processes": 400},
+}
+
+
+@pytest.mark.parametrize("title", LIMITS)
+def test_it_notices_a_limit_that_is_not_there(title: str, arena: Arena) -> None:
+    lowered = replace(named(title), changes=LIMITS[title])
+    with selfcheck._target() as target:
+        assert not selfcheck._try(lowered, target).held
+
+
+def test_it_notices_what_was_not_stopped(arena: Arena) -> None:
+    lowered = replace(named("refusing to end"), line="exit 0")
+    with selfcheck._target() as target:
+        assert not selfcheck._try(lowered, target).held
