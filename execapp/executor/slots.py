@@ -85,7 +85,11 @@ def _attempt(house: House, slot: str, execution: Execution, running: Running) ->
     attempt = execution.attempt
     try:
         outcome = _sandboxed(house, slot, execution, running)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, StartupError) and attempt < claims.MAX_ATTEMPTS:
+            # Nothing of the submission has run yet, so another attempt is safe.
+            logger.warning("execution %s did not start: %s", execution.id, error)
+            return lambda: claims.requeue(execution=execution, attempt=attempt)
         error_id = secrets.token_hex(6)
         logger.exception("error %s: execution %s failed on our side", error_id, execution.id)
         message = "The sandbox failed on our side; the log has the reason under error_id."

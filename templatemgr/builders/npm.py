@@ -29,6 +29,8 @@ WALL_MS = 15 * 60 * 1000
 TOOLCHAIN, CONFIG = "/toolchain", "/npm-config"
 NODE = f"{TOOLCHAIN}/bin/node"
 NPM = (NODE, f"{TOOLCHAIN}/lib/node_modules/npm/bin/npm-cli.js")
+# A connection that stalls is given up and tried again: npm alone would wait for five minutes.
+PATIENCE = ("--fetch-timeout=30000", "--fetch-retries=4", "--fetch-retry-mintimeout=1000")
 # The user's configuration may say otherwise; the tree must not depend on it.
 SAME_TREE = (
     "--ignore-scripts",
@@ -94,7 +96,7 @@ def fetch(job: Job) -> None:
     """Install exactly what the lock names."""
     _lock(job)
     # The lock has the hashes: what was downloaded once need not be asked for again.
-    _online(job, (*NPM, "ci", "--prefer-offline", *SAME_TREE), "npm ci")
+    _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
 
 
 def install(job: Job) -> None:

@@ -176,6 +176,7 @@ def test_every_acknowledged_submission_ends_once(scene: Scene) -> None:
     assert set(taken) <= set(ended)
     assert taken
     assert {state for state, _ in ended.values()} <= {"succeeded", "crashed", "error"}
+    assert all(attempt == 3 for state, attempt in ended.values() if state == "error")
     worker = json.loads((settings.STENCIL_DATA / "executor.lock").read_text())["identity"]
     scene.executor.send_signal(signal.SIGTERM)
     scene.executor.wait(30)
