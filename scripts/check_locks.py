@@ -5,6 +5,7 @@ text. Host-free means: whoever installs decides where packages come from; we onl
 """
 
 import argparse
+import json
 import re
 import shutil
 import subprocess
@@ -15,8 +16,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON_LOCKS = {"run.lock": [], "dev.lock": ["--group", "dev"]}
 HOST = re.compile(r'https?://|"resolved"|--(extra-)?index-url|--find-links')
-# npm writes the page where a package asks for money; it names no registry.
-HARMLESS = re.compile(r'^\s*"url": "https?://')
 
 
 def resolve(name: str, target: Path) -> None:
@@ -47,11 +46,16 @@ def packages(lock: Path) -> list[str]:
 
 
 def hosts(lock: Path) -> list[str]:
-    """The lines of a lock that name a registry's host, as `file:line: text`."""
+    """The places in a lock that name a registry's host, as `file: what`."""
+    name, text = lock.relative_to(ROOT), lock.read_text(encoding="utf-8")
+    if lock.suffix != ".json":
+        return [f"{name}: {line.strip()[:120]}" for line in text.splitlines() if HOST.search(line)]
     found = []
-    for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), 1):
-        if HOST.search(line) and not HARMLESS.match(line):
-            found.append(f"{lock.relative_to(ROOT)}:{number}: {line.strip()[:120]}")
+    for place, package in json.loads(text)["packages"].items():
+        # The page where a package asks for money is its own and names no registry.
+        said = json.dumps({key: value for key, value in package.items() if key != "funding"})
+        if HOST.search(said):
+            found.append(f"{name}: {place}")
     return found
 
 
