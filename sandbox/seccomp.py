@@ -15,7 +15,7 @@ from sandbox.errors import IsolationUnavailableError
 # What a program does with its own files and descriptors. What it may reach is decided by mounts.
 FILES = """
     access faccessat faccessat2 chdir fchdir getcwd chmod fchmod fchmodat chown fchown fchownat
-    lchown close close_range copy_file_range creat dup dup2 dup3 fadvise64 fallocate fcntl
+    lchown close close_range copy_file_range creat dup dup2 dup3 fadvise64 fallocate
     fdatasync flock fsync syncfs sync_file_range ftruncate truncate getdents getdents64 ioctl
     link linkat lseek mkdir mkdirat open openat openat2 pread64 preadv preadv2 pwrite64 pwritev
     pwritev2 read readahead readlink readlinkat readv rename renameat renameat2 rmdir sendfile
@@ -96,6 +96,16 @@ NAMESPACE_FLAGS = (
     0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 )
 
+# fcntl's commands as (mask, value): all but F_SETLEASE and F_NOTIFY (1024, 1026). A lease on a
+# sealed file lets whoever opens it wait for 45 seconds: other executions, where our uid owns it.
+FCNTL = (
+    (0xFFFFFFC0, 0),
+    (0xFFFFFFFF, 1025),
+    (0xFFFFFFFF, 1027),
+    (0xFFFFFFFC, 1028),
+    (0xFFFFFFF8, 1032),
+)
+
 AF_UNIX, AF_INET, AF_INET6, AF_NETLINK = 1, 2, 10, 16
 NETLINK_ROUTE = 0
 
@@ -135,6 +145,8 @@ def _allow_by_argument(pyseccomp: Any, rules: Any) -> None:
     allow, argument = pyseccomp.ALLOW, pyseccomp.Arg
     equal, masked = pyseccomp.EQ, pyseccomp.MASKED_EQ
     rules.add_rule(allow, "clone", argument(0, masked, NAMESPACE_FLAGS, 0))
+    for mask, value in FCNTL:
+        rules.add_rule(allow, "fcntl", argument(1, masked, mask, value))
     for domain in (AF_UNIX, AF_INET, AF_INET6):
         rules.add_rule(allow, "socket", argument(0, equal, domain))
     netlink = (argument(0, equal, AF_NETLINK), argument(2, equal, NETLINK_ROUTE))

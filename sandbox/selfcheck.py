@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sandbox import cage, probe
+from sandbox import cage, cgroups, probe
 from sandbox.cage import Cage
 from sandbox.errors import CageStoppedError, SandboxError
 from sandbox.limits import MIB
@@ -36,10 +36,10 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """Whether the wall held; a remedy where it did not."""
+    """`ok` if the wall held; `weaker` where only control groups, which are not there, hold it."""
 
     title: str
-    held: bool
+    level: probe.Level
     detail: str
     remedy: str | None = None
 
@@ -164,12 +164,14 @@ def _try(attack: Attack, target: _Target) -> Verdict:
     except SandboxError as error:
         return _open(attack, f"it could not be tried: {error}", _remedy())
     if detail is None:
-        return Verdict(title=attack.title, held=True, detail="held")
+        return Verdict(title=attack.title, level="ok", detail="held")
     return _open(attack, detail, attack.remedy)
 
 
 def _open(attack: Attack, detail: str, remedy: str) -> Verdict:
-    return Verdict(title=attack.title, held=False, detail=detail, remedy=remedy)
+    watched = attack.stopped == "memory" and cgroups.current_hierarchy().kind == "none"
+    level: probe.Level = "weaker" if watched else "missing"
+    return Verdict(title=attack.title, level=level, detail=detail, remedy=remedy)
 
 
 def _breach(attack: Attack, target: _Target) -> str | None:

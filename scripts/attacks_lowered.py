@@ -300,7 +300,7 @@ def walls() -> list[Wall]:
                 name="dropped rights (setpriv)",
                 attacks=[
                     *named(calls, *identity.split()),
-                    *named(sight, "read the first process's environment"),
+                    *named(sight, "the first process's environment"),
                 ],
                 lower=lambda _: patch.object(profile, "_drop", lambda _: ()),
             ),

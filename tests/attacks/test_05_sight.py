@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from sandbox.launch import starts_as_root
 from tests.attacks.arena import SECRET, Arena
 from tests.attacks.attack import Attack, call, program, shell, tries
 from tests.attacks.conftest import Assault
@@ -31,9 +32,6 @@ HIDDEN = {
     "kernel memory": "/proc/kcore",
     "kernel messages": "/proc/kmsg",
     "memory of the machine": "/dev/mem",
-    "the first process's environment": "/proc/1/environ",
-    "the first process's memory": "/proc/1/mem",
-    "the first process's map": "/proc/1/maps",
     "a host process": "/proc/@PID@/environ",
     "a host process's root": "/proc/@PID@/root/etc/shadow",
 }
@@ -47,8 +45,6 @@ SWITCHES = {
     "a new uid map": "/proc/self/uid_map",
     "another label": "/proc/self/attr/exec",
     "kernel messages": "/dev/kmsg",
-    "the first process's score": "/proc/1/oom_score_adj",
-    "the first process's memory": "/proc/1/mem",
     "the program it runs": "/proc/self/exe",
     "the program the first process runs": "/proc/1/exe",
     "a tool of the host": "/usr/bin/setpriv",
@@ -68,6 +64,26 @@ BY_DESCRIPTOR = """
       try { found.push(...fs.readdirSync(`/proc/self/fd/${fd}${up}`)); } catch {}
     say(found.includes("root") || found.includes("home"));
 """
+# In a user namespace the first process is bubblewrap, of the same user and in the same cage: what
+# counts there is that it has no more rights than the submission.
+OTHER_USERS = {
+    "environment": "fs.readFileSync('/proc/1/environ')",
+    "memory": "fs.openSync('/proc/1/mem', 'r+')",
+    "map": "fs.readFileSync('/proc/1/maps')",
+    "descriptors": "fs.readdirSync('/proc/1/fd')",
+    "score": "fs.writeFileSync('/proc/1/oom_score_adj', '1000')",
+}
+FIRST = (
+    *(tries(f"the first process's {name}", code, *GONE) for name, code in OTHER_USERS.items()),
+) if starts_as_root() else (
+    program(
+        "rights of the first process",
+        """const text = fs.readFileSync("/proc/1/status", "utf8");
+           say(["CapEff", "CapPrm", "CapBnd", "NoNewPrivs", "Seccomp"].map((key) =>
+             text.match(`${key}:[ \t]*([0-9a-f]+)`)[1]));""",
+        ["0" * 16, "0" * 16, "0" * 16, "1", "2"],
+    ),
+)  # fmt: skip
 EVERYTHING = """
     let found = false;
     for (const folder of ["/proc", "/proc/1", "/proc/self", "/proc/net", "/proc/sys/kernel"])
@@ -103,10 +119,9 @@ ATTACKS: tuple[Attack, ...] = (
     program("users of the host", "say(os.userInfo().username);", "sandbox"),
     tries("descriptor 3 in run mode", "fs.readlinkSync('/proc/self/fd/3').startsWith('socket')",
          *GONE, False),
-    tries("descriptors of the first process", "fs.readdirSync('/proc/1/fd')", *GONE),
     tries("signals to a host process", "process.kill(@PID@, 0)", "ESRCH"),
     tries("signals to every process", "process.kill(-@PID@, 'SIGKILL')", "ESRCH"),
-    tries("a debugger on the first process", "fs.openSync('/proc/1/mem', 'r+')", *GONE),
+    *FIRST,
     call("race_copy_on_write", "EROFS"),
     call("write_own_binary", "EROFS", "ETXTBSY", "EACCES"),
 )  # fmt: skip

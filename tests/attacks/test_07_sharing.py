@@ -18,7 +18,7 @@ ATTACKS: tuple[Attack, ...] = (
     second("queue_get", "queue_put", "ENOENT"),
     second("semaphore_get", "semaphore_put", "ENOENT"),
     second("posix_get", "posix_put", "ENOENT"),
-    call("lease_sealed", "EACCES", "EAGAIN"),
+    call("lease_sealed", "EPERM"),
     call("uring_setup", "EPERM", "ENOSYS"),
     call("uring_register", "EPERM", "ENOSYS"),
     call("vsock", "EPERM", "EAFNOSUPPORT"),

@@ -57,7 +57,8 @@ ATTACKS: tuple[Attack, ...] = (
     program("a compiled program", "fs.copyFileSync('/template/bin/syscalls',"
      " '/workspace/src/evil');"
             " fs.chmodSync('/workspace/src/evil', 0o6755);"
-            " say(cp.spawnSync('/workspace/src/evil', ['become_root']).stdout.toString());", "1\n"),
+            " say(cp.spawnSync('/workspace/src/evil', ['become_root']).stdout.toString());",
+            "1\n", "22\n"),
 )  # fmt: skip
 
 

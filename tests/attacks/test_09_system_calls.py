@@ -18,8 +18,8 @@ REFUSED = """
     io_level io_ports local_table set_time set_clock adjust adjust_clock host_name domain_name
     packet alg bluetooth can xdp tipc rds kcm pppox llc ax25 smc qipcrtr netlink_audit
     netlink_events netlink_filter netlink_generic netlink_crypto raw_ip raw_ip6 pair_vsock
-    new_link raise_link become_root become_root_group become_all more_groups file_root
-    capabilities one_capability ambient keep_capabilities change_mm setuid_copy device_null
+    new_link raise_link more_groups file_root
+    capabilities one_capability ambient keep_capabilities change_mm device_null
     device_memory device_disk no_random_addresses execute_all real_time first_disk raise_files
     raise_size raise_cpu raise_core
     """
@@ -29,6 +29,10 @@ ATTACKS: tuple[Attack, ...] = (
     # A filter cannot see the flags of clone3: the call does not exist, and programs fall back.
     *(call(name, "ENOSYS") for name in ("clone3_user", "clone3_into_cgroup")),
     call("unknown", "EPERM", "ENOSYS"),
+    *(
+        call(name, "EPERM", "EINVAL")  # EINVAL: in a user namespace there is no such user
+        for name in ("become_root", "become_root_group", "become_all", "setuid_copy")
+    ),
     call("signal_host", "ESRCH"),
     call("new_privileges", "EINVAL"),
     call("nicer", "EACCES", "EPERM"),

@@ -47,11 +47,9 @@ class Command(BaseCommand):
         self.stdout.write("Attacks")
 
         def tell(verdict: selfcheck.Verdict) -> None:
-            level = "ok" if verdict.held else "missing"
-            self._line(level, verdict.title, verdict.detail, verdict.remedy)
+            self._line(verdict.level, verdict.title, verdict.detail, verdict.remedy)
 
-        found = selfcheck.verdicts(tell)
-        return ["ok" if verdict.held else "missing" for verdict in found]
+        return [verdict.level for verdict in selfcheck.verdicts(tell)]
 
     def _line(self, level: str, title: str, detail: str, remedy: str | None) -> None:
         style = {"ok": self.style.SUCCESS, "weaker": self.style.WARNING}
