@@ -235,4 +235,4 @@ def milliseconds(start: datetime, end: datetime) -> float:
 def version_in_use(version: Version) -> str | None:
     """Why a version must stay: executions that wait for it or run on it."""
     count = Execution.objects.filter(version=version, state__in=OPEN_STATES).count()
-    return f"{count} executions wait for it or run on it" if count else None
+    return f"open executions hold it: {count}" if count else None

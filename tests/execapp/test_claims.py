@@ -11,6 +11,7 @@ from execapp.models import Execution, ExecutionState
 from execapp.services import claims
 from sandbox.limits import Outcome, State, Stream, Usage
 from templatemgr.models import Version
+from templatemgr.services import usage
 from tests.execapp.conftest import Api, make_api, state_of
 
 OUTCOME = Outcome(
@@ -149,3 +150,15 @@ def test_cancelled_in_the_queue_is_never_claimed(api: Api, alive: object) -> Non
     made = api.submit()
     api.call("POST", f"/executions/{made['id']}/cancel")
     assert claims.claim(worker="w") is None
+
+
+def test_a_version_is_needed_until_its_executions_end(
+    api: Api, current: Version, alive: object
+) -> None:
+    assert usage.reasons(current) == []
+    api.submit()
+    assert usage.reasons(current) == ["open executions hold it: 1"]
+    running = claimed()
+    assert usage.reasons(current) == ["open executions hold it: 1"]
+    assert claims.finish(execution=running, attempt=1, outcome=OUTCOME)
+    assert usage.reasons(current) == []
