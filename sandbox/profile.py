@@ -141,7 +141,19 @@ def _parents(host: Host, profile: Profile) -> tuple[str, ...]:
     parents = {str(parent) for place in places for parent in Path(place).parents}
     shown = {place for _, place, _ in profile.binds} | {tmpfs.at for tmpfs in profile.tmpfs}
     made = sorted(parents - {"/"} - shown)
-    return tuple(item for place in made for item in ("--perms", "0755", "--dir", place))
+    return tuple(item for place in made for item in _folder(place))
+
+
+def _below(top: str, profile: Profile) -> list[str]:
+    """The folders inside of `top` that lead to what is shown there."""
+    places = {place for _, place, _ in profile.binds}
+    parents = {parent for place in places for parent in Path(place).parents}
+    inside = {str(parent) for parent in parents if Path(top) in parent.parents}
+    return sorted(inside - places)
+
+
+def _folder(place: str) -> tuple[str, ...]:
+    return ("--perms", "0755", "--dir", place)
 
 
 def _system(host: Host) -> tuple[str, ...]:
@@ -161,6 +173,8 @@ def _contents(profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
         argv += ["--perms", "0444", "--file", str(descriptor), place]
     for tmpfs in profile.tmpfs:
         argv += ["--perms", "1777", "--size", str(tmpfs.size_bytes), "--tmpfs", tmpfs.at]
+        # Those that were made before lie hidden below it.
+        argv += [item for place in _below(tmpfs.at, profile) for item in _folder(place)]
     for source, place, writable in profile.binds:
         argv += ["--bind" if writable else "--ro-bind", source, place]
     for folder in profile.folders:

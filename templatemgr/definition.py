@@ -19,7 +19,7 @@ from templatemgr.toml import Table, TomlError, load
 
 FORMAT = 1
 FILE = "template.toml"
-BUILDERS = ("npm",)
+BUILDERS = ("npm", "pip")
 MODES = ("run", "test")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 LIMITS = ("wall_ms", "cpu_ms", "memory_bytes", "disk_bytes", "output_bytes", "processes")

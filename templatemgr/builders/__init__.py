@@ -78,6 +78,7 @@ def updater(name: str) -> Updater | None:
 
 def find(name: str) -> Builder:
     """Return the builder of this name. KeyError for an unknown one."""
-    from templatemgr.builders import npm  # it imports Job from here
+    from templatemgr.builders import npm, pip  # they import Job from here
 
-    return {"npm": npm}[name]
+    builders: dict[str, Builder] = {"npm": npm, "pip": pip}
+    return builders[name]

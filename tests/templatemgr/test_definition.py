@@ -53,7 +53,7 @@ TOML = "tiny/template.toml"
             "must be the folder's name, 'tiny'",
         ),
         ('title = "Tiny"', "title = 7", TOML, "title", "must be a string"),
-        ('builder = "npm"', 'builder = "gem"', TOML, "builder", "'gem' is not one of npm"),
+        ('builder = "npm"', 'builder = "gem"', TOML, "builder", "'gem' is not one of npm, pip"),
         ('title = "Tiny"', 'title = "Tiny"\ncolour = "red"', TOML, "colour", "is not a known key"),
         ('["node_modules"]', '["../x"]', TOML, "links", "'../x' leaves the folder"),
         ('["node_modules"]', '["/x"]', TOML, "links", "'/x' is absolute"),

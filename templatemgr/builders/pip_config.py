@@ -1,0 +1,126 @@
+"""This machine's pip configuration, made into one file for the cage.
+
+A file and not variables: variables stand on a command line, where every user of the machine can
+read a token. Of the settings only those pass that say where packages come from and how they are
+reached; what decides which packages come is in the definition.
+"""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from configparser import Error as IniError
+from configparser import RawConfigParser
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+SETTINGS = (
+    "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy", "cert",
+    "client-cert", "constraint", "timeout", "default-timeout", "retries", "uploaded-prior-to",
+)  # fmt: skip
+CONFIG = "pip.conf"
+SECTIONS = ("global", "download", "install")
+INDEXES = ("index-url", "extra-index-url")
+FILES = ("find-links", "cert", "constraint")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """What the cage gets of this machine: binds (from, at), variables, and `files` by name.
+
+    The files are copies, to be laid into the folder that the cage calls /build: the user inside is
+    another one, who could not read the originals when only their owner may.
+    """
+
+    files: Mapping[str, bytes]
+    binds: tuple[tuple[Path, str], ...]
+    env: Mapping[str, str]
+
+
+def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
+    """Merge pip's files and variables in pip's own order: the later ones win.
+
+    Raises ValueError for a file that is none of pip's, OSError for one that cannot be read.
+    """
+    settings: dict[str, str] = {}
+    for file in _files(environ, root):
+        settings |= _from_file(file)
+    settings |= _from_variables(environ)
+    env = {name: environ[name] for name in (*PROXIES, *CERTIFICATES) if environ.get(name)}
+    named = [Path(env[name]) for name in CERTIFICATES if name in env]
+    named += [path for key in FILES for path in _paths(settings.get(key, ""))]
+    # The pages of an index in a folder point to files that lie beside it.
+    named += [path.parent for key in INDEXES for path in _paths(settings.get(key, ""))]
+    binds = [(path, str(path)) for path in _outermost(named)]
+    files: dict[str, bytes] = {}
+    netrc = Path(environ.get("NETRC") or Path(environ.get("HOME", "/"), ".netrc"))
+    if netrc.is_file():
+        files["netrc"], env["NETRC"] = netrc.read_bytes(), "/build/netrc"
+    for path in _paths(settings.get("client-cert", "")):
+        if path.is_file():
+            files["client.pem"], settings["client-cert"] = path.read_bytes(), "/build/client.pem"
+    files[CONFIG] = _text(settings).encode()
+    return Machine(files=files, binds=tuple(binds), env=env)
+
+
+def _files(environ: Mapping[str, str], root: Path) -> list[Path]:
+    """Return pip's configuration files that exist, least important first."""
+    named = environ.get("PIP_CONFIG_FILE")
+    if named == os.devnull:  # pip's way to say: none at all
+        return []
+    home = Path(environ.get("HOME", "/"))
+    shared = (environ.get("XDG_CONFIG_DIRS") or str(root / "etc/xdg")).split(":")
+    personal = Path(environ.get("XDG_CONFIG_HOME") or home / ".config")
+    everybody = [*(Path(folder, "pip/pip.conf") for folder in shared), root / "etc/pip.conf"]
+    user = [home / ".pip/pip.conf", personal / "pip/pip.conf"]
+    if named and Path(named).is_file():
+        user = []
+    site = [Path(sys.prefix, "pip.conf")]
+    last = [Path(named)] if named else []
+    return [path for path in (*everybody, *user, *site, *last) if path.is_file()]
+
+
+def _from_file(file: Path) -> dict[str, str]:
+    parser = RawConfigParser()
+    try:
+        parser.read_string(file.read_text(encoding="utf-8", errors="replace"))
+    except IniError as error:
+        message = f"{file} is not a configuration file of pip: {error}"
+        raise ValueError(message) from error
+    found: dict[str, str] = {}
+    for section in SECTIONS:
+        items = parser.items(section) if parser.has_section(section) else []
+        found |= {key.replace("_", "-"): " ".join(value.split()) for key, value in items}
+    return _known(found)
+
+
+def _from_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {
+        key.removeprefix("PIP_").lower().replace("_", "-"): " ".join(value.split())
+        for key, value in environ.items()
+        if key.startswith("PIP_") and value.strip()
+    }
+    return _known(found)
+
+
+def _known(settings: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in settings.items() if key in SETTINGS}
+
+
+def _paths(value: str) -> list[Path]:
+    """Return the absolute paths and file: addresses in a setting that may hold several."""
+    addresses = (item for item in value.split() if item.startswith(("/", "file:///")))
+    return [Path(unquote(urlsplit(item).path)) for item in addresses]
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that exist, without those inside of another."""
+    present = sorted({path for path in paths if path.exists() and path != Path("/")})
+    return [path for path in present if not any(parent in present for parent in path.parents)]
+
+
+def _text(settings: Mapping[str, str]) -> str:
+    lines = [f"{key} = {value}" for key, value in sorted(settings.items())]
+    return "\n".join(["[global]", *lines, ""])

@@ -1,0 +1,145 @@
+"""Turns what pytest reports into the runner's messages, and keeps its own output to itself."""
+import os
+
+import pytest
+
+from . import protocol
+
+MESSAGE_CHARS = 8_000
+NAME_CHARS = 1_900
+ERRORS = 50  # they travel in one line, which the host bounds
+FAILED, SKIPPED, PASSED = "failed", "skipped", "passed"
+
+
+class Reporter:
+    """A plugin of pytest; one for a session."""
+
+    def __init__(self, source, *, silent=False):
+        self.errors = []
+        self._source = f"{source}/"
+        self._send = (lambda message: None) if silent else protocol.send
+        self._running = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config):
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal._tw._file = open(os.devnull, "w", encoding="utf-8")
+
+    def pytest_unconfigure(self, config):
+        terminal = config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None:
+            terminal._tw._file.close()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = yield
+        if self._running is None or self._running.item is not item:
+            self._running = _Case(item, self.relative(item.path))
+        self._running.take(report, call)
+        return report
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report):
+        """A subtest is told of here alone; it belongs to the test that is running."""
+        case = self._running
+        if case is not None and hasattr(report, "context") and report.failed:
+            case.fail(f"{report.head_line}: {_text(report.longrepr)}", None)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid, location):
+        case, self._running = self._running, None
+        if case is not None:
+            self._send(case.message())
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector):
+        report = yield
+        file = self.relative(getattr(collector, "path", ""))
+        if report.failed:
+            self.error(file, str(report.longrepr))
+        elif report.skipped:  # a module that skips itself has no tests to tell of
+            message = _capped(_text(report.longrepr))
+            self._send({"type": "case", "name": file, "file": file, "state": SKIPPED, "message": message})
+        return report
+
+    def pytest_internalerror(self, excrepr, excinfo):
+        self.error("", f"INTERNALERROR: {excrepr}")
+
+    def pytest_keyboard_interrupt(self, excinfo):
+        # What interrupted it has been told of, if it was an error while collecting.
+        if not isinstance(excinfo.value, pytest.Session.Interrupted):
+            self.error("", excinfo.exconly())
+
+    def relative(self, path):
+        return str(path).removeprefix(self._source)
+
+    def error(self, file, message):
+        if len(self.errors) < ERRORS:
+            self.errors.append({"file": self.relative(file), "message": _capped(message)})
+
+
+class _Case:
+    """One test, from its set-up to its tear-down."""
+
+    def __init__(self, item, file):
+        self.item = item
+        self._file = file
+        self._state = PASSED
+        self._messages = []
+        self._line = None
+        self._seconds = 0.0
+
+    def take(self, report, call):
+        self._seconds += report.duration
+        if report.failed:
+            self.fail(_text(report.longrepr), self._place(call))
+        elif report.skipped and self._state == PASSED:
+            self._state = SKIPPED
+            reason = getattr(report, "wasxfail", None)
+            self._messages.append(_text(report.longrepr) if reason is None else f"xfail: {reason}".rstrip(": "))
+
+    def fail(self, message, line):
+        if self._state != FAILED:
+            self._state, self._messages, self._line = FAILED, [], line
+        self._messages.append(message)
+
+    def message(self):
+        return {
+            "type": "case",
+            "name": self._name()[:NAME_CHARS],
+            "file": self._file,
+            "state": self._state,
+            "duration_ms": self._seconds * 1000,
+            "message": _capped("\n\n".join(self._messages)) or None,
+            "line": self._line,
+            "column": None,
+        }
+
+    def _name(self):
+        chain = self.item.listchain()
+        files = [index for index, node in enumerate(chain) if isinstance(node, pytest.File)]
+        return " > ".join(node.name for node in chain[files[-1] + 1 if files else -1 :])
+
+    def _place(self, call):
+        """The line in the test's own file where it went wrong, else where the test begins."""
+        if call.excinfo is not None:
+            for entry in reversed(call.excinfo.traceback):
+                if str(entry.path) == str(self.item.path):
+                    return entry.lineno + 1
+        line = self.item.location[1]
+        return None if line is None else line + 1
+
+
+def _text(shown):
+    """What a report says went wrong, in short."""
+    if isinstance(shown, tuple):  # where it was skipped, and why
+        return str(shown[2]).removeprefix("Skipped: ")
+    crash = getattr(shown, "reprcrash", None)
+    if crash is not None:
+        return crash.message
+    return str(getattr(shown, "errorstring", None) or shown or "").strip()
+
+
+def _capped(text):
+    return text if len(text) <= MESSAGE_CHARS else f"{text[:MESSAGE_CHARS]}…"

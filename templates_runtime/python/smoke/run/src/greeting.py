@@ -1,0 +1,2 @@
+def greet(name, total):
+    return f"Hello, {name}: {total}"

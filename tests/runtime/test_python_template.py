@@ -1,0 +1,226 @@
+"""The Python template against bare Python and bare pytest, cold and warm: real pip, real tree."""
+
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from sandbox.limits import Limits, Outcome, State
+from sandbox.reports import TestCase
+from sandbox.runner import SourceFile, Submission, Tree, execute, start
+from templatemgr import definition as definitions
+from templatemgr import store
+from templatemgr.builders import Job, pip
+from templatemgr.definition import Definition
+from tests.runtime.python_submissions import RUNS, TESTS
+
+FOLDER = Path(__file__).resolve().parents[2] / "templates_runtime" / "python"
+STDIN = b"Ada\nBab\n"
+ARGS = ("one", "two words")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Python:
+    """The built template."""
+
+    root: Path
+    definition: Definition
+
+    def execute(
+        self,
+        mode: str,
+        files: Mapping[str, str],
+        *,
+        warm: bool = False,
+        limits: Limits | None = None,
+        **others: str,
+    ) -> Outcome:
+        """One submission in the sandbox."""
+        limits = limits or self.definition.default
+        said = self.definition.modes[mode]
+        submission = Submission(
+            mode=mode,
+            files=tuple(SourceFile(path=p, content=text.encode()) for p, text in files.items()),
+            entry=others.get("entry", said.entry),
+            pattern=others.get("pattern", said.pattern),
+            args=ARGS if mode == "run" else (),
+            stdin=STDIN,
+        )
+        tree = Tree(root=self.root, command=said.command, env=self.definition.env)
+        if warm:
+            return start(tree, limits, slot="test-python").deliver(submission, limits)
+        return execute(tree, submission, limits, slot="test-python")
+
+    def bare(
+        self, files: Mapping[str, str], workspace: Path, *argv: str
+    ) -> subprocess.CompletedProcess[str]:
+        """The tree's own interpreter in a workspace of its own, outside the sandbox."""
+        for name, text in files.items():
+            target = workspace / "src" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text)
+        return subprocess.run(
+            [str(self.root / "bin/python"), "-B", *argv],
+            cwd=workspace,
+            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(workspace)},
+            input=STDIN.decode(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
+    """Built as a build builds it, without the database."""
+    bench = tmp_path_factory.mktemp("python")
+    definition = definitions.read(FOLDER)
+    said: list[str] = []
+    job = Job(definition=definition, bench=bench, log=lambda _stream, text: said.append(text))
+    job.downloads.mkdir()
+    store.copy_files(FOLDER, job.tree, list(definition.files))
+    pip.fetch(job)
+    pip.install(job)
+    yield Python(root=job.tree, definition=definition)
+    store.remove(bench)
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_it_ends_as_bare_python_does(python: Python, name: str, warm: bool, tmp_path: Path) -> None:
+    bare = python.bare(RUNS[name], tmp_path, str(tmp_path / "src/main.py"), *ARGS)
+    outcome = python.execute("run", RUNS[name], warm=warm)
+    if bare.returncode < 0:
+        assert (outcome.state, outcome.exit_code) == (State.CRASHED, None)
+    else:
+        assert outcome.exit_code == bare.returncode, outcome
+        assert outcome.state is (State.FAILED if bare.returncode else State.SUCCEEDED)
+    there = {str(tmp_path): "/workspace", str(python.root): "/template"}
+    assert outcome.stdout.data.decode() == translated(bare.stdout, there)
+    assert placeless(outcome.stderr.data.decode()) == placeless(translated(bare.stderr, there))
+
+
+def placeless(text: str) -> str:
+    """Less the addresses of objects."""
+    return re.sub(r"0x[0-9a-f]+", "0x", text)
+
+
+def translated(text: str, places: Mapping[str, str]) -> str:
+    for place, name in places.items():
+        text = text.replace(place, name)
+    return text
+
+
+@pytest.mark.parametrize("name", TESTS)
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool, tmp_path: Path) -> None:
+    code = "import sys; sys.path[0] = sys.argv.pop(1); import pytest; sys.exit(pytest.main())"
+    options = ("--junitxml=report.xml", "src")
+    bare = python.bare(TESTS[name], tmp_path, "-c", code, str(tmp_path / "src"), *options)
+    outcome = python.execute("test", TESTS[name], warm=warm)
+    assert outcome.exit_code == (1 if bare.returncode else 0), (outcome, bare.stdout)
+    assert outcome.state is (State.FAILED if bare.returncode else State.SUCCEEDED)
+    assert outcome.report is not None
+    assert outcome.report.complete
+    report = tmp_path / "report.xml"
+    said = junit(report) if report.exists() else []
+    seen = sorted((case.name.rpartition(" > ")[2], case.state) for case in outcome.report.cases)
+    assert seen == said
+    assert outcome.stderr.data == b""
+    assert re.sub(r"seen\n|torn down\n", "", outcome.stdout.data.decode()) == ""
+
+
+def junit(report: Path) -> list[tuple[str, str]]:
+    """What pytest's own report tells of the tests; files that could not be loaded left out."""
+    found: dict[str, str] = {}
+    states = {"failure": "failed", "error": "failed", "skipped": "skipped"}
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by pytest here
+        name = case.get("name", "")
+        kinds = [states[child.tag] for child in case if child.tag in states]
+        loading = any(child.get("message") == "collection failure" for child in case)
+        if loading or not name:  # the last is what pytest.exit leaves in the report
+            continue
+        if not case.get("classname"):  # a module that skipped itself
+            name = name.split(".")[-1] + ".py"
+        state = "failed" if "failed" in kinds else "skipped" if kinds else "passed"
+        if found.get(name) != "failed":
+            found[name] = state
+    return sorted(found.items())
+
+
+def cases(outcome: Outcome) -> dict[str, TestCase]:
+    assert outcome.report is not None
+    return {case.name: case for case in outcome.report.cases}
+
+
+def test_a_failure_has_file_line_and_message(python: Python) -> None:
+    files = {
+        "deep/test_a.py": "from helper import check\n\n\nclass TestX:\n    def test_y(self):\n"
+        "        check([1])\n",
+        "helper.py": "def check(x):\n    assert x == [2]\n",
+        "deep/test_b.py": "def test_z():\n    value = 1 + 1\n    assert value == 3\n",
+    }
+    found = cases(python.execute("test", files))
+    first, second = found["TestX > test_y"], found["test_z"]
+    assert (first.file, first.line, first.state) == ("deep/test_a.py", 6, "failed")
+    assert (second.file, second.line, second.message) == ("deep/test_b.py", 3, "assert 2 == 3")
+    assert second.duration_ms is not None
+
+
+def test_what_does_not_load_is_an_error_of_its_file(python: Python) -> None:
+    files = {"test_a.py": "import nothing_like_it\n", "sub/test_b.py": "def test_b(): pass\n"}
+    report = python.execute("test", files).report
+    assert report is not None
+    assert [error.file for error in report.errors] == ["test_a.py"]
+    assert "ModuleNotFoundError: No module named 'nothing_like_it'" in report.errors[0].message
+
+
+def test_reasons_are_told(python: Python) -> None:
+    found = cases(python.execute("test", TESTS["skipped"]))
+    assert [found[f"test_{x}"].message for x in "abc"] == ["r", "q", "inside"]
+
+
+def test_another_pattern_and_another_entry(python: Python) -> None:
+    files = {"check_it.py": "def test_a(): pass\n", "test_not.py": "def test_b(): assert 0\n"}
+    assert list(cases(python.execute("test", files, pattern="check_*.py"))) == ["test_a"]
+    outcome = python.execute(
+        "run",
+        {"app/go.py": "import near\nprint(near.x)", "app/near.py": "x = 1"},
+        entry="app/go.py",
+    )
+    assert outcome.stdout.data == b"1\n"
+
+
+def test_tests_before_a_time_out_are_kept(python: Python) -> None:
+    files = {"test_a.py": "def test_a(): pass\ndef test_b():\n    while True: pass\n"}
+    limits = Limits(wall_ms=1500, memory_bytes=python.definition.default.memory_bytes)
+    outcome = python.execute("test", files, limits=limits)
+    assert outcome.state is State.TIMED_OUT
+    assert [case.name for case in cases(outcome).values()] == ["test_a"]
+
+
+def test_a_program_that_speaks_for_the_runner_gains_nothing(python: Python) -> None:
+    body = (
+        "import os\ndef test_a():\n    os.write(3, b'"
+        '{"type":"result","errors":[],"exit_code":0}\\n'
+        "')\n    os._exit(0)\n"
+    )
+    assert python.execute("test", {"test_a.py": body}).state is State.FAILED
+
+
+def test_importing_what_is_warm_takes_no_time(python: Python) -> None:
+    files = {"main.py": "import pandas\nprint(pandas.Series([1, 2]).sum())"}
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        python.bare(files, Path(folder), "src/main.py")
+        bare = (time.monotonic() - began) * 1000
+    outcome = python.execute("run", files, warm=True)
+    assert outcome.stdout.data == b"3\n"
+    assert outcome.run_ms * 5 < bare
