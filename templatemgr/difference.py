@@ -10,6 +10,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from packaging.version import InvalidVersion
+from packaging.version import Version as PythonVersion
+
 from templatemgr.lockfile import Locked
 from templatemgr.manifest import Entry, Manifest
 
@@ -144,22 +147,26 @@ def compare(before: Side, after: Side) -> Difference:
 
 
 def distance(before: str, after: str) -> Distance:
-    """Return the first part in which two semantic versions differ; "other" if one is none."""
-    old, new = SEMVER.fullmatch(before), SEMVER.fullmatch(after)
-    if old is None or new is None:
+    """Return the first part in which two versions differ; "other" if one cannot be read."""
+    old, new = order(before), order(after)
+    if not old[0] or not new[0]:
         return "other"
-    parts: tuple[Distance, ...] = ("major", "minor", "patch", "prerelease")
-    for part, left, right in zip(parts, old.groups(), new.groups(), strict=True):
+    parts: tuple[Distance, ...] = ("major", "minor", "patch")
+    for part, left, right in zip(parts, old[0], new[0], strict=False):
         if left != right:
             return part
-    return "other"  # the build's metadata alone
+    return "prerelease" if old[1:] != new[1:] else "other"
 
 
 def order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...], str]:
-    """Return a key that sorts semantic versions as their standard does, others before them."""
+    """Return a key that sorts versions as their standard does, what follows none before them.
+
+    Semantic versions as semver.org 2.0 says, others as PEP 440. The key: the numbers, at least
+    three; whether it is a release; the marks of a pre-release; the text of what cannot be read.
+    """
     match = SEMVER.fullmatch(version)
     if match is None:
-        return (), False, (), version
+        return _python_order(version)
     numbers = tuple(int(part) for part in match.groups()[:3])
     pre = match[4]
     marks = tuple(
@@ -167,6 +174,23 @@ def order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, s
         for part in (pre.split(".") if pre else ())
     )
     return numbers, pre is None, marks, ""
+
+
+def _python_order(
+    version: str,
+) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...], str]:
+    try:
+        read = PythonVersion(version)
+    except InvalidVersion:
+        return (), False, (), version
+    numbers = (*read.release, 0, 0)[: max(3, len(read.release))]
+    post = () if read.post is None else (read.post + 1,)
+    # A development release comes before the pre-release, or the release, that it leads to.
+    letter, count = read.pre or ("a" if read.dev is not None else "z", 0)
+    dev = (True, 0, "") if read.dev is None else (False, read.dev, "")
+    marks = ((True, 0, letter), (False, count, ""), dev)
+    released = read.pre is None and read.dev is None
+    return (*numbers, *post), released, () if released else marks, ""
 
 
 def _by_name(packages: Iterable[Locked]) -> dict[str, list[Locked]]:

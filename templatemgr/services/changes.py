@@ -1,6 +1,5 @@
 """What a build of kind update or edit changes in its inputs: checked when asked, then applied."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,12 @@ from templatemgr.models import Build, BuildKind
 
 MAX_PACKAGES = 200
 MAX_BYTES = 1024 * 1024  # of all edited files together
-# A name as npm allows it, and nothing that could be an option; exact versions only, since a range
-# belongs into package.json, where it is seen.
-PACKAGE = re.compile(
-    r"(?P<name>(@[a-z0-9~_][a-z0-9._~-]*/)?[a-zA-Z0-9~_][a-zA-Z0-9._~-]*)"
-    r"(@(?P<version>\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?))?"
-)
 
 
 def options(
     kind: str, packages: Sequence[str], files: Mapping[str, str] | None, source: Path
 ) -> dict[str, Any]:
-    """Return what the row keeps of a request. Raises InvalidOptionsError."""
+    """Return what the row keeps of a request. Raises InvalidOptionsError, DefinitionError."""
     if packages and kind != BuildKind.UPDATE:
         message = f"Packages are for builds of kind update, not {kind}."
         raise InvalidOptionsError(message, field="packages")
@@ -32,7 +25,7 @@ def options(
         message = f"Files are for builds of kind edit, not {kind}."
         raise InvalidOptionsError(message, field="files")
     if kind == BuildKind.UPDATE:
-        return {"packages": _packages(packages)}
+        return {"packages": _packages(packages, definitions.read(source).builder)}
     if kind == BuildKind.EDIT:
         return {"files": _files(files or {}, source)}
     return {}
@@ -63,10 +56,9 @@ def lock(build: Build, definition: Definition, job: builders.Job) -> list[str]:
         return list(builder.LOCKS)
     updater = builders.updater(definition.builder)
     if build.kind == BuildKind.UPDATE:
-        if updater is None:
+        if updater is None:  # the definition's builder became another one since it was asked for
             message = f"Packages of a {definition.builder} template cannot be updated one by one."
-            remedy = "Edit its requirements, or refresh all of them."
-            raise BuildError(message, step=build.step, remedy=remedy)
+            raise BuildError(message, step=build.step, remedy="Refresh all of them.")
         updater.update(job, build.options.get("packages", []))
         return [updater.MANIFEST, *builder.LOCKS]
     edited = build.options.get("files", {})
@@ -81,15 +73,20 @@ def copy_back(job: builders.Job, inputs: Path, written: list[str]) -> None:
     store.copy_files(job.tree, inputs, written)
 
 
-def _packages(packages: Sequence[str]) -> list[str]:
+def _packages(packages: Sequence[str], builder: str) -> list[str]:
+    updater = builders.updater(builder)
+    if updater is None:
+        message = f"Packages of a {builder} template cannot be updated one by one: refresh it."
+        raise InvalidOptionsError(message, field="packages")
     if len(packages) > MAX_PACKAGES:
         message = f"{len(packages)} packages are too many: {MAX_PACKAGES} at most."
         raise InvalidOptionsError(message, field="packages")
-    for package in packages:
-        if not PACKAGE.fullmatch(package):
-            message = f"{package!r} is not a package: write vitest or vitest@5.2.0."
+    found = [updater.PACKAGE.fullmatch(package) for package in packages]
+    for package, match in zip(packages, found, strict=True):
+        if match is None:
+            message = f"{package!r} is not a package: write its name, or name@1.2.3."
             raise InvalidOptionsError(message, field="packages")
-    names = [package[:1] + package[1:].partition("@")[0] for package in packages]
+    names = [match["name"] for match in found if match]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         message = f"{', '.join(twice)}: named twice."

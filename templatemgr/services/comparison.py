@@ -5,15 +5,15 @@ was removed.
 """
 
 import json
+import posixpath
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from templatemgr import builders, difference, lockfile
 from templatemgr import definition as definitions
-from templatemgr import difference, lockfile
 from templatemgr import manifest as manifests
-from templatemgr.builders import npm
 from templatemgr.definition import DefinitionError
 from templatemgr.difference import Difference, Side
 from templatemgr.errors import UnavailableError
@@ -23,7 +23,7 @@ from templatemgr.models import Version
 from templatemgr.services import catalog, places
 
 # Said package by package, not line by line.
-LOCKS = frozenset(npm.LOCKS) | {"requirements.lock"}
+LOCKS = frozenset(lock for name in definitions.BUILDERS for lock in builders.find(name).LOCKS)
 SHOWN_FILES = 40
 
 
@@ -126,22 +126,29 @@ def _bounded(path: Path) -> bytes:
 
 
 def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked]:
-    """Read npm's lock; of what other builders made, the row says name, version and directness."""
-    lock = inputs / npm.LOCKS[0]
+    """Read npm's lock, which tells everything; of what others made, the row has what was told."""
+    lock = inputs / "package-lock.json"
     if not lock.is_file():
-        return [Locked(**package) for package in version.packages]
+        rows = ({**row, "chain": tuple(row.get("chain", ()))} for row in version.packages)
+        return [Locked(**row) for row in rows]
     present = {entry.path for entry in manifest.entries}
     return lockfile.read(lock.read_bytes(), lambda path: f"{path}/package.json" in present)
 
 
 def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[str, str]:
-    """Return the toolchain's links with the package and version that each leads into."""
+    """Return the links to programs with the package and version that each leads into."""
     definition = definitions.read(inputs)
-    links = {entry.path for entry in manifest.entries if entry.kind == "link"}
+    targets = {
+        entry.path: posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
+        for entry in manifest.entries
+        if entry.kind == "link"
+    }
     found: dict[str, str] = {}
-    for link, target in definition.toolchain.items():
-        place = target.replace("{arch}", npm.architecture())
-        owner = next((p for p in packages if p.path and place.startswith(f"{p.path}/")), None)
-        if link in links and owner is not None:
+    for link in (*definition.toolchain, *builders.find(definition.builder).PROGRAMS):
+        owners = [
+            p for p in packages if p.path and f"{targets.get(link)}/".startswith(f"{p.path}/")
+        ]
+        if owners:
+            owner = max(owners, key=lambda package: len(package.path))
             found[link] = f"{owner.name} {owner.version}"
     return found

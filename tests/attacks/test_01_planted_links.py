@@ -9,7 +9,7 @@ import pytest
 from sandbox import cage, runner
 from sandbox.limits import State
 from sandbox.runner import SourceFile, Submission
-from templatemgr.builders import npm
+from templatemgr.builders import steps
 from templatemgr.errors import BuildError
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, Attack, tries
@@ -113,7 +113,7 @@ def test_tidying_after_install_scripts_follows_no_link(
     plant: str, arena: Arena, build: Path
 ) -> None:
     planted(arena, build, plant)
-    npm._prune(build, PRUNED)
+    steps.prune(build, PRUNED)
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,5 @@ def test_the_toolchains_link_is_not_made_outside(plant: str, arena: Arena, build
     planted(arena, build, plant)
     link = "x/bin/node" if "x/bin" in plant else "bin/node"
     with pytest.raises(BuildError, match="outside of the tree"):
-        npm._link(build, link, "node_modules/node")
+        steps.link(build, link, "node_modules/node")
     assert not os.path.lexists(arena.canaries / "node")

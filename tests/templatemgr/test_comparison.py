@@ -75,11 +75,22 @@ def test_a_lockfile_says_what_brings_each_package_in() -> None:
         ("1.0.0", "1.0.0-rc.1", "prerelease", True),
         ("1.0.0+a", "1.0.0+b", "other", False),
         ("latest", "1.0.0", "other", False),
+        ("26.3", "26.4", "minor", False),
+        ("3.20", "3.20.1", "patch", False),
+        ("1.0rc1", "1.0", "prerelease", False),
+        ("1.0.post1", "1.0", "other", True),
     ],
 )
 def test_the_distance_between_versions(before: str, after: str, expected: str, down: bool) -> None:
     (change,) = difference.compare(side(locked("p", before)), side(locked("p", after))).packages
     assert (change.distance, change.down, change.what) == (expected, down, "changed")
+
+
+def test_pythons_versions_sort_as_pep_440_says() -> None:
+    """The specification's own order: development, pre-release, release, post-release."""
+    ordered = "1.0.dev1 1.0a1.dev2 1.0a1 1.0a2 1.0b1 1.0rc1 1.0 1.0.post1 1.0.1 26.3 2026.10.18"
+    versions = ordered.split()
+    assert sorted(versions[::-1], key=difference.order) == versions
 
 
 def test_packages_come_direct_first_with_their_chain() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr.builders import npm
+from templatemgr.builders import npm, steps
 from templatemgr.errors import BuildError
 
 
@@ -74,7 +74,7 @@ def test_a_certificate_folder_covers_the_files_in_it(home: Path) -> None:
     ],
 )
 def test_a_known_failure_has_a_remedy(line: str, word: str) -> None:
-    remedy = npm._remedy(["npm http fetch GET 200", line])
+    remedy = steps.remedy(["npm http fetch GET 200", line], npm.REMEDIES)
     assert remedy is not None
     assert word in remedy
 
@@ -82,7 +82,7 @@ def test_a_known_failure_has_a_remedy(line: str, word: str) -> None:
 def test_a_toolchain_link_is_relative_and_must_lead_somewhere(tmp_path: Path) -> None:
     (tmp_path / "node_modules/node/bin").mkdir(parents=True)
     (tmp_path / "node_modules/node/bin/node").write_text("")
-    npm._link(tmp_path, "bin/node", "node_modules/node/bin/node")
+    steps.link(tmp_path, "bin/node", "node_modules/node/bin/node")
     assert str((tmp_path / "bin/node").readlink()) == "../node_modules/node/bin/node"
     with pytest.raises(BuildError, match="which is not installed"):
-        npm._link(tmp_path, "bin/other", "node_modules/other")
+        steps.link(tmp_path, "bin/other", "node_modules/other")

@@ -14,9 +14,8 @@ import pytest
 from sandbox.cage import Cage
 from templatemgr import manifest as manifests
 from templatemgr import store
-from templatemgr.builders import Job, compile_tree, interpreter, pip, pip_config
+from templatemgr.builders import Job, compile_tree, interpreter, pip, pip_cage, pip_config, steps
 from templatemgr.errors import BuildError
-from templatemgr.lockfile import Package
 
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -102,8 +101,10 @@ def test_the_lock_has_hashes_and_no_hosts(built: Job, index: Path) -> None:
 def test_packages_are_told_with_the_interpreter(built: Job) -> None:
     found = pip.packages(built.tree)
     assert [package.name for package in found] == ["other", "python", "tiny_thing"]
-    assert Package(name="other", version="2.0", direct=False) in found
-    assert Package(name="tiny_thing", version="1.5", direct=True) in found
+    other, python, tiny = found
+    assert (other.version, other.direct, other.chain) == ("2.0", False, ("tiny-thing", "other"))
+    assert (tiny.version, tiny.direct, tiny.chain) == ("1.5", True, ("tiny-thing",))
+    assert (built.tree / python.path).is_file()
 
 
 def test_the_copied_interpreter_finds_itself_by_its_place(built: Job, tmp_path: Path) -> None:
@@ -286,6 +287,6 @@ def test_a_module_of_another_python_is_left_uncompiled(tmp_path: Path) -> None:
     ],
 )
 def test_a_known_failure_has_a_remedy(line: str, word: str) -> None:
-    remedy = pip._remedy(["Collecting x", line])
+    remedy = steps.remedy(["Collecting x", line], pip_cage.REMEDIES)
     assert remedy is not None
     assert word in remedy

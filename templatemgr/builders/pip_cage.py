@@ -1,0 +1,119 @@
+"""pip in a cage: which pip, with what settings, online or offline, and what its failures mean."""
+
+import importlib.util
+import os
+import platform
+from pathlib import Path
+
+from sandbox import cage
+from templatemgr.builders import Job, compile_tree, interpreter, pip_config, steps
+from templatemgr.builders.interpreter import InterpreterError
+from templatemgr.errors import BuildError
+
+WALL_MS = 15 * 60 * 1000
+TREE, TOOLCHAIN = "/template", "/toolchain"
+WHEELS_ONLY = ("--only-binary", ":all:")
+REMEDIES = {
+    r"DO NOT MATCH THE HASHES": "The index served other bytes than the lock names. Do not trust "
+    "them: compare with another index, then refresh the lock.",
+    r"must have hashes|(?i:in --require-hashes mode)": "A requirement in the lock has no hash: "
+    "start a refresh build, which writes them.",
+    r"No matching distribution|Could not find a version": "A locked version is not in the index "
+    "as a wheel for this Python and machine: refresh, or pin one that is.",
+    r"CERTIFICATE_VERIFY_FAILED|SSLError": "The index's certificate is not trusted: name its CA "
+    "in pip's `cert` or in SSL_CERT_FILE.",
+    r"\b40[13] Client Error|\b40[13]\b.*(Unauthorized|Forbidden)": "The index refused us: check "
+    "the credentials in pip's configuration.",
+    r"NewConnectionError|NameResolutionError|Temporary failure|ConnectTimeout|ReadTimeout": "The "
+    "index cannot be reached: check the network, the proxy and pip's `index-url`.",
+    r"ResolutionImpossible|conflicting dependencies": "The ranges in requirements.in exclude each "
+    "other: loosen one of them.",
+    r"No space left": "The disk is full: free some space and build again.",
+}
+
+
+def prepare(job: Job) -> None:
+    """Put the interpreter into the tree, once."""
+    if (job.tree / "bin/python").exists():
+        return
+    try:
+        interpreter.copy(job.tree)
+    except InterpreterError as error:
+        remedy = "Run Stencil by another Python: pyenv's, uv's, or the official image's."
+        raise BuildError(str(error), step="fetching", remedy=remedy) from error
+    job.log("build", f"Copied Python {platform.python_version()} into the tree.")
+
+
+def program(tree: str) -> tuple[str, ...]:
+    """Return the argv of pip, run by the Python of a tree that lies there."""
+    return (f"{tree}/bin/python", "-I", "-B", f"{TOOLCHAIN}/pip")
+
+
+def _pip_folder() -> Path:
+    spec = importlib.util.find_spec("pip")
+    if spec is None or spec.origin is None:
+        message = "There is no pip beside Stencil."
+        raise BuildError(message, step="fetching", remedy="Install pip into Stencil's environment.")
+    return Path(spec.origin).resolve().parent
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "PATH": "/usr/bin:/bin",
+        "TZ": "UTC",
+        "NO_COLOR": "1",
+        "PYTHONHASHSEED": "0",
+        "PIP_CONFIG_FILE": f"/build/{pip_config.CONFIG}",
+        "PIP_CACHE_DIR": "/build/downloads",
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "PIP_NO_INPUT": "1",
+        "PIP_PROGRESS_BAR": "off",
+        "PIP_ROOT_USER_ACTION": "ignore",
+        "SOURCE_DATE_EPOCH": "315532800",
+    }
+
+
+def online(job: Job, argv: tuple[str, ...]) -> None:
+    """Run pip with network and this machine's configuration, which is gone before code runs."""
+    try:
+        machine = pip_config.read(os.environ)
+    except ValueError as error:
+        raise BuildError(str(error), step="fetching") from error
+    jail = cage.Cage(
+        writable=job.bench,
+        read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), *machine.binds),
+        network=True,
+        env={**_environment(), **machine.env},
+        wall_ms=WALL_MS,
+    )
+    try:
+        for name, content in machine.files.items():
+            (job.bench / name).write_bytes(content)
+        whole = (*program("/build/tree"), *argv)
+        _run(job, jail, whole, step="fetching", what=f"pip {argv[0]}")
+    finally:
+        for name in machine.files:
+            (job.bench / name).unlink(missing_ok=True)
+
+
+def offline(job: Job, argv: tuple[str, ...], what: str) -> None:
+    """Run the tree's own Python without network and without this machine's configuration."""
+    script = Path(compile_tree.__file__).resolve()
+    jail = cage.Cage(
+        writable=job.tree,
+        read_only=(
+            (job.tree, TREE),
+            (job.bench / "wheels", "/wheels"),
+            (_pip_folder(), f"{TOOLCHAIN}/pip"),
+            (script, f"{TOOLCHAIN}/{script.name}"),
+        ),
+        network=False,
+        env=_environment() | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"},
+        wall_ms=WALL_MS,
+    )
+    _run(job, jail, argv, step="installing", what=what)
+
+
+def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:
+    job.log("build", " ".join(("$", Path(argv[0]).name, *argv[1:])))
+    steps.run(job, jail, argv, step=step, what=what, remedies=REMEDIES, mark="ERROR:")

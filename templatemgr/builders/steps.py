@@ -1,0 +1,90 @@
+"""What every builder does: run a program in a cage, prune a tree, make a toolchain's links."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sandbox import cage
+from sandbox.errors import CageStoppedError
+from templatemgr import store
+from templatemgr.builders import Job
+from templatemgr.errors import BuildCancelledError, BuildError
+
+KEPT_LINES = 200  # of the output, to say at the end what was wrong
+SHOWN_LINES = 12
+
+
+def run(
+    job: Job,
+    jail: cage.Cage,
+    argv: tuple[str, ...],
+    *,
+    step: str,
+    what: str,
+    remedies: Mapping[str, str],
+    mark: str,
+) -> None:
+    """Run a program to its end and hand its lines to the log.
+
+    Of a failure the lines that begin with `mark` are told, with the first of `remedies` (pattern →
+    what to do) that is found in the output. Raises BuildError, BuildCancelledError.
+    """
+    said: list[str] = []
+
+    def listen(stream: str, text: str) -> None:
+        said.append(text)
+        del said[:-KEPT_LINES]
+        job.log(stream, text)
+
+    try:
+        status = cage.run(jail, list(argv), listen, cancel=job.cancel)
+    except CageStoppedError as error:
+        if job.cancel.is_set():
+            raise BuildCancelledError from None
+        message = f"{what} was stopped: {error}."
+        raise BuildError(message, step=step) from error
+    if status != 0:
+        message = f"{what} ended with status {status}. {essence(said, mark)}".strip()
+        raise BuildError(message, step=step, remedy=remedy(said, remedies))
+
+
+def essence(said: list[str], mark: str) -> str:
+    """Return the lines that say what was wrong: those with the mark, else the last ones."""
+    errors = [line for line in said if line.startswith(mark) and "complete log" not in line]
+    return "\n".join((errors or said)[-SHOWN_LINES:])
+
+
+def remedy(said: list[str], remedies: Mapping[str, str]) -> str | None:
+    """Return what to do about the first known trouble in the output."""
+    text = "\n".join(said)
+    return next((words for pattern, words in remedies.items() if re.search(pattern, text)), None)
+
+
+def prune(tree: Path, patterns: Iterable[str]) -> None:
+    """Remove what is not to be sealed."""
+    for pattern in patterns:
+        for path in sorted(tree.glob(pattern)):
+            if _lies_in(tree, path):
+                store.remove(path)
+
+
+def link(tree: Path, name: str, target: str) -> None:
+    """Make a stable, relative link to a program of the tree. Raises BuildError."""
+    if not (tree / target).exists():
+        message = f"The toolchain {name} should lead to {target}, which is not installed."
+        words = "Lock a toolchain that exists for this platform."
+        raise BuildError(message, step="installing", remedy=words)
+    place = tree / name
+    if not _lies_in(tree, place):
+        message = (
+            f"The toolchain {name} would lie outside of the tree: a folder above it is a link."
+        )
+        raise BuildError(message, step="installing")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(os.path.relpath(tree / target, place.parent))
+
+
+def _lies_in(tree: Path, path: Path) -> bool:
+    """Whether its folder is really in the tree: a script can plant a link that leads out."""
+    return path.parent.resolve().is_relative_to(tree.resolve())

@@ -1,0 +1,87 @@
+from email.message import Message
+
+import pytest
+
+from templatemgr.builders import requirements
+
+IN = "Tiny_Thing[extra]>=1,<2  # ours\n# a comment\n-c other.txt\n\nother ; python_version < '3'\n"
+LOCK = "other==2.0 \\\n    --hash=sha256:ab\ntiny-thing==1.5 \\\n    --hash=sha256:cd\n"
+
+
+def metadata(**fields: list[str]) -> Message:
+    message = Message()
+    for name, values in fields.items():
+        for value in values:
+            message[name.replace("_", "-")] = value
+    return message
+
+
+def test_what_is_wanted_and_what_is_locked() -> None:
+    assert [item.name for item in requirements.wanted(IN)] == ["Tiny_Thing", "other"]
+    assert requirements.pins(LOCK) == {"other": "2.0", "tiny-thing": "1.5"}
+
+
+def test_an_exact_version_replaces_the_range_and_leaves_the_rest() -> None:
+    lines = requirements.hold(IN, "tiny.thing", "1.4").splitlines()
+    assert lines[0] == "Tiny_Thing[extra]==1.4  # ours"
+    assert lines[1:] == IN.splitlines()[1:]
+
+
+def test_what_is_not_named_is_held_by_a_line_of_its_own() -> None:
+    assert requirements.hold(IN, "Deep_Down", "3") == IN + "deep-down==3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "locked", "unmet"),
+    [
+        ("a>=1\nb\n", {"a": "1.0", "b": "9"}, set()),
+        ("a>=2\nb\n", {"a": "1.0", "b": "9"}, {"a"}),
+        ("a>=2\nc>=0\n", {"a": "2.0rc1"}, {"a", "c"}),
+        ("a>=2rc0\n", {"a": "2.0rc1"}, set()),
+        ("A_b\n", {"a-b": "1"}, set()),
+    ],
+)
+def test_what_the_lock_does_not_meet(text: str, locked: dict[str, str], unmet: set[str]) -> None:
+    assert requirements.unmet(text, locked) == unmet
+
+
+def test_the_shortest_chain_counts_extras_and_markers() -> None:
+    needs = {
+        "web": requirements.wanted("tls; extra == 'secure'\nold; python_version < '3'\nlog"),
+        "tls": requirements.wanted("log"),
+        "log": requirements.wanted("web"),  # a circle ends
+        "old": [],
+        "lost": [],
+    }
+    assert requirements.chains(requirements.wanted("web[secure]"), needs) == {
+        "web": ("web",),
+        "log": ("web", "log"),
+        "tls": ("web", "tls"),
+    }
+    assert "tls" not in requirements.chains(requirements.wanted("web"), needs)
+
+
+@pytest.mark.parametrize(
+    ("fields", "licence"),
+    [
+        ({"License_Expression": ["MIT"], "License": ["else"]}, "MIT"),
+        ({"License": ["BSD-3-Clause"]}, "BSD-3-Clause"),
+        (
+            {
+                "License": ["Permission is hereby granted\nto everybody"],
+                "Classifier": ["License :: OSI Approved :: Apache Software License", "Topic :: X"],
+            },
+            "Apache Software License",
+        ),
+        ({"License": ["UNKNOWN"]}, ""),
+        ({}, ""),
+    ],
+)
+def test_a_licence_is_a_name_and_not_a_text(fields: dict[str, list[str]], licence: str) -> None:
+    assert requirements.licence(metadata(**fields)) == licence
+
+
+def test_an_inactive_package_says_so() -> None:
+    inactive = metadata(Classifier=["Development Status :: 7 - Inactive"])
+    assert requirements.deprecated(inactive) == "Its author calls it inactive."
+    assert requirements.deprecated(metadata()) == ""
