@@ -40,6 +40,7 @@ class ApiToken(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        permissions = [("manage_tokens", "Make, rotate and revoke API tokens")]
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
@@ -146,6 +147,11 @@ class Execution(models.Model):
                 condition=models.Q(state__in=["queued", "running"]),
                 name="execution_queue",
             ),
+        ]
+        permissions = [
+            ("submit_execution", "Run code in the playground, and run executions again"),
+            ("cancel_execution", "Cancel executions"),
+            ("view_all_executions", "See the executions of others"),
         ]
 
     def __str__(self) -> str:

@@ -81,6 +81,11 @@ class Template(models.Model):
 
     class Meta:
         ordering = ["name"]
+        permissions = [
+            ("pin_template", "Pin a template on its version, and unpin it"),
+            ("override_gates", "Promote past closed gates"),
+            ("change_gate_policy", "Say which gates a promotion must pass"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -234,6 +239,13 @@ class Version(AppendOnlyModel):
             models.UniqueConstraint(fields=["template", "number"], name="version_number"),
             models.UniqueConstraint(fields=["template", "identity"], name="version_identity"),
         ]
+        permissions = [
+            ("build_version", "Build versions, and cancel builds"),
+            ("promote_version", "Promote a version, and roll back"),
+            ("verify_version", "Verify a version's files"),
+            ("heal_version", "Heal a quarantined version"),
+            ("remove_version", "Remove a version from disk"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.template.name}@{self.number}"
@@ -321,6 +333,10 @@ class AuditEvent(AppendOnlyModel):
     class Meta:
         ordering = ["-sequence"]
         indexes = [models.Index(fields=["object", "-sequence"], name="audit_object")]
+        permissions = [
+            ("verify_audit", "Walk the chain of the audit trail"),
+            ("export_audit", "Export the audit trail"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.sequence} {self.actor} {self.action} {self.object}"

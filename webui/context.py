@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from execapp.services import health
 from templatemgr.models import HealthState, Template
+from webui import roles
 from webui.views import guards
 
 RAIL = (
@@ -19,7 +20,12 @@ RAIL = (
     ("Tokens", "tokens", "tokens"),
     ("System", "system", "system"),
 )
-STAFF = {"tokens", "system"}  # they tell about clients and the machine
+# Places that ask for more than a role.
+ASKING = {
+    "playground": "execapp.submit_execution",
+    "tokens": "execapp.manage_tokens",
+    "system": "webui.view_system",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +49,11 @@ class ShellHealth:
     troubles: int
 
 
+def may(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: what the user may do, asked by codename in every page and fragment."""
+    return {"may": roles.May(request.user)} if hasattr(request, "user") else {}
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context processor; nothing for who is not signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
@@ -61,9 +72,11 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
     """The pages that this user may open."""
-    if guards.may_change(request.user):
-        return RAIL
-    return tuple(place for place in RAIL if place[1] not in STAFF)
+    if not guards.may(request, roles.LOOK):
+        return ()
+    return tuple(
+        place for place in RAIL if place[1] not in ASKING or guards.may(request, ASKING[place[1]])
+    )
 
 
 def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) -> list[Item]:

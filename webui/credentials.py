@@ -8,9 +8,11 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db import transaction
 
 from execapp.services import tokens
+from webui import roles
 
 ALL_SCOPES = ("execute", "read", "templates", "admin")
 
@@ -66,7 +68,8 @@ def create() -> Credentials | None:
         return None
     password = secrets.token_urlsafe(12)
     with transaction.atomic():
-        users.create_superuser(username="admin", password=password)
+        admin = users.create_superuser(username="admin", password=password)
+        admin.groups.add(Group.objects.get(name=roles.ADMIN))
         _, token = tokens.create(name="admin", scopes=list(ALL_SCOPES), actor="make up")
         made = Credentials(
             url=base_url(), admin=Admin(username="admin", password=password), token=token

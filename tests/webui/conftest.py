@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -34,7 +34,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 @pytest.fixture
 def admin_user(db: None) -> User:
     """A person who may change things."""
-    return User.objects.create_user("ada", password="x", is_staff=True)
+    return make_user("ada", "admin")
 
 
 @pytest.fixture
@@ -49,8 +49,27 @@ def admin(admin_user: User, data_dir: Path) -> Client:
 def viewer(db: None, data_dir: Path) -> Client:
     """A browser of somebody who may only look."""
     client = Client()
-    client.force_login(User.objects.create_user("vic", password="x"))
+    client.force_login(make_user("vic", "viewer"))
     return client
+
+
+@pytest.fixture
+def student(db: None, data_dir: Path) -> Client:
+    """A browser of somebody with permissions of their own: runs code, sees what is theirs."""
+    user = make_user("sue")
+    codenames = ("view_template", "submit_execution", "cancel_execution")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def make_user(name: str, role: str = "") -> User:
+    """A user in a role; in none when it is empty."""
+    user = User.objects.create_user(name, password="x")
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
 
 
 def packages(direct: Sequence[str] = ("typescript", "vitest"), **moved: str) -> list[Any]:

@@ -78,19 +78,29 @@ def test_empty_list_says_how_to_make_the_first(admin: Client) -> None:
     assert "/playground" in page
 
 
-def test_viewer_sees_own_executions_alone(viewer: Client, version: Version) -> None:
-    token = ApiToken.objects.create(name="vic", prefix="stn_vic", token_hash="1" * 64)
-    own = factories.make_execution(version, client="vic")
+def test_who_may_not_see_all_sees_own_executions_alone(student: Client, version: Version) -> None:
+    token = ApiToken.objects.create(name="sue", prefix="stn_sue", token_hash="1" * 64)
+    own = factories.make_execution(version, client="sue")
     foreign = factories.make_execution(version, client="ada")
-    namesake = factories.make_execution(version, client="vic", token=token)
-    assert shown(viewer) == [own.pk]
-    assert viewer.get(f"/executions/{own.pk}").status_code == 200
+    namesake = factories.make_execution(version, client="sue", token=token)
+    assert shown(student) == [own.pk]
+    assert student.get(f"/executions/{own.pk}").status_code == 200
     for hidden in (foreign, namesake):
         for way in ("", "/json"):
-            assert viewer.get(f"/executions/{hidden.pk}{way}").status_code == 404
+            assert student.get(f"/executions/{hidden.pk}{way}").status_code == 404
         for act in ("cancel", "rerun"):
-            assert viewer.post(f"/executions/{hidden.pk}/{act}").status_code == 404
+            assert student.post(f"/executions/{hidden.pk}/{act}").status_code == 404
     assert Execution.objects.count() == 3
+
+
+def test_viewers_see_every_execution_and_change_none(viewer: Client, version: Version) -> None:
+    made = factories.make_execution(version, client="ada")
+    page = viewer.get(f"/executions/{made.pk}").text
+    assert "Run again" not in page
+    assert "Open in the playground" not in page
+    for act in ("cancel", "rerun"):
+        assert viewer.post(f"/executions/{made.pk}/{act}").status_code == 403
+    assert Execution.objects.count() == 1
 
 
 def test_failing_line_is_marked_with_its_message(admin: Client, version: Version) -> None:

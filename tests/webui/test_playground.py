@@ -89,9 +89,13 @@ def test_without_scripts_the_whole_page_comes_back_with_draft_and_result(
     assert "keeps cents" in page
 
 
-def test_who_may_only_look_runs_code_of_their_own(viewer: Client, asked: dict[str, Any]) -> None:
-    assert viewer.post("/playground/run", FORM, headers=HTMX).status_code == 200
-    assert asked["client"] == "vic"
+def test_who_may_run_code_runs_it_under_their_name(
+    student: Client, viewer: Client, asked: dict[str, Any]
+) -> None:
+    assert viewer.post("/playground/run", FORM, headers=HTMX).status_code == 403
+    assert asked == {}
+    assert student.post("/playground/run", FORM, headers=HTMX).status_code == 200
+    assert asked["client"] == "sue"
 
 
 @pytest.mark.parametrize(
@@ -142,13 +146,13 @@ def test_examples_stand_in_the_form(
 
 
 def test_earlier_execution_can_be_opened_by_who_may_see_it(
-    admin: Client, viewer: Client, version: Version
+    admin: Client, student: Client, version: Version
 ) -> None:
     made = factories.make_execution(version, args=["x"])
     page = admin.get(f"/playground?from={made.pk}").content.decode()
     assert "keeps cents" in page
     assert '<option value="typescript@1" selected>' in page
-    assert viewer.get(f"/playground?from={made.pk}").status_code == 404
+    assert student.get(f"/playground?from={made.pk}").status_code == 404
     assert admin.get("/playground?from=nonsense").status_code == 404
 
 

@@ -34,12 +34,11 @@ def index(request: HttpRequest) -> HttpResponse:
         "paged": below is not None,
         "newest_url": f"?{urlencode(wanted)}",
         "older_url": f"?{urlencode(older)}" if older else "",
-        "may_change": guards.may_change(request.user),
     }
     return render(request, "webui/audit.html", context)
 
 
-@guards.change
+@guards.change("templatemgr.verify_audit")
 def verify(request: HttpRequest) -> HttpResponseRedirect:
     """Walk the whole chain and say what was found."""
     result = audit.verify_chain()

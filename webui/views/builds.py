@@ -63,7 +63,7 @@ class Progress:
         return min(97, round(100 * self.elapsed / self.estimate)) if self.estimate else 0
 
 
-@guards.change
+@guards.change("templatemgr.build_version")
 def request_build(request: HttpRequest, name: str) -> HttpResponseRedirect:
     """Ask for a rebuild or a refresh, and go where its log is."""
     source = request.POST.get("from_version", "")
@@ -85,7 +85,7 @@ def detail(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
     build = builds.get(build_id=build_id)
     count = build.lines.count()
     lines = builds.log_lines(build=build, after=max(0, count - LINES_SHOWN), limit=LINES_SHOWN)
-    context = _context(request, build) | {
+    context = _context(build) | {
         "lines": [(line, tone(line)) for line in lines],
         "line_count": count,
         "left_out": count - len(lines),
@@ -99,7 +99,7 @@ def detail(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
 def steps(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
     """The parts of the page that change while it runs, for htmx."""
     build = builds.get(build_id=build_id)
-    return render(request, "webui/builds/_live.html", _context(request, build) | {"oob": True})
+    return render(request, "webui/builds/_live.html", _context(build) | {"oob": True})
 
 
 @guards.page
@@ -124,7 +124,7 @@ def log(_request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
     return response
 
 
-@guards.change
+@guards.change("templatemgr.build_version")
 def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
     """Ask a build to stop."""
     build = building.cancel_build(build_id=build_id, actor=guards.actor(request))
@@ -174,7 +174,7 @@ def _step(title: str, entry: dict[str, Any] | None, build: Build) -> Step:
     return Step(title=title, state=state, seconds=max(0.0, (end - started).total_seconds()))
 
 
-def _context(request: HttpRequest, build: Build) -> dict[str, Any]:
+def _context(build: Build) -> dict[str, Any]:
     estimate = None if build.finished else builds.estimate_seconds(build.template.name)
     made = build.version or build.reproduces
     current = build.template.current if made else None
@@ -184,7 +184,6 @@ def _context(request: HttpRequest, build: Build) -> dict[str, Any]:
         "progress": Progress(elapsed=build.duration_seconds or 0.0, estimate=estimate),
         "current": current,
         "version": build.version,
-        "may_change": guards.may_change(request.user),
     }
 
 

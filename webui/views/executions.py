@@ -4,9 +4,7 @@ import uuid
 from typing import Any
 from urllib.parse import urlencode
 
-from django.contrib.auth.decorators import login_required
 from django.http import (
-    Http404,
     HttpRequest,
     HttpResponse,
     HttpResponseRedirect,
@@ -15,9 +13,8 @@ from django.http import (
 )
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
-from django.views.decorators.http import require_POST
 
-from execapp.errors import ExecutionError, Field, InvalidRequestError, UnknownExecutionError
+from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, ExecutionState, Mode
 from execapp.services import history, presenting, submissions
 from templatemgr.errors import TemplateError
@@ -79,11 +76,10 @@ def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
     return JsonResponse(presenting.to_api(execution), json_dumps_params=dumps)
 
 
-@require_POST
-@login_required
+@guards.change("execapp.cancel_execution")
 def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     """Ask one of the executions that the user may see to end."""
-    execution = _own(request, execution_id)
+    execution = history.get(execution_id=execution_id, viewer=viewer(request))
     execution, changed = submissions.cancel(execution_id=execution.pk, actor=guards.actor(request))
     if not changed:
         guards.done(request, f"It had ended before: {execution.get_state_display()}.")
@@ -94,11 +90,10 @@ def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirec
     return redirect("execution", execution_id)
 
 
-@require_POST
-@login_required
+@guards.change("execapp.submit_execution")
 def rerun(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
     """Submit the same again as the signed-in user, on the same version or the current one."""
-    execution = _own(request, execution_id)
+    execution = history.get(execution_id=execution_id, viewer=viewer(request))
     template = execution.template_name if request.POST.get("on") == "current" else None
     try:
         made = submissions.rerun(
@@ -110,8 +105,8 @@ def rerun(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect
 
 
 def viewer(request: HttpRequest) -> history.Viewer:
-    """Whose eyes: all executions for staff, their own for others."""
-    everything = guards.may_change(request.user)
+    """Whose eyes: all executions for those who may, their own for others."""
+    everything = guards.may(request, "execapp.view_all_executions")
     return history.Viewer.of_user(guards.actor(request), everything=everything)
 
 
@@ -127,13 +122,6 @@ def _page(
     response = render(request, f"webui/executions/{name}.html", context, status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response
-
-
-def _own(request: HttpRequest, execution_id: uuid.UUID) -> Execution:
-    try:
-        return history.get(execution_id=execution_id, viewer=viewer(request))
-    except UnknownExecutionError as error:
-        raise Http404(error.message) from error
 
 
 def _other_current(execution: Execution) -> int | None:

@@ -33,7 +33,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "lately": [
             acts.read(event) for event in AuditEvent.objects.exclude(action__in=QUIET)[:LATELY]
         ],
-        "may_change": guards.may_change(request.user),
     }
     return render(request, "webui/overview.html", context)
 

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
-from django.views.decorators.http import require_POST
 
 from execapp.errors import ExecutionError, InvalidRequestError
 from execapp.models import Execution, Mode
@@ -65,7 +63,7 @@ class Option:
     text: str
 
 
-@guards.page
+@guards.page_for("execapp.submit_execution")
 def playground(request: HttpRequest) -> HttpResponse:
     """The form, filled with an example or with what an execution was (`from=<id>`)."""
     source = request.GET.get("from", "")
@@ -84,8 +82,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     return render(request, "webui/playground/playground.html", _context(draft))
 
 
-@require_POST
-@login_required
+@guards.change("execapp.submit_execution")
 def run(request: HttpRequest) -> HttpResponse:
     """Run the draft, or change its list of files; htmx gets the part that changed."""
     draft = read(request.POST)

@@ -72,7 +72,6 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "version_count": template.versions.count(),
         "show_all": show_all,
         "building": any(not row.build.finished for row in rows),
-        "may_change": guards.may_change(request.user),
     }
     if request.headers.get("HX-Request"):
         return render(request, "webui/templates/_versions.html", context)
@@ -89,7 +88,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "webui/templates/detail.html", context)
 
 
-@guards.change
+@guards.change("templatemgr.promote_version")
 def promote(request: HttpRequest, name: str) -> HttpResponse:
     """Make a version current; what is refused comes back on the same page with its reason."""
     number = _number(request, "version") or 0
@@ -120,7 +119,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("template", name)
 
 
-@guards.change
+@guards.change("templatemgr.promote_version")
 def roll_back(request: HttpRequest, name: str) -> HttpResponseRedirect:
     """Make the version before this one current again."""
     template = catalog.get(name=name)
@@ -140,7 +139,7 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponseRedirect:
     return redirect("template", name)
 
 
-@guards.change
+@guards.change("templatemgr.pin_template")
 def pin(request: HttpRequest, name: str) -> HttpResponseRedirect:
     """Refuse promotions until it is unpinned."""
     reason = request.POST.get("reason", "")
@@ -152,7 +151,7 @@ def pin(request: HttpRequest, name: str) -> HttpResponseRedirect:
     return redirect("template", name)
 
 
-@guards.change
+@guards.change("templatemgr.pin_template")
 def unpin(request: HttpRequest, name: str) -> HttpResponseRedirect:
     """Allow promotions again."""
     reason = request.POST.get("reason", "")

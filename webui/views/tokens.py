@@ -4,13 +4,9 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken, Scope
@@ -27,13 +23,9 @@ SCOPES = (
 )
 
 
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@login_required
+@guards.form("execapp.manage_tokens")
 def index(request: HttpRequest) -> HttpResponse:
     """The tokens, and the form that makes one. Its secret is in the answer and nowhere else."""
-    if not guards.may_change(request.user):
-        raise PermissionDenied
     if request.method != "POST":
         return _page(request, given={"scopes": ["execute", "read"]})
     given: dict[str, Any] = {
@@ -59,7 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
     return _page(request, given={"scopes": ["execute", "read"]}, made=token, secret=secret)
 
 
-@guards.change
+@guards.change("execapp.manage_tokens")
 def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
     """Make a token unusable for good."""
     token = tokens.revoke(token_id=token_id, actor=guards.actor(request))
@@ -86,7 +78,6 @@ def _page(
         "problems": problems or {},
         "made": made,
         "secret": secret,
-        "may_change": guards.may_change(request.user),
     }
     return render(request, "webui/tokens.html", context, status=422 if problems else 200)
 

@@ -84,12 +84,11 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "packages": sorted(version.packages, key=lambda item: (not item["direct"], item["name"])),
         "problems": version.health.problems[:PROBLEMS_SHOWN],
         "problems_left": max(0, len(version.health.problems) - PROBLEMS_SHOWN),
-        "may_change": guards.may_change(request.user),
     }
     return render(request, "webui/templates/version.html", context)
 
 
-@guards.change
+@guards.change("templatemgr.verify_version")
 def verify(request: HttpRequest, name: str, number: int) -> HttpResponseRedirect:
     """Rehash every file of a version now."""
     health = integrity.verify(template=name, version=number, actor=guards.actor(request))
@@ -137,7 +136,6 @@ def render_comparison(
         "is_current": target.pk == template.current_id,
         "reason": reason,
         "problem": problem,
-        "may_change": guards.may_change(request.user),
     }
     status = 409 if problem else 200
     return render(request, "webui/templates/compare.html", context, status=status)
