@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from templatemgr import definition as definitions
-from templatemgr import manifest as manifests
-from templatemgr import store
+from templatemgr import hashing, store
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -117,4 +116,4 @@ def _manifest(collection: Collection) -> dict[str, Any]:
 
 
 def _item(path: Path) -> Item:
-    return Item(sha256=manifests.hash_file(path), size=path.stat().st_size)
+    return Item(sha256=hashing.hash_file(path), size=path.stat().st_size)

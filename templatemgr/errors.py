@@ -67,6 +67,12 @@ class UnavailableError(TemplateError):
     code = "template_unavailable"
 
 
+class UnknownVerificationError(TemplateError):
+    """There is no such verification."""
+
+    code = "unknown_verification"
+
+
 class NotHealedError(TemplateError):
     """The version could not be healed and stays quarantined."""
 

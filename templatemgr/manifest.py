@@ -10,16 +10,20 @@ import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from templatemgr.hashing import Hasher, hash_all, look_at_all
+
 FORMAT = 1
+# No package needs more, and every path stays far from what the kernel takes (4,096 bytes).
+MAX_DEPTH, MAX_PATH_BYTES = 128, 2048
 FILE_MODE, PROGRAM_MODE, FOLDER_MODE = 0o444, 0o555, 0o555
 
 Kind = Literal["file", "folder", "link"]
 Inode = tuple[int, int]  # device, number
+Reading = tuple[int, int, int]  # the same, with the time of the last change in nanoseconds
 
 
 class ManifestError(Exception):
@@ -81,46 +85,38 @@ def object_key(digest: str, *, executable: bool) -> str:
     return f"{digest}.x" if executable else digest
 
 
-def hash_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file; never follows a link."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def scan(root: Path) -> Manifest:
     """Read a tree and hash its files, on as many threads as there are cores.
 
-    Modes are given as sealing will set them. Raises ManifestError for a special file, and for a
-    link that is absolute or leaves the tree.
+    Modes are given as sealing will set them. Raises ManifestError for a special file, for a link
+    that is absolute or leaves the tree, and for what lies too deep.
     """
     found = list(_walk(root))
+    for path, _info in found:
+        _check_place(path)
     files = [path for path, info in found if stat.S_ISREG(info.st_mode)]
     digests = hash_all(root, files)
     entries = [_entry(root, path, info, digests.get(path, "")) for path, info in found]
     return Manifest(entries=tuple(sorted(entries, key=lambda entry: os.fsencode(entry.path))))
 
 
-def hash_all(root: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return path → hex SHA-256; hashlib lets go of the interpreter lock, so threads help."""
-    listed = list(paths)
-    with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        return dict(zip(listed, pool.map(lambda path: hash_file(root / path), listed), strict=True))
-
-
 def compare(
-    manifest: Manifest, root: Path, hashed: dict[Inode, str] | None = None
+    manifest: Manifest,
+    root: Path,
+    hashed: dict[Reading, str] | None = None,
+    hasher: Hasher = look_at_all,
 ) -> list[Problem]:
     """Return every difference between a tree and its manifest, in the order of paths.
 
-    `hashed` remembers inodes between calls, so that a file shared by versions is read once.
+    `hashed` remembers inodes between calls, so that a file shared by versions is read once. A file
+    that cannot be read has changed.
     """
     known = {} if hashed is None else hashed
     try:
         present = dict(_walk(root))
     except FileNotFoundError:
         return [Problem(path=".", problem="missing")]
-    _hash_inodes(root, present, known)
+    _hash_inodes(root, present, known, hasher)
     wanted = {entry.path: entry for entry in manifest.entries}
     problems = [
         found
@@ -150,8 +146,34 @@ def load(data: bytes) -> Manifest:
         raise ManifestError(message) from error
 
 
+def contents(root: Path) -> tuple[int, int]:
+    """Return how many files `compare` would read in a tree, each inode once, and their bytes."""
+    try:
+        infos = [info for _, info in _walk(root) if stat.S_ISREG(info.st_mode)]
+    except FileNotFoundError:
+        return 0, 0
+    sizes = {(info.st_dev, info.st_ino): info.st_size for info in infos}
+    return len(sizes), sum(sizes.values())
+
+
+def _check_place(path: str) -> None:
+    if _too_deep(path):
+        message = (
+            f"{path[:100]}… lies too deep: a tree has at most {MAX_DEPTH} levels of folders, and "
+            f"paths of {MAX_PATH_BYTES} bytes. See which package makes it."
+        )
+        raise ManifestError(message)
+
+
+def _too_deep(path: str) -> bool:
+    return path.count("/") >= MAX_DEPTH or len(os.fsencode(path)) > MAX_PATH_BYTES
+
+
 def _walk(root: Path) -> Iterable[tuple[str, os.stat_result]]:
-    """Yield every path below root with its lstat; no order, no link followed."""
+    """Yield every path below root with its lstat; no order, no link followed.
+
+    What lies too deep is yielded, but not walked into.
+    """
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -159,7 +181,7 @@ def _walk(root: Path) -> Iterable[tuple[str, os.stat_result]]:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 info = entry.stat(follow_symlinks=False)
-                if stat.S_ISDIR(info.st_mode):
+                if stat.S_ISDIR(info.st_mode) and not _too_deep(path):
                     pending.append(path)
                 yield path, info
 
@@ -182,20 +204,27 @@ def _entry(root: Path, path: str, info: os.stat_result, digest: str) -> Entry:
     return Entry(path=path, kind="link", mode=0o777, target=target)
 
 
+def _reading(info: os.stat_result) -> Reading:
+    # With the time: a number is given again to another file, and what was written to is another.
+    return info.st_dev, info.st_ino, info.st_ctime_ns
+
+
 def _hash_inodes(
-    root: Path, present: Mapping[str, os.stat_result], known: dict[Inode, str]
+    root: Path,
+    present: Mapping[str, os.stat_result],
+    known: dict[Reading, str],
+    hasher: Hasher,
 ) -> None:
-    unread: dict[Inode, str] = {}
+    unread: dict[Reading, str] = {}
     for path, info in present.items():
-        inode = (info.st_dev, info.st_ino)
-        if stat.S_ISREG(info.st_mode) and inode not in known:
-            unread.setdefault(inode, path)
-    digests = hash_all(root, unread.values())
-    known.update({inode: digests[path] for inode, path in unread.items()})
+        if stat.S_ISREG(info.st_mode) and _reading(info) not in known:
+            unread.setdefault(_reading(info), path)
+    digests = hasher(root, list(unread.values()))
+    known.update({reading: digests[path] for reading, path in unread.items()})
 
 
 def _differences(
-    root: Path, entry: Entry, info: os.stat_result | None, known: Mapping[Inode, str]
+    root: Path, entry: Entry, info: os.stat_result | None, known: Mapping[Reading, str]
 ) -> Iterable[Problem]:
     if info is None:
         yield Problem(path=entry.path, problem="missing")
@@ -205,9 +234,8 @@ def _differences(
         if str((root / entry.path).readlink()) != entry.target:
             yield Problem(path=entry.path, problem="link")
     else:
-        inode = (info.st_dev, info.st_ino)
-        if entry.kind == "file" and known[inode] != entry.digest:
-            yield Problem(path=entry.path, problem="changed", inode=inode)
+        if entry.kind == "file" and known[_reading(info)] != entry.digest:
+            yield Problem(path=entry.path, problem="changed", inode=(info.st_dev, info.st_ino))
         if stat.S_IMODE(info.st_mode) != entry.mode:
             yield Problem(path=entry.path, problem="mode")
 

@@ -274,6 +274,8 @@ class VersionHealth(models.Model):
     checked_at = models.DateTimeField()
     checked_by = models.CharField(max_length=150)
     problems = models.JSONField(default=list)
+    # How often it was quarantined: what was loaded from it before such a time is not used after it.
+    epoch = models.PositiveIntegerField(default=0)
     # Why it could not be healed, or why it was removed; empty when there is nothing to say.
     message = models.TextField(blank=True, default="")
     # A cache is derived, and no two are the same bytes: healing fills another one, and says so
@@ -285,6 +287,80 @@ class VersionHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version}: {self.state}"
+
+
+class VerificationState(models.TextChoices):
+    """Where a verification is; the last four are ends."""
+
+    QUEUED = "queued"  # waits for an executor
+    RUNNING = "running"  # files are read, at the lowest priority
+    VERIFIED = "verified"  # nothing is wrong
+    HEALED = "healed"  # something was, and is made whole again
+    QUARANTINED = "quarantined"  # something is; `build` is the rebuild that is to heal it
+    FAILED = "failed"  # it could not be carried out; `message` says why
+
+
+OPEN_VERIFICATIONS = (VerificationState.QUEUED, VerificationState.RUNNING)
+
+
+class Verification(models.Model):
+    """The job that reads a version's files again. Claimed by a conditional UPDATE, held by a lease.
+
+    Files that are one inode count once. Totals are 0 until it has started.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="verifications")
+    state = models.CharField(
+        max_length=16, choices=VerificationState.choices, default=VerificationState.QUEUED
+    )
+    requested_by = models.CharField(max_length=150)
+    scheduled = models.BooleanField(default=False)
+    heal = models.BooleanField(default=False)  # make whole what is found damaged
+    files_total = models.PositiveIntegerField(default=0)
+    files_done = models.PositiveIntegerField(default=0)
+    bytes_total = models.BigIntegerField(default=0)
+    bytes_done = models.BigIntegerField(default=0)
+    problems = models.PositiveIntegerField(default=0)
+    message = models.TextField(blank=True, default="")
+    build = models.ForeignKey(
+        Build, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            # Asking twice is asking once.
+            models.UniqueConstraint(
+                fields=["version"],
+                condition=models.Q(state__in=("queued", "running")),
+                name="verification_open",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["state", "created_at"], name="verification_state_created"),
+            # A version's page shows its latest.
+            models.Index(fields=["version", "-created_at"], name="verification_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"verification {self.id} of {self.version_id} ({self.state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state not in OPEN_VERIFICATIONS
+
+    @property
+    def percent(self) -> int:
+        """How much of the bytes is read: 0 to 100."""
+        return min(100, self.bytes_done * 100 // self.bytes_total) if self.bytes_total else 0
 
 
 class PromotionKind(models.TextChoices):

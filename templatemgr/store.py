@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox import descent
+from templatemgr import hashing
 from templatemgr import manifest as manifests
 from templatemgr.manifest import Entry, Manifest
 
@@ -106,20 +108,15 @@ def close(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder, closed or not, a file or a link; what is not there is fine.
+    """Delete a folder, closed or not, however deep, a file or a link; what is not there is fine.
 
     Changes modes of folders only: files are shared.
     """
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
-    for path, folders, _files in os.walk(folder):
-        Path(path).chmod(0o700)
-        for name in folders:
-            inner = Path(path, name)
-            if not inner.is_symlink():
-                inner.chmod(0o700)
-    shutil.rmtree(folder)
+    descent.clear(folder)
+    folder.rmdir()
 
 
 def publish(staged: Path, final: Path) -> None:
@@ -254,7 +251,7 @@ def _sound(stored: Path, entry: Entry) -> bool:
         return False
     if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
         return False
-    if manifests.hash_file(stored) != entry.digest:
+    if hashing.hash_file(stored) != entry.digest:
         return False
     if stat.S_IMODE(info.st_mode) != entry.mode:
         stored.chmod(entry.mode)

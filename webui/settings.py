@@ -72,6 +72,10 @@ _MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 STENCIL_WARM_BYTES = _number("STENCIL_WARM_BYTES", _MEMORY // 4)
 STENCIL_GRACE_SECONDS = _number("STENCIL_GRACE_SECONDS", 20)
 STENCIL_QUEUE_LIMIT = _number("STENCIL_QUEUE_LIMIT", 1000, least=1)
+# Hours between verifications: of what is current, previous or pinned, and of the rest. 0: never.
+STENCIL_VERIFY_HOURS = _number("STENCIL_VERIFY_HOURS", 24)
+STENCIL_VERIFY_ALL_HOURS = _number("STENCIL_VERIFY_ALL_HOURS", 7 * 24)
+STENCIL_HEAL = _choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
 STENCIL_MAX_FILES = _number("STENCIL_MAX_FILES", 1_000, least=1)
 STENCIL_MAX_ARGS = _number("STENCIL_MAX_ARGS", 256)
 STENCIL_MAX_ARG_BYTES = _number("STENCIL_MAX_ARG_BYTES", 32 * 1024)

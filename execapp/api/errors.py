@@ -25,6 +25,7 @@ STATUSES = {
     "unknown_template": 404,
     "unknown_version": 404,
     "unknown_build": 404,
+    "unknown_verification": 404,
     "unknown_execution": 404,
     "unknown_token": 404,
     "not_found": 404,

@@ -13,6 +13,7 @@ from django.conf import settings
 from execapp.engine.local import socket_path
 from execapp.executor import database, slots
 from execapp.executor.bell import Bell
+from execapp.executor.keeper import Keeper
 from execapp.executor.listener import Listener
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
@@ -71,6 +72,8 @@ class Daemon:
         self._thread("tender", self._tend)
         self._lane = threading.Thread(target=self._build_lane, name="builds", daemon=True)
         self._lane.start()
+        self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.bell)
+        self._keeper.start()
         logger.info("executor %s: %s slots, warm %s each", house.worker, self.slots, self.warm)
 
     def stop(self) -> None:
@@ -81,6 +84,7 @@ class Daemon:
         deadline = time.monotonic() + self.grace
         _wait_until(lambda: len(house.registry) == 0, deadline)
         house.registry.give_back_all()
+        self._keeper.stop()
         self._lane.join(max(0.0, deadline - time.monotonic()))
         for thread in self._threads:
             if thread.name != "tender":

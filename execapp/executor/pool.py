@@ -29,10 +29,14 @@ LONGEST_PAUSE = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What a warm sandbox is good for: one version, in one mode."""
+    """What a warm sandbox is good for: one version, in one mode, since it was last made whole.
+
+    A runner that was loaded from damaged files is never used once the damage is known.
+    """
 
     version_id: int
     mode: str
+    epoch: int = 0
 
 
 @dataclass(kw_only=True)
@@ -140,7 +144,7 @@ class Pool:
     def _wanted(self) -> dict[Key, Shelf]:
         rows = Template.objects.filter(current__health__state=HealthState.VERIFIED)
         wanted: dict[Key, Shelf] = {}
-        for template in rows.select_related("current__template"):
+        for template in rows.select_related("current__template", "current__health"):
             if template.current is None:
                 continue
             try:
@@ -149,7 +153,8 @@ class Pool:
                 logger.warning("%s is not warmed: %s", template.name, error.message)
                 continue
             for mode in runtime.modes:
-                key = Key(version_id=template.current.pk, mode=mode)
+                epoch = template.current.health.epoch
+                key = Key(version_id=template.current.pk, mode=mode, epoch=epoch)
                 wanted[key] = Shelf(tree=runtime.tree(mode), limits=runtime.default)
         return wanted
 

@@ -83,6 +83,8 @@ def run(house: House, slot: str, execution: Execution) -> None:
 def _attempt(house: House, slot: str, execution: Execution, running: Running) -> Callable[[], bool]:
     """Run it, and return how its end is to be recorded."""
     attempt = execution.attempt
+    if not execution.version.healthy:  # read with the claim: it was whole at admission
+        return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
         outcome = _sandboxed(house, slot, execution, running)
     except Exception as error:
@@ -107,7 +109,9 @@ def _sandboxed(house: House, slot: str, execution: Execution, running: Running) 
     runtime = catalog.runtime(execution.version)
     limits = replace(runtime.default, **execution.limits)
     submission = submission_of(execution, runtime.pattern)
-    warm = house.pool.take(Key(version_id=execution.version_id, mode=execution.mode), limits)
+    epoch = execution.version.health.epoch
+    key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
+    warm = house.pool.take(key, limits)
     if warm is not None:
         try:
             return warm.deliver(submission, limits, cancel=running.cancel)

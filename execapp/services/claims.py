@@ -98,7 +98,9 @@ def _take(execution_id: uuid.UUID, attempt: int, worker: str) -> Execution | Non
     )
     if updated != 1:  # another worker, or a cancellation, was faster
         return None
-    return Execution.objects.select_related("version__template").get(id=execution_id)
+    return Execution.objects.select_related("version__template", "version__health").get(
+        id=execution_id
+    )
 
 
 def finish(
@@ -140,6 +142,17 @@ def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> 
         "timings": _timings(execution, now, None),
     }
     return _end(execution.id, attempt, now, values)
+
+
+def refuse(*, execution: Execution, attempt: int) -> bool:
+    """End what was accepted for a version that has been quarantined since: it never runs."""
+    error_id = secrets.token_hex(6)
+    text = (
+        f"{execution.version} was found damaged after this was accepted, so it did not run. "
+        "Submit it again: the version is being healed, or another one is made current."
+    )
+    logger.error("error %s: execution %s: %s", error_id, execution.id, text)
+    return fail(execution=execution, attempt=attempt, error_id=error_id, message=text)
 
 
 def requeue(*, execution: Execution, attempt: int) -> bool:

@@ -28,9 +28,10 @@ from templatemgr.models import (
     BuildKind,
     BuildLogLine,
     BuildState,
+    HealthState,
     Version,
 )
-from templatemgr.services import catalog, changes, pipeline, places, publishing, removal
+from templatemgr.services import catalog, changes, integrity, pipeline, places, publishing, removal
 from templatemgr.services.recording import LEASE, Recorder
 from templatemgr.store import Freed
 
@@ -145,6 +146,7 @@ def run(
             logger.warning("build %s was taken from %s", build.pk, worker)
         except BuildError as error:
             _end(build, recorder, BuildState.FAILED, _explain(error))
+            _gave_up_healing(build, error.message)
         except Exception:  # the row must end, whatever went wrong
             logger.exception("build %s failed for a reason of ours", build.pk)
             text = "Stencil itself failed; its log says how. Ask for the build again."
@@ -276,6 +278,16 @@ def _end(build: Build, recorder: Recorder, state: BuildState, message: str) -> N
         finished_at=timezone.now(),
         lease_until=None,
     )
+
+
+def _gave_up_healing(build: Build, reason: str) -> None:
+    """A rebuild that was to heal a version says beside the version why it did not."""
+    number = build.options.get("heal")
+    if number is None:
+        return
+    version = catalog.get_version(template=build.template.name, number=number)
+    if version.health.state == HealthState.QUARANTINED:
+        integrity.not_healed(version, reason, build.requested_by)
 
 
 def _interrupt(build: Build) -> int:

@@ -7,13 +7,11 @@ beside it.
 
 from collections.abc import Callable
 
-from django.db import transaction
-
-from templatemgr import audit, store
 from templatemgr import definition as definitions
+from templatemgr import store
 from templatemgr.definition import DefinitionError
 from templatemgr.errors import NotHealedError, TemplateError
-from templatemgr.models import Build, BuildKind, HealthState, Version, VersionHealth
+from templatemgr.models import FINAL_STATES, Build, BuildKind, HealthState, Version, VersionHealth
 from templatemgr.services import builds, catalog, integrity, mending, places
 
 NO_INPUTS = (
@@ -49,8 +47,29 @@ def heal(
     health = VersionHealth.objects.select_related("version__template").get(version=row)
     if health.state != HealthState.VERIFIED:
         reason = build.message or f"another process builds it now: build {build.pk}"
-        raise _not_healed(row, reason, actor)
+        raise NotHealedError(f"{row} stays quarantined: {reason}", version=row.number)
     return health
+
+
+def recover(*, version: Version, actor: str) -> Build | None:
+    """Heal a quarantined version without waiting: from the store now, else by a queued rebuild.
+
+    Returns that build, or the one that is on its way already; None when the version is whole.
+    Raises NotHealedError, with the reason on record, when there is nothing to rebuild it from.
+    """
+    with store.locked(places.store_lock()):
+        mending.mend_all(actor=actor, because="store")
+    if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
+        return None
+    coming = Build.objects.filter(template=version.template, options__heal=version.number).exclude(
+        state__in=FINAL_STATES
+    )
+    try:
+        return coming.first() or request(
+            template=version.template.name, version=version.number, actor=actor
+        )
+    except NotHealedError as error:
+        raise _not_healed(version, error.message, actor) from error
 
 
 def mend(*, template: str, version: int, actor: str) -> VersionHealth:
@@ -103,9 +122,5 @@ def _source(row: Version) -> int | None:
 
 
 def _not_healed(row: Version, reason: str, actor: str) -> NotHealedError:
-    """Keep the reason beside the version and in the audit trail."""
-    with transaction.atomic():
-        VersionHealth.objects.filter(version=row).update(message=reason)
-        details = {"reason": reason}
-        audit.append(actor=actor, action="version.heal_failed", object=str(row), details=details)
+    integrity.not_healed(row, reason, actor)
     return NotHealedError(f"{row} stays quarantined: {reason}", version=row.number)

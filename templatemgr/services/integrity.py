@@ -6,17 +6,19 @@ every template, that holds a bad one.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from templatemgr import audit
 from templatemgr import definition as definitions
 from templatemgr import manifest as manifests
 from templatemgr.definition import DefinitionError
-from templatemgr.manifest import Inode, Manifest, ManifestError, Problem
+from templatemgr.hashing import Hasher, look_at_all
+from templatemgr.manifest import Inode, Manifest, ManifestError, Problem, Reading
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.services import catalog, places
 
@@ -31,15 +33,28 @@ class Inspection:
     bad: Mapping[str, frozenset[Inode]]  # content hash → inodes that should hold it
 
 
-def verify(*, template: str, version: int, actor: str) -> VersionHealth:
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How files are read: by what, and what was read already.
+
+    To be kept for minutes only: a byte that a disk flips leaves the time of the last change alone.
+    """
+
+    hasher: Hasher = look_at_all
+    known: dict[Reading, str] = field(default_factory=dict)
+
+
+def verify(
+    *, template: str, version: int, actor: str, reader: Reader | None = None
+) -> VersionHealth:
     """Rehash one version's tree, cache and inputs, and record what was found.
 
     With nothing wrong it is verified, also when it was quarantined before (retired stays so);
     else it is quarantined, and so is every version that shares a bad file with it. Raises
-    UnknownTemplateError, UnknownVersionError.
+    UnknownTemplateError, UnknownVersionError, and what the reader raises: then nothing is recorded.
     """
     row = catalog.get_version(template=template, number=version)
-    found = inspect(row)
+    found = inspect(row, reader)
     sharers = _sharers(row, found.bad)
     with transaction.atomic():
         health = _record(row, found.problems, actor)
@@ -49,16 +64,20 @@ def verify(*, template: str, version: int, actor: str) -> VersionHealth:
 
 
 def verify_all(*, actor: str, template: str | None = None) -> list[VersionHealth]:
-    """Verify every version, or those of one template, oldest first."""
+    """Verify every version, or those of one template, oldest first; each inode is read once."""
+    reader = Reader()
     rows = Version.objects.order_by("template__name", "number")
     if template is not None:
         rows = rows.filter(template=catalog.get(name=template))
     wanted = rows.values_list("template__name", "number")
-    return [verify(template=name, version=number, actor=actor) for name, number in wanted]
+    return [
+        verify(template=name, version=number, actor=actor, reader=reader) for name, number in wanted
+    ]
 
 
-def inspect(version: Version) -> Inspection:
+def inspect(version: Version, reader: Reader | None = None) -> Inspection:
     """Compare a version on disk with what its row and its manifests say. Changes nothing."""
+    reader = reader or Reader()
     home = places.version(version)
     if version.health.state == HealthState.RETIRED and not (home / "tree").exists():
         return Inspection(problems=(), bad={})  # removed on purpose
@@ -73,7 +92,7 @@ def inspect(version: Version) -> Inspection:
             problems.append(Problem(path=file, problem="changed"))
             continue
         hashes = {entry.path: entry.digest for entry in manifest.files}
-        for problem in manifests.compare(manifest, home / folder):
+        for problem in manifests.compare(manifest, home / folder, reader.known, reader.hasher):
             if problem.inode is not None:
                 bad.setdefault(hashes[problem.path], set()).add(problem.inode)
             prefix = "" if folder == "tree" else f"{folder}/"
@@ -147,6 +166,16 @@ def _record(version: Version, problems: tuple[Problem, ...], actor: str) -> Vers
     return health
 
 
+def not_healed(version: Version, reason: str, actor: str) -> None:
+    """Keep the reason beside a version that stays quarantined, and in the audit trail."""
+    with transaction.atomic():
+        VersionHealth.objects.filter(version=version).update(message=reason)
+        details = {"reason": reason}
+        audit.append(
+            actor=actor, action="version.heal_failed", object=str(version), details=details
+        )
+
+
 def mark_whole(version: Version, actor: str) -> VersionHealth:
     """Record that nothing is wrong; a retired version stays so. In the caller's transaction."""
     health = VersionHealth.objects.select_for_update().get(version=version)
@@ -168,6 +197,7 @@ def quarantine(
     listed = [{"path": p.path, "problem": p.problem} for p in problems[:MAX_PROBLEMS]]
     _save(health, actor, listed)
     if before != HealthState.QUARANTINED:
+        VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
         details = {"problems": len(problems), "first": listed[0], "found_in": because}
         audit.append(actor=actor, action="version.quarantine", object=str(version), details=details)
     return health

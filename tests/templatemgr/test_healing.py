@@ -6,8 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
+from templatemgr import hashing, store
 from templatemgr import manifest as manifests
-from templatemgr import store
 from templatemgr.errors import NotHealedError
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
 from templatemgr.services import builds, catalog, healing, integrity, pipeline, places
@@ -116,7 +116,7 @@ def test_a_byte_flipped_in_a_shared_file_is_healed_for_all_by_a_new_inode(tiny: 
         assert catalog.resolve(reference=f"tiny@{number}").healthy
         assert integrity.verify(template="tiny", version=number, actor="ann").problems == []
     for stored in places.objects().glob("*/*"):
-        assert manifests.hash_file(stored) == stored.name.removesuffix(".x")
+        assert hashing.hash_file(stored) == stored.name.removesuffix(".x")
 
 
 @pytest.mark.parametrize("path", ["cache/filled", "inputs/said.txt", "manifest.json.gz"])

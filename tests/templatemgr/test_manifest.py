@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from templatemgr import hashing
 from templatemgr import manifest as manifests
 from templatemgr.manifest import Manifest, ManifestError, Problem
 
@@ -143,14 +144,14 @@ def test_an_inode_is_hashed_once(
     tree: Path, sealed: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
-    original = manifests.hash_file
+    original = hashing.hash_file
 
     def counted(path: Path) -> str:
         read.append(path)
         return original(path)
 
-    monkeypatch.setattr(manifests, "hash_file", counted)
-    hashed: dict[manifests.Inode, str] = {}
+    monkeypatch.setattr(hashing, "hash_file", counted)
+    hashed: dict[manifests.Reading, str] = {}
     manifests.compare(sealed, tree, hashed)
     manifests.compare(sealed, tree, hashed)
     assert len(read) == 3

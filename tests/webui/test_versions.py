@@ -3,7 +3,7 @@
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from templatemgr.models import AuditEvent, VersionHealth
+from templatemgr.models import AuditEvent, Verification
 from templatemgr.services import places
 from tests.webui.conftest import make_current, make_template, make_version, packages
 
@@ -43,12 +43,25 @@ def test_unknown_version_is_not_found(admin: Client) -> None:
     assert admin.post(f"{PAGE}/versions/9/verify").status_code == 404
 
 
-def test_verify_looks_at_the_disk_and_says_what_it_found(admin: Client) -> None:
-    make_version(make_template())  # its row alone: every file is missing
+def test_verify_is_queued_and_the_page_shows_how_far_it_is(admin: Client) -> None:
+    version = make_version(make_template())
     answer = admin.post(f"{PAGE}/versions/1/verify", follow=True)
     assert answer.redirect_chain == [(f"{PAGE}/versions/1", 302)]
-    assert "quarantined and not served any more: 3 problems found" in answer.text
-    assert VersionHealth.objects.get().checked_by == "ada"
+    assert "A verification waits for the executor. Asked for by ada" in answer.text
+    found = Verification.objects.get()
+    assert (found.version, found.state, found.requested_by) == (version, "queued", "ada")
+    assert not AuditEvent.objects.filter(action="version.verify").exists()
+    Verification.objects.update(
+        state="running", files_total=40, files_done=10, bytes_total=4000, bytes_done=1000
+    )
+    fragment = admin.get(f"{PAGE}/versions/1/verification", headers={"HX-Request": "true"})
+    assert 'value="25"' in fragment.text
+    assert "10 files of 40 read again" in fragment.text
+    assert "HX-Refresh" not in fragment.headers
+    Verification.objects.update(state="healed", problems=2)
+    fragment = admin.get(f"{PAGE}/versions/1/verification", headers={"HX-Request": "true"})
+    assert "found 2 problems and healed the version" in fragment.text
+    assert fragment.headers["HX-Refresh"] == "true"
     answer = admin.post(f"{PAGE}/versions/1/verify", {"back": "template"})
     assert answer.headers["Location"] == PAGE
 

@@ -21,6 +21,11 @@ urlpatterns = [
     path("templates/<slug:name>/versions/<int:number>", version_views.detail, name="version"),
     path("templates/<slug:name>/versions/<int:number>/verify", version_views.verify, name="verify"),
     path(
+        "templates/<slug:name>/versions/<int:number>/verification",
+        version_views.verification_progress,
+        name="verification",
+    ),
+    path(
         "templates/<slug:name>/compare/<int:old>/<int:new>", version_views.compare, name="compare"
     ),
     path("builds/<uuid:build_id>", builds.detail, name="build"),

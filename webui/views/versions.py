@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 
+from execapp.services import keeping
 from templatemgr.models import Template, Version
-from templatemgr.services import catalog, integrity, places, promotions
+from templatemgr.services import catalog, places, promotions, verification
 from webui import configuration
 from webui.comparison import Comparison
 from webui.comparison import compare as compare_packages
@@ -78,33 +79,44 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
     template = catalog.get(name=name)
     context = {
         "template": template,
-        "version": version,
+        **integrity_of(version),
         "is_current": version.pk == template.current_id,
         "compare_with": compare_with(template, version),
         "packages": sorted(version.packages, key=lambda item: (not item["direct"], item["name"])),
-        "problems": version.health.problems[:PROBLEMS_SHOWN],
-        "problems_left": max(0, len(version.health.problems) - PROBLEMS_SHOWN),
     }
     return render(request, "webui/templates/version.html", context)
 
 
+@guards.page
+def verification_progress(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The card of a version's integrity, for htmx while files are read again."""
+    version = catalog.get_version(template=name, number=number)
+    context = {"template": version.template, **integrity_of(version)}
+    answer = render(request, "webui/templates/_integrity.html", context)
+    last = context["verification"]
+    if "HX-Request" in request.headers and (last is None or last.finished):
+        answer["HX-Refresh"] = "true"  # what was found concerns the whole page
+    return answer
+
+
 @guards.change("templatemgr.verify_version")
 def verify(request: HttpRequest, name: str, number: int) -> HttpResponseRedirect:
-    """Rehash every file of a version now."""
-    health = integrity.verify(template=name, version=number, actor=guards.actor(request))
-    if health.problems:
-        count = len(health.problems)
-        text = (
-            f"Version {number} is quarantined and not served any more: "
-            f"{count} {'problem' if count == 1 else 'problems'} found."
-        )
-        messages.error(request, text, extra_tags="bad")
-    else:
-        files = health.version.file_count
-        guards.done(request, f"Version {number} is {health.state}: {files:,} files match.")
+    """Ask for every file of a version to be read again; its page shows how far that is."""
+    keeping.request_verification(template=name, version=number, actor=guards.actor(request))
+    guards.done(request, f"Version {number} is read again, file by file: its page shows the end.")
     if request.POST.get("back") == "template":
         return redirect("template", name)
     return redirect("version", name, number)
+
+
+def integrity_of(version: Version) -> dict[str, Any]:
+    """What the card of a version's integrity shows."""
+    return {
+        "version": version,
+        "verification": verification.latest(version=version),
+        "problems": version.health.problems[:PROBLEMS_SHOWN],
+        "problems_left": max(0, len(version.health.problems) - PROBLEMS_SHOWN),
+    }
 
 
 @guards.page

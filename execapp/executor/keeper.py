@@ -1,0 +1,83 @@
+"""The keeper: one thread that verifies versions, asked for or due, beside everything else.
+
+It reads while executions run, too, but then a tenth of the time only; see `templatemgr.hashing`.
+"""
+
+import logging
+import threading
+import time
+
+from execapp.executor import database
+from execapp.executor.bell import Bell
+from execapp.executor.registry import Registry
+from templatemgr.services import integrity, verification
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+SCHEDULE_SECONDS = 300.0
+REAP_SECONDS = 15.0
+
+
+class Keeper:
+    """`start`, then `stop`; once each."""
+
+    def __init__(self, *, worker: str, registry: Registry, bell: Bell) -> None:
+        self._worker = worker
+        self._registry = registry
+        self._bell = bell
+        self._stopping = threading.Event()
+        self._schedule_at = self._reap_at = 0.0
+        self._thread = threading.Thread(target=self._work, name="keeper")
+
+    def start(self) -> None:
+        """Take back what a dead predecessor left, and begin."""
+        database.patiently(lambda: verification.take_over(worker=self._worker))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What is being verified goes back to the queue."""
+        self._stopping.set()
+        self._bell.ring()
+        self._thread.join()
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                seen = self._bell.count
+                try:
+                    self._tend()
+                    worked = self._round()
+                except Exception:
+                    logger.exception("the keeper stumbled; it goes on")
+                    database.release()
+                    worked = False
+                if not worked and not self._stopping.is_set():
+                    self._bell.wait(seen, LOOK_SECONDS)
+        finally:
+            database.release()
+
+    def _tend(self) -> None:
+        now = time.monotonic()
+        if now >= self._reap_at:
+            self._reap_at = now + REAP_SECONDS
+            verification.reap()
+        if now >= self._schedule_at:
+            self._schedule_at = now + SCHEDULE_SECONDS
+            verification.schedule()
+
+    def _round(self) -> bool:
+        """Verify until nothing waits; scheduled ones read files that they share once."""
+        shared, worked = integrity.Reader(), False
+        while not self._stopping.is_set():
+            found = database.patiently(lambda: verification.claim(worker=self._worker))
+            if found is None:
+                break
+            worked = True
+            verification.run(
+                verification=found,
+                surroundings=verification.Surroundings(
+                    busy=lambda: len(self._registry) > 0, stop=self._stopping.is_set
+                ),
+                reader=shared if found.scheduled else None,
+            )
+        return worked

@@ -1,0 +1,108 @@
+"""Walk folders by descriptors: however deep they are, and whatever their names add up to.
+
+A program can nest folders deeper than any path can say (PATH_MAX) and than a process may have
+open files. So one descriptor is held, of the folder where the walk is, and the way back leads
+over "..", proven by inode number. Links are never followed.
+"""
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """The walk stands in a folder: it has just come in, or come back from `left`.
+
+    `descriptor` is open until the next step. Names are there on coming in only.
+    """
+
+    descriptor: int
+    depth: int  # 0: the root
+    folders: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()  # files, links and special files
+    left: str | None = None
+
+
+@dataclass(kw_only=True)
+class _Level:
+    identity: tuple[int, int]
+    name: str
+    pending: list[str] = field(default_factory=list)
+
+
+def descend(root: Path, *, unlock: bool = False) -> Iterator[Visit]:
+    """Visit every folder of a tree, parents before and after what they hold; in no other order.
+
+    With `unlock` each folder is made accessible to its owner first. OSError when the root is not a
+    folder, or when a folder was moved away during the walk.
+    """
+    here = _open(root, None, unlock)
+    try:
+        trail = [_Level(identity=_identity(here), name="")]
+        yield _arrived(here, trail)
+        while True:
+            if trail[-1].pending:
+                name = trail[-1].pending[-1]
+                here = _move(here, name, unlock)
+                trail.append(_Level(identity=_identity(here), name=name))
+                yield _arrived(here, trail)
+                continue
+            left = trail.pop().name
+            if not trail:
+                return
+            here = _move(here, "..", unlock=False)
+            if _identity(here) != trail[-1].identity:
+                message = f"a folder in {root} was moved while it was walked through"
+                raise OSError(message)
+            trail[-1].pending.pop()
+            yield Visit(descriptor=here, depth=len(trail) - 1, left=left)
+    finally:
+        os.close(here)
+
+
+def clear(root: Path) -> None:
+    """Delete all that a folder holds, and change the modes of nothing but folders."""
+    for visit in descend(root, unlock=True):
+        if visit.left is not None:
+            os.rmdir(visit.left, dir_fd=visit.descriptor)
+        for name in visit.others:
+            os.unlink(name, dir_fd=visit.descriptor)
+
+
+def _arrived(here: int, trail: list[_Level]) -> Visit:
+    folders: list[str] = []
+    others: list[str] = []
+    with os.scandir(here) as entries:
+        for entry in entries:
+            (folders if entry.is_dir(follow_symlinks=False) else others).append(entry.name)
+    trail[-1].pending = list(folders)
+    return Visit(
+        descriptor=here, depth=len(trail) - 1, folders=tuple(folders), others=tuple(others)
+    )
+
+
+def _move(here: int, name: str, unlock: bool) -> int:
+    there = _open(name, here, unlock)
+    os.close(here)
+    return there
+
+
+def _open(name: str | Path, here: int | None, unlock: bool) -> int:
+    flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    if unlock:
+        seen = os.open(name, flags | os.O_PATH, dir_fd=here)
+        try:
+            if stat.S_IMODE(os.fstat(seen).st_mode) & 0o700 != 0o700:
+                # By the descriptor: changing modes by name would follow a link.
+                Path(f"/proc/self/fd/{seen}").chmod(0o700)
+        finally:
+            os.close(seen)
+    return os.open(name, flags | os.O_RDONLY, dir_fd=here)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    info = os.fstat(descriptor)
+    return info.st_dev, info.st_ino

@@ -1,0 +1,154 @@
+"""Hash many files: on threads here, or in a process of its own that yields to others.
+
+The process is this very file, which therefore imports nothing of ours: verification in an executor
+takes neither the interpreter lock nor the disk from executions. It runs at the lowest priority for
+processor and disk, and while others are busy it is stopped nine tenths of the time.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+Hasher = Callable[[Path, Sequence[str]], dict[str, str]]  # root, paths → hex SHA-256, or UNREADABLE
+
+UNREADABLE = "-"
+PERIOD, SHARE = 0.1, 0.1  # of each period in seconds, while others are busy
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
+_IDLE_CLASS = 3 << 13
+_PR_SET_PDEATHSIG = 1
+
+
+class HashingError(Exception):
+    """The hashing process ended before its work did."""
+
+
+class StoppedError(HashingError):
+    """It was told to stop."""
+
+
+def hash_file(path: Path) -> str:
+    """Return the hex SHA-256 of a file; never follows a link."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_all(root: Path, paths: Iterable[str]) -> dict[str, str]:
+    """Return path → hex SHA-256; hashlib lets go of the interpreter lock, so threads help."""
+    listed = list(paths)
+    with ThreadPoolExecutor(max_workers=_cores()) as pool:
+        return dict(zip(listed, pool.map(lambda path: hash_file(root / path), listed), strict=True))
+
+
+def look_at_all(root: Path, paths: Sequence[str]) -> dict[str, str]:
+    """Return the same, with UNREADABLE for what a damaged disk or a deletion keeps from us."""
+    return dict(zip(paths, _digests(root, paths), strict=True))
+
+
+def hash_apart(
+    root: Path,
+    paths: Sequence[str],
+    *,
+    busy: Callable[[], bool],
+    stop: Callable[[], bool],
+    on_file: Callable[[str], None],
+) -> dict[str, str]:
+    """Return what `look_at_all` does, from a process of its own that makes way while `busy()`.
+
+    `on_file` hears of each file. HashingError when the process fails, StoppedError on `stop()`.
+    """
+    found: dict[str, str] = {}
+    with tempfile.TemporaryFile() as listed:
+        listed.write(b"\0".join(os.fsencode(path) for path in paths))
+        listed.seek(0)
+        argv = [sys.executable, "-I", "-S", __file__, str(root)]
+        child = subprocess.Popen(argv, stdin=listed, stdout=subprocess.PIPE)
+    try:
+        for digest in _lines(child, busy, stop):
+            path = paths[len(found)]
+            found[path] = digest
+            on_file(path)
+    finally:
+        child.kill()
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+    if len(found) != len(paths):
+        message = f"The hashing process ended after {len(found)} of {len(paths)} files."
+        raise HashingError(message)
+    return found
+
+
+def _lines(
+    child: subprocess.Popen[bytes], busy: Callable[[], bool], stop: Callable[[], bool]
+) -> Iterator[str]:
+    """Yield the child's lines as they come, and let it run as much as it may."""
+    if child.stdout is None:
+        return
+    poll, descriptor, rest, running = select.poll(), child.stdout.fileno(), b"", True
+    poll.register(descriptor, select.POLLIN)
+    while True:
+        if stop():
+            raise StoppedError
+        others = busy()
+        allowed = not others or time.monotonic() % PERIOD < PERIOD * SHARE
+        if allowed != running:
+            child.send_signal(signal.SIGCONT if allowed else signal.SIGSTOP)
+            running = allowed
+        if not poll.poll(PERIOD * SHARE * 1000):
+            continue
+        chunk = os.read(descriptor, 65536)
+        if not chunk:
+            return
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("ascii") for line in whole)
+
+
+def _digests(root: Path, paths: Iterable[str]) -> Iterator[str]:
+    with ThreadPoolExecutor(max_workers=_cores()) as pool:
+        yield from pool.map(lambda path: _look(root / path), paths)
+
+
+def _look(path: Path) -> str:
+    try:
+        return hash_file(path)
+    except OSError:
+        return UNREADABLE
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _make_way(parent: int) -> None:
+    """Go when our parent goes, and take what others leave. A kernel that refuses is no failure."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+    os.nice(19)
+    number = _IOPRIO_SET.get(platform.machine())
+    if number is not None:
+        libc.syscall(number, 1, 0, _IDLE_CLASS)
+
+
+def _main(root: str) -> None:
+    _make_way(os.getppid())
+    given = sys.stdin.buffer.read()
+    paths = [os.fsdecode(path) for path in given.split(b"\0")] if given else []
+    for digest in _digests(Path(root), paths):
+        os.write(1, f"{digest}\n".encode())
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
