@@ -9,6 +9,8 @@ _data = tempfile.mkdtemp(prefix="stencil-tests-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 os.environ["STENCIL_DATA"] = _data
 os.environ.setdefault("STENCIL_LOG_LEVEL", "WARNING")
+os.environ["STENCIL_OIDC_ISSUER"] = "https://id.example.org"
+os.environ["STENCIL_OIDC_CLIENT_ID"] = "stencil"
 
 from webui.settings import *  # noqa: E402, F403 - the environment above must come first
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
@@ -8,7 +10,17 @@ class DashboardConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Make the roles after every migration: a release may bring new permissions."""
-        from webui import roles
+        """Register the checks, what follows every migration, and the record of second factors."""
+        from webui import checks, roles  # noqa: F401 - importing checks registers them
+        from webui.signin import receivers
 
+        receivers.connect()
         post_migrate.connect(roles.install_after_migrate, sender=self, dispatch_uid="webui.roles")
+        post_migrate.connect(make_cache_table, sender=self, dispatch_uid="webui.cache")
+
+
+def make_cache_table(*, using: str, **_kwargs: Any) -> None:
+    """Receive `post_migrate`: the cache's table belongs to no model, so no migration makes it."""
+    from django.core.management import call_command
+
+    call_command("createcachetable", database=using, verbosity=0)

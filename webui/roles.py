@@ -74,6 +74,14 @@ def least(permission: str) -> str:
     return next(role.name for role in ROLES if permission in role.adds)
 
 
+def of(user: User) -> Role | None:
+    """The user's role, the highest of several; None without one. A superuser is an admin."""
+    held = {group.name for group in user.groups.all()}
+    if user.is_superuser:
+        held.add(ADMIN)
+    return next((role for role in reversed(ROLES) if role.name in held), None)
+
+
 class May:
     """What a user may do, by the permission's codename: `{% if may.promote_version %}`.
 

@@ -8,6 +8,7 @@ Development is the default of a checkout: the secret key is then made once and k
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
@@ -33,6 +34,21 @@ def _choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 
 def _list(name: str, default: str = "") -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def _required(name: str, because: str) -> str:
+    if not (value := os.environ.get(name, "")):
+        message = f"{name} is not set: {because} needs it."
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def _origin(name: str) -> str:
+    parts = urlsplit(os.environ[name])
+    if parts.scheme not in {"https", "http"} or not parts.netloc:
+        message = f"{name} is {os.environ[name]!r}: give an address such as https://id.example.org."
+        raise ImproperlyConfigured(message)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _secret_key(data: Path, *, production: bool) -> str:
@@ -91,6 +107,8 @@ DEBUG = False
 SECRET_KEY = _secret_key(STENCIL_DATA, production=PRODUCTION)
 ALLOWED_HOSTS = _list("STENCIL_ALLOWED_HOSTS", "" if PRODUCTION else "*")
 CSRF_TRUSTED_ORIGINS = _list("STENCIL_TRUSTED_ORIGINS")
+STENCIL_HTTPS = _choice("STENCIL_HTTPS", "1" if PRODUCTION else "0", ("0", "1")) == "1"
+STENCIL_PROXIES = _number("STENCIL_PROXIES", 0)
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -102,7 +120,11 @@ INSTALLED_APPS = [
     "ninja",
     "templatemgr",
     "execapp",
-    "webui",
+    "webui",  # before allauth: its pages are ours
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
 ]
 
 MIDDLEWARE = [
@@ -116,6 +138,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "webui.urls"
@@ -161,9 +184,44 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
-LOGIN_URL = "login"
+
+# Sign-in. One backend: each further one would be asked for every permission that is lacking.
+AUTHENTICATION_BACKENDS = ["webui.signin.backend.Backend"]
+LOGIN_URL = LOGOUT_REDIRECT_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
-LOGOUT_REDIRECT_URL = "login"
+STENCIL_FRESH_SIGNIN_SECONDS = _number("STENCIL_FRESH_SIGNIN_SECONDS", 0)
+STENCIL_SIGNUP = _choice("STENCIL_SIGNUP", "0", ("0", "1")) == "1"
+STENCIL_LOCKOUT_FAILURES = _number("STENCIL_LOCKOUT_FAILURES", 5, least=1)
+STENCIL_LOCKOUT_SECONDS = _number("STENCIL_LOCKOUT_SECONDS", 300, least=1)
+ACCOUNT_ADAPTER = "webui.signin.adapters.AccountAdapter"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if STENCIL_HTTPS else "http"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_RATE_LIMITS = {
+    # Per address, and per user name whatever the address.
+    "login_failed": f"20/m/ip,{STENCIL_LOCKOUT_FAILURES}/{STENCIL_LOCKOUT_SECONDS}s/key",
+}
+ACCOUNT_REAUTHENTICATION_TIMEOUT = STENCIL_FRESH_SIGNIN_SECONDS or 300
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # no mail is sent: no address is ever verified by us
+MFA_TOTP_ISSUER = "Stencil"
+MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be 30 s off
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not STENCIL_HTTPS  # browsers allow http on localhost alone
+if STENCIL_PROXIES:
+    ALLAUTH_TRUSTED_PROXY_COUNT = STENCIL_PROXIES
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# Failed sign-ins are counted in the database: the count outlives a restart, and every process
+# and machine sees the same one. Only sign-in uses the cache; the API never waits for it.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "stencil_cache",
+    }
+}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -177,7 +235,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-SECURE_CSP = {
+SECURE_CSP: dict[str, list[str]] = {
     "default-src": [CSP.NONE],
     "script-src": [CSP.SELF],
     "style-src": [CSP.SELF],
@@ -192,7 +250,31 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = STENCIL_HTTPS
+
+# One OpenID Connect provider, when STENCIL_OIDC_ISSUER names it.
+STENCIL_OIDC_ISSUER = os.environ.get("STENCIL_OIDC_ISSUER", "").rstrip("/")
+STENCIL_OIDC_SIGNUP = _choice("STENCIL_OIDC_SIGNUP", "0", ("0", "1")) == "1"
+STENCIL_OIDC_ROLE = _choice("STENCIL_OIDC_ROLE", "viewer", ("none", "viewer", "operator"))
+if STENCIL_OIDC_ISSUER:
+    INSTALLED_APPS += ["allauth.socialaccount", "allauth.socialaccount.providers.openid_connect"]
+    SOCIALACCOUNT_ADAPTER = "webui.signin.oidc.OidcAdapter"
+    SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {
+            "OAUTH_PKCE_ENABLED": True,
+            "APPS": [
+                {
+                    "provider_id": "oidc",
+                    "name": os.environ.get("STENCIL_OIDC_NAME", "single sign-on"),
+                    "client_id": _required("STENCIL_OIDC_CLIENT_ID", "STENCIL_OIDC_ISSUER"),
+                    "secret": os.environ.get("STENCIL_OIDC_CLIENT_SECRET", ""),
+                    "settings": {"server_url": STENCIL_OIDC_ISSUER},
+                }
+            ],
+        }
+    }
+    # The form that starts it is answered by a redirect, which the policy covers, too.
+    SECURE_CSP["form-action"].append(_origin("STENCIL_OIDC_ISSUER"))
 
 # The API's own limit is 10 MB; anything larger is refused before it is read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = _number("STENCIL_BODY_BYTES", 10_000_000, least=1024)

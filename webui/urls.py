@@ -4,5 +4,6 @@ from django.urls import include, path
 
 urlpatterns = [
     path("", include("execapp.api.urls")),
+    path("", include("webui.signin.urls")),
     path("", include("webui.views.urls")),
 ]

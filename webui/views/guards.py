@@ -14,14 +14,12 @@ in is sent to the sign-in page, who may not gets a 403, and nothing happens.
 from collections.abc import Callable
 from functools import wraps
 from typing import Concatenate
-from urllib.parse import urlsplit, urlunsplit
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -33,6 +31,7 @@ from templatemgr.errors import (
     UnknownVersionError,
 )
 from webui import roles
+from webui.signin import freshness, sessions
 
 type View[**P] = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
@@ -59,20 +58,25 @@ def page_for[**P](permission: str) -> Callable[[View[P]], View[P]]:
     return decorate
 
 
-def form[**P](permission: str) -> Callable[[View[P]], View[P]]:
-    """A page that is posted to itself, never kept by a cache."""
+def form[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], View[P]]:
+    """A page that is posted to itself, never kept by a cache. `fresh` is asked of its POST."""
 
     def decorate(view: View[P]) -> View[P]:
-        return require_http_methods(["GET", "HEAD", "POST"])(never_cache(_for(permission, view)))
+        guarded = never_cache(_for(permission, view, fresh=fresh))
+        return require_http_methods(["GET", "HEAD", "POST"])(guarded)
 
     return decorate
 
 
-def change[**P](permission: str) -> Callable[[View[P]], View[P]]:
-    """A change: POST only, by those who hold `permission`."""
+def change[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], View[P]]:
+    """A change: POST only, by those who hold `permission`.
+
+    `fresh`: where STENCIL_FRESH_SIGNIN_SECONDS is set, only shortly after signing in. Who signed in
+    longer ago proves again that it is them; then the change goes on as it was posted.
+    """
 
     def decorate(view: View[P]) -> View[P]:
-        return require_POST(_for(permission, view))
+        return require_POST(_for(permission, view, fresh=fresh))
 
     return decorate
 
@@ -102,7 +106,7 @@ def refuse(
     return redirect(to, *args)
 
 
-def _for[**P](permission: str, view: View[P]) -> View[P]:
+def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]:
     if permission not in roles.KNOWN:
         message = f"No role holds {permission!r}: see webui/roles.py."
         raise LookupError(message)
@@ -111,8 +115,12 @@ def _for[**P](permission: str, view: View[P]) -> View[P]:
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_sign_in(request)
+        if request.method == "POST" or request.headers.get("HX-Request"):
+            sessions.seen(request)
         if not may(request, permission):
             raise PermissionDenied(_lacking(request, permission))
+        if fresh and request.method == "POST" and not freshness.is_fresh(request):
+            return freshness.ask(request)
         try:
             return view(request, *args, **kwargs)
         except UNKNOWN as error:
@@ -123,16 +131,9 @@ def _for[**P](permission: str, view: View[P]) -> View[P]:
 
 def _to_sign_in(request: HttpRequest) -> HttpResponseBase:
     """Off to the sign-in page, which leads back to the page that the browser shows now."""
-    back = request.get_full_path()
-    if request.method == "POST" or request.headers.get("HX-Request"):
-        shown = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
-        host = {request.get_host()}
-        known = url_has_allowed_host_and_scheme(shown, allowed_hosts=host)
-        back = urlunsplit(("", "", *urlsplit(shown)[2:4], "")) if known else "/"
-    answer = redirect_to_login(back)
-    if request.headers.get("HX-Request"):  # a redirect would put that page into a part of this one
-        return HttpResponse(headers={"HX-Redirect": answer["Location"]})
-    return answer
+    part = request.method == "POST" or request.headers.get("HX-Request")
+    back = freshness.page_shown(request) if part else request.get_full_path()
+    return freshness.to(request, redirect_to_login(back)["Location"])
 
 
 def _lacking(request: HttpRequest, permission: str) -> str:

@@ -88,7 +88,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "webui/templates/detail.html", context)
 
 
-@guards.change("templatemgr.promote_version")
+@guards.change("templatemgr.promote_version", fresh=True)
 def promote(request: HttpRequest, name: str) -> HttpResponse:
     """Make a version current; what is refused comes back on the same page with its reason."""
     number = _number(request, "version") or 0
@@ -119,7 +119,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
     return redirect("template", name)
 
 
-@guards.change("templatemgr.promote_version")
+@guards.change("templatemgr.promote_version", fresh=True)
 def roll_back(request: HttpRequest, name: str) -> HttpResponseRedirect:
     """Make the version before this one current again."""
     template = catalog.get(name=name)

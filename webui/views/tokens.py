@@ -23,7 +23,7 @@ SCOPES = (
 )
 
 
-@guards.form("execapp.manage_tokens")
+@guards.form("execapp.manage_tokens", fresh=True)
 def index(request: HttpRequest) -> HttpResponse:
     """The tokens, and the form that makes one. Its secret is in the answer and nowhere else."""
     if request.method != "POST":
@@ -51,7 +51,7 @@ def index(request: HttpRequest) -> HttpResponse:
     return _page(request, given={"scopes": ["execute", "read"]}, made=token, secret=secret)
 
 
-@guards.change("execapp.manage_tokens")
+@guards.change("execapp.manage_tokens", fresh=True)
 def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
     """Make a token unusable for good."""
     token = tokens.revoke(token_id=token_id, actor=guards.actor(request))

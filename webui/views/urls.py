@@ -1,6 +1,5 @@
 """The dashboard's addresses, a module a page family."""
 
-from django.contrib.auth import views as auth
 from django.urls import path
 
 from webui.views import audit, builds, executions, overview, playground, system, templates, tokens
@@ -9,8 +8,6 @@ from webui.views import versions as version_views
 urlpatterns = [
     path("", overview.overview, name="overview"),
     path("health", overview.rail_health, name="rail_health"),
-    path("login", auth.LoginView.as_view(redirect_authenticated_user=True), name="login"),
-    path("logout", auth.LogoutView.as_view(), name="logout"),
     path("templates", templates.index, name="templates"),
     path("templates/<slug:name>", templates.detail, name="template"),
     path("templates/<slug:name>/promote", templates.promote, name="promote"),

@@ -1,0 +1,1 @@
+"""Sign-in: what django-allauth does for us, how it is recorded, and its addresses."""

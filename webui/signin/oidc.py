@@ -1,0 +1,40 @@
+"""Sign-in through an OpenID Connect provider, which the settings name and we trust."""
+
+from typing import Any
+
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.http import HttpRequest
+
+from webui.signin import record
+
+
+class OidcAdapter(DefaultSocialAccountAdapter):
+    """Who may come in, and as what."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        """Whether somebody whom we do not know yet gets an account."""
+        return bool(settings.STENCIL_OIDC_SIGNUP)
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
+        """A user who was invited by address is known by it, if the provider has verified it."""
+        if sociallogin.is_existing or request.user.is_authenticated:
+            return
+        verified = [each.email for each in sociallogin.email_addresses if each.verified]
+        invited = (
+            User.objects.filter(email__iexact=verified[0]) if verified else User.objects.none()
+        )
+        if len(found := list(invited[:2])) == 1:
+            sociallogin.connect(request, found[0])
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
+        """A new user, in the role of the settings."""
+        user: User = super().save_user(request, sociallogin, form)
+        role = settings.STENCIL_OIDC_ROLE
+        if role != "none":
+            user.groups.add(Group.objects.get(name=role))
+        details = {"role": role, "by": "oidc"}
+        record.changed(user=user.username, action="user.sign_up", details=details)
+        return user

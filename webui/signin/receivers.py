@@ -1,0 +1,43 @@
+"""Second factors on record. Signals, because allauth tells of these by nothing else."""
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from allauth.mfa import signals
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+from webui.signin import record
+
+
+def connect() -> None:
+    """Called once, when the app is ready."""
+    signals.authentication_failed.connect(on_failed, dispatch_uid="webui.mfa.failed")
+    signals.authenticator_added.connect(on_added, dispatch_uid="webui.mfa.added")
+    signals.authenticator_removed.connect(on_removed, dispatch_uid="webui.mfa.removed")
+    signals.authenticator_reset.connect(on_reset, dispatch_uid="webui.mfa.reset")
+
+
+def on_failed(*, request: HttpRequest, user: User, authenticator: Any, **_kwargs: Any) -> None:
+    """A wrong code."""
+    ip = get_adapter().get_client_ip(request)
+    record.failed(name=user.username, ip=ip, by=str(authenticator.type))
+
+
+def on_added(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
+    """An authenticator app, a passkey, or recovery codes."""
+    _changed(user, "user.factor_add", authenticator)
+
+
+def on_removed(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
+    """One less."""
+    _changed(user, "user.factor_remove", authenticator)
+
+
+def on_reset(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
+    """New recovery codes: the old ones are worth nothing."""
+    _changed(user, "user.factor_renew", authenticator)
+
+
+def _changed(user: User, action: str, authenticator: Any) -> None:
+    record.changed(user=user.username, action=action, details={"factor": str(authenticator.type)})

@@ -1,0 +1,39 @@
+"""Where somebody is signed in, and when each was used last."""
+
+import time
+
+from allauth.usersessions.models import UserSession
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.utils import timezone
+
+RESOLUTION_SECONDS = 300.0  # a page that asks every few seconds must not write each time
+MOST = 10_000
+
+_written: dict[str, float] = {}  # session key → when this process wrote it last
+
+
+def seen(request: HttpRequest) -> None:
+    """Note that the session is in use; at most one write in five minutes for each process."""
+    key = request.session.session_key
+    now = time.monotonic()
+    if key is None or now - _written.get(key, -RESOLUTION_SECONDS) < RESOLUTION_SECONDS:
+        return
+    if len(_written) >= MOST:
+        _written.clear()
+    _written[key] = now
+    UserSession.objects.filter(session_key=key).update(last_seen_at=timezone.now())
+
+
+def of(user: User) -> list[UserSession]:
+    """The sessions that are still good, the one used last first."""
+    rows = UserSession.objects.purge_and_list(user)
+    return sorted(rows, key=lambda row: row.last_seen_at, reverse=True)
+
+
+def end(user: User, *, but: str | None = None) -> int:
+    """Sign the user out everywhere, except in the session `but`; returns from how many."""
+    rows = [row for row in UserSession.objects.filter(user=user) if row.session_key != but]
+    for row in rows:
+        row.end()
+    return len(rows)
