@@ -1,6 +1,6 @@
 """What an event of the audit trail says in words. Pure: nothing is read."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +16,38 @@ WORDS = {
     "version.quarantine": ("quarantined", "bad"),
     "version.heal": ("healed", "warn"),
     "version.heal_failed": ("not healed", "bad"),
+    "version.restore": ("restored", "warn"),
+    "version.keep": ("kept", ""),
     "template.pin": ("pinned", "warn"),
     "template.unpin": ("unpinned", ""),
     "build.request": ("build asked for", ""),
     "build.cancel": ("build cancelled", "warn"),
     "token.create": ("token made", ""),
     "token.revoke": ("token revoked", "warn"),
+    "token.rotate": ("token rotated", "warn"),
+    "template.policy": ("gates changed", "warn"),
+    "version.remove": ("removed", "warn"),
+    "audit.export": ("audit exported", ""),
+    "user.sign_in": ("signed in", ""),
+    "user.sign_in_failed": ("sign-in failed", "bad"),
+    "user.lockout": ("locked out", "bad"),
+    "user.sign_up": ("signed up", ""),
+    "user.password": ("password set", ""),
+    "user.factor_add": ("second factor added", "ok"),
+    "user.factor_remove": ("second factor removed", "warn"),
+    "user.factor_renew": ("recovery codes renewed", ""),
+    "user.factor_reset": ("second factor reset", "warn"),
+    "user.invite": ("invited", ""),
+    "user.link": ("password link made", "warn"),
+    "user.role": ("role changed", "warn"),
+    "user.deactivate": ("deactivated", "warn"),
+    "user.activate": ("activated", ""),
 }
-SAID = {"reason", "from", "to", "version", "kind", "state", "problems", "first", "scopes"}
+ELSEWHERE = {"token", "user", "audit"}  # acts on these are not on a template
+SAID = {
+    "reason", "from", "to", "version", "kind", "state", "problems", "first", "scopes",
+}  # fmt: skip
+SAID_OF_USERS = SAID | {"by", "role", "factor", "factors"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +70,10 @@ def read(event: AuditEvent) -> Act:
     word, tone = WORDS.get(event.action, (event.action, ""))
     if event.action == "version.verify" and details.get("state") != "verified":
         word, tone = "found changed", "bad"
-    name, _, number = event.object.partition("@")
-    on_template = event.action.split(".")[0] != "token"
+    said = SAID_OF_USERS if event.action.startswith("user.") else SAID
+    on_template = event.action.partition(".")[0] not in ELSEWHERE
+    # A user's or a token's name may hold an @ of its own.
+    name, _, number = event.object.partition("@") if on_template else (event.object, "", "")
     return Act(
         event=event,
         word=word,
@@ -56,25 +82,80 @@ def read(event: AuditEvent) -> Act:
         reason=str(details.get("reason") or ""),
         template=name if on_template else "",
         version=int(number) if on_template and number.isdecimal() else None,
-        rest=tuple((key, str(value)) for key, value in details.items() if key not in SAID),
+        rest=tuple((key, str(value)) for key, value in details.items() if key not in said),
     )
 
 
 def _sentence(action: str, name: str, number: str, details: Mapping[str, Any]) -> str:
     what = f"{name} {number}".strip()
-    if action in {"version.promote", "version.rollback"} and details.get("from"):
-        return f"{name} {details['from']} → {details.get('to', number)}"
-    if action == "template.pin" and details.get("version"):
-        return f"{name} at {details['version']}"
-    if action == "build.request":
-        start = f" from {details['from']}" if details.get("from") else ""
-        return f"{details.get('kind', 'build')} of {name}{start}"
-    if action == "token.create":
-        return f"{what}: {', '.join(details.get('scopes', ()))}"
+    told = _TOLD.get(action)
+    if told is not None:
+        return told(name, number, details)
     problems = details.get("problems")
     if problems:
         return f"{what}: {problems} problem{'' if problems == 1 else 's'}{_first(details)}"
     return what
+
+
+def _moved(name: str, number: str, details: Mapping[str, Any]) -> str:
+    start = details.get("from")
+    return f"{name} {start} → {details.get('to', number)}" if start else f"{name} {number}"
+
+
+def _pinned(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    return f"{name} at {details['version']}" if details.get("version") else name
+
+
+def _asked(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    start = f" from {details['from']}" if details.get("from") else ""
+    return f"{details.get('kind', 'build')} of {name}{start}"
+
+
+def _scoped(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    return f"{name}: {', '.join(details.get('scopes', ()))}"
+
+
+def _signed_in(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    by = details.get("by", ())
+    ways = [by] if isinstance(by, str) else by
+    return f"{name} by {' and '.join(WAYS.get(way, way) for way in ways)}" if ways else name
+
+
+def _role(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    before = f"{details['from']} → " if details.get("from") else ""
+    return f"{name}: {before}{details.get('to') or details.get('role')}"
+
+
+def _factor(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    kinds = details.get("factors") or [details.get("factor", "")]
+    return f"{name}: {', '.join(WAYS.get(kind, kind) for kind in kinds)}"
+
+
+WAYS = {
+    "password": "password",
+    "totp": "authenticator app",
+    "webauthn": "passkey",
+    "recovery_codes": "recovery code",
+    "mfa": "second factor",
+    "socialaccount": "single sign-on",
+    "oidc": "single sign-on",
+}
+_TOLD: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
+    "version.promote": _moved,
+    "version.rollback": _moved,
+    "template.pin": _pinned,
+    "build.request": _asked,
+    "token.create": _scoped,
+    "user.sign_in": _signed_in,
+    "user.sign_in_failed": _signed_in,
+    "user.role": _role,
+    "user.invite": _role,
+    "user.sign_up": _role,
+    "user.factor_add": _factor,
+    "user.factor_remove": _factor,
+    "user.factor_renew": _factor,
+    "user.factor_reset": _factor,
+}
 
 
 def _first(details: Mapping[str, Any]) -> str:

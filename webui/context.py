@@ -18,12 +18,14 @@ RAIL = (
     ("Playground", "playground", "playground"),
     ("Audit", "audit", "audit"),
     ("Tokens", "tokens", "tokens"),
+    ("Users", "users", "users"),
     ("System", "system", "system"),
 )
 # Places that ask for more than a role.
 ASKING = {
     "playground": "execapp.submit_execution",
     "tokens": "execapp.manage_tokens",
+    "users": "webui.manage_users",
     "system": "webui.view_system",
 }
 

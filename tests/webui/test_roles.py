@@ -9,7 +9,11 @@ from django.core.management import call_command
 from django.test import Client
 
 from tests.webui import conftest as make
+from tests.webui.test_addresses import CHANGES, NAMES, address
 from webui import roles
+from webui.views.urls import urlpatterns
+
+__all__ = ["address"]  # a fixture
 
 TEMPLATES = Path(roles.__file__).parent / "templates"
 HOLDS = {
@@ -24,6 +28,54 @@ HOLDS = {
         "manage_users",
     },
 }  # fmt: skip
+
+
+# What each change asks for. One that is not here yet is held to what its own guard says.
+ASKS = {
+    "promote": "promote_version", "roll_back": "promote_version",
+    "pin": "pin_template", "unpin": "pin_template",
+    "request_build": "build_version", "cancel_build": "build_version",
+    "verify": "verify_version",
+    "cancel_execution": "cancel_execution", "rerun_execution": "submit_execution",
+    "playground_run": "submit_execution",
+    "audit_verify": "verify_audit",
+    "revoke_token": "manage_tokens", "change_role": "manage_users",
+    "deactivate_user": "manage_users", "activate_user": "manage_users",
+    "reset_factor": "manage_users",
+}  # fmt: skip
+VIEWS = {str(pattern.name): pattern.callback for pattern in urlpatterns}
+
+
+def asked(name: str) -> str:
+    """The codename of the permission that an address asks for."""
+    return str(getattr(VIEWS[name], "permission", "")).partition(".")[2]
+
+
+def holds(role: str, codename: str) -> bool:
+    """Whether the table above gives it to the role or to one before it."""
+    order = list(HOLDS)
+    return any(codename in HOLDS[name] for name in order[: order.index(role) + 1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_address_asks_for_a_permission(name: str) -> None:
+    assert getattr(VIEWS[name], "permission", "") in roles.KNOWN
+    assert asked(name) == ASKS.get(name, asked(name))
+
+
+@pytest.mark.parametrize("role", [*HOLDS, ""])
+@pytest.mark.parametrize("name", sorted(CHANGES))
+def test_every_change_is_allowed_or_refused_by_role(
+    address: dict[str, str], name: str, role: str
+) -> None:
+    client = Client()
+    client.force_login(make.make_user("tester", role))
+    given = {"reason": "x", "kind": "nothing", "version": "9", "role": "nothing"}
+    status = client.post(address[name], given).status_code
+    if role and holds(role, ASKS.get(name, asked(name))):
+        assert status in {200, 302, 404, 409, 422}
+    else:
+        assert status == 403
 
 
 @pytest.mark.parametrize("role", HOLDS)

@@ -1,5 +1,6 @@
 """Sign-in: by password, with a second factor, locked after failures, asked again when it is old."""
 
+import getpass
 import json
 import re
 import time
@@ -62,7 +63,7 @@ def sign_in(client: Client, user: str = "grace", password: str = PASSWORD, to: s
 def code(offset: int = 0) -> str:
     """What an authenticator app shows now."""
     counter = int(time.time()) // 30 + offset
-    return totp.format_hotp_value(totp.hotp_value(SECRET, counter))
+    return str(totp.format_hotp_value(totp.hotp_value(SECRET, counter)))
 
 
 def acts(prefix: str) -> list[tuple[str, str]]:
@@ -222,9 +223,7 @@ def test_password_is_changed_and_other_sessions_end(browser_of_grace: Client) ->
 def test_changepassword_of_the_command_line_keeps_working(
     grace: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from django.contrib.auth.management.commands import changepassword
-
-    monkeypatch.setattr(changepassword.getpass, "getpass", lambda **_given: "by the command line")
+    monkeypatch.setattr(getpass, "getpass", lambda **_given: "by the command line")
     call_command("changepassword", "grace", verbosity=0)
     assert sign_in(Client(), password="by the command line").status_code == 302
 

@@ -111,6 +111,9 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
         message = f"No role holds {permission!r}: see webui/roles.py."
         raise LookupError(message)
 
+    # Kept where tests and tools find it: which permission an address asks for.
+    view.__dict__["permission"] = permission
+
     @wraps(view)
     def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from webui.views import audit, builds, executions, overview, playground, system, templates, tokens
+from webui.views import (
+    audit,
+    builds,
+    executions,
+    overview,
+    playground,
+    system,
+    templates,
+    tokens,
+    users,
+)
 from webui.views import versions as version_views
 
 urlpatterns = [
@@ -41,5 +51,12 @@ urlpatterns = [
     path("audit/verify", audit.verify, name="audit_verify"),
     path("tokens", tokens.index, name="tokens"),
     path("tokens/<uuid:token_id>/revoke", tokens.revoke, name="revoke_token"),
+    path("users", users.index, name="users"),
+    path("users/<int:user_id>", users.detail, name="user"),
+    path("users/<int:user_id>/link", users.link, name="user_link"),
+    path("users/<int:user_id>/role", users.change_role, name="change_role"),
+    path("users/<int:user_id>/deactivate", users.deactivate, name="deactivate_user"),
+    path("users/<int:user_id>/activate", users.activate, name="activate_user"),
+    path("users/<int:user_id>/factor", users.reset_second_factor, name="reset_factor"),
     path("system", system.system, name="system"),
 ]
