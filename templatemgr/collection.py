@@ -44,12 +44,9 @@ class Collection:
 
 def collect(source: Path) -> Collection:
     """Read and check every definition of a folder. Raises DefinitionError."""
-    found: dict[str, Item] = {}
     for name in definitions.names(source):
         definitions.read(source / name)
-        for path in definitions.input_files(source / name):
-            found[f"{name}/{path}"] = _item(source / name / path)
-    return Collection(files=found)
+    return Collection(files={path: _item(file) for path, file in _sources(source).items()})
 
 
 def differences(collection: Collection, target: Path) -> list[str]:
@@ -101,13 +98,22 @@ def _write(collection: Collection, source: Path, final: Path) -> None:
     staged = final.with_name(f".{final.name}-{secrets.token_hex(4)}")
     staged.mkdir(parents=True)
     try:
-        store.copy_files(source, staged, list(collection.files))
+        store.copy(_sources(source), staged)
         text = json.dumps(_manifest(collection), indent=1, sort_keys=True)
         (staged / MANIFEST).write_text(text + "\n", encoding="utf-8")
         store.remove(final)  # there only when somebody damaged it
         store.publish(staged, final)
     finally:
         store.remove(staged)
+
+
+def _sources(source: Path) -> dict[str, Path]:
+    """Where each file lies, by its path in the collection; what is included goes to each."""
+    return {
+        f"{name}/{path}": file
+        for name in definitions.names(source)
+        for path, file in definitions.sources(source / name).items()
+    }
 
 
 def _manifest(collection: Collection) -> dict[str, Any]:

@@ -22,6 +22,7 @@ FILE = "template.toml"
 BUILDERS = ("npm", "pip")
 MODES = ("run", "test")
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
+SHARED = re.compile(r"_[a-z][a-z0-9-]{0,62}")
 LIMITS = ("wall_ms", "cpu_ms", "memory_bytes", "disk_bytes", "output_bytes", "processes")
 
 
@@ -121,31 +122,69 @@ def names(folder: Path) -> list[str]:
 
 
 def digest(root: Path) -> str:
-    """Return the hex SHA-256 over every file of a definition folder: path, size and bytes.
+    """Return the hex SHA-256 over every file of a definition: path, size and bytes.
 
     Names beginning with `.` count, `__pycache__` and the like do not occur: folders are data.
     """
     total = hashlib.sha256(b"stencil-definition-1\n")
-    for path in input_files(root):
-        content = (root / path).read_bytes()
+    for path, file in sources(root).items():
+        content = file.read_bytes()
         total.update(f"{len(path.encode())}:{path}:{len(content)}:".encode())
         total.update(content)
     return total.hexdigest()
 
 
 def input_files(root: Path) -> list[str]:
-    """Return the relative paths of every file of a definition folder, sorted by bytes.
+    """Return the relative paths of every file of a definition, sorted by bytes.
 
     Raises DefinitionError for a link or a special file: inputs are copied, never followed.
     """
-    found: list[str] = []
-    for path in root.rglob("*"):
-        relative = path.relative_to(root).as_posix()
+    return list(sources(root))
+
+
+def sources(root: Path) -> dict[str, Path]:
+    """Return where each file of a definition lies, by its relative path, sorted by bytes.
+
+    What a definition includes lies in a folder beside it, under the same name; or inside of it, as
+    in the inputs that a version keeps, which need nothing else. Raises DefinitionError.
+    """
+    found = _below(root)
+    for name in _included(root):
+        if not (root / name).is_dir():
+            folder = root.parent / name
+            found |= {f"{name}/{path}": file for path, file in _below(folder).items()}
+    return dict(sorted(found.items(), key=lambda item: item[0].encode()))
+
+
+def _below(folder: Path) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in folder.rglob("*"):
+        relative = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
             raise DefinitionError(relative, "", "only plain files and folders are allowed")
         if path.is_file() and not _ignored(relative):
-            found.append(relative)
-    return sorted(found, key=str.encode)
+            found[relative] = path
+    return found
+
+
+def _included(root: Path) -> tuple[str, ...]:
+    """Return the shared folders that a definition names. Raises DefinitionError."""
+    try:
+        return _include(root, load(root / FILE))
+    except TomlError as error:
+        raise DefinitionError(_shown(root, error.file), error.key, error.reason) from error
+
+
+def _include(root: Path, table: Table) -> tuple[str, ...]:
+    names = table.texts("include", ())
+    for name in names:
+        if not SHARED.fullmatch(name):
+            table.fail("include", f"{name!r} is not the name of a shared folder, like '_node'")
+        if not any((place / name).is_dir() for place in (root, root.parent)):
+            table.fail("include", f"there is no folder {name!r} beside the definition")
+        if names.count(name) > 1:
+            table.fail("include", f"{name!r} is listed twice")
+    return names
 
 
 def _ignored(path: str) -> bool:
@@ -190,13 +229,17 @@ def _read(root: Path, table: Table) -> Definition:
 
 
 def _files(root: Path, table: Table) -> tuple[str, ...]:
-    files = table.paths("files")
+    """Return what is listed, and all that is included."""
+    files, included = table.paths("files"), _include(root, table)
     for file in files:
         if not (root / file).is_file():
             table.fail("files", f"{file!r} is missing")
         if (root / file).is_symlink():
             table.fail("files", f"{file!r} is a link")
-    return files
+        if file.split("/")[0] in included:
+            table.fail("files", f"{file!r} is included already")
+    known = sources(root)
+    return (*files, *(path for path in known if path.split("/")[0] in included))
 
 
 def _toolchain(table: Table) -> dict[str, str]:

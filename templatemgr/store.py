@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,11 +223,16 @@ def take_away(folder: Path, trash: Path) -> None:
 
 def copy_files(source: Path, target: Path, paths: list[str]) -> None:
     """Copy files by relative path into a new folder, bytes and the executable bit only."""
-    for path in paths:
+    copy({path: source / path for path in paths}, target)
+
+
+def copy(files: Mapping[str, Path], target: Path) -> None:
+    """The same for files that lie anywhere: relative path → file."""
+    for path, file in files.items():
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / path, place)
-        place.chmod(0o755 if (source / path).stat().st_mode & 0o100 else 0o644)
+        shutil.copyfile(file, place)
+        place.chmod(0o755 if file.stat().st_mode & 0o100 else 0o644)
 
 
 def _store(tree: Path, objects: Path, entry: Entry, *, trusted: bool = False) -> Stored:

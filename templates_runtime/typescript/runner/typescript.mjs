@@ -1,7 +1,8 @@
 // TypeScript for plain Node, by the compiler and the rules that vitest uses: enums, namespaces, decorators and
-// parameter properties are compiled by oxc with the workspace's tsconfig; imports may leave out the extension.
+// parameter properties are compiled by oxc with the workspace's tsconfig; imports may leave out the extension. Loading
+// this file is what changes Node.
 import { existsSync, readFileSync, statSync } from "node:fs";
-import { createRequire, registerHooks } from "node:module";
+import { createRequire, registerHooks, setSourceMapsSupport } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 
@@ -24,13 +25,6 @@ class CompileError extends SyntaxError {
     this.name = "SyntaxError";
     this.stack = `${path}\nSyntaxError: ${this.message}`;
   }
-}
-
-export function installHooks() {
-  registerHooks({ resolve, load });
-  // Loads the native compiler's code paths before the job arrives.
-  formatOf(compile("/workspace/warm.ts", "enum A { B }"));
-  process.on("uncaughtExceptionMonitor", explain);
 }
 
 /** Node would show the line of this file that threw; the program's line is in the message. */
@@ -120,3 +114,10 @@ function jsonModule(text) {
   const exports = names.map((name, index) => `const v${index} = value.${name}; export { v${index} as ${name} };`);
   return `const value = JSON.parse(${JSON.stringify(text)}); export default value; ${exports.join(" ")}`;
 }
+
+registerHooks({ resolve, load });
+process.on("uncaughtExceptionMonitor", explain);
+// Loaded for the first time here rather than on the first error.
+setSourceMapsSupport(true, { nodeModules: false, generatedCode: false });
+// Loads the native compiler's code paths before the job arrives.
+formatOf(compile("/workspace/warm.ts", "enum A { B }"));

@@ -1,5 +1,7 @@
-// Stencil's runner for TypeScript: `node runner/main.mjs run|test`. It loads all it needs, says `ready`, waits for
-// one job on descriptor 3 and does it. `prepare()` returns what does it.
+// Stencil's runner for Node: `node _node/main.mjs [module…] run|test`. It loads all it needs, and the modules that a
+// definition adds, says `ready`, waits for one job on descriptor 3 and does it. `prepare()` returns
+// what does it.
+import { pathToFileURL } from "node:url";
 import { receive, send, writeFiles } from "./protocol.mjs";
 
 const WORKSPACE = "/workspace";
@@ -15,13 +17,16 @@ delete process.env.STENCIL_MODE;
 const THREADS = { ROLLDOWN_WORKER_THREADS: "1", RAYON_NUM_THREADS: "1" };
 Object.assign(process.env, THREADS);
 
-const modules = MODES[process.argv[2]];
-if (!modules) throw new Error(`unknown mode: ${process.argv[2]}`);
+const additions = process.argv.slice(2);
+const name = additions.pop();
+const modules = MODES[name];
+if (!modules) throw new Error(`unknown mode: ${name}`);
 process.chdir(WORKSPACE);
 let mode;
 for (const module of modules) mode = await import(module);
+for (const module of additions) await import(pathToFileURL(module));
 const perform = await mode.prepare({ workspace: WORKSPACE, source: SOURCE });
-for (const name of Object.keys(THREADS)) delete process.env[name];
+for (const variable of Object.keys(THREADS)) delete process.env[variable];
 
 send({ type: "ready" });
 const job = receive();

@@ -1,13 +1,9 @@
 // Mode `run`: the entry file becomes this process's main module, as if Node had been started with it.
 import { existsSync } from "node:fs";
-import { Module, setSourceMapsSupport } from "node:module";
+import { Module } from "node:module";
 import { close } from "./protocol.mjs";
-import { installHooks } from "./typescript.mjs";
 
 export async function prepare({ source }) {
-  installHooks();
-  // Loaded for the first time here rather than on the first error.
-  setSourceMapsSupport(true, { nodeModules: false, generatedCode: false });
   return ({ entry, args }) => {
     close();
     const main = `${source}/${entry}`;
