@@ -77,9 +77,13 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True)
 class SmokeCase:
-    """A submission that every build must run as expected before its version exists."""
+    """A submission that every build must run as expected before its version exists.
+
+    One with a title is an example, too: it is offered to people who begin.
+    """
 
     name: str
+    title: str | None
     submission: Submission
     expect: Expectation
 
@@ -328,7 +332,12 @@ def _case(folder: Path) -> SmokeCase:
         args=table.texts("args", ()),
         stdin=(table.text("stdin", "") or "").encode(),
     )
-    case = SmokeCase(name=folder.name, submission=submission, expect=_expectation(expect))
+    case = SmokeCase(
+        name=folder.name,
+        title=table.text("title", None),
+        submission=submission,
+        expect=_expectation(expect),
+    )
     table.done()
     return case
 

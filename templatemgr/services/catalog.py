@@ -12,7 +12,7 @@ from django.db import transaction
 from sandbox.limits import Limits
 from sandbox.runner import Submission, Tree
 from templatemgr import definition as definitions
-from templatemgr.definition import Definition, DefinitionError
+from templatemgr.definition import Definition, DefinitionError, SmokeCase
 from templatemgr.errors import (
     NotBuiltError,
     UnavailableError,
@@ -38,6 +38,7 @@ class Runtime:
     entry: str | None
     pattern: str | None
     trees: Mapping[str, Tree]
+    examples: tuple[SmokeCase, ...]
 
     def tree(self, mode: str) -> Tree:
         """Return what the sandbox mounts and starts for this mode. KeyError for an unknown one."""
@@ -131,6 +132,7 @@ def make_runtime(definition: Definition, home: Path) -> Runtime:
         entry=modes["run"].entry if "run" in modes else None,
         pattern=modes["test"].pattern if "test" in modes else None,
         trees=trees,
+        examples=tuple(case for case in definition.smoke if case.title),
     )
 
 

@@ -79,7 +79,7 @@ def test_execution_page_shows_the_failing_line(admin: Page, stencil: Stencil) ->
 
 
 def test_playground_runs_by_key_and_marks_what_failed(admin: Page, stencil: Stencil) -> None:
-    admin.goto(f"{stencil.url}/playground?example=failing")
+    admin.goto(f"{stencil.url}/playground?template=typescript&example=test-fail")
     admin.get_by_label("Content of file 1").press("Control+Enter")
     result = admin.get_by_role("region", name="Result")
     expect(result.get_by_text("sum > keeps cents")).to_be_visible(timeout=30_000)

@@ -4,13 +4,17 @@ import uuid
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
 from execapp.errors import Field, InvalidRequestError, NoExecutorError
 from execapp.models import Execution
 from execapp.services import submissions
+from templatemgr import definition as definitions
+from templatemgr import store
 from templatemgr.models import Version
+from templatemgr.services import places
 from tests.webui import conftest as make
 from tests.webui import factories
 
@@ -137,12 +141,29 @@ def test_files_are_added_and_removed_without_scripts(admin: Client, version: Ver
 
 @pytest.mark.parametrize(
     ("query", "words"),
-    [("", "sum.test.ts"), ("?example=passing", "sum.ts"), ("?example=failing", "toBe(0.3)")],
+    [
+        ("", "takes a sign"),
+        ("?example=test-fail", "toBe(0.3)"),
+        ("?template=typescript&example=run", "Ada</textarea>"),
+        ("?template=typescript@1", "takes a sign"),
+        ("?example=nonsense", "takes a sign"),
+        ("?template=nobody", 'name="content"'),
+    ],
 )
-def test_examples_stand_in_the_form(
+def test_examples_are_the_smoke_cases_of_what_is_current(
     admin: Client, version: Version, query: str, words: str
 ) -> None:
-    assert words in admin.get(f"/playground{query}").content.decode()
+    definition = settings.BASE_DIR / "templates_runtime/typescript"
+    store.copy(definitions.sources(definition), places.version(version) / "inputs")
+    page = admin.get(f"/playground{query}").content.decode()
+    assert words in page
+    assert "?template=typescript&amp;example=test-fail" in page
+
+
+def test_without_readable_inputs_the_form_is_empty(admin: Client, version: Version) -> None:
+    page = admin.get("/playground").content.decode()
+    assert page.count('name="content"') == 1
+    assert "example=" not in page
 
 
 def test_earlier_execution_can_be_opened_by_who_may_see_it(

@@ -71,14 +71,7 @@ def playground(request: HttpRequest) -> HttpResponse:
         execution = history.get(execution_id=source, viewer=viewer(request))
         draft = _of_execution(execution)
     else:
-        example = examples.EXAMPLES.get(request.GET.get("example", ""), examples.PASSING)
-        draft = Draft(
-            template=request.GET.get("template") or example.template,
-            mode=example.mode,
-            files=[File(path=path, content=content) for path, content in example.files.items()],
-            args="\n".join(example.args),
-            stdin=example.stdin,
-        )
+        draft = _of_example(request.GET.get("template", ""), request.GET.get("example", ""))
     return render(request, "webui/playground/playground.html", _context(draft))
 
 
@@ -163,6 +156,20 @@ def options(wanted: str = "") -> list[Option]:
     return made
 
 
+def _of_example(template: str, name: str) -> Draft:
+    """The example of this name, or one that fits the template; an empty editor without any."""
+    example = examples.find(examples.shelves(), template=template, name=name)
+    if example is None:
+        return Draft(template=template, files=[File()])
+    return Draft(
+        template=template or example.template,
+        mode=example.mode,
+        files=[File(path=path, content=content) for path, content in example.files],
+        args="\n".join(example.args),
+        stdin=example.stdin,
+    )
+
+
 def _of_execution(execution: Execution) -> Draft:
     """What was submitted, as far as it is text."""
     contents = ((file["path"], checks.content_of(file) or b"") for file in execution.files)
@@ -181,7 +188,7 @@ def _context(draft: Draft) -> dict[str, Any]:
         "draft": draft,
         "options": options(draft.template),
         "modes": Mode.choices,
-        "examples": examples.EXAMPLES.values(),
+        "shelves": examples.shelves(),
         "most_files": MOST_FILES,
     }
 

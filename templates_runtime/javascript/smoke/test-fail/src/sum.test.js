@@ -1,11 +1,15 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
+import { sum } from "./sum";
 
-it("passes", () => {
-  expect(1 + 1).toBe(2);
+describe("sum", () => {
+  it("adds", () => {
+    expect(sum(1, 2)).toBe(3);
+  });
+
+  it("keeps cents", () => {
+    console.log("rounding is hard:", sum(0.1, 0.2));
+    expect(sum(0.1, 0.2)).toBe(0.3);
+  });
+
+  it.skip("adds words", () => {});
 });
-
-it("fails with a diff", () => {
-  expect({ answer: 41 }).toEqual({ answer: 42 });
-});
-
-it.skip("is skipped", () => {});
