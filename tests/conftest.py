@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_SECONDS = 300
+READY_SECONDS = 420
 
 
 def free_port() -> int:
@@ -102,7 +103,7 @@ def start(data: Path, port: int) -> Stencil:
         pytest.fail("make up did not become ready:\n" + "\n".join(lines[-40:]))
     made = json.loads((data / "credentials.json").read_text())
     admin = made["admin"]
-    return Stencil(
+    stencil = Stencil(
         url=made["url"],
         token=made["token"],
         username=admin["username"],
@@ -112,6 +113,20 @@ def start(data: Path, port: int) -> Stencil:
         process=process,
         lines=lines,
     )
+    await_templates(stencil)
+    return stencil
+
+
+def await_templates(stencil: Stencil) -> None:
+    """Wait until every template is built: `up` is ready as soon as the first one answers."""
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        _, page = stencil.api("GET", "/templates")
+        if all(template["current"] is not None for template in page["items"]):
+            return
+        time.sleep(0.5)
+    stop(stencil)
+    pytest.fail("not every template was built:\n" + "\n".join(stencil.lines[-60:]))
 
 
 def stop(stencil: Stencil) -> int:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable
@@ -15,38 +16,24 @@ from urllib.request import urlopen
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
 
 from execapp.services import health
 from sandbox import probe
 from templatemgr.services import catalog
-from webui import credentials
+from webui import credentials, examples
+from webui.first_builds import FirstBuilds
 from webui.supervisor import Program, Supervisor
 
 WEB_THREADS = 64
 READY_SECONDS = 60
-EXAMPLE = {
-    "template": "typescript",
-    "mode": "test",
-    "wait": True,
-    "files": [
-        {"path": "sum.ts", "content": "export const sum = (a: number, b: number) => a + b\n"},
-        {
-            "path": "sum.test.ts",
-            "content": (
-                "import { expect, it } from 'vitest'\n"
-                "import { sum } from './sum'\n"
-                "it('adds', () => expect(sum(1, 2)).toBe(3))\n"
-                "it('keeps cents', () => expect(sum(0.1, 0.2)).toBe(0.3))\n"
-            ),
-        },
-    ],
-}
 
 
 class Command(BaseCommand):
-    """Prepares what is missing, then runs web and executor until Ctrl-C."""
+    """Runs web and executor until Ctrl-C, and builds what is missing beside them."""
 
-    help = "Build what is missing, then start web and executor; Ctrl-C stops both."
+    help = "Start web and executor, and build what is missing; Ctrl-C stops all of it."
+    writing = threading.Lock()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -57,10 +44,12 @@ class Command(BaseCommand):
         self.check_machine()
         if not options["prepare_only"]:
             self.check_port()
-        self.prepare()
+        missing = self.prepare()
         made = credentials.load() or credentials.create()
-        if not options["prepare_only"]:
-            self.serve(made)
+        if options["prepare_only"]:
+            self.build_all(missing)
+        else:
+            self.serve(made, missing)
 
     def check_machine(self) -> None:
         """Refuse before any work is done when this machine cannot isolate a program."""
@@ -86,30 +75,56 @@ class Command(BaseCommand):
                 message = f"{address[0]}:{address[1]} {reason}."
                 raise CommandError(message) from error
 
-    def prepare(self) -> None:
-        """Database, static files and templates; each is left alone when it is there already."""
+    def prepare(self) -> list[str]:
+        """Database and static files; return the templates that have no version to serve yet."""
         self.say("database: migrating")
         call_command("migrate", verbosity=0, interactive=False)
         self.say("static files: collecting")
         call_command("collectstatic", verbosity=0, interactive=False)
+        missing = []
         for template in catalog.sync_definitions():
             if template.current is not None:
                 self.say(f"{template.name}: version {template.current.number} is current")
-                continue
-            self.say(f"{template.name}: building the first version")
-            call_command("build_template", template.name, promote=True, if_missing=True)
+            else:
+                missing.append(template.name)
+        return missing
 
-    def serve(self, made: credentials.Credentials | None) -> None:
-        """Start both processes, wait until they answer, say how to reach them, and tend them."""
+    def build_all(self, missing: list[str]) -> None:
+        """Build what is missing, and wait for it. CommandError names what could not be built."""
+        failed: list[str] = []
+
+        def ended(name: str, good: bool) -> None:
+            if not good:
+                failed.append(name)
+
+        builds = FirstBuilds(missing, env=os.environ, say=self.say, ended=ended)
+        builds.start()
+        try:
+            builds.wait()
+        except BaseException:
+            builds.stop()
+            raise
+        if failed:
+            message = f"Not built: {', '.join(sorted(failed))}. Its lines above say why."
+            raise CommandError(message)
+
+    def serve(self, made: credentials.Credentials | None, missing: list[str]) -> None:
+        """Start both processes, then what is missing; say how to reach them, and tend them."""
         supervisor = Supervisor(list(programs()), env=os.environ, say=self.say)
+        welcome = Welcome(self, made, missing)
+        builds = FirstBuilds(missing, env=os.environ, say=self.say, ended=welcome.ended)
         supervisor.start()
         try:
             if self.await_ready(supervisor):
-                self.announce(made)
+                welcome.serving()
+                builds.start()
         except BaseException:
             supervisor.stop()
             raise
-        supervisor.wait()
+        try:
+            supervisor.wait()
+        finally:
+            builds.stop()
         self.say("stopped")
 
     def await_ready(self, supervisor: Supervisor) -> bool:
@@ -130,22 +145,28 @@ class Command(BaseCommand):
     def announce(self, made: credentials.Credentials | None) -> None:
         """Print where Stencil is, how to get in, and a request to paste."""
         url = credentials.base_url()
-        self.stdout.write(f"\nStencil is ready: {url}\n")
+        lines = [f"\nStencil is ready: {url}"]
         if made is None:
-            self.stdout.write(
+            lines.append(
                 f"The admin exists, but {credentials.path()} is gone. Set a password with\n"
-                "manage.py changepassword admin, make a token with manage.py create_token.\n"
+                "manage.py changepassword admin, make a token with manage.py create_token."
             )
-            return
-        self.stdout.write(f"  user      {made.admin.username}\n  password  {made.admin.password}\n")
-        self.stdout.write(f"  kept in   {credentials.path()}\n\nTry it:\n\n{curl(made)}\n\n")
-        self.stdout.write("Ctrl-C stops it.\n")
-        self.stdout.flush()
+        else:
+            lines += [f"  user      {made.admin.username}", f"  password  {made.admin.password}"]
+            lines.append(f"  kept in   {credentials.path()}\n")
+            example = example_to_paste()
+            if example is not None:
+                lines += [f"Try it:\n\n{curl(made, example)}\n"]
+            else:
+                lines.append("Nothing is built yet: build a template in the dashboard.\n")
+        lines.append("Ctrl-C stops it.")
+        self.say("\n".join(lines))
 
     def say(self, line: str) -> None:
         """One line of progress, seen at once even through a pipe."""
-        self.stdout.write(line)
-        self.stdout.flush()
+        with self.writing:
+            self.stdout.write(line)
+            self.stdout.flush()
 
 
 def programs() -> Iterable[Program]:
@@ -170,9 +191,60 @@ def answers(url: str) -> bool:
         return False
 
 
-def curl(made: credentials.Credentials) -> str:
+class Welcome:
+    """Says that Stencil is ready once the first template answers, or none ever will."""
+
+    def __init__(
+        self, command: Command, made: credentials.Credentials | None, missing: list[str]
+    ) -> None:
+        self._command, self._made = command, made
+        self._left = len(missing)
+        self._lock = threading.Lock()
+        self._said = False
+
+    def serving(self) -> None:
+        """Web and executor answer."""
+        if self._left and example_to_paste() is None:
+            url = credentials.base_url()
+            self._command.say(f"web and executor answer at {url}; building {self._left} templates")
+        else:
+            self._say()
+
+    def ended(self, name: str, good: bool) -> None:
+        """A template was built, or could not be."""
+        if not good:
+            self._command.say(
+                f"{name}: not built. Its log is on the template's page of the dashboard; try again "
+                f"there, or with: manage.py build_template {name} --promote"
+            )
+        with self._lock:
+            self._left -= 1
+        if good or self._left == 0:
+            self._say()
+
+    def _say(self) -> None:
+        with self._lock:
+            if self._said:
+                return
+            self._said = True
+        self._command.announce(self._made)
+
+
+def example_to_paste() -> examples.Example | None:
+    """A submission that shows most: a test that fails beside one that passes, in what is built."""
+    try:
+        shelves = examples.shelves()
+    finally:
+        connection.close()  # also asked by threads that build
+    shown = [examples.to_show(shelves, shelf.template) for shelf in shelves]
+    return next((example for example in shown if example is not None), None)
+
+
+def curl(made: credentials.Credentials, example: examples.Example) -> str:
     """A request to paste into a shell: quotes inside the JSON are safe between single quotes."""
-    body = json.dumps(EXAMPLE, indent=1).replace("'", "\\u0027")
+    files = [{"path": path, "content": content} for path, content in example.files]
+    request = {"template": example.template, "mode": example.mode, "wait": True, "files": files}
+    body = json.dumps(request, indent=1).replace("'", "\\u0027")
     return (
         f"curl -s {made.url}/api/v1/executions \\\n"
         f"  -H 'Authorization: Bearer {made.token}' \\\n"
