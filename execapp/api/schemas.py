@@ -307,6 +307,7 @@ class HealthOut(Schema):
     checked_at: datetime
     checked_by: str
     problems: list[Any]
+    message: str | None = Field(description="why it could not be healed, or was removed")
 
 
 class VersionSummaryOut(Schema):
@@ -365,6 +366,7 @@ class MeOut(Schema):
 
     client: str
     scopes: list[str]
+    pins: dict[str, int]
     token: dict[str, Any]
     limits: dict[str, int]
     remaining: dict[str, int]

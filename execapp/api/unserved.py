@@ -11,22 +11,9 @@ from execapp.api.openapi import ERRORS
 from execapp.errors import NotSupportedError
 
 templates = Router(tags=["Not served yet"])
-builds = Router(tags=["Not served yet"])
 
 # (router, method, path, what, what to use instead)
-CALLS = (
-    (templates, "GET", "/{name}/versions/{number}/diff", "Comparing versions", ""),
-    (templates, "POST", "/{name}/versions/{number}/verify", "Verifying", "verify_templates"),
-    (templates, "POST", "/{name}/builds", "Building", "build_template"),
-    (templates, "POST", "/{name}/promote", "Promoting", "promote_template"),
-    (templates, "POST", "/{name}/rollback", "Rolling back", "rollback_template"),
-    (templates, "POST", "/{name}/pin", "Pinning", "pin_template"),
-    (templates, "POST", "/{name}/unpin", "Unpinning", "pin_template"),
-    (builds, "GET", "/{build_id}", "Reading a build", ""),
-    (builds, "GET", "/{build_id}/log", "Reading a build log", ""),
-    (builds, "GET", "/{build_id}/events", "Following a build", ""),
-    (builds, "POST", "/{build_id}/cancel", "Cancelling a build", ""),
-)
+CALLS = ((templates, "POST", "/{name}/versions/{number}/verify", "Verifying", "verify_templates"),)
 
 
 def _view(path: str, what: str, command: str) -> Callable[..., HttpResponse]:
