@@ -59,7 +59,7 @@ WAYS = {
     "expected_current": "GET {of} and decide again.",
     "no_previous": "Promote a version: POST {of}/promote.",
     "in_use": "Remove it when none of that holds any more.",
-    "not_healed": "Roll back: POST {of}/rollback; or promote another version.",
+    "not_healed": 'Rebuild it: POST {of}/builds {{"kind": "rebuild", "from": {version}}}.',
     "template_unavailable": "Name another version ({template}@N), roll back: POST {of}/rollback; "
     "or heal it: POST {of}/versions/{version}/heal.",
 }

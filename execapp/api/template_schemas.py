@@ -167,12 +167,6 @@ class PolicyOut(Schema):
     known: list[str]
 
 
-class HealingOut(VersionOut):
-    """A version that is whole again, or the build that is going to heal it."""
-
-    healing: BuildOut | None
-
-
 class RemovedOut(Schema):
     """What the disk got back."""
 

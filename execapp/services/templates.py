@@ -8,8 +8,8 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from execapp.services import cursors
 from execapp.services.presenting import limits_to_json, moment, reference
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
-from templatemgr.models import Promotion, Template, Version
-from templatemgr.services import catalog, gates
+from templatemgr.models import Promotion, Template, Verification, Version
+from templatemgr.services import catalog, gates, verification
 from templatemgr.services import promotions as promotions_service
 
 MAX_NUMBER = 2**31 - 1
@@ -56,8 +56,13 @@ def versions(
 def version(*, name: str, number: str) -> dict[str, Any]:
     """One version with its packages and smoke results."""
     found = find_version(name=name, number=number)
-    shown = _version(found, found.template)
-    return {**shown, "packages": found.packages, "smoke": found.smoke}
+    latest = verification.latest(version=found)
+    return {
+        **_version(found, found.template),
+        "packages": found.packages,
+        "smoke": found.smoke,
+        "verification": show_verification(latest) if latest else None,
+    }
 
 
 def find_version(*, name: str, number: str) -> Version:
@@ -187,6 +192,26 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
         "created_at": moment(found.created_at),
         "created_by": found.created_by,
         "build": str(found.build_id),
+    }
+
+
+def show_verification(found: Verification) -> dict[str, Any]:
+    """A verification: how far it is, and what it found. `build` is the one that is to heal it."""
+    return {
+        "id": str(found.pk),
+        "state": found.state,
+        "heal": found.heal,
+        "requested_by": found.requested_by,
+        "files_done": found.files_done,
+        "files_total": found.files_total,
+        "bytes_done": found.bytes_done,
+        "bytes_total": found.bytes_total,
+        "problems": found.problems,
+        "message": found.message or None,
+        "build": str(found.build_id) if found.build_id else None,
+        "created_at": moment(found.created_at),
+        "started_at": moment(found.started_at),
+        "finished_at": moment(found.finished_at),
     }
 
 
