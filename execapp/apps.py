@@ -9,8 +9,9 @@ class ExecutionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Answer for the versions that open executions hold, before one is removed."""
-        from execapp.services import claims
+        """Answer for the versions that open executions and clients hold, before one is removed."""
+        from execapp.services import claims, pins
         from templatemgr.services import usage
 
         usage.register("executions", claims.version_in_use)
+        usage.register("clients", pins.version_in_use)

@@ -89,6 +89,12 @@ class UnknownTokenError(ExecutionError):
     code = "unknown_token"
 
 
+class PinBrokenError(ExecutionError):
+    """The version that the client is pinned to was removed."""
+
+    code = "pin_broken"
+
+
 class IdempotencyConflictError(ExecutionError):
     """The key was used with another body."""
 

@@ -46,6 +46,11 @@ class ApiToken(models.Model):
         return f"{self.name} ({self.prefix}…)"
 
     @property
+    def actor(self) -> str:
+        """The name under which its acts are recorded: with a colon, which no user's name has."""
+        return f"token:{self.name}"
+
+    @property
     def usable(self) -> bool:
         """Neither revoked nor expired."""
         expired = self.expires_at is not None and self.expires_at <= timezone.now()
@@ -54,6 +59,26 @@ class ApiToken(models.Model):
     def allows(self, scope: str) -> bool:
         """Whether the token carries `scope`; `admin` carries every scope."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+class TokenPin(models.Model):
+    """The version of a template that a client gets when it names none. It is never removed."""
+
+    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="pins")
+    template = models.ForeignKey(
+        "templatemgr.Template", on_delete=models.PROTECT, related_name="token_pins"
+    )
+    version = models.ForeignKey(
+        "templatemgr.Version", on_delete=models.PROTECT, related_name="token_pins"
+    )
+    created_by = models.CharField(max_length=150)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["token", "template"], name="token_pin_once")]
+
+    def __str__(self) -> str:
+        return f"{self.token_id} on {self.version_id}"
 
 
 class ExecutionState(models.TextChoices):

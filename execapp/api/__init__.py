@@ -2,7 +2,7 @@
 
 from ninja import NinjaAPI
 
-from execapp.api import errors, executions, me, templates, unserved
+from execapp.api import builds, changes, errors, executions, keeping, me, templates
 from execapp.api.parsing import StrictParser
 
 __all__ = ["api"]
@@ -17,6 +17,8 @@ api = NinjaAPI(
 errors.install(api)
 api.add_router("/executions", executions.router)
 api.add_router("/templates", templates.router)
-api.add_router("/templates", unserved.templates)
-api.add_router("/builds", unserved.builds)
+api.add_router("/templates", changes.router)
+api.add_router("/templates", keeping.router)
+api.add_router("/templates", builds.of_template)
+api.add_router("/builds", builds.router)
 api.add_router("/me", me.router)

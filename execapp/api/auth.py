@@ -30,3 +30,11 @@ any_token = Bearer()
 execute = Bearer(Scope.EXECUTE)
 read = Bearer(Scope.READ)
 change_templates = Bearer(Scope.TEMPLATES)
+administer = Bearer(Scope.ADMIN)
+
+
+def demand(token: ApiToken, scope: Scope, what: str) -> None:
+    """Refuse what only some requests of a call need. Raises ForbiddenError."""
+    if not token.allows(scope):
+        message = f"{what} needs a token with the scope {scope.value!r}."
+        raise ForbiddenError(message, details={"scope": scope.value})

@@ -13,7 +13,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from execapp.api.replies import reply
-from execapp.errors import BusyError, ExecutionError
+from execapp.errors import BusyError, ExecutionError, Field, InvalidRequestError
 from templatemgr.errors import TemplateError
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,10 @@ STATUSES = {
     "not_ready": 409,
     "expected_current": 409,
     "no_previous": 409,
+    "in_use": 409,
+    "not_healed": 409,
+    "not_exported": 409,
+    "pin_broken": 409,
     "idempotency_conflict": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
@@ -44,6 +48,20 @@ STATUSES = {
     "no_executor": 503,
     "template_unavailable": 503,
     "busy": 503,
+}
+
+# What to do about it, after the message; the blanks are filled from the details.
+WAYS = {
+    "not_built": "Build it: manage.py build_template {template} --promote; or "
+    'POST {of}/builds {{"kind": "rebuild"}}, then POST {of}/promote.',
+    "pinned": "Unpin it first: POST {of}/unpin.",
+    "not_ready": "GET {of}/versions/{version}/gates says why of each gate.",
+    "expected_current": "GET {of} and decide again.",
+    "no_previous": "Promote a version: POST {of}/promote.",
+    "in_use": "Remove it when none of that holds any more.",
+    "not_healed": 'Rebuild it: POST {of}/builds {{"kind": "rebuild", "from": {version}}}.',
+    "template_unavailable": "Name another version ({template}@N), roll back: POST {of}/rollback; "
+    "or heal it: POST {of}/versions/{version}/heal.",
 }
 
 
@@ -104,10 +122,18 @@ def trouble_that_passes(exc: BaseException) -> str | None:
 
 
 def _template_error(exc: TemplateError) -> HttpResponse:
-    message, details = exc.message, dict(exc.details)
-    if exc.code == "not_built" and "build_template" not in message:
-        name = details.get("template") or details.get("name") or "<name>"
-        message = f"{message} Build it: manage.py build_template {name} --promote"
+    details = dict(exc.details)
+    field = details.pop("field", None)
+    if exc.code == "invalid_request":
+        path = str(field or "body")
+        problem = InvalidRequestError([Field(path=path, message=exc.message)])
+        return error_reply(problem.code, problem.message, details={**details, **problem.details})
+    message = exc.message
+    way = WAYS.get(exc.code)
+    if way is not None:
+        name, number = details.get("template", "{name}"), details.get("version", "{n}")
+        said = way.format(template=name, version=number, of=f"/api/v1/templates/{name}")
+        message = f"{message.rstrip('.')}. {said}"
     unavailable = exc.code == "template_unavailable"
     return error_reply(exc.code, message, details=details, retry_after=30 if unavailable else None)
 

@@ -10,7 +10,7 @@ from execapp.api import auth, schemas
 from execapp.api.openapi import ERRORS
 from execapp.api.replies import check_query, reply, token_of
 from execapp.conf import sizes
-from execapp.services import health
+from execapp.services import health, pins
 from execapp.services.presenting import moment
 
 router = Router(tags=["Me"])
@@ -18,13 +18,14 @@ router = Router(tags=["Me"])
 
 @router.get("", auth=auth.any_token, response={200: schemas.MeOut, **ERRORS})
 def me(request: HttpRequest) -> HttpResponse:
-    """Whose token, scopes, limits, and the room that is left in the queue."""
+    """Whose token, scopes, pins, limits, and the room that is left in the queue."""
     check_query(request, ())
     token = token_of(request)
     body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT
     shown = {
         "client": token.name,
         "scopes": token.scopes,
+        "pins": pins.of(token=token),
         "token": {
             "id": str(token.id),
             "prefix": token.prefix,

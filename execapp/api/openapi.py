@@ -19,3 +19,29 @@ def idempotency_header() -> dict[str, Any]:
         "schema": {"type": "string", "maxLength": 255},
     }
     return {"parameters": [header]}
+
+
+def streamed(*types: str, form: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Media types that a call can answer with besides JSON, and `format`, which chooses one."""
+    text = {media: {"schema": {"type": "string"}} for media in types}
+    query = {
+        "in": "query",
+        "name": "format",
+        "required": False,
+        "description": "Instead of the Accept header.",
+        "schema": {"type": "string", "enum": list(form)},
+    }
+    extra: dict[str, Any] = {"responses": {200: {"content": text}}}
+    return {**extra, "parameters": [query]} if form else extra
+
+
+def reason_parameter() -> dict[str, Any]:
+    """The reason of a call whose method usually has no body."""
+    query = {
+        "in": "query",
+        "name": "reason",
+        "required": False,
+        "description": "Why, for the audit trail: 1 to 500 characters.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 500},
+    }
+    return {"parameters": [query]}

@@ -1,20 +1,51 @@
 """JSON replies, and reading the parts of a request that ninja leaves to us."""
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from execapp.conf import sizes
 from execapp.errors import Field, InvalidRequestError, UnauthorizedError
 from execapp.models import ApiToken
+
+MEDIA_TYPES = {
+    "json": "application/json",
+    "text": "text/plain",
+    "jsonl": "application/jsonl",
+    "tar.gz": "application/gzip",
+    "zip": "application/zip",
+}
 
 
 def reply(data: Any, *, status: int = 200) -> HttpResponse:
     """`data` as JSON; it is in its final shape already, so it is not validated again."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return HttpResponse(text.encode(), status=status, content_type="application/json")
+
+
+def text_reply(lines: Iterable[str]) -> StreamingHttpResponse:
+    """Text as it comes, each item with its own line feed."""
+    return StreamingHttpResponse(lines, content_type="text/plain; charset=utf-8")
+
+
+def wanted_form(request: HttpRequest, *forms: str) -> str:
+    """The form that is asked for by ?format= or else by Accept: "json", or one of `forms`."""
+    given = request.GET.get("format")
+    if given in ("json", *forms):
+        return str(given)
+    if given is not None:
+        problem = f"Give {', '.join(('json', *forms))}."
+        raise InvalidRequestError([Field(path="format", message=problem)])
+    types = [MEDIA_TYPES[form] for form in ("json", *forms)]
+    preferred = request.get_preferred_type(types)
+    return next((form for form in forms if MEDIA_TYPES[form] == preferred), "json")
+
+
+def actor_of(request: HttpRequest) -> str:
+    """The name under which what this request does is recorded."""
+    return token_of(request).actor
 
 
 def token_of(request: HttpRequest) -> ApiToken:

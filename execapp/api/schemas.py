@@ -307,6 +307,7 @@ class HealthOut(Schema):
     checked_at: datetime
     checked_by: str
     problems: list[Any]
+    message: str | None = Field(description="why it could not be healed, or was removed")
 
 
 class VersionSummaryOut(Schema):
@@ -328,11 +329,31 @@ class VersionSummaryOut(Schema):
     build: str
 
 
+class VerificationOut(Schema):
+    """How far a verification is and what it found; totals are 0 until it has started."""
+
+    id: str
+    state: Literal["queued", "running", "verified", "healed", "quarantined", "failed"]
+    heal: bool
+    requested_by: str
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+    problems: int
+    message: str | None
+    build: str | None = Field(description="the rebuild that is to heal it")
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
 class VersionOut(VersionSummaryOut):
-    """A version with its packages and smoke results."""
+    """A version with its packages, smoke results and latest verification."""
 
     packages: list[dict[str, Any]]
     smoke: list[dict[str, Any]]
+    verification: VerificationOut | None
 
 
 class VersionsOut(Schema):
@@ -365,6 +386,7 @@ class MeOut(Schema):
 
     client: str
     scopes: list[str]
+    pins: dict[str, int]
     token: dict[str, Any]
     limits: dict[str, int]
     remaining: dict[str, int]

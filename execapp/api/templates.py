@@ -1,12 +1,17 @@
-"""`/templates`: what there is and what is current. Changing is in `unserved`."""
+"""`/templates`: what there is, what is current, what moved, what goes."""
 
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Query, Router
 
 from execapp.api import auth, schemas
-from execapp.api.openapi import ERRORS
-from execapp.api.replies import check_query, reply
-from execapp.services import templates
+from execapp.api import template_schemas as shapes
+from execapp.api.openapi import ERRORS, reason_parameter, streamed
+from execapp.api.parsing import StrictParser
+from execapp.api.replies import actor_of, check_query, reply, text_reply, wanted_form
+from execapp.errors import Field, InvalidRequestError
+from execapp.services import differences, templates
+from templatemgr.services import comparison, removal
 
 router = Router(tags=["Templates"])
 PAGE = ("limit", "cursor")
@@ -50,3 +55,71 @@ def promotions(request: HttpRequest, name: str, query: Query[schemas.PageQuery])
     check_query(request, PAGE)
     items, following = templates.promotions(name=name, cursor=query.cursor, limit=query.limit)
     return reply({"items": items, "next": following})
+
+
+@router.get(
+    "/{name}/versions/{number}/gates",
+    auth=auth.read,
+    response={200: shapes.GatesOut, **ERRORS},
+)
+def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
+    """Whether the version can be promoted now, gate by gate with the reason of each."""
+    check_query(request, ())
+    version = templates.find_version(name=name, number=number)
+    return reply(templates.gates_of(version=version))
+
+
+@router.get(
+    "/{name}/versions/{number}/diff",
+    auth=auth.read,
+    response={200: shapes.DiffOut, **ERRORS},
+    openapi_extra=streamed("text/plain", form=("json", "text")),
+)
+def diff(
+    request: HttpRequest, name: str, number: str, query: Query[shapes.DiffQuery]
+) -> HttpResponseBase:
+    """What moved from the version `against` to this one; as text by Accept or `format`."""
+    check_query(request, ("against", "format"))
+    form = wanted_form(request, "text")
+    version = templates.find_version(name=name, number=number)
+    found = comparison.compare(
+        template=version.template.name, old=query.against, new=version.number
+    )
+    if form == "text":
+        return text_reply(f"{line}\n" for line in comparison.to_text(found))
+    return reply(differences.show(found))
+
+
+@router.delete(
+    "/{name}/versions/{number}",
+    auth=auth.administer,
+    response={200: shapes.RemovedOut, **ERRORS},
+    openapi_extra=reason_parameter(),
+)
+def remove(request: HttpRequest, name: str, number: str) -> HttpResponse:
+    """Delete a version's files. Its row, inputs and manifests stay: a rebuild brings it back.
+
+    The reason goes into the query or into a body {"reason": "…"}. Refused for what is current,
+    would be by a roll back, or is in use.
+    """
+    check_query(request, ("reason",))
+    version = templates.find_version(name=name, number=number)
+    freed = removal.remove(
+        template=version.template.name,
+        version=version.number,
+        actor=actor_of(request),
+        reason=_reason(request),
+    )
+    shown = templates.version(name=name, number=number)
+    return reply({"version": shown, "freed_bytes": freed.bytes, "freed_files": freed.files})
+
+
+def _reason(request: HttpRequest) -> str:
+    given: object = request.GET.get("reason")
+    if given is None and request.body:
+        body: object = StrictParser().parse_body(request)
+        given = body.get("reason") if isinstance(body, dict) and set(body) == {"reason"} else None
+    if not isinstance(given, str) or "\0" in given:
+        text = "Say why: ?reason=… or a body with `reason` alone."
+        raise InvalidRequestError([Field(path="reason", message=text)])
+    return given

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
@@ -31,6 +31,8 @@ def one_shape(view: View) -> View:
         if head and isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
             response.content = b""
+        elif head and isinstance(response, StreamingHttpResponse):
+            response.streaming_content = ()
         return response
 
     return csrf_exempt(wrapped)

@@ -1,6 +1,7 @@
 """Asking for a build, so that the executor's build lane hears of it at once."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from django.db import transaction
@@ -17,9 +18,18 @@ def request_build(
     kind: str,
     actor: str,
     from_version: int | None = None,
+    packages: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
 ) -> Build:
     """Queue a build and wake the build lane once the row is committed."""
-    build = builds.request(template=template, kind=kind, actor=actor, from_version=from_version)
+    build = builds.request(
+        template=template,
+        kind=kind,
+        actor=actor,
+        from_version=from_version,
+        packages=packages,
+        files=files,
+    )
     transaction.on_commit(lambda: local.wake("build"))
     return build
 

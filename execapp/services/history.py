@@ -1,6 +1,5 @@
 """Reading executions: who may see which, and pages of them, newest first."""
 
-import base64
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,8 +7,9 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from execapp.errors import Field, InvalidRequestError, NotSupportedError, UnknownExecutionError
+from execapp.errors import NotSupportedError, UnknownExecutionError
 from execapp.models import ApiToken, Execution, Scope
+from execapp.services import cursors
 from templatemgr.models import Version
 
 MAX_PAGE = 200
@@ -77,7 +77,7 @@ def page(*, filters: Filters, viewer: Viewer, cursor: str | None = None, limit: 
     """One page in one query; a page is not moved by executions that come in meanwhile."""
     found = _apply(visible(viewer), filters)
     if cursor:
-        moment, identifier = _read_cursor(cursor)
+        moment, identifier = cursors.read(cursor)
         found = found.filter(
             Q(created_at__lt=moment) | Q(created_at=moment, id__lt=identifier),
             # Says the same again, so that the index is entered at the right place.
@@ -88,7 +88,8 @@ def page(*, filters: Filters, viewer: Viewer, cursor: str | None = None, limit: 
     items = list(rows[: limit + 1])
     more = len(items) > limit
     items = items[:limit]
-    return Page(items=items, next=_write_cursor(items[-1]) if more else None)
+    following = cursors.write(items[-1].created_at, items[-1].id) if more else None
+    return Page(items=items, next=following)
 
 
 def visible(viewer: Viewer) -> QuerySet[Execution]:
@@ -138,21 +139,3 @@ def _id_range(text: str) -> tuple[uuid.UUID, uuid.UUID]:
         message = "q finds executions by the beginning of their id; nothing else is searched yet."
         raise NotSupportedError(message, details={"path": "q"})
     return uuid.UUID(digits.ljust(32, "0")), uuid.UUID(digits.ljust(32, "f"))
-
-
-def _write_cursor(last: Execution) -> str:
-    text = f"{last.created_at.isoformat()}|{last.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, uuid.UUID]:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        moment, _, identifier = base64.urlsafe_b64decode(padded).decode("ascii").partition("|")
-        parsed = datetime.fromisoformat(moment)
-        if parsed.tzinfo is None:
-            raise ValueError
-        return parsed, uuid.UUID(identifier)
-    except ValueError as error:
-        problem = Field(path="cursor", message="Give a `next` of an earlier page, unchanged.")
-        raise InvalidRequestError([problem]) from error

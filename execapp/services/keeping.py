@@ -3,8 +3,9 @@
 from django.db import transaction
 
 from execapp.engine import local
-from templatemgr.models import Verification
-from templatemgr.services import verification
+from templatemgr.errors import NotHealedError
+from templatemgr.models import HealthState, Verification
+from templatemgr.services import catalog, verification
 
 
 def request_verification(
@@ -17,3 +18,15 @@ def request_verification(
     found = verification.request(template=template, version=version, actor=actor, heal=heal)
     transaction.on_commit(lambda: local.wake("build"))
     return found
+
+
+def request_healing(*, template: str, version: int, actor: str) -> Verification:
+    """Queue a verification that makes whole what it finds damaged.
+
+    Raises UnknownTemplateError, UnknownVersionError, NotHealedError for a removed version.
+    """
+    row = catalog.get_version(template=template, number=version)
+    if row.health.state == HealthState.RETIRED:
+        message = f"{row} was removed: a rebuild from it brings it back."
+        raise NotHealedError(message, template=template, version=version)
+    return request_verification(template=template, version=version, actor=actor, heal=True)

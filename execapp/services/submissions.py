@@ -27,7 +27,7 @@ from execapp.models import (
     IdempotencyKey,
     Mode,
 )
-from execapp.services import checks, health, presenting
+from execapp.services import checks, health, pins, presenting
 from templatemgr.services import catalog
 
 KEY_LIFETIME = timedelta(hours=24)
@@ -62,7 +62,7 @@ def submit(
     """Commit a submission as `queued`, its version fixed; the bool says whether it is new.
 
     Without `wake` the caller goes on to a `fresh` `wait`. A known idempotency key gives its
-    execution back. Raises what `catalog.resolve` raises, and `execapp.errors`.
+    execution back. Raises what `pins.resolve` raises, and `execapp.errors`.
     """
     key = _key(token, idempotency_key, body_hash)
     if key and (earlier := _earlier(key)) is not None:
@@ -170,7 +170,7 @@ def _complete(execution: Execution, template: str) -> None:
     ]
     if problems:
         raise InvalidRequestError(problems)
-    version = catalog.resolve(reference=template)
+    version = pins.resolve(reference=template, token=execution.token)
     runtime = catalog.runtime(version)
     if execution.mode not in runtime.modes:
         known = ", ".join(runtime.modes)

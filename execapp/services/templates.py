@@ -5,11 +5,12 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
-from execapp.errors import Field, InvalidRequestError
+from execapp.services import cursors
 from execapp.services.presenting import limits_to_json, moment, reference
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
-from templatemgr.models import Promotion, Template, Version
-from templatemgr.services import catalog
+from templatemgr.models import Promotion, Template, Verification, Version
+from templatemgr.services import catalog, gates, verification
+from templatemgr.services import promotions as promotions_service
 
 MAX_NUMBER = 2**31 - 1
 
@@ -27,7 +28,7 @@ def templates(*, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], 
 def template(*, name: str) -> dict[str, Any]:
     """One template, with the limits of its current version."""
     row = _find(name)
-    shown = _template(row)
+    shown = {**_template(row), "limits": None}
     if row.current is not None:
         try:
             runtime = catalog.runtime(row.current)
@@ -45,7 +46,7 @@ def versions(
     row = _find(name)
     found_rows = Version.objects.filter(template=row).select_related("health", "template")
     if cursor:
-        found_rows = found_rows.filter(number__lt=_number(cursor))
+        found_rows = found_rows.filter(number__lt=cursors.number(cursor))
     found = list(found_rows.order_by("-number").defer("packages")[: limit + 1])
     page = found[:limit]
     following = str(page[-1].number) if len(found) > limit else None
@@ -54,15 +55,54 @@ def versions(
 
 def version(*, name: str, number: str) -> dict[str, Any]:
     """One version with its packages and smoke results."""
+    found = find_version(name=name, number=number)
+    latest = verification.latest(version=found)
+    return {
+        **_version(found, found.template),
+        "packages": found.packages,
+        "smoke": found.smoke,
+        "verification": show_verification(latest) if latest else None,
+    }
+
+
+def find_version(*, name: str, number: str) -> Version:
+    """A version by what stands in an address. Raises UnknownTemplateError, UnknownVersionError."""
     row = _find(name)
     digits = number.isascii() and number.isdecimal() and len(number) <= 10
     wanted = int(number) if digits else 0
-    rows = Version.objects.select_related("health", "template")
+    rows = Version.objects.select_related("health", "template", "build")
     found = rows.filter(template=row, number=wanted).first() if wanted <= MAX_NUMBER else None
     if found is None:
         message = f"{row.name} has no version {number[:40]}."
         raise UnknownVersionError(message, template=row.name, version=number[:40])
-    return {**_version(found, row), "packages": found.packages, "smoke": found.smoke}
+    return found
+
+
+def gates_of(*, version: Version) -> dict[str, Any]:
+    """Every gate of a version's promotion, and whether all that matter are open."""
+    found = promotions_service.gates(version=version)
+    shown = [
+        {
+            "name": gate.name,
+            "ok": gate.ok,
+            "required": gate.required,
+            "essential": gate.name in gates.ESSENTIAL,
+            "detail": gate.detail,
+        }
+        for gate in found
+    ]
+    promotable = not any(gate.closed for gate in found)
+    return {"version": version.number, "promotable": promotable, "gates": shown}
+
+
+def policy(*, name: str) -> dict[str, Any]:
+    """Which gates promotions of a template must pass. Raises UnknownTemplateError."""
+    required = gates.required(template=catalog.get(name=name))
+    return {
+        "required": sorted(required),
+        "essential": sorted(gates.ESSENTIAL),
+        "known": list(gates.names()),
+    }
 
 
 def promotions(
@@ -72,10 +112,10 @@ def promotions(
     row = _find(name)
     rows = Promotion.objects.filter(template=row).select_related("from_version", "to_version")
     if cursor:
-        rows = rows.filter(id__lt=_number(cursor))
+        rows = rows.filter(id__lt=cursors.number(cursor))
     found = list(rows.order_by("-id")[: limit + 1])
     page = found[:limit]
-    items = [_promotion(promotion) for promotion in page]
+    items = [show_promotion(promotion) for promotion in page]
     return items, str(page[-1].pk) if len(found) > limit else None
 
 
@@ -139,6 +179,7 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
             "checked_at": moment(health.checked_at),
             "checked_by": health.checked_by,
             "problems": health.problems,
+            "message": health.message or None,
         },
         "digest": f"sha256:{found.identity}",
         "tree_digest": f"sha256:{found.tree_digest}",
@@ -154,7 +195,28 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
     }
 
 
-def _promotion(promotion: Promotion) -> dict[str, Any]:
+def show_verification(found: Verification) -> dict[str, Any]:
+    """A verification: how far it is, and what it found. `build` is the one that is to heal it."""
+    return {
+        "id": str(found.pk),
+        "state": found.state,
+        "heal": found.heal,
+        "requested_by": found.requested_by,
+        "files_done": found.files_done,
+        "files_total": found.files_total,
+        "bytes_done": found.bytes_done,
+        "bytes_total": found.bytes_total,
+        "problems": found.problems,
+        "message": found.message or None,
+        "build": str(found.build_id) if found.build_id else None,
+        "created_at": moment(found.created_at),
+        "started_at": moment(found.started_at),
+        "finished_at": moment(found.finished_at),
+    }
+
+
+def show_promotion(promotion: Promotion) -> dict[str, Any]:
+    """One change of what is current."""
     before = promotion.from_version
     return {
         "kind": promotion.kind,
@@ -164,10 +226,3 @@ def _promotion(promotion: Promotion) -> dict[str, Any]:
         "reason": promotion.reason,
         "created_at": moment(promotion.created_at),
     }
-
-
-def _number(cursor: str) -> int:
-    if cursor.isascii() and cursor.isdecimal() and len(cursor) <= 18:
-        return int(cursor)
-    text = "Give a `next` of an earlier page, unchanged."
-    raise InvalidRequestError([Field(path="cursor", message=text)])

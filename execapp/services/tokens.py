@@ -4,7 +4,7 @@ import hashlib
 import re
 import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
+from execapp.services import pins as client_pins
 from templatemgr import audit
 
 PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
@@ -20,9 +21,18 @@ _NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,99}")
 
 
 def create(
-    *, name: str, scopes: Sequence[str], actor: str, expires_at: datetime | None = None
+    *,
+    name: str,
+    scopes: Sequence[str],
+    actor: str,
+    expires_at: datetime | None = None,
+    pins: Mapping[str, int] | None = None,
 ) -> tuple[ApiToken, str]:
-    """Make a token; the secret is returned here and never again."""
+    """Make a token; the secret is returned here and never again.
+
+    `pins` maps template names to the version that this client gets when it names none. Raises
+    InvalidRequestError.
+    """
     _check(name, scopes, expires_at)
     secret = f"stn_{secrets.token_urlsafe(32)}"
     token = ApiToken(
@@ -35,7 +45,9 @@ def create(
     )
     with transaction.atomic():
         token.save(force_insert=True)
+        client_pins.add(token=token, pins=pins or {}, actor=actor)
         details = {"id": str(token.id), "prefix": token.prefix, "scopes": token.scopes}
+        details |= {"pins": dict(pins)} if pins else {}
         audit.append(actor=actor, action="token.create", object=name, details=details)
     return token, secret
 
@@ -51,6 +63,16 @@ def authenticate(*, secret: str) -> ApiToken | None:
         # At most once a minute: reading must not cost a write each time.
         ApiToken.objects.filter(id=token.id).update(last_used_at=now)
     return token
+
+
+def by_prefix(*, prefix: str) -> ApiToken:
+    """The one usable token that begins so. Raises UnknownTokenError, also when several do."""
+    rows = ApiToken.objects.filter(prefix=prefix, revoked_at__isnull=True)
+    found = [token for token in rows if token.usable]
+    if len(found) != 1:
+        message = f"{len(found) or 'No'} usable tokens begin with {prefix[:40]!r}."
+        raise UnknownTokenError(message)
+    return found[0]
 
 
 def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:

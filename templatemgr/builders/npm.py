@@ -28,7 +28,8 @@ MANIFEST = "package.json"
 # belongs into package.json, where it is seen.
 PACKAGE = re.compile(
     r"(?P<name>(@[a-z0-9~_][a-z0-9._~-]*/)?[a-zA-Z0-9~_][a-zA-Z0-9._~-]*)"
-    r"(@(?P<version>\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?))?"
+    r"(@(?P<version>\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?))?",
+    re.ASCII,  # other digits are no version's
 )
 PROGRAMS: tuple[str, ...] = ()
 WALL_MS = 15 * 60 * 1000

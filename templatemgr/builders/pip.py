@@ -21,7 +21,8 @@ __all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "fetch", "instal
            "relock", "update"]  # fmt: skip
 PACKAGE = re.compile(
     r"(?P<name>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)"
-    r"(@(?P<version>(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?))?"
+    r"(@(?P<version>(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?))?",
+    re.ASCII,  # other digits are no version's
 )
 PROGRAMS = ("bin/python",)
 

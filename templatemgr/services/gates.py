@@ -47,6 +47,11 @@ def unregister(name: str) -> None:
     _checks.pop(name, None)
 
 
+def names() -> tuple[str, ...]:
+    """Return the names of every gate that there is, in the order they are asked."""
+    return tuple(_checks)
+
+
 def evaluate(*, version: Version) -> tuple[Gate, ...]:
     """Return every gate of a promotion of this version, open or closed, each with its reason."""
     policy = required(template=version.template)

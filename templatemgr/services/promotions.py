@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -43,13 +44,14 @@ def promote(
     reason: str,
     expected_current: int | None = None,
     override: bool = False,
+    override_reason: str = "",
 ) -> Promotion:
     """Make a version current, in one transaction; then bring the link on disk after it.
 
     With `override`, which the caller has found the actor to be allowed, closed gates that are not
-    essential are passed, and the audit trail names them. Raises UnknownTemplateError,
-    UnknownVersionError, InvalidReasonError, PinnedError, GateError, or CurrentChangedError when
-    `expected_current` names another version than the current one.
+    essential are passed, and the audit trail names them, with `override_reason`. Raises
+    UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError, or
+    CurrentChangedError when `expected_current` names another version than the current one.
     """
     text = checked_reason(reason)
     with transaction.atomic():
@@ -57,12 +59,21 @@ def promote(
         if expected_current is not None:
             _expect(row, expected_current)
         target = _version(row, version)
-        promotion = _move(row, target, actor, text, PromotionKind.PROMOTE, override=override)
+        passed_by = _check_gates(target, override, override_reason)
+        promotion = _move(row, target, actor, text, PromotionKind.PROMOTE, passed_by)
     reconcile(template=template)
     return promotion
 
 
-def roll_back(*, template: str, actor: str, reason: str, override: bool = False) -> Promotion:
+def roll_back(
+    *,
+    template: str,
+    actor: str,
+    reason: str,
+    expected_current: int | None = None,
+    override: bool = False,
+    override_reason: str = "",
+) -> Promotion:
     """Make the version current that was so before the current one; again: one further back.
 
     Raises as `promote` does, and NothingToRollBackToError when no earlier one is left.
@@ -70,10 +81,13 @@ def roll_back(*, template: str, actor: str, reason: str, override: bool = False)
     text = checked_reason(reason)
     with transaction.atomic():
         row = locked(template)
+        if expected_current is not None:
+            _expect(row, expected_current)
         target = _previous(row)
         if target is None:
             raise NothingToRollBackToError(template=template)
-        promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK, override=override)
+        passed_by = _check_gates(target, override, override_reason)
+        promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK, passed_by)
     reconcile(template=template)
     return promotion
 
@@ -142,10 +156,8 @@ def _move(
     actor: str,
     reason: str,
     kind: PromotionKind,
-    *,
-    override: bool,
+    passed_by: Mapping[str, object],
 ) -> Promotion:
-    passed_by = _check_gates(target, override=override)
     before = row.current
     promotion = Promotion.objects.create(
         template=row,
@@ -165,25 +177,34 @@ def _move(
             "from": before.number if before else None,
             "to": target.number,
             "reason": reason,
-            **({"overridden": passed_by} if passed_by else {}),
+            **passed_by,
         },
     )
     return promotion
 
 
-def _check_gates(target: Version, *, override: bool) -> dict[str, str]:
-    """Raise for a gate in the way; return those that the override passed by, with their reasons."""
+def _check_gates(target: Version, override: bool, why: str) -> dict[str, object]:
+    """Raise for a gate in the way; return what the audit says of those that were passed by."""
     found = gates(version=target)
     left = checks.overridden(found) if override else found
     closed = [gate for gate in left if gate.closed]
     for gate in closed:
         if gate.name == "unpinned":
-            raise PinnedError(f"{target.template.name} is {gate.detail}", gate=gate.name)
+            name = target.template.name
+            raise PinnedError(f"{name} is {gate.detail}", gate=gate.name, template=name)
     if closed:
         text = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
         message = f"{target} cannot become current: {text}"
-        raise GateError(message, gates=[gate.name for gate in closed])
-    return {gate.name: gate.detail for gate in found if gate.closed}
+        raise GateError(
+            message,
+            gates=[gate.name for gate in closed],
+            template=target.template.name,
+            version=target.number,
+        )
+    passed_by = {gate.name: gate.detail for gate in found if gate.closed}
+    if not passed_by:
+        return {}
+    return {"overridden": passed_by, **({"override_reason": why} if why else {})}
 
 
 def _previous(row: Template) -> Version | None:
@@ -202,7 +223,7 @@ def _expect(row: Template, expected: int) -> None:
     actual = row.current.number if row.current else None
     if actual != expected:
         message = f"{row.name} is on version {actual}, not {expected}."
-        raise CurrentChangedError(message, expected=expected, current=actual)
+        raise CurrentChangedError(message, template=row.name, expected=expected, current=actual)
 
 
 def checked_reason(reason: str) -> str:

@@ -105,7 +105,7 @@ def _needs(row: Template, target: Version, in_use: InUse) -> list[str]:
 
 def _refusal(target: Version, needed: list[str]) -> InUseError:
     message = f"{target} cannot be removed: {'; '.join(needed)}."
-    return InUseError(message, version=target.number, reasons=needed)
+    return InUseError(message, template=target.template.name, version=target.number, reasons=needed)
 
 
 def _retire(target: Version, actor: str, reason: str) -> None:

@@ -119,7 +119,7 @@ def test_expected_current_must_hold() -> None:
     act = partial(promotions.promote, template="fake", version=3, actor="ann", reason="r")
     with pytest.raises(CurrentChangedError) as caught:
         act(expected_current=2)
-    assert caught.value.details == {"expected": 2, "current": 1}
+    assert caught.value.details == {"template": "fake", "expected": 2, "current": 1}
     assert current() == 1
     act(expected_current=1)
     assert current() == 3

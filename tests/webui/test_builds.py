@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from execapp.services import following
 from templatemgr.models import AuditEvent, Build
 from tests.webui.conftest import (
     make_build,
@@ -17,7 +18,6 @@ from tests.webui.conftest import (
     make_template,
     make_version,
 )
-from webui.views import builds as views
 
 
 def now_and(**delta: float) -> str:
@@ -35,8 +35,8 @@ def streamed(client: Client, path: str, **headers: str) -> str:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams that look often and give up soon."""
-    monkeypatch.setattr(views, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(views, "STREAM_SECONDS", 0.2)
+    monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(following, "STREAM_SECONDS", 0.2)
 
 
 def test_asking_for_a_build_leads_to_its_log(admin: Client) -> None:

@@ -1,21 +1,19 @@
 """A build: asked for, watched while it runs, read afterwards."""
 
-import json
 import math
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from execapp.engine.local import release_connection
+from execapp.api import sse
 from execapp.errors import ExecutionError
-from execapp.services import building
+from execapp.services import building, following
 from templatemgr.errors import TemplateError
 from templatemgr.models import Build, BuildLogLine, BuildState
 from templatemgr.services import builds
@@ -23,10 +21,6 @@ from webui.templatetags.stencil import seconds
 from webui.views import guards
 
 LINES_SHOWN = 1000
-POLL_SECONDS = 0.4
-STREAM_SECONDS = 60.0  # then the client comes back: no thread is held for a forgotten page
-SETTLED = timedelta(seconds=1)  # the last lines reach the database shortly after the end
-PAGE = 500
 STEPS = (
     (BuildState.FETCHING, "Fetch"),
     (BuildState.INSTALLING, "Install"),
@@ -108,10 +102,7 @@ def events(request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
     build = builds.get(build_id=build_id)
     seen = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
     after = int(seen) if seen.isascii() and seen.isdecimal() else 0
-    response = StreamingHttpResponse(stream(build.pk, after), content_type="text/event-stream")
-    response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"  # a proxy must hand every line on at once
-    return response
+    return sse.reply(stream(build.pk, after))
 
 
 @guards.page
@@ -139,23 +130,14 @@ def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
 
 def stream(build_id: uuid.UUID, after: int) -> Iterator[str]:
     """Lines as they come, `event: end` when the build has ended; nothing more after a minute."""
-    deadline = time.monotonic() + STREAM_SECONDS
-    yield "retry: 1000\n\n"
-    while time.monotonic() < deadline:
-        # The state first: what it says has ended has written all its lines but the last batch.
-        build = builds.get(build_id=build_id)
-        lines = builds.log_lines(build=build, after=after, limit=PAGE)
-        release_connection()
-        for line in lines:
-            after = line.sequence
-            yield _event("line", _line(line), after)
-        if len(lines) == PAGE:
-            continue
-        if not lines and _settled(build):
-            yield _event("end", {"state": build.state}, after)
-            return
-        yield ": waiting\n\n"  # finds out that the client went away
-        time.sleep(POLL_SECONDS)
+    yield sse.HELLO
+    for news in following.follow(build_id=build_id, after=after):
+        if news.line is not None:
+            yield sse.event("line", _line(news.line), news.sequence)
+        elif news.kind == "end":
+            yield sse.event("end", {"state": news.build.state}, news.sequence)
+        elif news.kind == "quiet":
+            yield sse.QUIET
 
 
 def step_list(build: Build) -> list[Step]:
@@ -187,17 +169,6 @@ def _context(build: Build) -> dict[str, Any]:
     }
 
 
-def _settled(build: Build) -> bool:
-    return build.finished and (
-        build.finished_at is None or timezone.now() - build.finished_at > SETTLED
-    )
-
-
-def _event(name: str, data: dict[str, Any], sequence: int) -> str:
-    """One server-sent event; JSON keeps its data on one line."""
-    return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
-
-
 def _line(line: BuildLogLine) -> dict[str, Any]:
     return {
         "time": clock(line.time),
@@ -218,8 +189,5 @@ def clock(moment: datetime) -> str:
 
 
 def _text(build: Build) -> Iterator[str]:
-    after = 0
-    while lines := builds.log_lines(build=build, after=after, limit=PAGE):
-        after = lines[-1].sequence
+    for lines in following.all_lines(build=build):
         yield "".join(f"{line.time.isoformat()} {line.step} {line.text}\n" for line in lines)
-    release_connection()

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import Scope
-from execapp.services import tokens
+from execapp.services import pins, tokens
 
 
 class Command(BaseCommand):
@@ -25,6 +25,13 @@ class Command(BaseCommand):
             choices=Scope.values,
             help="may be repeated; default: execute and read",
         )
+        parser.add_argument(
+            "--pin",
+            action="append",
+            default=[],
+            metavar="NAME@VERSION",
+            help="the version this client gets when it names none; may be repeated",
+        )
         parser.add_argument("--days", type=int, help="expires after so many days")
         parser.add_argument("--actor", default="create_token", help="who makes it, for the audit")
 
@@ -37,6 +44,7 @@ class Command(BaseCommand):
                 scopes=options["scope"] or [Scope.EXECUTE.value, Scope.READ.value],
                 actor=options["actor"],
                 expires_at=expires_at,
+                pins=pins.parse(options["pin"]),
             )
         except InvalidRequestError as error:
             raise CommandError(error.message) from error

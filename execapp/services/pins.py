@@ -1,0 +1,115 @@
+"""Pins of clients: the version of a template that a token gets when it names none.
+
+A page that makes tokens passes `pins` to `tokens.create`; one that changes a token calls `of` for
+what to show and `replace` with all that shall hold from then on ({} unpins all). Both take template
+names with version numbers, raise InvalidRequestError with the path `pins.<template>` for what
+cannot be, and write the audit trail.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from execapp.errors import Field, InvalidRequestError, PinBrokenError
+from execapp.models import ApiToken, TokenPin
+from templatemgr import audit
+from templatemgr.errors import TemplateError, UnavailableError
+from templatemgr.models import HealthState, Version
+from templatemgr.services import catalog, promotions
+
+MAX_NUMBER = 2**31 - 1
+
+
+def parse(texts: Iterable[str]) -> dict[str, int]:
+    """{"typescript": 7} of ["typescript@7"]. Raises InvalidRequestError."""
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("@")
+        if not (name and number.isascii() and number.isdecimal() and len(number) < 10):
+            message = f"{text[:100]!r} is no version: write typescript@7."
+            raise InvalidRequestError([Field(path="pins", message=message)])
+        if name in found:
+            raise InvalidRequestError([Field(path=f"pins.{name}", message="Give it once.")])
+        found[name] = int(number)
+    return found
+
+
+def of(*, token: ApiToken) -> dict[str, int]:
+    """The pins of a token: template name → version number, by name."""
+    rows = token.pins.order_by("template__name")
+    return dict(rows.values_list("template__name", "version__number"))
+
+
+def replace(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
+    """Make these the token's only pins. Raises InvalidRequestError for what cannot be pinned to."""
+    with transaction.atomic():
+        before = of(token=token)
+        if before == dict(pins):
+            return
+        token.pins.all().delete()
+        add(token=token, pins=pins, actor=actor)
+        details = {"id": str(token.id), "from": before, "to": dict(pins)}
+        audit.append(actor=actor, action="token.pin", object=token.name, details=details)
+
+
+def add(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
+    """Write the pins of a token that has none of these, in the caller's transaction."""
+    # In the order of names, so that two who do this wait for each other instead of for ever.
+    for name, number in sorted(pins.items()):
+        version = _pinnable(name, number)
+        TokenPin.objects.create(
+            token=token, template=version.template, version=version, created_by=actor
+        )
+
+
+def resolve(*, reference: str, token: ApiToken | None) -> Version:
+    """The healthy version of a reference: of a bare name the client's own pin, else the current.
+
+    Raises what `catalog.resolve` does, UnavailableError when the pin's version is quarantined, and
+    PinBrokenError when it was removed: neither falls back to another version by itself.
+    """
+    version = None if token is None or "@" in reference else _pinned(reference, token)
+    if version is None:
+        return catalog.resolve(reference=reference)
+    if version.healthy:
+        return version
+    client, name = token.name if token else "", version.template.name
+    back = f"name a version ({name}@N), or have the token pinned to another one"
+    details = {"template": name, "version": version.number, "pinned": True}
+    if version.health.state == HealthState.RETIRED:
+        message = f"{client} is pinned to {version}, which was removed: {back}."
+        raise PinBrokenError(message, details=details)
+    message = f"{client} is pinned to {version}, which is {version.health.state}: {back}."
+    raise UnavailableError(message, **details)
+
+
+def version_in_use(version: Version) -> str | None:
+    """For removal: why usable tokens need a version; None when none does."""
+    usable = Q(token__expires_at__isnull=True) | Q(token__expires_at__gt=timezone.now())
+    rows = TokenPin.objects.filter(usable, version=version, token__revoked_at__isnull=True)
+    names = sorted(set(rows.values_list("token__name", flat=True)))
+    if not names:
+        return None
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} pinned to it"
+
+
+def _pinned(name: str, token: ApiToken) -> Version | None:
+    rows = TokenPin.objects.filter(token=token, template__name=name)
+    found = rows.select_related("version__template", "version__health").first()
+    return found.version if found else None
+
+
+def _pinnable(name: str, number: int) -> Version:
+    """A version that is there and stays: a removal waits for the same lock, and then sees us."""
+    try:
+        promotions.locked(name)
+        version = catalog.get_version(template=name, number=min(number, MAX_NUMBER))
+    except TemplateError as error:
+        problem = Field(path=f"pins.{name[:100]}", message=error.message)
+        raise InvalidRequestError([problem]) from error
+    if not version.healthy:
+        text = f"{version} is {version.health.state}: nobody can be pinned to it."
+        raise InvalidRequestError([Field(path=f"pins.{name}", message=text)])
+    return version

@@ -1,0 +1,90 @@
+"""What the tests of a template's life over the API share: clients by scope, rows of builds."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from templatemgr.models import AuditEvent, Build, BuildLogLine, Template
+from tests.execapp.conftest import Api, make_api
+
+
+def reader() -> Api:
+    """May look at templates and change nothing."""
+    return make_api("looker", "read")
+
+
+def changer() -> Api:
+    """May change templates."""
+    return make_api("ci-bot", "read", "templates")
+
+
+def boss() -> Api:
+    """May do everything."""
+    return make_api("boss", "admin")
+
+
+def post(api: Api, path: str, body: object, status: int = 200) -> Any:
+    """The parsed reply to a POST that must answer so."""
+    response = api.call("POST", path, body)
+    assert response.status_code == status, response.content
+    return response.json()
+
+
+def refused(api: Api, method: str, path: str, body: object, status: int, code: str) -> Any:
+    """The error of a call that must be refused so."""
+    response = api.call(method, path, body)
+    assert response.status_code == status, response.content
+    error = response.json()["error"]
+    assert error["code"] == code, error
+    return error
+
+
+def last_event() -> AuditEvent:
+    """The newest event of the audit trail."""
+    return AuditEvent.objects.latest("sequence")
+
+
+def make_build(state: str = "ready", *, lines: int = 0, **values: Any) -> Build:
+    """A build's row, ended unless its state says otherwise, with lines in its log."""
+    template, _ = Template.objects.get_or_create(name="tiny", defaults={"title": "Tiny"})
+    now = timezone.now()
+    ended = None if state in {"queued", "fetching", "smoke"} else now - timedelta(seconds=5)
+    build = Build.objects.create(
+        template=template,
+        kind="rebuild",
+        state=state,
+        requested_by="ann",
+        started_at=now - timedelta(seconds=9),
+        finished_at=ended,
+        **values,
+    )
+    add_lines(build, *(f"line {number}." for number in range(1, lines + 1)))
+    return build
+
+
+def add_lines(build: Build, *texts: str) -> None:
+    """Lines at the end of a build's log."""
+    first = build.lines.count() + 1
+    BuildLogLine.objects.bulk_create(
+        BuildLogLine(
+            build=build,
+            sequence=first + index,
+            time=timezone.now(),
+            step="fetching",
+            stream="stdout",
+            text=text,
+        )
+        for index, text in enumerate(texts)
+    )
+
+
+def frames(text: str) -> list[tuple[str, str, Any]]:
+    """(id, event, data) of each server-sent event; comments and the hello are left out."""
+    found = []
+    for block in text.split("\n\n"):
+        pairs = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)
+        if "event" in pairs:
+            found.append((pairs["id"], pairs["event"], json.loads(pairs["data"])))
+    return found
