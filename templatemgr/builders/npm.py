@@ -61,6 +61,8 @@ REMEDIES = {
     "compare with another registry, then refresh the lock.",
     r"EUSAGE|in sync": "package.json and package-lock.json disagree: start a refresh build, or "
     "lock the definition again.",
+    r"EOVERRIDE": "package.json depends on one version of a package and its `overrides` ask for "
+    "another: edit one of them.",
     r"E404|ETARGET": "A locked version is not in the registry: refresh, or pin one that exists.",
     r"CERT|self.signed|issuer": "The registry's certificate is not trusted: name its CA in "
     "NODE_EXTRA_CA_CERTS or in npm's `cafile`.",
@@ -83,17 +85,22 @@ def align(job: Job) -> None:
 
 
 def update(job: Job, packages: Sequence[str]) -> None:
-    """Move packages within their ranges, or to exact versions, which package.json then names."""
-    exact = [package for package in packages if "@" in package[1:]]
-    ranged = [package for package in packages if package not in exact]
-    locked = {package.name for package in lockfile.packages(_lock(job), lambda _path: True)}
-    unknown = sorted(set(ranged) - locked)
+    """Move packages within their ranges, or to exact versions, which package.json then names.
+
+    One that only others depend on gets its exact version by `overrides`, npm's own way: it holds
+    at every place, and stays with the inputs until it is edited away.
+    """
+    exact = dict(_split(package) for package in packages if "@" in package[1:])
+    ranged = [package for package in packages if "@" not in package[1:]]
+    places = lockfile.packages(_lock(job), lambda _path: True)
+    unknown = sorted({*ranged, *exact} - {package.name for package in places})
     if unknown:
         message = f"Not in {LOCKS[0]}: {', '.join(unknown)}."
         raise BuildError(message, step="fetching", remedy=f"Add it to {MANIFEST} by an edit.")
     if exact:
-        _pin(job.tree / MANIFEST, exact)
+        held = _pin(job.tree / MANIFEST, exact)
         align(job)
+        _check_held(job, held)
     if ranged or not packages:
         argv = (*NPM, "update", *ranged, *LOCK_ONLY, *SAME_TREE)
         _online(job, argv, "npm update --package-lock-only")
@@ -172,25 +179,52 @@ def _lock(job: Job) -> bytes:
         raise BuildError(message, step="fetching", remedy=remedy) from None
 
 
-def _pin(manifest: Path, exact: Iterable[str]) -> None:
-    """Write exact versions where package.json names the packages."""
+def _split(package: str) -> tuple[str, str]:
+    name, _, version = package.rpartition("@")
+    return name, version
+
+
+def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
+    """Write exact versions where package.json names the packages, else into its overrides.
+
+    Returns those of the overrides.
+    """
     try:
         wanted = json.loads(manifest.read_bytes())
         tables = [wanted[key] for key in lockfile.ASKED if isinstance(wanted.get(key), dict)]
+        overrides = dict(wanted.get("overrides", {}))
     except (ValueError, TypeError, AttributeError) as error:
         message = f"{MANIFEST} is not a JSON table: {error}"
         raise BuildError(message, step="fetching") from error
-    for package in exact:
-        name, _, version = package.rpartition("@")
+    held = {}
+    for name, version in exact.items():
         named = [table for table in tables if name in table]
-        if not named:
-            message = f"{MANIFEST} does not name {name}, so it has no version of its own there."
-            remedy = f"Edit {MANIFEST}: depend on it, or hold it with `overrides`."
-            raise BuildError(message, step="fetching", remedy=remedy)
         for table in named:
             table[name] = version
+        if not named:
+            held[name] = version
+        if not named or name in overrides:  # npm refuses one that contradicts a dependency
+            below = overrides.get(name)
+            overrides[name] = {**below, ".": version} if isinstance(below, dict) else version
+    if overrides:
+        wanted["overrides"] = overrides
     text = json.dumps(wanted, indent=2, ensure_ascii=False) + "\n"
     manifest.write_text(text, encoding="utf-8")
+    return held
+
+
+def _check_held(job: Job, held: Mapping[str, str]) -> None:
+    """Raise for a package that is locked at another version still: nested overrides win."""
+    places = lockfile.packages(_lock(job), lambda _path: True)
+    wrong = sorted(
+        f"{package.name} is {package.version}"
+        for package in places
+        if package.version != held.get(package.name, package.version)
+    )
+    if wrong:
+        message = f"npm keeps other versions: {', '.join(wrong)}."
+        remedy = f"The `overrides` of {MANIFEST} say otherwise further in: edit them."
+        raise BuildError(message, step="fetching", remedy=remedy)
 
 
 def _setting(key: str) -> bool:

@@ -51,16 +51,11 @@ def test_an_update_stays_within_the_range(tiny: Path, packages: list[str]) -> No
     assert json.loads(kept(version, "package.json")) == wanted
 
 
-@pytest.mark.parametrize(
-    ("package", "reason"),
-    [("left-pad", "Not in package-lock.json: left-pad"), ("left-pad@1.0.0", "does not name left")],
-)
-def test_an_update_of_what_is_not_there_fails_with_a_way_on(
-    tiny: Path, package: str, reason: str
-) -> None:
+@pytest.mark.parametrize("package", ["left-pad", "left-pad@1.0.0"])
+def test_an_update_of_what_is_not_there_fails_with_a_way_on(tiny: Path, package: str) -> None:
     build = run_build(kind="update", packages=[package])
     assert (build.state, build.step) == ("failed", "fetching")
-    assert reason in build.message
+    assert "Not in package-lock.json: left-pad." in build.message
     assert "package.json" in build.message
 
 

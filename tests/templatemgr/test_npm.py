@@ -68,6 +68,7 @@ def test_a_certificate_folder_covers_the_files_in_it(home: Path) -> None:
         ("npm error code EINTEGRITY", "Do not trust"),
         ("npm error code EUSAGE", "disagree"),
         ("npm error code ETARGET", "not in the registry"),
+        ("npm error code EOVERRIDE", "edit one of them"),
         ("npm error code SELF_SIGNED_CERT_IN_CHAIN", "NODE_EXTRA_CA_CERTS"),
         ("npm error code ENOTFOUND", "cannot be reached"),
         ("npm error code ENOSPC", "disk is full"),
