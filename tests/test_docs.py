@@ -2,15 +2,23 @@
 
 import json
 import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import pytest
 
+from execapp.api.errors import STATUSES
 from tests.conftest import ROOT, Stencil
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+API = (ROOT / "docs/reference/api.md").read_text(encoding="utf-8")
+CALLS = re.compile(r"```sh\n(curl .*?)```\n(?:\n```json\n(.*?)```)?", re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
@@ -36,6 +44,8 @@ def holds(shown: Any, real: Any, where: str = "answer") -> None:
         for key, value in shown.items():
             assert key in real, f"{where}.{key}"
             holds(value, real[key], f"{where}.{key}")
+    elif isinstance(shown, str) and shown.endswith("…"):  # left out on the page
+        assert str(real).startswith(shown[:-1]), where
     elif isinstance(shown, list):
         assert len(shown) == len(real), where
         for index, (left, right) in enumerate(zip(shown, real, strict=True)):
@@ -48,6 +58,56 @@ def test_readme_shows_the_real_answer(stencil: Stencil) -> None:
     status, real = stencil.api("POST", "/executions", shown_request())
     assert status == 201
     holds(shown_answer(), real)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A curl of the page on the API, and the answer that stands beneath it, if any."""
+
+    argv: list[str]
+    answer: Any
+
+    @property
+    def address(self) -> str:
+        """What is asked for."""
+        return next(part for part in self.argv if part.startswith("http"))
+
+
+def shown_calls(variables: dict[str, str]) -> Iterator[Example]:
+    """Every curl of the page, in order; `variables` are looked up as each comes."""
+    for curl, answer in CALLS.findall(API):
+        argv = [Template(part).substitute(variables) for part in shlex.split(curl)]
+        yield Example(argv=argv, answer=json.loads(answer) if answer else None)
+
+
+def call(argv: list[str]) -> str:
+    """What the curl answers, by real curl."""
+    return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+def test_the_page_on_the_api_shows_a_real_life(stencil: Stencil) -> None:
+    variables = {
+        "STENCIL": f"{stencil.url}/api/v1",
+        "AUTH": f"Authorization: Bearer {stencil.token}",
+    }
+    count = 0
+    for example in shown_calls(variables):
+        count += 1
+        text = call(example.argv)
+        if example.address.endswith("/events"):
+            assert "event: step" in text
+            assert text.rstrip().rpartition("event: ")[2].startswith("end"), text
+            continue
+        real = json.loads(text)
+        holds(example.answer, real, example.address)
+        if real.get("kind") == "update":
+            variables["BUILD"] = real["id"]
+    assert count == 14
+
+
+def test_the_page_on_the_api_names_every_code() -> None:
+    for code in set(STATUSES) - {"unknown_token", "unknown_verification"}:
+        assert f"`{code}`" in API, code
 
 
 @pytest.mark.parametrize(

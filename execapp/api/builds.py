@@ -132,7 +132,7 @@ def _frames(build: Build, after: int) -> Iterator[str]:
     yield sse.HELLO
     for news in following.follow(build_id=build.pk, after=after):
         if news.step is not None:
-            yield sse.event("step", news.step, news.sequence)
+            yield sse.event("step", shown.show_step(news.step), news.sequence)
         elif news.line is not None:
             yield sse.event("line", shown.show_line(news.line), news.sequence)
         elif news.kind == "end":

@@ -1,5 +1,7 @@
 """Builds and their logs as the API shows them."""
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
@@ -30,7 +32,7 @@ def show(build: Build) -> dict[str, Any]:
         "version": _number(build.version),
         "reproduces": _number(build.reproduces),
         "message": build.message or None,
-        "steps": build.steps,
+        "steps": [show_step(step) for step in build.steps],
         "cancel_requested": build.cancel_requested,
         "requested_by": build.requested_by,
         "created_at": moment(build.created_at),
@@ -73,6 +75,12 @@ def log(
     return [show_line(line) for line in page], following
 
 
+def show_step(step: Mapping[str, Any]) -> dict[str, Any]:
+    """A step that has begun; `state` is active, done, or how the build ended in it."""
+    times = {key: _moment(step[key]) for key in ("started_at", "finished_at")}
+    return {"name": step["name"], "state": step["state"], **times}
+
+
 def show_line(line: BuildLogLine) -> dict[str, Any]:
     """One line of a log."""
     return {
@@ -82,6 +90,10 @@ def show_line(line: BuildLogLine) -> dict[str, Any]:
         "stream": line.stream,
         "text": line.text,
     }
+
+
+def _moment(text: str | None) -> str | None:
+    return moment(datetime.fromisoformat(text)) if text else None
 
 
 def _number(version: Version | None) -> int | None:

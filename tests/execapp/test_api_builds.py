@@ -29,6 +29,7 @@ from tests.execapp.lifecycle import (
 from tests.templatemgr.conftest import package_files, write_definition
 
 BUILDS = "/templates/tiny/builds"
+THEN = "2026-11-23T02:31:12.461578+00:00"
 
 
 @pytest.fixture
@@ -216,8 +217,8 @@ def test_a_log_cursor_behind_the_end_is_an_empty_page(committed: None) -> None:
 
 def test_events_are_steps_lines_and_the_end(committed: None) -> None:
     steps = [
-        {"name": "fetching", "state": "done", "started_at": "t", "finished_at": "t"},
-        {"name": "installing", "state": "failed", "started_at": "t", "finished_at": "t"},
+        {"name": "fetching", "state": "done", "started_at": THEN, "finished_at": THEN},
+        {"name": "installing", "state": "failed", "started_at": THEN, "finished_at": THEN},
     ]
     build = make_build("failed", lines=2, steps=steps, message="No network.")
     add_lines(build, "two\nlines")
@@ -230,7 +231,12 @@ def test_events_are_steps_lines_and_the_end(committed: None) -> None:
         ("3", "line"),
         ("3", "end"),
     ]
-    assert found[1][2]["name"] == "installing"
+    assert found[1][2] == {
+        "name": "installing",
+        "state": "failed",
+        "started_at": "2026-11-23T02:31:12.461578Z",
+        "finished_at": "2026-11-23T02:31:12.461578Z",
+    }
     assert found[4][2]["text"] == "two\nlines"
     assert (found[5][2]["state"], found[5][2]["message"]) == ("failed", "No network.")
 
@@ -263,7 +269,7 @@ def test_a_step_that_moves_on_is_told_again(
     committed: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
-    step = {"name": "fetching", "state": "active", "started_at": "t", "finished_at": None}
+    step = {"name": "fetching", "state": "active", "started_at": THEN, "finished_at": None}
     build = make_build("fetching", steps=[step])
     told = []
     for news in following.follow(build_id=build.pk, after=0):
