@@ -101,6 +101,12 @@ class IdempotencyConflictError(ExecutionError):
     code = "idempotency_conflict"
 
 
+class RateLimitedError(ExecutionError):
+    """The token sent more requests than it may."""
+
+    code = "rate_limited"
+
+
 class QueueFullError(ExecutionError):
     """As many executions wait as this server lets wait."""
 

@@ -25,6 +25,7 @@ WORDS = {
     "token.create": ("token made", ""),
     "token.revoke": ("token revoked", "warn"),
     "token.rotate": ("token rotated", "warn"),
+    "token.pin": ("client pinned", "warn"),
     "template.policy": ("gates changed", "warn"),
     "version.remove": ("removed", "warn"),
     "audit.export": ("audit exported", ""),
@@ -131,6 +132,12 @@ def _factor(name: str, _number: str, details: Mapping[str, Any]) -> str:
     return f"{name}: {', '.join(WAYS.get(kind, kind) for kind in kinds)}"
 
 
+def _held(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    pins = details.get("to") or {}
+    shown = ", ".join(f"{template} {version}" for template, version in pins.items())
+    return f"{name} at {shown}" if shown else f"{name}: what is current again"
+
+
 WAYS = {
     "password": "password",
     "totp": "authenticator app",
@@ -146,6 +153,7 @@ _TOLD: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "template.pin": _pinned,
     "build.request": _asked,
     "token.create": _scoped,
+    "token.pin": _held,
     "user.sign_in": _signed_in,
     "user.sign_in_failed": _signed_in,
     "user.role": _role,

@@ -44,6 +44,7 @@ STATUSES = {
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "not_supported": 422,
+    "rate_limited": 429,
     "queue_full": 503,
     "no_executor": 503,
     "template_unavailable": 503,

@@ -22,6 +22,7 @@ def me(request: HttpRequest) -> HttpResponse:
     check_query(request, ())
     token = token_of(request)
     body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT
+    standing = getattr(request, "standing", None)
     shown = {
         "client": token.name,
         "scopes": token.scopes,
@@ -32,7 +33,15 @@ def me(request: HttpRequest) -> HttpResponse:
             "created_at": moment(token.created_at),
             "expires_at": moment(token.expires_at),
         },
-        "limits": {**asdict(sizes()), "max_body_bytes": body_bytes, "max_queued": queue},
-        "remaining": {"queue": max(0, queue - health.snapshot().queued)},
+        "limits": {
+            **asdict(sizes()),
+            "max_body_bytes": body_bytes,
+            "max_queued": queue,
+            "requests_per_minute": standing.limit if standing else None,
+        },
+        "remaining": {
+            "queue": max(0, queue - health.snapshot().queued),
+            "requests": standing.remaining if standing else None,
+        },
     }
     return reply(shown)

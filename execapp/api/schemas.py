@@ -388,5 +388,5 @@ class MeOut(Schema):
     scopes: list[str]
     pins: dict[str, int]
     token: dict[str, Any]
-    limits: dict[str, int]
-    remaining: dict[str, int]
+    limits: dict[str, int | None] = Field(description="null: none is set")
+    remaining: dict[str, int | None]

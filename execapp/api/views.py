@@ -26,6 +26,9 @@ def one_shape(view: View) -> View:
         if head:
             request.method = "GET"
         response = _reply(view, request, *args, **kwargs)
+        standing = getattr(request, "standing", None)
+        for name, value in standing.headers.items() if standing else ():
+            response[name] = value
         if response.status_code >= 400:
             drain(request)
         if head and isinstance(response, HttpResponse):

@@ -1,0 +1,73 @@
+"""How many requests a token has left: a bucket that fills evenly and holds a minute's worth.
+
+Kept in memory, so it costs a request nothing; each web process counts for itself.
+"""
+
+import math
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+
+from django.conf import settings
+
+WINDOW = 60.0  # seconds in which an empty bucket is full again
+FORGET_ABOVE = 10_000  # buckets; those that are full again hold nothing worth keeping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What a token has left after this request. Seconds until it is full, or may ask again."""
+
+    limit: int
+    remaining: int
+    reset_seconds: int
+    retry_seconds: int = 0  # more than 0: this request is one too many
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The same as every reply carries it."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(self.remaining),
+            "RateLimit-Reset": str(self.reset_seconds),
+        }
+
+
+class Buckets:
+    """Buckets by token, for many threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._left: dict[uuid.UUID, tuple[float, float]] = {}  # requests left, and when
+
+    def take(self, key: uuid.UUID, *, limit: int, now: float) -> Standing:
+        """Count one request; a refused one costs nothing."""
+        with self._lock:
+            if len(self._left) > FORGET_ABOVE:
+                self._left = {
+                    other: seen for other, seen in self._left.items() if now - seen[1] < WINDOW
+                }
+            left, at = self._left.get(key, (float(limit), now))
+            left = min(float(limit), left + (now - at) * limit / WINDOW)
+            allowed = left >= 1.0
+            left -= 1.0 if allowed else 0.0
+            self._left[key] = left, now
+        short = 0.0 if allowed else 1.0 - left
+        return Standing(
+            limit=limit,
+            remaining=math.floor(left),
+            reset_seconds=math.ceil((limit - left) * WINDOW / limit),
+            retry_seconds=math.ceil(short * WINDOW / limit),
+        )
+
+
+_buckets = Buckets()
+
+
+def take(token_id: uuid.UUID) -> Standing | None:
+    """Count one request of a token; None when the setting sets no limit."""
+    limit = settings.STENCIL_RATE_PER_MINUTE
+    if not limit:
+        return None
+    return _buckets.take(token_id, limit=limit, now=time.monotonic())
