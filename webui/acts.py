@@ -25,6 +25,8 @@ WORDS = {
     "token.create": ("token made", ""),
     "token.revoke": ("token revoked", "warn"),
     "token.rotate": ("token rotated", "warn"),
+    "token.end_grace": ("old secret ended", ""),
+    "token.pin": ("client pinned", "warn"),
     "template.policy": ("gates changed", "warn"),
     "version.remove": ("removed", "warn"),
     "audit.export": ("audit exported", ""),

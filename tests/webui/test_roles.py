@@ -39,7 +39,8 @@ ASKS = {
     "cancel_execution": "cancel_execution", "rerun_execution": "submit_execution",
     "playground_run": "submit_execution",
     "audit_verify": "verify_audit",
-    "revoke_token": "manage_tokens", "change_role": "manage_users",
+    "revoke_token": "manage_tokens", "token_end_grace": "manage_tokens",
+    "change_role": "manage_users",
     "deactivate_user": "manage_users", "activate_user": "manage_users",
     "reset_factor": "manage_users",
 }  # fmt: skip
