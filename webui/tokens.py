@@ -4,12 +4,12 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import CharField, Q, QuerySet
+from django.db.models import CharField, Prefetch, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
 from execapp.errors import UnknownTokenError
-from execapp.models import ApiToken
+from execapp.models import ApiToken, TokenPin
 
 PAGE = 50
 STATES = ("usable", "unused", "expired", "revoked")
@@ -34,7 +34,8 @@ def page(*, q: str = "", scope: str = "", state: str = "", before: str = "") -> 
     below = _id(before)
     if below:
         rows = rows.filter(id__lt=below)
-    found = list(rows.order_by("-id")[: PAGE + 1])
+    pins = Prefetch("pins", TokenPin.objects.select_related("template", "version"))
+    found = list(rows.prefetch_related(pins).order_by("-id")[: PAGE + 1])
     return Page(tokens=found[:PAGE], next=found[PAGE - 1].id if len(found) > PAGE else None)
 
 

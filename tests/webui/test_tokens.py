@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
-from execapp.services import rotation, tokens
+from execapp.services import pins, rotation, tokens
 from templatemgr.models import AuditEvent
+from tests.webui import conftest as make
 from webui import tokens as listing
 
 
@@ -132,6 +133,25 @@ def test_known_secret_costs_one_query(db: None) -> None:
     assert len(captured) == 1
 
 
+def test_clients_are_pinned_when_made_and_later(admin: Client) -> None:
+    template = make.make_template()
+    make.make_current(make.make_version(template))
+    make.make_version(template)
+    form = {"name": "ci", "scopes": ["execute"], "pins": "typescript@1"}
+    token = admin.post("/tokens", form).context["made"]
+    assert pins.of(token=token) == {"typescript": 1}
+    assert "pinned to typescript 1" in admin.get("/tokens").text
+    said = admin.post(f"/tokens/{token.id}/pins", {"pins": "typescript@2"}, follow=True)
+    assert "is pinned: typescript 2" in said.text
+    refused = admin.post(f"/tokens/{token.id}/pins", {"pins": "typescript@9"}, follow=True)
+    assert "no version 9" in refused.text
+    assert pins.of(token=token) == {"typescript": 2}
+    admin.post(f"/tokens/{token.id}/pins", {"pins": ""})
+    assert pins.of(token=token) == {}
+    wrong = admin.post("/tokens", form | {"pins": "typescript"})
+    assert list(wrong.context["problems"]) == ["pins"]
+
+
 def many(count: int) -> None:
     """Tokens of every state."""
     now = timezone.now()
@@ -156,18 +176,18 @@ def test_five_hundred_tokens_are_paged_without_gap_by_the_same_queries(admin: Cl
             admin.get(path)
         return len(captured)
 
+    tokens.create(name="first", scopes=["read"], actor="ada")
     few = queries("/tokens")
     many(500)
     assert queries("/tokens") == few < 20
     seen: list[str] = []
     url = ""
-    for _ in range(10):
+    for _ in range(11):
         page = admin.get(f"/tokens{url}")
         seen += [token.name for token in page.context["tokens"]]
         url = page.context["older_url"]
     assert url == ""
-    assert sorted(seen) == [f"client {number:03}" for number in range(500)]
-    assert len(seen) == len(set(seen))
+    assert sorted(seen) == [*(f"client {number:03}" for number in range(500)), "first"]
 
 
 def test_page_is_read_in_the_order_of_the_key(db: None) -> None:

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken, Scope
-from execapp.services import rotation, tokens
+from execapp.services import pins, rotation, tokens
 from templatemgr.models import AuditEvent
 from webui import acts
 from webui import tokens as listing
@@ -44,6 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "name": request.POST.get("name", "").strip(),
         "scopes": request.POST.getlist("scopes"),
         "days": request.POST.get("days", "").strip(),
+        "pins": request.POST.get("pins", "").strip(),
     }
     days = _days(given["days"])
     if days is None:
@@ -56,9 +58,10 @@ def index(request: HttpRequest) -> HttpResponse:
             scopes=given["scopes"],
             actor=guards.actor(request),
             expires_at=expires,
+            pins=pins.parse(given["pins"].split()),
         )
     except InvalidRequestError as error:
-        problems = {field.path: field.message for field in error.fields}
+        problems = {field.path.partition(".")[0]: field.message for field in error.fields}
         return _page(request, given=given, problems=problems)
     return _page(request, given={"scopes": ["execute", "read"]}, made=token, secret=secret)
 
@@ -92,6 +95,22 @@ def end_grace(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect
     """Everybody has the new secret: refuse the old one."""
     token = rotation.end_grace(token_id=token_id, actor=guards.actor(request))
     guards.done(request, f"Only {token.prefix}… works now.")
+    return redirect("token", token_id)
+
+
+@guards.change("execapp.manage_tokens", fresh=True)
+def pin(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
+    """Which versions this client gets when it names none; an empty form unpins it."""
+    token = listing.get(token_id=token_id)
+    try:
+        wanted = pins.parse(request.POST.get("pins", "").split())
+        pins.replace(token=token, pins=wanted, actor=guards.actor(request))
+    except InvalidRequestError as error:
+        messages.error(request, error.fields[0].message, extra_tags="bad")
+        return redirect("token", token_id)
+    held = ", ".join(f"{name} {number}" for name, number in sorted(wanted.items()))
+    said = f"is pinned: {held}" if held else "gets what is current"
+    guards.done(request, f"{token.name} {said}.")
     return redirect("token", token_id)
 
 
@@ -142,6 +161,7 @@ def _detail(request: HttpRequest, token: ApiToken, *, secret: str = "") -> HttpR
         "graces": GRACES,
         "acts": [acts.read(event) for event in events.order_by("-sequence")[:LATELY]],
         "secret": secret,
+        "pins": pins.of(token=token),
     }
     return render(request, "webui/tokens/detail.html", context)
 

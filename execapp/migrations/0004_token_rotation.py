@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("execapp", "0002_permissions"),
+        ("execapp", "0003_token_pins"),
     ]
 
     operations = [
