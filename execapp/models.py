@@ -37,9 +37,20 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+    # The secret before the last rotation, good until its grace is over; empty without one.
+    previous_hash = models.CharField(max_length=64, blank=True, default="")
+    previous_until = models.DateTimeField(null=True, blank=True)
+    previous_used_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["previous_hash"],
+                condition=~models.Q(previous_hash=""),
+                name="token_previous_hash",
+            )
+        ]
         permissions = [("manage_tokens", "Make, rotate and revoke API tokens")]
 
     def __str__(self) -> str:
@@ -55,6 +66,11 @@ class ApiToken(models.Model):
         """Neither revoked nor expired."""
         expired = self.expires_at is not None and self.expires_at <= timezone.now()
         return self.revoked_at is None and not expired
+
+    @property
+    def in_grace(self) -> bool:
+        """Whether an older secret still works, too."""
+        return self.previous_until is not None and self.previous_until > timezone.now()
 
     def allows(self, scope: str) -> bool:
         """Whether the token carries `scope`; `admin` carries every scope."""

@@ -21,12 +21,13 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, kw_only=True)
 class ChainResult:
-    """What a walk over the whole trail found. `first_broken` is a sequence number."""
+    """What a walk found. `count` events hold; `first_broken` is a sequence number."""
 
     ok: bool
     count: int
     first_broken: int | None
     reason: str = ""
+    hash: str = ""  # of the last event that holds
 
 
 def append(*, actor: str, action: str, object: str, details: Mapping[str, Any]) -> AuditEvent:  # noqa: A002 - the field's name
@@ -45,7 +46,7 @@ def append(*, actor: str, action: str, object: str, details: Mapping[str, Any]) 
         actor=actor,
         action=action,
         object=object,
-        details=json.loads(_canonical(dict(details))),
+        details=json.loads(canonical(dict(details))),
         previous_hash=last.hash if last else GENESIS,
     )
     event.hash = event_hash(event)
@@ -55,7 +56,12 @@ def append(*, actor: str, action: str, object: str, details: Mapping[str, Any]) 
 
 def event_hash(event: AuditEvent) -> str:
     """Return the hex SHA-256 that belongs to the event's values."""
-    values = {
+    return hashlib.sha256(canonical(values(event)).encode("ascii")).hexdigest()
+
+
+def values(event: AuditEvent) -> dict[str, Any]:
+    """What the hash covers, as JSON holds it."""
+    return {
         "sequence": event.sequence,
         "time": event.time.astimezone(UTC).isoformat(timespec="microseconds"),
         "actor": event.actor,
@@ -64,13 +70,19 @@ def event_hash(event: AuditEvent) -> str:
         "details": event.details,
         "previous_hash": event.previous_hash,
     }
-    return hashlib.sha256(_canonical(values).encode("ascii")).hexdigest()
 
 
-def verify_chain() -> ChainResult:
-    """Walk every event from the first and name the first whose link does not hold."""
-    previous, count = GENESIS, 0
-    for event in AuditEvent.objects.order_by("sequence").iterator(chunk_size=1000):
+def verify_chain(
+    *, after: int = 0, previous: str = GENESIS, limit: int | None = None
+) -> ChainResult:
+    """Walk the events and name the first whose link does not hold.
+
+    All of them from the first; or, for a walk in parts, at most `limit` of those after `after`,
+    whose hash was `previous`: `count` and `hash` of one part begin the next one.
+    """
+    events = AuditEvent.objects.filter(sequence__gt=after).order_by("sequence")
+    count = after
+    for event in events[:limit].iterator(chunk_size=1000):
         expected = count + 1
         reason = ""
         if event.sequence != expected:
@@ -82,10 +94,11 @@ def verify_chain() -> ChainResult:
         if reason:
             return ChainResult(ok=False, count=count, first_broken=expected, reason=reason)
         previous, count = event.hash, expected
-    return ChainResult(ok=True, count=count, first_broken=None)
+    return ChainResult(ok=True, count=count, first_broken=None, hash=previous)
 
 
-def _canonical(value: object) -> str:
+def canonical(value: object) -> str:
+    """The one way to write a value as JSON: sorted, without blanks, ASCII."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )

@@ -408,7 +408,13 @@ class AuditEvent(AppendOnlyModel):
 
     class Meta:
         ordering = ["-sequence"]
-        indexes = [models.Index(fields=["object", "-sequence"], name="audit_object")]
+        indexes = [
+            # The trail's page, newest first, by each of its filters.
+            models.Index(fields=["object", "-sequence"], name="audit_object"),
+            models.Index(fields=["actor", "-sequence"], name="audit_actor"),
+            models.Index(fields=["action", "-sequence"], name="audit_action"),
+            models.Index(fields=["time", "sequence"], name="audit_time"),
+        ]
         permissions = [
             ("verify_audit", "Walk the chain of the audit trail"),
             ("export_audit", "Export the audit trail"),

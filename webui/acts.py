@@ -25,6 +25,7 @@ WORDS = {
     "token.create": ("token made", ""),
     "token.revoke": ("token revoked", "warn"),
     "token.rotate": ("token rotated", "warn"),
+    "token.end_grace": ("old secret ended", ""),
     "token.pin": ("client pinned", "warn"),
     "template.policy": ("gates changed", "warn"),
     "version.remove": ("removed", "warn"),
@@ -48,7 +49,7 @@ ELSEWHERE = {"token", "user", "audit"}  # acts on these are not on a template
 SAID = {
     "reason", "from", "to", "version", "kind", "state", "problems", "first", "scopes",
 }  # fmt: skip
-SAID_OF_USERS = SAID | {"by", "role", "factor", "factors"}
+SAID_HERE = {"user": SAID | {"by", "role", "factor", "factors"}, "audit": SAID | {"format"}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ def read(event: AuditEvent) -> Act:
     word, tone = WORDS.get(event.action, (event.action, ""))
     if event.action == "version.verify" and details.get("state") != "verified":
         word, tone = "found changed", "bad"
-    said = SAID_OF_USERS if event.action.startswith("user.") else SAID
+    said = SAID_HERE.get(event.action.partition(".")[0], SAID)
     on_template = event.action.partition(".")[0] not in ELSEWHERE
     # A user's or a token's name may hold an @ of its own.
     name, _, number = event.object.partition("@") if on_template else (event.object, "", "")
@@ -138,6 +139,11 @@ def _held(name: str, _number: str, details: Mapping[str, Any]) -> str:
     return f"{name} at {shown}" if shown else f"{name}: what is current again"
 
 
+def _exported(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    part = ", filtered" if details.get("filters") else ""
+    return f"{name} as {str(details.get('format', '')).upper()}{part}"
+
+
 WAYS = {
     "password": "password",
     "totp": "authenticator app",
@@ -154,6 +160,7 @@ _TOLD: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "build.request": _asked,
     "token.create": _scoped,
     "token.pin": _held,
+    "audit.export": _exported,
     "user.sign_in": _signed_in,
     "user.sign_in_failed": _signed_in,
     "user.role": _role,

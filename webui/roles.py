@@ -27,7 +27,7 @@ ROLES = (
     ),
     Role(
         name="operator",
-        says="also runs code, builds, verifies, heals, cancels",
+        says="a viewer who also runs code, builds, verifies, heals and cancels",
         adds=(
             "execapp.submit_execution",
             "execapp.cancel_execution",
@@ -40,12 +40,13 @@ ROLES = (
     ),
     Role(
         name="releaser",
-        says="also promotes, rolls back, pins",
+        says="an operator who also promotes, rolls back and pins",
         adds=("templatemgr.promote_version", "templatemgr.pin_template"),
     ),
     Role(
         name="admin",
-        says="also tokens, users, gates, removal of versions, export of the audit trail",
+        says="a releaser who also manages tokens, users and gates, removes versions and exports "
+        "the audit trail",
         adds=(
             "templatemgr.override_gates",
             "templatemgr.change_gate_policy",

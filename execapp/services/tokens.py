@@ -34,11 +34,11 @@ def create(
     InvalidRequestError.
     """
     _check(name, scopes, expires_at)
-    secret = f"stn_{secrets.token_urlsafe(32)}"
+    secret, prefix, digest = fresh_secret()
     token = ApiToken(
         name=name,
-        prefix=secret[:PREFIX_LENGTH],
-        token_hash=_digest(secret),
+        prefix=prefix,
+        token_hash=digest,
         scopes=sorted(set(scopes)),
         created_by=actor,
         expires_at=expires_at,
@@ -55,14 +55,20 @@ def create(
 def authenticate(*, secret: str) -> ApiToken | None:
     """The usable token of this secret, or None."""
     # The secret has 256 random bits, so finding it by its hash gives nothing away by time.
-    token = ApiToken.objects.filter(token_hash=_digest(secret)).first()
-    if token is None or not token.usable:
-        return None
+    digest = _digest(secret)
+    token = ApiToken.objects.filter(token_hash=digest).first()
+    if token is not None:
+        return _used(token, "last_used_at") if token.usable else None
     now = timezone.now()
-    if token.last_used_at is None or now - token.last_used_at > USED_RESOLUTION:
-        # At most once a minute: reading must not cost a write each time.
-        ApiToken.objects.filter(id=token.id).update(last_used_at=now)
-    return token
+    old = ApiToken.objects.filter(previous_hash=digest, previous_until__gt=now)
+    token = old.exclude(previous_hash="").first()
+    return _used(token, "previous_used_at") if token is not None and token.usable else None
+
+
+def fresh_secret() -> tuple[str, str, str]:
+    """A new secret, its prefix to show, and its hash to keep."""
+    secret = f"stn_{secrets.token_urlsafe(32)}"
+    return secret, secret[:PREFIX_LENGTH], _digest(secret)
 
 
 def by_prefix(*, prefix: str) -> ApiToken:
@@ -87,6 +93,14 @@ def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:
             token.save(update_fields=["revoked_at"])
             details = {"id": str(token.id), "prefix": token.prefix}
             audit.append(actor=actor, action="token.revoke", object=token.name, details=details)
+    return token
+
+
+def _used(token: ApiToken, field: str) -> ApiToken:
+    """Note when; at most once a minute: reading must not cost a write each time."""
+    now, before = timezone.now(), getattr(token, field)
+    if before is None or now - before > USED_RESOLUTION:
+        ApiToken.objects.filter(id=token.id).update(**{field: now})
     return token
 
 

@@ -145,7 +145,7 @@ def test_odd_bodies(
 
 def bodies(fields: list[str]) -> Iterator[Any]:
     """Broken ones, and each field with each odd value, the others plausible."""
-    plausible = {
+    plausible: dict[str, Any] = {
         "kind": "rebuild",
         "from": None,
         "packages": [],

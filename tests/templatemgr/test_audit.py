@@ -28,11 +28,15 @@ def test_each_event_carries_the_hash_of_the_one_before(events: list[AuditEvent])
     assert [event.sequence for event in events] == [1, 2, 3, 4]
     assert events[0].previous_hash == audit.GENESIS
     assert events[3].previous_hash == events[2].hash
-    assert audit.verify_chain() == audit.ChainResult(ok=True, count=4, first_broken=None)
+    assert audit.verify_chain() == audit.ChainResult(
+        ok=True, count=4, first_broken=None, hash=events[3].hash
+    )
 
 
 def test_an_empty_trail_is_unbroken() -> None:
-    assert audit.verify_chain() == audit.ChainResult(ok=True, count=0, first_broken=None)
+    assert audit.verify_chain() == audit.ChainResult(
+        ok=True, count=0, first_broken=None, hash=audit.GENESIS
+    )
 
 
 def test_an_event_falls_with_its_act(events: list[AuditEvent]) -> None:

@@ -19,10 +19,11 @@ NAMES = sorted(str(pattern.name) for pattern in urlpatterns if isinstance(patter
 CHANGES = {
     "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
-    "change_role", "deactivate_user", "activate_user", "reset_factor",
+    "token_end_grace", "pin_token", "audit_export", "change_role", "deactivate_user",
+    "activate_user", "reset_factor",
 }  # fmt: skip
 STREAMS = {"build_events", "build_log"}
-REDIRECTS = {"user_link"}  # its answer is shown once: opened again it leads to the user
+REDIRECTS = {"user_link", "rotate_token"}  # an answer that is shown once: opened again it leads on
 PAGES = sorted(set(NAMES) - CHANGES - STREAMS - REDIRECTS)
 MAX_QUERIES = 20
 

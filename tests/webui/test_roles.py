@@ -38,8 +38,10 @@ ASKS = {
     "verify": "verify_version",
     "cancel_execution": "cancel_execution", "rerun_execution": "submit_execution",
     "playground_run": "submit_execution",
-    "audit_verify": "verify_audit",
-    "revoke_token": "manage_tokens", "change_role": "manage_users",
+    "audit_verify": "verify_audit", "audit_export": "export_audit",
+    "revoke_token": "manage_tokens", "token_end_grace": "manage_tokens",
+    "pin_token": "manage_tokens",
+    "change_role": "manage_users",
     "deactivate_user": "manage_users", "activate_user": "manage_users",
     "reset_factor": "manage_users",
 }  # fmt: skip

@@ -1,20 +1,32 @@
-"""Tokens are made in the browser, shown once, and revoked for good."""
+"""Tokens are made in the browser, shown once, found, rotated and revoked."""
 
+from datetime import timedelta
+
+import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
+from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
-from execapp.services import tokens
+from execapp.services import pins, rotation, tokens
+from templatemgr.models import AuditEvent
+from tests.webui import conftest as make
+from webui import tokens as listing
 
 
 def test_new_token_is_shown_once_and_works(admin: Client) -> None:
     answer = admin.post("/tokens", {"name": "ci-bot", "scopes": ["execute"], "days": "30"})
     secret = answer.context["secret"]
     assert secret in answer.content.decode()
+    assert answer["Cache-Control"].startswith("max-age=0")
     token = tokens.authenticate(secret=secret)
     assert token is not None
     assert (token.name, token.scopes, token.created_by) == ("ci-bot", ["execute"], "ada")
     assert token.expires_at is not None
     assert secret not in admin.get("/tokens").content.decode()
+    assert secret not in admin.get(f"/tokens/{token.id}").content.decode()
 
 
 def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(admin: Client) -> None:
@@ -35,9 +47,179 @@ def test_revoked_token_is_refused(admin: Client) -> None:
     assert admin.post(f"/tokens/{token.id}/revoke").status_code == 302
     assert tokens.authenticate(secret=secret) is None
     assert "revoked" in admin.get("/tokens").content.decode()
+    page = admin.get(f"/tokens/{token.id}").text
+    assert "rotate-dialog" not in page
+    assert "revoke-dialog" not in page
 
 
 def test_viewer_sees_and_makes_no_tokens(viewer: Client) -> None:
     assert viewer.get("/tokens").status_code == 403
     assert viewer.post("/tokens", {"name": "x", "scopes": ["admin"]}).status_code == 403
     assert not ApiToken.objects.exists()
+
+
+def test_rotated_token_keeps_its_id_and_both_secrets_work_until_the_grace_is_over(
+    admin: Client,
+) -> None:
+    token, old = tokens.create(name="ci", scopes=["read"], actor="ada")
+    answer = admin.post(f"/tokens/{token.id}/rotate", {"grace": "24"})
+    new = answer.context["secret"]
+    assert new in answer.text
+    assert new != old
+    assert new not in admin.get(f"/tokens/{token.id}").text
+    for secret in (old, new):
+        found = tokens.authenticate(secret=secret)
+        assert found is not None
+        assert found.id == token.id
+    token.refresh_from_db()
+    assert token.prefix == new[:10]
+    assert token.previous_used_at is not None
+    assert "somebody still needs it" in admin.get(f"/tokens/{token.id}").text
+    ApiToken.objects.update(previous_until=timezone.now() - timedelta(seconds=1))
+    assert tokens.authenticate(secret=old) is None
+    assert tokens.authenticate(secret=new) is not None
+
+
+def test_old_secret_ends_at_once_when_asked(admin: Client) -> None:
+    token, old = tokens.create(name="ci", scopes=["read"], actor="ada")
+    admin.post(f"/tokens/{token.id}/rotate", {"grace": "0"})
+    assert tokens.authenticate(secret=old) is None
+    token, old = tokens.create(name="cd", scopes=["read"], actor="ada")
+    admin.post(f"/tokens/{token.id}/rotate", {"grace": "1"})
+    assert tokens.authenticate(secret=old) is not None
+    admin.post(f"/tokens/{token.id}/end-grace")
+    assert tokens.authenticate(secret=old) is None
+    acts = list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
+    assert acts[-2:] == ["token.rotate", "token.end_grace"]
+    admin.post(f"/tokens/{token.id}/end-grace")
+    assert len(acts) == AuditEvent.objects.count()
+
+
+def test_rotating_twice_leaves_the_last_two_secrets(db: None) -> None:
+    token, first = tokens.create(name="ci", scopes=["read"], actor="ada")
+    day = timedelta(days=1)
+    _, second = rotation.rotate(token_id=token.id, actor="ada", grace=day)
+    _, third = rotation.rotate(token_id=token.id, actor="ada", grace=day)
+    works = [tokens.authenticate(secret=each) is not None for each in (first, second, third)]
+    assert works == [False, True, True]
+
+
+def test_revoking_ends_both_secrets_and_expiry_too(db: None) -> None:
+    token, old = tokens.create(name="ci", scopes=["read"], actor="ada")
+    _, new = rotation.rotate(token_id=token.id, actor="ada", grace=timedelta(days=1))
+    ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert [tokens.authenticate(secret=each) for each in (old, new)] == [None, None]
+    ApiToken.objects.update(expires_at=None)
+    tokens.revoke(token_id=token.id, actor="ada")
+    assert [tokens.authenticate(secret=each) for each in (old, new)] == [None, None]
+    with pytest.raises(InvalidRequestError, match="revoked or expired"):
+        rotation.rotate(token_id=token.id, actor="ada", grace=timedelta(0))
+
+
+@pytest.mark.parametrize("grace", ["", "-1", "x", "9999", "721"])
+def test_grace_that_cannot_be_is_refused_and_nothing_changes(admin: Client, grace: str) -> None:
+    token, secret = tokens.create(name="ci", scopes=["read"], actor="ada")
+    answer = admin.post(f"/tokens/{token.id}/rotate", {"grace": grace}, follow=True)
+    assert "Give 0 to 30 days" in answer.text
+    token.refresh_from_db()
+    assert token.prefix == secret[:10]
+
+
+def test_known_secret_costs_one_query(db: None) -> None:
+    _, secret = tokens.create(name="ci", scopes=["read"], actor="ada")
+    tokens.authenticate(secret=secret)
+    with CaptureQueriesContext(connection) as captured:
+        tokens.authenticate(secret=secret)
+    assert len(captured) == 1
+
+
+def test_clients_are_pinned_when_made_and_later(admin: Client) -> None:
+    template = make.make_template()
+    make.make_current(make.make_version(template))
+    make.make_version(template)
+    form = {"name": "ci", "scopes": ["execute"], "pins": "typescript@1"}
+    token = admin.post("/tokens", form).context["made"]
+    assert pins.of(token=token) == {"typescript": 1}
+    assert "pinned to typescript 1" in admin.get("/tokens").text
+    said = admin.post(f"/tokens/{token.id}/pins", {"pins": "typescript@2"}, follow=True)
+    assert "is pinned: typescript 2" in said.text
+    refused = admin.post(f"/tokens/{token.id}/pins", {"pins": "typescript@9"}, follow=True)
+    assert "no version 9" in refused.text
+    assert pins.of(token=token) == {"typescript": 2}
+    admin.post(f"/tokens/{token.id}/pins", {"pins": ""})
+    assert pins.of(token=token) == {}
+    wrong = admin.post("/tokens", form | {"pins": "typescript"})
+    assert list(wrong.context["problems"]) == ["pins"]
+
+
+def many(count: int) -> None:
+    """Tokens of every state."""
+    now = timezone.now()
+    ApiToken.objects.bulk_create(
+        ApiToken(
+            name=f"client {number:03}",
+            prefix=f"stn_{number:06}",
+            token_hash=f"{number:064}",
+            scopes=["admin"] if number % 10 == 0 else ["execute", "read"],
+            created_by="ada",
+            last_used_at=now if number % 2 else None,
+            expires_at=now - timedelta(days=1) if number % 5 == 1 else None,
+            revoked_at=now if number % 5 == 2 else None,
+        )
+        for number in range(count)
+    )
+
+
+def test_five_hundred_tokens_are_paged_without_gap_by_the_same_queries(admin: Client) -> None:
+    def queries(path: str) -> int:
+        with CaptureQueriesContext(connection) as captured:
+            admin.get(path)
+        return len(captured)
+
+    tokens.create(name="first", scopes=["read"], actor="ada")
+    few = queries("/tokens")
+    many(500)
+    assert queries("/tokens") == few < 20
+    seen: list[str] = []
+    url = ""
+    for _ in range(11):
+        page = admin.get(f"/tokens{url}")
+        seen += [token.name for token in page.context["tokens"]]
+        url = page.context["older_url"]
+    assert url == ""
+    assert sorted(seen) == [*(f"client {number:03}" for number in range(500)), "first"]
+
+
+def test_page_is_read_in_the_order_of_the_key(db: None) -> None:
+    many(500)
+    rows = ApiToken.objects.filter(id__lt=listing.page().next).order_by("-id")[:51]
+    plan = rows.explain()
+    assert "TEMP B-TREE" not in plan
+    assert "USING INDEX" in plan
+
+
+def test_filters_find_by_name_beginning_scope_and_state(admin: Client) -> None:
+    many(20)
+    for query, count in (
+        ("q=CLIENT+00", 10),
+        ("q=stn_000007", 1),
+        ("q=stn_000007abcdefgh", 1),
+        ("scope=admin", 2),
+        ("scope=execute", 18),
+        ("state=revoked", 4),
+        ("state=expired", 4),
+        ("state=usable", 12),
+        ("state=unused", 6),
+        ("state=unused&scope=admin", 2),
+        ("q=nothing", 0),
+        ("before=nonsense", 20),
+    ):
+        assert len(admin.get(f"/tokens?{query}").context["tokens"]) == count, query
+    assert "No token matches" in admin.get("/tokens?q=nothing").text
+
+
+def test_token_that_is_not_there_is_a_404(admin: Client) -> None:
+    path = f"/tokens/{timezone.now():00000000-0000-7000-8000-%y%m%d%H%M%S}"
+    assert admin.get(path).status_code == 404
+    for act in ("rotate", "end-grace", "revoke"):
+        assert admin.post(f"{path}/{act}", {"grace": "1"}).status_code == 404

@@ -1,67 +1,116 @@
-"""The audit trail: read by page, and walked from its first event to its last."""
+"""The audit trail: read by page, walked from its first event to its last, written out."""
 
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.db import transaction
+from django.http import (
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    StreamingHttpResponse,
+)
 from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from templatemgr import audit
 from templatemgr.models import AuditEvent
-from webui import acts
+from webui import acts, trail
 from webui.views import guards
-
-PAGE = 50
-FIELDS = ("action", "object", "actor")
 
 
 @guards.page
 def index(request: HttpRequest) -> HttpResponse:
     """A page of events, newest first, below a sequence number."""
-    given = {name: request.GET.get(name, "").strip() for name in FIELDS}
-    before = request.GET.get("before", "")
-    below = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
-    events = list(chosen(given, below)[: PAGE + 1])
-    more = len(events) > PAGE
-    wanted = {name: value for name, value in given.items() if value}
-    older = {**wanted, "before": events[PAGE - 1].sequence} if more else {}
-    context = {
-        "acts": [acts.read(event) for event in events[:PAGE]],
-        "actions": [(action, word) for action, (word, _) in acts.WORDS.items()],
-        "given": given,
-        "filtered": bool(wanted),
-        "paged": below is not None,
-        "newest_url": f"?{urlencode(wanted)}",
-        "older_url": f"?{urlencode(older)}" if older else "",
-    }
-    return render(request, "webui/audit.html", context)
+    return _page(request)
 
 
 @guards.change("templatemgr.verify_audit")
-def verify(request: HttpRequest) -> HttpResponseRedirect:
-    """Walk the whole chain and say what was found."""
-    result = audit.verify_chain()
-    if result.ok:
-        text = f"The chain holds: {result.count:,} events, each follows the one before it."
-        guards.done(request, text if result.count != 1 else "The chain holds: 1 event.")
-    else:
-        text = (
-            f"The chain is broken at event {result.first_broken:,}: {result.reason}. "
-            f"The {result.count:,} events before it hold. Compare with a backup."
-        )
-        messages.error(request, text, extra_tags="bad")
+def verify(request: HttpRequest) -> HttpResponseBase:
+    """Walk a part of the chain; htmx asks for the next one by itself, others by a button."""
+    part = bool(request.headers.get("HX-Request"))
+    try:
+        walk = trail.walk(request.POST.get("state", ""))
+    except trail.FilterError as error:
+        messages.error(request, error.message, extra_tags="bad")
+        return guards.whole(request, redirect("audit"))
+    tone, text = _found(walk)
+    if part:
+        context = {"walk": walk, "tone": tone, "text": text}
+        return render(request, "webui/audit/_walk.html", context)
+    if not walk.done:
+        return _page(request, walk=walk)
+    messages.add_message(request, messages.INFO, text, extra_tags=tone)
     return redirect("audit")
 
 
-def chosen(given: dict[str, str], below: int | None) -> QuerySet[AuditEvent]:
-    """The events of these filters; a template's name stands for its versions too."""
-    events = AuditEvent.objects.order_by("-sequence")
-    if given["action"]:
-        events = events.filter(action=given["action"])
-    if given["actor"]:
-        events = events.filter(actor=given["actor"])
-    if name := given["object"]:
-        # "name@…" as a range, which an index serves: "A" is the character after "@".
-        events = events.filter(Q(object=name) | Q(object__gte=f"{name}@", object__lt=f"{name}A"))
-    return events if below is None else events.filter(sequence__lt=below)
+@guards.change("templatemgr.export_audit", fresh=True)
+def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect:
+    """The events of the filters as a file, with the hashes that prove them."""
+    form = request.POST.get("format", "")
+    given = {name: request.POST.get(name, "").strip() for name in trail.FIELDS}
+    wanted = {name: value for name, value in given.items() if value}
+    try:
+        events = trail.chosen(given)
+        if form not in trail.FORMATS:
+            message = "Choose csv or jsonl."
+            raise trail.FilterError(message)
+    except trail.FilterError as error:
+        messages.error(request, error.message, extra_tags="bad")
+        return redirect("audit")
+    with transaction.atomic():
+        details = {"format": form, "filters": wanted}
+        act = audit.append(
+            actor=guards.actor(request), action="audit.export", object="audit", details=details
+        )
+    # Up to and with this very act: what comes later is not what was asked for.
+    rows = trail.export(events.filter(sequence__lte=act.sequence), form)
+    response = StreamingHttpResponse(rows, content_type=trail.FORMATS[form])
+    name = f"audit-{timezone.now():%Y-%m-%d}{'-part' if wanted else ''}.{form}"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _page(request: HttpRequest, walk: trail.Walk | None = None) -> HttpResponse:
+    given = {name: request.GET.get(name, "").strip() for name in trail.FIELDS}
+    before = request.GET.get("before", "")
+    below = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    problem, events = "", list[AuditEvent]()
+    try:
+        rows = trail.chosen(given).order_by("-sequence")
+        rows = rows if below is None else rows.filter(sequence__lt=below)
+        events = list(rows[: trail.PAGE + 1])
+    except trail.FilterError as error:
+        problem = error.message
+    more = len(events) > trail.PAGE
+    wanted = {name: value for name, value in given.items() if value}
+    older = {**wanted, "before": events[trail.PAGE - 1].sequence} if more else {}
+    context: dict[str, Any] = {
+        "acts": [acts.read(event) for event in events[: trail.PAGE]],
+        "actions": [(action, word) for action, (word, _) in acts.WORDS.items()],
+        "given": given,
+        "wanted": wanted,
+        "filtered": bool(wanted),
+        "problem": problem,
+        "paged": below is not None,
+        "newest_url": f"?{urlencode(wanted)}",
+        "older_url": f"?{urlencode(older)}" if older else "",
+        "walk": walk,
+    }
+    return render(request, "webui/audit/index.html", context, status=422 if problem else 200)
+
+
+def _found(walk: trail.Walk) -> tuple[str, str]:
+    """The tone, and what a walk has found so far."""
+    result = walk.result
+    if not result.ok:
+        return "bad", (
+            f"The chain is broken at event {result.first_broken:,}: {result.reason}. "
+            f"The {result.count:,} events before it hold. Compare with a backup."
+        )
+    if result.count == 1:
+        return "ok", "The chain holds: 1 event."
+    return "ok", f"The chain holds: {result.count:,} events, each follows the one before it."

@@ -96,6 +96,11 @@ def done(request: HttpRequest, text: str) -> None:
     messages.success(request, text, extra_tags="ok")
 
 
+def whole(request: HttpRequest, answer: HttpResponseRedirect) -> HttpResponseBase:
+    """A redirect of the whole page, also where htmx would put it into a part of this one."""
+    return freshness.to(request, answer["Location"])
+
+
 def refuse(
     request: HttpRequest, error: TemplateError | ExecutionError, to: str, *args: object
 ) -> HttpResponseRedirect:

@@ -1,26 +1,39 @@
-"""API tokens: listed, made and shown once, revoked."""
+"""API tokens: found, made and shown once, rotated, revoked."""
 
 import uuid
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken, Scope
-from execapp.services import tokens
+from execapp.services import pins, rotation, tokens
+from templatemgr.models import AuditEvent
+from webui import acts
+from webui import tokens as listing
 from webui.views import guards
 
-SHOWN = 200
 LONGEST = 3650  # days
+LATELY = 10
+FILTERS = ("q", "scope", "state")
 SCOPES = (
     (Scope.EXECUTE, "submits and cancels executions"),
     (Scope.READ, "reads its own executions, and templates"),
     (Scope.TEMPLATES, "changes templates"),
     (Scope.ADMIN, "sees and does everything"),
 )
+GRACES = (
+    (0, "at once"),
+    (1, "in an hour"),
+    (24, "in a day"),
+    (168, "in a week"),
+    (720, "in 30 days"),
+)  # hours
 
 
 @guards.form("execapp.manage_tokens", fresh=True)
@@ -32,6 +45,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "name": request.POST.get("name", "").strip(),
         "scopes": request.POST.getlist("scopes"),
         "days": request.POST.get("days", "").strip(),
+        "pins": request.POST.get("pins", "").strip(),
     }
     days = _days(given["days"])
     if days is None:
@@ -44,11 +58,60 @@ def index(request: HttpRequest) -> HttpResponse:
             scopes=given["scopes"],
             actor=guards.actor(request),
             expires_at=expires,
+            pins=pins.parse(given["pins"].split()),
         )
     except InvalidRequestError as error:
-        problems = {field.path: field.message for field in error.fields}
+        problems = {field.path.partition(".")[0]: field.message for field in error.fields}
         return _page(request, given=given, problems=problems)
     return _page(request, given={"scopes": ["execute", "read"]}, made=token, secret=secret)
+
+
+@guards.page_for("execapp.manage_tokens")
+def detail(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
+    """One token: what it may, who made it, how it is used, what was done to it."""
+    return _detail(request, listing.get(token_id=token_id))
+
+
+@guards.form("execapp.manage_tokens", fresh=True)
+def rotate(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
+    """A new secret, shown in the answer and nowhere else."""
+    if request.method != "POST":
+        return redirect("token", token_id)
+    hours = request.POST.get("grace", "")
+    known = hours.isascii() and hours.isdecimal() and len(hours) < 6
+    try:
+        token, secret = rotation.rotate(
+            token_id=token_id,
+            actor=guards.actor(request),
+            grace=timedelta(hours=int(hours) if known else -1),
+        )
+    except InvalidRequestError as error:
+        return guards.refuse(request, error, "token", token_id)
+    return _detail(request, token, secret=secret)
+
+
+@guards.change("execapp.manage_tokens", fresh=True)
+def end_grace(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
+    """Everybody has the new secret: refuse the old one."""
+    token = rotation.end_grace(token_id=token_id, actor=guards.actor(request))
+    guards.done(request, f"Only {token.prefix}… works now.")
+    return redirect("token", token_id)
+
+
+@guards.change("execapp.manage_tokens", fresh=True)
+def pin(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
+    """Which versions this client gets when it names none; an empty form unpins it."""
+    token = listing.get(token_id=token_id)
+    try:
+        wanted = pins.parse(request.POST.get("pins", "").split())
+        pins.replace(token=token, pins=wanted, actor=guards.actor(request))
+    except InvalidRequestError as error:
+        messages.error(request, error.fields[0].message, extra_tags="bad")
+        return redirect("token", token_id)
+    held = ", ".join(f"{name} {number}" for name, number in sorted(wanted.items()))
+    said = f"is pinned: {held}" if held else "gets what is current"
+    guards.done(request, f"{token.name} {said}.")
+    return redirect("token", token_id)
 
 
 @guards.change("execapp.manage_tokens", fresh=True)
@@ -67,11 +130,18 @@ def _page(
     made: ApiToken | None = None,
     secret: str = "",
 ) -> HttpResponse:
-    rows = list(ApiToken.objects.order_by("-created_at")[: SHOWN + 1])
+    wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    before = request.GET.get("before", "")
+    found = listing.page(before=before, **wanted)
+    kept = {name: value for name, value in wanted.items() if value}
     context = {
-        "tokens": rows[:SHOWN],
-        "more": len(rows) > SHOWN,
-        "shown": SHOWN,
+        "tokens": found.tokens,
+        "older_url": f"?{urlencode(kept | {'before': str(found.next)})}" if found.next else "",
+        "newest_url": f"?{urlencode(kept)}",
+        "paged": bool(before),
+        "wanted": wanted,
+        "filtered": bool(kept),
+        "states": listing.STATES,
         "now": timezone.now(),
         "scopes": SCOPES,
         "given": given,
@@ -79,7 +149,21 @@ def _page(
         "made": made,
         "secret": secret,
     }
-    return render(request, "webui/tokens.html", context, status=422 if problems else 200)
+    return render(request, "webui/tokens/index.html", context, status=422 if problems else 200)
+
+
+def _detail(request: HttpRequest, token: ApiToken, *, secret: str = "") -> HttpResponse:
+    events = AuditEvent.objects.filter(object=token.name, action__startswith="token.")
+    context = {
+        "token": token,
+        "now": timezone.now(),
+        "means": dict(SCOPES),
+        "graces": GRACES,
+        "acts": [acts.read(event) for event in events.order_by("-sequence")[:LATELY]],
+        "secret": secret,
+        "pins": pins.of(token=token),
+    }
+    return render(request, "webui/tokens/detail.html", context)
 
 
 def _days(text: str) -> int | None:
