@@ -189,8 +189,13 @@ def _open_ends(
 
 
 def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, int]:
-    """A pipe as (their end, our end), each to be closed by its stack."""
+    """A pipe as (their end, our end), each to be closed by its stack.
+
+    It belongs to the uid inside, so that /dev/stdin and its like can be opened there.
+    """
     read, write = os.pipe()
+    if this_host().as_root:
+        os.fchown(read, profile.INSIDE_ID, profile.INSIDE_ID)
     their_end, our_end = (read, write) if we_write else (write, read)
     theirs.callback(os.close, their_end)
     ours.callback(os.close, our_end)
