@@ -174,7 +174,7 @@ def _open_ends(
         given.append(theirs.enter_context(other).fileno())
     first = len(given)
     texts = {**profile.ETC_FILES, **inside.files}
-    memory = [_memory_file(content.encode(), theirs) for content in texts.values()]
+    memory = [_memory_file(_bytes(content), theirs) for content in texts.values()]
     given += [_memory_file(program, theirs), block_theirs, info_theirs, *memory]
     numbers = profile.Descriptors(
         seccomp=first,
@@ -200,6 +200,10 @@ def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, i
     theirs.callback(os.close, their_end)
     ours.callback(os.close, our_end)
     return their_end, our_end
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def _memory_file(content: bytes, stack: ExitStack) -> int:

@@ -79,7 +79,7 @@ class Profile:
     folders: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     network: bool = False
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
