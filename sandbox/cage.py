@@ -46,8 +46,8 @@ class Cage:
     """`writable` is shown at /build and is the working directory; `read_only` is (host, inside).
 
     `files` are made inside, readable and read-only: for what only its owner may read on the host,
-    since the user inside is another one. They never lie on a disk. `env` adds to HOME, TMPDIR, LANG and
-    PATH, and may replace them.
+    since the user inside is another one. They never lie on a disk. `env` adds to HOME, TMPDIR, LANG
+    and PATH, and may replace them.
     """
 
     writable: Path

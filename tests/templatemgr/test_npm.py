@@ -57,7 +57,7 @@ def test_npm_reads_a_file_that_only_its_owner_may_read(home: Path, tmp_path: Pat
     )
     lines: list[str] = []
     script = f"{' '.join(npm.NPM)} config get registry; echo more >> {npm.CONFIG}/user || echo no"
-    cage.run(jail, ["/bin/sh", "-c", script], lambda stream, text: lines.append(text))
+    cage.run(jail, ["/bin/sh", "-c", script], lambda _, text: lines.append(text))
     assert "https://private.example/" in lines
     assert "no" in lines
 
