@@ -124,7 +124,7 @@ def _start(
         os.close(ends.block)
         os.close(ends.info)
     return Container(
-        child=child, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
+        child=child, init=init, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
         stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
     )  # fmt: skip
 
