@@ -45,11 +45,14 @@ _NETWORK_FILES = (
 class Cage:
     """`writable` is shown at /build and is the working directory; `read_only` is (host, inside).
 
-    `env` adds to HOME, TMPDIR, LANG and PATH, and may replace them.
+    `files` are made inside, readable and read-only: for what only its owner may read on the host,
+    since the user inside is another one. They never lie on a disk. `env` adds to HOME, TMPDIR, LANG
+    and PATH, and may replace them.
     """
 
     writable: Path
     read_only: tuple[tuple[Path, str], ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # perhaps with tokens
     network: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     wall_ms: int = 600_000
@@ -105,7 +108,7 @@ def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
             profile.Tmpfs(at="/dev/shm", size_bytes=64 * MIB),  # noqa: S108 - inside
         ),
         network=cage.network,
-        files={} if cage.network else {"/etc/hosts": profile.HOSTS},
+        files={**cage.files, **({} if cage.network else {"/etc/hosts": profile.HOSTS})},
     )
 
 

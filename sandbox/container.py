@@ -5,7 +5,7 @@ import socket
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sandbox import cgroups, process
+from sandbox import cgroups, endings, process
 from sandbox.groups import Group
 
 _PATIENCE = 10.0  # seconds that the kernel may take to end what was killed
@@ -16,6 +16,7 @@ class Container:
     """A running sandbox. Whoever has it must `close` it."""
 
     child: process.Child
+    init: int
     init_pidfd: int
     group: Group
     slot: str
@@ -24,6 +25,17 @@ class Container:
     stderr: int
     channel: socket.socket | None
     _closed: bool = False
+    _command: int | None = None
+
+    def hold_command(self) -> None:
+        """Keep hold of the command's own process. Call it when that is all there is in here."""
+        self._command = endings.only_child(self.init)
+
+    def ended(self) -> int:
+        """Wait for the end of the command: its exit status, or minus the signal it died by."""
+        status = self.child.wait()
+        told = None if self._command is None else endings.told_by(self._command)
+        return endings.guessed_from(status) if told is None else told
 
     def alive(self) -> bool:
         """Whether its first process lives."""
@@ -47,8 +59,9 @@ class Container:
         # If we are the reaper of orphans (PID 1 of a container), the inner one became ours.
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, self.init_pidfd, os.WEXITED)
-        for descriptor in (self.init_pidfd, self.stdout, self.stderr):
-            os.close(descriptor)
+        for descriptor in (self.init_pidfd, self.stdout, self.stderr, self._command):
+            if descriptor is not None:
+                os.close(descriptor)
         if self.stdin >= 0:  # nobody took it: no job was delivered
             os.close(self.take_stdin())
         if self.channel is not None:

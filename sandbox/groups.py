@@ -214,7 +214,8 @@ class NoGroup:
     """No control groups: a watchdog looks at the tree of processes whenever it is asked.
 
     Weaker: memory is seen at intervals and only what is resident, a short-lived child's CPU is
-    seen when its parent has waited for it, and the number of processes is left to RLIMIT_NPROC.
+    seen when its parent has waited for it, and the number of processes is left to RLIMIT_NPROC,
+    which counts by user: started as root, all sandboxes are one.
     """
 
     kind: Kind = "none"
@@ -254,7 +255,8 @@ class NoGroup:
         return [member.pid for member in self._members()]
 
     def kill(self) -> None:
-        """Nothing to do: the pid namespace has died with its first process."""
+        """Forget them: the pid namespace has died, what is left of it waits for its parent."""
+        self._root = None
 
     def remove(self) -> None:
         self._root = None

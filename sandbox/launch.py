@@ -124,7 +124,7 @@ def _start(
         os.close(ends.block)
         os.close(ends.info)
     return Container(
-        child=child, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
+        child=child, init=init, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
         stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
     )  # fmt: skip
 
@@ -174,7 +174,7 @@ def _open_ends(
         given.append(theirs.enter_context(other).fileno())
     first = len(given)
     texts = {**profile.ETC_FILES, **inside.files}
-    memory = [_memory_file(content.encode(), theirs) for content in texts.values()]
+    memory = [_memory_file(_bytes(content), theirs) for content in texts.values()]
     given += [_memory_file(program, theirs), block_theirs, info_theirs, *memory]
     numbers = profile.Descriptors(
         seccomp=first,
@@ -189,12 +189,21 @@ def _open_ends(
 
 
 def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, int]:
-    """A pipe as (their end, our end), each to be closed by its stack."""
+    """A pipe as (their end, our end), each to be closed by its stack.
+
+    It belongs to the uid inside, so that /dev/stdin and its like can be opened there.
+    """
     read, write = os.pipe()
+    if this_host().as_root:
+        os.fchown(read, profile.INSIDE_ID, profile.INSIDE_ID)
     their_end, our_end = (read, write) if we_write else (write, read)
     theirs.callback(os.close, their_end)
     ours.callback(os.close, our_end)
     return their_end, our_end
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def _memory_file(content: bytes, stack: ExitStack) -> int:

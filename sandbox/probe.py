@@ -158,11 +158,12 @@ def _groups() -> Finding:
         places = ", ".join(str(place) for _, place in hierarchy.places)
         title = f"Control groups {hierarchy.kind} limit memory, processes and CPU"
         return _fine("cgroups", title, places)
+    crowd = "; processes are counted for all sandboxes together" if starts_as_root() else ""
     return Finding(
         id="cgroups",
         ok=True,
         level="weaker",
-        title="No control groups: memory and CPU are only watched",
+        title=f"No control groups: memory and CPU are only watched{crowd}",
         detail=hierarchy.reason,
         remedy="Delegate a cgroup: run the executor as a systemd unit with Delegate=yes, or with "
         "`systemd-run --user --scope -p Delegate=yes`; in a container mount cgroups writable.",

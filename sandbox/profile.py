@@ -15,7 +15,7 @@ from pathlib import Path
 # One number for everybody, because Node names its compile cache by uid. It lies in a range that
 # neither Debian's nor systemd's tables give to anyone, so that it is nobody's on the host.
 INSIDE_ID = 60600
-PROFILE_VERSION = 1
+PROFILE_VERSION = 2
 
 # The programs of the host that a submission may call: enough for a shell line, no interpreters.
 TOOLS = (
@@ -29,18 +29,34 @@ ETC_FILES = {
     "/etc/group": f"root:x:0:\nsandbox:x:{INSIDE_ID}:\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
+# All of /dev that is real: no terminal, no pseudo-terminals. The links lead into our own /proc.
+DEVICES = ("full", "null", "random", "urandom", "zero")
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+_DEV_BYTES = 64 * 1024  # for those links and the folder of /dev/shm; then it is read-only
+# Files of /proc that tell of the service: a process inherits the keyring of its session.
+_HIDDEN = ("/proc/keys",)
+
 HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
 BASE_ENVIRONMENT = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108 - inside
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """What of this machine is shown inside: binds (of itself, read-only) and links (to, at)."""
+    """What of this machine is shown inside: binds (of itself, read-only) and links (to, at).
+
+    `hidden` are files of /proc that exist here and cannot be opened inside.
+    """
 
     bwrap: str
     as_root: bool
     binds: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +79,7 @@ class Profile:
     folders: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     network: bool = False
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +109,8 @@ def host_layout(*, bwrap: str, as_root: bool, root: Path = Path("/")) -> Host:
     for folder in ("usr/bin", "bin"):
         if not (root / folder).is_symlink():
             binds += [f"/{folder}/{tool}" for tool in TOOLS if (root / folder / tool).exists()]
-    return Host(bwrap=bwrap, as_root=as_root, binds=tuple(binds), links=tuple(links))
+    hidden = tuple(place for place in _HIDDEN if (root / place[1:]).exists())
+    return Host(bwrap=bwrap, as_root=as_root, binds=tuple(binds), links=tuple(links), hidden=hidden)
 
 
 def _libraries(root: Path) -> list[str]:
@@ -162,7 +179,19 @@ def _system(host: Host) -> tuple[str, ...]:
         *(item for place in host.binds for item in ("--ro-bind", place, place)),
         *(item for target, place in host.links for item in ("--symlink", target, place)),
         "--proc", "/proc",
-        "--dev", "/dev",
+        # A device without the right to be one: whoever opens it gets EACCES.
+        *(item for place in host.hidden for item in ("--ro-bind", "/dev/null", place)),
+        # bubblewrap covers what it finds writable, but a folder of switches never looks so.
+        "--ro-bind", "/proc/sys", "/proc/sys",
+        *_devices(),
+    )  # fmt: skip
+
+
+def _devices() -> tuple[str, ...]:
+    return (
+        "--perms", "0755", "--size", str(_DEV_BYTES), "--tmpfs", "/dev",
+        *(x for name in DEVICES for x in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
+        *(x for name, to in _DEVICE_LINKS.items() for x in ("--symlink", to, f"/dev/{name}")),
     )  # fmt: skip
 
 

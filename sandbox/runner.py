@@ -1,8 +1,8 @@
 """One submission in one tree, over descriptor 3, warm or cold.
 
 The host never touches a directory that a sandbox can write: files go in and results come back as
-messages. Times are measured here, from the delivery of the job. bubblewrap reports a death by
-signal as exit status 128 + signal, so `exit(137)` cannot be told from a SIGKILL: both are CRASHED.
+messages. Times are measured here, from the delivery of the job. Before Linux 6.15 `exit(137)`
+cannot be told from a SIGKILL: both are CRASHED (see `endings`).
 """
 
 import math
@@ -63,6 +63,7 @@ def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
     )
     try:
         _await_ready(container, began + limits.startup_ms / 1000)
+        container.hold_command()
     except BaseException:
         container.close()
         raise
@@ -245,7 +246,7 @@ class _Run:
             stop = self._watch(pump, began)
             run_ms = (time.monotonic() - began) * 1000
             out_of_memory = self._look()
-            exit_status = self._container.child.wait() if stop is None else None
+            exit_status = self._container.ended() if stop is None else None
             self._container.kill()
             _drain(pump)
         finally:

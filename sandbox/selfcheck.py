@@ -14,6 +14,7 @@ from pathlib import Path
 from sandbox import cage, cgroups, probe
 from sandbox.cage import Cage
 from sandbox.errors import CageStoppedError, SandboxError
+from sandbox.launch import starts_as_root
 from sandbox.limits import MIB
 
 _WON = "the wall is open"
@@ -169,9 +170,15 @@ def _try(attack: Attack, target: _Target) -> Verdict:
 
 
 def _open(attack: Attack, detail: str, remedy: str) -> Verdict:
-    watched = attack.stopped == "memory" and cgroups.current_hierarchy().kind == "none"
-    level: probe.Level = "weaker" if watched else "missing"
+    level: probe.Level = "weaker" if _is_watched(attack) else "missing"
     return Verdict(title=attack.title, level=level, detail=detail, remedy=remedy)
+
+
+def _is_watched(attack: Attack) -> bool:
+    """Whether the wall is one of control groups, and there are none."""
+    if cgroups.current_hierarchy().kind != "none":
+        return False
+    return attack.stopped == "memory" or ("processes" in attack.changes and starts_as_root())
 
 
 def _breach(attack: Attack, target: _Target) -> str | None:

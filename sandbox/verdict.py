@@ -7,11 +7,6 @@ from enum import Enum
 from sandbox.limits import Limits, State
 from sandbox.reports import Collector
 
-# bubblewrap turns a death by signal into 128 + number. Real-time signals are left out: an exit
-# status above 160 is a program's choice far more often.
-_SIGNAL_BASE = 128
-_LAST_SIGNAL = 31
-
 
 class Stop(Enum):
     """Why we killed it."""
@@ -41,7 +36,10 @@ def rule(
     cpu_ms: float,
     collected: Collector | None,
 ) -> Ruling:
-    """`status` is None if we killed it; `collected` is None in run mode."""
+    """`status` is None if we killed it, and minus the signal if it died by one.
+
+    `collected` is None in run mode.
+    """
     if stop is not None:
         return _stopped(stop, limits)
     if status is None:
@@ -58,11 +56,13 @@ def rule(
 
 
 def signal_name(status: int) -> str | None:
-    """The signal behind an exit status of bubblewrap, if it stands for one."""
-    number = status - _SIGNAL_BASE
-    if not 1 <= number <= _LAST_SIGNAL:
+    """The signal that a negative status stands for, if it is one."""
+    if status >= 0:
         return None
-    return signal.Signals(number).name
+    try:
+        return signal.Signals(-status).name
+    except ValueError:
+        return f"SIGRTMIN+{-status - signal.SIGRTMIN}"
 
 
 def _stopped(stop: Stop, limits: Limits) -> Ruling:

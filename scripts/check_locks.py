@@ -69,6 +69,7 @@ def main() -> int:
     problems = [f"requirements/{n} is stale: run make lock" for n in PYTHON_LOCKS if stale(n)]
     locks = [*(ROOT / "requirements").glob("*.lock")]
     locks += [*(ROOT / "templates_runtime").glob("*/package-lock.json")]
+    locks += [*(ROOT / "tests/sandbox/toolchains").glob("*lock*")]
     for lock in locks:
         problems += hosts(lock)
     for problem in problems:

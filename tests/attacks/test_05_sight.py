@@ -32,6 +32,9 @@ HIDDEN = {
     "kernel memory": "/proc/kcore",
     "kernel messages": "/proc/kmsg",
     "memory of the machine": "/dev/mem",
+    "a terminal": "/dev/tty",
+    "new terminals": "/dev/ptmx",
+    "terminals of others": "/dev/pts/0",
     "a host process": "/proc/@PID@/environ",
     "a host process's root": "/proc/@PID@/root/etc/shadow",
 }
@@ -44,7 +47,8 @@ SWITCHES = {
     "interrupts": "/proc/irq/default_smp_affinity",
     "a new uid map": "/proc/self/uid_map",
     "another label": "/proc/self/attr/exec",
-    "kernel messages": "/dev/kmsg",
+    "the log of the kernel": "/dev/kmsg",
+    "a device of another name": "/dev/x",
     "the program it runs": "/proc/self/exe",
     "the program the first process runs": "/proc/1/exe",
     "a tool of the host": "/usr/bin/setpriv",
@@ -108,6 +112,7 @@ ATTACKS: tuple[Attack, ...] = (
         )
         for name, at in SWITCHES.items()
     ),
+    tries("keys of the service's session", "fs.readFileSync('/proc/keys')", *GONE),
     shell("printenv", "env; cat /proc/*/environ 2>/dev/null | cat", never=SECRET),
     shell("command lines", "cat /proc/*/cmdline", never="@HOME@"),
     shell("arguments of the first process", "cat /proc/1/cmdline", never="--ro-bind"),

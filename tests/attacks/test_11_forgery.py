@@ -1,7 +1,7 @@
 """Class 11: a report that contradicts itself or the exit status is never a success.
 
 Tests share their process with what they test, so one that attacks its own tool consistently can
-make itself look passed: that is said in docs/explanation/security.md, not tested away.
+make itself look passed: that is said in docs/security.md, not tested away.
 """
 
 import pytest

@@ -49,6 +49,14 @@ def test_it_writes_only_where_it_may(build: Path, tmp_path: Path) -> None:
     assert {path.stat().st_uid for path in (build, *build.rglob("*"))} == {os.geteuid()}
 
 
+def test_files_that_only_their_owner_reads_are_shown_read_only(build: Path) -> None:
+    cage = Cage(writable=build, files={"/own/config": b"token \xff"})
+    script = "cat /own/config; for at in /own/config /own/x; do echo x > $at && echo wrote; done"
+    _, lines = shell(cage, script)
+    assert [text for stream, text in lines if stream == "stdout"] == ["token \ufffd"]
+    assert "token" not in repr(cage)
+
+
 def test_planted_links_are_not_followed_when_the_folder_is_taken_back(
     build: Path, tmp_path: Path
 ) -> None:

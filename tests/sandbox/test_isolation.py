@@ -89,6 +89,41 @@ def test_it_sees_a_small_file_system(run: Run) -> None:
         assert asked(run, f"say(code(() => fs.statSync('{hidden}')))") == "ENOENT"
 
 
+def test_it_has_five_devices_and_no_terminal(run: Run) -> None:
+    names = ["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"]
+    assert asked(run, "say(fs.readdirSync('/dev').sort())") == names
+    code = """
+        const read = (at, bytes) => { const data = Buffer.alloc(bytes, 1), fd = fs.openSync(at);
+          return [fs.readSync(fd, data), data.some(Boolean)]; };
+        say([read('/dev/zero', 9), read('/dev/null', 9), read('/dev/urandom', 99),
+          read('/dev/random', 99), code(() => fs.writeFileSync('/dev/full', 'x')),
+          code(() => fs.writeFileSync('/dev/null', 'x')), code(() => fs.openSync('/dev/tty')),
+          code(() => fs.openSync('/dev/ptmx'))]);
+    """
+    found = [[9, False], [0, True], [99, True], [99, True], "ENOSPC", "ok", "ENOENT", "ENOENT"]
+    assert asked(run, code) == found
+
+
+def test_its_streams_can_be_opened_by_name(run: Run) -> None:
+    code = """
+        import fs from "node:fs";
+        fs.writeFileSync("/dev/stdout", fs.readFileSync("/dev/stdin", "utf8").toUpperCase());
+        fs.writeFileSync("/dev/stderr", "said");
+    """
+    outcome = run(code, stdin=b"given")
+    assert (outcome.stdout.data, outcome.stderr.data) == (b"GIVEN", b"said")
+
+
+def test_the_kernels_switches_are_mounted_read_only(run: Run) -> None:
+    mounts = asked(run, "say(fs.readFileSync('/proc/self/mountinfo', 'utf8'))")
+    assert isinstance(mounts, str)
+    options = {line.split()[4]: line.split()[5].split(",") for line in mounts.splitlines()}
+    assert "ro" in options["/proc/sys"]
+    assert asked(run, "say(fs.readFileSync('/proc/sys/kernel/hostname', 'utf8'))") == "sandbox\n"
+    closed = asked(run, "say(code(() => fs.readFileSync('/proc/keys', 'utf8')))")
+    assert closed in ("EACCES", "ENOENT")  # ENOENT: a kernel without keyrings
+
+
 @pytest.mark.parametrize(
     "attempt",
     [

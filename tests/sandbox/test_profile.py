@@ -1,5 +1,6 @@
 """The argv is a pure function: these tests start nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,15 @@ def test_it_is_the_same_for_the_same_values() -> None:
 def test_nothing_writable_of_the_host_is_shown() -> None:
     for host in (ROOT_HOST, USER_HOST):
         assert "--bind" not in argv(host)
-        assert not [item for item in argv(host) if item.startswith("--dev-bind")]
+        found = argv(host)
+        shown = [found[at + 1] for at, item in enumerate(found) if item == "--dev-bind"]
+        assert shown == [f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero")]
+
+
+def test_files_of_proc_that_tell_too_much_cannot_be_opened() -> None:
+    host = replace(ROOT_HOST, hidden=("/proc/keys",))
+    assert holds(argv(host), "--ro-bind", "/dev/null", "/proc/keys")
+    assert not holds(argv(), "--ro-bind", "/dev/null")
 
 
 def test_a_submission_has_no_network_and_a_cleared_environment() -> None:

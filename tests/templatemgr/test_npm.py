@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox import cage
 from templatemgr.builders import npm, steps
 from templatemgr.errors import BuildError
 
@@ -17,7 +18,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path) -> None:
-    binds, env = npm.machine_configuration(
+    found = npm.machine_configuration(
         {
             "HOME": str(home),
             "npm_config_globalconfig": str(home / "globalrc"),
@@ -27,12 +28,12 @@ def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path)
             "SECRET_KEY": "not for npm",
         }
     )
-    assert binds == [
-        (home / ".npmrc", "/npm-config/user"),
-        (home / "globalrc", "/npm-config/global"),
-        (home / "ca.pem", str(home / "ca.pem")),
-    ]
-    assert env == {
+    assert found.files == {
+        "/npm-config/user": (home / ".npmrc").read_bytes(),
+        "/npm-config/global": (home / "globalrc").read_bytes(),
+    }
+    assert found.binds == ((home / "ca.pem", str(home / "ca.pem")),)
+    assert found.env == {
         "HTTPS_PROXY": "http://proxy.example:3128",
         "NPM_CONFIG_REGISTRY": "https://mirror.example/",
         "NPM_TOKEN": "s3cret",
@@ -41,15 +42,35 @@ def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path)
     }
 
 
+def test_npm_reads_a_file_that_only_its_owner_may_read(home: Path, tmp_path: Path) -> None:
+    """The real npm, in the cage of the fetch step, whose user is another one."""
+    (home / ".npmrc").write_text("registry=https://private.example/\n//private.example/:_auth=x\n")
+    (home / ".npmrc").chmod(0o600)
+    build = tmp_path / "build"
+    build.mkdir()
+    machine = npm.machine_configuration({"HOME": str(home), "PATH": "/none"})
+    jail = cage.Cage(
+        writable=build,
+        read_only=((npm._wheel(), npm.TOOLCHAIN),),
+        files=machine.files,
+        env={**machine.env, **npm._environment()},
+    )
+    lines: list[str] = []
+    script = f"{' '.join(npm.NPM)} config get registry; echo more >> {npm.CONFIG}/user || echo no"
+    cage.run(jail, ["/bin/sh", "-c", script], lambda _, text: lines.append(text))
+    assert "https://private.example/" in lines
+    assert "no" in lines
+
+
 def test_settings_that_we_make_ourselves_do_not_pass(home: Path) -> None:
-    _, env = npm.machine_configuration(
+    found = npm.machine_configuration(
         {"HOME": "/none", "PATH": "/none", "npm_config_cache": "/x", "NPM_CONFIG_PREFIX": "/y"}
     )
-    assert set(env) == {"npm_config_userconfig", "npm_config_globalconfig"}
+    assert set(found.env) == {"npm_config_userconfig", "npm_config_globalconfig"}
 
 
 def test_a_certificate_folder_covers_the_files_in_it(home: Path) -> None:
-    binds, env = npm.machine_configuration(
+    found = npm.machine_configuration(
         {
             "HOME": "/none",
             "npm_config_globalconfig": "/none",
@@ -58,8 +79,8 @@ def test_a_certificate_folder_covers_the_files_in_it(home: Path) -> None:
             "NODE_EXTRA_CA_CERTS": str(home / "gone.pem"),
         }
     )
-    assert binds == [(home, str(home))]
-    assert env["SSL_CERT_FILE"] == str(home / "ca.pem")
+    assert found.binds == ((home, str(home)),)
+    assert found.env["SSL_CERT_FILE"] == str(home / "ca.pem")
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_only_the_step_that_downloads_has_a_network_and_the_configuration(
     assert [jail.network for jail in cages] == [True, False, False]
     assert "s3cret" not in repr(cages)
     assert [jail.env["PIP_CONFIG_FILE"] for jail in cages] == [
-        "/build/pip.conf",
+        "/pip-config/pip.conf",
         *["/dev/null"] * 2,
     ]
 
@@ -231,21 +231,21 @@ def test_configuration_is_merged_and_only_says_where_from(tmp_path: Path) -> Non
         root=tmp_path,
     )
     assert machine.files == {
-        "pip.conf": (
-            f"[global]\ncert = {tmp_path}/ca.pem\nclient-cert = /build/client.pem\n"
+        "/pip-config/pip.conf": (
+            f"[global]\ncert = {tmp_path}/ca.pem\nclient-cert = /pip-config/client.pem\n"
             f"extra-index-url = file://{tmp_path}/mirror/simple https://two.example/simple\n"
             f"find-links = {tmp_path}/wheels {tmp_path}/gone\n"
             "index-url = https://one.example/simple\nretries = 3\n"
         ).encode(),
-        "netrc": b"machine one.example login a password b\n",
-        "client.pem": b"private",
+        "/pip-config/netrc": b"machine one.example login a password b\n",
+        "/pip-config/client.pem": b"private",
     }
     assert machine.binds == tuple(
         (tmp_path / name, str(tmp_path / name)) for name in ("ca.pem", "mirror", "wheels")
     )
     assert machine.env == {
         "HTTPS_PROXY": "http://proxy.example:3128",
-        "NETRC": "/build/netrc",
+        "NETRC": "/pip-config/netrc",
     }
 
 
@@ -255,7 +255,7 @@ def test_a_configuration_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"pip\.conf is not a configuration"):
         pip_config.read({"HOME": "/none", "PIP_CONFIG_FILE": str(broken)}, root=tmp_path)
     machine = pip_config.read({"PIP_CONFIG_FILE": "/dev/null"}, root=tmp_path)
-    assert machine.files == {"pip.conf": b"[global]\n"}
+    assert machine.files == {"/pip-config/pip.conf": b"[global]\n"}
 
 
 def test_a_binary_looks_for_its_library_beside_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,89 @@
+"""The kernel's word on how a command ended, and what is made of bubblewrap's."""
+
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from sandbox import endings
+from sandbox.limits import State
+from tests.sandbox.conftest import Run
+
+NEW = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) >= (6, 15)
+
+
+def ended(code: str) -> int | None:
+    with subprocess.Popen([sys.executable, "-c", code]) as child:
+        pidfd = os.pidfd_open(child.pid)
+    try:
+        return endings.told_by(pidfd)
+    finally:
+        os.close(pidfd)
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("raise SystemExit(0)", 0),
+        ("raise SystemExit(137)", 137),
+        ("import os; os.kill(os.getpid(), 9)", -signal.SIGKILL),
+        ("import os; os.kill(os.getpid(), 36)", -36),
+    ],
+)
+def test_the_kernel_tells_statuses_from_signals(code: str, status: int) -> None:
+    assert ended(code) == (status if NEW else None)
+
+
+def test_nothing_is_told_of_the_living_and_of_what_is_no_process() -> None:
+    own = os.pidfd_open(os.getpid())
+    pipe = os.pipe()
+    try:
+        assert endings.told_by(own) is None
+        assert endings.told_by(pipe[0]) is None
+    finally:
+        for descriptor in (own, *pipe):
+            os.close(descriptor)
+
+
+def test_a_guess_takes_what_could_be_a_signal_for_one() -> None:
+    assert [endings.guessed_from(status) for status in (0, 1, 128, 137, 159, 160, 255)] == [
+        *(0, 1, 128, -9, -31, 160, 255)
+    ]
+
+
+def test_the_only_child_is_found_and_no_other() -> None:
+    code = "import subprocess as s, sys; [s.Popen(['sleep', '9']) for _ in range(int(sys.argv[1]))]"
+    found = {}
+    for count in (0, 1, 2):
+        argv = [sys.executable, "-c", f"{code}; print(flush=True); input()", str(count)]
+        with subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        ) as parent:
+            assert parent.stdout
+            parent.stdout.readline()
+            time.sleep(0.01)
+            pidfd = endings.only_child(parent.pid)
+            found[count] = pidfd is not None
+            if pidfd is not None:
+                os.close(pidfd)
+            os.killpg(parent.pid, signal.SIGKILL)
+    assert found == {0: False, 1: True, 2: False}
+    assert endings.only_child(2**22 + 1) is None
+
+
+@pytest.mark.parametrize("status", [129, 137, 139, 143, 152, 159])
+def test_a_program_may_exit_with_a_status_that_looks_like_a_signal(run: Run, status: int) -> None:
+    outcome = run(f"process.exit({status})")
+    if NEW:
+        assert (outcome.state, outcome.exit_code) == (State.FAILED, status)
+    else:
+        assert outcome.state in (State.CRASHED, State.TIMED_OUT)
+
+
+def test_a_death_by_signal_is_told(run: Run) -> None:
+    outcome = run("process.kill(process.pid, 'SIGKILL'); for (;;);")
+    assert (outcome.state, outcome.signal) == (State.CRASHED, "SIGKILL")
