@@ -1,5 +1,6 @@
 """Charts drawn on the server as SVG attributes: the CSP allows no inline style. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,3 +61,119 @@ def timing_bar(timings: Mapping[str, Any]) -> tuple[Segment, ...]:
         segments.append(Segment(name=name, kind=kind, ms=ms, x=round(x, 2), width=shown))
         x += shown
     return tuple(segments)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A piece of a column: `kind` colours it."""
+
+    kind: str
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A mark on an axis: where it is, and what it says."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """Columns or lines in a box, with an axis of values and one of times."""
+
+    width: int
+    height: int
+    bars: tuple[Bar, ...]
+    lines: tuple[tuple[str, str], ...]  # kind, points; a gap in the values parts a line
+    values: tuple[Tick, ...]
+    times: tuple[Tick, ...]
+
+
+WIDE, HIGH, GAP = 600, 140, 1.5
+STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+def columns(
+    parts: Sequence[tuple[str, Sequence[float]]], times: Sequence[str], *, unit: str = ""
+) -> Chart:
+    """Columns of `parts` (kind, values) stacked upon each other, one for each of `times`."""
+    totals = [sum(values) for values in zip(*(values for _, values in parts), strict=True)]
+    top = nice(max(totals, default=0.0))
+    step = WIDE / max(1, len(times))
+    bars: list[Bar] = []
+    for index in range(len(times)):
+        ground = float(HIGH)
+        for kind, values in parts:
+            height = values[index] / top * HIGH
+            if height > 0:
+                ground -= height
+                bars.append(
+                    Bar(
+                        kind=kind,
+                        x=round(index * step + GAP / 2, 2),
+                        y=round(ground, 2),
+                        width=round(step - GAP, 2),
+                        height=round(height, 2),
+                    )
+                )
+    return _chart(top, times, unit, bars=tuple(bars))
+
+
+def curves(
+    parts: Sequence[tuple[str, Sequence[float | None]]], times: Sequence[str], *, unit: str = ""
+) -> Chart:
+    """A line for each of `parts` (kind, values). None is a gap."""
+    known = [value for _, values in parts for value in values if value is not None]
+    top = nice(max(known, default=0.0))
+    step = WIDE / max(1, len(times))
+    lines = [
+        (kind, " ".join(f"{x * step + step / 2:.1f},{HIGH - y / top * HIGH:.1f}" for x, y in piece))
+        for kind, values in parts
+        for piece in _pieces(values)
+    ]
+    return _chart(top, times, unit, lines=tuple(lines))
+
+
+def nice(value: float) -> float:
+    """The round number at or above `value` that an axis can end with; 1 for nothing."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in STEPS if step * power >= value * (1 - 1e-9))
+
+
+def _pieces(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+    """The values without their gaps; one that stands alone is drawn as a short line."""
+    pieces: list[list[tuple[int, float]]] = [[]]
+    for index, value in enumerate(values):
+        if value is None:
+            pieces.append([])
+        else:
+            pieces[-1].append((index, value))
+    return [piece * 2 if len(piece) == 1 else piece for piece in pieces if piece]
+
+
+def _chart(top: float, times: Sequence[str], unit: str, **drawn: Any) -> Chart:
+    step = WIDE / max(1, len(times))
+    every = max(1, len(times) // 6)
+    marks = [
+        Tick(at=round(index * step + step / 2, 1), text=text)
+        for index, text in enumerate(times)
+        if index % every == every // 2
+    ]
+    values = tuple(
+        Tick(at=round(HIGH - share * HIGH, 1), text=f"{top * share:g}{unit}") for share in (0.5, 1)
+    )
+    return Chart(
+        width=WIDE,
+        height=HIGH,
+        bars=drawn.get("bars", ()),
+        lines=drawn.get("lines", ()),
+        values=values,
+        times=tuple(marks),
+    )

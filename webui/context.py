@@ -30,6 +30,9 @@ ASKING = {
 }
 
 
+HEALTH = "stencil.health"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """A place to go."""
@@ -56,6 +59,11 @@ def may(request: HttpRequest) -> dict[str, Any]:
     return {"may": roles.May(request.user)} if hasattr(request, "user") else {}
 
 
+def know_health(request: HttpRequest, snapshot: health.HealthSnapshot) -> None:
+    """Spare the shell a second look at the executor in the same request."""
+    request.META[HEALTH] = snapshot
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context processor; nothing for who is not signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
@@ -67,7 +75,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         "shell": {
             "items": rail(request.path, len(templates), _places(request)),
             "palette": palette(templates, _places(request)),
-            "health": shell_health(),
+            "health": shell_health(request.META.get(HEALTH)),
         }
     }
 
@@ -107,9 +115,9 @@ def palette(templates: list[Template], places: tuple[tuple[str, str, str], ...])
     return items
 
 
-def shell_health() -> ShellHealth:
-    """Three queries: executors, open executions, current versions in quarantine."""
-    now = health.snapshot()
+def shell_health(known: health.HealthSnapshot | None = None) -> ShellHealth:
+    """Three queries: executors, open executions, current versions in quarantine; one if known."""
+    now = known or health.snapshot()
     bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED).count()
     return ShellHealth(
         executor_alive=now.executor_alive,

@@ -1,16 +1,24 @@
 """The first page: what needs a decision, how it runs, what it runs on, what happened lately."""
 
+import hashlib
+import re
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
 from django.views.decorators.vary import vary_on_headers
 
 from templatemgr.models import AuditEvent
-from webui import acts, decisions, figures
-from webui.context import shell_health
+from webui import activity as buckets
+from webui import acts, charts, decisions, figures
+from webui.context import know_health, may, shell_health
 from webui.views import guards
 
 LATELY = 6
+# What moves by itself: how long ago, and the medians of the last hour.
+TIME = re.compile(r"<time[^>]*>.*?</time>|\b\d+(\.\d+)? ms\b")
 # What only says that something else will happen, or that nothing is wrong.
 QUIET = ("build.request", "version.verify", "token.create")
 
@@ -20,21 +28,80 @@ QUIET = ("build.request", "version.verify", "token.create")
 def overview(request: HttpRequest) -> HttpResponse:
     """The overview. To htmx it gives only the four figures, every five seconds."""
     now = timezone.now()
-    counted = figures.figures(now)
+    samples = figures.sample(now)
+    counted = figures.figures(now, samples)
     if request.headers.get("HX-Request"):
         return render(request, "webui/overview_figures.html", {"figures": counted})
-    templates = list(figures.templates(now))
-    times = figures.medians(figures.sample(now))
-    context = {
-        "figures": counted,
+    know_health(request, counted.health)
+    context = {"figures": counted} | _activity(request) | _state(request, samples)
+    context["seen"] = seen_of(context | may(request))
+    return render(request, "webui/overview.html", context)
+
+
+@guards.page
+def state(request: HttpRequest) -> HttpResponse:
+    """What needs a decision, what is current and what happened, for htmx: 204 when all is as seen.
+
+    `seen` is the digest that came with what the page shows, so that nothing is swapped, and no
+    focus lost, while nothing happens.
+    """
+    context = _state(request, figures.sample(timezone.now())) | may(request)
+    context["seen"] = seen_of(context)
+    if request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    swapped = render_to_string("webui/_state.html", context | {"oob": True})
+    return HttpResponse(render_to_string("webui/_poll.html", context) + swapped)
+
+
+@guards.page
+def activity(request: HttpRequest) -> HttpResponse:
+    """The charts of an hour or a day, for htmx."""
+    return render(request, "webui/_activity.html", _activity(request))
+
+
+def seen_of(context: dict[str, Any]) -> str:
+    """A short digest of what is shown, without the words for how long ago something was."""
+    page = render_to_string("webui/_state.html", context)
+    return hashlib.sha256(TIME.sub("", page).encode()).hexdigest()[:16]
+
+
+def _state(request: HttpRequest, samples: list[figures.Sample]) -> dict[str, Any]:
+    templates = list(figures.templates())
+    times = figures.medians(samples)
+    events = AuditEvent.objects.exclude(action__in=QUIET)[:LATELY]
+    return {
         "rows": [(template, times.get(template.name)) for template in templates],
         "decisions": decisions.decisions(templates),
         "try_playground": decisions.offers_playground(guards.actor(request), templates),
-        "lately": [
-            acts.read(event) for event in AuditEvent.objects.exclude(action__in=QUIET)[:LATELY]
-        ],
+        "lately": [acts.read(event) for event in events],
     }
-    return render(request, "webui/overview.html", context)
+
+
+def _activity(request: HttpRequest) -> dict[str, Any]:
+    span = buckets.RANGES.get(request.GET.get("range", ""), buckets.HOUR)
+    found = buckets.activity(span)
+    times = [f"{bucket.start:%H:%M}" for bucket in found]
+    return {
+        "span": span,
+        "ranges": buckets.RANGES.values(),
+        "buckets": [bucket for bucket in reversed(found) if bucket.total],
+        "throughput": charts.columns(
+            [
+                ("bad", [float(bucket.errors) for bucket in found]),
+                ("warn", [float(bucket.failed) for bucket in found]),
+                ("ok", [float(bucket.succeeded) for bucket in found]),
+            ],
+            times,
+        ),
+        "latency": charts.curves(
+            [
+                ("p95", [bucket.p95_ms for bucket in found]),
+                ("median", [bucket.median_ms for bucket in found]),
+            ],
+            times,
+            unit=" ms",
+        ),
+    }
 
 
 @guards.page

@@ -17,6 +17,8 @@ from webui.views import versions as version_views
 
 urlpatterns = [
     path("", overview.overview, name="overview"),
+    path("overview/state", overview.state, name="overview_state"),
+    path("overview/activity", overview.activity, name="overview_activity"),
     path("health", overview.rail_health, name="rail_health"),
     path("templates", templates.index, name="templates"),
     path("templates/<slug:name>", templates.detail, name="template"),
