@@ -1,0 +1,121 @@
+"""Pages bear many rows: few queries whatever their number, and an index for every list."""
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from execapp.models import ApiToken, Execution
+from execapp.services import history
+from execapp.services.history import Filters, Viewer
+from templatemgr import audit
+from templatemgr.models import Template, Version
+from webui import seeding
+from webui.management.commands import page_times
+
+SMALL = seeding.Size(executions=1_500, versions=30, tokens=60, events=60)
+ALL = Viewer(client="admin", everything=True)
+LABEL = (("course", "cs110"),)
+
+
+@pytest.fixture
+def seeded(db: None) -> None:
+    seeding.seed(SMALL, now=timezone.now())
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")  # the planner knows how many rows there are, as it does in life
+
+
+@pytest.mark.usefixtures("seeded")
+def test_the_rows_are_there_and_hold_together() -> None:
+    assert Execution.objects.count() == SMALL.executions
+    assert (Version.objects.count(), ApiToken.objects.count()) == (SMALL.versions, SMALL.tokens)
+    assert Template.objects.filter(current__isnull=False).count() == len(seeding.TEMPLATES)
+    assert audit.verify_chain().ok
+    states = set(Execution.objects.values_list("state", flat=True))
+    assert {"succeeded", "failed", "timed_out", "error"} <= states
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_folder_in_use_is_left_alone() -> None:
+    with pytest.raises(CommandError, match="--force"):
+        call_command("seed", executions=1)
+    assert Execution.objects.count() == SMALL.executions
+
+
+@pytest.mark.parametrize("address", page_times.addresses())
+@pytest.mark.usefixtures("seeded")
+def test_a_page_asks_under_twenty_times(admin: Client, address: str) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        assert admin.get(address).status_code == 200
+    assert len(queries) < 20
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        Filters(),
+        Filters(template="python"),
+        Filters(state="error"),
+        Filters(mode="run"),
+        Filters(client="client-001"),
+        Filters(template="python", version=3),
+        Filters(labels=LABEL),
+        Filters(q="01"),
+        Filters(since=timezone.now()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("further", [False, True], ids=["first page", "next page"])
+@pytest.mark.usefixtures("seeded")
+def test_a_list_is_read_from_an_index_in_its_order(filters: Filters, further: bool) -> None:
+    cursor = None
+    if further:
+        cursor = history.page(filters=filters, viewer=ALL, limit=5).next
+    plan = plan_of(lambda: history.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
+    in_order = plan.replace("SCAN execapp_execution USING INDEX execution_newest", "")
+    assert "SCAN execapp_execution" not in in_order, plan
+    assert "TEMP B-TREE" not in plan, plan
+
+
+def plan_of(act: Any) -> str:
+    """How the last query of `act` is carried out."""
+    with CaptureQueriesContext(connection) as queries:
+        act()
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {queries[-1]['sql']}")
+        return " / ".join(row[3] for row in cursor.fetchall())
+
+
+@pytest.mark.usefixtures("seeded")
+def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
+    for filters in (Filters(), Filters(labels=LABEL), Filters(q="01", state="failed")):
+        found: list[Any] = []
+        cursor: str | None = None
+        while True:
+            page = history.page(filters=filters, viewer=ALL, cursor=cursor, limit=50)
+            found += [row.pk for row in page.items]
+            cursor = page.next
+            if cursor is None:
+                break
+        everything = Execution.objects.order_by("-created_at")
+        if filters.labels:
+            everything = everything.filter(label_rows__key="course", label_rows__value="cs110")
+        if filters.state:
+            everything = everything.filter(state="failed")
+        assert found == list(everything.values_list("pk", flat=True))
+
+
+@pytest.mark.usefixtures("seeded", "data_dir")
+def test_page_times_are_told_for_every_page() -> None:
+    out = StringIO()
+    call_command("page_times", samples=1, stdout=out)
+    told = json.loads(out.getvalue())
+    assert set(told) == set(page_times.addresses())
+    assert all(0 < each["median_ms"] <= each["p95_ms"] for each in told.values())

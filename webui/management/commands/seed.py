@@ -1,0 +1,30 @@
+"""`manage.py seed`: many made-up rows, to see and to measure how pages bear them."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from webui import seeding
+
+
+class Command(BaseCommand):
+    help = "Fill an unused data folder with made-up executions, versions, tokens and acts."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        usual = seeding.Size()
+        for name in ("executions", "versions", "tokens", "events"):
+            parser.add_argument(f"--{name}", type=int, default=getattr(usual, name))
+        parser.add_argument("--force", action="store_true", help="also where executions are")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Insert the rows in one transaction."""
+        names = ("executions", "versions", "tokens", "events")
+        size = seeding.Size(**{name: options[name] for name in names})
+        try:
+            seeding.seed(size, now=timezone.now(), force=options["force"])
+        except seeding.InUseError as error:
+            message = f"{error} Seed another STENCIL_DATA, or say --force."
+            raise CommandError(message) from error
+        self.stdout.write(", ".join(f"{options[name]} {name}" for name in names))
