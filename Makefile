@@ -31,8 +31,11 @@ up: $(VENV)/run.lock ## build what is missing, then start web and executor (Ctrl
 doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
-test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser
-	$(PY) -m pytest
+test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
+	$(PY) -m pytest --matrix=changed
+
+test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
+	$(PY) -m pytest --remember-matrix
 
 test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes)
 	STENCIL_CRASHES=100 STENCIL_PROMOTIONS=200 $(PY) -m pytest tests/execapp/test_crashes.py

@@ -119,10 +119,14 @@ def read(root: Path) -> Definition:
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names of the definitions in a folder, sorted. A missing folder has none."""
+    """Return the names of the definitions in a folder, sorted. A missing folder has none.
+
+    A folder whose name begins with `_` is shared by definitions and is none itself.
+    """
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir() if (entry / FILE).is_file())
+    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("_"))
+    return sorted(entry.name for entry in entries if (entry / FILE).is_file())
 
 
 def digest(root: Path) -> str:
@@ -156,16 +160,17 @@ def sources(root: Path) -> dict[str, Path]:
     for name in _included(root):
         if not (root / name).is_dir():
             folder = root.parent / name
-            found |= {f"{name}/{path}": file for path, file in _below(folder).items()}
+            found |= {f"{name}/{path}": file for path, file in _below(folder, name).items()}
     return dict(sorted(found.items(), key=lambda item: item[0].encode()))
 
 
-def _below(folder: Path) -> dict[str, Path]:
+def _below(folder: Path, shown: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in folder.rglob("*"):
         relative = path.relative_to(folder).as_posix()
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise DefinitionError(relative, "", "only plain files and folders are allowed")
+            place = Path(shown, relative).as_posix()
+            raise DefinitionError(place, "", "only plain files and folders are allowed")
         if path.is_file() and not _ignored(relative):
             found[relative] = path
     return found
@@ -184,8 +189,13 @@ def _include(root: Path, table: Table) -> tuple[str, ...]:
     for name in names:
         if not SHARED.fullmatch(name):
             table.fail("include", f"{name!r} is not the name of a shared folder, like '_node'")
-        if not any((place / name).is_dir() for place in (root, root.parent)):
+        place = next((p / name for p in (root, root.parent) if (p / name).is_dir()), None)
+        if place is None:
             table.fail("include", f"there is no folder {name!r} beside the definition")
+        if place.is_symlink():
+            table.fail("include", f"{name!r} is a link")
+        if not any(place.iterdir()):
+            table.fail("include", f"{name!r} is empty")
         if names.count(name) > 1:
             table.fail("include", f"{name!r} is listed twice")
     return names

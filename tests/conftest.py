@@ -17,8 +17,23 @@ from typing import Any
 
 import pytest
 
+from tests.runtime.plugin import Matrix
+
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 420
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much of each template's matrix to run. Named alone, a test always runs."""
+    group = parser.getgroup("stencil")
+    group.addoption("--matrix", choices=("all", "changed"), default="all", help="see 0010")
+    group.addoption(
+        "--remember-matrix", action="store_true", help="write tests/runtime/passed.json if all pass"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Matrix(config), "stencil-matrix")
 
 
 def free_port() -> int:

@@ -1,0 +1,56 @@
+"""`--matrix=changed` leaves out what has passed already; `--remember-matrix` writes that down."""
+
+from typing import Any
+
+import pytest
+
+from tests.runtime import matrix
+
+RUNTIME = matrix.PASSED.parent
+
+
+class Matrix:
+    """What one run leaves out, and what it may write down at its end."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._left_out: dict[str, int] = {}
+        self._whole = False
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Leave out the tests of matrices that passed already, if that was asked for."""
+        self._whole = set(RUNTIME.glob("test_*.py")) <= {item.path for item in items}
+        if self._config.getoption("matrix") != "changed":
+            return
+        unchanged = matrix.unchanged()
+        kept, left = [], []
+        for item in items:
+            name = matrix.of(item) if item.path.parent == RUNTIME else None
+            if name in unchanged:
+                self._left_out[str(name)] = self._left_out.get(str(name), 0) + 1
+                left.append(item)
+            else:
+                kept.append(item)
+        if left:
+            self._config.hook.pytest_deselected(items=left)
+            items[:] = kept
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """Say what was left out, so that nobody takes it for run."""
+        for name, count in sorted(self._left_out.items()):
+            terminalreporter.write_line(
+                f"matrix of {name}: {count} tests left out, they passed with exactly this tree; "
+                "make test-all runs them"
+            )
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        """Write down what passed, when all of it was run and nothing failed."""
+        if not self._config.getoption("remember_matrix"):
+            return
+        chosen = [
+            self._config.getoption(name) for name in ("keyword", "markexpr", "deselect", "lf")
+        ]
+        chosen.append(any("::" in argument for argument in self._config.args))
+        if exitstatus == pytest.ExitCode.OK and self._whole and not any(chosen):
+            matrix.remember()
