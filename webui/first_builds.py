@@ -1,10 +1,9 @@
 """The first build of each template, beside what runs already.
 
-Each is a process of its own: `build_template NAME --promote --if-missing`. So many run at once as
-the machine has cores, since half of a build waits for the network; one that fails stops no other.
+Each is a process of its own: `build_template NAME --promote --if-missing`. STENCIL_BUILDS of them
+run at once, since half of a build waits for the network; one that fails stops no other.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -38,7 +37,7 @@ class FirstBuilds:
         self._lock = threading.Lock()
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._stopping = False
-        lanes = min(len(names), os.cpu_count() or 1)
+        lanes = min(len(names), settings.STENCIL_BUILDS)
         self._threads = [threading.Thread(target=self._lane) for _ in range(lanes)]
 
     def start(self) -> None:

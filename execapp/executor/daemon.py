@@ -43,7 +43,7 @@ class Daemon:
         self.grace = float(_setting("STENCIL_GRACE_SECONDS", 20)) if grace is None else grace
         self._stopped = threading.Event()
         self.stopped = False
-        self._building = False
+        self._building: set[int] = set()  # lanes that build now
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -70,8 +70,13 @@ class Daemon:
         for number in range(self.slots):
             self._thread(f"slot-{number}", slots.serve, house, f"{house.worker}-slot{number}")
         self._thread("tender", self._tend)
-        self._lane = threading.Thread(target=self._build_lane, name="builds", daemon=True)
-        self._lane.start()
+        self._lanes = [
+            threading.Thread(target=self._build_lane, args=(number,), name=f"builds-{number}")
+            for number in range(_setting("STENCIL_BUILDS", 1))
+        ]
+        for lane in self._lanes:
+            lane.daemon = True
+            lane.start()
         self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.bell)
         self._keeper.start()
         logger.info("executor %s: %s slots, warm %s each", house.worker, self.slots, self.warm)
@@ -85,7 +90,8 @@ class Daemon:
         _wait_until(lambda: len(house.registry) == 0, deadline)
         house.registry.give_back_all()
         self._keeper.stop()
-        self._lane.join(max(0.0, deadline - time.monotonic()))
+        for lane in self._lanes:
+            lane.join(max(0.0, deadline - time.monotonic()))
         for thread in self._threads:
             if thread.name != "tender":
                 thread.join()
@@ -94,7 +100,9 @@ class Daemon:
         for thread in self._threads:
             thread.join()
         house.listener.close()
-        if self._lane.is_alive():  # a build took longer than the grace: it can be asked for again
+        if any(
+            lane.is_alive() for lane in self._lanes
+        ):  # a build took longer than the grace: it can be asked for again
             database.patiently(lambda: building.take_over(worker=house.worker))
         database.patiently(lambda: heartbeats.leave(worker=house.worker))
         database.release()
@@ -159,7 +167,7 @@ class Daemon:
             worker=house.worker,
             busy=len(running),
             warm=house.pool.count(),
-            builds_running=int(self._building),
+            builds_running=len(self._building),
             draining=house.draining.is_set(),
         )
         if running:
@@ -172,8 +180,8 @@ class Daemon:
         if claims.reap():
             house.bell.ring()
 
-    def _build_lane(self) -> None:
-        """Builds, one at a time, beside the slots."""
+    def _build_lane(self, number: int) -> None:
+        """Builds, one at a time in each lane, beside the slots."""
         house, reap_at = self.house, 0.0
         try:
             while not house.draining.is_set():
@@ -182,7 +190,7 @@ class Daemon:
                     if time.monotonic() >= reap_at:
                         builds.reap()
                         reap_at = time.monotonic() + BUILD_REAP_SECONDS
-                    worked = self._build_one()
+                    worked = self._build_one(number)
                 except Exception:
                     logger.exception("the build lane stumbled; it goes on")
                     database.release()
@@ -192,15 +200,15 @@ class Daemon:
         finally:
             database.release()
 
-    def _build_one(self) -> bool:
+    def _build_one(self, lane: int) -> bool:
         build = database.patiently(lambda: builds.claim(worker=self.house.worker))
         if build is None:
             return False
-        self._building = True
+        self._building.add(lane)
         try:
             builds.run(build=build, worker=self.house.worker)
         finally:
-            self._building = False
+            self._building.discard(lane)
         return True
 
 

@@ -20,13 +20,16 @@ from execapp.executor.daemon import Daemon
 from execapp.executor.lock import LockedError
 from execapp.executor.slots import starting_limits
 from execapp.models import Execution, ExecutorHeartbeat
-from execapp.services import health
+from execapp.services import building, health
 from sandbox import cgroups, probe, runner
 from sandbox.errors import StartupError
 from sandbox.limits import Limits
+from templatemgr import store
 from templatemgr.models import Build, BuildState, Version
+from templatemgr.services import places
 from tests.execapp.conftest import Api, state_of, until
 from tests.execapp.tiny import HELLO, SLEEP, program
+from tests.templatemgr.conftest import write_definition
 
 StartProcess = Callable[..., subprocess.Popen[str]]
 LINGER = program("setTimeout(() => console.log('done'), 1500)")
@@ -194,12 +197,32 @@ def test_lost_wake_ups_cost_a_second(
 
 
 def test_build_lane_takes_builds(api: Api, executor: Daemon, current: Version) -> None:
-    from execapp.services import building
-
     build = building.request_build(template="tiny", kind="rebuild", actor="ann")
     # The tiny template has no definition folder: the lane must end the build, not die of it.
     until(lambda: Build.objects.filter(pk=build.pk, state=BuildState.FAILED).exists())
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+
+
+def test_as_many_builds_run_at_once_as_the_setting_says(
+    start_executor: Callable[..., Daemon], current: Version, settings: Settings, tmp_path: Path
+) -> None:
+    settings.STENCIL_DEFINITIONS, settings.STENCIL_BUILDS = tmp_path, 2
+    write_definition(tmp_path / "tiny")
+    daemon = start_executor()
+    downloads = places.downloads("npm")
+    downloads.parent.mkdir(parents=True, exist_ok=True)
+    with store.locked(downloads.with_suffix(".lock")):  # no build gets past its first step
+        asked = [
+            building.request_build(template="tiny", kind="rebuild", actor="ann") for _ in range(3)
+        ]
+        fetching = Build.objects.filter(state=BuildState.FETCHING)
+        until(lambda: fetching.count() == 2)
+        until(lambda: ExecutorHeartbeat.objects.filter(builds_running=2).exists())
+        assert Build.objects.filter(state=BuildState.QUEUED).count() == 1
+        for build in asked:
+            building.cancel_build(build_id=build.pk, actor="ann")
+    until(lambda: Build.objects.filter(state=BuildState.CANCELLED).count() == 3)
+    assert not daemon.stopped
 
 
 def test_builds_of_a_dead_executor_are_interrupted(

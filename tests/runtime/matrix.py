@@ -1,6 +1,6 @@
 """Which template's matrix has passed for exactly what is here now.
 
-A matrix runs some hundred submissions in a template's tree, bare, cold and warm: minutes. Its
+A matrix runs a hundred submissions or so in a template's tree, bare, cold and warm: minutes. Its
 outcome hangs on the definition with all that it includes, on the sandbox, on the builders, on the
 tests themselves, on what is locked for us, and on the interpreter and processor. `passed.json`
 holds, for each template, one hash over all of that, written when everything in it had passed.
@@ -49,13 +49,17 @@ def unchanged(root: Path = ROOT, passed: Path = PASSED) -> set[str]:
         known = json.loads(passed.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return set()
-    return {name for name in names(root) if known.get(name) == fingerprint(name, root)}
+    return {name for name, found in fingerprints(root).items() if known.get(name) == found}
 
 
-def remember() -> None:
-    """Write down that every matrix has passed with what is here now."""
-    found = {name: fingerprint(name) for name in names()}
-    PASSED.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+def fingerprints(root: Path = ROOT) -> dict[str, str]:
+    """That of every template."""
+    return {name: fingerprint(name, root) for name in names(root)}
+
+
+def remember(passed: dict[str, str]) -> None:
+    """Write down that every matrix has passed with these."""
+    PASSED.write_text(json.dumps(passed, indent=1) + "\n", encoding="utf-8")
 
 
 def of(item: pytest.Item) -> str | None:

@@ -16,10 +16,13 @@ class Matrix:
         self._config = config
         self._left_out: dict[str, int] = {}
         self._whole = False
+        self._fingerprints: dict[str, str] = {}
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the tests of matrices that passed already, if that was asked for."""
+        # Now: what is edited while the tests run has not passed.
+        self._fingerprints = matrix.fingerprints()
         self._whole = set(RUNTIME.glob("test_*.py")) <= {item.path for item in items}
         if self._config.getoption("matrix") != "changed":
             return
@@ -48,9 +51,8 @@ class Matrix:
         """Write down what passed, when all of it was run and nothing failed."""
         if not self._config.getoption("remember_matrix"):
             return
-        chosen = [
-            self._config.getoption(name) for name in ("keyword", "markexpr", "deselect", "lf")
-        ]
+        narrowed = ("keyword", "markexpr", "deselect", "lf")
+        chosen = [getattr(self._config.option, name, None) for name in narrowed]
         chosen.append(any("::" in argument for argument in self._config.args))
         if exitstatus == pytest.ExitCode.OK and self._whole and not any(chosen):
-            matrix.remember()
+            matrix.remember(self._fingerprints)

@@ -1,5 +1,6 @@
 """`manage.py bench`: Stencil beside the bare tools, in one run, as a table."""
 
+import itertools
 import os
 import platform
 import tempfile
@@ -12,7 +13,7 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from execapp.benchmarks import house, measures
+from execapp.benchmarks import house, languages, measures
 from execapp.benchmarks.table import Row, markdown
 from execapp.management.commands.executor import require_isolation
 
@@ -39,7 +40,8 @@ class Command(BaseCommand):
                 self.say("starting a Stencil of its own")
                 with house.started(Path(folder, "var")) as running:
                     toolchain = toolchain_of(running)
-                    for row in measures.every(running, size):
+                    parts = (measures.every(running, size), languages.every(running, size))
+                    for row in itertools.chain.from_iterable(parts):
                         self.say(f"{row.measure}: {row.ours}, {row.other}, {row.ratio}")
                         rows.append(row)
         except house.HouseError as error:
