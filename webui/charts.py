@@ -132,7 +132,7 @@ def curves(
     top = nice(max(known, default=0.0))
     step = WIDE / max(1, len(times))
     lines = [
-        (kind, " ".join(f"{x * step + step / 2:.1f},{HIGH - y / top * HIGH:.1f}" for x, y in piece))
+        (kind, " ".join(f"{(x + 0.5) * step:.1f},{HIGH - y / top * HIGH:.1f}" for x, y in piece))
         for kind, values in parts
         for piece in _pieces(values)
     ]
@@ -147,15 +147,19 @@ def nice(value: float) -> float:
     return next(step * power for step in STEPS if step * power >= value * (1 - 1e-9))
 
 
-def _pieces(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
-    """The values without their gaps; one that stands alone is drawn as a short line."""
-    pieces: list[list[tuple[int, float]]] = [[]]
+def _pieces(values: Sequence[float | None]) -> list[list[tuple[float, float]]]:
+    """The values without their gaps; one that stands alone is as wide as its place."""
+    pieces: list[list[tuple[float, float]]] = [[]]
     for index, value in enumerate(values):
         if value is None:
             pieces.append([])
         else:
-            pieces[-1].append((index, value))
-    return [piece * 2 if len(piece) == 1 else piece for piece in pieces if piece]
+            pieces[-1].append((float(index), value))
+    return [_wide(*piece[0]) if len(piece) == 1 else piece for piece in pieces if piece]
+
+
+def _wide(x: float, y: float) -> list[tuple[float, float]]:
+    return [(x - 0.4, y), (x + 0.4, y)]
 
 
 def _chart(top: float, times: Sequence[str], unit: str, **drawn: Any) -> Chart:
@@ -166,8 +170,11 @@ def _chart(top: float, times: Sequence[str], unit: str, **drawn: Any) -> Chart:
         for index, text in enumerate(times)
         if index % every == every // 2
     ]
+    # There is no half of an execution: without a unit, only whole numbers stand on the axis.
     values = tuple(
-        Tick(at=round(HIGH - share * HIGH, 1), text=f"{top * share:g}{unit}") for share in (0.5, 1)
+        Tick(at=round(HIGH - share * HIGH, 1), text=f"{top * share:g}{unit}")
+        for share in (0.5, 1)
+        if unit or top * share % 1 == 0
     )
     return Chart(
         width=WIDE,

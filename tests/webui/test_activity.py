@@ -131,12 +131,14 @@ def test_columns_stand_upon_each_other_and_end_at_the_top() -> None:
     assert [bar.kind for bar in chart.bars] == ["bad", "ok", "ok"]
     assert chart.bars[1].y + chart.bars[1].height == pytest.approx(chart.bars[0].y)
     assert chart.bars[2].y == 0
-    assert [tick.text for tick in chart.values] == ["2.5", "5"]
+    assert [tick.text for tick in chart.values] == ["5"]
 
 
 def test_a_gap_parts_a_line_and_a_lone_value_is_seen() -> None:
     chart = charts.curves([("median", [1.0, 2.0, None, 4.0])], ["a", "b", "c", "d"], unit=" ms")
     first, second = (points for _, points in chart.lines)
     assert len(first.split()) == 2
-    assert second.split()[0] == second.split()[1]
+    left, right = (point.split(",") for point in second.split())
+    assert float(left[0]) < 525 < float(right[0])
+    assert left[1] == right[1]
     assert chart.values[-1].text == "5 ms"
