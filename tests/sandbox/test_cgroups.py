@@ -140,7 +140,7 @@ def test_without_groups_priority_is_niceness_where_it_can_be_raised_again(
 ) -> None:
     monkeypatch.setattr(groups, "_may_renice", lambda: allowed)
     given: list[int] = []
-    monkeypatch.setattr(groups.os, "setpriority", lambda _kind, _who, nice: given.append(nice))
+    monkeypatch.setattr(os, "setpriority", lambda _kind, _who, nice: given.append(nice))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         group = NoGroup()
         group.prepare(memory_bytes=1 << 40, processes=5)
