@@ -9,6 +9,7 @@ from django.db.models import Count, F, OuterRef, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 
+from execapp.engine import local
 from templatemgr.errors import CurrentChangedError, TemplateError
 from templatemgr.models import (
     Build,
@@ -113,6 +114,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             reason=reason,
             problem=error.message,
         )
+    local.wake("promotion")
     back = promotion.from_version
     way_back = f" It was {back.number} before: roll back is the way back." if back else ""
     guards.done(request, f"Version {number} is current.{way_back}")
@@ -130,6 +132,7 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponseRedirect:
         )
     except TemplateError as error:
         return guards.refuse(request, error, "template", name)
+    local.wake("promotion")
     left = promotion.from_version.number if promotion.from_version else "–"
     guards.done(
         request,
