@@ -16,12 +16,14 @@ VALUES: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=8,
 )
-CASE = {
+CASE: dict[str, Any] = {
     "type": "case", "name": "a", "file": "b", "state": "passed", "duration_ms": 1.5,
     "message": None, "line": 1, "column": None,
 }  # fmt: skip
-RESULT = {"type": "result", "errors": [], "exit_code": 0}
-WHOLE = st.sampled_from([{"type": "ready"}, CASE, {**CASE, "state": "failed"}, RESULT])
+RESULT: dict[str, Any] = {"type": "result", "errors": [], "exit_code": 0}
+WHOLE: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [{"type": "ready"}, CASE, {**CASE, "state": "failed"}, RESULT]
+)
 
 
 @st.composite

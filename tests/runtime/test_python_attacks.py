@@ -183,7 +183,7 @@ ENDINGS = {
 @pytest.mark.parametrize("name", ENDINGS)
 def test_it_ends_honestly(name: str, python: Python, arena: Arena) -> None:
     ending = ENDINGS[name]
-    limits = replace(python.definition.default, **ending.limits)  # type: ignore[arg-type]
+    limits = replace(python.definition.default, **ending.limits)
     outcome = python.execute("run", {"main.py": PRELUDE + ending.code}, limits=limits)
     assert outcome.state in ending.states, outcome
 
