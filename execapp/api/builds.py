@@ -9,7 +9,7 @@ from ninja import Query, Router
 
 from execapp.api import auth, schemas, sse
 from execapp.api import template_schemas as shapes
-from execapp.api.openapi import ERRORS, streamed
+from execapp.api.openapi import ERRORS, resumed, streamed
 from execapp.api.replies import MEDIA_TYPES, actor_of, check_query, reply, text_reply, wanted_form
 from execapp.services import building, following
 from execapp.services import builds as shown
@@ -24,6 +24,7 @@ of_template = Router(tags=["Builds"])
     "/{name}/builds",
     auth=auth.change_templates,
     response={202: shapes.BuildOut, **ERRORS},
+    summary="Ask for a build",
 )
 def request_build(request: HttpRequest, name: str, body: shapes.BuildIn) -> HttpResponse:
     """Ask for a build: from the definition folder, or with `from` from a version's inputs.
@@ -43,7 +44,12 @@ def request_build(request: HttpRequest, name: str, body: shapes.BuildIn) -> Http
     return _reply(build, status=202)
 
 
-@of_template.get("/{name}/builds", auth=auth.read, response={200: shapes.BuildsOut, **ERRORS})
+@of_template.get(
+    "/{name}/builds",
+    auth=auth.read,
+    response={200: shapes.BuildsOut, **ERRORS},
+    summary="List a template's builds",
+)
 def listing(request: HttpRequest, name: str, query: Query[shapes.BuildsQuery]) -> HttpResponse:
     """The builds of a template, newest first."""
     check_query(request, shapes.BuildsQuery.model_fields)
@@ -53,7 +59,9 @@ def listing(request: HttpRequest, name: str, query: Query[shapes.BuildsQuery]) -
     return reply({"items": items, "next": following_page})
 
 
-@router.get("/{build_id}", auth=auth.read, response={200: shapes.BuildOut, **ERRORS})
+@router.get(
+    "/{build_id}", auth=auth.read, response={200: shapes.BuildOut, **ERRORS}, summary="Read a build"
+)
 def one(request: HttpRequest, build_id: str) -> HttpResponse:
     """One build: where it is, and how it ended."""
     check_query(request, ())
@@ -65,6 +73,7 @@ def one(request: HttpRequest, build_id: str) -> HttpResponse:
     auth=auth.read,
     response={200: shapes.LogOut, **ERRORS},
     openapi_extra=streamed("text/plain", "application/jsonl", form=("json", "text", "jsonl")),
+    summary="Read the log of a build",
 )
 def log(request: HttpRequest, build_id: str, query: Query[schemas.PageQuery]) -> HttpResponseBase:
     """The log, page by page; or all that is there as text or JSON lines, by Accept or `format`.
@@ -86,7 +95,8 @@ def log(request: HttpRequest, build_id: str, query: Query[schemas.PageQuery]) ->
     "/{build_id}/events",
     auth=auth.read,
     response={200: None, **ERRORS},
-    openapi_extra=streamed("text/event-stream"),
+    openapi_extra=resumed(),
+    summary="Follow a build",
 )
 def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
     """Server-Sent Events: `step`, `line`, then `end` with the build.
@@ -103,6 +113,7 @@ def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
     "/{build_id}/cancel",
     auth=auth.change_templates,
     response={202: shapes.BuildOut, 200: shapes.BuildOut, **ERRORS},
+    summary="Cancel a build",
 )
 def cancel(request: HttpRequest, build_id: str) -> HttpResponse:
     """Ask for the end: 202, or 200 when it has ended already and nothing changes."""

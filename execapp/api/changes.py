@@ -20,7 +20,10 @@ router = Router(tags=["Templates"])
 
 
 @router.post(
-    "/{name}/promote", auth=auth.change_templates, response={200: shapes.MovedOut, **ERRORS}
+    "/{name}/promote",
+    auth=auth.change_templates,
+    response={200: shapes.MovedOut, **ERRORS},
+    summary="Promote a version",
 )
 def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResponse:
     """Make a version current. Executions that are running stay on theirs."""
@@ -38,7 +41,10 @@ def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResp
 
 
 @router.post(
-    "/{name}/rollback", auth=auth.change_templates, response={200: shapes.MovedOut, **ERRORS}
+    "/{name}/rollback",
+    auth=auth.change_templates,
+    response={200: shapes.MovedOut, **ERRORS},
+    summary="Roll back",
 )
 def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpResponse:
     """Make the version current that was so before the current one; again: one further back."""
@@ -54,7 +60,12 @@ def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpR
     return _moved(name, promotion)
 
 
-@router.post("/{name}/pin", auth=auth.change_templates, response={200: TemplateOut, **ERRORS})
+@router.post(
+    "/{name}/pin",
+    auth=auth.change_templates,
+    response={200: TemplateOut, **ERRORS},
+    summary="Pin a template",
+)
 def pin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
     """Refuse promotions and roll backs until it is unpinned."""
     check_query(request, ())
@@ -62,7 +73,12 @@ def pin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
     return reply(templates.template(name=name))
 
 
-@router.post("/{name}/unpin", auth=auth.change_templates, response={200: TemplateOut, **ERRORS})
+@router.post(
+    "/{name}/unpin",
+    auth=auth.change_templates,
+    response={200: TemplateOut, **ERRORS},
+    summary="Unpin a template",
+)
 def unpin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
     """Allow promotions again."""
     check_query(request, ())
@@ -70,14 +86,24 @@ def unpin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpRespons
     return reply(templates.template(name=name))
 
 
-@router.get("/{name}/policy", auth=auth.read, response={200: shapes.PolicyOut, **ERRORS})
+@router.get(
+    "/{name}/policy",
+    auth=auth.read,
+    response={200: shapes.PolicyOut, **ERRORS},
+    summary="Read the policy of gates",
+)
 def policy(request: HttpRequest, name: str) -> HttpResponse:
     """Which gates promotions of this template must pass."""
     check_query(request, ())
     return reply(templates.policy(name=name))
 
 
-@router.put("/{name}/policy", auth=auth.administer, response={200: shapes.PolicyOut, **ERRORS})
+@router.put(
+    "/{name}/policy",
+    auth=auth.administer,
+    response={200: shapes.PolicyOut, **ERRORS},
+    summary="Set the policy of gates",
+)
 def set_policy(request: HttpRequest, name: str, body: shapes.PolicyIn) -> HttpResponse:
     """Say which gates promotions must pass besides the essential ones; needs the scope admin."""
     check_query(request, ())

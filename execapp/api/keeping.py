@@ -17,7 +17,12 @@ router = Router(tags=["Templates"])
 ONE = "/{name}/versions/{number}"
 
 
-@router.post(f"{ONE}/verify", auth=auth.change_templates, response={202: VersionOut, **ERRORS})
+@router.post(
+    f"{ONE}/verify",
+    auth=auth.change_templates,
+    response={202: VersionOut, **ERRORS},
+    summary="Verify a version",
+)
 def verify(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Read every file again, beside executions; `verification` of the version tells how far it is.
 
@@ -30,7 +35,12 @@ def verify(request: HttpRequest, name: str, number: str) -> HttpResponse:
     return reply(templates.version(name=name, number=number), status=202)
 
 
-@router.post(f"{ONE}/heal", auth=auth.change_templates, response={202: VersionOut, **ERRORS})
+@router.post(
+    f"{ONE}/heal",
+    auth=auth.change_templates,
+    response={202: VersionOut, **ERRORS},
+    summary="Heal a version",
+)
 def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Verify it, and make whole what is damaged: from the store, or by a rebuild of its inputs.
 
@@ -47,6 +57,7 @@ def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
     auth=auth.read,
     response={200: shapes.InputsOut, **ERRORS},
     openapi_extra=streamed(MEDIA_TYPES["tar.gz"], form=("json", "tar.gz")),
+    summary="List or download the inputs of a version",
 )
 def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """The files it was built from; by Accept or `format` all of them, as an archive to commit."""
@@ -69,6 +80,7 @@ def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
     auth=auth.read,
     response={200: None, **ERRORS},
     openapi_extra=streamed("application/octet-stream"),
+    summary="Download an input of a version",
 )
 def one_input(request: HttpRequest, name: str, number: str, path: str) -> HttpResponse:
     """One of these files, as it is."""

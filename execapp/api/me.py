@@ -16,7 +16,9 @@ from execapp.services.presenting import moment
 router = Router(tags=["Me"])
 
 
-@router.get("", auth=auth.any_token, response={200: schemas.MeOut, **ERRORS})
+@router.get(
+    "", auth=auth.any_token, response={200: schemas.MeOut, **ERRORS}, summary="Whose token is this"
+)
 def me(request: HttpRequest) -> HttpResponse:
     """Whose token, scopes, pins, limits, and the room that is left in the queue."""
     check_query(request, ())

@@ -35,6 +35,18 @@ def streamed(*types: str, form: tuple[str, ...] = ()) -> dict[str, Any]:
     return {**extra, "parameters": [query]} if form else extra
 
 
+def resumed() -> dict[str, Any]:
+    """A stream of events, and the header by which it goes on."""
+    header = {
+        "in": "header",
+        "name": "Last-Event-ID",
+        "required": False,
+        "description": "The id of the last event you have; what came before is not sent again.",
+        "schema": {"type": "string"},
+    }
+    return {**streamed("text/event-stream"), "parameters": [header]}
+
+
 def reason_parameter() -> dict[str, Any]:
     """The reason of a call whose method usually has no body."""
     query = {

@@ -314,7 +314,7 @@ class VersionSummaryOut(Schema):
     """A version as a list shows it; `files` is how many."""
 
     version: int
-    state: Literal["current", "ready"]
+    state: Literal["current", "ready", "removed"]
     health: HealthOut
     digest: str
     tree_digest: str

@@ -17,7 +17,9 @@ router = Router(tags=["Templates"])
 PAGE = ("limit", "cursor")
 
 
-@router.get("", auth=auth.read, response={200: schemas.TemplatesOut, **ERRORS})
+@router.get(
+    "", auth=auth.read, response={200: schemas.TemplatesOut, **ERRORS}, summary="List templates"
+)
 def listing(request: HttpRequest, query: Query[schemas.PageQuery]) -> HttpResponse:
     """Every template, by name."""
     check_query(request, PAGE)
@@ -25,14 +27,24 @@ def listing(request: HttpRequest, query: Query[schemas.PageQuery]) -> HttpRespon
     return reply({"items": items, "next": following})
 
 
-@router.get("/{name}", auth=auth.read, response={200: schemas.TemplateOut, **ERRORS})
+@router.get(
+    "/{name}",
+    auth=auth.read,
+    response={200: schemas.TemplateOut, **ERRORS},
+    summary="Read a template",
+)
 def one(request: HttpRequest, name: str) -> HttpResponse:
     """One template, with the limits of its current version."""
     check_query(request, ())
     return reply(templates.template(name=name))
 
 
-@router.get("/{name}/versions", auth=auth.read, response={200: schemas.VersionsOut, **ERRORS})
+@router.get(
+    "/{name}/versions",
+    auth=auth.read,
+    response={200: schemas.VersionsOut, **ERRORS},
+    summary="List versions",
+)
 def versions(request: HttpRequest, name: str, query: Query[schemas.PageQuery]) -> HttpResponse:
     """The versions of a template, newest first."""
     check_query(request, PAGE)
@@ -41,7 +53,10 @@ def versions(request: HttpRequest, name: str, query: Query[schemas.PageQuery]) -
 
 
 @router.get(
-    "/{name}/versions/{number}", auth=auth.read, response={200: schemas.VersionOut, **ERRORS}
+    "/{name}/versions/{number}",
+    auth=auth.read,
+    response={200: schemas.VersionOut, **ERRORS},
+    summary="Read a version",
 )
 def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """One version with its packages and smoke results."""
@@ -49,7 +64,12 @@ def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
     return reply(templates.version(name=name, number=number))
 
 
-@router.get("/{name}/promotions", auth=auth.read, response={200: schemas.PromotionsOut, **ERRORS})
+@router.get(
+    "/{name}/promotions",
+    auth=auth.read,
+    response={200: schemas.PromotionsOut, **ERRORS},
+    summary="List promotions",
+)
 def promotions(request: HttpRequest, name: str, query: Query[schemas.PageQuery]) -> HttpResponse:
     """What was current when, by whom and why; newest first."""
     check_query(request, PAGE)
@@ -61,6 +81,7 @@ def promotions(request: HttpRequest, name: str, query: Query[schemas.PageQuery])
     "/{name}/versions/{number}/gates",
     auth=auth.read,
     response={200: shapes.GatesOut, **ERRORS},
+    summary="Ask the gates of a promotion",
 )
 def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Whether the version can be promoted now, gate by gate with the reason of each."""
@@ -74,6 +95,7 @@ def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
     auth=auth.read,
     response={200: shapes.DiffOut, **ERRORS},
     openapi_extra=streamed("text/plain", form=("json", "text")),
+    summary="Compare two versions",
 )
 def diff(
     request: HttpRequest, name: str, number: str, query: Query[shapes.DiffQuery]
@@ -95,6 +117,7 @@ def diff(
     auth=auth.administer,
     response={200: shapes.RemovedOut, **ERRORS},
     openapi_extra=reason_parameter(),
+    summary="Remove a version",
 )
 def remove(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Delete a version's files. Its row, inputs and manifests stay: a rebuild brings it back.

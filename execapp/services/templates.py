@@ -8,7 +8,7 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 from execapp.services import cursors
 from execapp.services.presenting import limits_to_json, moment, reference
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
-from templatemgr.models import Promotion, Template, Verification, Version
+from templatemgr.models import HealthState, Promotion, Template, Verification, Version
 from templatemgr.services import catalog, gates, verification
 from templatemgr.services import promotions as promotions_service
 
@@ -173,7 +173,7 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
     health = found.health
     return {
         "version": found.number,
-        "state": "current" if row.current_id == found.pk else "ready",
+        "state": _state(found, row),
         "health": {
             "state": health.state,
             "checked_at": moment(health.checked_at),
@@ -193,6 +193,12 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
         "created_by": found.created_by,
         "build": str(found.build_id),
     }
+
+
+def _state(found: Version, row: Any) -> str:
+    if row.current_id == found.pk:
+        return "current"
+    return "removed" if found.health.state == HealthState.RETIRED else "ready"
 
 
 def show_verification(found: Verification) -> dict[str, Any]:

@@ -149,6 +149,7 @@ def test_removal_needs_admin_and_a_reason(second: Version) -> None:
     assert response.status_code == 200, response.content
     shown = response.json()
     RemovedOut.model_validate(shown)
+    assert shown["version"]["state"] == "removed"
     assert shown["version"]["health"]["state"] == "retired"
     assert shown["version"]["health"]["message"] == "space"
     assert last_event().actor == "token:boss"
