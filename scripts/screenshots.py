@@ -21,6 +21,9 @@ PAGES = {
     "playground": "/playground?example=failing",
     "audit": "/audit",
     "tokens": "/tokens",
+    "users": "/users",
+    "user": "/users/1",
+    "account": "/account",
     "system": "/system",
 }
 

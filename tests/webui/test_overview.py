@@ -3,10 +3,12 @@
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
 from execapp.models import Execution, ExecutorHeartbeat
+from templatemgr import audit
 from templatemgr.models import Version
 from tests.webui import conftest as make
 from webui.figures import by_minute
@@ -109,3 +111,11 @@ def test_pages_carry_no_inline_script_or_style_and_the_policy(admin: Client) -> 
         assert "<style" not in text, path
         assert "<script>" not in text, path
         assert "default-src 'none'" in answer["Content-Security-Policy"], path
+
+
+def test_sign_ins_do_not_crowd_out_what_happened(admin: Client) -> None:
+    with transaction.atomic():
+        audit.append(actor="ada", action="template.pin", object="typescript", details={})
+        for _ in range(10):
+            audit.append(actor="ada", action="user.sign_in", object="ada", details={})
+    assert [act.word for act in admin.get("/").context["lately"]] == ["pinned"]
