@@ -6,6 +6,7 @@ handed to the uid inside and taken back at the end, when nothing runs in it any 
 hold hard links to anything that stays.
 """
 
+import contextlib
 import os
 import resource
 import threading
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import profile
+from sandbox import descent, profile
 from sandbox.container import Container
 from sandbox.errors import CageStoppedError
 from sandbox.launch import Shares, launch, this_host
@@ -28,6 +29,9 @@ PATH = "/usr/bin:/bin"
 _TICK = 0.1
 _STARTUP_MS = 20_000
 _DRAIN = 5.0
+_DISK_TICK = 2.0
+_DISK_RESERVE = 256 * MIB
+_BLOCK = 4096
 _OPEN_FILES = 16_384
 # What resolving names and trusting certificates needs, where a distribution has it.
 _NETWORK_FILES = (
@@ -47,7 +51,9 @@ class Cage:
 
     `files` are made inside, readable and read-only: for what only its owner may read on the host,
     since the user inside is another one. They never lie on a disk. `env` adds to HOME, TMPDIR, LANG
-    and PATH, and may replace them.
+    and PATH, and may replace them. `disk_bytes` bounds what `writable` holds: looked at every two
+    seconds and at the end, so that it can be exceeded by what is written in between, but never
+    beyond the last 256 MiB of the filesystem.
     """
 
     writable: Path
@@ -59,6 +65,7 @@ class Cage:
     memory_bytes: int = 4096 * MIB
     processes: int = 512
     scratch_bytes: int = 1024 * MIB
+    disk_bytes: int = 8192 * MIB
 
 
 def run(
@@ -88,6 +95,19 @@ def run(
             return _follow(container, cage, on_line, cancel)
         finally:
             container.close()
+
+
+def _check_disk(cage: Cage) -> None:
+    if disk_use(cage.writable) > cage.disk_bytes:
+        raise CageStoppedError("disk", f"it wrote more than {cage.disk_bytes} bytes")
+
+
+def _check_reserve(cage: Cage) -> None:
+    """Whatever the walk misses, because files move while it walks, ends here."""
+    found = os.statvfs(cage.writable)
+    if found.f_bavail * found.f_frsize < _DISK_RESERVE:
+        text = f"the disk has less than {_DISK_RESERVE} bytes left: free some space"
+        raise CageStoppedError("disk", text)
 
 
 def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
@@ -136,12 +156,13 @@ def _follow(
         lines.end()
     if container.group.out_of_memory():
         raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
+    _check_disk(cage)
     return status
 
 
 def _watch(container: Container, pump: Pump, cage: Cage, cancel: threading.Event | None) -> None:
     deadline = time.monotonic() + cage.wall_ms / 1000
-    look_at = 0.0
+    look_at = measure_at = 0.0
     while not pump.exited:
         now = time.monotonic()
         if now >= deadline:
@@ -153,6 +174,11 @@ def _watch(container: Container, pump: Pump, cage: Cage, cancel: threading.Event
             container.group.cpu_ms()  # without control groups this is what measures memory
             if container.group.out_of_memory():
                 raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
+            _check_reserve(cage)
+        if now >= measure_at:
+            _check_disk(cage)
+            # Measuring a large tree takes a while itself: a tenth of the time at most.
+            measure_at = time.monotonic() + max(_DISK_TICK, 9 * (time.monotonic() - now))
         pump.turn(min(_TICK, deadline - now))
 
 
@@ -171,6 +197,21 @@ def _handed_over(folder: Path) -> Iterator[None]:
 def _give(folder: Path, owner: int) -> None:
     """Make `owner` the owner of all below; links are never followed, nothing else runs there."""
     os.chown(folder, owner, owner, follow_symlinks=False)
-    for _, folders, files, descriptor in os.fwalk(folder, follow_symlinks=False):
-        for name in (*folders, *files):
-            os.chown(name, owner, owner, dir_fd=descriptor, follow_symlinks=False)
+    for visit in descent.descend(folder):
+        for name in (*visit.folders, *visit.others):
+            os.chown(name, owner, owner, dir_fd=visit.descriptor, follow_symlinks=False)
+
+
+def disk_use(folder: Path) -> int:
+    """Bytes that a folder takes on disk, each file and folder at least a block of 4 KiB.
+
+    While others write in it: of what was met until the walk lost its way.
+    """
+    total = 0
+    with contextlib.suppress(OSError):
+        for visit in descent.descend(folder):
+            total += _BLOCK * len(visit.folders)
+            for name in visit.others:
+                info = os.stat(name, dir_fd=visit.descriptor, follow_symlinks=False)
+                total += max(_BLOCK, info.st_blocks * 512)
+    return total

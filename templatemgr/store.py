@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -190,23 +190,35 @@ def _is(path: Path, kind: str) -> bool:
     return path.is_file() if kind == "file" else kind == "folder" and path.is_dir()
 
 
-def collect(objects: Path) -> Freed:
-    """Delete every object that no tree links to. The store's lock is held exclusively."""
+def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
+    """Delete every object that no tree links to. The store's lock is held exclusively.
+
+    `needed` names those that must stay all the same, since a tree that lost its link is healed
+    from them. It is asked only when there is something to delete.
+    """
+    lonely = [path for path in objects.glob("*/*") if _lonely(path)]
+    kept = needed() if lonely else frozenset()
     freed = Freed()
-    for path in objects.glob("*/*"):
-        info = path.lstat()
-        if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
+    for path in lonely:
+        if path.name not in kept:
+            freed += Freed(files=1, bytes=path.lstat().st_size)
             path.unlink()
-            freed += Freed(files=1, bytes=info.st_size)
     return freed
+
+
+def _lonely(path: Path) -> bool:
+    info = path.lstat()
+    return stat.S_ISREG(info.st_mode) and info.st_nlink == 1
 
 
 def unshared(folder: Path) -> Freed:
     """Return what deleting a folder frees by itself: files that have no second name."""
     freed = Freed()
-    for path, _folders, files in os.walk(folder):
-        for name in files:
-            info = Path(path, name).lstat()
+    if not folder.is_dir():
+        return freed
+    for visit in descent.descend(folder):
+        for name in visit.others:
+            info = os.stat(name, dir_fd=visit.descriptor, follow_symlinks=False)
             if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
                 freed += Freed(files=1, bytes=info.st_size)
     return freed

@@ -24,6 +24,7 @@ class Job:
     bench: Path
     log: OnLine
     cancel: threading.Event = field(default_factory=threading.Event)
+    disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
 
     @property
     def tree(self) -> Path:

@@ -125,6 +125,7 @@ def install(job: Job) -> None:
             network=False,
             env=_environment(),
             wall_ms=WALL_MS,
+            disk_bytes=job.disk_bytes,
         )
         _run(job, jail, argv, step="installing", what="an install script")
     steps.prune(job.tree, (*LEFTOVERS, *job.definition.prune))
@@ -298,6 +299,7 @@ def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
         network=True,
         env={**machine.env, **_environment("/build/downloads")},
         wall_ms=WALL_MS,
+        disk_bytes=job.disk_bytes,
     )
     _run(job, jail, (*argv, "--prefix=/build/tree"), step="fetching", what=what)
 

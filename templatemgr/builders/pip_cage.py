@@ -86,6 +86,7 @@ def online(job: Job, argv: tuple[str, ...]) -> None:
         network=True,
         env={**_environment(), **machine.env},
         wall_ms=WALL_MS,
+        disk_bytes=job.disk_bytes,
     )
     whole = (*program("/build/tree"), *argv)
     _run(job, jail, whole, step="fetching", what=f"pip {argv[0]}")
@@ -105,6 +106,7 @@ def offline(job: Job, argv: tuple[str, ...], what: str) -> None:
         network=False,
         env=_environment() | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"},
         wall_ms=WALL_MS,
+        disk_bytes=job.disk_bytes,
     )
     _run(job, jail, argv, step="installing", what=what)
 

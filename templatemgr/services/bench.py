@@ -1,5 +1,8 @@
 """Where one build works, and how it moves from step to step while it is still ours."""
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +18,8 @@ from templatemgr.manifest import Manifest, ManifestError
 from templatemgr.models import ACTIVE_STATES, Build, BuildState
 from templatemgr.services.recording import Recorder
 from templatemgr.store import Sealed
+
+FULL = "Free some space, for instance by removing versions that nobody needs, and build again."
 
 
 @dataclass(kw_only=True)
@@ -58,7 +63,18 @@ def step(bench: Bench, state: BuildState) -> Iterator[None]:
     try:
         yield
     except (ManifestError, SandboxError, DefinitionError, OSError) as error:
+        if _is_full(error):
+            message = f"The disk is full: {str(error)[:500]}"
+            raise BuildError(message, step=state, remedy=FULL) from error
         raise BuildError(str(error), step=state) from error
+
+
+def _is_full(error: Exception) -> bool:
+    if not isinstance(error, OSError):
+        return False
+    # A copy of many files names each that failed, and has no number of its own.
+    many = isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
+    return many or error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def advance(build: Build, **values: Any) -> None:

@@ -219,7 +219,7 @@ def sweep() -> Swept:
         store.remove(path)
     removed += removal.finish()
     # Without them nothing can have become nobody's: the walk over all objects is spared.
-    freed = store.collect(places.objects()) if removed else Freed()
+    freed = store.collect(places.objects(), integrity.needed_objects) if removed else Freed()
     return Swept(removed=tuple(removed), freed=freed)
 
 

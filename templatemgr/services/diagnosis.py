@@ -7,7 +7,7 @@ from django.db import connection
 
 from templatemgr import audit, store, triggers
 from templatemgr.models import HealthState, Template, Version
-from templatemgr.services import builds, integrity, places, promotions
+from templatemgr.services import builds, integrity, places, promotions, verification
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,12 +58,15 @@ def _chain() -> Note:
 
 def _disk() -> Note:
     """From the disk to the rows: what no row and no build knows is removed."""
+    again = verification.reap()
     tidied = builds.tidy()
     with store.locked(places.store_lock()):
-        freed = tidied.freed + store.collect(places.objects())
+        freed = tidied.freed + store.collect(places.objects(), integrity.needed_objects)
     did = [f"{path.parent.name}/{path.name} removed" for path in tidied.removed]
     if tidied.interrupted:
         did.insert(0, f"{tidied.interrupted} builds of dead processes marked interrupted")
+    if again:
+        did.append(f"{again} verifications of dead processes queued again")
     if freed.files:
         did.append(f"{freed.files} files that no version uses removed, {freed.bytes:,} bytes")
     return Note(level="ok", title="disk", detail="; ".join(did) or "nothing left over")

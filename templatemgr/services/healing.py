@@ -5,6 +5,7 @@ them, in every version that shares them. What cannot be healed stays quarantined
 beside it.
 """
 
+import contextlib
 from collections.abc import Callable
 
 from templatemgr import definition as definitions
@@ -54,22 +55,32 @@ def heal(
 def recover(*, version: Version, actor: str) -> Build | None:
     """Heal a quarantined version without waiting: from the store now, else by a queued rebuild.
 
-    Returns that build, or the one that is on its way already; None when the version is whole.
-    Raises NotHealedError, with the reason on record, when there is nothing to rebuild it from.
+    Returns that build, or that of a version which shares the damage and can be rebuilt where this
+    one cannot; None when the version is whole. Raises NotHealedError, with the reason on record,
+    when there is nothing to rebuild it from.
     """
     with store.locked(places.store_lock()):
         mending.mend_all(actor=actor, because="store")
     if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
         return None
-    coming = Build.objects.filter(template=version.template, options__heal=version.number).exclude(
-        state__in=FINAL_STATES
-    )
     try:
-        return coming.first() or request(
-            template=version.template.name, version=version.number, actor=actor
-        )
+        return _rebuild(version, actor)
     except NotHealedError as error:
-        raise _not_healed(version, error.message, actor) from error
+        failed = _not_healed(version, error.message, actor)
+    # Whoever shares its bad files and can be rebuilt brings them back for all.
+    others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
+    for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
+        with contextlib.suppress(NotHealedError):
+            return _rebuild(other, actor)
+    raise failed
+
+
+def _rebuild(version: Version, actor: str) -> Build:
+    """Return the rebuild that heals a version: the one on its way, or a new one."""
+    coming = Build.objects.filter(template=version.template, options__heal=version.number)
+    return coming.exclude(state__in=FINAL_STATES).first() or request(
+        template=version.template.name, version=version.number, actor=actor
+    )
 
 
 def mend(*, template: str, version: int, actor: str) -> VersionHealth:

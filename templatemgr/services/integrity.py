@@ -112,6 +112,20 @@ def sealed_manifest(file: Path, digest: str) -> Manifest | None:
     return manifest if manifest.digest() == digest else None
 
 
+def needed_objects() -> set[str]:
+    """Return the names of all stored objects that versions are made of, but for removed ones.
+
+    A tree that lost a file is healed from its object, so that this one must not be collected.
+    """
+    kept = Version.objects.select_related("template").exclude(health__state=HealthState.RETIRED)
+    found: set[str] = set()
+    for version in kept:
+        file = places.version(version) / "manifest.json.gz"
+        manifest = sealed_manifest(file, version.tree_digest)
+        found.update(entry.key for entry in (manifest.files if manifest else ()))
+    return found
+
+
 def inputs_sound(inputs: Path, digest: str) -> bool:
     """Whether kept inputs are those that the row's definition digest was made of."""
     try:

@@ -4,8 +4,10 @@ import os
 import shutil
 from pathlib import Path
 
-from sandbox import runner
-from templatemgr import builders, store
+from django.conf import settings
+
+from sandbox import descent, runner
+from templatemgr import builders, downloads, store
 from templatemgr import definition as definitions
 from templatemgr import manifest as manifests
 from templatemgr.definition import SmokeCase
@@ -53,6 +55,7 @@ def _job(bench: Bench) -> builders.Job:
         bench=bench.work,
         log=bench.recorder.line,
         cancel=bench.recorder.cancel,
+        disk_bytes=settings.STENCIL_BUILD_BYTES,
     )
 
 
@@ -86,8 +89,13 @@ def _fetch(bench: Bench) -> None:
     builder = builders.find(definition_of(bench).builder)
     with store.locked(kept.with_suffix(".lock"), shared=True):
         shutil.copytree(kept, job.downloads) if kept.is_dir() else job.downloads.mkdir()
+    downloads.forget_reads(job.downloads)
     changes.copy_back(job, bench.inputs, changes.lock(bench.build, definition_of(bench), job))
     builder.fetch(job)
+    freed = downloads.trim(job.downloads, settings.STENCIL_DOWNLOAD_BYTES)
+    if freed.files:
+        text = f"{freed.files} files of {freed.bytes} bytes left the downloads, the oldest first."
+        bench.recorder.line("build", text)
     with store.locked(kept.with_suffix(".lock")):
         store.remove(kept)
         job.downloads.rename(kept)
@@ -124,9 +132,9 @@ def _own(folder: Path) -> None:
     """Take over what a cage or sandbox wrote under another user number. Links are not followed."""
     if os.geteuid() != 0:
         return
-    for path, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.chown(Path(path, name), 0, 0, follow_symlinks=False)
+    for visit in descent.descend(folder):
+        for name in (*visit.folders, *visit.others):
+            os.chown(name, 0, 0, dir_fd=visit.descriptor, follow_symlinks=False)
     os.chown(folder, 0, 0)
 
 
@@ -139,8 +147,8 @@ def _fill_cache(bench: Bench) -> None:
     for name in definition.cache_submissions:
         _run_case(bench, cases[name], filling=True)
     _own(cache)
-    store.close(cache)
     bench.cache = manifests.scan(cache)
+    store.close(cache)
     (bench.home / "cache-manifest.json.gz").write_bytes(manifests.dump(bench.cache))
     if definition.cache_submissions:
         bench.recorder.line(

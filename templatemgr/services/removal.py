@@ -22,7 +22,7 @@ from templatemgr.models import (
     Version,
     VersionHealth,
 )
-from templatemgr.services import places, promotions, usage
+from templatemgr.services import integrity, places, promotions, usage
 from templatemgr.store import Freed
 
 REMOVED = ".removed"  # what a version leaves in staging until it is deleted
@@ -56,7 +56,7 @@ def remove(
         raise _refusal(target, needed)
     with store.locked(places.store_lock()):
         freed = _clear(target)
-        return freed + store.collect(places.objects())
+        return freed + store.collect(places.objects(), integrity.needed_objects)
 
 
 def refusals(*, version: Version, in_use: InUse = usage.reasons) -> list[str]:

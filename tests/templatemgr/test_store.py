@@ -1,3 +1,4 @@
+import errno
 import os
 import stat
 import threading
@@ -54,11 +55,12 @@ def test_an_object_that_was_changed_is_not_trusted(tmp_path: Path) -> None:
     assert again.own_bytes == 4
 
 
+@pytest.mark.parametrize("number", [errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV])
 def test_where_no_link_can_be_made_the_file_stays_a_copy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_args: object, **_kwargs: object) -> None:
-        raise OSError(31, "Too many links")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", refuse)
     tree = write(tmp_path / "tree", {"a": "same", "b": "same"})

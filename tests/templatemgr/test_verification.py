@@ -14,7 +14,7 @@ from templatemgr import hashing
 from templatemgr.errors import UnknownVerificationError, UnknownVersionError
 from templatemgr.models import AuditEvent, Build, Verification, Version, VersionHealth
 from templatemgr.services import builds, integrity, places, promotions, usage, verification
-from tests.templatemgr.conftest import MakeVersion, run_build
+from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
 from tests.templatemgr.test_healing import DAMAGES, spoil
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
@@ -122,6 +122,30 @@ def test_the_rebuild_on_the_lane_heals(tiny: Path) -> None:
     file = places.version(version) / "tree/said.txt"
     assert file.read_text() == "hello\n"
     assert file.stat().st_ino != damaged
+
+
+def test_where_one_cannot_be_rebuilt_another_brings_the_shared_files_back(tiny: Path) -> None:
+    versions = [run_build().version]
+    write_definition(tiny, **{"smoke/run/src/extra.js": "// more\n"})
+    versions.append(run_build().version)
+    assert versions[0] is not None
+    home = places.version(versions[0])
+    spoil(home / "tree/said.txt")  # in both
+    spoil(home / "inputs/said.txt")  # so that the first cannot be rebuilt
+    request(template="tiny", heal=True)
+    ended = run_next()
+    assert ended.build is not None
+    assert ended.build.options == {"heal": 2}
+    build = builds.claim(worker="w1")
+    assert build is not None
+    assert builds.run(build=build, worker="w1").state == "reproduced"
+    assert (home / "tree/said.txt").read_text() == "hello\n"
+    states = VersionHealth.objects.order_by("version__number").values_list("state", "problems")
+    # What is left is said: the inputs of the first are not a store's to mend.
+    assert list(states) == [
+        ("quarantined", [{"path": "inputs", "problem": "changed"}]),
+        ("verified", []),
+    ]
 
 
 def test_asking_twice_is_asking_once(make_version: MakeVersion) -> None:

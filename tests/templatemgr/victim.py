@@ -1,8 +1,14 @@
-"""A builder that stops in the middle, to be killed there. Run with the place as argument."""
+"""Something that stops in the middle, to be killed there.
 
+Arguments: what to do, the function where it stops ("services.pipeline._seal"), and whether it
+stops "before" or "after" that function, the n-th time it is called (default: the first).
+"""
+
+import importlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import django
@@ -11,37 +17,69 @@ from django.conf import settings
 django.setup()
 settings.DATABASES["default"]["NAME"] = os.environ["VICTIM_DATABASE"]
 
-from templatemgr.services import builds, pipeline, publishing  # noqa: E402 - after the setup
+from templatemgr.services import (  # noqa: E402 - after the setup
+    builds,
+    healing,
+    integrity,
+    promotions,
+    removal,
+    verification,
+)
 
-FUNCTIONS = {
-    "fetching": "_fetch",
-    "installing": "_install",
-    "sealing": "_seal",
-    "smoke": "_smoke",
-    "publishing": "_record",
+NAME = os.environ["VICTIM_TEMPLATE"]
+
+
+def build() -> None:
+    claimed = builds.claim(worker="victim")
+    assert claimed is not None
+    builds.run(build=claimed, worker="victim")
+
+
+def job() -> None:
+    claimed = verification.claim(worker="victim")
+    assert claimed is not None
+    verification.run(verification=claimed)
+
+
+def remove() -> None:
+    removal.remove(template=NAME, version=1, actor="victim", reason="r", in_use=lambda _: [])
+
+
+VERBS: dict[str, Callable[[], object]] = {
+    "build": build,
+    "verification": job,
+    "remove": remove,
+    "promote": lambda: promotions.promote(template=NAME, version=2, actor="victim", reason="r"),
+    "roll back": lambda: promotions.roll_back(template=NAME, actor="victim", reason="r"),
+    "verify": lambda: integrity.verify(template=NAME, version=1, actor="victim"),
+    "heal": lambda: healing.heal(template=NAME, version=1, actor="victim", worker="victim"),
 }
 
 
-def stall(*_args: Any) -> None:
+def stall() -> None:
     print("stalled", flush=True)
     time.sleep(600)
 
 
 def main() -> None:
-    name = FUNCTIONS[sys.argv[1]]
-    module = publishing if name == "_record" else pipeline
+    verb, place, when, *count = sys.argv[1:]
+    left = int(count[0]) if count else 1
+    module_name, _, name = f"templatemgr.{place}".rpartition(".")
+    module = importlib.import_module(module_name)
     original = getattr(module, name)
 
-    def instead(*args: Any) -> None:
-        # Not before it: what the step makes must be there to be swept.
-        if name != "_record":
-            original(*args)
-        stall()
+    def instead(*args: Any, **values: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if when == "before" and left == 0:
+            stall()
+        result = original(*args, **values)
+        if left == 0:
+            stall()
+        return result
 
     setattr(module, name, instead)
-    build = builds.claim(worker="victim")
-    assert build is not None
-    builds.run(build=build, worker="victim")
+    VERBS[verb]()
 
 
 main()

@@ -13,7 +13,7 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from execapp.benchmarks import house, languages, measures
+from execapp.benchmarks import house, languages, measures, upkeep
 from execapp.benchmarks.table import Row, markdown
 from execapp.management.commands.executor import require_isolation
 
@@ -40,7 +40,8 @@ class Command(BaseCommand):
                 self.say("starting a Stencil of its own")
                 with house.started(Path(folder, "var")) as running:
                     toolchain = toolchain_of(running)
-                    parts = (measures.every(running, size), languages.every(running, size))
+                    kinds = (measures.every, languages.every, upkeep.every)
+                    parts = (every(running, size) for every in kinds)
                     for row in itertools.chain.from_iterable(parts):
                         self.say(f"{row.measure}: {row.ours}, {row.other}, {row.ratio}")
                         rows.append(row)
