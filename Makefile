@@ -8,7 +8,7 @@ LOCKS := requirements/run.lock requirements/dev.lock
 PYTHON ?=
 export PYTHON
 
-.PHONY: help up bench test test-all test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-all test-fuzz test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remem
 
 test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes)
 	STENCIL_CRASHES=100 STENCIL_PROMOTIONS=200 $(PY) -m pytest tests/execapp/test_crashes.py
+
+test-fuzz: $(VENV)/dev.lock ## 10,000 hostile inputs for each parser (minutes)
+	$(PY) -m pytest --hypothesis-profile=fuzz tests/fuzz
 
 bench: $(VENV)/run.lock ## measure against the bare tools; writes docs/benchmarks.md
 	@$(PY) manage.py bench --write

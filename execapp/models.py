@@ -249,6 +249,7 @@ class ExecutorHeartbeat(models.Model):
     slots = models.PositiveIntegerField()
     busy = models.PositiveIntegerField(default=0)
     warm = models.PositiveIntegerField(default=0)
+    pool = models.JSONField(default=dict)  # the warm pool's budget and shelves
     builds_running = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
     fingerprint = models.JSONField(default=dict)

@@ -1,6 +1,6 @@
 """Messages between web and executor over the Unix socket: JSON lines, a line each.
 
-    web → executor   {"type": "wake", "kind": "execution" | "build"}
+    web → executor   {"type": "wake", "kind": "execution" | "build" | "promotion"}
                      {"type": "cancel", "id": "<execution>"}
                      {"type": "wait", "id": "<execution>"}, with "kind" also a wake-up
     executor → web   {"type": "waiting"}   the wait is registered: read the row, then wait

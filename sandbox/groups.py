@@ -1,6 +1,7 @@
 """One sandbox's control group, behind one interface: v2, v1, or a watchdog where there is none."""
 
 import os
+import resource
 import signal
 import time
 from contextlib import suppress
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from sandbox.errors import LimitsError
 from sandbox.hierarchy import Kind
-from sandbox.processtree import Member, tree_of
+from sandbox.processtree import CAP_SYS_NICE, Member, may, threads_of, tree_of
 
 
 class Group(Protocol):
@@ -27,7 +28,13 @@ class Group(Protocol):
     def lower(self, *, memory_bytes: int, processes: int) -> None:
         """Lower the limits of a running sandbox. LimitsError if more is already in use."""
 
+    def set_priority(self, *, low: bool) -> None:
+        """Whether what is in it yields the processors to others; where the machine allows it."""
+
     def cpu_ms(self) -> float: ...
+
+    def memory_used(self) -> int:
+        """What it holds now, without file pages that the kernel may drop at any time."""
 
     def memory_peak(self) -> int | None: ...
 
@@ -43,6 +50,8 @@ class Group(Protocol):
 
 
 _NOT_THERE = (FileNotFoundError, PermissionError)
+_DROPPABLE = ("inactive_file", "active_file")  # in memory.stat
+_LOW_NICE = 5
 
 
 def _read(path: Path) -> str:
@@ -130,6 +139,15 @@ class GroupV2(_Folders):
             with suppress(*_NOT_THERE):  # no swap accounting, or an old kernel
                 _write(self.folder / name, text)
 
+    def set_priority(self, *, low: bool) -> None:
+        with suppress(*_NOT_THERE):  # the cpu controller was not handed down
+            _write(self.folder / "cpu.weight", "25" if low else "100")
+
+    def memory_used(self) -> int:
+        stat = _numbers(_read(self.folder / "memory.stat"))
+        droppable = sum(stat.get(name, 0) for name in _DROPPABLE)
+        return max(0, int(_read(self.folder / "memory.current")) - droppable)
+
     def lower(self, *, memory_bytes: int, processes: int) -> None:
         # memory.max below what is in use does not fail: it reclaims, then kills.
         current = self.folder / "memory.current"
@@ -166,6 +184,8 @@ class GroupV1(_Folders):
         super().__init__(list(folders.values()))
         self.memory, self.pids_folder = folders["memory"], folders["pids"]
         self.cpu = folders["cpuacct"]
+        # Mostly one hierarchy: then the folder is the same.
+        self._shares = folders.get("cpu", self.cpu) / "cpu.shares"
         self._cpu_base = 0
         self._oom_base = 0
 
@@ -179,6 +199,16 @@ class GroupV1(_Folders):
         _write(self.memory / "memory.max_usage_in_bytes", "0")
         _write(self.pids_folder / "pids.max", str(processes))
         self._cpu_base, self._oom_base = self._cpu(), self._ooms()
+        self.set_priority(low=False)
+
+    def set_priority(self, *, low: bool) -> None:
+        with suppress(*_NOT_THERE):  # no cpu controller for us
+            _write(self._shares, "256" if low else "1024")
+
+    def memory_used(self) -> int:
+        stat = _numbers(_read(self.memory / "memory.stat"))
+        droppable = sum(stat.get(f"total_{name}", 0) for name in _DROPPABLE)
+        return max(0, int(_read(self.memory / "memory.usage_in_bytes")) - droppable)
 
     def _limit_memory(self, memory_bytes: int) -> None:
         try:
@@ -208,6 +238,11 @@ class GroupV1(_Folders):
 
     def _ooms(self) -> int:
         return _numbers(_read(self.memory / "memory.oom_control")).get("oom_kill", 0)
+
+
+def _may_renice() -> bool:
+    # Counted from 40: a limit of 20 allows to go back to nice 0.
+    return resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 or may(CAP_SYS_NICE)
 
 
 class NoGroup:
@@ -247,6 +282,17 @@ class NoGroup:
 
     def memory_peak(self) -> int | None:
         return self._peak or None
+
+    def set_priority(self, *, low: bool) -> None:
+        if not _may_renice():  # what is lowered once would stay so
+            return
+        for member in self._members():
+            for thread in threads_of(member.pid):
+                with suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PROCESS, thread, _LOW_NICE if low else 0)
+
+    def memory_used(self) -> int:
+        return sum(member.resident_bytes for member in self._members())
 
     def out_of_memory(self) -> bool:
         return self._over

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 CONTROLLERS_V1 = ("memory", "pids", "cpuacct")
+_PRIORITY = "cpu"  # of either; without it, warming is not slowed down
 _CONTROLLERS_V2 = ("memory", "pids")
 _OWN_LEAF = "stencil-host"
 
@@ -103,6 +104,14 @@ def _unified(mounts: Mounts, own: dict[str, str]) -> Hierarchy | str:
 def _hand_down(base: Path) -> None:
     """Enable the controllers for children. A group that does so may hold no process itself."""
     control = base / "cgroup.subtree_control"
+    try:
+        _enable(base, control)
+    finally:
+        with suppress(OSError):  # not offered: nothing depends on it
+            control.write_text(f"+{_PRIORITY}")
+
+
+def _enable(base: Path, control: Path) -> None:
     if set(_CONTROLLERS_V2) <= set(control.read_text().split()):
         return
     enable = " ".join(f"+{name}" for name in _CONTROLLERS_V2)
@@ -126,4 +135,9 @@ def _per_controller(mounts: Mounts, own: dict[str, str]) -> Hierarchy | str:
         if not os.access(place, os.W_OK):
             return f"cgroup v1 {name} is not writable for us ({place})"
         places.append((name, place))
+    if _PRIORITY in mounts.controllers:
+        place = _below(mounts.controllers[_PRIORITY], own.get(_PRIORITY, "/"))
+        # Mounted together with cpuacct it is the same folder.
+        if os.access(place, os.W_OK) and place not in (known for _, known in places):
+            places.append((_PRIORITY, place))
     return Hierarchy(kind="v1", places=tuple(places))

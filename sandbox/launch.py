@@ -19,8 +19,8 @@ from sandbox import cgroups, process, profile, seccomp
 from sandbox.container import Container
 from sandbox.errors import IsolationUnavailableError, StartupError
 from sandbox.groups import Group
+from sandbox.processtree import CAP_SYS_ADMIN, may
 
-_CAP_SYS_ADMIN = 21
 _PATIENCE = 10.0
 
 
@@ -31,6 +31,7 @@ class Shares:
     memory_bytes: int
     processes: int
     rlimits: Mapping[int, int] = field(default_factory=dict)
+    low_priority: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,11 +69,7 @@ def bubblewrap_path() -> str:
 
 def starts_as_root() -> bool:
     """Whether mounts are made with root's rights; root without them needs a user namespace."""
-    if os.geteuid() != 0:
-        return False
-    with open("/proc/self/status", encoding="ascii") as file:
-        effective = next(line for line in file if line.startswith("CapEff:"))
-    return bool(int(effective.split()[1], 16) >> _CAP_SYS_ADMIN & 1)
+    return os.geteuid() == 0 and may(CAP_SYS_ADMIN)
 
 
 def launch(
@@ -116,6 +113,8 @@ def _start(
             ours.callback(process.send_kill, init_pidfd)
             group.add(init)
             _limit(init, host, group, shares)
+            if shares.low_priority:
+                group.set_priority(low=True)
             os.write(ends.block, b"1")
         except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
             said = _last_words(child, ends)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+CAP_SYS_ADMIN, CAP_SYS_NICE = 21, 23  # as capabilities(7) numbers them
 _TICKS = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -57,3 +58,18 @@ def _all() -> dict[int, Member]:
             continue
         members[member.pid] = member
     return members
+
+
+def threads_of(pid: int) -> list[int]:
+    """The threads of a process; none when it is gone."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 - names only
+    except OSError:
+        return []
+
+
+def may(capability: int) -> bool:
+    """Whether this process has a capability in effect."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        effective = next(line for line in file if line.startswith("CapEff:"))
+    return bool(int(effective.split()[1], 16) >> capability & 1)

@@ -42,9 +42,10 @@ _STARTUP_OUTPUT = 64 * 1024
 _READY_BYTES = 4096
 
 
-def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
+def start(tree: Tree, limits: Limits, *, slot: str, low_priority: bool = False) -> "Session":
     """Start a sandbox and wait until its runner is ready for a job.
 
+    `low_priority`: it yields the processors to others until its job is delivered.
     StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
     """
     began = time.monotonic()
@@ -57,6 +58,7 @@ def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
             resource.RLIMIT_FSIZE: limits.file_bytes,
             resource.RLIMIT_NOFILE: limits.open_files,
         },
+        low_priority=low_priority,
     )
     container = launch(
         tree_profile(tree, limits), shares, slot=slot, startup_ms=limits.startup_ms, channel=True
@@ -72,6 +74,7 @@ def start(tree: Tree, limits: Limits, *, slot: str) -> "Session":
         limits,
         setup_ms=(time.monotonic() - began) * 1000,
         setup_cpu_ms=container.group.cpu_ms(),
+        low_priority=low_priority,
     )
 
 
@@ -131,12 +134,19 @@ class Session:
     """
 
     def __init__(
-        self, container: Container, limits: Limits, *, setup_ms: float, setup_cpu_ms: float
+        self,
+        container: Container,
+        limits: Limits,
+        *,
+        setup_ms: float,
+        setup_cpu_ms: float,
+        low_priority: bool = False,
     ) -> None:
         self.limits = limits
         self.setup_ms = setup_ms
         self.setup_cpu_ms = setup_cpu_ms  # what it took to get ready; no job's usage holds it
         self._container = container
+        self._low_priority = low_priority
         self.warm = True  # whether it waited for its job
         self._used = threading.Lock()
 
@@ -145,16 +155,17 @@ class Session:
         """Whether it can still be given a job."""
         return not self._used.locked() and self._container.alive()
 
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds now; 0 when it is gone."""
+        try:
+            return self._container.group.memory_used()
+        except OSError:
+            return 0
+
     def fits(self, limits: Limits) -> bool:
-        """Whether `limits` only lower what it was started with; the disk's size is fixed."""
-        mine = self.limits
-        return limits.disk_bytes == mine.disk_bytes and (
-            limits.memory_bytes <= mine.memory_bytes
-            and limits.processes <= mine.processes
-            and limits.file_bytes <= mine.file_bytes
-            and limits.open_files <= mine.open_files
-            and limits.cpu_ms <= mine.cpu_ms
-        )
+        """Whether it can still be brought to `limits`."""
+        return fits(self.limits, limits)
 
     def deliver(
         self,
@@ -178,6 +189,8 @@ class Session:
             self._lower(limits)
             if not self._container.alive():
                 raise StartupError("the sandbox died while it waited for its job")
+            if self._low_priority:
+                self._container.group.set_priority(low=False)
             setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
             run = _Run(self._container, submission, limits, cancel, on_case, on_output)
             return run.outcome(setup_ms=setup_ms, warm=self.warm)
@@ -198,6 +211,17 @@ class Session:
         if (limits.file_bytes, limits.open_files) != (mine.file_bytes, mine.open_files):
             for pid in group.pids():
                 _lower_files(pid, limits)
+
+
+def fits(started: Limits, wanted: Limits) -> bool:
+    """Whether `wanted` only lowers what a sandbox was started with; the disk's size is fixed."""
+    return wanted.disk_bytes == started.disk_bytes and (
+        wanted.memory_bytes <= started.memory_bytes
+        and wanted.processes <= started.processes
+        and wanted.file_bytes <= started.file_bytes
+        and wanted.open_files <= started.open_files
+        and wanted.cpu_ms <= started.cpu_ms
+    )
 
 
 def _lower_files(pid: int, limits: Limits) -> None:

@@ -226,12 +226,12 @@ def _read(root: Path, table: Table) -> Definition:
         title=table.text("title"),
         builder=table.choice("builder", BUILDERS),
         summary=table.text("summary", ""),
-        links=table.paths("links"),
+        links=_links(table),
         files=_files(root, table),
         install_scripts=table.texts("install_scripts", ()),
         prune=table.paths("prune", ()),
         toolchain=_toolchain(table),
-        env=table.mapping("env"),
+        env=_env(table),
         modes=_modes(table),
         default=default,
         maximum=maximum,
@@ -254,6 +254,21 @@ def _files(root: Path, table: Table) -> tuple[str, ...]:
             table.fail("files", f"{file!r} is included already")
     known = sources(root)
     return (*files, *(path for path in known if path.split("/")[0] in included))
+
+
+def _links(table: Table) -> tuple[str, ...]:
+    links = table.paths("links")
+    if any(link.split("/")[0] == "src" for link in links):
+        table.fail("links", "'src' is where the submission's own files go")
+    return links
+
+
+def _env(table: Table) -> dict[str, str]:
+    env = table.mapping("env")
+    for name in env:
+        if not name or "=" in name:
+            table.fail("env", f"{name!r} cannot be the name of a variable")
+    return env
 
 
 def _toolchain(table: Table) -> dict[str, str]:
@@ -338,7 +353,7 @@ def _case(folder: Path) -> SmokeCase:
     submission = Submission(
         mode=mode,
         files=_sources(folder, table),
-        entry=table.text("entry", None),
+        entry=_entry(table),
         args=table.texts("args", ()),
         stdin=(table.text("stdin", "") or "").encode(),
     )
@@ -350,6 +365,13 @@ def _case(folder: Path) -> SmokeCase:
     )
     table.done()
     return case
+
+
+def _entry(table: Table) -> str | None:
+    entry = table.text("entry", None)
+    if entry is not None:
+        table.check_path("entry", entry)
+    return entry
 
 
 def _sources(folder: Path, table: Table) -> tuple[SourceFile, ...]:

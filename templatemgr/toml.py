@@ -15,15 +15,20 @@ class TomlError(Exception):
 
 
 _REQUIRED: Any = object()
+_LARGEST = 2**63 - 1  # what a database and the kernel's limits hold
 
 
 def load(file: Path) -> "Table":
-    """Parse a file. Raises TomlError when it is missing or not TOML."""
+    """Parse a file. Raises TomlError when it is missing, no file, or not TOML."""
     try:
         return Table(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise TomlError(file, "", "is missing") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise TomlError(file, "", f"cannot be read: {error.strerror}") from error
+    except RecursionError:
+        raise TomlError(file, "", "is nested too deeply") from None
+    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
         raise TomlError(file, "", f"is not valid TOML: {error}") from error
 
 
@@ -74,6 +79,8 @@ class Table:
             self.fail(key, "must be a whole number")
         if least is not None and value < least:
             self.fail(key, f"must be {least} or more")
+        if not -_LARGEST <= value <= _LARGEST:
+            self.fail(key, f"must be {_LARGEST} or less")
         return value
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
@@ -90,6 +97,8 @@ class Table:
             return value
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             self.fail(key, "must be a list of strings")
+        if any("\0" in item for item in value):
+            self.fail(key, "must not hold NUL")
         return tuple(value)
 
     def paths(self, key: str, default: tuple[str, ...] = _REQUIRED) -> tuple[str, ...]:
@@ -109,6 +118,8 @@ class Table:
         for name, item in value.items():
             if not isinstance(item, str):
                 self.fail(f"{key}.{name}", "must be a string")
+            if "\0" in name + item:
+                self.fail(key, "must not hold NUL")
         return value
 
     def table(self, key: str) -> "Table | None":

@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.runtime.plugin import Matrix
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 420
+
+# `make test-fuzz` takes the other one. No deadline: a machine may be busy.
+settings.register_profile("usual", deadline=None)
+settings.register_profile("fuzz", deadline=None, max_examples=10_000)
+settings.load_profile("usual")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

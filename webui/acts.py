@@ -49,7 +49,11 @@ ELSEWHERE = {"token", "user", "audit"}  # acts on these are not on a template
 SAID = {
     "reason", "from", "to", "version", "kind", "state", "problems", "first", "scopes",
 }  # fmt: skip
-SAID_HERE = {"user": SAID | {"by", "role", "factor", "factors"}, "audit": SAID | {"format"}}
+SAID_HERE = {
+    "token": SAID | {"id", "old", "grace_seconds"},
+    "user": SAID | {"by", "role", "factor", "factors"},
+    "audit": SAID | {"format"},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +88,7 @@ def read(event: AuditEvent) -> Act:
         reason=str(details.get("reason") or ""),
         template=name if on_template else "",
         version=int(number) if on_template and number.isdecimal() else None,
-        rest=tuple((key, str(value)) for key, value in details.items() if key not in said),
+        rest=tuple((key, _plain(value)) for key, value in details.items() if key not in said),
     )
 
 
@@ -135,8 +139,20 @@ def _factor(name: str, _number: str, details: Mapping[str, Any]) -> str:
 
 def _held(name: str, _number: str, details: Mapping[str, Any]) -> str:
     pins = details.get("to") or {}
-    shown = ", ".join(f"{template} {version}" for template, version in pins.items())
+    shown = _plain(pins)
     return f"{name} at {shown}" if shown else f"{name}: what is current again"
+
+
+def _rotated(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    hours = details.get("grace_seconds", 0) // 3600
+    until = f"works on for {hours} h" if hours else "ended at once"
+    return f"{name}: {details.get('old', '')}… → {details.get('prefix', '')}…, the old one {until}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {each}" for key, each in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _exported(name: str, _number: str, details: Mapping[str, Any]) -> str:
@@ -160,6 +176,7 @@ _TOLD: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "build.request": _asked,
     "token.create": _scoped,
     "token.pin": _held,
+    "token.rotate": _rotated,
     "audit.export": _exported,
     "user.sign_in": _signed_in,
     "user.sign_in_failed": _signed_in,

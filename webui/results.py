@@ -11,7 +11,7 @@ from execapp.services import checks, presenting
 from webui import charts, failing
 
 MAX_CASES = 300
-MAX_CURL = 100_000  # characters; a longer command line is refused by most systems
+MAX_CURL = 100_000  # bytes; Linux refuses an argument of 128 KiB
 MAX_OUTPUT = 200_000  # characters of each stream on the page
 MAX_LINES = 5000  # of code, all files together
 OPEN_FILES = 3
@@ -160,7 +160,7 @@ def curl(execution: Execution, base: str) -> str:
     body = {name: value for name, value in presenting.submitted(execution).items() if value}
     del body["id"]
     text = json.dumps({**body, "wait": 20}, ensure_ascii=False)
-    if len(text) > MAX_CURL:
+    if len(text.encode()) > MAX_CURL:
         return ""
     return (
         f"curl {shlex.quote(f'{base}/api/v1/executions')} \\\n"
@@ -180,7 +180,7 @@ def _file(file: Mapping[str, str], notes: failing.Notes, *, left: int, first: bo
         return CodeFile(path=path, size=len(data), lines=[], hidden="Not text.", open=False)
     lines = failing.code_lines(path, text, notes)
     more = len(lines) - left
-    hidden = f"{more:,} more lines: the JSON has them." if more > 0 else ""
+    hidden = f"{more:,} more lines: the playground has them." if more > 0 else ""
     return CodeFile(path=path, size=len(data), lines=lines[:left], hidden=hidden, open=first)
 
 

@@ -10,6 +10,7 @@ from execapp.api import template_schemas as shapes
 from execapp.api.openapi import ERRORS
 from execapp.api.replies import actor_of, check_query, reply, token_of
 from execapp.api.schemas import TemplateOut
+from execapp.engine import local
 from execapp.models import Scope
 from execapp.services import templates
 from templatemgr.models import Promotion
@@ -32,6 +33,7 @@ def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResp
         expected_current=body.expected_current,
         **_override(request, body.override),
     )
+    local.wake("promotion")
     return _moved(name, promotion)
 
 
@@ -48,6 +50,7 @@ def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpR
         expected_current=body.expected_current,
         **_override(request, body.override),
     )
+    local.wake("promotion")
     return _moved(name, promotion)
 
 

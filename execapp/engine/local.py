@@ -41,8 +41,8 @@ def short_address(path: Path) -> Iterator[str]:
         os.close(directory)
 
 
-def wake(kind: Literal["execution", "build"]) -> None:
-    """Tell the executor that there is work of this kind; never fails."""
+def wake(kind: Literal["execution", "build", "promotion"]) -> None:
+    """Tell the executor that there is something of this kind; never fails."""
     _tell(wire.Message(type="wake", kind=kind))
 
 

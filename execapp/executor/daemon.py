@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from django.conf import settings
@@ -81,7 +82,9 @@ class Daemon:
             lane.start()
         self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.bell)
         self._keeper.start()
-        logger.info("executor %s: %s slots, warm %s each", house.worker, self.slots, self.warm)
+        logger.info(
+            "executor %s: %s slots, warm %s each at most", house.worker, self.slots, self.warm
+        )
 
     def stop(self) -> None:
         """Drain: what runs may finish within the grace; then it goes back to the queue."""
@@ -125,16 +128,16 @@ class Daemon:
 
     def _furnish(self, worker: str) -> slots.House:
         bell, registry = Bell(), Registry()
-        budget = _setting("STENCIL_WARM_BYTES", 2 * 1024**3)
+        pool = Pool(size=self.warm, budget=settings.STENCIL_WARM_BYTES, slot=f"{worker}-warm")
         return slots.House(
             worker=worker,
             host={**probe.host_fingerprint()},
             bell=bell,
             registry=registry,
             rotation=claims.Rotation(),
-            pool=Pool(size=self.warm, budget=budget, slot=f"{worker}-warm"),
+            pool=pool,
             listener=Listener(
-                socket_path(), on_wake=lambda _: bell.ring(), on_cancel=registry.cancel
+                socket_path(), on_wake=partial(_woken, bell, pool), on_cancel=registry.cancel
             ),
             draining=threading.Event(),
             claiming=threading.Lock(),
@@ -169,7 +172,7 @@ class Daemon:
         heartbeats.beat(
             worker=house.worker,
             busy=len(running),
-            warm=house.pool.count(),
+            pool=house.pool.figures(),
             builds_running=len(self._building),
             draining=house.draining.is_set(),
         )
@@ -213,6 +216,13 @@ class Daemon:
         finally:
             self._building.discard(lane)
         return True
+
+
+def _woken(bell: Bell, pool: Pool, kind: str) -> None:
+    if kind == "promotion":
+        pool.look()
+    else:
+        bell.ring()
 
 
 def _setting(name: str, default: int) -> int:

@@ -1,53 +1,30 @@
 """Warm sandboxes: started, locked down, runner loaded, each for one job.
 
-One thread fills the pool, outside the slots and one sandbox at a time, so that warming never
-takes more than one core from what is running. An empty pool is no failure: a slot then starts
-its sandbox itself.
+One thread fills the pool, outside the slots, one sandbox at a time and at low priority, so that
+warming takes little from what is running. How many wait follows recent demand, within a budget of
+memory. An empty pool is no failure: a slot then starts its sandbox itself.
 """
 
 import logging
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from typing import Any
 
-from execapp.executor import database
+from execapp.executor import database, demand, shelves
 from execapp.executor.bell import Bell
+from execapp.executor.demand import Ask, Demand
+from execapp.executor.shelves import Key, Shelf, Waiting
 from sandbox import runner
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
-from sandbox.runner import Session, Tree
-from templatemgr.errors import TemplateError
-from templatemgr.models import HealthState, Template
-from templatemgr.services import catalog
+from sandbox.runner import Session
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
-SESSION_BYTES = 192 * 1024 * 1024  # what a warm sandbox of a Node test runner keeps, rounded up
 LONGEST_PAUSE = 60.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Key:
-    """What a warm sandbox is good for: one version, in one mode, since it was last made whole.
-
-    A runner that was loaded from damaged files is never used once the damage is known.
-    """
-
-    version_id: int
-    mode: str
-    epoch: int = 0
-
-
-@dataclass(kw_only=True)
-class Shelf:
-    """The warm sandboxes of one key, and how to start more."""
-
-    tree: Tree
-    limits: Limits
-    sessions: deque[Session] = field(default_factory=deque)
-    failures: int = 0
-    retry_at: float = 0.0
+STALE_SECONDS = 3600.0  # one that waited longer is replaced
+LINGER_SECONDS = 60.0  # how long more than is wanted may wait, while nobody else needs the memory
 
 
 class Pool:
@@ -59,7 +36,10 @@ class Pool:
         self._slot = slot
         self._lock = threading.Lock()
         self._shelves: dict[Key, Shelf] = {}
+        # By template and mode: what was asked of one version is asked of the next as well.
+        self._demand: dict[tuple[str, str], Demand] = {}
         self._bell = Bell()
+        self._moved = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="warmer")
 
@@ -74,10 +54,11 @@ class Pool:
         taken = None
         with self._lock:
             shelf = self._shelves.get(key)
-            while shelf is not None and shelf.sessions and taken is None:
-                if not shelf.sessions[0].fits(limits):
-                    break
-                session = shelf.sessions.popleft()
+            if shelf is None or not runner.fits(shelf.limits, limits):
+                return None
+            shelf.demand.arrived(time.monotonic())
+            while shelf.waiting and taken is None:
+                session = shelf.waiting.popleft().session
                 if session.alive:
                     taken = session
                 else:
@@ -93,10 +74,34 @@ class Pool:
         """
         self._bell.ring()
 
+    def look(self) -> None:
+        """Something was promoted: see what is current, now."""
+        self._moved.set()
+        self._bell.ring()
+
     def count(self) -> int:
         """How many wait now."""
         with self._lock:
-            return sum(len(shelf.sessions) for shelf in self._shelves.values())
+            return sum(len(shelf.waiting) for shelf in self._shelves.values())
+
+    def figures(self) -> dict[str, Any]:
+        """The budget, and of each shelf what waits, what is wanted and what it holds."""
+        now = time.monotonic()
+        with self._lock:
+            found = [
+                {
+                    "template": shelf.template,
+                    "version": shelf.version,
+                    "mode": shelf.mode,
+                    "spare": shelf.spare,
+                    "warm": len(shelf.waiting),
+                    "wanted": shelf.granted,
+                    "memory_bytes": shelf.memory_bytes,
+                    "per_minute": 0.0 if shelf.spare else round(shelf.demand.rate(now) * 60, 1),
+                }
+                for shelf in self._shelves.values()
+            ]
+        return {"budget_bytes": self._budget if self._size else 0, "shelves": found}
 
     def close(self) -> None:
         """Stop warming and end what is warm."""
@@ -105,17 +110,21 @@ class Pool:
         if self._thread.ident is not None:
             self._thread.join()
         with self._lock:
-            shelves, self._shelves = list(self._shelves.values()), {}
-        for shelf in shelves:
-            for session in shelf.sessions:
-                session.close()
+            everything, self._shelves = list(self._shelves.values()), {}
+        _end(one for shelf in everything for one in shelf.waiting)
 
     def _fill(self) -> None:
+        wanted: dict[Key, Shelf] = {}
+        look_at = 0.0
         try:
             while not self._stopping.is_set():
                 seen = self._bell.count
                 try:
-                    database.patiently(self._follow_current)
+                    if self._moved.is_set() or time.monotonic() >= look_at:
+                        self._moved.clear()
+                        wanted = database.patiently(shelves.wanted)
+                        look_at = time.monotonic() + LOOK_SECONDS
+                    self._follow(wanted)
                     busy = self._start_one()
                 except Exception:
                     logger.exception("the warm pool stumbled; it goes on")
@@ -125,38 +134,45 @@ class Pool:
         finally:
             database.release()
 
-    def _follow_current(self) -> None:
-        """Shelves for what is current and healthy; the rest is dropped, dead ones with it."""
-        wanted = self._wanted()
-        dropped: list[Session] = []
+    def _follow(self, wanted: dict[Key, Shelf]) -> None:
+        """Keep a shelf for each key of `wanted`, with as many as demand and budget say."""
+        dropped: list[Waiting] = []
+        now = time.monotonic()
         with self._lock:
             for key in [key for key in self._shelves if key not in wanted]:
-                dropped.extend(self._shelves.pop(key).sessions)
-            for key, shelf in wanted.items():
-                self._shelves.setdefault(key, shelf)
+                dropped.extend(self._shelves.pop(key).waiting)
+            for key, new in wanted.items():
+                shelf = self._shelves.setdefault(key, new)
+                shelf.spare = new.spare
+                shelf.demand = self._demand.setdefault((shelf.template, shelf.mode), Demand())
+            self._grant(now)
+            needed = self._memory_is_needed()
             for shelf in self._shelves.values():
-                dead = [session for session in shelf.sessions if not session.alive]
-                dropped.extend(dead)
-                shelf.sessions = deque(s for s in shelf.sessions if s not in dead)
-        for session in dropped:
-            session.close()
+                dropped.extend(_unfit(shelf, now))
+                dropped.extend(_surplus(shelf, now, needed=needed))
+        _end(dropped)
 
-    def _wanted(self) -> dict[Key, Shelf]:
-        rows = Template.objects.filter(current__health__state=HealthState.VERIFIED)
-        wanted: dict[Key, Shelf] = {}
-        for template in rows.select_related("current__template", "current__health"):
-            if template.current is None:
-                continue
-            try:
-                runtime = catalog.runtime(template.current)
-            except TemplateError as error:
-                logger.warning("%s is not warmed: %s", template.name, error.message)
-                continue
-            for mode in runtime.modes:
-                epoch = template.current.health.epoch
-                key = Key(version_id=template.current.pk, mode=mode, epoch=epoch)
-                wanted[key] = Shelf(tree=runtime.tree(mode), limits=runtime.default)
-        return wanted
+    def _grant(self, now: float) -> None:
+        asks = {
+            key: Ask(
+                count=1 if shelf.spare else shelf.demand.wanted(now, self._size),
+                each_bytes=shelf.each_bytes,
+                spare=shelf.spare,
+            )
+            for key, shelf in self._shelves.items()
+        }
+        for key, count in demand.allot(asks, self._budget).items():
+            self._shelves[key].granted = count
+
+    def _memory_is_needed(self) -> bool:
+        """Whether those that wait hold too much, or so much that one who is short gets none."""
+        held = sum(shelf.memory_bytes for shelf in self._shelves.values())
+        missing = [
+            shelf.each_bytes
+            for shelf in self._shelves.values()
+            if len(shelf.waiting) < shelf.granted
+        ]
+        return held + max(missing, default=0) > self._budget
 
     def _start_one(self) -> bool:
         """Start the sandbox that is missed most; False when none is."""
@@ -164,19 +180,19 @@ class Pool:
         if chosen is None or self._stopping.is_set():
             return False
         key, shelf = chosen
+        began = time.monotonic()
         try:
-            session = runner.start(shelf.tree, shelf.limits, slot=self._slot)
+            session = runner.start(shelf.tree, shelf.limits, slot=self._slot, low_priority=True)
         except SandboxError as error:
             shelf.failures += 1
             pause = min(LONGEST_PAUSE, 2.0**shelf.failures)
             shelf.retry_at = time.monotonic() + pause
             logger.warning("warming failed, next try in %s s: %s", pause, error)
             return True
-        shelf.failures = 0
         with self._lock:
             kept = self._shelves.get(key) is shelf
             if kept:
-                shelf.sessions.append(session)
+                shelf.put(session, time.monotonic() - began)
         if not kept:  # dropped while it started
             session.close()
         return True
@@ -184,15 +200,40 @@ class Pool:
     def _emptiest(self) -> tuple[Key, Shelf] | None:
         now = time.monotonic()
         with self._lock:
-            total = sum(len(shelf.sessions) for shelf in self._shelves.values())
-            if (total + 1) * SESSION_BYTES > self._budget:
-                return None
             short = [
-                (len(shelf.sessions), key.version_id, key.mode, key)
+                (len(shelf.waiting), shelf.spare, key.version_id, key.mode, key)
                 for key, shelf in self._shelves.items()
-                if len(shelf.sessions) < self._size and shelf.retry_at <= now
+                if len(shelf.waiting) < shelf.granted and shelf.retry_at <= now
             ]
             if not short:
                 return None
-            key = min(short, key=lambda item: item[:3])[3]
+            key = min(short, key=lambda item: item[:4])[4]
             return key, self._shelves[key]
+
+
+def _unfit(shelf: Shelf, now: float) -> list[Waiting]:
+    """Take off what has died, and the oldest when it waited too long: one at a time."""
+    unfit = [one for one in shelf.waiting if not one.session.alive]
+    if not unfit and shelf.waiting and now - shelf.waiting[0].since > STALE_SECONDS:
+        unfit = [shelf.waiting[0]]
+    for one in unfit:
+        shelf.waiting.remove(one)
+    return unfit
+
+
+def _surplus(shelf: Shelf, now: float, *, needed: bool) -> list[Waiting]:
+    """Take off what is more than granted: after a while, or at once when its memory is `needed`."""
+    over = len(shelf.waiting) - shelf.granted
+    if over <= 0:
+        shelf.surplus_since = None
+        return []
+    if shelf.surplus_since is None:
+        shelf.surplus_since = now
+    if not needed and now - shelf.surplus_since < LINGER_SECONDS:
+        return []
+    return [shelf.waiting.popleft() for _ in range(over)]
+
+
+def _end(dropped: Iterable[Waiting]) -> None:
+    for one in dropped:
+        one.session.close()

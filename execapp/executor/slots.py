@@ -10,8 +10,9 @@ from typing import Any
 from execapp.executor import database
 from execapp.executor.bell import Bell
 from execapp.executor.listener import Listener
-from execapp.executor.pool import Key, Pool
+from execapp.executor.pool import Pool
 from execapp.executor.registry import Registry, Running
+from execapp.executor.shelves import Key
 from execapp.models import Execution
 from execapp.services import checks, claims
 from sandbox import runner

@@ -13,6 +13,20 @@ from templatemgr.models import HealthState, Template
 
 
 @dataclass(frozen=True, kw_only=True)
+class WarmShelf:
+    """What waits for one version in one mode. A spare stands by for a promotion or a roll back."""
+
+    template: str
+    version: int
+    mode: str
+    spare: bool
+    warm: int
+    wanted: int
+    memory_bytes: int
+    per_minute: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class HealthSnapshot:
     """What the executors last said, and what the tables say."""
 
@@ -25,6 +39,13 @@ class HealthSnapshot:
     draining: bool
     last_seen: datetime | None
     fingerprint: dict[str, Any] = field(default_factory=dict)
+    warm_budget_bytes: int = 0
+    shelves: tuple[WarmShelf, ...] = ()
+
+    @property
+    def warm_bytes(self) -> int:
+        """What all waiting sandboxes hold."""
+        return sum(shelf.memory_bytes for shelf in self.shelves)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +73,8 @@ def snapshot() -> HealthSnapshot:
         draining=bool(alive) and all(row.draining for row in alive),
         last_seen=rows[0].seen_at if rows else None,
         fingerprint=rows[0].fingerprint if rows else {},
+        warm_budget_bytes=sum(row.pool.get("budget_bytes", 0) for row in alive),
+        shelves=tuple(WarmShelf(**shelf) for row in alive for shelf in row.pool.get("shelves", ())),
     )
 
 

@@ -1,5 +1,6 @@
 """The executor's sign of life, as the executor writes it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.utils import timezone
@@ -16,6 +17,7 @@ def arrive(*, worker: str, host: str, pid: int, slots: int, fingerprint: dict[st
         "slots": slots,
         "busy": 0,
         "warm": 0,
+        "pool": {},
         "builds_running": 0,
         "draining": False,
         "fingerprint": fingerprint,
@@ -25,11 +27,14 @@ def arrive(*, worker: str, host: str, pid: int, slots: int, fingerprint: dict[st
     ExecutorHeartbeat.objects.update_or_create(worker=worker, defaults=values)
 
 
-def beat(*, worker: str, busy: int, warm: int, builds_running: int, draining: bool) -> None:
-    """It lives, and this is what it does."""
+def beat(
+    *, worker: str, busy: int, pool: Mapping[str, Any], builds_running: int, draining: bool
+) -> None:
+    """It lives, and this is what it does; `pool` as `Pool.figures` gives it."""
     ExecutorHeartbeat.objects.filter(worker=worker).update(
         busy=busy,
-        warm=warm,
+        warm=sum(shelf["warm"] for shelf in pool["shelves"]),
+        pool=dict(pool),
         builds_running=builds_running,
         draining=draining,
         seen_at=timezone.now(),

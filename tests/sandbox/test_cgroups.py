@@ -113,6 +113,44 @@ def test_v1_counters_are_differences(tmp_path: Path, monkeypatch: pytest.MonkeyP
         group.lower(memory_bytes=1, processes=1)
 
 
+def test_file_pages_that_may_be_dropped_are_not_held(tmp_path: Path) -> None:
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.usage_in_bytes").write_text("1000\n")
+    both = "inactive_file 300\nactive_file 200\ntotal_inactive_file 30\ntotal_active_file 20\n"
+    (tmp_path / "memory.stat").write_text(f"anon 400\n{both}")
+    assert GroupV2(tmp_path).memory_used() == 500
+    folders = dict.fromkeys(("memory", "pids", "cpuacct"), tmp_path)
+    assert GroupV1(folders).memory_used() == 950
+
+
+def test_priority_is_written_where_there_is_a_controller(tmp_path: Path) -> None:
+    for group, name in (
+        (GroupV2(tmp_path), "cpu.weight"),
+        (GroupV1(dict.fromkeys(("memory", "pids", "cpuacct"), tmp_path)), "cpu.shares"),
+    ):
+        group.set_priority(low=True)
+        low = int((tmp_path / name).read_text())
+        group.set_priority(low=False)
+        assert low < int((tmp_path / name).read_text())
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_without_groups_priority_is_niceness_where_it_can_be_raised_again(
+    allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(groups, "_may_renice", lambda: allowed)
+    given: list[int] = []
+    monkeypatch.setattr(os, "setpriority", lambda _kind, _who, nice: given.append(nice))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        group = NoGroup()
+        group.prepare(memory_bytes=1 << 40, processes=5)
+        group.add(child.pid)
+        group.set_priority(low=True)
+        group.set_priority(low=False)
+        child.kill()
+    assert given == ([5, 0] if allowed else [])
+
+
 def refuse(path: Path, text: str) -> None:
     raise OSError(16, "busy")
 

@@ -54,6 +54,22 @@ def test_each_end_has_its_state(
     assert not outcome.warm
 
 
+def test_what_waits_at_low_priority_runs_its_job_at_the_usual_one(tree_root: Path) -> None:
+    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-test", low_priority=True)
+    seen: list[bool] = []
+    group = session._container.group
+    original = group.set_priority
+
+    def note(*, low: bool) -> None:
+        seen.append(low)
+        original(low=low)
+
+    group.set_priority = note  # type: ignore[method-assign]
+    assert session.memory_bytes > MIB
+    outcome = session.deliver(program("console.log('hi')"), LIMITS)
+    assert (outcome.state, seen) == (State.SUCCEEDED, [False])
+
+
 def test_a_memory_bomb_in_a_child_is_out_of_memory(run: Run) -> None:
     code = """
         import { spawnSync } from "node:child_process";

@@ -186,3 +186,29 @@ def test_an_expectation_says_each_way_it_was_missed() -> None:
         "failed: expected 0, got 1",
         "stdout: expected 'hi', got 'ho'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("template_toml", "a = " + "9" * 5_000, "is not valid TOML"),
+        ("template_toml", "a = " + "[" * 5_000, "is nested too deeply"),
+        ("template_toml", DEFINITION.replace("= 5000", f"= {2**63}"), "or less"),
+        ("template_toml", DEFINITION.replace('["node_modules"]', '["src/x"]'), "own files go"),
+        ("template_toml", DEFINITION.replace("GREETING", '"A=B"'), "name of a variable"),
+        ("template_toml", DEFINITION.replace('"hello"', '"\\u0000"'), "NUL"),
+        ("smoke__run__case_toml", f'entry = "../x"\n{RUN_CASE}', "leaves the folder"),
+        ("smoke__run__case_toml", f'args = ["\\u0000"]\n{RUN_CASE}', "NUL"),
+    ],
+)
+def test_what_fuzzing_found_is_refused(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    folder = write_definition(tmp_path / "tiny")
+    (folder / name.replace("__", "/").replace("_toml", ".toml")).write_text(text)
+    with pytest.raises(DefinitionError, match=reason):
+        definitions.read(folder)
+
+
+def test_a_folder_in_place_of_a_case_is_named(folder: Path) -> None:
+    (folder / "smoke/loose.txt").write_text("")
+    with pytest.raises(DefinitionError, match=r"smoke/loose\.txt/case\.toml: cannot be read"):
+        definitions.read(folder)

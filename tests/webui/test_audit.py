@@ -313,3 +313,9 @@ def test_acts_of_users_read_as_sentences(db: None) -> None:
         "grace: recovery code, authenticator app"
     )
     assert text("user.invite", role="viewer") == "grace: viewer"
+    assert text("token.rotate", old="stn_a", prefix="stn_b", grace_seconds=7200) == (
+        "grace: stn_a… → stn_b…, the old one works on for 2 h"
+    )
+    assert text("token.rotate", old="stn_a", prefix="stn_b", grace_seconds=0).endswith("at once")
+    assert text("token.pin", to={"typescript": 7}, **{"from": {}}) == "grace at typescript 7"
+    assert text("token.pin", to={}) == "grace: what is current again"

@@ -177,6 +177,63 @@ def test_earlier_execution_can_be_opened_by_who_may_see_it(
     assert admin.get("/playground?from=nonsense").status_code == 404
 
 
+def test_everything_that_was_submitted_comes_back(admin: Client, version: Version) -> None:
+    made = factories.make_execution(
+        version,
+        env={"GREETING": "hello=you"},
+        labels={"course": "cs101"},
+        limits={"wall_ms": 1234},
+        files=[{"path": "a.bin", "content": "/wD+", "encoding": "base64"}],
+    )
+    page = admin.get(f"/playground?from={made.pk}").content.decode()
+    for words in ("GREETING=hello=you", "course=cs101", "wall_ms=1234", "/wD+", "Not text"):
+        assert words in page
+
+
+def test_environment_limits_and_labels_are_sent(admin: Client, asked: dict[str, Any]) -> None:
+    more = {"env": "A=1\r\nB=x=y\r\n", "limits": "wall_ms=500", "labels": "course=cs101"}
+    admin.post("/playground/run", FORM | more, headers=HTMX)
+    assert asked["env"] == {"A": "1", "B": "x=y"}
+    assert asked["limits"] == {"wall_ms": 500}
+    assert asked["labels"] == {"course": "cs101"}
+
+
+@pytest.mark.parametrize(
+    ("field", "text"),
+    [("env", "A"), ("env", "A=1\nA=2"), ("limits", "wall_ms=soon"), ("labels", "=x")],
+)
+def test_a_line_that_is_no_pair_is_named(
+    admin: Client, asked: dict[str, Any], field: str, text: str
+) -> None:
+    page = admin.post("/playground/run", FORM | {field: text}, headers=HTMX).content.decode()
+    assert asked == {}
+    assert "write name=value" in page or "is not a whole number" in page
+
+
+def test_the_same_runs_on_two_versions_beside_each_other(
+    admin: Client, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = {
+        "typescript": factories.make_execution(version, "failed", tests=factories.FAILING),
+        "typescript@1": factories.make_execution(version, "succeeded", stdout=b"other"),
+    }
+    monkeypatch.setattr(submissions, "submit", lambda **values: (made[values["template"]], True))
+    monkeypatch.setattr(
+        submissions,
+        "wait",
+        lambda *, execution_id, seconds: Execution.objects.get(pk=execution_id),  # noqa: ARG005
+    )
+    both = FORM | {"beside": "typescript@1"}
+    page = admin.post("/playground/run", both, headers=HTMX).content.decode()
+    assert page.count('aria-label="Outcome on typescript 1"') == 2
+    assert "What differs" in page
+    assert "<td>failed</td>" in page
+    assert "<td>succeeded</td>" in page
+    alone = FORM | {"beside": "typescript"}
+    once = admin.post("/playground/run", alone, headers=HTMX).content.decode()
+    assert "What differs" not in once
+
+
 def test_without_a_version_it_says_what_to_do_first(admin: Client) -> None:
     page = admin.get("/playground").content.decode()
     assert "build a version and promote it" in page

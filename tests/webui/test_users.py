@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
 from templatemgr.models import AuditEvent
 from tests.webui import conftest as make
@@ -176,6 +177,20 @@ def test_new_link_is_shown_once_and_recorded(admin: Client) -> None:
     assert path not in admin.get(f"/users/{user.pk}").text
     assert last().action == "user.link"
     assert path.rpartition("-")[2] not in str(last().details)
+
+
+def test_link_also_lifts_a_lockout(admin: Client, settings: Settings) -> None:
+    settings.ACCOUNT_RATE_LIMITS = {"login_failed": "20/m/ip,2/300s/key"}
+    user = make.make_user("grace", "viewer")
+    for _ in range(3):
+        answer = Client().post("/login", {"login": "grace", "password": "forgotten"})
+    assert "Too many failed sign-ins" in answer.text
+    grace = Client()
+    words = {"password1": "seven green boats", "password2": "seven green boats"}
+    form = grace.get(link_in(admin.post(f"/users/{user.pk}/link").text), follow=True)
+    grace.post(form.redirect_chain[-1][0], words)
+    signed_in = grace.post("/login", {"login": "grace", "password": "seven green boats"})
+    assert signed_in.status_code == 302
 
 
 def test_filters_find_by_name_address_role_and_state(admin: Client) -> None:

@@ -1,19 +1,22 @@
 """The playground: files in, result out, without a token and without leaving the page."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
+from django.urls import reverse
 
-from execapp.errors import ExecutionError, InvalidRequestError
+from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, Mode
-from execapp.services import checks, history, submissions
+from execapp.services import checks, history, presenting, submissions
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template, Version
-from webui import examples, results
+from templatemgr.services import catalog
+from webui import examples, results, twins
 from webui.views import guards
 from webui.views.executions import base, viewer
 
@@ -28,6 +31,7 @@ class File:
 
     path: str = ""
     content: str = ""
+    encoding: str = "utf8"  # "base64" for what is no text: it is kept, and not edited
 
     @property
     def blank(self) -> bool:
@@ -40,11 +44,20 @@ class Draft:
     """What the form holds, right or wrong."""
 
     template: str = ""
+    beside: str = ""  # another version, to run the same on; empty for none
     mode: str = Mode.TEST
     files: Sequence[File] = ()
     entry: str = ""
     args: str = ""
     stdin: str = ""
+    env: str = ""  # these three: name=value, one a line
+    limits: str = ""
+    labels: str = ""
+
+    @property
+    def more(self) -> bool:
+        """Whether anything is set besides the files."""
+        return bool(self.args or self.stdin or self.entry or self.env or self.limits or self.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +98,12 @@ def run(request: HttpRequest) -> HttpResponse:
         draft = replace(draft, files=_edited(draft.files, action))
         name = "_files" if htmx else "playground"
         return render(request, f"webui/playground/{name}.html", _context(draft))
-    execution, problems = submit(draft, client=guards.actor(request))
-    context = {"problems": problems, "htmx": htmx}
-    if execution is not None:
-        context |= {"execution": execution, "result": results.result(execution, base(request))}
+    runs, problems = run_all(draft, client=guards.actor(request))
+    context: dict[str, Any] = {"problems": problems, "htmx": htmx}
+    found = [results.result(execution, base(request)) for execution in runs]
+    context |= {"results": found, "shared": f"{base(request)}{reverse('playground')}"}
+    if len(runs) > 1:
+        context["differences"] = twins.differences(*runs)
     if htmx:
         return render(request, "webui/playground/_result.html", context)
     context |= _context(draft)
@@ -96,8 +111,24 @@ def run(request: HttpRequest) -> HttpResponse:
     return render(request, "webui/playground/playground.html", context, status=status)
 
 
+def run_all(draft: Draft, *, client: str) -> tuple[list[Execution], list[Problem]]:
+    """The executions of a draft once they have ended, or what is wrong with the draft.
+
+    On two versions both wait in the queue at once, and both are waited for.
+    """
+    made: list[Execution] = []
+    for template in dict.fromkeys(filter(None, (draft.template, draft.beside))):
+        execution, problems = submit(replace(draft, template=template), client=client)
+        if execution is None:
+            return [], problems
+        made.append(execution)
+    if not made:  # no template chosen: the service says so
+        return [], submit(draft, client=client)[1]
+    return [submissions.wait(execution_id=each.pk, seconds=WAIT_SECONDS) for each in made], []
+
+
 def submit(draft: Draft, *, client: str) -> tuple[Execution | None, list[Problem]]:
-    """The execution of a draft once it has ended, or what is wrong with the draft."""
+    """Admit a draft as an execution of this user; or say what is wrong with it."""
     kept = [(number, file) for number, file in enumerate(draft.files, 1) if not file.blank]
     try:
         made, _ = submissions.submit(
@@ -106,34 +137,58 @@ def submit(draft: Draft, *, client: str) -> tuple[Execution | None, list[Problem
             template=draft.template,
             mode=draft.mode,
             files=[
-                {"path": file.path.strip(), "content": file.content, "encoding": "utf8"}
+                {"path": file.path.strip(), "content": file.content, "encoding": file.encoding}
                 for _, file in kept
             ],
             entry=draft.entry or None,
             args=[line for line in draft.args.split("\n") if line],
             stdin=draft.stdin,
+            env=pairs(draft.env, "env"),
+            limits=whole(pairs(draft.limits, "limits")),
+            labels=pairs(draft.labels, "labels"),
         )
     except InvalidRequestError as error:
         numbers = [number for number, _ in kept]
         return None, [_problem(each.path, each.message, numbers) for each in error.fields]
     except (ExecutionError, TemplateError) as error:
         return None, [Problem(where="", message=error.message)]
-    return submissions.wait(execution_id=made.pk, seconds=WAIT_SECONDS), []
+    return made, []
+
+
+def pairs(text: str, field: str) -> dict[str, str]:
+    """`name=value` lines as a table. Raises InvalidRequestError."""
+    found: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.split("\n"))):
+        name, sign, value = line.partition("=")
+        if not sign or not name.strip() or name.strip() in found:
+            message = f"{line!r}: write name=value, each name once."
+            raise InvalidRequestError([Field(path=field, message=message)])
+        found[name.strip()] = value
+    return found
+
+
+def whole(limits: Mapping[str, str]) -> dict[str, int]:
+    """Limits as numbers. Raises InvalidRequestError."""
+    for name, value in limits.items():
+        if not (value.isascii() and value.isdecimal() and len(value) <= 15):
+            message = f"{name}: {value!r} is not a whole number."
+            raise InvalidRequestError([Field(path="limits", message=message)])
+    return {name: int(value) for name, value in limits.items()}
 
 
 def read(given: QueryDict) -> Draft:
     """The form. Browsers end lines with CR LF; here they end as they do in an editor."""
-    paths, contents = given.getlist("path"), given.getlist("content")
+    columns = [given.getlist(name) for name in ("path", "content", "encoding")]
+    texts = ("entry", "args", "stdin", "env", "limits", "labels")
     return Draft(
         template=given.get("template", ""),
+        beside=given.get("beside", ""),
         mode=given.get("mode", ""),
         files=[
-            File(path=path, content=_lines(content))
-            for path, content in zip(paths, contents, strict=False)
+            File(path=path, content=_lines(content), encoding=encoding or "utf8")
+            for path, content, encoding in zip_longest(*columns, fillvalue="")
         ],
-        entry=given.get("entry", "").strip(),
-        args=_lines(given.get("args", "")),
-        stdin=_lines(given.get("stdin", "")),
+        **{name: _lines(given.get(name, "")) for name in texts},
     )
 
 
@@ -171,22 +226,47 @@ def _of_example(template: str, name: str) -> Draft:
 
 
 def _of_execution(execution: Execution) -> Draft:
-    """What was submitted, as far as it is text."""
-    contents = ((file["path"], checks.content_of(file) or b"") for file in execution.files)
+    """What was submitted, whole."""
     return Draft(
         template=f"{execution.template_name}@{execution.version.number}",
         mode=execution.mode,
-        files=[File(path=path, content=data.decode("utf-8", "replace")) for path, data in contents],
+        files=[_file(file) for file in execution.files],
         entry=execution.entry,
         args="\n".join(execution.args),
         stdin=execution.stdin,
+        env=_as_lines(execution.env),
+        limits=_as_lines(_asked(execution)),
+        labels=_as_lines(execution.labels),
     )
+
+
+def _file(file: Mapping[str, str]) -> File:
+    """A submitted file: as text where it is any, else as it came."""
+    try:
+        text = (checks.content_of(file) or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        return File(path=file["path"], content=file["content"], encoding="base64")
+    return File(path=file["path"], content=text)
+
+
+def _asked(execution: Execution) -> dict[str, int]:
+    """The limits that are not the version's own: those that somebody asked for."""
+    try:
+        usual = presenting.limits_to_json(catalog.runtime(execution.version).default)
+    except TemplateError:  # what the version keeps cannot be read: all are shown
+        usual = {}
+    return {name: value for name, value in execution.limits.items() if usual.get(name) != value}
+
+
+def _as_lines(table: Mapping[str, object]) -> str:
+    return "\n".join(f"{name}={value}" for name, value in table.items())
 
 
 def _context(draft: Draft) -> dict[str, Any]:
     return {
         "draft": draft,
         "options": options(draft.template),
+        "others": options(draft.beside),
         "modes": Mode.choices,
         "shelves": examples.shelves(),
         "most_files": MOST_FILES,
@@ -211,7 +291,13 @@ def _problem(path: str, message: str, numbers: Sequence[int]) -> Problem:
     match = re.fullmatch(r"args\.([0-9]+)", path)
     if match:
         return Problem(where=f"Argument {int(match[1]) + 1}", message=message)
-    names = {"files": "Files", "mode": "Mode", "args": "Arguments", "stdin": "Standard input"}
+    names = {
+        "files": "Files",
+        "mode": "Mode",
+        "args": "Arguments",
+        "stdin": "Standard input",
+        "env": "Environment",
+    }
     return Problem(where=names.get(path, path.capitalize()), message=message)
 
 

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from execapp.engine import local
 from templatemgr.errors import CurrentChangedError, TemplateError
 from templatemgr.models import AuditEvent, Promotion, PromotionKind, Template, Version
 from templatemgr.services import catalog, gates, promotions
@@ -72,6 +73,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             problem=error.message,
             override=override,
         )
+    local.wake("promotion")
     return redirect("receipt", name, promotion.pk)
 
 
@@ -86,6 +88,7 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponse:
         )
     except TemplateError as error:
         return _refused(request, name, "rollback", error)
+    local.wake("promotion")
     return redirect("receipt", name, promotion.pk)
 
 

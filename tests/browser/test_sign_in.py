@@ -1,0 +1,289 @@
+"""Sign-in as people do it: a link, a password, codes of an app, a passkey; roles, tokens, trail."""
+
+import base64
+import hashlib
+import hmac
+import re
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import sign_in
+from tests.conftest import ROOT, Stencil
+
+PASSWORD = "seven green boats"
+type Open = Callable[..., Page]
+
+
+@pytest.fixture
+def named(stencil: Stencil) -> str:
+    """The address by name: browsers tie passkeys to one, and to no bare address."""
+    return stencil.url.replace("127.0.0.1", "localhost")
+
+
+@pytest.fixture
+def people(browser: Browser) -> Iterator[Open]:
+    """Opens a browser of somebody else. A script error or a blocked resource fails the test."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_page(**options: str) -> Page:
+        context = browser.new_context(**options)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on(
+            "console",
+            lambda message: (
+                troubles.append(message.text) if "Content Security" in message.text else None
+            ),
+        )
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def code(secret: str, offset: int = 0) -> str:
+    """What an authenticator app shows (RFC 6238), `offset` steps from now."""
+    key = base64.b32decode(secret + "=" * (-len(secret) % 8))
+    counter = struct.pack(">Q", int(time.time()) // 30 + offset)
+    digest = hmac.new(key, counter, hashlib.sha1).digest()
+    start = digest[-1] & 15
+    value = int.from_bytes(digest[start : start + 4]) & 0x7FFFFFFF
+    return f"{value % 1_000_000:06}"
+
+
+def invite(admin: Page, base: str, name: str, role: str) -> str:
+    """Invite through the form; the link that sets the password."""
+    admin.goto(f"{base}/users")
+    admin.get_by_label("User", exact=True).fill(name)
+    admin.get_by_role("radio", name=re.compile(f"^{role}")).check()
+    admin.get_by_role("button", name="Invite").click()
+    link = admin.locator("#welcome-link").inner_text()
+    path = link.partition("/welcome/")[2]
+    return f"{base}/welcome/{path}"
+
+
+def come_in(page: Page, base: str, link: str, name: str) -> None:
+    """Set the password by the link, then sign in with it."""
+    page.goto(link)
+    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_label("The same again").fill(PASSWORD)
+    page.get_by_role("button", name="Set the password").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    enter(page, base, name)
+
+
+def enter(page: Page, base: str, name: str) -> None:
+    """User and password."""
+    page.goto(f"{base}/login")
+    page.get_by_label("User").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+
+
+def leave(page: Page, base: str) -> None:
+    """Sign out by the account menu."""
+    page.goto(f"{base}/account")
+    page.locator("summary.avatar").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_invited_user_sets_up_an_app_and_a_passkey(
+    admin: Page, people: Open, stencil: Stencil, named: str
+) -> None:
+    link = invite(admin, stencil.url, "grace", "operator")
+    page = people()
+    come_in(page, named, link.replace(stencil.url, named), "grace")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+    page.locator("summary.avatar").click()
+    page.get_by_role("link", name="Account").click()
+    page.get_by_role("link", name=re.compile("^Set up")).click()
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    secret = page.locator("#totp-secret").inner_text()
+    page.get_by_label("Code").fill(code(secret))
+    page.get_by_role("button", name="Turn it on").click()
+    codes = page.locator("#recovery-codes").inner_text().split()
+    assert len(set(codes)) == 10
+
+    leave(page, named)
+    enter(page, named, "grace")
+    expect(page.get_by_role("heading", name="Second factor")).to_be_visible()
+    page.get_by_label("Code").fill("000000")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_text("Incorrect code")).to_be_visible()
+    page.get_by_label("Code").fill(code(secret, 1))  # this step's code was used above
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    devtools.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": True,
+                "automaticPresenceSimulation": True,
+            }
+        },
+    )
+    page.goto(f"{named}/account/passkeys/add")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_label("Name").fill("laptop")
+    page.get_by_role("button", name="Add the passkey").click()
+    expect(page.get_by_text("laptop").first).to_be_visible()
+
+    leave(page, named)
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+    page.goto(f"{named}/audit?actor=grace")
+    expect(page.get_by_text("grace by passkey")).to_be_visible()
+    expect(page.get_by_text("grace by authenticator app")).to_be_visible()
+    expect(page.get_by_text("grace by password and authenticator app")).to_be_visible()
+
+
+def test_passkey_that_is_not_there_is_said_so(people: Open, named: str) -> None:
+    page = people()
+    page.goto(f"{named}/login")
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("WebAuthn.enable")
+    devtools.send(
+        "WebAuthn.addVirtualAuthenticator",
+        {
+            "options": {
+                "protocol": "ctap2",
+                "transport": "internal",
+                "hasResidentKey": True,
+                "hasUserVerification": True,
+                "isUserVerified": False,
+            }
+        },
+    )
+    page.get_by_role("button", name="Use a passkey").click()
+    expect(page.get_by_role("alert")).to_contain_text("was not used", timeout=15_000)
+
+
+def test_role_shows_what_it_may_and_nothing_else(
+    admin: Page, people: Open, stencil: Stencil
+) -> None:
+    base = stencil.url
+    page = people()
+    come_in(page, base, invite(admin, base, "victor", "viewer"), "victor")
+    rail = page.get_by_role("navigation", name="Main")
+    expect(rail.get_by_role("link", name="Executions")).to_be_visible()
+    for name in ("Playground", "Tokens", "Users", "System"):
+        expect(rail.get_by_role("link", name=name)).to_have_count(0)
+    page.goto(f"{base}/templates/typescript")
+    for name in ("Pin", "Verify", "Build a version"):
+        expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
+    page.goto(f"{base}/users")
+    expect(page.get_by_text("needs the role admin")).to_be_visible()
+
+    admin.goto(f"{base}/users?q=victor")
+    admin.get_by_role("link", name="victor").click()
+    admin.get_by_role("radio", name=re.compile("^releaser")).check()
+    admin.get_by_role("button", name="Change the role").click()
+    expect(admin.get_by_text("victor is releaser from now on")).to_be_visible()
+    page.goto(f"{base}/templates/typescript")
+    expect(page.get_by_role("button", name="Pin", exact=True)).to_be_visible()
+
+    admin.get_by_role("button", name="Deactivate").click()
+    admin.locator("dialog[open]").get_by_role("button", name="Deactivate").click()
+    expect(admin.get_by_text("signed out everywhere")).to_be_visible()
+    page.goto(f"{base}/templates/typescript")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    enter(page, base, "victor")
+    expect(page.get_by_text("This account is deactivated")).to_be_visible()
+
+
+def test_token_is_made_rotated_and_revoked(admin: Page, stencil: Stencil) -> None:
+    admin.goto(f"{stencil.url}/tokens")
+    admin.get_by_label("Name", exact=True).fill("browser-bot")
+    admin.get_by_role("button", name="Make the token").click()
+    old = admin.locator("#secret").inner_text()
+    admin.goto(f"{stencil.url}/tokens?q=browser-bot")
+    admin.get_by_role("link", name="browser-bot").click()
+    admin.get_by_role("button", name="Rotate").click()
+    dialog = admin.locator("dialog[open]")
+    dialog.get_by_label("The old secret ends").select_option("in an hour")
+    dialog.get_by_role("button", name="Rotate").click()
+    new = admin.locator("#secret").inner_text()
+    calls = (
+        Stencil(**{**stencil.__dict__, "token": old}),
+        Stencil(**{**stencil.__dict__, "token": new}),
+    )
+    assert [each.api("GET", "/me")[0] for each in calls] == [200, 200]
+    admin.get_by_role("link", name="I have it").click()
+    admin.get_by_role("button", name="End it now").click()
+    assert [each.api("GET", "/me")[0] for each in calls] == [401, 200]
+    admin.get_by_role("button", name="Revoke").click()
+    admin.locator("dialog[open]").get_by_role("button", name="Revoke").click()
+    expect(admin.get_by_text("cannot be used again")).to_be_visible()
+    assert [each.api("GET", "/me")[0] for each in calls] == [401, 401]
+
+
+def test_chain_is_walked_and_the_export_proves_itself(
+    admin: Page, stencil: Stencil, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    admin.goto(f"{stencil.url}/audit")
+    admin.get_by_role("button", name="Verify the chain").click()
+    expect(admin.get_by_text(re.compile("The chain holds: .* events"))).to_be_visible()
+    script = str(ROOT / "scripts" / "check_audit_export.py")
+    for words, suffix in (("JSON Lines", "jsonl"), ("CSV", "csv")):
+        admin.goto(f"{stencil.url}/audit")
+        admin.get_by_role("button", name="Export").click()
+        dialog = admin.locator("dialog[open]")
+        dialog.get_by_role("radio", name=re.compile(words)).check()
+        with admin.expect_download() as download:
+            dialog.get_by_role("button", name="Export").click()
+        path = tmp_path_factory.mktemp("export") / f"audit.{suffix}"
+        download.value.save_as(path)
+        done = subprocess.run(
+            [sys.executable, script, str(path)], capture_output=True, text=True, check=False
+        )
+        assert "each follows the one before it" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_pages_of_sign_in_and_people_are_accessible(
+    people: Open, stencil: Stencil, named: str, theme: str
+) -> None:
+    page = people(color_scheme=theme)
+    page.goto(f"{named}/login")
+    found = {"/login": Axe().run(page)}
+    sign_in(page, Stencil(**{**stencil.__dict__, "url": named}))
+    page.goto(f"{named}/account/confirm?next=/account")
+    found["/account/confirm"] = Axe().run(page)
+    page.get_by_label("Password").fill(stencil.password)
+    page.get_by_role("button", name="Confirm").click()
+    for path in (
+        "/account", "/account/password", "/account/app/add", "/account/passkeys/add", "/users",
+        "/users/1", "/tokens", "/audit",
+    ):  # fmt: skip
+        page.goto(named + path)
+        found[path] = Axe().run(page)
+    page.goto(f"{named}/tokens")
+    page.locator(".table .row-link").first.click()
+    found["/tokens/…"] = Axe().run(page)
+    troubles = {
+        path: each.generate_report() for path, each in found.items() if each.violations_count
+    }
+    assert troubles == {}
