@@ -146,6 +146,11 @@ def compare(before: Side, after: Side) -> Difference:
     )
 
 
+def texts(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> tuple[Text, ...]:
+    """Return the files that differ, by path, each with its unified diff."""
+    return tuple(_text(path, old, new) for path, old, new in _texts(before, after))
+
+
 def distance(before: str, after: str) -> Distance:
     """Return the first part in which two versions differ; "other" if one cannot be read."""
     old, new = order(before), order(after)

@@ -47,11 +47,11 @@ def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:
     `installed` says whether a path of the lockfile is in the tree: what is optional, or made for
     another platform, is locked without being there. Raises LockfileError.
     """
-    entries = _entries(lock)
-    asked = _asked(entries)
+    places = entries(lock)
+    asked = _asked(places)
     found = {
         Package(name=_name(path, entry), version=_version(entry), direct=_direct(path, asked))
-        for path, entry in entries.items()
+        for path, entry in places.items()
         if _is_package(path, entry) and installed(path)
     }
     return sorted(found, key=lambda package: (package.name, package.version, not package.direct))
@@ -62,8 +62,8 @@ def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
 
     Raises LockfileError.
     """
-    entries = _entries(lock)
-    asked, chains = _asked(entries), _chains(entries)
+    places = entries(lock)
+    asked, chains = _asked(places), _chains(places)
     found = [
         Locked(
             name=_name(path, entry),
@@ -75,23 +75,24 @@ def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
             deprecated=str(entry.get("deprecated") or ""),
             install_script=entry.get("hasInstallScript") is True,
         )
-        for path, entry in entries.items()
+        for path, entry in places.items()
         if _is_package(path, entry) and installed(path)
     ]
     return sorted(found, key=lambda package: (package.name, package.version, package.path))
 
 
-def _entries(lock: bytes) -> dict[str, dict[str, Any]]:
+def entries(lock: bytes) -> dict[str, dict[str, Any]]:
+    """Return what a lockfile says of each path; "" is package.json itself. Raises LockfileError."""
     try:
         parsed = json.loads(lock)
-        entries = parsed["packages"]
+        places = parsed["packages"]
     except (ValueError, KeyError, TypeError) as error:
         message = "package-lock.json has no `packages`: make it with npm 7 or later."
         raise LockfileError(message) from error
-    if not isinstance(entries, dict) or not all(isinstance(e, dict) for e in entries.values()):
+    if not isinstance(places, dict) or not all(isinstance(e, dict) for e in places.values()):
         message = "package-lock.json: `packages` is not a table of tables."
         raise LockfileError(message)
-    return entries
+    return places
 
 
 def _is_package(path: str, entry: Mapping[str, Any]) -> bool:

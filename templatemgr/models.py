@@ -256,6 +256,55 @@ class Version(AppendOnlyModel):
         return self.health.state == HealthState.VERIFIED
 
 
+class LookupState(models.TextChoices):
+    """Where a question to a registry is; the last two are ends."""
+
+    QUEUED = "queued"  # waits for an executor
+    RUNNING = "running"  # the registry is being asked
+    DONE = "done"  # `candidates` has the answer
+    FAILED = "failed"  # `message` says why
+
+
+class Lookup(models.Model):
+    """What a registry had for the packages of a template's inputs, when it was asked.
+
+    Claimed by a conditional UPDATE, held by a lease. It answers for the inputs with `digest` only.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="lookups")
+    from_version = models.ForeignKey(
+        "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    digest = models.CharField(max_length=64)  # of the inputs that it is about
+    state = models.CharField(max_length=8, choices=LookupState.choices, default=LookupState.QUEUED)
+    requested_by = models.CharField(max_length=150)
+    # [{"name", "installed", "wanted", "latest", "direct"}], by name
+    candidates = models.JSONField(default=list)
+    message = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # The claim looks for the oldest that is queued, the reaper for expired leases.
+            models.Index(fields=["state", "created_at"], name="lookup_state_created"),
+            # The page asks for the newest answer about some inputs.
+            models.Index(fields=["template", "digest", "-created_at"], name="lookup_inputs"),
+        ]
+
+    def __str__(self) -> str:
+        return f"lookup {self.id} of {self.template_id} ({self.state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in (LookupState.DONE, LookupState.FAILED)
+
+
 class HealthState(models.TextChoices):
     """What we know of a version now."""
 

@@ -12,7 +12,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -222,6 +222,23 @@ def unshared(folder: Path) -> Freed:
             if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
                 freed += Freed(files=1, bytes=info.st_size)
     return freed
+
+
+def sole(folders: Iterable[Path]) -> Freed:
+    """Return what deleting folders and collecting objects frees: files that nothing else holds."""
+    links: dict[tuple[int, int], int] = {}
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}
+    for folder in folders:
+        for path, _folders, files in os.walk(folder):
+            for name in files:
+                info = Path(path, name).lstat()
+                if stat.S_ISREG(info.st_mode):
+                    inode = info.st_dev, info.st_ino
+                    links[inode] = links.get(inode, 0) + 1
+                    sizes[inode] = info.st_nlink, info.st_size
+    # One name more than those in the folders is the object's own.
+    alone = [sizes[inode][1] for inode, count in links.items() if sizes[inode][0] <= count + 1]
+    return Freed(files=len(alone), bytes=sum(alone))
 
 
 def take_away(folder: Path, trash: Path) -> None:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from itertools import zip_longest
 from typing import Any
 
+from templatemgr import difference
+
 NUMBERS = re.compile(r"(\d+)\.(\d+)\.(\d+)(.*)")
 
 
@@ -95,8 +97,8 @@ def compare(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) 
     for name in before.keys() | after.keys():
         left, right = before.get(name, {}), after.get(name, {})
         same += len(left.keys() & right.keys())
-        gone = sorted(left.keys() - right.keys(), key=sort_key)
-        come = sorted(right.keys() - left.keys(), key=sort_key)
+        gone = sorted(left.keys() - right.keys(), key=difference.order)
+        come = sorted(right.keys() - left.keys(), key=difference.order)
         direct = any((right or left).values())
         for a, b in zip_longest(gone, come):
             changes.append(_change(name, a, b, direct=direct))
@@ -108,19 +110,12 @@ def distance(old: str, new: str) -> Distance:
     """How far apart two versions of a package are."""
     a, b = NUMBERS.fullmatch(old), NUMBERS.fullmatch(new)
     if a is None or b is None:
-        return Distance.OTHER
+        far = difference.distance(old, new)
+        return Distance(far) if far in set(Distance) else Distance.OTHER
     for place, name in enumerate((Distance.MAJOR, Distance.MINOR), start=1):
         if int(a[place]) != int(b[place]):
             return name
     return Distance.PATCH
-
-
-def sort_key(version: str) -> tuple[tuple[int, ...], bool, str]:
-    """Order versions by number; a pre-release comes before its release."""
-    match = NUMBERS.fullmatch(version)
-    if match is None:
-        return (), False, version
-    return tuple(int(match[place]) for place in (1, 2, 3)), not match[4].startswith("-"), match[4]
 
 
 def _by_name(packages: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
@@ -142,5 +137,5 @@ def _change(name: str, old: str | None, new: str | None, *, direct: bool) -> Cha
         new=new,
         distance=distance(old, new),
         direct=direct,
-        down=sort_key(new) < sort_key(old),
+        down=difference.order(new) < difference.order(old),
     )

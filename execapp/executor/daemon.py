@@ -12,7 +12,7 @@ from pathlib import Path
 from django.conf import settings
 
 from execapp.engine.local import socket_path
-from execapp.executor import database, slots
+from execapp.executor import database, lookups, slots
 from execapp.executor.bell import Bell
 from execapp.executor.keeper import Keeper
 from execapp.executor.listener import Listener
@@ -22,6 +22,7 @@ from execapp.executor.registry import Registry
 from execapp.services import building, claims, heartbeats
 from sandbox import cgroups, probe
 from templatemgr.services import builds, promotions
+from templatemgr.services import lookups as questions
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
@@ -70,6 +71,7 @@ class Daemon:
         house.pool.start()
         for number in range(self.slots):
             self._thread(f"slot-{number}", slots.serve, house, f"{house.worker}-slot{number}")
+        self._thread("lookups", lookups.serve, house)
         self._thread("tender", self._tend)
         self._lanes = [
             threading.Thread(target=self._build_lane, args=(number,), name=f"builds-{number}")
@@ -118,6 +120,7 @@ class Daemon:
         swept = cgroups.sweep(f"{worker}-")
         requeued = database.patiently(lambda: claims.take_over(worker=worker))
         interrupted = database.patiently(lambda: building.take_over(worker=worker))
+        database.patiently(lambda: questions.reap(worker=worker))
         if swept or requeued or interrupted:
             text = "cleared up: %s control groups, %s executions, %s builds"
             logger.warning(text, len(swept), requeued, interrupted)

@@ -8,8 +8,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from execapp.engine import local
-from templatemgr.models import ACTIVE_STATES, Build
-from templatemgr.services import builds
+from templatemgr.models import ACTIVE_STATES, Build, Lookup
+from templatemgr.services import builds, lookups
 
 
 def request_build(
@@ -32,6 +32,13 @@ def request_build(
     )
     transaction.on_commit(lambda: local.wake("build"))
     return build
+
+
+def request_lookup(*, template: str, actor: str, from_version: int | None = None) -> Lookup:
+    """Ask a registry for newer packages, and wake the executor once the row is committed."""
+    lookup = lookups.request(template=template, from_version=from_version, actor=actor)
+    transaction.on_commit(lambda: local.wake("build"))
+    return lookup
 
 
 def cancel_build(*, build_id: uuid.UUID, actor: str) -> Build:

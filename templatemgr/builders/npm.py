@@ -290,18 +290,22 @@ def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 -
     }
 
 
-def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
+def online_cage(job: Job, *, wall_ms: int = WALL_MS) -> cage.Cage:
+    """Return a cage with network, this machine's npm configuration and npm's own cache."""
     machine = machine_configuration(os.environ)
-    jail = cage.Cage(
+    return cage.Cage(
         writable=job.bench,
         read_only=((_wheel(), TOOLCHAIN), *machine.binds),
         files=machine.files,
         network=True,
         env={**machine.env, **_environment("/build/downloads")},
-        wall_ms=WALL_MS,
+        wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
-    _run(job, jail, (*argv, "--prefix=/build/tree"), step="fetching", what=what)
+
+
+def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
+    _run(job, online_cage(job), (*argv, "--prefix=/build/tree"), step="fetching", what=what)
 
 
 def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:

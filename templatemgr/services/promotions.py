@@ -97,6 +97,11 @@ def rollback_target(template: str) -> Version | None:
     return _previous(_template(template))
 
 
+def previous(row: Template) -> Version | None:
+    """Return the same for a template that is at hand already."""
+    return _previous(row)
+
+
 def pin(*, template: str, actor: str, reason: str) -> Template:
     """Refuse promotions until `unpin`. A template that is pinned takes the new reason."""
     text = checked_reason(reason)

@@ -64,6 +64,12 @@ def refusals(*, version: Version, in_use: InUse = usage.reasons) -> list[str]:
     return _needs(version.template, version, in_use)
 
 
+def would_free(*, version: Version) -> Freed:
+    """Return what the disk would get back if this version were removed now."""
+    home = places.version(version)
+    return store.sole(home / name for name in FOLDERS)
+
+
 def finish() -> list[Path]:
     """Clear what retired versions still have on disk. The store's lock is held exclusively."""
     retired = Version.objects.select_related("template", "health").filter(

@@ -54,6 +54,14 @@ def viewer(db: None, data_dir: Path) -> Client:
 
 
 @pytest.fixture
+def releaser(db: None, data_dir: Path) -> Client:
+    """A browser of somebody who may promote, and not past a closed gate."""
+    client = Client()
+    client.force_login(make_user("rex", "releaser"))
+    return client
+
+
+@pytest.fixture
 def student(db: None, data_dir: Path) -> Client:
     """A browser of somebody with permissions of their own: runs code, sees what is theirs."""
     user = make_user("sue")

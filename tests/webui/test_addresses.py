@@ -20,9 +20,10 @@ CHANGES = {
     "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
     "token_end_grace", "pin_token", "audit_export", "change_role", "deactivate_user",
-    "activate_user", "reset_factor",
+    "activate_user", "reset_factor", "set_policy", "edit_inputs", "request_lookup", "heal",
+    "remove_version",
 }  # fmt: skip
-STREAMS = {"build_events", "build_log"}
+STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream, and what is downloaded
 REDIRECTS = {"user_link", "rotate_token"}  # an answer that is shown once: opened again it leads on
 PAGES = sorted(set(NAMES) - CHANGES - STREAMS - REDIRECTS)
 MAX_QUERIES = 19
@@ -49,7 +50,7 @@ def address(data_dir: object, db: None) -> dict[str, str]:
     """A real address for every name: a template with two versions, a build, an execution."""
     template = make.make_template()
     first, second = make.make_version(template), make.make_version(template)
-    make.make_current(first)
+    promotion = make.make_current(first)
     Build.objects.filter(pk=first.build_id).update(version=first)
     execution = Execution.objects.create(
         client="ada",
@@ -71,6 +72,9 @@ def address(data_dir: object, db: None) -> dict[str, str]:
         "execution_id": execution.pk,
         "token_id": token.pk,
         "user_id": make.make_user("someone", "viewer").pk,
+        "promotion_id": promotion.pk,
+        "act": "pin",
+        "form": "zip",
     }
     return {str(pattern.name): _reverse(pattern, values) for pattern in urlpatterns}
 

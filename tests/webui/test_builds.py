@@ -252,3 +252,64 @@ def test_page_costs_a_fixed_number_of_queries(
     make_lines(build, *(str(number) for number in range(300)))
     with django_assert_max_num_queries(19):
         assert admin.get(f"/builds/{build.pk}").status_code == 200
+
+
+def test_lines_fold_by_step_and_the_failing_one_is_open(admin: Client) -> None:
+    build = make_build(make_template(), "failed", step="smoke", message="run: it printed nothing")
+    make_lines(build, "npm ci", "npm error code E404", "run: it printed nothing")
+    build.lines.filter(sequence=3).update(step="smoke", stream="build")
+    text = admin.get(f"/builds/{build.pk}").text
+    assert '<details class="log-step" data-step="fetching"><summary>' in text
+    assert '<details class="log-step failed" data-step="smoke" open>' in text
+    assert 'id="L2" data-level="error"' in text
+    assert 'id="L3" data-level="error"' in text
+    assert '<a class="at" href="#L1" aria-label="Line 1">1</a>' in text
+
+
+def test_a_link_to_a_line_begins_the_log_near_it(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, *(f"line {number}." for number in range(1, 2401)))
+    text = admin.get(f"/builds/{build.pk}?line=300").text
+    assert 'id="L251"' in text
+    assert 'id="L250"' not in text
+    assert 'id="L1250"' in text
+    assert "250 earlier lines" in text
+    assert "1,150 later lines" in text
+    assert 'id="L1401"' in admin.get(f"/builds/{build.pk}").text
+
+
+def test_errors_and_warnings_of_package_managers_stand_out(admin: Client) -> None:
+    build = make_build(make_template(), "failed")
+    make_lines(build, "npm error x", "ERROR: y", "npm warn z", "WARNING: w", "fine")
+    text = streamed(admin, f"/builds/{build.pk}/events")
+    assert text.count('"level": "error"') == 2
+    assert text.count('"level": "warning"') == 2
+
+
+def test_all_builds_are_listed_filtered_and_paged(
+    admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    template = make_template()
+    assert "No builds yet" in admin.get("/builds").text
+    for number in range(30):
+        make_build(template, "failed", step="smoke", message=f"reason {number}.\nmore")
+    version = make_version(template)
+    Build.objects.filter(pk=version.build_id).update(version=version)
+    with django_assert_max_num_queries(19):
+        text = admin.get("/builds").text
+    assert "reason 29." in text
+    assert "reason 3." not in text
+    assert 'rel="next"' in text
+    oldest = Build.objects.order_by("-pk")[24].pk
+    assert "reason 3." in admin.get(f"/builds?before={oldest}").text
+    assert ">version 1<" in admin.get("/builds?state=through").text
+    assert "reason" not in admin.get("/builds?state=through").text
+    assert "No build matches" in admin.get("/builds?template=python").text
+    assert admin.get("/builds?before=nonsense").status_code == 200
+
+
+def test_the_list_of_builds_follows_what_is_open(admin: Client) -> None:
+    make_build(make_template(), "fetching")
+    part = admin.get("/builds", headers={"HX-Request": "true"}).text
+    assert part.startswith("<section")
+    assert 'hx-trigger="every 3s"' in part

@@ -13,6 +13,7 @@ from tests.webui.conftest import (
     make_version,
     packages,
 )
+from tests.webui.factories import make_execution
 
 PAGE = "/templates/typescript"
 
@@ -108,12 +109,17 @@ def test_thirty_versions_cost_no_more_queries_than_three(
         assert admin.get("/templates").status_code == 200
 
 
-def test_only_the_newest_fifty_are_shown_until_all_are_asked_for(admin: Client) -> None:
+def test_versions_come_by_pages(admin: Client) -> None:
     template = make_template()
     for number in range(1, 53):
         make_version(template, number)
-    assert f"{PAGE}/versions/2" + '"' not in admin.get(PAGE).text
-    assert f"{PAGE}/versions/2" + '"' in admin.get(f"{PAGE}?all=1").text
+    first = admin.get(PAGE).text
+    assert f'{PAGE}/versions/28"' in first
+    assert f'{PAGE}/versions/27"' not in first
+    assert 'href="?before=28" rel="next"' in first
+    last = admin.get(f"{PAGE}?before=3").text
+    assert f'{PAGE}/versions/1"' in last
+    assert 'rel="next"' not in last
 
 
 def test_promote_says_what_happened_and_the_way_back(admin: Client) -> None:
@@ -122,7 +128,8 @@ def test_promote_says_what_happened_and_the_way_back(admin: Client) -> None:
     make_version(template)
     form = {"version": "2", "expected_current": "1", "reason": "new zod"}
     answer = admin.post(f"{PAGE}/promote", form, follow=True)
-    assert answer.redirect_chain == [(PAGE, 302)]
+    receipt = template.promotions.get(to_version__number=2)
+    assert answer.redirect_chain == [(f"{PAGE}/promotions/{receipt.pk}", 302)]
     assert "Version 2 is current. It was 1 before: roll back is the way back." in answer.text
     assert current() == 2
     assert template.promotions.first().actor == "ada"  # type: ignore[union-attr]
@@ -226,3 +233,43 @@ def test_viewers_look_and_change_nothing(viewer: Client, act: str) -> None:
 def test_changes_are_posts(admin: Client, act: str) -> None:
     make_template()
     assert admin.get(f"{PAGE}/{act}").status_code == 405
+
+
+def test_filters_narrow_the_table_and_stay_in_its_pages(admin: Client) -> None:
+    template = make_template()
+    for number in range(1, 61):
+        values = {"health": "quarantined"} if number % 2 else {}
+        make_version(template, number, created_by="ops" if number < 5 else "ada", **values)
+    text = admin.get(f"{PAGE}?state=quarantined").text
+    assert f'{PAGE}/versions/59"' in text
+    assert f'{PAGE}/versions/60"' not in text
+    assert 'href="?state=quarantined&amp;before=11" rel="next"' in text
+    assert f'{PAGE}/versions/4"' in admin.get(f"{PAGE}?by=ops").text
+    assert f'{PAGE}/versions/5"' not in admin.get(f"{PAGE}?by=ops").text
+    assert "No version matches" in admin.get(f"{PAGE}?kind=edit").text
+    make_current(template.versions.get(number=4))
+    assert "◆ promoted" not in admin.get(f"{PAGE}?state=promoted").text  # it is current still
+    make_current(template.versions.get(number=60))
+    assert "◆ promoted" in admin.get(f"{PAGE}?state=promoted").text
+
+
+def test_two_hundred_versions_cost_no_more_queries(
+    admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    template = make_template()
+    build = make_build(template)
+    for number in range(1, 201):
+        make_version(template, number, build=build)
+    make_current(template.versions.get(number=200))
+    for query in ("", "?before=100", "?state=ready&kind=rebuild&by=ada"):
+        with django_assert_max_num_queries(19):
+            assert admin.get(f"{PAGE}{query}").status_code == 200
+
+
+def test_current_says_what_it_serves(admin: Client) -> None:
+    version = make_version(make_template())
+    make_current(version)
+    for total in (10.0, 30.0, 50.0):
+        make_execution(version, timings={"total_ms": total})
+    text = admin.get(PAGE).text
+    assert "3 executions</a> in 24 h, median 30.0 ms" in text

@@ -3,7 +3,7 @@
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from templatemgr.models import AuditEvent, Verification
+from templatemgr.models import AuditEvent, Verification, VersionHealth
 from templatemgr.services import places
 from tests.webui.conftest import make_current, make_template, make_version, packages
 
@@ -105,12 +105,12 @@ def test_first_promotion_is_compared_with_nothing(admin: Client) -> None:
     assert "undo" not in text
 
 
-def test_closed_gate_says_why_and_disables_the_act(admin: Client) -> None:
+def test_closed_gate_says_why_and_disables_the_act(releaser: Client) -> None:
     template = make_template()
     make_current(make_version(template))
     smoke = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
     make_version(template, smoke=smoke)
-    text = admin.get(f"{PAGE}/compare/1/2").text
+    text = releaser.get(f"{PAGE}/compare/1/2").text
     assert "3 of 4" in text
     assert "failed: run" in text
     assert '<button class="button primary" disabled>' in text
@@ -147,3 +147,70 @@ def test_pages_cost_a_fixed_number_of_queries(
     for path in ("versions/30", "compare/1/30"):
         with django_assert_max_num_queries(19):
             assert admin.get(f"{PAGE}/{path}").status_code == 200
+
+
+def test_any_two_versions_are_chosen_to_be_compared(admin: Client) -> None:
+    template = make_template()
+    assert "No versions yet" in admin.get(f"{PAGE}/compare").text
+    for _ in range(3):
+        make_version(template)
+    text = admin.get(f"{PAGE}/compare?new=2").text
+    assert '<option value="2" selected>2, built' in text
+    assert admin.get(f"{PAGE}/compare?old=3&new=1")["Location"] == f"{PAGE}/compare/3/1"
+
+
+def test_a_comparison_that_cannot_read_the_files_says_so(admin: Client) -> None:
+    template = make_template()
+    for _ in range(2):
+        make_version(template)
+    text = admin.get(f"{PAGE}/compare/1/2").text
+    assert "cannot be read" in text
+    assert "Packages are shown from the record" in text
+
+
+def test_removal_says_what_stands_in_the_way(admin: Client) -> None:
+    make_current(make_version(make_template()))
+    text = admin.get(f"{PAGE}/versions/1/removal").text
+    assert "It cannot be removed: it is current" in text
+    assert 'name="reason"' not in text
+    answer = admin.post(f"{PAGE}/versions/1/remove", {"reason": "typed words"})
+    assert answer.status_code == 409
+    assert VersionHealth.objects.get().state == "verified"
+
+
+def test_removal_says_what_it_frees_and_brings_the_way_back(admin: Client) -> None:
+    version = make_version(make_template())
+    tree = places.version(version) / "tree"
+    tree.mkdir(parents=True)
+    (tree / "big.js").write_bytes(b"x" * 2_000_000)
+    (tree / "shared.js").write_bytes(b"y" * 1_000_000)
+    for other in ("object", "another"):
+        (places.data() / other).hardlink_to(tree / "shared.js")
+    asked = admin.get(f"{PAGE}/versions/1/removal").text
+    assert "That frees about 2.0 MB" in asked
+    refused = admin.post(f"{PAGE}/versions/1/remove", {"reason": ""})
+    assert (refused.status_code, tree.exists()) == (409, True)
+    text = admin.post(f"{PAGE}/versions/1/remove", {"reason": "unused"}, follow=True).text
+    assert not tree.exists()
+    assert "Version 1 is removed: 2.0 MB are free again." in text
+    assert "was removed from the disk: “unused”" in text
+    assert "Rebuild it" in text
+    assert "it was removed already" in admin.get(f"{PAGE}/versions/1/removal").text
+
+
+def test_healing_reads_the_version_again(admin: Client, viewer: Client) -> None:
+    make_version(make_template(), health="quarantined", problems=[{"path": "a", "problem": "x"}])
+    assert f'action="{PAGE}/versions/1/heal"' in admin.get(f"{PAGE}/versions/1").text
+    assert ">Heal<" not in viewer.get(f"{PAGE}/versions/1").text
+    assert viewer.post(f"{PAGE}/versions/1/heal").status_code == 403
+    text = admin.post(f"{PAGE}/versions/1/heal", follow=True).text
+    assert "is read again, and healed" in text
+    assert Verification.objects.get().heal
+
+
+def test_current_version_offers_the_way_back(admin: Client) -> None:
+    template = make_template()
+    for _ in range(2):
+        make_current(make_version(template))
+    assert "Roll back to 1" in admin.get(f"{PAGE}/versions/2").text
+    assert "Roll back to" not in admin.get(f"{PAGE}/versions/1").text

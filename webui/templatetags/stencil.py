@@ -106,6 +106,18 @@ def seconds(value: float | None) -> str:
 
 
 @register.filter
+def lasted(value: float | None) -> str:
+    """How long something was so, in one rounded unit: "45 s", "6 min", "3 h", "9 days"."""
+    if value is None:
+        return ""
+    for unit, length in (("day", 86_400), ("h", 3600), ("min", 60)):
+        if value >= length * (2 if unit == "day" else 1):
+            count = round(value / length)
+            return f"{count} days" if unit == "day" else f"{count} {unit}"
+    return f"{value:.0f} s"
+
+
+@register.filter
 def short(digest: str) -> str:
     """The first eight digits of a digest, enough to tell versions apart at a glance."""
     return str(digest)[:8]
@@ -122,6 +134,18 @@ def counted(count: int, words: str) -> str:
     """A number with its word: `3|counted:"slot,slots"` is "3 slots"."""
     one, many = words.split(",")
     return f"{count:,} {one if count == 1 else many}"
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """The words of a text, to loop over."""
+    return text.split()
+
+
+@register.filter
+def first_line(text: str) -> str:
+    """The first line of a text."""
+    return str(text).partition("\n")[0]
 
 
 _ANSI = re.compile(r"\x1b\[([0-9;]*)m|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07?")

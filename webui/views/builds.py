@@ -2,25 +2,38 @@
 
 import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from execapp.api import sse
-from execapp.errors import ExecutionError
 from execapp.services import building, following
-from templatemgr.errors import TemplateError
-from templatemgr.models import Build, BuildLogLine, BuildState
+from templatemgr.models import ACTIVE_STATES, Build, BuildKind, BuildLogLine, BuildState, Template
 from templatemgr.services import builds
+from webui.rows import build_word
 from webui.templatetags.stencil import seconds
 from webui.views import guards
+from webui.views.numbers import number
 
 LINES_SHOWN = 1000
+BEFORE = 50  # lines above the one that was asked for
+# How npm and pip begin what they complain of.
+ERRORS = ("npm error", "ERROR:")
+WARNINGS = ("npm warn", "WARNING:", "DEPRECATION:")
+BUILDS_PAGE = 25
+STATES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "open": ("Open", (BuildState.QUEUED, *ACTIVE_STATES)),
+    "through": ("Went through", (BuildState.READY, BuildState.REPRODUCED)),
+    "failed": ("Failed", (BuildState.FAILED,)),
+    "stopped": ("Cancelled or interrupted", (BuildState.CANCELLED, BuildState.INTERRUPTED)),
+}
 STEPS = (
     (BuildState.FETCHING, "Fetch"),
     (BuildState.INSTALLING, "Install"),
@@ -36,6 +49,26 @@ class Step:
     title: str
     state: str
     seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of the log with what colours it."""
+
+    row: BuildLogLine
+    tone: str
+    level: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The lines of one step, which fold together."""
+
+    step: str
+    title: str
+    lines: tuple[Line, ...]
+    open: bool
+    failed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,34 +90,59 @@ class Progress:
         return min(97, round(100 * self.elapsed / self.estimate)) if self.estimate else 0
 
 
-@guards.change("templatemgr.build_version")
-def request_build(request: HttpRequest, name: str) -> HttpResponseRedirect:
-    """Ask for a rebuild or a refresh, and go where its log is."""
-    source = request.POST.get("from_version", "")
-    try:
-        build = building.request_build(
-            template=name,
-            kind=request.POST.get("kind", ""),
-            actor=guards.actor(request),
-            from_version=int(source) if source.isascii() and source.isdecimal() else None,
-        )
-    except (TemplateError, ExecutionError) as error:
-        return guards.refuse(request, error, "template", name)
-    return redirect("build", build.pk)
+@guards.page
+def index(request: HttpRequest) -> HttpResponse:
+    """Every build, newest first, by pages: also those that made no version."""
+    wanted = {name: request.GET.get(name, "").strip() for name in ("template", "state", "kind")}
+    rows = Build.objects.select_related("template", "version", "reproduces", "from_version")
+    if wanted["template"]:
+        rows = rows.filter(template__name=wanted["template"])
+    if wanted["state"] in STATES:
+        rows = rows.filter(state__in=STATES[wanted["state"]][1])
+    if wanted["kind"] in BuildKind.values:
+        rows = rows.filter(kind=wanted["kind"])
+    cursor = _uuid(request.GET.get("before", ""))
+    if cursor is not None:
+        rows = rows.filter(pk__lt=cursor)  # ids sort by time
+    found = list(rows.order_by("-pk")[: BUILDS_PAGE + 1])
+    given = {name: value for name, value in wanted.items() if value}
+    older = {**given, "before": found[BUILDS_PAGE - 1].pk} if len(found) > BUILDS_PAGE else None
+    context = {
+        "builds": [(build, build_word(build)) for build in found[:BUILDS_PAGE]],
+        "building": any(not build.finished for build in found[:BUILDS_PAGE]),
+        "older": f"?{urlencode(older)}" if older else "",
+        "newest": f"?{urlencode(given)}" if cursor else "",
+        "here": f"?{urlencode({**given, **({'before': cursor} if cursor else {})})}",
+        "given": wanted,
+        "filtered": bool(given),
+    }
+    if request.headers.get("HX-Request"):
+        return render(request, "webui/builds/_table.html", context)
+    context |= {
+        "templates": Template.objects.values_list("name", flat=True),
+        "states": [(key, title) for key, (title, _) in STATES.items()],
+        "kinds": BuildKind.choices,
+    }
+    return render(request, "webui/builds/index.html", context)
 
 
 @guards.page
 def detail(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
-    """Steps, log and outcome. Without JavaScript it is a page to load again."""
+    """Steps, log and outcome; `?line=` begins the log there. Without JavaScript: load again."""
     build = builds.get(build_id=build_id)
     count = build.lines.count()
-    lines = builds.log_lines(build=build, after=max(0, count - LINES_SHOWN), limit=LINES_SHOWN)
+    wanted = number(request.GET.get("line", ""))
+    first = max(0, count - LINES_SHOWN) if wanted is None else max(0, min(wanted, count) - BEFORE)
+    lines = builds.log_lines(build=build, after=first, limit=LINES_SHOWN)
+    last = lines[-1].sequence if lines else 0
     context = _context(build) | {
-        "lines": [(line, tone(line)) for line in lines],
+        "groups": groups(build, lines),
         "line_count": count,
-        "left_out": count - len(lines),
-        "after": lines[-1].sequence if lines else 0,
-        "last_words": build.message.splitlines() if build.state == BuildState.FAILED else [],
+        "left_out": first,
+        "earlier": max(1, first - LINES_SHOWN + BEFORE),
+        "later": count - last if lines else 0,
+        "after": last,
+        "titles": STEPS,
     }
     return render(request, "webui/builds/detail.html", context)
 
@@ -169,11 +227,34 @@ def _context(build: Build) -> dict[str, Any]:
     }
 
 
+def groups(build: Build, lines: Iterable[BuildLogLine]) -> list[Group]:
+    """Lines by step, in order; of a failed build only the step that failed is open."""
+    last_words = set(build.message.splitlines()) if build.state == BuildState.FAILED else set()
+    titles = dict(STEPS)
+    found = []
+    for step, part in groupby(lines, key=lambda line: line.step):
+        rows = tuple(
+            Line(row=line, tone=tone(line), level=level(line, last_words)) for line in part
+        )
+        failed = build.state == BuildState.FAILED and step == build.step
+        found.append(
+            Group(
+                step=step,
+                title=str(titles.get(BuildState(step), step)) if step in titles else step,
+                lines=rows,
+                open=build.state != BuildState.FAILED or failed,
+                failed=failed,
+            )
+        )
+    return found
+
+
 def _line(line: BuildLogLine) -> dict[str, Any]:
     return {
         "time": clock(line.time),
         "step": line.step,
         "tone": tone(line),
+        "level": level(line, set()),
         "text": line.text,
     }
 
@@ -183,9 +264,23 @@ def tone(line: BuildLogLine) -> str:
     return "stderr" if line.stream == "stderr" and not line.text.startswith("npm http") else ""
 
 
+def level(line: BuildLogLine, last_words: set[str]) -> str:
+    """ "error" for what the jump leads to, "warning" for what deserves a look, else ""."""
+    if line.text.startswith(ERRORS) or (line.stream == "build" and line.text in last_words):
+        return "error"
+    return "warning" if line.text.startswith(WARNINGS) else ""
+
+
 def clock(moment: datetime) -> str:
     """The time of day to the millisecond, in UTC."""
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
+
+
+def _uuid(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
 
 
 def _text(build: Build) -> Iterator[str]:

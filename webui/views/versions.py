@@ -1,75 +1,22 @@
-"""One version, and what moves from one to another."""
+"""One version: all that is known of it, its files, its health, and its removal."""
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from execapp.services import keeping
-from templatemgr.models import Template, Version
-from templatemgr.services import catalog, places, promotions, verification
-from webui import configuration
-from webui.comparison import Comparison
-from webui.comparison import compare as compare_packages
+from templatemgr.errors import TemplateError
+from templatemgr.models import HealthState, Version
+from templatemgr.services import catalog, inputs, promotions, removal, verification
+from webui import asks
 from webui.templatetags.stencil import size
 from webui.views import guards
+from webui.views.comparing import compare_with
 
 PROBLEMS_SHOWN = 50
-GATES = {
-    "ready": "Built",
-    "smoke": "Smoke",
-    "healthy": "Integrity",
-    "unpinned": "Not pinned",
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class GateRow:
-    """A gate under the name that the page gives it."""
-
-    name: str
-    title: str
-    ok: bool
-    detail: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sides:
-    """Two versions side by side. `old` is None for a template's first promotion."""
-
-    old: Version | None
-    new: Version
-    packages: Comparison
-
-    @property
-    def files_word(self) -> str:
-        """How many files more or fewer the new one has."""
-        moved = self.new.file_count - (self.old.file_count if self.old else 0)
-        return (
-            f"{abs(moved):,} {'fewer' if moved < 0 else 'more'} than in"
-            if moved
-            else "as many as in"
-        )
-
-    @property
-    def size_word(self) -> str:
-        """How many bytes more or less the new one has."""
-        moved = self.new.size_bytes - (self.old.size_bytes if self.old else 0)
-        return (
-            f"{size(abs(moved))} {'less' if moved < 0 else 'more'} than" if moved else "as much as"
-        )
-
-    @property
-    def same_definition(self) -> bool:
-        """Whether both come from the same inputs, lock included."""
-        return self.old is not None and self.old.definition_digest == self.new.definition_digest
-
-    @property
-    def same_tree(self) -> bool:
-        """Whether both trees are the same to the byte."""
-        return self.old is not None and self.old.tree_digest == self.new.tree_digest
+FORMS = {"tar.gz": "application/gzip", "zip": "application/zip"}
 
 
 @guards.page
@@ -77,14 +24,41 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Everything that is known of one version."""
     version = catalog.get_version(template=name, number=number)
     template = catalog.get(name=name)
+    is_current = version.pk == template.current_id
+    previous = promotions.previous(template) if is_current else None
+    found = []
+    if previous is not None and guards.may(request, "templatemgr.promote_version"):
+        found.append(asks.roll_back(template, previous))
     context = {
         "template": template,
         **integrity_of(version),
-        "is_current": version.pk == template.current_id,
+        "is_current": is_current,
+        "removed": version.health.state == HealthState.RETIRED,
+        "previous": previous,
         "compare_with": compare_with(template, version),
         "packages": sorted(version.packages, key=lambda item: (not item["direct"], item["name"])),
+        "asks": found,
     }
     return render(request, "webui/templates/version.html", context)
+
+
+@guards.page
+def download_inputs(_request: HttpRequest, name: str, number: int, form: str) -> HttpResponse:
+    """The files that a version was built from, to commit back."""
+    if form not in FORMS:
+        message = f"There is no archive of form {form!r}."
+        raise Http404(message)
+    try:
+        packed = inputs.archive(
+            template=name, version=number, form="zip" if form == "zip" else "tar.gz"
+        )
+    except guards.UNKNOWN:
+        raise
+    except TemplateError as error:
+        return HttpResponse(error.message, status=409, content_type="text/plain; charset=utf-8")
+    response = HttpResponse(packed, content_type=FORMS[form])
+    response["Content-Disposition"] = f'attachment; filename="{name}-{number}-inputs.{form}"'
+    return response
 
 
 @guards.page
@@ -100,7 +74,7 @@ def verification_progress(request: HttpRequest, name: str, number: int) -> HttpR
 
 
 @guards.change("templatemgr.verify_version")
-def verify(request: HttpRequest, name: str, number: int) -> HttpResponseRedirect:
+def verify(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Ask for every file of a version to be read again; its page shows how far that is."""
     keeping.request_verification(template=name, version=number, actor=guards.actor(request))
     guards.done(request, f"Version {number} is read again, file by file: its page shows the end.")
@@ -119,67 +93,51 @@ def integrity_of(version: Version) -> dict[str, Any]:
     }
 
 
+@guards.change("templatemgr.heal_version")
+def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Read a version again and make it whole: from the store, else by a rebuild to watch."""
+    actor = guards.actor(request)
+    keeping.request_verification(template=name, version=number, actor=actor, heal=True)
+    guards.done(request, f"Version {number} is read again, and healed from what that finds.")
+    return redirect("version", name, number)
+
+
 @guards.page
-def compare(request: HttpRequest, name: str, old: int, new: int) -> HttpResponse:
-    """What moves from `old` (0: nothing yet) to `new`; from the current one also its promotion."""
-    return render_comparison(request, name=name, old=old, new=new)
+def ask_remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Say what removing a version frees, and what stands in the way."""
+    if not guards.may(request, "templatemgr.remove_version"):
+        raise PermissionDenied
+    version = catalog.get_version(template=name, number=number)
+    context = {"ask": _removal(version), "template": version.template}
+    return render(request, "webui/templates/ask.html", context)
 
 
-def render_comparison(
-    request: HttpRequest, *, name: str, old: int, new: int, reason: str = "", problem: str = ""
-) -> HttpResponse:
-    """The comparison's page; with a problem it is the answer to a refused promotion (409)."""
-    template = catalog.get(name=name)
-    target = catalog.get_version(template=name, number=new)
-    source = catalog.get_version(template=name, number=old) if old else None
-    is_promotion = target.pk != template.current_id and (
-        template.current_id is None if source is None else source.pk == template.current_id
-    )
-    gates = gate_rows(target)
-    context = {
-        "template": template,
-        "sides": two_sides(source, target),
-        "configuration": configuration.changes(_inputs(source), _inputs(target)) if source else [],
-        "gates": gates,
-        "smoke_ms": sum(case["ms"] for case in target.smoke),
-        "passed": sum(gate.ok for gate in gates),
-        "open": all(gate.ok for gate in gates),
-        "promoting": is_promotion or bool(problem),
-        "is_current": target.pk == template.current_id,
-        "reason": reason,
-        "problem": problem,
-    }
-    status = 409 if problem else 200
-    return render(request, "webui/templates/compare.html", context, status=status)
-
-
-def two_sides(old: Version | None, new: Version) -> Sides:
-    """Put two versions side by side."""
-    packages = compare_packages(old.packages if old else [], new.packages)
-    return Sides(old=old, new=new, packages=packages)
-
-
-def gate_rows(version: Version) -> list[GateRow]:
-    """The gates of this version's promotion, with what a reader wants to know of each."""
-    return [
-        GateRow(
-            name=gate.name,
-            title=GATES.get(gate.name, gate.name.capitalize()),
-            ok=gate.ok,
-            detail=gate.detail,
+@guards.change("templatemgr.remove_version")
+def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Take a version's tree from the disk."""
+    reason = request.POST.get("reason", "")
+    try:
+        freed = removal.remove(
+            template=name, version=number, actor=guards.actor(request), reason=reason
         )
-        for gate in promotions.gates(version=version)
-    ]
+    except TemplateError as error:
+        if isinstance(error, guards.UNKNOWN):
+            raise
+        version = catalog.get_version(template=name, number=number)
+        shown = _removal(version).refused(reason, error.message)
+        context = {"ask": shown, "template": version.template}
+        return render(request, "webui/templates/ask.html", context, status=409)
+    guards.done(
+        request,
+        f"Version {number} is removed: {size(freed.bytes)} are free again. "
+        "A rebuild from it brings it back.",
+    )
+    return redirect("version", name, number)
 
 
-def compare_with(template: Template, version: Version) -> int | None:
-    """The number to compare a version with: the current one, or for that the one before it."""
-    if template.current is not None and template.current_id != version.pk:
-        return template.current.number
-    older = template.versions.filter(number__lt=version.number).order_by("-number")
-    return older.values_list("number", flat=True).first()
-
-
-def _inputs(version: Version) -> Path:
-    """The folder of the files that a version was built from, which it keeps."""
-    return places.version(version) / "inputs"
+def _removal(version: Version) -> asks.Ask:
+    needed = removal.refusals(version=version)
+    if version.health.state == HealthState.RETIRED:
+        needed = ["it was removed already"]
+    frees = None if needed else removal.would_free(version=version).bytes
+    return asks.remove(version, frees=frees, needed=needed)

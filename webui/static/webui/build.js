@@ -1,17 +1,18 @@
-// A build's log as it is written: follow, find. The page works without it, with "Load again".
+// A build's log as it is written: fold, follow, find, jump to the error, link to lines. The page
+// works without it, with "Load again".
 "use strict";
 
 (() => {
   const log = document.getElementById("log");
   if (!log) return;
-  const follow = document.getElementById("log-follow");
-  const find = document.getElementById("log-find");
-  const found = document.getElementById("log-found");
-  const count = document.getElementById("log-count");
+  const byId = (name) => document.getElementById(`log-${name}`);
+  const [follow, find, found, count, fold, errors] = ["follow", "find", "found", "count", "fold", "errors"].map(byId);
   const ESCAPES = /\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07?/g;
   const KEPT = 5000; // more lines than that make a page slow; the file has them all
   let following = true;
   let at = -1;
+  let error = -1;
+  let anchor = 0; // the line that a range begins at
 
   function show() {
     follow.textContent = following ? "following" : "follow";
@@ -19,31 +20,81 @@
     follow.setAttribute("aria-pressed", String(following));
   }
 
+  function unfollow() {
+    following = false;
+    show();
+  }
+
   function toEnd() {
     if (following) log.scrollTop = log.scrollHeight;
   }
 
-  function cell(name, text) {
-    const element = document.createElement("span");
-    element.className = name;
-    element.textContent = text;
-    return element;
+  // Scrolls the log alone: the page around it stays where it is.
+  function reveal(row) {
+    row.closest("details").open = true;
+    const box = log.getBoundingClientRect();
+    const place = row.getBoundingClientRect();
+    if (place.top < box.top + 60 || place.bottom > box.bottom - 20) {
+      log.scrollTop += place.top - box.top - box.height / 3;
+    }
   }
 
-  function add(line) {
-    document.getElementById("log-empty")?.remove();
-    const row = document.createElement("div");
-    row.className = line.tone ? `log-line ${line.tone}` : "log-line";
-    row.append(
-      cell("time", line.time),
-      cell("step", line.step),
-      cell("text", line.text.replace(ESCAPES, "")),
-    );
-    log.append(row);
+  // Lines, as they come
+
+  function element(tag, name, text) {
+    const made = document.createElement(tag);
+    made.className = name;
+    made.textContent = text;
+    return made;
+  }
+
+  function group(step) {
+    const last = log.querySelector("details:last-of-type");
+    if (last && last.dataset.step === step) return last;
+    const made = byId("step").content.firstElementChild.cloneNode(true);
+    made.dataset.step = step;
+    const title = byId("titles").querySelector(`[data-step="${CSS.escape(step)}"]`);
+    made.querySelector(".strong").textContent = title ? title.textContent : step;
+    log.append(made);
+    return made;
+  }
+
+  function add(line, number) {
+    byId("empty")?.remove();
+    const row = element("div", line.tone ? `log-line ${line.tone}` : "log-line", "");
+    row.id = `L${number}`;
+    if (line.level) row.dataset.level = line.level;
+    const link = element("a", "at", number);
+    link.href = `#L${number}`;
+    link.setAttribute("aria-label", `Line ${number}`);
+    row.append(link, element("span", "time", line.time), element("span", "text", line.text.replace(ESCAPES, "")));
+    const step = group(line.step);
+    step.append(row);
+    const lines = step.querySelector(".step-lines");
+    const many = Number.parseInt(lines.textContent.replaceAll(",", ""), 10) + 1;
+    lines.textContent = `${many.toLocaleString("en")} ${many === 1 ? "line" : "lines"}`;
     if (find.value) mark(row, find.value.toLowerCase());
-    while (log.childElementCount > KEPT) log.firstElementChild.remove();
+    const rows = log.getElementsByClassName("log-line");
+    while (rows.length > KEPT) rows[0].remove();
+    offerErrors();
     toEnd();
   }
+
+  // The last number seen goes along: by the address at first, by Last-Event-ID when it reconnects.
+  function listen() {
+    const source = new EventSource(`${log.dataset.events}?after=${log.dataset.after}`);
+    source.addEventListener("line", (event) => {
+      add(JSON.parse(event.data), event.lastEventId);
+      count.textContent = Number(event.lastEventId).toLocaleString("en");
+    });
+    source.addEventListener("end", (event) => {
+      source.close();
+      follow.hidden = true;
+      if (JSON.parse(event.data).state === "failed") jumpToError(1);
+    });
+  }
+
+  // Find
 
   function mark(row, words) {
     const cell = row.querySelector(".text");
@@ -52,9 +103,7 @@
     const parts = [];
     let from = 0;
     for (let hit = lower.indexOf(words); words && hit >= 0; hit = lower.indexOf(words, from)) {
-      const element = document.createElement("mark");
-      element.textContent = text.slice(hit, hit + words.length);
-      parts.push(text.slice(from, hit), element);
+      parts.push(text.slice(from, hit), element("mark", "", text.slice(hit, hit + words.length)));
       from = hit + words.length;
     }
     if (parts.length || cell.querySelector("mark")) cell.replaceChildren(...parts, text.slice(from));
@@ -62,39 +111,83 @@
 
   function search() {
     const words = find.value.toLowerCase();
-    for (const row of log.querySelectorAll(".log-line")) mark(row, words);
+    for (const row of log.getElementsByClassName("log-line")) mark(row, words);
     at = -1;
     if (words) jump(1);
     else found.textContent = "";
   }
 
   function jump(step) {
-    const marks = [...log.querySelectorAll("mark")];
+    const marks = log.getElementsByTagName("mark");
     log.querySelector("mark.at")?.classList.remove("at");
     if (!marks.length) {
       found.textContent = "not found";
       return;
     }
     at = (at + step + marks.length) % marks.length;
-    following = false;
-    show();
+    unfollow();
     marks[at].classList.add("at");
-    marks[at].scrollIntoView({ block: "nearest" });
+    reveal(marks[at].closest(".log-line"));
     found.textContent = `${at + 1} of ${marks.length}`;
   }
 
-  // The last number seen goes along: by the address at first, by Last-Event-ID when it reconnects.
-  function listen() {
-    const source = new EventSource(`${log.dataset.events}?after=${log.dataset.after}`);
-    source.addEventListener("line", (event) => {
-      add(JSON.parse(event.data));
-      count.textContent = Number(event.lastEventId).toLocaleString("en");
-    });
-    source.addEventListener("end", () => {
-      source.close();
-      follow.hidden = true;
-    });
+  // Errors
+
+  const wrong = () => log.querySelectorAll('[data-level="error"]');
+
+  function offerErrors() {
+    const many = wrong().length;
+    errors.hidden = !many;
+    errors.textContent = many > 1 ? `Jump to an error (${many})` : "Jump to the error";
   }
+
+  function jumpToError(step) {
+    const lines = wrong();
+    if (!lines.length) return;
+    error = (error + step + lines.length) % lines.length;
+    unfollow();
+    select(Number(lines[error].id.slice(1)), 0);
+    reveal(lines[error]);
+  }
+
+  // Links to lines: #L12, or #L12-L20
+
+  function select(from, to) {
+    for (const row of log.querySelectorAll(".chosen")) row.classList.remove("chosen");
+    const [low, high] = to ? [Math.min(from, to), Math.max(from, to)] : [from, from];
+    for (let number = low; number <= high; number += 1) {
+      document.getElementById(`L${number}`)?.classList.add("chosen");
+    }
+    return low;
+  }
+
+  function open(hash) {
+    const match = /^#L(\d+)(?:-L(\d+))?$/.exec(hash);
+    if (!match) return;
+    const first = select(Number(match[1]), Number(match[2] ?? 0));
+    anchor = first;
+    const row = document.getElementById(`L${first}`);
+    if (row) {
+      unfollow();
+      reveal(row);
+    } else if (!new URLSearchParams(location.search).has("line")) {
+      location.replace(`?line=${first}${hash}`); // it lies before what the page holds
+    }
+  }
+
+  log.addEventListener("click", (event) => {
+    const link = event.target.closest("a.at");
+    if (!link) return;
+    event.preventDefault();
+    const number = Number(link.textContent);
+    const hash = event.shiftKey && anchor ? `#L${Math.min(anchor, number)}-L${Math.max(anchor, number)}` : `#L${number}`;
+    if (!event.shiftKey) anchor = number;
+    history.replaceState(null, "", hash);
+    select(event.shiftKey ? anchor : number, event.shiftKey ? number : 0);
+    unfollow();
+  });
+
+  // What drives it
 
   log.addEventListener("scroll", () => {
     const end = log.scrollHeight - log.scrollTop - log.clientHeight < 24;
@@ -107,17 +200,40 @@
     show();
     toEnd();
   });
+  fold.addEventListener("click", () => {
+    const steps = [...log.querySelectorAll("details")];
+    const close = steps.some((step) => step.open);
+    for (const step of steps) step.open = !close;
+    fold.textContent = close ? "Unfold all" : "Fold all";
+  });
+  errors.addEventListener("click", () => jumpToError(1));
   find.addEventListener("input", search);
   find.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault();
     jump(event.shiftKey ? -1 : 1);
   });
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest("input, textarea, select, dialog")) return;
+    const act = { "/": () => find.focus(), e: () => jumpToError(1), f: () => follow.hidden || follow.click() }[event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  window.addEventListener("hashchange", () => open(location.hash));
 
   find.hidden = false;
+  fold.hidden = false;
+  offerErrors();
   if (log.dataset.events) {
     follow.hidden = false;
     toEnd();
     listen();
+  }
+  if (location.hash) open(location.hash);
+  else if (!log.dataset.events) {
+    const failed = log.querySelector("details.failed");
+    if (failed) jumpToError(wrong().length);
   }
 })();

@@ -1,0 +1,39 @@
+"""The executor's lane of questions to registries: one at a time, beside slots and builds."""
+
+import logging
+import time
+
+from execapp.executor import database, slots
+from templatemgr.services import lookups
+
+logger = logging.getLogger(__name__)
+REAP_SECONDS = 15.0
+
+
+def serve(house: slots.House) -> None:
+    """Claim and answer until the executor drains, which stops a question that is being asked."""
+    reap_at = 0.0
+    try:
+        while not house.draining.is_set():
+            seen = house.bell.count
+            try:
+                if time.monotonic() >= reap_at:
+                    lookups.reap()
+                    reap_at = time.monotonic() + REAP_SECONDS
+                worked = _answer_one(house)
+            except Exception:
+                logger.exception("the lane of lookups stumbled; it goes on")
+                database.release()
+                worked = False
+            if not worked:
+                house.bell.wait(seen, slots.LOOK_SECONDS)
+    finally:
+        database.release()
+
+
+def _answer_one(house: slots.House) -> bool:
+    lookup = database.patiently(lambda: lookups.claim(worker=house.worker))
+    if lookup is None:
+        return False
+    lookups.run(lookup=lookup, cancel=house.draining)
+    return True

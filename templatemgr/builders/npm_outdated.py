@@ -1,0 +1,152 @@
+"""`npm outdated` on a skeleton of what the lock names: seconds, where installing takes a minute.
+
+npm compares installed packages, and needs of each no more than its package.json. The lockfile
+holds all that matters of those, so they are written from it, and nothing has to be fetched.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sandbox import cage
+from sandbox.errors import CageStoppedError
+from templatemgr import difference, lockfile
+from templatemgr.builders import Job, npm
+from templatemgr.builders.candidates import Candidate
+from templatemgr.errors import BuildCancelledError, BuildError
+from templatemgr.lockfile import LockfileError
+
+WALL_MS = 60_000
+STEP = "fetching"
+# What decides which version a range on a package means, and nothing that could run.
+KEPT = ("version", "dependencies", "optionalDependencies", "peerDependencies",
+        "peerDependenciesMeta")  # fmt: skip
+QUESTION = ("outdated", "--all", "--json", "--prefer-online")
+
+
+def outdated(job: Job) -> list[Candidate]:
+    """Return every package of the lock that belongs on this machine, sorted by name."""
+    try:
+        places = lockfile.entries((job.tree / npm.LOCKS[0]).read_bytes())
+    except (OSError, LockfileError) as error:
+        message = f"The lock cannot be read: {error}"
+        raise BuildError(message, step=STEP, remedy="Refresh it first.") from error
+    here = {path: entry for path, entry in places.items() if path and _belongs(entry)}
+    for path, entry in here.items():
+        _plant(job, path, entry)
+    locked = lockfile.packages((job.tree / npm.LOCKS[0]).read_bytes(), lambda path: path in here)
+    newer = read(_ask(job))
+    found = {
+        package.name: _candidate(package, newer.get((package.name, package.version)))
+        for package in sorted(locked, key=lambda package: difference.order(package.version))
+    }
+    return [found[name] for name in sorted(found)]
+
+
+def read(answer: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return (wanted, latest) by (name, installed) of npm's answer. Raises BuildError.
+
+    A package that several others depend on stands there once for each: the lowest that one of
+    them wants is what all of them allow.
+    """
+    try:
+        told = json.loads(answer or "{}")
+        rows = [
+            (name, row)
+            for name, given in told.items()
+            for row in (given if isinstance(given, list) else [given])
+            if isinstance(row, dict) and row.get("current")
+        ]
+    except (ValueError, AttributeError) as error:
+        message = "npm outdated answered something else than JSON."
+        raise BuildError(message, step=STEP) from error
+    found: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, row in rows:
+        key = (str(name), str(row["current"]))
+        wanted, latest = str(row.get("wanted") or key[1]), str(row.get("latest") or key[1])
+        before = found.get(key)
+        lowest = wanted if before is None else min(wanted, before[0], key=difference.order)
+        found[key] = (lowest, latest)
+    return found
+
+
+def _candidate(package: lockfile.Package, newer: tuple[str, str] | None) -> Candidate:
+    wanted, latest = newer or (package.version, package.version)
+    return Candidate(
+        name=package.name,
+        installed=package.version,
+        wanted=_newer(package.version, wanted),
+        latest=_newer(package.version, latest),
+        direct=package.direct,
+    )
+
+
+def _newer(installed: str, other: str) -> str:
+    """The other one if it is higher: a registry's "latest" can lie below a pre-release."""
+    return max(installed, other, key=difference.order)
+
+
+def _belongs(entry: Mapping[str, Any]) -> bool:
+    """Whether npm would install it here: some are made for another platform."""
+    return (
+        not entry.get("link")
+        and _listed(entry.get("os"), "linux")
+        and _listed(entry.get("cpu"), npm.architecture())
+    )
+
+
+def _listed(named: object, mine: str) -> bool:
+    if not isinstance(named, list) or not named:
+        return True
+    if any(str(word).startswith("!") for word in named):
+        return f"!{mine}" not in named
+    return mine in named
+
+
+def _plant(job: Job, path: str, entry: Mapping[str, Any]) -> None:
+    place = job.tree / path
+    if ".." in path.split("/") or not path.startswith(lockfile.FOLDER):
+        message = f"The lock names a path outside of node_modules: {path[:100]}"
+        raise BuildError(message, step=STEP)
+    place.mkdir(parents=True, exist_ok=True)
+    name = str(entry.get("name") or path.rpartition(lockfile.FOLDER)[2])
+    kept = {key: entry[key] for key in KEPT if key in entry}
+    (place / "package.json").write_text(json.dumps({"name": name, **kept}), encoding="utf-8")
+
+
+def _ask(job: Job) -> str:
+    """Run npm; it ends with 1 when something is newer, as with other troubles."""
+    said: dict[str, list[str]] = {"stdout": [], "stderr": []}
+    argv = [*npm.NPM, *QUESTION, *npm.PATIENCE, "--prefix=/build/tree"]
+    try:
+        status = cage.run(
+            npm.online_cage(job, wall_ms=WALL_MS),
+            argv,
+            lambda stream, text: said[stream].append(text),
+            cancel=job.cancel,
+        )
+    except CageStoppedError as error:
+        if job.cancel.is_set():
+            raise BuildCancelledError from None
+        message = f"npm outdated was stopped: {error}."
+        raise BuildError(message, step=STEP) from error
+    answer = "\n".join(said["stdout"])
+    if status not in (0, 1) or _refused(answer, said["stderr"]):
+        lines = [line for line in said["stderr"] if line.startswith("npm error")]
+        message = f"npm outdated ended with status {status}. " + "\n".join(lines[-6:])
+        raise BuildError(message.strip(), step=STEP, remedy=_remedy(said["stderr"]))
+    return answer
+
+
+def _remedy(said: Iterable[str]) -> str | None:
+    text = "\n".join(said)
+    known = npm.REMEDIES.items()
+    return next((remedy for pattern, remedy in known if re.search(pattern, text)), None)
+
+
+def _refused(answer: str, errors: Iterable[str]) -> bool:
+    """Whether a 1 means trouble: npm then writes an error's table, or nothing at all."""
+    if not answer.strip():
+        return any(line.startswith("npm error") for line in errors)
+    return answer.lstrip().startswith('{\n  "error"')

@@ -1,0 +1,160 @@
+"""Questions to a registry about newer packages, asked of the real one by real npm."""
+
+import json
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from templatemgr import definition as definitions
+from templatemgr.builders import npm_outdated
+from templatemgr.errors import BuildError, InvalidBuildError, UnknownVersionError
+from templatemgr.models import Lookup
+from templatemgr.services import lookups, places
+from tests.templatemgr.conftest import run_build, write_definition
+
+
+def answer(lookup: Lookup, *, cancel: threading.Event | None = None) -> Lookup:
+    """Let one worker claim and answer it."""
+    claimed = lookups.claim(worker="here")
+    assert claimed is not None
+    assert claimed.pk == lookup.pk
+    return lookups.run(lookup=claimed, cancel=cancel or threading.Event())
+
+
+def ask(from_version: int | None = None) -> Lookup:
+    return lookups.request(template="tiny", from_version=from_version, actor="ada")
+
+
+def test_the_registry_says_what_is_newer_than_the_lock(tiny: Path) -> None:
+    write_definition(tiny, pin="6.0.0")
+    lookup = answer(ask())
+    assert (lookup.state, lookup.message) == ("done", "")
+    (candidate,) = lookups.answered(lookup)
+    assert (candidate.name, candidate.installed, candidate.direct) == ("is-number", "6.0.0", True)
+    assert candidate.wanted == "6.0.0"  # package.json names that one alone
+    assert candidate.latest == "7.0.0"
+    assert lookup.finished_at is not None
+    assert list((places.data() / "lookups").iterdir()) == []
+
+
+def test_a_range_allows_what_is_in_it(tiny: Path) -> None:
+    write_definition(tiny, pin="6.0.0")
+    for name in ("package.json", "package-lock.json"):
+        text = (tiny / name).read_text()
+        (tiny / name).write_text(text.replace('"is-number": "6.0.0"', '"is-number": ">=6.0.0"'))
+    (candidate,) = lookups.answered(answer(ask()))
+    assert (candidate.installed, candidate.wanted) == ("6.0.0", "7.0.0")
+
+
+def test_what_is_newest_already_is_told_as_such(tiny: Path) -> None:
+    (candidate,) = lookups.answered(answer(ask()))
+    assert {candidate.installed, candidate.wanted, candidate.latest} == {"7.0.0"}
+
+
+def test_a_versions_own_inputs_are_asked_about(tiny: Path) -> None:
+    write_definition(tiny, pin="6.0.0")
+    run_build()
+    write_definition(tiny)  # the folder moved on
+    (candidate,) = lookups.answered(answer(ask(1)))
+    assert candidate.installed == "6.0.0"
+    with pytest.raises(UnknownVersionError):
+        ask(9)
+
+
+def test_an_open_question_is_not_asked_twice_and_an_answer_replaces_the_older(tiny: Path) -> None:
+    first = ask()
+    assert ask().pk == first.pk
+    answer(first)
+    second = ask()
+    assert second.pk != first.pk
+    digest = definitions.digest(tiny)
+    assert lookups.newest(template="tiny", digest=digest) == second
+    assert Lookup.objects.count() == 2  # the answer stays while it is asked again
+    answer(second)
+    assert list(Lookup.objects.all()) == [second]
+
+
+def test_inputs_that_changed_since_it_was_asked_are_not_answered_for(tiny: Path) -> None:
+    lookup = ask()
+    write_definition(tiny, pin="6.0.0")
+    assert "changed since" in answer(lookup).message
+
+
+def test_a_lock_that_cannot_be_read_is_a_failure_with_a_way_on(tiny: Path) -> None:
+    (tiny / "package-lock.json").write_text("{}")
+    lookup = answer(ask())
+    assert lookup.state == "failed"
+    assert "Refresh it first." in lookup.message
+
+
+def test_a_lock_cannot_lead_out_of_the_bench(tiny: Path) -> None:
+    lock = json.loads((tiny / "package-lock.json").read_text())
+    lock["packages"]["node_modules/../../../planted"] = {"version": "1.0.0"}
+    (tiny / "package-lock.json").write_text(json.dumps(lock))
+    lookup = answer(ask())
+    assert "outside of node_modules" in lookup.message
+    assert not list(places.data().rglob("planted"))
+
+
+def test_one_that_is_told_to_stop_ends(tiny: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert answer(ask(), cancel=stop).state == "failed"
+
+
+def test_what_a_dead_process_held_is_ended(tiny: Path) -> None:
+    ask()
+    held = lookups.claim(worker="gone")
+    assert held is not None
+    assert lookups.reap() == 0  # its lease runs
+    Lookup.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert lookups.reap() == 1
+    assert Lookup.objects.get().message == lookups.INTERRUPTED
+    lookups.run(lookup=held, cancel=threading.Event())  # too late: it is not its own any more
+    assert Lookup.objects.get().state == "failed"
+
+
+def test_the_questions_of_one_worker_are_ended_when_it_is_known_to_be_dead(tiny: Path) -> None:
+    ask()
+    lookups.claim(worker="gone")
+    assert lookups.reap(worker="other") == 0
+    assert lookups.reap(worker="gone") == 1
+
+
+def test_a_builder_without_the_question_says_so(tiny: Path) -> None:
+    toml = (tiny / "template.toml").read_text().replace('"npm"', '"pip"')
+    (tiny / "template.toml").write_text(toml)
+    with pytest.raises(InvalidBuildError, match="pip template"):
+        ask()
+
+
+def test_several_dependents_allow_what_each_of_them_does() -> None:
+    rows = [
+        {"current": "1.0.0", "wanted": "1.9.0", "latest": "2.0.0"},
+        {"current": "1.0.0", "wanted": "1.10.0", "latest": "2.0.0"},
+        {"wanted": "3.0.0", "latest": "3.0.0"},  # not installed
+    ]
+    assert npm_outdated.read(json.dumps({"a": rows})) == {("a", "1.0.0"): ("1.9.0", "2.0.0")}
+
+
+@pytest.mark.parametrize("text", ["npm ERR!", "[]"])
+def test_another_answer_than_a_table_is_refused(text: str) -> None:
+    with pytest.raises(BuildError, match="something else than JSON"):
+        npm_outdated.read(text)
+
+
+@pytest.mark.parametrize(
+    ("entry", "here"),
+    [
+        ({}, True),
+        ({"os": ["darwin"]}, False),
+        ({"os": ["!win32"]}, True),
+        ({"cpu": ["none-such"]}, False),
+        ({"link": True}, False),
+    ],
+)
+def test_packages_for_other_platforms_are_not_asked_about(entry: object, here: bool) -> None:
+    assert npm_outdated._belongs(entry) is here  # type: ignore[arg-type]

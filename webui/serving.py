@@ -1,0 +1,35 @@
+"""What a version has served lately: two queries, both within an index."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from django.utils import timezone
+
+from execapp.models import Execution
+from templatemgr.models import Version
+
+SAMPLE = 500
+SINCE = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """Executions of the last day, and the median time of the newest of them in milliseconds."""
+
+    executions: int
+    median_ms: float | None
+
+
+def serving(version: Version, now: datetime | None = None) -> Serving:
+    """Count what ran on a version within a day."""
+    rows = Execution.objects.filter(
+        version=version, created_at__gte=(now or timezone.now()) - SINCE
+    )
+    newest = rows.filter(finished_at__isnull=False).order_by("-created_at", "-id")
+    times = [
+        float(total)
+        for total in newest.values_list("timings__total_ms", flat=True)[:SAMPLE]
+        if total is not None
+    ]
+    return Serving(executions=rows.count(), median_ms=median(times) if times else None)

@@ -1,0 +1,44 @@
+// What makes the pages of templates quicker by hand. Each of them works without it.
+"use strict";
+
+(() => {
+  // Links that ask first open the question here instead of on a page of its own; the shell shows
+  // and closes the dialog.
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-dialog], dialog a[data-close]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const dialog = link.dataset.dialog && document.getElementById(link.dataset.dialog);
+    if (link.dataset.dialog && !dialog) return;
+    event.preventDefault();
+    if (dialog) queueMicrotask(() => dialog.querySelector("[data-select]")?.select());
+  }, true);
+
+  // In a field for a reason, Enter sends, and Shift-Enter begins a line.
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    const field = event.target.closest("[data-enter]");
+    if (!field) return;
+    event.preventDefault();
+    field.form.requestSubmit();
+  });
+
+  for (const field of document.querySelectorAll("[data-submit]")) {
+    field.addEventListener("change", () => field.form.requestSubmit());
+    for (const button of field.form.querySelectorAll("[data-hide]")) button.hidden = true;
+  }
+
+  // How many packages are chosen to move.
+  const form = document.getElementById("update-form");
+  const said = document.getElementById("chosen");
+  function tell() {
+    const ticked = [...form.querySelectorAll('input[type="radio"]:checked')].filter((input) => input.value).length;
+    const typed = form.elements.others.value.split(/[\s,]+/).filter(Boolean).length;
+    const many = ticked + typed;
+    said.textContent = many ? `${many} ${many === 1 ? "package moves" : "packages move"}` : "everything moves within its range";
+  }
+  if (form) {
+    form.addEventListener("input", tell);
+    form.addEventListener("htmx:afterSettle", tell);
+    tell();
+  }
+})();

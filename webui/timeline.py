@@ -1,0 +1,71 @@
+"""What was current when, from the log of promotions. Pure: rows in, values out."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from templatemgr.models import Promotion
+
+WIDTH = 1000.0
+LEAST = 4.0  # of WIDTH: the shortest reign can still be seen
+SHOWN = timedelta(days=30)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reign:
+    """One stretch in which one version was current; `until` None: it still is."""
+
+    promotion: Promotion
+    since: datetime
+    until: datetime | None
+    x: float = 0.0
+    width: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """The version."""
+        return self.promotion.to_version.number
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it lasted; None while it does."""
+        return (self.until - self.since).total_seconds() if self.until else None
+
+
+def reigns(log: Iterable[Promotion]) -> list[Reign]:
+    """Every stretch, newest first; promoting what is current already begins no other one."""
+    ordered = sorted(log, key=lambda entry: entry.pk)
+    starts = [
+        entry
+        for index, entry in enumerate(ordered)
+        if not index or entry.to_version_id != ordered[index - 1].to_version_id
+    ]
+    ends: list[datetime | None] = [after.created_at for _, after in pairwise(starts)]
+    pairs = zip(starts, [*ends, None], strict=False)
+    found = [Reign(promotion=entry, since=entry.created_at, until=end) for entry, end in pairs]
+    return found[::-1]
+
+
+def band(found: list[Reign], now: datetime) -> list[Reign]:
+    """Those of the last thirty days (or since the first) as stretches of WIDTH, oldest first."""
+    if not found:
+        return []
+    begin = max(found[-1].since, now - SHOWN)
+    whole = max((now - begin).total_seconds(), 1.0)
+    shown = []
+    for reign in reversed(found):
+        if reign.until is not None and reign.until <= begin:
+            continue
+        left = max(0.0, (reign.since - begin).total_seconds()) / whole * WIDTH
+        right = ((reign.until or now) - begin).total_seconds() / whole * WIDTH
+        shown.append(
+            Reign(
+                promotion=reign.promotion,
+                since=reign.since,
+                until=reign.until,
+                x=round(min(left, WIDTH - LEAST), 2),
+                width=round(max(LEAST, right - left - 1.0), 2),
+            )
+        )
+    return shown

@@ -1,0 +1,247 @@
+"""What moves `current`, and what holds it: promote, roll back, pin, unpin, and the gates' policy.
+
+Each act is a POST. What it asks first has a page of its own, which a dialog shows where there is
+JavaScript; a refusal answers with that page, and with the reason that was typed.
+"""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from execapp.engine import local
+from templatemgr.errors import CurrentChangedError, TemplateError
+from templatemgr.models import AuditEvent, Promotion, PromotionKind, Template, Version
+from templatemgr.services import catalog, gates, promotions
+from webui import asks
+from webui.asks import Ask
+from webui.comparison import compare
+from webui.views import guards
+from webui.views.comparing import render_comparison, title_of
+from webui.views.numbers import number
+
+OVERRIDE = "templatemgr.override_gates"
+POLICY_EVENTS = 10
+SAYS = {
+    "ready": "Its build went through.",
+    "smoke": "Every smoke submission came out as the definition expects, in the real sandbox.",
+    "healthy": "Its files are what was built, when they were last looked at.",
+    "unpinned": "Nobody holds the template on its version.",
+}
+
+
+@guards.page
+def ask(request: HttpRequest, name: str, act: str) -> HttpResponse:
+    """The question before an act, as a page: where there is no JavaScript."""
+    template = catalog.get(name=name)
+    question = _question(template, act)
+    if question is None:
+        message = f"There is no act {act!r}."
+        raise Http404(message)
+    if not guards.may(request, question.permission):
+        raise PermissionDenied
+    return render(request, "webui/templates/ask.html", {"ask": question, "template": template})
+
+
+@guards.change("templatemgr.promote_version", fresh=True)
+def promote(request: HttpRequest, name: str) -> HttpResponse:
+    """Make a version current; what is refused comes back on the same page with its reason."""
+    wanted = number(request.POST.get("version", "")) or 0
+    reason = request.POST.get("reason", "")
+    override = "override" in request.POST
+    if override and not guards.may(request, OVERRIDE):
+        raise PermissionDenied
+    try:
+        promotion = promotions.promote(
+            template=name,
+            version=wanted,
+            actor=guards.actor(request),
+            reason=reason,
+            expected_current=number(request.POST.get("expected_current", "")),
+            override=override,
+        )
+    except TemplateError as error:
+        # What would move now, which is not what was asked for when somebody else was faster.
+        now = catalog.get(name=name).current
+        return render_comparison(
+            request,
+            name=name,
+            old=now.number if now else 0,
+            new=wanted,
+            reason=reason,
+            problem=error.message,
+            override=override,
+        )
+    local.wake("promotion")
+    return redirect("receipt", name, promotion.pk)
+
+
+@guards.change("templatemgr.promote_version", fresh=True)
+def roll_back(request: HttpRequest, name: str) -> HttpResponse:
+    """Make the version before this one current again."""
+    template = catalog.get(name=name)
+    try:
+        _expect(template, number(request.POST.get("expected_current", "")))
+        promotion = promotions.roll_back(
+            template=name, actor=guards.actor(request), reason=request.POST.get("reason", "")
+        )
+    except TemplateError as error:
+        return _refused(request, name, "rollback", error)
+    local.wake("promotion")
+    return redirect("receipt", name, promotion.pk)
+
+
+@guards.change("templatemgr.pin_template")
+def pin(request: HttpRequest, name: str) -> HttpResponse:
+    """Refuse promotions until it is unpinned."""
+    try:
+        promotions.pin(
+            template=name, actor=guards.actor(request), reason=request.POST.get("reason", "")
+        )
+    except TemplateError as error:
+        return _refused(request, name, "pin", error)
+    guards.done(request, "Pinned: what is current stays current until it is unpinned.")
+    return redirect("template", name)
+
+
+@guards.change("templatemgr.pin_template")
+def unpin(request: HttpRequest, name: str) -> HttpResponse:
+    """Allow promotions again."""
+    try:
+        promotions.unpin(
+            template=name, actor=guards.actor(request), reason=request.POST.get("reason", "")
+        )
+    except TemplateError as error:
+        return _refused(request, name, "unpin", error)
+    guards.done(request, "Unpinned: versions can be promoted.")
+    return redirect("template", name)
+
+
+@guards.page
+def receipt(request: HttpRequest, name: str, promotion_id: int) -> HttpResponse:
+    """One promotion or roll back: what it moved, who did it and why, and how to undo it."""
+    template = catalog.get(name=name)
+    related = ("from_version__health", "to_version__health")
+    rows = template.promotions.select_related(*related)
+    promotion = rows.filter(pk=promotion_id).first()
+    if promotion is None:
+        message = f"{name} has no promotion {promotion_id}."
+        raise Http404(message)
+    after = rows.filter(pk__gt=promotion_id).order_by("pk").first()
+    before = promotion.from_version
+    context: dict[str, Any] = {
+        "template": template,
+        "promotion": promotion,
+        "after": after,
+        "moved": compare(before.packages, promotion.to_version.packages) if before else None,
+        "event": _event(promotion),
+        "is_last": after is None,
+        "undo": _undo(request, template, promotion) if after is None else None,
+    }
+    return render(request, "webui/templates/receipt.html", context)
+
+
+@guards.page
+def policy(request: HttpRequest, name: str) -> HttpResponse:
+    """Which gates a promotion of this template must pass, and how that changed."""
+    return _policy_page(request, catalog.get(name=name))
+
+
+@guards.change("templatemgr.change_gate_policy")
+def set_policy(request: HttpRequest, name: str) -> HttpResponse:
+    """Say which gates must be open."""
+    template = catalog.get(name=name)
+    chosen = request.POST.getlist("required")
+    reason = request.POST.get("reason", "")
+    try:
+        text = promotions.checked_reason(reason)
+        # All of them is said as "all": gates that come later count, too.
+        everything = set(gates.names()) <= {*chosen, *gates.ESSENTIAL}
+        gates.set_policy(
+            template=name,
+            required=None if everything else chosen,
+            actor=guards.actor(request),
+            reason=text,
+        )
+    except TemplateError as error:
+        return _policy_page(
+            request, template, chosen=chosen, reason=reason, problem=error.message, status=409
+        )
+    guards.done(request, "The policy is in force for the next promotion.")
+    return redirect("policy", name)
+
+
+def _policy_page(
+    request: HttpRequest,
+    template: Template,
+    *,
+    chosen: list[str] | None = None,
+    reason: str = "",
+    problem: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    required = gates.required(template=template) if chosen is None else frozenset(chosen)
+    history = AuditEvent.objects.filter(action="template.policy", object=template.name)
+    context = {
+        "template": template,
+        "gates": [
+            {
+                "name": gate,
+                "title": title_of(gate),
+                "says": SAYS.get(gate, ""),
+                "essential": gate in gates.ESSENTIAL,
+                "required": gate in required or gate in gates.ESSENTIAL,
+            }
+            for gate in gates.names()
+        ],
+        "history": history.order_by("-sequence")[:POLICY_EVENTS],
+        "reason": reason,
+        "problem": problem,
+    }
+    return render(request, "webui/templates/policy.html", context, status=status)
+
+
+def _question(template: Template, act: str) -> Ask | None:
+    if act == "rollback":
+        return asks.roll_back(template, promotions.previous(template))
+    known = {"pin": asks.pin, "unpin": asks.unpin}
+    return known[act](template) if act in known else None
+
+
+def _refused(request: HttpRequest, name: str, act: str, error: TemplateError) -> HttpResponse:
+    """The question again, with what stood in the way; what does not exist stays a 404."""
+    if isinstance(error, guards.UNKNOWN):
+        raise error
+    template = catalog.get(name=name)
+    question = _question(template, act)
+    if question is None:
+        raise error
+    shown = question.refused(request.POST.get("reason", ""), error.message)
+    context = {"ask": shown, "template": template}
+    return render(request, "webui/templates/ask.html", context, status=409)
+
+
+def _undo(request: HttpRequest, template: Template, promotion: Promotion) -> Ask | None:
+    """The roll back that undoes a promotion; None when it would lead somewhere else."""
+    if not guards.may(request, "templatemgr.promote_version"):
+        return None
+    previous = promotions.previous(template)
+    if promotion.kind == PromotionKind.ROLLBACK or previous != promotion.from_version:
+        return None
+    return asks.roll_back(template, previous) if isinstance(previous, Version) else None
+
+
+def _event(promotion: Promotion) -> AuditEvent | None:
+    """What the audit trail says of it: the event that was appended with its row."""
+    target = f"{promotion.template.name}@{promotion.to_version.number}"
+    events = AuditEvent.objects.filter(object=target, action=f"version.{promotion.kind}")
+    return events.filter(time__gte=promotion.created_at).order_by("sequence").first()
+
+
+def _expect(template: Template, expected: int | None) -> None:
+    """Refuse a form that was opened before somebody else moved `current`, or sent twice."""
+    actual = template.current.number if template.current else None
+    if expected is not None and actual != expected:
+        message = f"{template.name} is on version {actual}, not {expected}: look again first."
+        raise CurrentChangedError(message, expected=expected, current=actual)
