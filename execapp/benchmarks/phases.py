@@ -8,7 +8,7 @@ from typing import Any
 from execapp.benchmarks.house import House
 from execapp.benchmarks.measures import COLD, PROGRAMS, REFILL_SECONDS, SUITE, Size
 
-COLUMNS = ("around it", "queued", "set-up", "run", "record", "total")
+COLUMNS = ("around it", "queued", "set-up", "run", "collect", "record", "total")
 
 
 def breakdown(house: House, size: Size) -> str:
@@ -36,6 +36,6 @@ def breakdown(house: House, size: Size) -> str:
 
 def parts(took_ms: float, timings: Mapping[str, float]) -> Sequence[float]:
     """The columns of one submission that took this long over HTTP; they add up to it."""
-    queued, set_up, run = (timings[f"{name}_ms"] for name in ("queued", "setup", "run"))
+    known = [timings[f"{name}_ms"] for name in ("queued", "setup", "run", "collect")]
     total = timings["total_ms"]
-    return (took_ms - total, queued, set_up, run, total - queued - set_up - run, total)
+    return (took_ms - total, *known, total - sum(known), total)

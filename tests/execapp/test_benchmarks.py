@@ -52,8 +52,9 @@ def test_what_is_left_leaves_out_the_database(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_submission_add_up_to_what_the_client_saw() -> None:
-    timings = {"queued_ms": 2.0, "setup_ms": 1.0, "run_ms": 20.0, "total_ms": 25.0}
-    assert phases.parts(31.0, timings) == (6.0, 2.0, 1.0, 20.0, 2.0, 25.0)
+    timings = {"queued_ms": 2.0, "setup_ms": 1.0, "run_ms": 20.0, "collect_ms": 1.5}
+    timings["total_ms"] = 26.5
+    assert phases.parts(31.0, timings) == (4.5, 2.0, 1.0, 20.0, 1.5, 2.0, 26.5)
     *columns, _total = phases.parts(31.0, timings)
     assert sum(columns) == 31.0
 

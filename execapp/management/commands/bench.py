@@ -98,5 +98,6 @@ the other beside ours. CPU is that of web, executor and sandboxes together.
 
 *Around it*: connecting, the web server, the checks of the body, and the reply. *Queued*: from the
 commit to the claim. *Set-up*: until the job is delivered. *Run*: from there to the end of the
-sandbox's program. *Record*: reading the version before and writing the result after.
+sandbox's program. *Collect*: until nothing of it lives and its output is read. *Record*: reading
+the version before and writing the result after.
 """
