@@ -63,7 +63,8 @@ class Outcome:
     """The end of one submission.
 
     `exit_code` is None when it died by `signal` ("SIGSEGV") or was killed. `report` is None in
-    run mode. `setup_ms` is what came before the delivery, `run_ms` from delivery to death.
+    run mode. `setup_ms` is what came before the delivery, `run_ms` from delivery to death,
+    `collect_ms` from there until nothing of it lived and all that it said was read.
     """
 
     state: State
@@ -77,3 +78,4 @@ class Outcome:
     setup_ms: float
     run_ms: float
     warm: bool
+    collect_ms: float = 0.0

@@ -10,6 +10,7 @@ import resource
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from sandbox import verdict
 from sandbox.container import Container
@@ -268,7 +269,8 @@ class _Run:
         try:
             self._connect(pump)
             stop = self._watch(pump, began)
-            run_ms = (time.monotonic() - began) * 1000
+            ended = time.monotonic()
+            run_ms = (ended - began) * 1000
             out_of_memory = self._look()
             exit_status = self._container.ended() if stop is None else None
             self._container.kill()
@@ -278,7 +280,8 @@ class _Run:
         self._collector.end()
         if out_of_memory and stop is None:
             stop = Stop.MEMORY
-        return self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
+        judged = self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
+        return replace(judged, collect_ms=(time.monotonic() - ended) * 1000)
 
     def _connect(self, pump: Pump) -> None:
         container = self._container

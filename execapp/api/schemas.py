@@ -181,6 +181,7 @@ class TimingsOut(Schema):
     queued_ms: float | None
     setup_ms: float | None
     run_ms: float | None
+    collect_ms: float | None
     total_ms: float | None
     warm: bool | None
 

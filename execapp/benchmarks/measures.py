@@ -47,44 +47,62 @@ class Size:
     burst: int
     clients: int
     files: tuple[int, int]
+    disk: int  # executions after which the files are counted
 
 
-SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000))
-FULL = Size(samples=21, burst=200, clients=16, files=(1_000, 50_000))
+SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000), disk=40)
+FULL = Size(samples=21, burst=200, clients=16, files=(1_000, 50_000), disk=1_000)
+# A runner that takes its job and ends: what is left is the house's own time.
+IDLE = """
+const { readSync, writeSync } = require("node:fs");
+writeSync(3, '{"type":"ready"}\\n');
+readSync(3, Buffer.alloc(65536));
+"""
 
 
 def every(house: House, size: Size) -> Iterator[Row]:
     """All rows, in the order of the table."""
-    yield set_up_by_size(house, size)
+    yield from set_up_by_size(house, size)
     yield from set_up_against_copies(house, size)
     yield from vitest(house, size)
     yield from programs(house, size)
     yield from burst(house, size)
+    yield disk(house, size)
     yield from wall(size)
 
 
 def set_up(version: Path, root: Path | None = None) -> float:
-    """Milliseconds until a sandbox of this tree is mounted, limited, and runs its first program."""
-    tree = Tree(
+    """Milliseconds until a sandbox of this tree is mounted, limited, and has run `true`."""
+    profile = tree_profile(_tree(version, root), Limits())
+    return sandboxed(replace(profile, command=("/usr/bin/true",)))
+
+
+def delivery(version: Path, root: Path) -> float:
+    """Milliseconds from the claim of a warm sandbox of this tree until its job is delivered."""
+    session = start(_tree(version, root), Limits(), slot="adhoc-bench")
+    submission = Submission(mode="run", files=(), entry="main.js")
+    return session.deliver(submission, Limits()).setup_ms
+
+
+def _tree(version: Path, root: Path | None) -> Tree:
+    return Tree(
         root=root or version / "tree",
         cache=version / "cache",
         links=bare.LINKS,
-        command=("bin/node", "--version"),
+        command=("bin/node", "-e", IDLE),
         env={},
     )
-    return sandboxed(tree_profile(tree, Limits()))
 
 
-def sandboxed(profile: Profile, *, whole: bool = False) -> float:
-    """Milliseconds of a sandbox: until it runs, or until its program has ended."""
+def sandboxed(profile: Profile) -> float:
+    """Milliseconds of a sandbox, until its program has ended."""
     limits = Limits()
     shares = Shares(memory_bytes=limits.memory_bytes, processes=limits.processes)
     began = time.perf_counter()
     container = launch(
         profile, shares, slot="adhoc-bench", startup_ms=limits.startup_ms, channel=False
     )
-    if whole:
-        container.child.dead(10)
+    container.child.dead(10)
     took = (time.perf_counter() - began) * 1000
     container.close()
     return took
@@ -98,14 +116,15 @@ def pairs(
     return [mine for mine, _ in both], [theirs for _, theirs in both]
 
 
-def set_up_by_size(house: House, size: Size) -> Row:
+def set_up_by_size(house: House, size: Size) -> Iterator[Row]:
     """Set-up on a large template beside a small one."""
     with tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder:
         roots = [_tree_of(house.version, Path(folder, str(count)), count) for count in size.files]
-        small, large = (partial(set_up, house.version, root) for root in roots)
-        samples = pairs(size.samples, large, small)
-    measure = f"set-up, a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
-    return share(measure, *samples, most=1.2)
+        trees = f"a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
+        for name, measured in (("warm set-up", delivery), ("cold set-up", set_up)):
+            small, large = (partial(measured, house.version, root) for root in roots)
+            samples = pairs(size.samples, large, small)
+            yield share(f"{name}, {trees}", *samples, most=1.2)
 
 
 def _tree_of(version: Path, root: Path, count: int) -> Path:
@@ -124,6 +143,7 @@ def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
     version = house.version
 
     def ours() -> float:
+        os.sync()  # what the copy before left to be written is not ours
         return set_up(version)
 
     samples = pairs(min(size.samples, 5), ours, lambda: bare.copied(version / "tree"))
@@ -170,14 +190,13 @@ def programs(house: House, size: Size) -> Iterator[Row]:
 def burst(house: House, size: Size) -> Iterator[Row]:
     """Many at a time: throughput, CPU, and what stays on the disk."""
     count, cores = size.burst, len(os.sched_getaffinity(0))
-    before, cpu = left(house.data), house.cpu_ms()
+    cpu = house.cpu_ms()
     began = time.perf_counter()
     with ThreadPoolExecutor(size.clients) as crowd:
         list(crowd.map(lambda _: house.submit("test", SUITE), range(count)))
     ours = count / (time.perf_counter() - began)
     time.sleep(3)  # the warm ones that were used are replaced: their making is counted
     our_cpu = (house.cpu_ms() - cpu) / count + sandbox_cpu(house, min(size.samples, 5))
-    after = left(house.data)
     began, cpu = time.perf_counter(), _children_ms()
     with ThreadPoolExecutor(cores) as crowd:
         tree = house.version / "tree"
@@ -186,13 +205,22 @@ def burst(house: House, size: Size) -> Iterator[Row]:
     measure = f"{count} vitest submissions from {size.clients} clients, beside {cores} bare at once"
     yield _throughput(measure, ours, other)
     yield share("CPU of one of them, warming included", [our_cpu], [other_cpu], most=0.8)
-    yield Row(
-        measure=f"files left by {count} executions, beyond their rows",
-        ours=str(after - before),
+
+
+def disk(house: House, size: Size) -> Row:
+    """What many executions leave on the disk."""
+    name, text = PROGRAMS["JavaScript"]
+    before = left(house.data)
+    with ThreadPoolExecutor(size.clients) as crowd:
+        list(crowd.map(lambda _: house.submit("run", {name: text}, entry=name), range(size.disk)))
+    more = left(house.data) - before
+    return Row(
+        measure=f"files left by {size.disk:,} executions, beyond their rows",
+        ours=str(more),
         other="–",
         ratio="–",
         must="0",
-        holds=after <= before,
+        holds=more <= 0,
     )
 
 
@@ -236,7 +264,7 @@ def wall(size: Size) -> Iterator[Row]:
     for name, argv in (("bare", ["true"]), ("bubblewrap alone", alone)):
         samples = pairs(
             size.samples,
-            lambda: sandboxed(inside, whole=True),
+            lambda: sandboxed(inside),
             partial(bare.timed, argv, here),
         )
         row = share(f"`true` behind the whole wall, beside {name}", *samples, most=0)

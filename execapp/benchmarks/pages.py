@@ -12,22 +12,26 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
+from execapp.benchmarks.house import House
+from execapp.benchmarks.measures import FULL, Size
 from execapp.benchmarks.table import Row
 
 MUST_MS = 50.0
 PREPARE_SECONDS = 900
+EXECUTIONS = 100_000
 
 
-def pages(*, executions: int, samples: int) -> Iterator[Row]:
-    """A row for each page: server time over `samples` calls, beside the aim for its p95."""
+def every(_house: House, size: Size) -> Iterator[Row]:
+    """A row for each page: server time over several calls, beside the aim for its p95."""
+    executions = EXECUTIONS if size.burst >= FULL.burst else EXECUTIONS // 20
     with tempfile.TemporaryDirectory(prefix="stencil-pages-") as folder:
         _manage(folder, "migrate", "--verbosity=0")
         _manage(folder, "collectstatic", "--verbosity=0", "--no-input")
         _manage(folder, "seed", f"--executions={executions}")
-        said = _manage(folder, "page_times", f"--samples={samples}")
+        said = _manage(folder, "page_times", f"--samples={size.samples}")
     for address, times in json.loads(said).items():
         yield Row(
-            measure=f"page `{address}`, {executions:,} executions",
+            measure=f"page `{address}`, of {executions:,} executions",
             ours=f"{times['median_ms']:.1f} ms",
             other="–",
             ratio=f"p95 {times['p95_ms']:.1f} ms",

@@ -235,6 +235,7 @@ def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> di
         "queued_ms": milliseconds(execution.created_at, started),
         "setup_ms": round(outcome.setup_ms, 3) if outcome else None,
         "run_ms": round(outcome.run_ms, 3) if outcome else None,
+        "collect_ms": round(outcome.collect_ms, 3) if outcome else None,
         "total_ms": milliseconds(execution.created_at, now),
         "warm": outcome.warm if outcome else False,
     }

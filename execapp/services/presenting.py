@@ -18,7 +18,7 @@ LIMIT_NAMES = (
     "output_bytes",
     "processes",
 )
-TIMING_NAMES = ("queued_ms", "setup_ms", "run_ms", "total_ms", "warm")
+TIMING_NAMES = ("queued_ms", "setup_ms", "run_ms", "collect_ms", "total_ms", "warm")
 USAGE_NAMES = ("cpu_ms", "memory_peak_bytes")
 
 

@@ -1,14 +1,19 @@
 """The arithmetic of the benchmark's table, and what it counts."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-from execapp.benchmarks import measures, table
+from execapp.benchmarks import bare, measures, phases, table
+from tests.execapp.conftest import ROOT
+from tests.sandbox.trees import build_tree
 
 
 def test_faster_is_the_others_time_over_ours() -> None:
     row = table.faster("m", [1.0, 2.0, 4.0], [20.0, 20.0, 20.0], least=10)
     assert (row.ratio, row.must, row.holds) == ("10.00 / 5.00", "≥ 10×", True)
-    assert (row.ours, row.other) == ("2.0 ms", "20.0 ms")
+    assert (row.ours, row.other) == ("2.0 / 4.0 ms", "20.0 / 20.0 ms")
 
 
 def test_share_is_our_time_over_the_others() -> None:
@@ -44,3 +49,36 @@ def test_what_is_left_leaves_out_the_database(tmp_path: Path) -> None:
     for name in ("db.sqlite3", "db.sqlite3-wal", "kept"):
         (tmp_path / name).touch()
     assert measures.left(tmp_path) == 1
+
+
+def test_the_parts_of_a_submission_add_up_to_what_the_client_saw() -> None:
+    timings = {"queued_ms": 2.0, "setup_ms": 1.0, "run_ms": 20.0, "collect_ms": 1.5}
+    timings["total_ms"] = 26.5
+    assert phases.parts(31.0, timings) == (4.5, 2.0, 1.0, 20.0, 1.5, 2.0, 26.5)
+    *columns, _total = phases.parts(31.0, timings)
+    assert sum(columns) == 31.0
+
+
+def test_set_up_is_measured_in_a_real_sandbox_cold_and_warm(tmp_path: Path) -> None:
+    root = build_tree(tmp_path / "version/tree")
+    for name in bare.LINKS:
+        (root / name).touch()
+    (tmp_path / "version/cache").mkdir()
+    cold = measures.set_up(tmp_path / "version")
+    warm = measures.delivery(tmp_path / "version", root)
+    assert warm > 0
+    assert cold > 0
+
+
+def test_the_whole_benchmark_runs_in_its_short_form() -> None:
+    said = subprocess.run(
+        [sys.executable, "manage.py", "bench", "--short", "--samples=1", "--burst=4", "--disk=4"],
+        cwd=ROOT,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "webui.settings"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert said.returncode == 0, said.stderr[-2000:]
+    for part in ("cold set-up beside `npm ci`", "files left by 4 executions", "| vitest, warm |"):
+        assert part in said.stdout

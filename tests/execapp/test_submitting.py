@@ -60,8 +60,10 @@ def test_reply_is_what_the_openapi_page_says(api: Api, executor: Daemon) -> None
 
 def test_timings_add_up(api: Api, executor: Daemon) -> None:
     timings = api.submit(HELLO, wait=True)["timings"]
-    assert set(timings) == {"queued_ms", "setup_ms", "run_ms", "total_ms", "warm"}
+    assert set(timings) == {"queued_ms", "setup_ms", "run_ms", "collect_ms", "total_ms", "warm"}
     parts = timings["queued_ms"] + timings["setup_ms"] + timings["run_ms"]
+    parts += timings["collect_ms"]
+    assert timings["collect_ms"] > 0
     assert 0 < parts <= timings["total_ms"]
     assert timings["warm"] is False
 

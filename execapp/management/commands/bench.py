@@ -13,7 +13,7 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from execapp.benchmarks import house, languages, measures, upkeep
+from execapp.benchmarks import house, measures, phases, registry
 from execapp.benchmarks.table import Row, markdown
 from execapp.management.commands.executor import require_isolation
 
@@ -27,12 +27,13 @@ class Command(BaseCommand):
         parser.add_argument("--short", action="store_true", help="few samples, smaller trees")
         parser.add_argument("--samples", type=int, help="pairs of each measure")
         parser.add_argument("--burst", type=int, help="submissions of the throughput measure")
+        parser.add_argument("--disk", type=int, help="executions before files are counted")
         parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         require_isolation()
         size = measures.SHORT if options["short"] else measures.FULL
-        given = {name: options[name] for name in ("samples", "burst") if options[name]}
+        given = {name: options[name] for name in ("samples", "burst", "disk") if options[name]}
         size = measures.Size(**{**vars(size), **given})
         rows = []
         try:
@@ -40,14 +41,15 @@ class Command(BaseCommand):
                 self.say("starting a Stencil of its own")
                 with house.started(Path(folder, "var")) as running:
                     toolchain = toolchain_of(running)
-                    kinds = (measures.every, languages.every, upkeep.every)
-                    parts = (every(running, size) for every in kinds)
+                    parts = (part(running, size) for part in registry.PARTS)
                     for row in itertools.chain.from_iterable(parts):
                         self.say(f"{row.measure}: {row.ours}, {row.other}, {row.ratio}")
                         rows.append(row)
+                    self.say("where the time goes")
+                    table = phases.breakdown(running, size)
         except house.HouseError as error:
             raise CommandError(str(error)) from error
-        text = page(rows, toolchain, size)
+        text = page(rows, table, toolchain, size)
         self.stdout.write(text)
         if options["write"]:
             (settings.BASE_DIR / "docs/benchmarks.md").write_text(text, encoding="utf-8")
@@ -68,7 +70,7 @@ def toolchain_of(running: house.House) -> str:
     )
 
 
-def page(rows: list[Row], toolchain: str, size: measures.Size) -> str:
+def page(rows: list[Row], breakdown: str, toolchain: str, size: measures.Size) -> str:
     """The page of docs: what was measured, on what, and how."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
@@ -83,9 +85,19 @@ run; it writes this page. Use the ratios: milliseconds belong to the machine.
 
 {markdown(rows)}
 
-A ratio is taken of each pair; p95 is its poor end, one in twenty is worse. Set-up is the time
-until a sandbox is mounted, limited and runs its first program; the start of the tool itself is in
-the rows of cold submissions. HTTP is one new connection for each submission, with `wait`, from
+A ratio is taken of each pair; p95 is its poor end, one in twenty is worse. Warm set-up is the time
+from the claim of a waiting sandbox until its job is delivered; cold set-up the time until a new
+one is mounted, limited, locked and has run `true`. The start of the tool itself is in the rows of
+cold submissions. HTTP is one new connection for each submission, with `wait`, from
 connecting to the last byte. `ratio` is ours beside the other, or, where a row asks for "faster",
 the other beside ours. CPU is that of web, executor and sandboxes together.
+
+## Where the time goes
+
+{breakdown}
+
+*Around it*: connecting, the web server, the checks of the body, and the reply. *Queued*: from the
+commit to the claim. *Set-up*: until the job is delivered. *Run*: from there to the end of the
+sandbox's program. *Collect*: until nothing of it lives and its output is read. *Record*: reading
+the version before and writing the result after.
 """
