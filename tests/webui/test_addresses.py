@@ -20,7 +20,7 @@ CHANGES = {
     "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
     "token_end_grace", "pin_token", "audit_export", "change_role", "deactivate_user",
-    "activate_user", "reset_factor",
+    "activate_user", "reset_factor", "check_system",
 }  # fmt: skip
 STREAMS = {"build_events", "build_log"}
 REDIRECTS = {"user_link", "rotate_token"}  # an answer that is shown once: opened again it leads on
