@@ -73,3 +73,24 @@ palette?.querySelector("form").addEventListener("submit", (event) => {
   event.preventDefault();
   palette.querySelector("li:not([hidden]) a")?.click();
 });
+
+// Live parts that cannot be asked for say so once, above the page; it goes when they answer again.
+const offline = document.querySelector("#offline .notice");
+
+function sayOffline(words) {
+  if (!offline) return;
+  offline.textContent = words;
+  offline.hidden = false;
+}
+
+document.addEventListener("htmx:sendError", () => {
+  sayOffline("The server does not answer. What stands here is as it was; it goes on by itself once the server is back.");
+});
+document.addEventListener("htmx:responseError", (event) => {
+  const status = event.detail.xhr.status;
+  if (status === 403) sayOffline("That is not yours to do, or your session has changed: load the page again.");
+  else if (status >= 500) sayOffline(`The server could not answer (${status}). What stands here is as it was; it is asked again.`);
+});
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (offline && event.detail.successful) offline.hidden = true;
+});
