@@ -58,10 +58,14 @@ class Filters:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """Executions without their large columns, and the cursor of the next page."""
+    """Executions without their large columns, and the cursors of the pages beside it.
+
+    `next` leads to older ones. `previous` is what `newer` of `page` takes, None on the newest page.
+    """
 
     items: Sequence[Execution]
     next: str | None
+    previous: str | None = None
 
 
 def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
@@ -76,20 +80,54 @@ def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
     return found
 
 
-def page(*, filters: Filters, viewer: Viewer, cursor: str | None = None, limit: int = 50) -> Page:
-    """One page in one query; a page is not moved by executions that come in meanwhile."""
+def page(
+    *,
+    filters: Filters,
+    viewer: Viewer,
+    cursor: str | None = None,
+    newer: str | None = None,
+    limit: int = 50,
+) -> Page:
+    """One page in one query; a page is not moved by executions that come in meanwhile.
+
+    `cursor` goes on with older executions. `newer` goes back, to those just above a page; where
+    they do not fill a page, the newest page is given, in a second query.
+    """
+    limit = max(1, min(limit, MAX_PAGE))
+    if newer:
+        found = list(_rows(filters, viewer, newer, forward=True)[: limit + 1])
+        if len(found) <= limit:
+            return page(filters=filters, viewer=viewer, limit=limit)
+        found = found[:limit][::-1]
+        return Page(items=found, next=_cursor(found[-1]), previous=_cursor(found[0]))
+    found = list(_rows(filters, viewer, cursor)[: limit + 1])
+    more = len(found) > limit
+    found = found[:limit]
+    return Page(
+        items=found,
+        next=_cursor(found[-1]) if more else None,
+        previous=_cursor(found[0]) if cursor and found else None,
+    )
+
+
+def _rows(
+    filters: Filters, viewer: Viewer, cursor: str | None, *, forward: bool = False
+) -> QuerySet[Execution]:
+    """What follows the cursor: older ones, newest first; `forward` newer ones, oldest first."""
     found = _apply(visible(viewer), filters)
-    by_id = bool(filters.q or filters.labels)
     if cursor:
         moment, identifier = cursors.read(cursor)
-        found = found.filter(_before(moment, identifier, by_id=by_id))
-    limit = max(1, min(limit, MAX_PAGE))
-    rows = found.select_related("version").defer(*HEAVY).order_by(*_order(filters))
-    items = list(rows[: limit + 1])
-    more = len(items) > limit
-    items = items[:limit]
-    following = cursors.write(items[-1].created_at, items[-1].id) if more else None
-    return Page(items=items, next=following)
+        by_id = bool(filters.q or filters.labels)
+        beside = _after if forward else _before
+        found = found.filter(beside(moment, identifier, by_id=by_id))
+    order = _order(filters)
+    if forward:
+        order = tuple(name.removeprefix("-") for name in order)
+    return found.select_related("version").defer(*HEAVY).order_by(*order)
+
+
+def _cursor(execution: Execution) -> str:
+    return cursors.write(execution.created_at, execution.id)
 
 
 def _order(filters: Filters) -> tuple[str, ...]:
@@ -108,6 +146,13 @@ def _before(moment: datetime, identifier: uuid.UUID, *, by_id: bool) -> Q:
     older = Q(created_at__lt=moment) | Q(created_at=moment, id__lt=identifier)
     # Says the same again, so that the index is entered at the right place.
     return older & Q(created_at__lte=moment)
+
+
+def _after(moment: datetime, identifier: uuid.UUID, *, by_id: bool) -> Q:
+    if by_id:
+        return Q(id__gt=identifier)
+    newer = Q(created_at__gt=moment) | Q(created_at=moment, id__gt=identifier)
+    return newer & Q(created_at__gte=moment)
 
 
 def visible(viewer: Viewer) -> QuerySet[Execution]:

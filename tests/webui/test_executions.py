@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -44,7 +44,10 @@ def test_every_filter_finds_its_own_and_nothing_else(admin: Client, version: Ver
         assert shown(admin, f"?{query}") == [wanted.pk], query
 
 
-@pytest.mark.parametrize("query", ["q=zebra", "version=two", "label=course", "cursor=x", "state=x"])
+@pytest.mark.parametrize(
+    "query",
+    ["q=zebra", "version=two", "label=course", "cursor=x", "newer=x", "state=x", "since=noon"],
+)
 def test_filter_that_cannot_be_is_said_and_breaks_nothing(
     admin: Client, version: Version, query: str
 ) -> None:
@@ -70,6 +73,83 @@ def test_older_pages_follow_without_gap_and_keep_the_filter(
     assert seen == made
     assert "every 3s" in first.content.decode()
     assert "every 3s" not in second.content.decode()
+
+
+def test_pages_lead_back_up_to_the_newest(admin: Client, version: Version) -> None:
+    now = timezone.now()
+    made = [
+        factories.make_execution(version, created_at=now - timedelta(seconds=number)).pk
+        for number in range(130)
+    ]
+    first = admin.get("/executions?mode=run")
+    assert first.context["newer_url"] == ""
+    second = admin.get(f"/executions{first.context['older_url']}")
+    third = admin.get(f"/executions{second.context['older_url']}")
+    assert [each.pk for each in third.context["page"].items] == made[100:]
+    back = admin.get(f"/executions{third.context['newer_url']}")
+    assert [each.pk for each in back.context["page"].items] == made[50:100]
+    assert 'rel="prev"' in back.content.decode()
+    assert "mode=run" in back.context["newer_url"]
+    top = admin.get(f"/executions{back.context['newer_url']}")
+    assert [each.pk for each in top.context["page"].items] == made[:50]
+    assert top.context["newer_url"] == ""
+    again = admin.get(f"/executions{top.context['older_url']}")
+    assert [each.pk for each in again.context["page"].items] == made[50:100]
+
+
+def test_times_bound_the_list_and_the_first_is_within(admin: Client, version: Version) -> None:
+    noon = datetime(2026, 3, 5, 12, tzinfo=UTC)
+    made = [
+        factories.make_execution(version, created_at=noon + timedelta(minutes=number)).pk
+        for number in range(4)
+    ]
+    assert shown(admin, "?since=2026-03-05T12:01&until=2026-03-05T12:03") == [made[2], made[1]]
+    assert shown(admin, "?since=2026-03-05T13:03:00%2B01:00") == [made[3]]
+    page = admin.get("/executions?since=2026-03-05T12:01&label=a:b&label=c:d").content.decode()
+    for value in ("2026-03-05T12:01", "a:b", "c:d"):
+        assert f'value="{value}"' in page
+
+
+def test_label_with_any_signs_leads_to_its_executions(admin: Client, version: Version) -> None:
+    made = factories.make_execution(version, labels={"a/b&c": "d/e ?#:é"})
+    factories.make_execution(version, labels={"a/b&c": "other"})
+    page = admin.get(f"/executions/{made.pk}").content.decode()
+    query = page.partition('href="/executions?label=')[2].partition('"')[0]
+    assert "/" not in query
+    assert shown(admin, f"?label={query}") == [made.pk]
+
+
+def test_json_holds_what_was_submitted_and_what_came_of_it(admin: Client, version: Version) -> None:
+    made = factories.make_execution(
+        version, stdin="in", env={"A": "1"}, stdout=b"out", tests=factories.FAILING
+    )
+    whole = admin.get(f"/executions/{made.pk}/json").json()
+    assert (whole["files"], whole["stdin"], whole["env"]) == (made.files, "in", {"A": "1"})
+    assert (whole["stdout"], whole["tests"], whole["id"]) == ("out", made.tests, str(made.pk))
+    assert whole["template"]["version"] == version.number
+
+
+def test_run_again_offers_every_healthy_version_and_takes_the_chosen(
+    admin: Client, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def submit(**values: Any) -> tuple[Execution, bool]:
+        asked.update(values)
+        return factories.make_execution(version, "queued"), True
+
+    monkeypatch.setattr(submissions, "submit", submit)
+    make.make_version(version.template)
+    make.make_version(version.template, health="quarantined")
+    make.make_current(make.make_version(version.template))
+    made = factories.make_execution(version)
+    page = admin.get(f"/executions/{made.pk}").content.decode()
+    assert '<option value="4">on 4, current</option>' in page
+    assert '<option value="2">on 2</option>' in page
+    assert '<option value="3">' not in page
+    for on, template in (("2", "typescript@2"), ("", "typescript@1"), ("current", "typescript")):
+        admin.post(f"/executions/{made.pk}/rerun", {"on": on})
+        assert asked["template"] == template
 
 
 def test_empty_list_says_how_to_make_the_first(admin: Client) -> None:

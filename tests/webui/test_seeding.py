@@ -1,6 +1,8 @@
 """Pages bear many rows: few queries whatever their number, and an index for every list."""
 
 import json
+import uuid
+from datetime import timedelta
 from io import StringIO
 from typing import Any
 
@@ -13,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from execapp.models import ApiToken, Execution
-from execapp.services import history
+from execapp.services import cursors, history
 from execapp.services.history import Filters, Viewer
 from templatemgr import audit
 from templatemgr.models import Template, Version
@@ -79,6 +81,16 @@ def test_a_list_is_read_from_an_index_in_its_order(filters: Filters, further: bo
     if further:
         cursor = history.page(filters=filters, viewer=ALL, limit=5).next
     plan = plan_of(lambda: history.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
+    assert_in_order(plan)
+    if cursor:  # and back from the oldest page, where the way up is long
+        oldest = cursors.write(timezone.now() - timedelta(days=9000), uuid.UUID(int=0))
+        assert_in_order(
+            plan_of(lambda: history.page(filters=filters, viewer=ALL, newer=oldest, limit=1))
+        )
+
+
+def assert_in_order(plan: str) -> None:
+    """Nothing is read but an index, in its own order."""
     in_order = plan.replace("SCAN execapp_execution USING INDEX execution_newest", "")
     assert "SCAN execapp_execution" not in in_order, plan
     assert "TEMP B-TREE" not in plan, plan

@@ -1,6 +1,7 @@
 """Executions: the list with its filters, one with all that is known of it, again, or no more."""
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,33 +19,37 @@ from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, ExecutionState, Mode
 from execapp.services import history, presenting, submissions
 from templatemgr.errors import TemplateError
-from templatemgr.models import Template
+from templatemgr.models import HealthState, Template, Version
 from webui import results
 from webui.views import guards
 
 PAGE = 50
-FILTERS = ("template", "state", "mode", "client", "version", "label", "q")
+MOST_VERSIONS = 50  # to run again on
+FILTERS = ("template", "state", "mode", "client", "version", "label", "since", "until", "q")
 
 
 @guards.page
 def index(request: HttpRequest) -> HttpResponse:
     """One page, newest first; for htmx the table alone."""
-    cursor = request.GET.get("cursor", "")
+    cursor, newer = request.GET.get("cursor", ""), request.GET.get("newer", "")
     wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
     problem, page = "", history.Page(items=[], next=None)
     try:
         filters = _filters(request.GET)
-        page = history.page(filters=filters, viewer=viewer(request), cursor=cursor, limit=PAGE)
+        page = history.page(
+            filters=filters, viewer=viewer(request), cursor=cursor, newer=newer, limit=PAGE
+        )
     except ExecutionError as error:
         problem = error.message
     given = [(name, value) for name in FILTERS for value in request.GET.getlist(name) if value]
-    older = urlencode([*given, ("cursor", page.next)]) if page.next else ""
     context = {
         "page": page,
-        "older_url": f"?{older}" if older else "",
-        "newest_url": f"?{urlencode(given)}",
-        "cursor": cursor,
+        "older_url": _url([*given, ("cursor", page.next)]) if page.next else "",
+        "newer_url": _url([*given, ("newer", page.previous)]) if page.previous else "",
+        "newest_url": _url(given),
+        "live": not (cursor or newer),
         "given": wanted,
+        "labels": [text for text in request.GET.getlist("label") if text.strip()],
         "filtered": bool(given),
         "problem": problem,
         "everything": viewer(request).everything,
@@ -62,7 +67,7 @@ def detail(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
     context = {
         "execution": execution,
         "result": results.result(execution, base(request)),
-        "current": _other_current(execution),
+        "others": _others(execution),
         "live": not execution.finished,
     }
     return _page(request, "detail", "_live", context)
@@ -70,10 +75,10 @@ def detail(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 
 @guards.page
 def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
-    """The execution as the API shows it."""
+    """The execution as the API shows it, with what was submitted."""
     execution = history.get(execution_id=execution_id, viewer=viewer(request))
-    dumps = {"indent": 2, "ensure_ascii": False}
-    return JsonResponse(presenting.to_api(execution), json_dumps_params=dumps)
+    whole = presenting.submitted(execution) | presenting.to_api(execution)
+    return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
 
 
 @guards.change("execapp.cancel_execution")
@@ -92,9 +97,12 @@ def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirec
 
 @guards.change("execapp.submit_execution")
 def rerun(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
-    """Submit the same again as the signed-in user, on the same version or the current one."""
+    """Submit the same again as the signed-in user: on its version, the current one or another."""
     execution = history.get(execution_id=execution_id, viewer=viewer(request))
-    template = execution.template_name if request.POST.get("on") == "current" else None
+    on = request.POST.get("on", "")
+    template = execution.template_name if on == "current" else None
+    if on and template is None:
+        template = f"{execution.template_name}@{on}"
     try:
         made = submissions.rerun(
             execution=execution, client=guards.actor(request), token=None, template=template
@@ -124,11 +132,17 @@ def _page(
     return response
 
 
-def _other_current(execution: Execution) -> int | None:
-    """The number of the current version, when that is not the one it ran on."""
-    rows = Template.objects.filter(name=execution.template_name, current__isnull=False)
-    rows = rows.exclude(current=execution.version_id)
-    return rows.values_list("current__number", flat=True).first()
+def _url(given: list[tuple[str, str]]) -> str:
+    return f"?{urlencode(given)}"
+
+
+def _others(execution: Execution) -> list[tuple[int, bool]]:
+    """The healthy versions that it did not run on, newest first, and whether each is current."""
+    rows = Version.objects.filter(
+        template__name=execution.template_name, health__state=HealthState.VERIFIED
+    ).exclude(pk=execution.version_id)
+    numbers = rows.order_by("-number").values_list("number", "pk", "template__current")
+    return [(number, pk == current) for number, pk, current in numbers[:MOST_VERSIONS]]
 
 
 def _filters(given: QueryDict) -> history.Filters:
@@ -139,6 +153,8 @@ def _filters(given: QueryDict) -> history.Filters:
         mode=_choice(given, "mode", Mode.values),
         client=_text(given, "client"),
         labels=tuple(_label(text) for text in given.getlist("label") if text.strip()),
+        since=_moment(given, "since"),
+        until=_moment(given, "until"),
         q=_text(given, "q"),
     )
 
@@ -156,6 +172,19 @@ def _number(given: QueryDict) -> int | None:
         problem = Field(path="version", message="Give the number of a version.")
         raise InvalidRequestError([problem], message=problem.message)
     return int(text) if text else None
+
+
+def _moment(given: QueryDict, name: str) -> datetime | None:
+    """A time as RFC 3339 or as a browser's field writes it, which is then UTC."""
+    text = _text(given, name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        problem = Field(path=name, message="Give a time such as 2026-03-05T12:00, in UTC.")
+        raise InvalidRequestError([problem], message=f"{name}: {problem.message}") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _choice(given: QueryDict, name: str, known: list[str]) -> str | None:
