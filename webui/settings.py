@@ -219,7 +219,7 @@ if STENCIL_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Failed sign-ins are counted in the database: the count outlives a restart, and every process
-# and machine sees the same one. Only sign-in uses the cache; the API never waits for it.
+# and machine sees the same one. Sign-in and the system page use the cache; the API never does.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",

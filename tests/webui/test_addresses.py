@@ -21,7 +21,7 @@ CHANGES = {
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
     "token_end_grace", "pin_token", "audit_export", "change_role", "deactivate_user",
     "activate_user", "reset_factor", "set_policy", "edit_inputs", "request_lookup", "heal",
-    "remove_version",
+    "remove_version", "check_system",
 }  # fmt: skip
 STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream, and what is downloaded
 REDIRECTS = {"user_link", "rotate_token"}  # an answer that is shown once: opened again it leads on

@@ -2,18 +2,25 @@
 
 import logging
 import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 
 import django
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.core.cache import cache
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from execapp.models import ALIVE_WITHIN, ExecutorHeartbeat
 from execapp.services import health
 from sandbox import probe
 from webui.views import guards
+
+FINDINGS = "stencil-isolation-1"  # in the cache
+KEPT_SECONDS = 300  # a trial sandbox takes tens of milliseconds, and a machine changes rarely
 
 # By name, so that a new setting is not shown before somebody thought about it.
 SHOWN = (
@@ -35,13 +42,15 @@ SHOWN = (
 
 @guards.page_for("webui.view_system")
 def system(request: HttpRequest) -> HttpResponse:
-    """The system page. Each call starts one trial sandbox, as `manage.py doctor` does."""
+    """The system page. What was found of the isolation is kept for five minutes."""
+    findings, checked_at = _findings()
     alive_since = timezone.now() - ALIVE_WITHIN
     executors = [
         (row, row.seen_at > alive_since) for row in ExecutorHeartbeat.objects.order_by("worker")
     ]
     context = {
-        "findings": probe.findings(),
+        "findings": findings,
+        "checked_at": checked_at,
         "executors": executors,
         "readiness": health.readiness(),
         "settings_shown": [*((name, getattr(settings, name)) for name in SHOWN), *_limits()],
@@ -54,6 +63,26 @@ def system(request: HttpRequest) -> HttpResponse:
         ),
     }
     return render(request, "webui/system.html", context)
+
+
+@guards.change("webui.view_system")
+def check_again(request: HttpRequest) -> HttpResponseRedirect:
+    """Look at the isolation anew; starts one trial sandbox, as `manage.py doctor` does."""
+    cache.delete(FINDINGS)
+    _findings()
+    guards.done(request, "The isolation was looked at again.")
+    return redirect("system")
+
+
+def _findings() -> tuple[Sequence[probe.Finding], datetime]:
+    """What doctor finds of the isolation, and when that was looked at."""
+    kept = cache.get(FINDINGS)
+    if kept is not None:
+        findings, checked_at = kept
+        return [probe.Finding(**each) for each in findings], checked_at
+    found, now = probe.findings(), timezone.now()
+    cache.set(FINDINGS, ([asdict(each) for each in found], now), KEPT_SECONDS)
+    return found, now
 
 
 def _limits() -> tuple[tuple[str, object], ...]:

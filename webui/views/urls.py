@@ -94,4 +94,5 @@ urlpatterns = [
     path("users/<int:user_id>/activate", users.activate, name="activate_user"),
     path("users/<int:user_id>/factor", users.reset_second_factor, name="reset_factor"),
     path("system", system.system, name="system"),
+    path("system/check", system.check_again, name="check_system"),
 ]

@@ -1,0 +1,57 @@
+"""What only a browser shows: the live tail, the banner when the server is gone."""
+
+from playwright.sync_api import Page, expect
+
+from tests.conftest import Stencil
+
+FAST = {
+    "template": "javascript",
+    "mode": "run",
+    "wait": True,
+    "files": [{"path": "main.js", "content": "console.log(1)"}],
+}
+
+
+def test_new_executions_come_on_top_and_wait_while_somebody_reads(
+    admin: Page, stencil: Stencil
+) -> None:
+    _, first = stencil.api("POST", "/executions", FAST)
+    admin.mouse.move(5, 5)
+    admin.goto(f"{stencil.url}/executions")
+    admin.locator(f"#to-{first['id']}").focus()
+    _, second = stencil.api("POST", "/executions", FAST)
+    button = admin.get_by_role("button", name="Show 1 new execution")
+    expect(button).to_be_visible(timeout=15_000)
+    expect(admin.locator(f"#to-{second['id']}")).to_have_count(0)
+    expect(admin.locator(f"#to-{first['id']}")).to_be_focused()
+    button.click()
+    expect(admin.locator("tbody tr a.row-link").first).to_have_id(f"to-{second['id']}")
+    admin.locator("h1").click()
+    _, third = stencil.api("POST", "/executions", FAST)
+    row = admin.locator("tbody tr a.row-link").first
+    expect(row).to_have_id(f"to-{third['id']}", timeout=15_000)
+    expect(button).to_be_hidden()
+
+
+def test_banner_says_that_the_server_is_gone_and_goes_when_it_is_back(
+    admin: Page, stencil: Stencil
+) -> None:
+    admin.goto(f"{stencil.url}/executions")
+    banner = admin.locator("#offline .notice")
+    expect(banner).to_be_hidden()
+    admin.context.set_offline(True)
+    expect(banner).to_contain_text("does not answer", timeout=15_000)
+    admin.context.set_offline(False)
+    expect(banner).to_be_hidden(timeout=15_000)
+
+
+def test_ended_session_is_said_and_nothing_is_replaced(admin: Page, stencil: Stencil) -> None:
+    admin.goto(f"{stencil.url}/executions?state=error")
+    admin.context.clear_cookies()
+    banner = admin.locator("#offline .notice")
+    expect(banner).to_contain_text("session has ended", timeout=15_000)
+    expect(admin.get_by_role("heading", name="Executions")).to_be_visible()
+    expect(admin.locator("#rail-health")).not_to_contain_text("Password")
+    admin.locator("#offline").get_by_role("link", name="Sign in").click()
+    expect(admin.get_by_label("Password")).to_be_visible()
+    assert "next=%2Fexecutions%3Fstate%3Derror" in admin.url
