@@ -43,15 +43,3 @@ def test_banner_says_that_the_server_is_gone_and_goes_when_it_is_back(
     expect(banner).to_contain_text("does not answer", timeout=15_000)
     admin.context.set_offline(False)
     expect(banner).to_be_hidden(timeout=15_000)
-
-
-def test_ended_session_is_said_and_nothing_is_replaced(admin: Page, stencil: Stencil) -> None:
-    admin.goto(f"{stencil.url}/executions?state=error")
-    admin.context.clear_cookies()
-    banner = admin.locator("#offline .notice")
-    expect(banner).to_contain_text("session has ended", timeout=15_000)
-    expect(admin.get_by_role("heading", name="Executions")).to_be_visible()
-    expect(admin.locator("#rail-health")).not_to_contain_text("Password")
-    admin.locator("#offline").get_by_role("link", name="Sign in").click()
-    expect(admin.get_by_label("Password")).to_be_visible()
-    assert "next=%2Fexecutions%3Fstate%3Derror" in admin.url

@@ -77,12 +77,9 @@ palette?.querySelector("form").addEventListener("submit", (event) => {
 // Live parts that cannot be asked for say so once, above the page; it goes when they answer again.
 const offline = document.querySelector("#offline .notice");
 
-function sayOffline(words, signIn = false) {
+function sayOffline(words) {
   if (!offline) return;
-  const link = offline.querySelector("a");
-  offline.querySelector("span").textContent = words;
-  link.hidden = !signIn;
-  if (signIn) link.href = `${offline.parentElement.dataset.signIn}?next=${encodeURIComponent(location.pathname + location.search)}`;
+  offline.textContent = words;
   offline.hidden = false;
 }
 
@@ -94,13 +91,6 @@ document.addEventListener("htmx:responseError", (event) => {
   if (status === 403) sayOffline("That is not yours to do, or your session has changed: load the page again.");
   else if (status >= 500) sayOffline(`The server could not answer (${status}). What stands here is as it was; it is asked again.`);
 });
-document.addEventListener("htmx:beforeSwap", (event) => {
-  const { xhr } = event.detail;
-  const ended = xhr.responseURL && new URL(xhr.responseURL).pathname === offline?.parentElement.dataset.signIn;
-  if (ended) {
-    event.detail.shouldSwap = false; // the sign-in page is no part of this one
-    sayOffline("Your session has ended. What stands here is as it was.", true);
-  } else if (xhr.status < 400 && offline) {
-    offline.hidden = true;
-  }
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (offline && event.detail.successful) offline.hidden = true;
 });
