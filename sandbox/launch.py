@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 
-from sandbox import cgroups, process, profile, seccomp
+from sandbox import cgroups, orphans, process, profile, seccomp
 from sandbox.container import Container
 from sandbox.errors import IsolationUnavailableError, StartupError
 from sandbox.groups import Group
@@ -105,7 +105,7 @@ def _start(
     with ExitStack() as ours:
         with ExitStack() as theirs:
             ends = _open_ends(inside, program, channel, ours, theirs)
-            child = _spawn(*_hidden(host, inside, ends, theirs))
+            child = _spawn(*_hidden(host, inside, ends, theirs), slot)
         ours.callback(_end, child)
         try:
             init, init_pidfd = _identify(child, ends, deadline)
@@ -150,9 +150,9 @@ def _end(child: process.Child) -> None:
     child.wait()
 
 
-def _spawn(argv: tuple[str, ...], given: tuple[int, ...]) -> process.Child:
+def _spawn(argv: tuple[str, ...], given: tuple[int, ...], slot: str) -> process.Child:
     try:
-        return process.spawn(argv, given, {})
+        return process.spawn(argv, given, orphans.environment(slot))
     except OSError as error:
         raise IsolationUnavailableError(f"{argv[0]} cannot be started: {error}") from error
 

@@ -20,7 +20,7 @@ from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
 from execapp.executor.registry import Registry
 from execapp.services import building, claims, heartbeats
-from sandbox import cgroups, probe
+from sandbox import cgroups, orphans, probe
 from templatemgr.services import builds, promotions
 from templatemgr.services import lookups as questions
 
@@ -118,12 +118,13 @@ class Daemon:
     def _clear_up(self, worker: str) -> None:
         # We hold the lock, so whatever bears our identity was left by a process that is dead.
         swept = cgroups.sweep(f"{worker}-")
+        orphaned = orphans.sweep(f"{worker}-")
         requeued = database.patiently(lambda: claims.take_over(worker=worker))
         interrupted = database.patiently(lambda: building.take_over(worker=worker))
         database.patiently(lambda: questions.reap(worker=worker))
-        if swept or requeued or interrupted:
-            text = "cleared up: %s control groups, %s executions, %s builds"
-            logger.warning(text, len(swept), requeued, interrupted)
+        if swept or orphaned or requeued or interrupted:
+            text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"
+            logger.warning(text, len(swept), len(orphaned), requeued, interrupted)
         promotions.reconcile_all()
 
     def _furnish(self, worker: str) -> slots.House:

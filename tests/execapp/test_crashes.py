@@ -24,7 +24,7 @@ from django.db import connection
 
 from execapp.executor.daemon import Daemon
 from execapp.models import FINAL_STATES, Execution
-from sandbox import cgroups
+from sandbox import cgroups, orphans
 from sandbox.processtree import tree_of
 from templatemgr.models import Version
 from templatemgr.services import promotions
@@ -181,6 +181,7 @@ def test_every_acknowledged_submission_ends_once(scene: Scene) -> None:
     scene.executor.send_signal(signal.SIGTERM)
     scene.executor.wait(30)
     assert cgroups.sweep(f"{worker}-") == []
+    assert orphans.sweep(f"{worker}-") == []
 
 
 def remember(ended: dict[str, tuple[str, int]]) -> None:

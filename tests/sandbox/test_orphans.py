@@ -1,0 +1,77 @@
+"""What was being made when its maker was killed is found by the mark that it bears."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from sandbox import orphans
+from sandbox.launch import bubblewrap_path
+from sandbox.limits import State
+from sandbox.runner import start
+from tests.sandbox.trees import program, tree_for, with_limits
+
+
+def test_only_what_bears_the_prefix_is_killed() -> None:
+    children = [
+        subprocess.Popen(["/bin/sleep", "60"], env=orphans.environment(slot))
+        for slot in ("gone-slot0", "gone-warm-1", "here-slot0")
+    ]
+    try:
+        swept = orphans.sweep("gone-")
+        assert sorted(swept) == sorted(child.pid for child in children[:2])
+        assert [child.wait(10) for child in children[:2]] == [-signal.SIGKILL] * 2
+        assert children[2].poll() is None
+        assert orphans.sweep("gone-") == []
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+
+
+def test_a_bubblewrap_whose_maker_dies_early_is_found() -> None:
+    """One that was never told to go on: its inner process outlives the outer one."""
+    read, write = os.pipe()
+    outer = subprocess.Popen(
+        [str(bubblewrap_path()), "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/",
+         "--block-fd", str(read), "/bin/sleep", "60"],
+        env=orphans.environment("gone-slot1"), pass_fds=(read,),
+    )  # fmt: skip
+    os.close(read)
+    try:
+        deadline = time.monotonic() + 20
+        while not inner_of(outer.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        [inner] = inner_of(outer.pid)
+        outer.kill()
+        outer.wait()
+        orphans.sweep("gone-")
+        while Path(f"/proc/{inner}/stat").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not alive(inner)
+    finally:
+        os.close(write)
+        outer.kill()
+        outer.wait()
+
+
+def inner_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+
+
+def test_a_program_inside_does_not_have_the_mark(tree_root: Path) -> None:
+    session = start(tree_for(tree_root, "run"), with_limits(), slot="marked-slot0")
+    assert orphans._marked("marked-") != []
+    code = "console.log(JSON.stringify(process.env))"
+    outcome = session.deliver(program(code), with_limits())
+    assert outcome.state is State.SUCCEEDED
+    assert orphans.MARK.encode() not in outcome.stdout.data
+    assert orphans._marked("marked-") == []
