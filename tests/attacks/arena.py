@@ -1,6 +1,7 @@
 """Where attacks run: a tree with Node and syscalls.c, and a host that has something to lose."""
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -107,7 +108,7 @@ def arena(root: Path) -> Iterator[Arena]:
         listener = stack.enter_context(_tcp())
         path = root / "host.sock"
         stack.enter_context(_unix(str(path)))
-        abstract = f"stencil-attack-host-{os.getpid()}"
+        abstract = f"stencil-attack-host-{secrets.token_hex(6)}"
         stack.enter_context(_unix(f"\0{abstract}"))
         words = {
             "PORT": str(listener.getsockname()[1]),
