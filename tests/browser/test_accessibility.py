@@ -108,7 +108,8 @@ def violations(page: Page) -> list[str]:
 def test_axe_finds_what_is_wrong(page: Page) -> None:
     """The test of the test: an image without a word for it, and grey on grey."""
     page.set_content(
-        '<html lang="en"><title>t</title><main><img src="data:,"><p style="color:#aaa">x</p></main>'
+        '<html lang="en"><title>t</title><main><img src="data:,">'
+        '<p style="color:#aaa;background:#fff">grey words</p></main>'
     )
     found = " ".join(violations(page))
     assert "image-alt" in found

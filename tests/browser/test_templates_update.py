@@ -31,7 +31,8 @@ def test_update_watch_compare_promote_and_roll_back(admin: Page, stencil: Stenci
     after = re.sub(r"\D", "", outcome.inner_text())
 
     page.get_by_role("link", name="Compare and promote").click()
-    row = page.get_by_role("row", name=re.compile("^@types/node"))
+    name = page.get_by_text("@types/node", exact=True)
+    row = page.get_by_role("row").filter(has=name).first
     expect(row).to_contain_text("direct")
     expect(row).to_contain_text("major")
     expect(page.locator(".config-diff").first).to_contain_text('+    "@types/node"')
