@@ -34,7 +34,7 @@ def people(browser: Browser) -> Iterator[Open]:
     contexts = []
 
     def open_page(**options: str) -> Page:
-        context = browser.new_context(**options)
+        context = browser.new_context(**options)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -194,7 +194,7 @@ def test_role_shows_what_it_may_and_nothing_else(
     page.goto(f"{base}/templates/typescript")
     for name in ("Pin", "Verify", "Build a version"):
         for role in ("button", "link"):
-            expect(page.get_by_role(role, name=name, exact=True)).to_have_count(0)  # type: ignore[arg-type]
+            expect(page.get_by_role(role, name=name, exact=True)).to_have_count(0)
     page.goto(f"{base}/users")
     expect(page.get_by_text("needs the role admin")).to_be_visible()
 
