@@ -35,7 +35,7 @@ test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser
 	$(PY) -m pytest --matrix=changed
 
 test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
-	$(PY) -m pytest --remember-matrix
+	$(PY) -m pytest --remember-matrix tests tests/long
 
 test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes)
 	STENCIL_CRASHES=100 STENCIL_PROMOTIONS=200 $(PY) -m pytest tests/execapp/test_crashes.py

@@ -1,12 +1,8 @@
 """The arithmetic of the benchmark's table, and what it counts."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 from execapp.benchmarks import bare, measures, phases, table
-from tests.execapp.conftest import ROOT
 from tests.sandbox.trees import build_tree
 
 
@@ -68,17 +64,3 @@ def test_set_up_is_measured_in_a_real_sandbox_cold_and_warm(tmp_path: Path) -> N
     warm = measures.delivery(tmp_path / "version", root)
     assert warm > 0
     assert cold > 0
-
-
-def test_the_whole_benchmark_runs_in_its_short_form() -> None:
-    said = subprocess.run(
-        [sys.executable, "manage.py", "bench", "--short", "--samples=1", "--burst=4", "--disk=4"],
-        cwd=ROOT,
-        env={**os.environ, "DJANGO_SETTINGS_MODULE": "webui.settings"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    assert said.returncode == 0, said.stderr[-2000:]
-    for part in ("cold set-up beside `npm ci`", "files left by 4 executions", "| vitest, warm |"):
-        assert part in said.stdout
