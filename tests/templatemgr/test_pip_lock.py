@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from templatemgr import store
-from templatemgr.builders import Job, pip, requirements
+from templatemgr.builders import Job, pip, pip_lock, requirements
 from templatemgr.errors import BuildError
 from tests.templatemgr.test_pip import make_job, make_wheel
 
@@ -29,6 +29,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PIP_FIND_LINKS", str(folder))
         for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
             patch.delenv(name, raising=False)
+        # test_pip.py locks for other machines; here one pip call for each lock is enough.
+        patch.setattr(pip_lock, "MACHINES", ())
         yield
 
 
