@@ -7,7 +7,12 @@ from typing import Any
 
 BAR_WIDTH = 1000.0
 LEAST = 3.0  # of BAR_WIDTH: what took any time at all can be seen
-PARTS = (("queued", "queued_ms"), ("set-up", "setup_ms"), ("run", "run_ms"))
+PARTS = (
+    ("queued", "queued_ms"),
+    ("set-up", "setup_ms"),
+    ("run", "run_ms"),
+    ("collect", "collect_ms"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,5 @@
 """What moved between two lists of packages, and how far. Pure: no models, no Django."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,8 +7,6 @@ from itertools import zip_longest
 from typing import Any
 
 from templatemgr import difference
-
-NUMBERS = re.compile(r"(\d+)\.(\d+)\.(\d+)(.*)")
 
 
 class Distance(StrEnum):
@@ -108,14 +105,10 @@ def compare(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) 
 
 def distance(old: str, new: str) -> Distance:
     """How far apart two versions of a package are."""
-    a, b = NUMBERS.fullmatch(old), NUMBERS.fullmatch(new)
-    if a is None or b is None:
-        far = difference.distance(old, new)
-        return Distance(far) if far in set(Distance) else Distance.OTHER
-    for place, name in enumerate((Distance.MAJOR, Distance.MINOR), start=1):
-        if int(a[place]) != int(b[place]):
-            return name
-    return Distance.PATCH
+    far = difference.distance(old, new)
+    if far == "prerelease":  # what leads to a release is a part of its patch
+        return Distance.PATCH
+    return Distance(far) if far in set(Distance) else Distance.OTHER
 
 
 def _by_name(packages: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
