@@ -75,9 +75,11 @@ class Shelf:
         self.failures = 0
         self.demand.refilled(seconds)
         held = session.memory_bytes
+        new = Waiting(session=session, memory_bytes=held or self.each_bytes)
+        self.waiting.append(new)
+        # The largest of them: the next may be as large, and the budget is not to be exceeded.
         if held:
-            self.each_bytes = held
-        self.waiting.append(Waiting(session=session, memory_bytes=self.each_bytes))
+            self.each_bytes = max(one.memory_bytes for one in self.waiting)
 
 
 def wanted() -> dict[Key, Shelf]:

@@ -39,7 +39,7 @@ def test_cancelling_at_any_moment_ends_it(after_ms: int, arena: Arena) -> None:
         outcome = execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack", cancel=cancel)
     timer.join()
     assert outcome.state == State.CANCELLED
-    assert outcome.run_ms < 1500
+    assert outcome.run_ms < LIMITS.wall_ms
 
 
 @pytest.mark.parametrize("after_ms", [40, 55, 70, 85, 100])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.limits import MIB, State
+from tests.patience import HANGS_SECONDS
 from tests.sandbox.conftest import Run
 
 ANSWER = """
@@ -183,7 +184,7 @@ def test_a_fork_bomb_is_bounded_and_dies(run: Run) -> None:
     began = time.monotonic()
     outcome = run(ANSWER + code, wall_ms=1000, processes=40)
     assert outcome.state in (State.TIMED_OUT, State.FAILED, State.CRASHED)
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < HANGS_SECONDS
 
 
 def test_a_daemon_dies_with_its_run(run: Run) -> None:
@@ -196,7 +197,7 @@ def test_a_daemon_dies_with_its_run(run: Run) -> None:
     began = time.monotonic()
     outcome = run(ANSWER + code)
     assert (outcome.state, outcome.stdout.data) == (State.SUCCEEDED, b"left it\n")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < HANGS_SECONDS
     assert not [one for one in command_lines() if marker in one]
 
 

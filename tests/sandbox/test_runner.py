@@ -2,7 +2,6 @@
 
 import json
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -234,11 +233,10 @@ def test_cases_and_output_are_told_as_they_come(tree_root: Path) -> None:
 def test_cancelling_kills_at_once(tree_root: Path) -> None:
     cancel = threading.Event()
     threading.Timer(0.3, cancel.set).start()
-    began = time.monotonic()
     submission = program("console.log('begun'); for (;;);")
     outcome = execute(tree_for(tree_root, "run"), submission, LIMITS, cancel=cancel)
     assert outcome.state == State.CANCELLED
-    assert time.monotonic() - began < 3
+    assert outcome.run_ms < LIMITS.wall_ms
     assert outcome.stdout.data in (b"begun\n", b"")
 
 
