@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         group = next((GROUPS[name] for name in names if name in GROUPS), str(item.path))
         group_of[item] = group
         item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: (ranks + [group_of[item]]).index(group_of[item]))
+    items.sort(key=lambda item: [*ranks, group_of[item]].index(group_of[item]))
 
 
 def free_port() -> int:
