@@ -72,7 +72,7 @@ def test_a_page_asks_under_twenty_times(admin: Client, address: str) -> None:
         Filters(q="01"),
         Filters(since=timezone.now()),
     ],
-    ids="all template state mode client version labels search since".split(),
+    ids=["all", "template", "state", "mode", "client", "version", "labels", "search", "since"],
 )
 @pytest.mark.parametrize("further", [False, True], ids=["first page", "next page"])
 @pytest.mark.usefixtures("seeded")
