@@ -50,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Name the groups that `--dist=loadgroup` keeps together, each on one worker."""
-    if config.getoption("dist", "no") != "loadgroup":
+    if not getattr(config.option, "loadgroup", False):  # only a worker of `-n` knows it
         return
     ranks = list(dict.fromkeys(GROUPS.values()))
     group_of = {}

@@ -35,6 +35,7 @@ LIMITS = Limits(
     output_bytes=20_000,
     processes=48,
     open_files=512,
+    startup_ms=60_000,  # a slow disk may have to read Node anew
 )
 
 

