@@ -22,6 +22,12 @@ class Bell:
             self._count += 1
             self._rung.notify_all()
 
+    def ring_for_one(self) -> None:
+        """Wake one of those who wait: there is work for one. Those who do not wait look anyway."""
+        with self._rung:
+            self._count += 1
+            self._rung.notify()
+
     def wait(self, seen: int, seconds: float) -> None:
         """Sleep until it has rung since `seen`, or the time is over."""
         with self._rung:

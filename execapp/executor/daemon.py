@@ -80,7 +80,7 @@ class Daemon:
         for lane in self._lanes:
             lane.daemon = True
             lane.start()
-        self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.bell)
+        self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.errands)
         self._keeper.start()
         logger.info(
             "executor %s: %s slots, warm %s each at most", house.worker, self.slots, self.warm
@@ -91,6 +91,7 @@ class Daemon:
         house = self.house
         house.draining.set()
         house.bell.ring()
+        house.errands.ring()
         deadline = time.monotonic() + self.grace
         _wait_until(lambda: len(house.registry) == 0, deadline)
         house.registry.give_back_all()
@@ -128,17 +129,20 @@ class Daemon:
         promotions.reconcile_all()
 
     def _furnish(self, worker: str) -> slots.House:
-        bell, registry = Bell(), Registry()
+        bell, errands, registry = Bell(), Bell(), Registry()
         pool = Pool(size=self.warm, budget=settings.STENCIL_WARM_BYTES, slot=f"{worker}-warm")
         return slots.House(
             worker=worker,
             host={**probe.host_fingerprint()},
             bell=bell,
+            errands=errands,
             registry=registry,
             rotation=claims.Rotation(),
             pool=pool,
             listener=Listener(
-                socket_path(), on_wake=partial(_woken, bell, pool), on_cancel=registry.cancel
+                socket_path(),
+                on_wake=partial(_woken, bell, errands, pool),
+                on_cancel=registry.cancel,
             ),
             draining=threading.Event(),
             claiming=threading.Lock(),
@@ -192,7 +196,7 @@ class Daemon:
         house, reap_at = self.house, 0.0
         try:
             while not house.draining.is_set():
-                seen = house.bell.count
+                seen = house.errands.count
                 try:
                     if time.monotonic() >= reap_at:
                         builds.reap()
@@ -203,7 +207,7 @@ class Daemon:
                     database.release()
                     worked = False
                 if not worked:
-                    house.bell.wait(seen, slots.LOOK_SECONDS)
+                    house.errands.wait(seen, slots.LOOK_SECONDS)
         finally:
             database.release()
 
@@ -219,11 +223,13 @@ class Daemon:
         return True
 
 
-def _woken(bell: Bell, pool: Pool, kind: str) -> None:
+def _woken(bell: Bell, errands: Bell, pool: Pool, kind: str) -> None:
     if kind == "promotion":
         pool.look()
+    elif kind == "execution":
+        bell.ring_for_one()  # the others would only ask the database for nothing
     else:
-        bell.ring()
+        errands.ring()
 
 
 def _setting(name: str, default: int) -> int:

@@ -15,7 +15,7 @@ def serve(house: slots.House) -> None:
     reap_at = 0.0
     try:
         while not house.draining.is_set():
-            seen = house.bell.count
+            seen = house.errands.count
             try:
                 if time.monotonic() >= reap_at:
                     lookups.reap()
@@ -26,7 +26,7 @@ def serve(house: slots.House) -> None:
                 database.release()
                 worked = False
             if not worked:
-                house.bell.wait(seen, slots.LOOK_SECONDS)
+                house.errands.wait(seen, slots.LOOK_SECONDS)
     finally:
         database.release()
 

@@ -31,7 +31,8 @@ class House:
 
     worker: str
     host: dict[str, Any]
-    bell: Bell
+    bell: Bell  # for slots: an execution waits
+    errands: Bell  # for everything else: a build, a verification, a question to a registry
     registry: Registry
     rotation: claims.Rotation
     pool: Pool

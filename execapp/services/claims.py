@@ -65,13 +65,11 @@ def claim(
             return None
         client = rotation.order(free)[0]
         queued = Execution.objects.filter(state=ExecutionState.QUEUED, client=client)
-        candidate = queued.order_by("created_at", "id").values_list("id", "attempt").first()
-        if candidate is None:
-            continue
-        taken = _take(*candidate, worker)
-        if taken is not None:
+        whole = queued.select_related("version__template", "version__health")
+        candidate = whole.order_by("created_at", "id").first()
+        if candidate is not None and _take(candidate, worker):
             rotation.note(client, [name for name, _ in waiting])
-            return taken
+            return candidate
     return None
 
 
@@ -85,22 +83,23 @@ def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
     return waiting, running
 
 
-def _take(execution_id: uuid.UUID, attempt: int, worker: str) -> Execution | None:
+def _take(candidate: Execution, worker: str) -> bool:
+    """Make it this worker's, in the row and in the object; False when another was faster."""
     now = timezone.now()
-    updated = Execution.objects.filter(
-        id=execution_id, state=ExecutionState.QUEUED, attempt=attempt
-    ).update(
-        state=ExecutionState.RUNNING,
-        attempt=attempt + 1,
-        worker=worker,
-        started_at=now,
-        lease_until=now + LEASE,
-    )
-    if updated != 1:  # another worker, or a cancellation, was faster
-        return None
-    return Execution.objects.select_related("version__template", "version__health").get(
-        id=execution_id
-    )
+    values = {
+        "state": ExecutionState.RUNNING,
+        "attempt": candidate.attempt + 1,
+        "worker": worker,
+        "started_at": now,
+        "lease_until": now + LEASE,
+    }
+    # Nothing else of a queued row changes but by a cancellation, which ends it.
+    same = Execution.objects.filter(id=candidate.id, attempt=candidate.attempt)
+    if same.filter(state=ExecutionState.QUEUED).update(**values) != 1:
+        return False
+    for name, value in values.items():
+        setattr(candidate, name, value)
+    return True
 
 
 def finish(
