@@ -32,7 +32,7 @@ doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
 test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
-	$(PY) -m pytest --matrix=changed -n 3 --dist loadgroup
+	$(PY) -m pytest --matrix=changed -n 3
 
 test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
 	$(PY) -m pytest --remember-matrix tests tests/long

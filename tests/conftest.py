@@ -18,15 +18,11 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from tests import workers
 from tests.runtime.plugin import Matrix
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 420
-
-# What shares a costly start, or looks at the machine's processes. The longest come first, so that
-# no worker of `-n` is left alone with one at the end. Any other file is a group of its own.
-GROUPS = {"browser": "browser", "test_main_job.py": "life", "test_docs.py": "life",
-          "attacks": "attacks"}  # fmt: skip
 
 # `make test-fuzz` takes the other one. No deadline: a machine may be busy.
 settings.register_profile("usual", deadline=None)
@@ -45,21 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Matrix(config), "stencil-matrix")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name the groups that `--dist=loadgroup` keeps together, each on one worker."""
-    if not getattr(config.option, "loadgroup", False):  # only a worker of `-n` knows it
-        return
-    ranks = list(dict.fromkeys(GROUPS.values()))
-    group_of = {}
-    for item in items:
-        names = (item.path.name, item.path.parent.name)
-        group = next((GROUPS[name] for name in names if name in GROUPS), str(item.path))
-        group_of[item] = group
-        item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(key=lambda item: [*ranks, group_of[item]].index(group_of[item]))
+    config.pluginmanager.register(workers, "stencil-workers")
 
 
 def free_port() -> int:
