@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from tests.conftest import Stencil
+from tests.patience import HANGS_SECONDS
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -18,6 +19,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+expect.set_options(timeout=HANGS_SECONDS * 1000)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ def test_new_executions_come_on_top_and_wait_while_somebody_reads(
     admin.locator(f"#to-{first['id']}").focus()
     _, second = stencil.api("POST", "/executions", FAST)
     button = admin.get_by_role("button", name="Show 1 new execution")
-    expect(button).to_be_visible(timeout=15_000)
+    expect(button).to_be_visible(timeout=60_000)
     expect(admin.locator(f"#to-{second['id']}")).to_have_count(0)
     expect(admin.locator(f"#to-{first['id']}")).to_be_focused()
     button.click()
@@ -29,7 +29,7 @@ def test_new_executions_come_on_top_and_wait_while_somebody_reads(
     admin.locator("h1").click()
     _, third = stencil.api("POST", "/executions", FAST)
     row = admin.locator("tbody tr a.row-link").first
-    expect(row).to_have_id(f"to-{third['id']}", timeout=15_000)
+    expect(row).to_have_id(f"to-{third['id']}", timeout=60_000)
     expect(button).to_be_hidden()
 
 
@@ -40,6 +40,6 @@ def test_banner_says_that_the_server_is_gone_and_goes_when_it_is_back(
     banner = admin.locator("#offline .notice")
     expect(banner).to_be_hidden()
     admin.context.set_offline(True)
-    expect(banner).to_contain_text("does not answer", timeout=15_000)
+    expect(banner).to_contain_text("does not answer", timeout=60_000)
     admin.context.set_offline(False)
-    expect(banner).to_be_hidden(timeout=15_000)
+    expect(banner).to_be_hidden(timeout=60_000)

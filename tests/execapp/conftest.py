@@ -26,6 +26,7 @@ from templatemgr import triggers
 from templatemgr.models import Version
 from templatemgr.services import catalog
 from tests.execapp import tiny
+from tests.patience import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -161,7 +162,7 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
         process.stdout.close()
 
 
-def until[T](look: Callable[[], T], seconds: float = 15.0) -> T:
+def until[T](look: Callable[[], T], seconds: float = HANGS_SECONDS) -> T:
     """Look until what is seen is true, and return it."""
     deadline = time.monotonic() + seconds
     while True:
