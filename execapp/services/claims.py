@@ -59,18 +59,29 @@ def claim(
     """
     rotation = rotation or Rotation()
     for _ in range(CLAIM_TRIES):
-        waiting, running = _open_by_client()
-        free = [item for item in waiting if limit is None or running.get(item[0], 0) < limit]
-        if not free:
+        candidate, clients = _next(rotation, limit)
+        if not clients:
             return None
-        client = rotation.order(free)[0]
-        queued = Execution.objects.filter(state=ExecutionState.QUEUED, client=client)
-        whole = queued.select_related("version__template", "version__health")
-        candidate = whole.order_by("created_at", "id").first()
         if candidate is not None and _take(candidate, worker):
-            rotation.note(client, [name for name, _ in waiting])
+            rotation.note(candidate.client, clients)
             return candidate
     return None
+
+
+def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list[str]]:
+    """What is to be claimed, unless somebody else was faster, and the clients that wait."""
+    queued = Execution.objects.filter(state=QUEUED).order_by("created_at", "id")
+    whole = queued.select_related("version__template", "version__health")
+    if limit is None:
+        oldest = list(whole[:2])
+        if len(oldest) < 2:  # where nobody else waits there are no turns to take
+            return (oldest[0] if oldest else None), [one.client for one in oldest]
+    waiting, running = _open_by_client()
+    free = [item for item in waiting if limit is None or running.get(item[0], 0) < limit]
+    if not free:
+        return None, []
+    first = whole.filter(client=rotation.order(free)[0]).first()
+    return first, [client for client, _ in waiting]
 
 
 def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
