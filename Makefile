@@ -6,6 +6,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCKS := requirements/run.lock requirements/dev.lock
 PYTHON ?=
+# These compare what lives below them before and after: a process of their own, with nothing else in it.
+ALONE := tests/attacks tests/sandbox tests/runtime
 export PYTHON
 
 .PHONY: help up bench test test-all test-fuzz test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
@@ -32,7 +34,8 @@ doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
 test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
-	$(PY) -m pytest --matrix=changed -n 3
+	$(PY) -m pytest --matrix=changed $(ALONE)
+	$(PY) -m pytest -n 3 tests $(ALONE:%=--ignore=%)
 
 test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
 	$(PY) -m pytest --remember-matrix tests tests/long

@@ -1,7 +1,7 @@
 """Which tests stay together when `-n` spreads them over workers.
 
-Each file does, and so does what shares a costly start, or looks at the whole machine's processes.
-Those groups come first, so that no worker is left alone with one of them at the end.
+Each file does, and so does what shares a costly start. Those groups come first, so that no worker
+is left alone with one of them at the end.
 """
 
 from typing import Any
@@ -12,7 +12,6 @@ from xdist.scheduler import LoadScopeScheduling
 GROUPS = (
     ("tests/browser/",),
     ("tests/test_main_job.py", "tests/test_docs.py"),
-    ("tests/attacks/", "tests/sandbox/", "tests/runtime/"),
 )
 
 

@@ -19,6 +19,8 @@ const MOST_WORKERS = 4;
 
 // Foreign code runs in this very process and may replace these.
 const exit = process.reallyExit.bind(process);
+const everySoOften = setInterval;
+const LONGEST = 2 ** 31 - 1; // milliseconds, of a timer
 
 export async function prepare({ workspace, source }) {
   resembleWorker();
@@ -27,6 +29,8 @@ export async function prepare({ workspace, source }) {
   await warm(vitest, workspace);
   return async (job) => {
     reporter.listen(send);
+    // A test may wait for what never comes. Bare vitest holds on to it through its worker: nothing ends but by the wall.
+    everySoOften(() => {}, LONGEST);
     exit(await test(vitest, reporter, source, job));
   };
 }

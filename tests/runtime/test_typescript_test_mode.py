@@ -191,3 +191,14 @@ def test_two_thousand_tests_are_all_told(typescript: Tool) -> None:
     assert outcome.state is State.SUCCEEDED
     assert outcome.report is not None
     assert outcome.report.passed == 2000
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_what_never_comes_is_waited_for_as_bare_vitest_does(typescript: Tool, warm: bool) -> None:
+    body = """
+    it("first", () => {});
+    it("waits", async () => { await new Promise(() => {}); }, 0);
+    """
+    outcome = typescript.test(one(body), limits=Limits(wall_ms=5000), warm=warm)
+    assert (outcome.state, outcome.stderr.data) == (State.TIMED_OUT, b"")
+    assert ("a.test.ts", "first", "passed") in seen(outcome)
