@@ -6,11 +6,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCKS := requirements/run.lock requirements/dev.lock
 PYTHON ?=
-# These compare what lives below them before and after: a process of their own, with nothing else in it.
-ALONE := tests/attacks tests/sandbox tests/runtime
+WALL := tests/attacks tests/sandbox tests/runtime
 export PYTHON
 
-.PHONY: help up bench test test-all test-fuzz test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-wall test-browser test-rest test-all test-fuzz test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,8 +33,18 @@ doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
 test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
-	$(PY) -m pytest --matrix=changed $(ALONE)
-	$(PY) -m pytest -n 3 tests $(ALONE:%=--ignore=%)
+	@$(MAKE) --no-print-directory -j 3 --output-sync=line test-wall test-browser test-rest
+
+# Most of them wait for processes and downloads, so three at a time take half as long. What lives
+# below the first is compared before and after, and the second holds an event loop.
+test-wall: $(VENV)/dev.lock
+	@$(PY) -m pytest --matrix=changed $(WALL)
+
+test-browser: $(VENV)/dev.lock
+	@$(PY) -m pytest tests/browser
+
+test-rest: $(VENV)/dev.lock
+	@$(PY) -m pytest -n 2 tests $(WALL:%=--ignore=%) --ignore=tests/browser
 
 test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
 	$(PY) -m pytest --remember-matrix tests tests/long

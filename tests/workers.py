@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-GROUPS = (
-    ("tests/browser/",),
-    ("tests/test_main_job.py", "tests/test_docs.py"),
-)
+GROUPS = (("tests/test_main_job.py", "tests/test_docs.py"),)
 
 
 def group_of(nodeid: str) -> str:

@@ -47,15 +47,8 @@ class Matrix:
                 "make test-all runs them"
             )
 
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Take what a worker of `-n` left out: each of them leaves out the same."""
-        self._left_out = getattr(node, "workeroutput", {}).get("left_out", self._left_out)
-
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write down what passed, when all of it was run here and nothing failed."""
-        if hasattr(self._config, "workeroutput"):
-            self._config.workeroutput["left_out"] = self._left_out
-            return
+        """Write down what passed, when all of it was run and nothing failed."""
         if not self._config.getoption("remember_matrix"):
             return
         narrowed = ("keyword", "markexpr", "deselect", "lf")
