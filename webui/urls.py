@@ -7,3 +7,8 @@ urlpatterns = [
     path("", include("webui.signin.urls")),
     path("", include("webui.views.urls")),
 ]
+
+handler400 = "webui.views.errors.bad_request"
+handler403 = "webui.views.errors.permission_denied"
+handler404 = "webui.views.errors.page_not_found"
+handler500 = "webui.views.errors.server_error"

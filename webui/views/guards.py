@@ -11,7 +11,7 @@ Templates ask the same permissions by codename: `{% if may.promote_version %}`. 
 in is sent to the sign-in page, who may not gets a 403, and nothing happens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Concatenate
 
@@ -21,17 +21,19 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from execapp.errors import ExecutionError, UnknownExecutionError, UnknownTokenError
 from templatemgr.errors import (
+    ExportError,
     TemplateError,
+    UnavailableError,
     UnknownBuildError,
     UnknownTemplateError,
     UnknownVersionError,
 )
 from webui import roles
 from webui.signin import freshness, sessions
+from webui.views import errors
 
 type View[**P] = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
 
@@ -53,7 +55,7 @@ def page_for[**P](permission: str) -> Callable[[View[P]], View[P]]:
     """A page for those who hold `permission`."""
 
     def decorate(view: View[P]) -> View[P]:
-        return require_safe(_for(permission, view))
+        return _only(("GET", "HEAD"), _for(permission, view))
 
     return decorate
 
@@ -63,7 +65,7 @@ def form[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], Vi
 
     def decorate(view: View[P]) -> View[P]:
         guarded = never_cache(_for(permission, view, fresh=fresh))
-        return require_http_methods(["GET", "HEAD", "POST"])(guarded)
+        return _only(("GET", "HEAD", "POST"), guarded)
 
     return decorate
 
@@ -76,7 +78,7 @@ def change[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], 
     """
 
     def decorate(view: View[P]) -> View[P]:
-        return require_POST(_for(permission, view, fresh=fresh))
+        return _only(("POST",), _for(permission, view, fresh=fresh))
 
     return decorate
 
@@ -111,6 +113,18 @@ def refuse(
     return redirect(to, *args)
 
 
+def _only[**P](methods: Sequence[str], view: View[P]) -> View[P]:
+    """Any other method is a 405, whoever asks."""
+
+    @wraps(view)
+    def answered(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+        if request.method not in methods:
+            return errors.wrong_method(request, methods)
+        return view(request, *args, **kwargs)
+
+    return answered
+
+
 def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]:
     if permission not in roles.KNOWN:
         message = f"No role holds {permission!r}: see webui/roles.py."
@@ -133,6 +147,8 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
             return view(request, *args, **kwargs)
         except UNKNOWN as error:
             raise Http404(error.message) from error
+        except (UnavailableError, ExportError) as error:
+            return errors.unreadable(request, error.message)
 
     return guarded
 

@@ -48,14 +48,9 @@ def download_inputs(_request: HttpRequest, name: str, number: int, form: str) ->
     if form not in FORMS:
         message = f"There is no archive of form {form!r}."
         raise Http404(message)
-    try:
-        packed = inputs.archive(
-            template=name, version=number, form="zip" if form == "zip" else "tar.gz"
-        )
-    except guards.UNKNOWN:
-        raise
-    except TemplateError as error:
-        return HttpResponse(error.message, status=409, content_type="text/plain; charset=utf-8")
+    packed = inputs.archive(
+        template=name, version=number, form="zip" if form == "zip" else "tar.gz"
+    )
     response = HttpResponse(packed, content_type=FORMS[form])
     response["Content-Disposition"] = f'attachment; filename="{name}-{number}-inputs.{form}"'
     return response
