@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.people import Open
 from tests.conftest import Stencil
 from tests.patience import HANGS_SECONDS
 
@@ -37,6 +38,33 @@ def base_url() -> None:
 def admin(page: Page, stencil: Stencil) -> Iterator[Page]:
     """A page signed in as admin. A script error or a blocked resource fails the test."""
     troubles: list[str] = []
+    watch(page, troubles)
+    sign_in(page, stencil)
+    yield page
+    assert troubles == []
+
+
+@pytest.fixture
+def people(browser: Browser) -> Iterator[Open]:
+    """Opens a browser of somebody else. A script error or a blocked resource fails the test."""
+    troubles: list[str] = []
+    contexts = []
+
+    def open_page(**options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        watch(page, troubles)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def watch(page: Page, troubles: list[str]) -> None:
+    """Note script errors of a page, and what its Content Security Policy blocked."""
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(
         "console",
@@ -44,9 +72,6 @@ def admin(page: Page, stencil: Stencil) -> Iterator[Page]:
             troubles.append(message.text) if "Content Security" in message.text else None
         ),
     )
-    sign_in(page, stencil)
-    yield page
-    assert troubles == []
 
 
 def sign_in(page: Page, stencil: Stencil) -> None:

@@ -8,48 +8,20 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import sign_in
+from tests.browser.people import PASSWORD, Open, come_in, enter, invite, leave
 from tests.conftest import ROOT, Stencil
-
-PASSWORD = "seven green boats"
-type Open = Callable[..., Page]
 
 
 @pytest.fixture
 def named(stencil: Stencil) -> str:
     """The address by name: browsers tie passkeys to one, and to no bare address."""
     return stencil.url.replace("127.0.0.1", "localhost")
-
-
-@pytest.fixture
-def people(browser: Browser) -> Iterator[Open]:
-    """Opens a browser of somebody else. A script error or a blocked resource fails the test."""
-    troubles: list[str] = []
-    contexts = []
-
-    def open_page(**options: str) -> Page:
-        context = browser.new_context(**options)  # type: ignore[arg-type]
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on(
-            "console",
-            lambda message: (
-                troubles.append(message.text) if "Content Security" in message.text else None
-            ),
-        )
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert troubles == []
 
 
 def code(secret: str, offset: int = 0) -> str:
@@ -60,43 +32,6 @@ def code(secret: str, offset: int = 0) -> str:
     start = digest[-1] & 15
     value = int.from_bytes(digest[start : start + 4]) & 0x7FFFFFFF
     return f"{value % 1_000_000:06}"
-
-
-def invite(admin: Page, base: str, name: str, role: str) -> str:
-    """Invite through the form; the link that sets the password."""
-    admin.goto(f"{base}/users")
-    admin.get_by_label("User", exact=True).fill(name)
-    admin.get_by_role("radio", name=re.compile(f"^{role}")).check()
-    admin.get_by_role("button", name="Invite").click()
-    link = admin.locator("#welcome-link").inner_text()
-    path = link.partition("/welcome/")[2]
-    return f"{base}/welcome/{path}"
-
-
-def come_in(page: Page, base: str, link: str, name: str) -> None:
-    """Set the password by the link, then sign in with it."""
-    page.goto(link)
-    page.get_by_label("New password").fill(PASSWORD)
-    page.get_by_label("The same again").fill(PASSWORD)
-    page.get_by_role("button", name="Set the password").click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
-    enter(page, base, name)
-
-
-def enter(page: Page, base: str, name: str) -> None:
-    """User and password."""
-    page.goto(f"{base}/login")
-    page.get_by_label("User").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-
-
-def leave(page: Page, base: str) -> None:
-    """Sign out by the account menu."""
-    page.goto(f"{base}/account")
-    page.locator("summary.avatar").click()
-    page.get_by_role("button", name="Sign out", exact=True).click()
-    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
 def test_invited_user_sets_up_an_app_and_a_passkey(
