@@ -30,11 +30,12 @@ class Ask:
     reason: str = ""  # a first draft, or what was typed before a refusal
     problem: str = ""
     blocked: bool = False  # nothing can be sent: `problem` says why
+    about: str = ""  # what tells it from the same question about another on one page
 
     @property
     def id(self) -> str:
         """The dialog's id on a page."""
-        return f"ask-{self.act}"
+        return f"ask-{self.act}-{self.about}" if self.about else f"ask-{self.act}"
 
     def refused(self, reason: str, problem: str) -> "Ask":
         """The same question after a refusal: nothing that was typed is lost."""
@@ -66,6 +67,7 @@ def roll_back(template: Template, previous: Version | None) -> Ask:
         reason=f"{current.number} misbehaves" if current and target else "",
         problem=blocked,
         blocked=bool(blocked),
+        about=f"{template.name}-{target}",
     )
 
 

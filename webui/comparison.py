@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
@@ -20,7 +21,7 @@ class Distance(StrEnum):
     REMOVED = "removed"
 
 
-ORDER = tuple(Distance)
+RANK = {each: rank for rank, each in enumerate(Distance)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,21 +95,32 @@ def compare(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) 
     for name in before.keys() | after.keys():
         left, right = before.get(name, {}), after.get(name, {})
         same += len(left.keys() & right.keys())
-        gone = sorted(left.keys() - right.keys(), key=difference.order)
-        come = sorted(right.keys() - left.keys(), key=difference.order)
+        gone = _ordered(left.keys() - right.keys())
+        come = _ordered(right.keys() - left.keys())
         direct = any((right or left).values())
         for a, b in zip_longest(gone, come):
             changes.append(_change(name, a, b, direct=direct))
-    changes.sort(key=lambda c: (ORDER.index(c.distance), not c.direct, c.name, c.new or ""))
+    changes.sort(key=lambda c: (RANK[c.distance], not c.direct, c.name, c.new or ""))
     return Comparison(changes=tuple(changes), same=same)
 
 
+@lru_cache(maxsize=16_384)  # a page of versions asks for the same few pairs over and over
 def distance(old: str, new: str) -> Distance:
     """How far apart two versions of a package are."""
     far = difference.distance(old, new)
     if far == "prerelease":  # what leads to a release is a part of its patch
         return Distance.PATCH
     return Distance(far) if far in set(Distance) else Distance.OTHER
+
+
+@lru_cache(maxsize=16_384)
+def is_down(old: str, new: str) -> bool:
+    """Whether a package went backwards."""
+    return difference.order(new) < difference.order(old)
+
+
+def _ordered(versions: set[str]) -> list[str]:
+    return sorted(versions, key=difference.order) if len(versions) > 1 else list(versions)
 
 
 def _by_name(packages: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
@@ -130,5 +142,5 @@ def _change(name: str, old: str | None, new: str | None, *, direct: bool) -> Cha
         new=new,
         distance=distance(old, new),
         direct=direct,
-        down=difference.order(new) < difference.order(old),
+        down=is_down(old, new),
     )

@@ -1,8 +1,10 @@
 """What the shell around every page shows: the rail, the palette, the health of the whole."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import F
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -70,12 +72,14 @@ def shell(request: HttpRequest) -> dict[str, Any]:
         return {}
     if request.headers.get("HX-Request"):
         return {}  # a fragment has no shell around it
-    templates = list(Template.objects.only("name", "title"))
+    rows = Template.objects.annotate(health=F("current__health__state"))
+    templates = list(rows.only("name", "title"))
+    troubles = sum(row.health == HealthState.QUARANTINED for row in templates)
     return {
         "shell": {
             "items": rail(request.path, len(templates), _places(request)),
             "palette": palette(templates, _places(request)),
-            "health": shell_health(request.META.get(HEALTH)),
+            "health": shell_health(request.META.get(HEALTH), troubles),
         }
     }
 
@@ -104,7 +108,7 @@ def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) ->
     ]
 
 
-def palette(templates: list[Template], places: tuple[tuple[str, str, str], ...]) -> list[Item]:
+def palette(templates: Iterable[Template], places: tuple[tuple[str, str, str], ...]) -> list[Item]:
     """Every page, then every template with what can be done there."""
     items = [Item(title=title, url=reverse(name)) for title, name, _ in places]
     for template in templates:
@@ -115,14 +119,18 @@ def palette(templates: list[Template], places: tuple[tuple[str, str, str], ...])
     return items
 
 
-def shell_health(known: health.HealthSnapshot | None = None) -> ShellHealth:
-    """Three queries: executors, open executions, current versions in quarantine; one if known."""
+def shell_health(
+    known: health.HealthSnapshot | None = None, troubles: int | None = None
+) -> ShellHealth:
+    """Three queries, less what is known: executors, open executions, quarantined current ones."""
     now = known or health.snapshot()
-    bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED).count()
+    if troubles is None:
+        bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED)
+        troubles = bad.count()
     return ShellHealth(
         executor_alive=now.executor_alive,
         slots=now.slots,
         busy=now.busy,
         warm=now.warm,
-        troubles=bad,
+        troubles=troubles,
     )

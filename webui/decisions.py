@@ -1,4 +1,4 @@
-"""What needs a decision, read for the overview: at most four queries, whatever there is."""
+"""What needs a decision, read for the overview: at most five queries, whatever there is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from webui.comparison import compare
 class Decision:
     """One card: `kind` picks its words. `version` is what it is about, `build` what failed."""
 
-    kind: str  # "quarantined", "ready", "first", "failed", "unbuilt"
+    kind: str  # "quarantined", "ready", "first", "failed", "damaged", "unbuilt"
     template: Template
     version: Version | None = None
     build: Build | None = None
     moved: int = 0
     major: int = 0
+    damaged: tuple[int, ...] = ()  # versions in quarantine that are not current, newest first
 
     @property
     def smoke(self) -> str:
@@ -30,13 +31,15 @@ class Decision:
 
 def decisions(templates: Sequence[Template]) -> list[Decision]:
     """The worst first: what is not served, what failed, what waits, what has to be built."""
-    newest, builds = _newest(templates), _latest_builds(templates)
+    newest, builds, damaged = _newest(templates), _latest_builds(templates), _damaged()
     found: list[Decision] = []
     for template in templates:
         version, build = newest.get(template.pk), builds.get(template.pk)
         current = template.current
         if current is not None and current.health.state == HealthState.QUARANTINED:
             found.append(Decision(kind="quarantined", template=template, version=current))
+        if numbers := damaged.get(template.pk):
+            found.append(Decision(kind="damaged", template=template, damaged=tuple(numbers)))
         if build is not None and build.state == BuildState.FAILED:
             found.append(Decision(kind="failed", template=template, build=build))
         if version is not None and current is None:
@@ -45,7 +48,7 @@ def decisions(templates: Sequence[Template]) -> list[Decision]:
             found.append(_ready(template, current, version))
         elif version is None and current is None:
             found.append(Decision(kind="unbuilt", template=template, build=build))
-    order = ("quarantined", "failed", "ready", "first", "unbuilt")
+    order = ("quarantined", "failed", "ready", "first", "damaged", "unbuilt")
     return sorted(found, key=lambda decision: order.index(decision.kind))
 
 
@@ -72,6 +75,17 @@ def _newest(templates: Sequence[Template]) -> dict[int, Version]:
 def _waits(version: Version, current: Version) -> bool:
     """Whether a version waits for its promotion: one that was current was rolled back from."""
     return version.number > current.number and not getattr(version, "was_current", False)
+
+
+def _damaged() -> dict[int, list[int]]:
+    """The numbers of versions that are in quarantine though nobody is served them."""
+    rows = Version.objects.filter(health__state=HealthState.QUARANTINED).exclude(
+        pk__in=Template.objects.filter(current__isnull=False).values("current")
+    )
+    found: dict[int, list[int]] = {}
+    for owner, number in rows.order_by("-number").values_list("template_id", "number"):
+        found.setdefault(owner, []).append(number)
+    return found
 
 
 def _latest_builds(templates: Sequence[Template]) -> dict[int, Build]:

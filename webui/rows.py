@@ -91,11 +91,11 @@ def page(
     """One page: at most three queries, whatever there is."""
     found = list(_versions(template, before, filters)[: PAGE + 1])
     versions, more = found[:PAGE], len(found) > PAGE
-    older = dict(
-        template.versions.filter(number__in=[row.number - 1 for row in versions]).values_list(
-            "number", "packages"
-        )
-    )
+    older = {version.number: version.packages for version in found}
+    absent = {row.number - 1 for row in versions} - older.keys()
+    if absent:  # next to what a filter leaves out
+        unread = template.versions.filter(number__in=absent)
+        older |= dict(unread.values_list("number", "packages"))
     first = before is None and not filters.given
     rows = [
         _version_row(
@@ -119,6 +119,7 @@ def _versions(template: Template, before: int | None, filters: Filters) -> Query
     promoted = Promotion.objects.filter(to_version=OuterRef("pk")).order_by("-id")
     rows = (
         template.versions.select_related("health", "build")
+        .defer("smoke", "health__problems", "build__steps", "build__options", "build__message")
         .annotate(promoted_at=Subquery(promoted.values("created_at")[:1]))
         .order_by("-number")
     )

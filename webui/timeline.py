@@ -10,6 +10,7 @@ from templatemgr.models import Promotion
 WIDTH = 1000.0
 LEAST = 4.0  # of WIDTH: the shortest reign can still be seen
 SHOWN = timedelta(days=30)
+MINUTE = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,12 @@ class Reign:
     def seconds(self) -> float | None:
         """How long it lasted; None while it does."""
         return (self.until - self.since).total_seconds() if self.until else None
+
+    @property
+    def words(self) -> str:
+        """The version and the exact times: "7, from 2026-07-04 09:30 to 2026-07-11 16:02 UTC"."""
+        end = f" to {self.until:{MINUTE}}" if self.until else ""
+        return f"{self.number}, from {self.since:{MINUTE}}{end} UTC"
 
 
 def reigns(log: Iterable[Promotion]) -> list[Reign]:

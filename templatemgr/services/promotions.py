@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from django.conf import settings
@@ -100,6 +100,27 @@ def rollback_target(template: str) -> Version | None:
 def previous(row: Template) -> Version | None:
     """Return the same for a template that is at hand already."""
     return _previous(row)
+
+
+def previous_of(rows: Iterable[Template]) -> dict[int, Version]:
+    """Return the same for many, by the key of the template: one query, however many.
+
+    The log is walked as a stack: a promotion pushes what was current, a roll back pops it. Of the
+    versions only number and identity are at hand: all that those of a long log hold weighs
+    megabytes.
+    """
+    log = Promotion.objects.filter(template__in=[row.pk for row in rows]).order_by("id")
+    log = log.select_related("from_version").only(
+        "kind", "template", "to_version", "from_version__number", "from_version__identity"
+    )
+    stacks: dict[int, list[Version]] = {}
+    for entry in log:
+        stack = stacks.setdefault(entry.template_id, [])
+        if entry.kind == PromotionKind.ROLLBACK:
+            stack.pop()
+        elif entry.from_version is not None and entry.from_version_id != entry.to_version_id:
+            stack.append(entry.from_version)
+    return {owner: stack[-1] for owner, stack in stacks.items() if stack}
 
 
 def pin(*, template: str, actor: str, reason: str) -> Template:
@@ -213,15 +234,8 @@ def _check_gates(target: Version, override: bool, why: str) -> dict[str, object]
 
 
 def _previous(row: Template) -> Version | None:
-    """Walk the log as a stack: a promotion pushes what was current, a roll back pops it."""
-    stack: list[Version] = []
-    log = row.promotions.order_by("id").select_related("from_version__template")
-    for entry in log:
-        if entry.kind == PromotionKind.ROLLBACK:
-            stack.pop()
-        elif entry.from_version is not None and entry.from_version_id != entry.to_version_id:
-            stack.append(entry.from_version)
-    return stack[-1] if stack else None
+    found = previous_of([row]).get(row.pk)
+    return found and Version.objects.select_related("template").get(pk=found.pk)
 
 
 def _expect(row: Template, expected: int) -> None:

@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 from django.db import connection
 from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
 
 from templatemgr.errors import (
     CurrentChangedError,
@@ -72,6 +73,23 @@ def test_rolling_back_walks_the_stack() -> None:
     with pytest.raises(NothingToRollBackToError):
         roll_back()
     assert promotions.rollback_target("fake") is None
+
+
+def test_the_ways_back_of_many_templates_cost_one_query(
+    make_version: MakeVersion, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for version in (1, 2, 3, 2):
+        promote(version)
+    roll_back()
+    never = Template.objects.create(name="never", title="Never promoted")
+    rows = [*Template.objects.all()]
+    with django_assert_num_queries(1):
+        found = promotions.previous_of(rows)
+    assert never.pk not in found
+    assert {key: version.number for key, version in found.items()} == {
+        row.pk: 2 for row in rows if row.name == "fake"
+    }
+    assert promotions.previous_of([]) == {}
 
 
 def test_a_promotion_after_a_roll_back_goes_on_from_there() -> None:

@@ -60,6 +60,20 @@ def test_quarantined_current_version_comes_first(admin: Client) -> None:
     assert "trouble" in page or "No executor" in page
 
 
+def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
+    template = make.make_template()
+    make.make_version(template, health="quarantined")
+    make.make_current(make.make_version(template))
+    page = admin.get("/").content.decode()
+    assert "cannot be promoted or rolled back to until healed" in page
+    assert 'href="/templates/typescript/versions/1">What differs' in page
+    assert "is not served" not in page
+    make.make_version(template, health="quarantined")
+    page = admin.get("/").content.decode()
+    assert "typescript 3, 1</strong> are not current" in page
+    assert 'href="/templates/typescript?state=quarantined">What differs' in page
+
+
 def test_figures_count_the_last_hour_and_our_own_failures(admin: Client) -> None:
     version = make.make_version(make.make_template())
     make.make_current(version)

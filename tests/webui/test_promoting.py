@@ -27,18 +27,49 @@ def current() -> int | None:
     return version.number if version else None
 
 
-@pytest.mark.parametrize("act", ["pin", "rollback"])
-def test_acts_have_a_page_of_their_own_and_a_dialog(admin: Client, act: str) -> None:
+@pytest.mark.parametrize(("act", "about"), [("pin", ""), ("rollback", "-typescript-1")])
+def test_acts_have_a_page_of_their_own_and_a_dialog(admin: Client, act: str, about: str) -> None:
     template = make_template()
     for _ in range(2):
         make_current(make_version(template))
     page = admin.get(PAGE).text
-    assert f'href="{PAGE}/ask/{act}" data-dialog="ask-{act}"' in page
-    assert f'<dialog id="ask-{act}"' in page
-    assert f'<h2 id="ask-{act}-title">' in page
+    assert f'href="{PAGE}/ask/{act}" data-dialog="ask-{act}{about}"' in page
+    assert f'<dialog id="ask-{act}{about}"' in page
+    assert f'<h2 id="ask-{act}{about}-title">' in page
     asked = admin.get(f"{PAGE}/ask/{act}").text
     assert 'name="reason"' in asked
     assert f'action="{PAGE}/{act}"' in asked
+
+
+@pytest.mark.parametrize("path", ["/", "/templates", PAGE, f"{PAGE}/versions/2"])
+def test_the_way_back_stands_wherever_the_current_version_does(
+    admin: Client, viewer: Client, path: str
+) -> None:
+    template = make_template()
+    for _ in range(2):
+        make_current(make_version(template))
+    link = f'href="{PAGE}/ask/rollback" data-dialog="ask-rollback-typescript-1"'
+    page = admin.get(path).text
+    assert link in page
+    assert f'action="{PAGE}/rollback"' in page
+    seen = viewer.get(path).text
+    assert link not in seen
+    assert f'action="{PAGE}/rollback"' not in seen
+    promotions.pin(template="typescript", actor="ops", reason="exam week")
+    assert link not in admin.get(path).text
+
+
+def test_each_of_several_templates_has_a_way_back_of_its_own(admin: Client) -> None:
+    for name in ("python", "typescript"):
+        template = make_template(name)
+        for _ in range(2):
+            make_current(make_version(template))
+    make_current(make_version(make_template("javascript")))
+    page = admin.get("/templates").text
+    for name in ("python", "typescript"):
+        assert f'<dialog id="ask-rollback-{name}-1"' in page
+        assert f'action="/templates/{name}/rollback"' in page
+    assert "ask-rollback-javascript" not in page
 
 
 def test_unpinning_says_who_holds_it(admin: Client) -> None:

@@ -1,7 +1,9 @@
 """The templates' pages, and what moves `current`."""
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from templatemgr.models import AuditEvent, Template
@@ -273,3 +275,27 @@ def test_current_says_what_it_serves(admin: Client) -> None:
         make_execution(version, timings={"total_ms": total})
     text = admin.get(PAGE).text
     assert "3 executions</a> in 24 h, median 30.0 ms" in text
+
+
+def test_the_log_of_promotions_is_read_without_what_its_versions_weigh(admin: Client) -> None:
+    template = make_template()
+    for _ in range(3):
+        make_current(make_version(template))
+    for page in (PAGE, f"{PAGE}/promotions"):
+        with CaptureQueriesContext(connection) as queries:
+            assert admin.get(page).status_code == 200
+        logs = [
+            query["sql"]
+            for query in queries
+            if query["sql"].startswith('SELECT "templatemgr_promotion"')
+        ]
+        assert logs
+        assert [sql for sql in logs if '"packages"' in sql] == []
+
+
+def test_what_moved_is_told_also_where_a_filter_hides_the_version_before(admin: Client) -> None:
+    template = make_template()
+    make_version(template, created_by="bob")
+    make_version(template, packages=packages(zod="4.6.8"))
+    text = admin.get(f"{PAGE}?by=ada").text
+    assert "zod 4.6.7 → 4.6.8" in text

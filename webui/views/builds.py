@@ -181,8 +181,6 @@ def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
         guards.done(request, "Cancelled. Nothing is left of this build but its log.")
     elif build.finished:
         guards.done(request, f"It had ended before: {build.state}.")
-    else:
-        guards.done(request, "Cancelling: it stops within a few seconds.")
     return redirect("build", build_id)
 
 

@@ -11,10 +11,12 @@ from django.utils import timezone
 from django.views.decorators.vary import vary_on_headers
 
 from templatemgr.models import AuditEvent
+from templatemgr.services import promotions
 from webui import activity as buckets
 from webui import acts, charts, decisions, figures
 from webui.context import know_health, may, shell_health
 from webui.views import guards
+from webui.views.templates import ways_back
 
 LATELY = 6
 # What moves by itself: how long ago, and the medians of the last hour.
@@ -68,9 +70,14 @@ def seen_of(context: dict[str, Any]) -> str:
 def _state(request: HttpRequest, samples: list[figures.Sample]) -> dict[str, Any]:
     templates = list(figures.templates())
     times = figures.medians(samples)
+    previous = promotions.previous_of(templates)
     events = AuditEvent.objects.exclude(action__in=QUIET)[:LATELY]
     return {
-        "rows": [(template, times.get(template.name)) for template in templates],
+        "rows": [
+            (template, times.get(template.name), previous.get(template.pk))
+            for template in templates
+        ],
+        "asks": ways_back(request, templates, previous),
         "decisions": decisions.decisions(templates),
         "try_playground": decisions.offers_playground(guards.actor(request), templates),
         "lately": [acts.read(event) for event in events],

@@ -1,9 +1,10 @@
 """The templates: what is current in each, its versions, what was current when, the way back."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, OuterRef, Subquery
+from django.db.models import Count, OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -24,7 +25,7 @@ LOG_PAGE = 50
 def index(request: HttpRequest) -> HttpResponse:
     """Every template with its current version."""
     last = Promotion.objects.filter(template=OuterRef("pk"), to_version=OuterRef("current"))
-    found = (
+    found = list(
         Template.objects.select_related("current__health")
         .annotate(
             version_count=Count("versions"),
@@ -33,7 +34,22 @@ def index(request: HttpRequest) -> HttpResponse:
         )
         .order_by("name")
     )
-    return render(request, "webui/templates/index.html", {"templates": found})
+    previous = promotions.previous_of(found)
+    context = {
+        "rows": [(template, previous.get(template.pk)) for template in found],
+        "asks": ways_back(request, found, previous),
+    }
+    return render(request, "webui/templates/index.html", context)
+
+
+def ways_back(
+    request: HttpRequest, found: Iterable[Template], previous: Mapping[int, Version]
+) -> list[asks.Ask]:
+    """What asks before each roll back that this user may do from a page of several templates."""
+    if not guards.may(request, "templatemgr.promote_version"):
+        return []
+    open_ones = [row for row in found if row.pk in previous and not row.pinned]
+    return [asks.roll_back(template, previous[template.pk]) for template in open_ones]
 
 
 @guards.page
@@ -66,7 +82,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
 def promotion_log(request: HttpRequest, name: str) -> HttpResponse:
     """Every promotion and roll back, newest first, by pages."""
     template = catalog.get(name=name)
-    entries = template.promotions.select_related("from_version", "to_version").order_by("-id")
+    entries = _log(template).order_by("-id")
     before = number(request.GET.get("before", ""))
     if before is not None:
         entries = entries.filter(pk__lt=before)
@@ -83,8 +99,7 @@ def promotion_log(request: HttpRequest, name: str) -> HttpResponse:
 def _head(request: HttpRequest, template: Template, previous: Version | None) -> dict[str, Any]:
     """What stands above the table: the current version, its pin, and what was current when."""
     current = _current(template)
-    log = template.promotions.select_related("from_version", "to_version").order_by("-id")
-    found = timeline.reigns(log[:LOG_READ])
+    found = timeline.reigns(_log(template).order_by("-id")[:LOG_READ])
     reign = found[0] if found and found[0].promotion.to_version_id == template.current_id else None
     return {
         "current": current,
@@ -96,6 +111,17 @@ def _head(request: HttpRequest, template: Template, previous: Version | None) ->
         "estimate": None if current else builds.estimate_seconds(template.name),
         "asks": [ask for ask in _asks(template, previous) if guards.may(request, ask.permission)],
     }
+
+
+def _log(template: Template) -> QuerySet[Promotion]:
+    """The promotions with the numbers of their versions, without all else that versions weigh."""
+    rows = template.promotions.select_related("from_version", "to_version")
+    return rows.only(
+        *(field.name for field in Promotion._meta.concrete_fields),
+        "from_version__number",
+        "to_version__number",
+        "to_version__identity",
+    )
 
 
 def _asks(template: Template, previous: Version | None) -> list[asks.Ask]:

@@ -15,6 +15,7 @@ SAMPLES = 21
 HTMX = {"HX-Request": "true"}
 FILTERS = ("template=typescript", "state=error", "client=client-001", "mode=run&state=failed",
            "label=course:cs110", "version=3", "q=01")  # fmt: skip
+BELOW = ("promotions", "versions/2", "compare", "compare/1/2")  # below the first template's page
 
 
 class Command(BaseCommand):
@@ -44,11 +45,12 @@ class Command(BaseCommand):
 
 
 def addresses() -> list[str]:
-    """Every page, and the executions' list with each filter."""
+    """Every page, those below one template's, and the executions' list with each filter."""
     plain = ["/", "/overview/state", "/overview/activity?range=day", "/templates", "/executions",
              "/playground", "/audit", "/tokens", "/users", "/system"]  # fmt: skip
     templates = [f"/templates/{name}" for name in seeding.TEMPLATES]
-    return [*plain, *templates, *(f"/executions?{query}" for query in FILTERS)]
+    below = [f"{templates[0]}/{page}" for page in BELOW]
+    return [*plain, *templates, *below, *(f"/executions?{query}" for query in FILTERS)]
 
 
 def timed(client: Client, address: str) -> float:
