@@ -43,9 +43,12 @@ _STARTUP_OUTPUT = 64 * 1024
 _READY_BYTES = 4096
 
 
-def start(tree: Tree, limits: Limits, *, slot: str, low_priority: bool = False) -> "Session":
+def start(
+    tree: Tree, limits: Limits, *, slot: str, cold: bool = False, low_priority: bool = False
+) -> "Session":
     """Start a sandbox and wait until its runner is ready for a job.
 
+    `cold`: the job is there already, so its runner loads nothing that only a later job might need.
     `low_priority`: it yields the processors to others until its job is delivered.
     StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
     """
@@ -61,9 +64,8 @@ def start(tree: Tree, limits: Limits, *, slot: str, low_priority: bool = False) 
         },
         low_priority=low_priority,
     )
-    container = launch(
-        tree_profile(tree, limits), shares, slot=slot, startup_ms=limits.startup_ms, channel=True
-    )
+    inside = tree_profile(tree, limits, cold=cold)
+    container = launch(inside, shares, slot=slot, startup_ms=limits.startup_ms, channel=True)
     try:
         _await_ready(container, began + limits.startup_ms / 1000)
         container.hold_command()
@@ -76,6 +78,7 @@ def start(tree: Tree, limits: Limits, *, slot: str, low_priority: bool = False) 
         setup_ms=(time.monotonic() - began) * 1000,
         setup_cpu_ms=container.group.cpu_ms(),
         low_priority=low_priority,
+        warm=not cold,
     )
 
 
@@ -141,14 +144,15 @@ class Session:
         *,
         setup_ms: float,
         setup_cpu_ms: float,
-        low_priority: bool = False,
+        low_priority: bool,
+        warm: bool,
     ) -> None:
         self.limits = limits
         self.setup_ms = setup_ms
         self.setup_cpu_ms = setup_cpu_ms  # what it took to get ready; no job's usage holds it
         self._container = container
         self._low_priority = low_priority
-        self.warm = True  # whether it waited for its job
+        self.warm = warm  # whether it waited for its job
         self._used = threading.Lock()
 
     @property
@@ -368,6 +372,5 @@ def execute(
     on_output: OnOutput | None = None,
 ) -> Outcome:
     """Start a sandbox for this one submission and deliver it: cold. Raises as `start` does."""
-    session = start(tree, limits, slot=slot)
-    session.warm = False
+    session = start(tree, limits, slot=slot, cold=True)
     return session.deliver(submission, limits, cancel=cancel, on_case=on_case, on_output=on_output)

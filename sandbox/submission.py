@@ -50,8 +50,8 @@ class Submission:
     pattern: str | None = None
 
 
-def tree_profile(tree: Tree, limits: Limits) -> profile.Profile:
-    """What a sandbox of this tree sees. Pure."""
+def tree_profile(tree: Tree, limits: Limits, *, cold: bool = False) -> profile.Profile:
+    """What a sandbox of this tree sees; `cold` tells its runner that a job waits. Pure."""
     binds = [(str(tree.root), "/template", False)]
     if tree.cache is not None:
         binds.append((str(tree.cache), "/cache", tree.cache_writable))
@@ -67,6 +67,7 @@ def tree_profile(tree: Tree, limits: Limits) -> profile.Profile:
             **profile.BASE_ENVIRONMENT,
             "PATH": "/template/bin:/usr/bin:/bin",
             "STENCIL_MODE": tree.command[-1],
+            **({"STENCIL_COLD": "1"} if cold else {}),
             **tree.env,
         },
         binds=tuple(binds),

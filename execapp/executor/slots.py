@@ -120,10 +120,8 @@ def _sandboxed(house: House, slot: str, execution: Execution, running: Running) 
         except (LimitsError, StartupError) as error:
             # Nothing of the submission has run: a cold sandbox takes it.
             logger.info("a warm sandbox was not used: %s", error)
-    session = runner.start(
-        runtime.tree(execution.mode), starting_limits(limits, runtime.default), slot=slot
-    )
-    session.warm = False
+    started = starting_limits(limits, runtime.default)
+    session = runner.start(runtime.tree(execution.mode), started, slot=slot, cold=True)
     try:
         return session.deliver(submission, limits, cancel=running.cancel)
     except LimitsError:

@@ -9,7 +9,9 @@ const SOURCE = `${WORKSPACE}/src`;
 // What each mode loads, in this order; the last one prepares it.
 const MODES = { run: ["./run-mode.mjs"], test: ["./pristine.mjs", "./test-mode.mjs"] };
 
-// Ours, not the user's, and read already.
+// Ours, not the user's, and read already. A job that is there already should not wait for a rehearsal.
+const cold = process.env.STENCIL_COLD !== undefined;
+delete process.env.STENCIL_COLD;
 delete process.env.NODE_COMPILE_CACHE;
 delete process.env.STENCIL_MODE;
 
@@ -25,7 +27,7 @@ process.chdir(WORKSPACE);
 let mode;
 for (const module of modules) mode = await import(module);
 for (const module of additions) await import(pathToFileURL(module));
-const perform = await mode.prepare({ workspace: WORKSPACE, source: SOURCE });
+const perform = await mode.prepare({ workspace: WORKSPACE, source: SOURCE, cold });
 for (const variable of Object.keys(THREADS)) delete process.env[variable];
 
 send({ type: "ready" });

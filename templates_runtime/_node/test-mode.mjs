@@ -22,11 +22,11 @@ const exit = process.reallyExit.bind(process);
 const everySoOften = setInterval;
 const LONGEST = 2 ** 31 - 1; // milliseconds, of a timer
 
-export async function prepare({ workspace, source }) {
+export async function prepare({ workspace, source, cold }) {
   resembleWorker();
   const reporter = new CaseReporter(source);
   const vitest = await start(workspace, reporter);
-  await warm(vitest, workspace);
+  if (!cold) await warm(vitest, workspace);
   return async (job) => {
     reporter.listen(send);
     // A test may wait for what never comes. Bare vitest holds on to it through its worker: nothing ends but by the wall.

@@ -174,7 +174,9 @@ def test_the_environment_is_that_of_a_vitest_worker(
     outcome = typescript.test(files, env={"GREETING": "hello"})
     names = set(outcome.stdout.data.decode().split())
     assert "GREETING" in names
-    assert names.isdisjoint({"NODE_COMPILE_CACHE", "STENCIL_MODE", "ROLLDOWN_WORKER_THREADS"})
+    assert names.isdisjoint(
+        {"NODE_COMPILE_CACHE", "STENCIL_COLD", "STENCIL_MODE", "ROLLDOWN_WORKER_THREADS"}
+    )
     assert names - {"GREETING", "TMPDIR", "PWD"} == WORKER_ENVIRONMENT
 
 

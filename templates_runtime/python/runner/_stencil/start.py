@@ -4,7 +4,7 @@ import importlib
 import json
 import os
 import sys
-import traceback  # noqa: F401 - what the interpreter itself imports to show an error
+from importlib.machinery import SourceFileLoader
 
 from . import ending, protocol
 
@@ -20,7 +20,7 @@ class Program:
     def __init__(self, path):
         self._path = path
         module = type(sys)("__main__")
-        loader = importlib.machinery.SourceFileLoader("__main__", path)
+        loader = SourceFileLoader("__main__", path)
         module.__dict__.update(
             __file__=path, __loader__=loader, __builtins__=sys.modules["builtins"], __cached__=None, __package__=None
         )
@@ -55,16 +55,19 @@ def main(mode, bare):
     """Do everything up to the program. Mode `test` does not return."""
     ending.install()
     preload = os.environ.pop("STENCIL_PRELOAD", "").split()
+    cold = os.environ.pop("STENCIL_COLD", None) is not None
     os.environ.pop("STENCIL_MODE", None)
     sys.path.pop(0)
     line = protocol.received()
-    testing = None
+    testing = attempt = None
     if mode == "test":
         from . import testing
 
         bare = testing.load()
     if line is None:
-        line = warm(preload, testing)
+        if not cold:
+            attempt = warm(preload, testing)
+        line = ask()
     job = json.loads(line)
     protocol.write_files(SOURCE, job["files"])
     os.environ.update(job["env"])
@@ -74,21 +77,25 @@ def main(mode, bare):
     sys.path.insert(0, SOURCE if testing else os.path.dirname(entry))
     if testing:
         ending.keep()
-        status = testing.perform(job, SOURCE)
+        status = testing.perform(job, SOURCE, attempt)
         ending.expect(status)
         sys.exit(status)
     return prepare(entry, job["args"])
 
 
 def warm(preload, testing):
-    """Load what makes a start slow, then wait for the job."""
-    for name in preload:
+    """Load what makes a start slow, while nobody waits. Returns pytest, about to begin, in mode `test`."""
+    for name in ["traceback", *preload]:  # the interpreter itself imports that to show an error
         importlib.import_module(name)
-    if testing:
-        testing.rehearse()
+    attempt = testing and testing.rehearse(SOURCE)
     # What is loaded now stays for good: no collection needs to look at it again.
     gc.collect()
     gc.freeze()
+    return attempt
+
+
+def ask():
+    """Say that all is ready, and wait for the job."""
     protocol.send({"type": "ready"})
     line = protocol.receive()
     if line is None:
