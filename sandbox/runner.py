@@ -44,12 +44,12 @@ _READY_BYTES = 4096
 
 
 def start(
-    tree: Tree, limits: Limits, *, slot: str, cold: bool = False, low_priority: bool = False
+    tree: Tree, limits: Limits, *, slot: str, low_priority: bool = False, cold: bool = False
 ) -> "Session":
     """Start a sandbox and wait until its runner is ready for a job.
 
-    `cold`: the job is there already, so its runner loads nothing that only a later job might need.
-    `low_priority`: it yields the processors to others until its job is delivered.
+    `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
+    is there already, so the runner should load what that needs and no more.
     StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
     """
     began = time.monotonic()
@@ -64,8 +64,13 @@ def start(
         },
         low_priority=low_priority,
     )
-    inside = tree_profile(tree, limits, cold=cold)
-    container = launch(inside, shares, slot=slot, startup_ms=limits.startup_ms, channel=True)
+    container = launch(
+        tree_profile(tree, limits, cold=cold),
+        shares,
+        slot=slot,
+        startup_ms=limits.startup_ms,
+        channel=True,
+    )
     try:
         _await_ready(container, began + limits.startup_ms / 1000)
         container.hold_command()
@@ -78,7 +83,7 @@ def start(
         setup_ms=(time.monotonic() - began) * 1000,
         setup_cpu_ms=container.group.cpu_ms(),
         low_priority=low_priority,
-        warm=not cold,
+        cold=cold,
     )
 
 
@@ -144,15 +149,15 @@ class Session:
         *,
         setup_ms: float,
         setup_cpu_ms: float,
-        low_priority: bool,
-        warm: bool,
+        low_priority: bool = False,
+        cold: bool = False,
     ) -> None:
         self.limits = limits
         self.setup_ms = setup_ms
         self.setup_cpu_ms = setup_cpu_ms  # what it took to get ready; no job's usage holds it
         self._container = container
         self._low_priority = low_priority
-        self.warm = warm  # whether it waited for its job
+        self.warm = not cold  # whether it waited for its job
         self._used = threading.Lock()
 
     @property

@@ -51,7 +51,10 @@ class Submission:
 
 
 def tree_profile(tree: Tree, limits: Limits, *, cold: bool = False) -> profile.Profile:
-    """What a sandbox of this tree sees; `cold` tells its runner that a job waits. Pure."""
+    """What a sandbox of this tree sees. Pure.
+
+    `cold`: its job is there already, and the runner is told so by STENCIL_COLD.
+    """
     binds = [(str(tree.root), "/template", False)]
     if tree.cache is not None:
         binds.append((str(tree.cache), "/cache", tree.cache_writable))

@@ -212,6 +212,23 @@ TESTS: dict[str, dict[str, str]] = {
         "test_a.py": "import pytest\npytest.importorskip('nothing_like_it')\ndef test_a(): pass",
         "test_b.py": "def test_b(): pass",
     },
+    "a root of its own": {
+        "setup.py": "",
+        "sub/test_a.py": "import os\ndef test_a(pytestconfig):\n"
+        "    assert os.path.basename(pytestconfig.rootpath) == 'src'",
+    },
+    "a root above": {
+        "sub/test_a.py": "import os\ndef test_a(pytestconfig):\n"
+        "    assert pytestconfig.rootpath.name == 'src' and pytestconfig.inipath is None",
+    },
+    "hooks": {
+        "conftest.py": "def pytest_addoption(parser):\n    parser.addoption('--mine', default=7)\n"
+        "def pytest_collection_modifyitems(items):\n    items.reverse()",
+        "sub/conftest.py": "import pytest\n@pytest.fixture(autouse=True)\ndef near():\n    yield",
+        "sub/test_a.py": "seen = []\ndef test_a():\n    assert seen == [2]\n"
+        "def test_b(request):\n    seen.append(2)\n    assert request.config.option.mine == 7\n"
+        "    assert 'near' in request.fixturenames",
+    },
     "stops at the first": {
         "pytest.ini": "[pytest]\naddopts = -x",
         "test_a.py": "def test_a(): assert 0\ndef test_b(): pass",

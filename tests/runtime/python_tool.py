@@ -33,6 +33,7 @@ class Python:
         *,
         warm: bool = False,
         limits: Limits | None = None,
+        env: Mapping[str, str] | None = None,
         **others: str,
     ) -> Outcome:
         """One submission in the sandbox."""
@@ -45,6 +46,7 @@ class Python:
             pattern=others.get("pattern", said.pattern),
             args=ARGS if mode == "run" else (),
             stdin=STDIN,
+            env=env or {},
         )
         tree = Tree(root=self.root, command=said.command, env=self.definition.env)
         if warm:

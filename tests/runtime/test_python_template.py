@@ -138,6 +138,33 @@ def test_a_program_that_speaks_for_the_runner_gains_nothing(python: Python) -> N
     assert python.execute("test", {"test_a.py": body}).state is State.FAILED
 
 
+def test_what_is_preloaded_is_loaded_for_a_job_that_is_yet_to_come_alone(python: Python) -> None:
+    names = "sorted({'numpy', 'pandas', 'requests'} & set(sys.modules))"
+    files = {"main.py": f"import sys\nprint({names})"}
+    assert python.execute("run", files).stdout.data == b"[]\n"
+    assert (
+        python.execute("run", files, warm=True).stdout.data == b"['numpy', 'pandas', 'requests']\n"
+    )
+
+
+@pytest.mark.parametrize("mode", ["run", "test"])
+def test_a_submission_does_not_see_what_the_runner_is_told(python: Python, mode: str) -> None:
+    look = "import os\nfound = [name for name in os.environ if name.startswith('STENCIL')]\n"
+    files = {
+        "main.py": f"{look}assert found == []",
+        "test_a.py": f"{look}def test_a(): assert found == []",
+    }
+    for warm in (False, True):
+        assert python.execute(mode, files, warm=warm).state is State.SUCCEEDED
+
+
+def test_an_environment_of_its_own_reaches_pytests_settings(python: Python) -> None:
+    files = {"test_a.py": "def test_a(): assert 0\ndef test_b(): pass\n"}
+    for warm in (False, True):
+        outcome = python.execute("test", files, warm=warm, env={"PYTEST_ADDOPTS": "-x"})
+        assert list(cases(outcome)) == ["test_a"]
+
+
 def test_importing_what_is_warm_takes_no_time(python: Python) -> None:
     files = {"main.py": "import pandas\nprint(pandas.Series([1, 2]).sum())"}
     with tempfile.TemporaryDirectory() as folder:

@@ -44,7 +44,7 @@ def test_it_runs_as_nobody_without_capabilities(run: Run) -> None:
 def test_no_environment_leaks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "key")
     names = asked(run, "say(Object.keys(process.env).sort())")
-    ours = ["STENCIL_COLD", "STENCIL_MODE"]  # of which a template's runner tells nobody
+    ours = ["STENCIL_COLD", "STENCIL_MODE"]  # a template's runner takes them away
     assert names == ["HOME", "LANG", "NODE_NO_WARNINGS", "PATH", "PWD", *ours, "TMPDIR"]
     others = asked(
         run,

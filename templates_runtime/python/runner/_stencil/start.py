@@ -1,10 +1,14 @@
-"""From the start to the job: load, say `ready`, wait, make the place, choose how to go on."""
+"""From the start to the job: load, say `ready`, wait, make the place, choose how to go on.
+
+Where the job is there already (STENCIL_COLD), nothing is loaded that it may not need.
+"""
 import gc
 import importlib
+import importlib.machinery
 import json
 import os
 import sys
-from importlib.machinery import SourceFileLoader
+import traceback  # noqa: F401 - what the interpreter itself imports to show an error
 
 from . import ending, protocol
 
@@ -20,7 +24,7 @@ class Program:
     def __init__(self, path):
         self._path = path
         module = type(sys)("__main__")
-        loader = SourceFileLoader("__main__", path)
+        loader = importlib.machinery.SourceFileLoader("__main__", path)
         module.__dict__.update(
             __file__=path, __loader__=loader, __builtins__=sys.modules["builtins"], __cached__=None, __package__=None
         )
@@ -55,19 +59,19 @@ def main(mode, bare):
     """Do everything up to the program. Mode `test` does not return."""
     ending.install()
     preload = os.environ.pop("STENCIL_PRELOAD", "").split()
-    cold = os.environ.pop("STENCIL_COLD", None) is not None
     os.environ.pop("STENCIL_MODE", None)
+    cold = os.environ.pop("STENCIL_COLD", None) is not None
     sys.path.pop(0)
     line = protocol.received()
-    testing = attempt = None
+    testing = None
     if mode == "test":
         from . import testing
 
         bare = testing.load()
     if line is None:
         if not cold:
-            attempt = warm(preload, testing)
-        line = ask()
+            warm(preload, testing)
+        line = await_job()
     job = json.loads(line)
     protocol.write_files(SOURCE, job["files"])
     os.environ.update(job["env"])
@@ -77,25 +81,26 @@ def main(mode, bare):
     sys.path.insert(0, SOURCE if testing else os.path.dirname(entry))
     if testing:
         ending.keep()
-        status = testing.perform(job, SOURCE, attempt)
+        status = testing.perform(job, SOURCE)
         ending.expect(status)
         sys.exit(status)
     return prepare(entry, job["args"])
 
 
 def warm(preload, testing):
-    """Load what makes a start slow, while nobody waits. Returns pytest, about to begin, in mode `test`."""
-    for name in ["traceback", *preload]:  # the interpreter itself imports that to show an error
+    """Load what makes a start slow."""
+    for name in preload:
         importlib.import_module(name)
-    attempt = testing and testing.rehearse(SOURCE)
+    if testing:
+        testing.rehearse()
+        testing.prepare(SOURCE)
     # What is loaded now stays for good: no collection needs to look at it again.
     gc.collect()
     gc.freeze()
-    return attempt
 
 
-def ask():
-    """Say that all is ready, and wait for the job."""
+def await_job():
+    """Say that it may come, and wait for the job."""
     protocol.send({"type": "ready"})
     line = protocol.receive()
     if line is None:

@@ -13,7 +13,9 @@ from .reporter import Reporter
 
 # pytest's own; given as an option it would win over what the submission's pytest.ini says.
 PATTERN = "test_*.py *_test.py"
-ARGUMENTS = ["--capture=no", "src"]
+OURS = ("--capture=no",)
+TELLING = frozenset({"conftest.py", "setup.py"})
+_prepared = None
 REHEARSAL = '''
 import unittest
 import pytest
@@ -50,14 +52,13 @@ def load():
     return frozenset(sys.modules)
 
 
-def rehearse(source):
-    """Run a few tests of our own, which loads all of pytest, and leave no trace of them. Returns what runs the next."""
+def rehearse():
+    """Run a few tests of our own, which loads all of pytest, and leave no trace of them."""
     path, environment = list(sys.path), dict(os.environ)
     folder = tempfile.mkdtemp(prefix=".warm-")
     with open(f"{folder}/test_warm.py", "w") as file:
         file.write(REHEARSAL)
-    options = ["-p", "no:cacheprovider", "--rootdir", folder, "-c", os.devnull]
-    session(Attempt([ARGUMENTS[0], *options, folder], Reporter(folder, silent=True)))
+    session(["-p", "no:cacheprovider", "--rootdir", folder, "-c", os.devnull, folder], Reporter(folder, silent=True))
     shutil.rmtree(folder)
     sys.path[:] = path
     os.environ.clear()
@@ -66,39 +67,44 @@ def rehearse(source):
         del sys.modules[name]
     for place in [place for place in sys.path_importer_cache if place.startswith(folder)]:
         del sys.path_importer_cache[place]
-    return Attempt(list(ARGUMENTS), Reporter(source))
 
 
 def in_folder(module, folder):
     return str(getattr(module, "__file__", None) or "").startswith(f"{folder}/")
 
 
-class Attempt:
-    """One run of pytest with its own plugins loaded, which needs no submission and takes a third of a small run."""
-
-    def __init__(self, arguments, reporter):
-        self.arguments, self.reporter = arguments, reporter
-        self._config = pytest_config.get_config(arguments, [reporter])
-
-    def configured(self):
-        """The rest of what pytest does with its arguments, its files of settings and its environment."""
-        manager = self._config.pluginmanager
-        try:
-            manager.register(self.reporter)
-            return manager.hook.pytest_cmdline_parse(pluginmanager=manager, args=self.arguments)
-        except BaseException:
-            self._config._ensure_unconfigure()
-            raise
+def prepare(source):
+    """Configure pytest for a submission that says nothing of its own about that: most do not."""
+    global _prepared
+    reporter = Reporter(source)
+    _prepared = reporter, pytest_config._prepareconfig([*OURS, "src"], [reporter])
 
 
-def perform(job, source, attempt):
-    """Test the submission and tell the host; return the exit status. `attempt` was made before it came, or is None."""
+def prepared(job, options):
+    """Return the reporter and configuration made before, or None if this job could change it.
+
+    Settings stand in files that are no modules, in `conftest.py` and in the environment; and the
+    place of a `setup.py` tells pytest which folder is the root.
+    """
+    global _prepared
+    ready, _prepared = _prepared, None
+    if ready is None:
+        return None
+    names = [file["path"].rpartition("/")[2] for file in job["files"]]
+    plain = all(name.endswith(".py") and name not in TELLING for name in names)
+    if plain and not job["env"] and not options:
+        return ready
+    ready[1]._ensure_unconfigure()
+    return None
+
+
+def perform(job, source):
+    """Test the submission and tell the host; return the exit status."""
     pattern = job["pattern"]
     options = ["-o", f"python_files={pattern}"] if pattern and pattern != PATTERN else []
+    reporter, config = prepared(job, options) or (Reporter(source), None)
     os.environ["PYTEST_VERSION"] = pytest.__version__
-    if attempt is None or options or any(name.startswith("PYTEST_") for name in job["env"]):
-        attempt = Attempt([*options, *ARGUMENTS], Reporter(source))
-    status, reporter = session(attempt), attempt.reporter
+    status = session([*options, "src"], reporter, config)
     if status == pytest.ExitCode.NO_TESTS_COLLECTED and not reporter.errors:
         reporter.error("", "No tests found")
     code = 0 if status == pytest.ExitCode.OK and not reporter.errors else 1
@@ -106,11 +112,10 @@ def perform(job, source, attempt):
     return code
 
 
-def session(attempt):
+def session(args, reporter, config=None):
     """What `pytest.main` does, with its complaints in the report instead of on standard error."""
-    reporter = attempt.reporter
     try:
-        config = attempt.configured()
+        config = config or pytest_config._prepareconfig([*OURS, *args], [reporter])
     except pytest_config.ConftestImportFailure as failure:
         shown = ExceptionInfo.from_exception(failure.cause).getrepr(style="short", chain=False)
         reporter.error(str(failure.path), f"ImportError while loading conftest\n{shown}")
