@@ -33,18 +33,18 @@ doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
 test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
-	@$(MAKE) --no-print-directory -j 3 --output-sync=line test-wall test-browser test-rest
+	@$(MAKE) --no-print-directory -j 3 test-wall test-browser test-rest
 
 # Most of them wait for processes and downloads, so three at a time take half as long. What lives
 # below the first is compared before and after, and the second holds an event loop.
 test-wall: $(VENV)/dev.lock
-	@$(PY) -m pytest --matrix=changed $(WALL)
+	@$(PY) -m pytest -q --matrix=changed $(WALL)
 
 test-browser: $(VENV)/dev.lock
-	@$(PY) -m pytest tests/browser
+	@$(PY) -m pytest -q tests/browser
 
 test-rest: $(VENV)/dev.lock
-	@$(PY) -m pytest -n 2 tests $(WALL:%=--ignore=%) --ignore=tests/browser
+	@$(PY) -m pytest -q -n 2 tests $(WALL:%=--ignore=%) --ignore=tests/browser
 
 test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
 	$(PY) -m pytest --remember-matrix tests tests/long
