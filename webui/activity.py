@@ -1,4 +1,4 @@
-"""What ran in the last hour and the last day, in buckets of time.
+"""What ran in the last hour and the last day, in buckets of time: of all templates, or of one.
 
 A bucket that lies behind us does not change any more, so it is read once and kept. What is read is
 a range of an index: states and minutes are counted by the database, times are read one by one and
@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import ClassVar
 
-from django.db.models import Count, TextField
+from django.db.models import Count, QuerySet, TextField
 from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
@@ -22,7 +22,7 @@ from webui.figures import percentile
 
 SETTLED = timedelta(minutes=3)  # longer than an execution may take, and wait
 TIMES_READ = 20_000
-KEPT = 512
+KEPT = 8_192  # both spans of seventy templates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,21 +60,24 @@ class Bucket:
 class _Kept:
     """Buckets that lie behind us, the least recently used of them dropped first."""
 
-    buckets: ClassVar[OrderedDict[tuple[str, datetime], Bucket]] = OrderedDict()
+    buckets: ClassVar[OrderedDict[tuple[str, str, datetime], Bucket]] = OrderedDict()
     lock: ClassVar[threading.Lock] = threading.Lock()
 
 
-def activity(span: Range, now: datetime | None = None) -> list[Bucket]:
-    """The buckets of a range, oldest first; the last one is still being filled. Two queries."""
+def activity(span: Range, now: datetime | None = None, *, template: str = "") -> list[Bucket]:
+    """The buckets of a range, oldest first; the last one is still being filled. Two queries.
+
+    `template` is a template's name; empty for all of them.
+    """
     now = now or timezone.now()
     last = _floor(now, span.seconds)
     starts = [last - timedelta(seconds=span.seconds * n) for n in reversed(range(span.count))]
     with _Kept.lock:
-        kept = {start: _Kept.buckets.get((span.name, start)) for start in starts}
+        kept = {start: _Kept.buckets.get((span.name, template, start)) for start in starts}
     first = next(start for start in starts if kept[start] is None or start == last)
-    fresh = _read(first, span)
+    fresh = _read(first, span, template)
     found = [fresh.get(start) or kept[start] or Bucket(start=start) for start in starts]
-    _keep(span, [bucket for bucket in found if _behind(bucket, span, now)])
+    _keep(span, template, [bucket for bucket in found if _behind(bucket, span, now)])
     return found
 
 
@@ -88,18 +91,21 @@ def _behind(bucket: Bucket, span: Range, now: datetime) -> bool:
     return bucket.start + timedelta(seconds=span.seconds) + SETTLED < now
 
 
-def _keep(span: Range, buckets: Sequence[Bucket]) -> None:
+def _keep(span: Range, template: str, buckets: Sequence[Bucket]) -> None:
     with _Kept.lock:
         for bucket in buckets:
-            _Kept.buckets[(span.name, bucket.start)] = bucket
-            _Kept.buckets.move_to_end((span.name, bucket.start))
+            _Kept.buckets[(span.name, template, bucket.start)] = bucket
+            _Kept.buckets.move_to_end((span.name, template, bucket.start))
         while len(_Kept.buckets) > KEPT:
             _Kept.buckets.popitem(last=False)
 
 
-def _read(first: datetime, span: Range) -> dict[datetime, Bucket]:
-    counts = _counts(first, span)
-    times = _times(first, span)
+def _read(first: datetime, span: Range, template: str) -> dict[datetime, Bucket]:
+    rows = Execution.objects.filter(created_at__gte=first)
+    if template:
+        rows = rows.filter(template_name=template)
+    counts = _counts(rows, span)
+    times = _times(rows, span)
     return {
         start: Bucket(
             start=start,
@@ -117,10 +123,10 @@ def _read(first: datetime, span: Range) -> dict[datetime, Bucket]:
     }
 
 
-def _counts(first: datetime, span: Range) -> dict[datetime, dict[str, int]]:
-    """By bucket and state, from the index on both alone."""
+def _counts(since: QuerySet[Execution], span: Range) -> dict[datetime, dict[str, int]]:
+    """By bucket and state; of all templates from the index on both alone."""
     rows = (
-        Execution.objects.filter(state__in=FINAL_STATES, created_at__gte=first)
+        since.filter(state__in=FINAL_STATES)
         .order_by()
         # Text, since Django truncates times on SQLite by calling Python for each row.
         .annotate(minute=Substr(Cast("created_at", TextField()), 1, 16))
@@ -135,9 +141,9 @@ def _counts(first: datetime, span: Range) -> dict[datetime, dict[str, int]]:
     return found
 
 
-def _times(first: datetime, span: Range) -> dict[datetime, list[float]]:
+def _times(since: QuerySet[Execution], span: Range) -> dict[datetime, list[float]]:
     rows = (
-        Execution.objects.filter(created_at__gte=first, finished_at__isnull=False)
+        since.filter(finished_at__isnull=False)
         .order_by("-created_at", "-id")
         .values_list("created_at", "timings__total_ms")[:TIMES_READ]
     )

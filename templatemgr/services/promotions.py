@@ -98,8 +98,8 @@ def rollback_target(template: str) -> Version | None:
 
 
 def previous(row: Template) -> Version | None:
-    """Return the same for a template that is at hand already."""
-    return _previous(row)
+    """Return the same for a template that is at hand already, as `previous_of` does."""
+    return previous_of([row]).get(row.pk)
 
 
 def previous_of(rows: Iterable[Template]) -> dict[int, Version]:
@@ -234,7 +234,7 @@ def _check_gates(target: Version, override: bool, why: str) -> dict[str, object]
 
 
 def _previous(row: Template) -> Version | None:
-    found = previous_of([row]).get(row.pk)
+    found = previous(row)
     return found and Version.objects.select_related("template").get(pk=found.pk)
 
 

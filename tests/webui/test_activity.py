@@ -142,3 +142,34 @@ def test_a_gap_parts_a_line_and_a_lone_value_is_seen() -> None:
     assert float(left[0]) < 525 < float(right[0])
     assert left[1] == right[1]
     assert chart.values[-1].text == "5 ms"
+
+
+def test_a_template_counts_its_own_alone(version: Version) -> None:
+    other = make.make_version(make.make_template("python", title="Python"))
+    ran(version, NOON, total=10)
+    ran(version, NOON, "failed", 30)
+    ran(other, NOON, total=500)
+    for _ in range(2):  # what is kept of one is not given for another
+        mine = activity.activity(activity.DAY, NOON, template="typescript")[-1]
+        theirs = activity.activity(activity.DAY, NOON, template="python")[-1]
+        everything = activity.activity(activity.DAY, NOON)[-1]
+        assert (mine.total, mine.median_ms, mine.p95_ms) == (2, 20.0, 30.0)
+        assert (theirs.total, theirs.median_ms) == (1, 500.0)
+        assert everything.total == 3
+
+
+def test_the_page_of_a_template_draws_its_day_with_the_table_behind(
+    admin: Client, version: Version
+) -> None:
+    other = make.make_version(make.make_template("python", title="Python"))
+    ran(version, timezone.now() - timedelta(minutes=50), total=23)
+    ran(other, timezone.now() - timedelta(minutes=50), total=777)
+    page = admin.get("/templates/typescript").text
+    assert 'hx-get="/templates/typescript/activity?range=day"' in page
+    assert 'aria-label="Median time and p95"' in page
+    assert ">23.0 ms</td>" in page
+    assert "777 ms" not in page
+    hour = admin.get("/templates/typescript/activity?range=hour", headers={"HX-Request": "true"})
+    assert "<html" not in hour.text
+    assert 'href="/templates/typescript?range=day#activity"' in hour.text
+    assert admin.get("/templates/cobol/activity").status_code == 404

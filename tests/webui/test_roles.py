@@ -1,5 +1,6 @@
 """Four roles: what each may do is written in a table here, and tried on every address."""
 
+import html
 import re
 from pathlib import Path
 
@@ -155,3 +156,24 @@ def test_sign_in_leads_back_to_the_page_that_was_open(db: None, data_dir: Path) 
         "/health", headers={"HX-Request": "true", "HX-Current-URL": "http://testserver/audit"}
     )
     assert (part.status_code, part["HX-Redirect"]) == (200, "/login?next=/audit")
+
+
+def test_after_an_ended_session_one_is_back_where_the_page_was_with_its_filters(
+    db: None, data_dir: Path
+) -> None:
+    shown = "/executions?state=failed&label=course%3Acs110&q=01"
+    make.make_user("ada", "admin")
+    client = Client()
+    poll = client.get(
+        "/executions?state=failed&label=course%3Acs110&q=01&after=x",
+        headers={"HX-Request": "true", "HX-Current-URL": f"http://testserver{shown}"},
+    )
+    entrance = poll["HX-Redirect"]
+    page = client.get(entrance)
+    assert page.status_code == 200
+    field = re.search(r'name="next" value="([^"]*)"', page.text)
+    assert field is not None
+    answer = client.post(
+        entrance, {"login": "ada", "password": "x", "next": html.unescape(field[1])}
+    )
+    assert (answer.status_code, answer["Location"]) == (302, shown)

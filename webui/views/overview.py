@@ -12,10 +12,9 @@ from django.views.decorators.vary import vary_on_headers
 
 from templatemgr.models import AuditEvent
 from templatemgr.services import promotions
-from webui import activity as buckets
-from webui import acts, charts, decisions, figures
+from webui import acts, decisions, figures
 from webui.context import know_health, may, shell_health
-from webui.views import guards
+from webui.views import graphs, guards
 from webui.views.templates import ways_back
 
 LATELY = 6
@@ -35,7 +34,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return render(request, "webui/overview_figures.html", {"figures": counted})
     know_health(request, counted.health)
-    context = {"figures": counted} | _activity(request) | _state(request, samples)
+    context = {"figures": counted} | graphs.drawn(request) | _state(request, samples)
     context["seen"] = seen_of(context | may(request))
     return render(request, "webui/overview.html", context)
 
@@ -53,12 +52,6 @@ def state(request: HttpRequest) -> HttpResponse:
         return HttpResponse(status=204)
     swapped = render_to_string("webui/_state.html", context | {"oob": True})
     return HttpResponse(render_to_string("webui/_poll.html", context) + swapped)
-
-
-@guards.page
-def activity(request: HttpRequest) -> HttpResponse:
-    """The charts of an hour or a day, for htmx."""
-    return render(request, "webui/_activity.html", _activity(request))
 
 
 def seen_of(context: dict[str, Any]) -> str:
@@ -81,33 +74,6 @@ def _state(request: HttpRequest, samples: list[figures.Sample]) -> dict[str, Any
         "decisions": decisions.decisions(templates),
         "try_playground": decisions.offers_playground(guards.actor(request), templates),
         "lately": [acts.read(event) for event in events],
-    }
-
-
-def _activity(request: HttpRequest) -> dict[str, Any]:
-    span = buckets.RANGES.get(request.GET.get("range", ""), buckets.HOUR)
-    found = buckets.activity(span)
-    times = [f"{bucket.start:%H:%M}" for bucket in found]
-    return {
-        "span": span,
-        "ranges": buckets.RANGES.values(),
-        "buckets": [bucket for bucket in reversed(found) if bucket.total],
-        "throughput": charts.columns(
-            [
-                ("bad", [float(bucket.errors) for bucket in found]),
-                ("warn", [float(bucket.failed) for bucket in found]),
-                ("ok", [float(bucket.succeeded) for bucket in found]),
-            ],
-            times,
-        ),
-        "latency": charts.curves(
-            [
-                ("p95", [bucket.p95_ms for bucket in found]),
-                ("median", [bucket.median_ms for bucket in found]),
-            ],
-            times,
-            unit=" ms",
-        ),
     }
 
 

@@ -13,7 +13,7 @@ from templatemgr.models import BuildKind, Promotion, Template, Version
 from templatemgr.services import builds, catalog, promotions
 from webui import asks, rows, timeline
 from webui.serving import serving
-from webui.views import guards
+from webui.views import graphs, guards
 from webui.views.numbers import number
 
 REIGNS_SHOWN = 4
@@ -75,6 +75,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         return render(request, "webui/templates/_versions.html", context)
     context |= _head(request, template, previous)
     context |= {"states": rows.STATES, "kinds": BuildKind.choices}
+    context |= graphs.drawn(request, template=template.name)
     return render(request, "webui/templates/detail.html", context)
 
 
