@@ -1,85 +1,301 @@
 """Pictures of every page, light and dark, wide and narrow, of a Stencil that runs already.
 
-Start one with `make up`, then `make screenshots`: they are written to `screenshots/`.
+Start one with `make up`, then `make screenshots`: they are written to `screenshots/`, and
+`screenshots/index.html` shows all of them. It only looks. On a Stencil whose records do not matter,
+`--fill` first makes what pages are about: executions, builds, a promotion, users, a token.
 """
 
+import argparse
 import json
+import re
 import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+from screenshots_fill import OPERATOR, PASSWORD, VIEWER, Api, fill
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "screenshots"
 WIDTHS = {"wide": 1440, "narrow": 390}
-PAGES = {
-    "overview": "/",
-    "templates": "/templates",
-    "template": "/templates/typescript",
-    "version": "/templates/typescript/versions/1",
-    "executions": "/executions",
-    "playground": "/playground?example=failing",
-    "audit": "/audit",
-    "tokens": "/tokens",
-    "users": "/users",
-    "user": "/users/1",
-    "account": "/account",
-    "system": "/system",
+THEMES = ("light", "dark")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+EDIT = "/templates/{template}/new?kind=edit&from={version}&file=package.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shot:
+    """One picture: an address with names of `Found` in it, and what is done there first."""
+
+    view: str  # the address's name in urls.py
+    path: str
+    act: Callable[[Page], object] | None = None
+
+
+def run_it(page: Page) -> None:
+    """Run what the playground holds, and wait for its result."""
+    page.get_by_role("button", name=re.compile("^Run")).first.click()
+    page.locator("#result .pill").first.wait_for()
+
+
+def run_twice(page: Page) -> None:
+    """The same on two versions, side by side."""
+    page.get_by_label("Compare with").select_option("typescript@1")
+    run_it(page)
+
+
+def open_share(page: Page) -> None:
+    """A result with its link and its curl unfolded."""
+    run_it(page)
+    for words in ("Share as a link", "The same with curl"):
+        page.locator("summary", has_text=words).first.click()
+
+
+def see_difference(page: Page) -> None:
+    """Change a file, then look at what changed."""
+    page.locator(".ace_content, textarea.source").first.click()
+    page.keyboard.press("Control+Home")
+    page.keyboard.type("\n")
+    page.get_by_role("button", name="See the difference").click()
+    page.locator(".diff-add, .diff-del").first.wait_for()
+
+
+def tick(page: Page) -> None:
+    """Tick the first package that can move, once the registry has answered."""
+    page.get_by_role("checkbox").first.or_(page.get_by_label(re.compile("newest"))).first.check()
+
+
+def press(name: str, seen: str = "dialog[open]") -> Callable[[Page], None]:
+    """Press a button or link, and wait until `seen` stands on the page."""
+
+    def act(page: Page) -> None:
+        pattern = re.compile(f"^{name}")
+        button = page.get_by_role("button", name=pattern)
+        button.or_(page.get_by_role("link", name=pattern)).first.click()
+        page.locator(seen).first.wait_for()
+
+    return act
+
+
+def open_palette(page: Page) -> None:
+    """The command palette."""
+    page.keyboard.press("Control+k")
+    page.locator("#palette[open]").wait_for()
+
+
+SHOTS = {
+    "overview": Shot(view="overview", path="/"),
+    "overview-day": Shot(view="overview", path="/?range=day"),
+    "palette": Shot(view="overview", path="/", act=open_palette),
+    "templates": Shot(view="templates", path="/templates"),
+    "template": Shot(view="template", path="/templates/{template}"),
+    "template-python": Shot(view="template", path="/templates/python"),
+    "pin-dialog": Shot(view="template", path="/templates/{template}", act=press("Pin$")),
+    "ask": Shot(view="ask", path="/templates/{template}/ask/pin"),
+    "promotions": Shot(view="promotions", path="/templates/{template}/promotions"),
+    "receipt": Shot(view="receipt", path="{receipt}"),
+    "policy": Shot(view="policy", path="/templates/{template}/policy"),
+    "new-build": Shot(view="new_build", path="/templates/{template}/new"),
+    "update": Shot(view="new_build", path="/templates/{template}/new?kind=update", act=tick),
+    "edit": Shot(view="new_build", path=EDIT),
+    "difference": Shot(view="new_build", path=EDIT, act=see_difference),
+    "version": Shot(view="version", path="/templates/{template}/versions/{version}"),
+    "removal": Shot(view="ask_remove", path="/templates/{template}/versions/{version}/removal"),
+    "choose": Shot(view="choose", path="/templates/{template}/compare?new={version}"),
+    "compare": Shot(view="compare", path="/templates/{template}/compare/{current}/{candidate}"),
+    "compare-first": Shot(view="compare", path="/templates/{template}/compare/0/{version}"),
+    "builds": Shot(view="builds", path="/builds"),
+    "build": Shot(view="build", path="/builds/{ready_build}"),
+    "build-failed": Shot(view="build", path="/builds/{failed_build}"),
+    "executions": Shot(view="executions", path="/executions"),
+    "executions-none": Shot(view="executions", path="/executions?client=nobody-at-all"),
+    "execution": Shot(view="execution", path="/executions/{failed}"),
+    "execution-error": Shot(view="execution", path="/executions/{error}"),
+    "execution-run": Shot(view="execution", path="/executions/{succeeded}"),
+    "playground": Shot(view="playground", path="/playground?template={template}"),
+    "playground-failed": Shot(
+        view="playground", path="/playground?template={template}&example=test-fail", act=run_it
+    ),
+    "playground-twice": Shot(
+        view="playground", path="/playground?template={template}&example=test-fail", act=run_twice
+    ),
+    "playground-share": Shot(
+        view="playground", path="/playground?template={template}&example=run", act=open_share
+    ),
+    "audit": Shot(view="audit", path="/audit"),
+    "audit-verified": Shot(view="audit", path="/audit", act=press("Verify", "#walk:not(:empty)")),
+    "audit-export": Shot(view="audit", path="/audit", act=press("Export")),
+    "audit-none": Shot(view="audit", path="/audit?actor=nobody-at-all"),
+    "tokens": Shot(view="tokens", path="/tokens"),
+    "token": Shot(view="token", path="{token}"),
+    "token-revoke": Shot(view="token", path="{token}", act=press("Revoke")),
+    "users": Shot(view="users", path="/users"),
+    "user": Shot(view="user", path="{user}"),
+    "account": Shot(view="account", path="/account"),
+    "app-add": Shot(view="mfa_activate_totp", path="/account/app/add"),
+    "passkey-add": Shot(view="mfa_add_webauthn", path="/account/passkeys/add"),
+    "password": Shot(view="account_change_password", path="/account/password"),
+    "system": Shot(view="system", path="/system"),
+    "missing": Shot(view="template", path="/templates/nothing"),
+    "not-a-page": Shot(view="pin", path="/templates/{template}/pin"),
+}
+CONFIRM = Shot(view="account_reauthenticate", path="/account/confirm?next=/account")
+STRANGER = {
+    "login": Shot(view="account_login", path="/login"),
+    "welcome-used": Shot(view="account_reset_password_from_key", path="/welcome/1-used-before"),
+    "inactive": Shot(view="account_inactive", path="/login/inactive"),
+    "signup-closed": Shot(view="account_signup", path="/signup"),
+}
+ASIDE = {
+    "second-factor": Shot(view="mfa_authenticate", path="/login/code"),
+    "forbidden": Shot(view="users", path="/users"),
+    "overview-viewer": Shot(view="overview", path="/"),
 }
 
 
-def linked(page: Page, url: str, prefix: str) -> str | None:
-    """The first address below `prefix` that the page at `url` links to."""
-    page.goto(url)
-    links = page.locator(f'a[href^="{prefix}"]')
-    return links.first.get_attribute("href") if links.count() else None
+def find(api: Api, page: Page, base: str) -> dict[str, str]:
+    """What addresses need: the newest of each kind that is there."""
+    found = {"template": "typescript", "version": "1"}
+    found |= api.newest(found["template"])
+    for name, url, prefix in (
+        ("receipt", "/templates/typescript/promotions", "/templates/typescript/promotions/"),
+        ("token", "/tokens", "/tokens/"),
+        ("user", "/users", "/users/"),
+    ):
+        page.goto(base + url)
+        links = page.locator(f'main a[href^="{prefix}"]')
+        if links.count():
+            found[name] = str(links.first.get_attribute("href"))
+    return found
 
 
 def main() -> int:
-    """Take the pictures; 1 when no Stencil answers."""
-    made = json.loads(
-        Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "var/credentials.json").read_text()
-    )
+    """Take the pictures; 1 when one could not be taken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("credentials", nargs="?", default=ROOT / "var/credentials.json")
+    parser.add_argument("--fill", action="store_true", help="first make what pages are about")
+    parser.add_argument("--only", default="", help="names of pictures, by commas")
+    options = parser.parse_args()
+    made = json.loads(Path(options.credentials).read_text())
     TARGET.mkdir(exist_ok=True)
+    api = Api(url=made["url"], token=made["token"])
+    wanted = set(filter(None, options.only.split(",")))
+    missing: set[str] = set()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
-        )
-        for theme in ("light", "dark"):
-            for width, pixels in WIDTHS.items():
-                shoot(browser, made, theme, width, pixels)
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        if options.fill:
+            page = browser.new_page()
+            sign_in(page, made["url"], **made["admin"])
+            fill(api, page)
+            page.close()
+        for theme in THEMES:
+            for width in WIDTHS:
+                missing |= shoot(browser, made, api, Frame(theme, width, wanted))
         browser.close()
-    return 0
+    write_index()
+    for name in sorted(missing):
+        print(f"no picture of {name}: nothing there to show, see --fill")
+    return 1 if missing else 0
 
 
-def shoot(
-    browser: Browser, made: dict[str, dict[str, str]], theme: str, width: str, pixels: int
-) -> None:
-    """Every page in one theme and one width."""
-    base = str(made["url"])
-    context = browser.new_context(
-        viewport={"width": pixels, "height": 900},
-        color_scheme="dark" if theme == "dark" else "light",
-    )
-    page = context.new_page()
-    page.goto(f"{base}/login")
-    page.screenshot(path=TARGET / f"login-{theme}-{width}.png")
-    page.get_by_label("User").fill(made["admin"]["username"])
+@dataclass(frozen=True)
+class Frame:
+    """How pictures are taken, and which; all without any."""
+
+    theme: str
+    width: str
+    wanted: set[str]
+
+    def wants(self, name: str) -> bool:
+        """Whether this one is asked for."""
+        return not self.wanted or name in self.wanted
+
+    def take(self, page: Page, name: str) -> None:
+        """The whole page as it stands."""
+        page.wait_for_function("document.fonts.status === 'loaded'")
+        page.screenshot(path=TARGET / f"{name}-{self.theme}-{self.width}.png", full_page=True)
+
+    def open(self, browser: Browser) -> Page:
+        """A new browser of this theme and width, without motion."""
+        context = browser.new_context(
+            viewport={"width": WIDTHS[self.width], "height": 900},
+            color_scheme="dark" if self.theme == "dark" else "light",
+            reduced_motion="reduce",
+        )
+        context.set_default_timeout(30_000)
+        return context.new_page()
+
+
+def shoot(browser: Browser, made: dict[str, Any], api: Api, frame: Frame) -> set[str]:
+    """Every page in one theme and one width; the names of those that could not be taken."""
+    base, missing = str(made["url"]), set()
+    page = frame.open(browser)
+    for name, shot in STRANGER.items():
+        if frame.wants(name):
+            page.goto(base + shot.path)
+            frame.take(page, name)
+    sign_in(page, base, **made["admin"])
+    page.goto(base + CONFIRM.path)
+    if frame.wants("confirm"):
+        frame.take(page, "confirm")
     page.get_by_label("Password").fill(made["admin"]["password"])
+    page.get_by_role("button", name="Confirm").click()
+    page.get_by_role("heading", name="Account").wait_for()
+    found = find(api, page, base)
+    for name, shot in SHOTS.items():
+        if not frame.wants(name):
+            continue
+        try:
+            page.goto(base + shot.path.format(**found))
+            if shot.act:
+                shot.act(page)
+            frame.take(page, name)
+        except (KeyError, Error):
+            missing.add(name)
+    page.context.close()
+    return missing | as_others(browser, base, frame)
+
+
+def as_others(browser: Browser, base: str, frame: Frame) -> set[str]:
+    """What people of other roles see, whom `fill` has made; the names of what is missing."""
+    missing = set()
+    for name, shot in ASIDE.items():
+        if not frame.wants(name):
+            continue
+        page = frame.open(browser)
+        who = OPERATOR if name == "second-factor" else VIEWER
+        sign_in(page, base, username=who, password=PASSWORD)
+        if page.url == f"{base}/login":
+            missing.add(name)
+        elif name == "second-factor":
+            frame.take(page, name)
+        else:
+            page.goto(base + shot.path)
+            frame.take(page, name)
+        page.context.close()
+    return missing
+
+
+def sign_in(page: Page, base: str, *, username: str, password: str) -> None:
+    """User and password, through the form."""
+    page.goto(f"{base}/login")
+    page.get_by_label("User").fill(username)
+    page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Sign in").click()
-    page.wait_for_url(f"{base}/")
-    pages = dict(PAGES)
-    found = {
-        "execution": linked(page, f"{base}/executions", "/executions/0"),
-        "build": linked(page, f"{base}/templates/typescript/versions/1", "/builds/"),
-        "compare": linked(page, f"{base}/templates/typescript", "/templates/typescript/compare/"),
-    }
-    pages |= {name: path for name, path in found.items() if path}
-    for name, path in pages.items():
-        page.goto(base + path)
-        page.wait_for_timeout(400)
-        page.screenshot(path=TARGET / f"{name}-{theme}-{width}.png", full_page=True)
-    context.close()
+    page.wait_for_load_state()
+
+
+def taken() -> Iterator[str]:
+    """Every picture there is, by name."""
+    yield from sorted(path.name for path in TARGET.glob("*.png"))
+
+
+def write_index() -> None:
+    """One page with every picture, to look through them."""
+    rows = "".join(f'<h2>{name}</h2><img src="{name}" loading="lazy">' for name in taken())
+    (TARGET / "index.html").write_text(f"<!doctype html><title>Pictures</title>{rows}\n")
 
 
 if __name__ == "__main__":

@@ -63,6 +63,16 @@ def people(browser: Browser) -> Iterator[Open]:
     assert troubles == []
 
 
+@pytest.fixture
+def plain(browser: Browser, stencil: Stencil) -> Iterator[Page]:
+    """A signed-in page of a browser without JavaScript, as wide as a telephone."""
+    context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
+    page = context.new_page()
+    sign_in(page, stencil)
+    yield page
+    context.close()
+
+
 def watch(page: Page, troubles: list[str]) -> None:
     """Note script errors of a page, and what its Content Security Policy blocked."""
     page.on("pageerror", lambda error: troubles.append(str(error)))

@@ -1,25 +1,12 @@
 """Edit inputs, with JavaScript and without; read the log of what went wrong; cancel a build."""
 
 import re
-from collections.abc import Iterator
 
-import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import sign_in
 from tests.conftest import Stencil
 
 BUILT = 180_000  # milliseconds that a real build may take on a busy machine
-
-
-@pytest.fixture
-def plain(browser: Browser, stencil: Stencil) -> Iterator[Page]:
-    """A signed-in page of a browser without JavaScript."""
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
-    sign_in(page, stencil)
-    yield page
-    context.close()
 
 
 def type_into(page: Page, path: str, text: str) -> None:

@@ -1,5 +1,6 @@
 // Applies the chosen theme before the page is painted: loaded in <head>, without defer.
 (() => {
+  document.documentElement.dataset.scripted = "";
   const chosen = localStorage.getItem("stencil-theme");
   if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;
 })();

@@ -1,0 +1,104 @@
+"""The dashboard with scripts off: every act but streaming, by links and forms alone."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.conftest import Stencil
+
+
+def test_run_and_read_it_again(plain: Page, stencil: Stencil) -> None:
+    """The playground's form, its list of files, the execution's page, and the list with filters."""
+    page = plain
+    page.goto(f"{stencil.url}/playground?template=javascript&example=test-fail")
+    page.get_by_role("button", name="Add a file").click()
+    expect(page.get_by_label("Path of file 3")).to_be_visible()
+    page.get_by_role("button", name="Remove file 3").click()
+    expect(page.get_by_label("Path of file 3")).to_have_count(0)
+    page.get_by_role("button", name=re.compile("^Run")).click()
+    result = page.get_by_role("region", name="Result")
+    expect(result.get_by_text("1 failed")).to_be_visible()
+    page.get_by_role("link", name=re.compile("^Execution ")).click()
+    expect(page.locator(".code-line.failing").first).to_be_visible()
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_role("heading", name=re.compile("^Execution "))).to_be_visible()
+
+    page.goto(f"{stencil.url}/executions")
+    page.get_by_label("State").select_option("failed")
+    page.get_by_role("button", name="Filter").click()
+    expect(page.locator("tbody .pill").first).to_have_text("failed")
+
+
+def test_build_and_cancel_it(plain: Page, stencil: Stencil) -> None:
+    """A build's page is read again by hand, and so is what cancelling did."""
+    page = plain
+    page.goto(f"{stencil.url}/templates/javascript")
+    page.get_by_role("link", name="Build a version").click()
+    page.get_by_role("button", name="Start the rebuild").click()
+    expect(page.get_by_role("heading", name=re.compile("^Build of JavaScript"))).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    state = page.locator("#build-state")
+    reload_until(page, lambda: "cancelled" in state.inner_text())
+    expect(page.get_by_text("Nothing of it is kept but this log.")).to_be_visible()
+
+
+def test_tokens_users_and_the_trail(plain: Page, stencil: Stencil) -> None:
+    """Whatever opens in a dialog with scripts has a page of its own or stands open without."""
+    page = plain
+    page.goto(f"{stencil.url}/tokens")
+    page.get_by_label("Name", exact=True).fill("plain-bot")
+    page.get_by_role("button", name="Make the token").click()
+    expect(page.locator("#secret")).to_have_text(re.compile("^stn_"))
+    page.goto(f"{stencil.url}/tokens?q=plain-bot")
+    page.get_by_role("link", name="plain-bot").click()
+    page.get_by_role("button", name="Revoke").first.click()
+    expect(page.get_by_text("cannot be used again")).to_be_visible()
+
+    page.goto(f"{stencil.url}/users")
+    page.get_by_label("User", exact=True).fill("paula")
+    page.get_by_role("radio", name=re.compile("^viewer")).check()
+    page.get_by_role("button", name="Invite").click()
+    expect(page.locator("#welcome-link")).to_be_visible()
+    page.goto(f"{stencil.url}/users?q=paula")
+    page.get_by_role("link", name="paula").click()
+    page.get_by_role("button", name="Deactivate").first.click()
+    expect(page.get_by_text("signed out everywhere")).to_be_visible()
+
+    page.goto(f"{stencil.url}/audit")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export").last.click()
+    assert download.value.suggested_filename.endswith(".jsonl")
+    page.get_by_role("button", name="Verify the chain").click()
+    reload_until(page, lambda: page.get_by_text("The chain holds").count() > 0, "Go on")
+
+
+def test_verify_and_every_page_has_no_dead_control(plain: Page, stencil: Stencil) -> None:
+    """A button that only a script could answer is not offered."""
+    page = plain
+    page.goto(f"{stencil.url}/templates/javascript/versions/1")
+    page.get_by_role("button", name="Verify").click()
+    reload_until(page, lambda: page.get_by_text("match the manifest").count() > 0)
+    dead = {}
+    for path in ("/", "/templates/javascript", "/playground", "/executions", "/audit", "/tokens",
+                 "/users/1", "/account", "/system", "/builds"):  # fmt: skip
+        page.goto(stencil.url + path)
+        buttons = page.locator('button[type="button"]:visible:enabled')
+        found = [text.strip() for text in buttons.all_inner_texts()]
+        if found:
+            dead[path] = found
+    assert dead == {}
+
+
+def reload_until(page: Page, done: Callable[[], bool], press: str = "") -> None:
+    """Load the page again, or press on, until it says so."""
+    for _ in range(90):
+        if done():
+            return
+        if press and page.get_by_role("button", name=press).count():
+            page.get_by_role("button", name=press).click()
+        else:
+            page.wait_for_timeout(1000)
+            page.reload()
+    pytest.fail(f"it never came: {page.url}")

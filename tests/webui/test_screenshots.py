@@ -1,0 +1,37 @@
+"""Every page has a picture: one that is added without any is found here."""
+
+import sys
+from pathlib import Path
+
+from django.urls import URLPattern
+
+from tests.webui.test_addresses import CHANGES, REDIRECTS, STREAMS
+from webui.signin.urls import urlpatterns as sign_in_patterns
+from webui.views.urls import urlpatterns
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+import screenshots
+
+# Parts of pages, for htmx; and what is no page of its own.
+PARTS = {
+    "overview_state", "overview_activity", "rail_health", "packages", "verification", "build_steps",
+    "execution_json",
+}  # fmt: skip
+# Other names of the same pages, and forms like those that have a picture.
+LIKE_OTHERS = {
+    "account_reset_password_from_key_done", "mfa_index", "mfa_list_webauthn", "mfa_login_webauthn",
+    "account_logout", "end_sessions", "account_set_password", "mfa_reauthenticate",
+    "mfa_reauthenticate_webauthn", "mfa_deactivate_totp", "mfa_edit_webauthn",
+    "mfa_remove_webauthn", "mfa_view_recovery_codes", "mfa_generate_recovery_codes",
+    "mfa_download_recovery_codes",
+}  # fmt: skip
+SHOTS = (
+    *screenshots.SHOTS.values(), *screenshots.STRANGER.values(), *screenshots.ASIDE.values(),
+    screenshots.CONFIRM,
+)  # fmt: skip
+
+
+def test_every_page_has_a_picture() -> None:
+    sign_in = {str(each.name) for each in sign_in_patterns if isinstance(each, URLPattern)}
+    pages = {str(each.name) for each in urlpatterns} - CHANGES - STREAMS - REDIRECTS - PARTS
+    assert (pages | sign_in) - LIKE_OTHERS - {shot.view for shot in SHOTS} == set()
