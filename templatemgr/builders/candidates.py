@@ -12,8 +12,8 @@ class Candidate:
     """A package that the registry was asked for.
 
     `wanted` is the newest version that every range on it allows, `latest` what its maintainer
-    calls the newest; each is `installed` when there is nothing newer. `direct`: the manifest names
-    it, so it can be moved to a version by name.
+    calls the newest, or the newest that is no pre-release; each is `installed` when there is
+    nothing newer. `direct`: the manifest names it, so it can be moved to a version by name.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Scout(Protocol):
 
 def scout(builder: str) -> Scout | None:
     """Return what asks the registry of this builder, or None: not every one has such a question."""
-    from templatemgr.builders import npm_outdated  # it imports Candidate from here
+    from templatemgr.builders import npm_outdated, pip_outdated  # they import Candidate from here
 
-    return {"npm": npm_outdated}.get(builder)
+    scouts: dict[str, Scout] = {"npm": npm_outdated, "pip": pip_outdated}
+    return scouts.get(builder)

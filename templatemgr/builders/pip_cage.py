@@ -73,7 +73,7 @@ def _environment() -> dict[str, str]:
     }
 
 
-def online(job: Job, argv: tuple[str, ...]) -> None:
+def online(job: Job, argv: tuple[str, ...], *, wall_ms: int = WALL_MS) -> None:
     """Run pip with network and this machine's configuration, which no foreign code sees."""
     try:
         machine = pip_config.read(os.environ)
@@ -85,7 +85,7 @@ def online(job: Job, argv: tuple[str, ...]) -> None:
         files=machine.files,
         network=True,
         env={**_environment(), **machine.env},
-        wall_ms=WALL_MS,
+        wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
     whole = (*program("/build/tree"), *argv)

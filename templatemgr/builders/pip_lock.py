@@ -28,14 +28,14 @@ Found = Mapping[str, tuple[str, str]]  # name → (version, SHA-256)
 
 def relock(job: Job) -> None:
     """Resolve requirements.in for this machine; lock the wheels of all machines, without hosts."""
-    _prepare(job)
-    _write(job, _wanted(job))
+    prepare(job)
+    _write(job, resolve(job))
 
 
 def align(job: Job) -> None:
     """Change as little of the lock as requirements.in asks for."""
-    _prepare(job)
-    _move(job, requirements.unmet(_text(job.tree / MANIFEST), _locked(job)))
+    prepare(job)
+    _move(job, requirements.unmet(_text(job.tree / MANIFEST), locked(job)))
 
 
 def update(job: Job, packages: Sequence[str]) -> None:
@@ -44,11 +44,11 @@ def update(job: Job, packages: Sequence[str]) -> None:
         relock(job)
         return
     chosen = {name: version for name, _, version in (item.partition("@") for item in packages)}
-    unknown = sorted(name for name in chosen if requirements.plain(name) not in _locked(job))
+    unknown = sorted(name for name in chosen if requirements.plain(name) not in locked(job))
     if unknown:
         message = f"Not in {LOCKS[0]}: {', '.join(unknown)}."
         raise BuildError(message, step="fetching", remedy=f"Add it to {MANIFEST} by an edit.")
-    _prepare(job)
+    prepare(job)
     text = _text(job.tree / MANIFEST)
     for name, version in chosen.items():
         text = requirements.hold(text, name, version) if version else text
@@ -58,18 +58,18 @@ def update(job: Job, packages: Sequence[str]) -> None:
 
 def _move(job: Job, free: Collection[str]) -> None:
     """Resolve with the rest of the lock held; with less of it held where that is impossible."""
-    locked = _locked(job)
+    before = locked(job)
     direct = {
         requirements.plain(item.name) for item in requirements.wanted(_text(job.tree / MANIFEST))
     }
-    kept = {name: version for name, version in locked.items() if name not in free}
+    kept = {name: version for name, version in before.items() if name not in free}
     try:
-        found = _wanted(job, kept)
+        found = resolve(job, kept)
     except BuildError as error:
         if CONFLICT.search(error.message) is None:
             raise
         job.log("build", f"That moves others, too: only what {MANIFEST} names is held.")
-        found = _wanted(job, {name: kept[name] for name in kept.keys() & direct})
+        found = resolve(job, {name: kept[name] for name in kept.keys() & direct})
     _write(job, found)
 
 
@@ -83,16 +83,20 @@ def _write(job: Job, found: Found) -> None:
     (job.tree / LOCKS[0]).write_text(requirements.lock(versions, hashes), encoding="utf-8")
 
 
-def _wanted(job: Job, held: Mapping[str, str] | None = None) -> Found:
+def resolve(
+    job: Job, held: Mapping[str, str] | None = None, *, wall_ms: int = pip_cage.WALL_MS
+) -> Found:
+    """Ask pip what it would install for requirements.in, with these versions held."""
     (job.bench / HELD).write_text(_pins(held or {}), encoding="utf-8")
-    return _resolved(job, ("-r", f"/build/tree/{MANIFEST}", "-c", f"/build/{HELD}"))
+    return report(job, ("-r", f"/build/tree/{MANIFEST}", "-c", f"/build/{HELD}"), wall_ms=wall_ms)
 
 
 def _pins(versions: Mapping[str, str]) -> str:
     return "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
 
 
-def _locked(job: Job) -> dict[str, str]:
+def locked(job: Job) -> dict[str, str]:
+    """Return the versions that the lock names; empty without one."""
     return requirements.pins(_text(job.tree / LOCKS[0]))
 
 
@@ -100,7 +104,8 @@ def _text(file: Path) -> str:
     return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
-def _prepare(job: Job) -> None:
+def prepare(job: Job) -> None:
+    """Check that there is something to resolve, and bring the Python that does it."""
     if not (job.tree / MANIFEST).is_file():
         message = f"The definition has no {MANIFEST} among its files."
         raise BuildError(message, step="fetching")
@@ -119,15 +124,15 @@ def _elsewhere(job: Job, target: tuple[str, str]) -> Found:
     options = ["--no-deps", "--implementation", "cp", "--python-version", python]
     options += [item for name in platforms for item in ("--platform", name)]
     try:
-        return _resolved(job, (*options, "--target", "/tmp/none", "-r", f"/build/{PINS}"))  # noqa: S108 - inside the cage
+        return report(job, (*options, "--target", "/tmp/none", "-r", f"/build/{PINS}"))  # noqa: S108 - inside the cage
     except BuildError:
         job.log("build", f"Not locked for Python {python} on {machine}: not all have wheels.")
         return {}
 
 
-def _resolved(job: Job, argv: tuple[str, ...]) -> Found:
+def report(job: Job, argv: tuple[str, ...], *, wall_ms: int = pip_cage.WALL_MS) -> Found:
     """Ask pip what it would install: name → (version, hash)."""
-    report = job.bench / REPORT
+    written = job.bench / REPORT
     quiet = (
         "--dry-run",
         "--ignore-installed",
@@ -135,9 +140,9 @@ def _resolved(job: Job, argv: tuple[str, ...]) -> Found:
         f"/build/{REPORT}",
         *pip_cage.WHEELS_ONLY,
     )
-    pip_cage.online(job, ("install", *quiet, *argv))
-    items = json.loads(report.read_bytes())["install"]
-    report.unlink()
+    pip_cage.online(job, ("install", *quiet, *argv), wall_ms=wall_ms)
+    items = json.loads(written.read_bytes())["install"]
+    written.unlink()
     return {requirements.plain(item["metadata"]["name"]): _pinned(item) for item in items}
 
 

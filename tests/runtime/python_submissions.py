@@ -223,10 +223,12 @@ TESTS: dict[str, dict[str, str]] = {
     },
     "hooks": {
         "conftest.py": "def pytest_addoption(parser):\n    parser.addoption('--mine', default=7)\n"
+        "def pytest_sessionstart(session):\n    session.config.begun = True\n"
         "def pytest_collection_modifyitems(items):\n    items.reverse()",
         "sub/conftest.py": "import pytest\n@pytest.fixture(autouse=True)\ndef near():\n    yield",
         "sub/test_a.py": "seen = []\ndef test_a():\n    assert seen == [2]\n"
         "def test_b(request):\n    seen.append(2)\n    assert request.config.option.mine == 7\n"
+        "    assert request.config.begun\n"
         "    assert 'near' in request.fixturenames",
     },
     "stops at the first": {

@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from templatemgr import definition as definitions
-from templatemgr.builders import npm_outdated
+from templatemgr.builders import candidates, npm_outdated
 from templatemgr.errors import BuildError, InvalidBuildError, UnknownVersionError
 from templatemgr.models import Lookup
 from templatemgr.services import lookups, places
@@ -124,10 +124,11 @@ def test_the_questions_of_one_worker_are_ended_when_it_is_known_to_be_dead(tiny:
     assert lookups.reap(worker="gone") == 1
 
 
-def test_a_builder_without_the_question_says_so(tiny: Path) -> None:
-    toml = (tiny / "template.toml").read_text().replace('"npm"', '"pip"')
-    (tiny / "template.toml").write_text(toml)
-    with pytest.raises(InvalidBuildError, match="pip template"):
+def test_a_builder_without_the_question_says_so(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidates, "scout", {}.get)
+    with pytest.raises(InvalidBuildError, match="npm template"):
         ask()
 
 

@@ -1,5 +1,6 @@
 """A pip template's versions through the same services as npm's: update, edit, compare."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from django.conf import settings
 from templatemgr.builders import pip_lock
 from templatemgr.errors import InvalidOptionsError
 from templatemgr.models import Version
-from templatemgr.services import builds, catalog, comparison, places
+from templatemgr.services import builds, catalog, comparison, lookups, places
 from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
 from tests.templatemgr.test_pip import make_wheel
 
@@ -54,6 +55,18 @@ def made(**values: object) -> Version:
     build = run_build("snake", **values)
     assert build.version is not None, build.message
     return build.version
+
+
+def test_a_version_is_asked_about_by_its_own_lock(snake: str) -> None:
+    made(kind="refresh")
+    asked = lookups.request(template=snake, from_version=1, actor="ada")
+    claimed = lookups.claim(worker="here")
+    assert claimed is not None
+    done = lookups.run(lookup=claimed, cancel=threading.Event())
+    assert (done.pk, done.state, done.message) == (asked.pk, "done", "")
+    base, tool = lookups.answered(done)
+    assert (base.installed, base.wanted, base.latest, base.direct) == ("2.0", "2.0", "2.0", False)
+    assert (tool.installed, tool.wanted, tool.latest, tool.direct) == ("1.0", "1.0", "2.0", True)
 
 
 def test_update_edit_and_compare(snake: str) -> None:

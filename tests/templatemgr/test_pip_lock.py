@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from templatemgr import store
-from templatemgr.builders import Job, pip, pip_lock, requirements
+from templatemgr.builders import Job, candidates, pip, pip_lock, requirements
 from templatemgr.errors import BuildError
 from tests.templatemgr.test_pip import make_job, make_wheel
 
@@ -99,6 +99,37 @@ def test_what_is_not_wanted_any_more_leaves_the_lock(job: Job) -> None:
     (job.tree / "requirements.in").write_text("tool\n")
     pip.align(job)
     assert locked(job) == {"tool": "1.0"}
+
+
+def test_the_index_says_what_is_newer_in_range_and_at_all(job: Job) -> None:
+    (job.tree / "requirements.in").write_text("app>=1,<2\ntool==1.0\n")
+    scout = candidates.scout("pip")
+    assert scout is not None
+    found = [(c.name, c.installed, c.wanted, c.latest, c.direct) for c in scout.outdated(job)]
+    assert found == [
+        ("app", "1.0", "1.1", "2.0", True),
+        ("base", "1.0", "1.9", "2.0", False),
+        ("tool", "1.0", "1.0", "1.5", True),
+    ]
+    assert locked_before(job)
+
+
+def test_a_lock_ahead_of_the_index_is_not_called_outdated(job: Job) -> None:
+    (job.tree / "requirements.in").write_text("tool\n")
+    (job.tree / "requirements.lock").write_text("tool==1.6.dev3\n")
+    scout = candidates.scout("pip")
+    assert scout is not None
+    [tool] = scout.outdated(job)
+    assert {tool.installed, tool.wanted, tool.latest} == {"1.6.dev3"}
+
+
+def test_without_a_lock_nobody_is_asked(job: Job) -> None:
+    (job.tree / "requirements.lock").unlink()
+    scout = candidates.scout("pip")
+    assert scout is not None
+    with pytest.raises(BuildError, match=r"requirements\.lock names no package") as caught:
+        scout.outdated(job)
+    assert caught.value.remedy == "Refresh it first."
 
 
 def test_a_package_that_is_not_there_is_named(job: Job) -> None:
