@@ -8,7 +8,6 @@ import importlib.machinery
 import json
 import os
 import sys
-import traceback  # noqa: F401 - what the interpreter itself imports to show an error
 
 from . import ending, protocol
 
@@ -89,7 +88,7 @@ def main(mode, bare):
 
 def warm(preload, testing):
     """Load what makes a start slow."""
-    for name in preload:
+    for name in ("traceback", *preload):  # the interpreter itself imports that to show an error
         importlib.import_module(name)
     if testing:
         testing.rehearse()
