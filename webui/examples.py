@@ -41,13 +41,15 @@ def shelves() -> list[Shelf]:
     return [shelf for shelf in found if shelf.examples]
 
 
-def find(found: Sequence[Shelf], *, template: str, name: str) -> Example | None:
-    """The example of this name; else the template's first that passes; else any template's."""
+def find(
+    found: Sequence[Shelf], *, template: str, name: str, fails: bool = False
+) -> Example | None:
+    """The example of this name; else the template's first test that ends so; else any example."""
     wanted = template.partition("@")[0]
     mine = [each for shelf in found if shelf.template == wanted for each in shelf.examples]
     others = [] if wanted else [each for shelf in found for each in shelf.examples]
     named = [each for each in (*mine, *others) if each.name == name]
-    tests = [each for each in (*mine, *others) if each.mode == Mode.TEST and not each.fails]
+    tests = [each for each in (*mine, *others) if each.mode == Mode.TEST and each.fails == fails]
     return next(iter((*named, *tests, *mine, *others)), None)
 
 

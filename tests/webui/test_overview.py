@@ -74,6 +74,19 @@ def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
     assert 'href="/templates/typescript?state=quarantined">What differs' in page
 
 
+def test_who_has_run_nothing_is_offered_one_that_passes_and_one_that_fails(
+    admin: Client, viewer: Client
+) -> None:
+    version = make.make_version(make.make_template())
+    offered = ('href="/playground">Open one that passes', 'href="/playground?ends=failed">Open')
+    assert not any(link in admin.get("/").text for link in offered)  # nothing can be run yet
+    make.make_current(version)
+    assert all(link in admin.get("/").text for link in offered)
+    assert not any(link in viewer.get("/").text for link in offered)
+    run_on(version, 5.0)
+    assert not any(link in admin.get("/").text for link in offered)
+
+
 def test_figures_count_the_last_hour_and_our_own_failures(admin: Client) -> None:
     version = make.make_version(make.make_template())
     make.make_current(version)

@@ -144,6 +144,7 @@ def test_files_are_added_and_removed_without_scripts(admin: Client, version: Ver
     [
         ("", "takes a sign"),
         ("?example=test-fail", "toBe(0.3)"),
+        ("?ends=failed", "toBe(0.3)"),
         ("?template=typescript&example=run", "Ada</textarea>"),
         ("?template=typescript@1", "takes a sign"),
         ("?example=nonsense", "takes a sign"),

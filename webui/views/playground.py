@@ -84,7 +84,11 @@ def playground(request: HttpRequest) -> HttpResponse:
         execution = history.get(execution_id=source, viewer=viewer(request))
         draft = _of_execution(execution)
     else:
-        draft = _of_example(request.GET.get("template", ""), request.GET.get("example", ""))
+        draft = _of_example(
+            template=request.GET.get("template", ""),
+            example=request.GET.get("example", ""),
+            ends=request.GET.get("ends", ""),
+        )
     return render(request, "webui/playground/playground.html", _context(draft))
 
 
@@ -211,17 +215,19 @@ def options(wanted: str = "") -> list[Option]:
     return made
 
 
-def _of_example(template: str, name: str) -> Draft:
-    """The example of this name, or one that fits the template; an empty editor without any."""
-    example = examples.find(examples.shelves(), template=template, name=name)
-    if example is None:
+def _of_example(*, template: str, example: str, ends: str) -> Draft:
+    """The example of this name, or a test of the template that ends so; an empty editor without."""
+    found = examples.find(
+        examples.shelves(), template=template, name=example, fails=ends == "failed"
+    )
+    if found is None:
         return Draft(template=template, files=[File()])
     return Draft(
-        template=template or example.template,
-        mode=example.mode,
-        files=[File(path=path, content=content) for path, content in example.files],
-        args="\n".join(example.args),
-        stdin=example.stdin,
+        template=template or found.template,
+        mode=found.mode,
+        files=[File(path=path, content=content) for path, content in found.files],
+        args="\n".join(found.args),
+        stdin=found.stdin,
     )
 
 
