@@ -55,9 +55,9 @@ def open_share(page: Page) -> None:
 
 def see_difference(page: Page) -> None:
     """Change a file, then look at what changed."""
-    page.locator(".ace_content, textarea.source").first.click()
+    page.locator(".ace_content").first.click()
     page.keyboard.press("Control+Home")
-    page.keyboard.type("\n")
+    page.keyboard.press("Enter")
     page.get_by_role("button", name="See the difference").click()
     page.locator(".diff-add, .diff-del").first.wait_for()
 

@@ -14,8 +14,8 @@ import screenshots
 
 # Parts of pages, for htmx; and what is no page of its own.
 PARTS = {
-    "overview_state", "overview_activity", "rail_health", "packages", "verification", "build_steps",
-    "execution_json",
+    "overview_state", "overview_activity", "template_activity", "rail_health", "packages",
+    "verification", "build_steps", "execution_json",
 }  # fmt: skip
 # Other names of the same pages, and forms like those that have a picture.
 LIKE_OTHERS = {
