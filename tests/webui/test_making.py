@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from templatemgr import definition as definitions
 from templatemgr import store
+from templatemgr.builders import candidates
 from templatemgr.builders.candidates import Candidate
 from templatemgr.models import Build, Lookup, Template, Version
 from templatemgr.services import places
@@ -203,9 +204,18 @@ def test_a_refused_update_keeps_what_was_chosen(admin: Client, definition: Path)
     assert not Build.objects.exists()
 
 
+def test_a_pip_templates_index_is_asked_when_the_page_opens(admin: Client, data_dir: Path) -> None:
+    template = make_template("python", title="Python")
+    make_current(make_version(template, packages=[{"name": "pytest", "version": "9.0.0"}]))
+    assert "Ask the registry" in admin.get("/templates/python/new?kind=update").text
+    admin.post("/templates/python/lookups")
+    assert Lookup.objects.get().template == template
+
+
 def test_a_builder_that_nobody_can_ask_still_updates_by_name(
-    admin: Client, settings: Settings, data_dir: Path
+    admin: Client, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(candidates, "scout", {}.get)
     template = make_template("python", title="Python")
     make_current(make_version(template, packages=[{"name": "pytest", "version": "9.0.0"}]))
     text = admin.get("/templates/python/new?kind=update").text
