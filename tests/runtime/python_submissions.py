@@ -70,7 +70,8 @@ RUNS: dict[str, dict[str, str]] = {
         "    def __del__(self):\n        print('gone', self.n, len('x'))\na = A(1)\nb = A(2)\n"
     },
     "a thread that outlives the main one": {
-        "main.py": "import threading\ndef f():\n    threading.main_thread().join()\n    print('late')\n"
+        "main.py": "import threading\ndef f():\n    threading.main_thread().join()\n"
+        "    print('late')\n"
         "threading.Thread(target=f).start()\nprint('early')"
     },
     "a daemon": {
