@@ -42,24 +42,20 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(daemon, "REAP_SECONDS", 0.1)
 
 
-def test_an_end_that_the_database_takes_later_is_recorded_once(
-    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch, impatient: None
+@pytest.mark.parametrize(("failures", "attempts"), [(2, 1), (3, 2)], ids=["later", "never"])
+def test_an_end_is_recorded_when_the_database_takes_it_or_the_next_one_is(
+    api: Api,
+    start_executor: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    impatient: None,
+    failures: int,
+    attempts: int,
 ) -> None:
-    finish = Failing(claims.finish, 2)
+    finish = Failing(claims.finish, failures)
     monkeypatch.setattr(claims, "finish", finish)
     start_executor(slots=1, warm=0)
     done = api.submit(HELLO, wait=60)
-    assert (done["state"], done["attempts"], finish.left) == ("succeeded", 1, 0)
-
-
-def test_an_end_that_the_database_never_takes_is_tried_again(
-    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch, impatient: None
-) -> None:
-    finish = Failing(claims.finish, 3)
-    monkeypatch.setattr(claims, "finish", finish)
-    start_executor(slots=1, warm=0)
-    done = api.submit(HELLO, wait=60)
-    assert (done["state"], done["attempts"], finish.left) == ("succeeded", 2, 0)
+    assert (done["state"], done["attempts"], finish.left) == ("succeeded", attempts, 0)
 
 
 def test_claiming_goes_on_after_the_trouble(

@@ -92,9 +92,9 @@ cold submissions. HTTP is one new connection for each submission, with `wait`, f
 connecting to the last byte. `ratio` is ours beside the other, or, where a row asks for "faster",
 the other beside ours. CPU is that of web, executor and sandboxes together.
 
-Where sandboxes follow each other, a cold set-up takes a third of what it takes after a pause: the
-kernel lets the first move of a process into a control group wait for about 12 ms, and those that
-follow at once for a tenth of one. Beside copies, which last longer, every one is a first.
+After a pause a cold set-up takes longer than right after another: with version 1 of control groups
+the kernel lets the first move of a process into one wait, and those that follow at once hardly
+(seen with strace). Beside copies, which last long, every one is a first.
 
 ## Where the time goes
 
