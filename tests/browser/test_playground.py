@@ -2,6 +2,7 @@
 without JavaScript."""
 
 import re
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -90,3 +91,29 @@ def test_without_javascript_it_is_a_form(browser: Browser, stencil: Stencil) -> 
     page.get_by_role("button", name=re.compile("^Run")).click()
     expect(page.get_by_text("plainly").first).to_be_visible(timeout=RUN)
     context.close()
+
+
+# The lowest contrast (WCAG 2.2, 1.4.3) of a word in the editor to what is behind it: axe looks at
+# none of them.
+LOWEST_CONTRAST = """
+() => {
+  const light = (colour) => {
+    const [r, g, b] = colour.match(/[0-9.]+/g).slice(0, 3).map((part) => part / 255)
+      .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = light(getComputedStyle(document.querySelector(".ace_editor")).backgroundColor);
+  const words = [...document.querySelectorAll(".ace_line span")];
+  return Math.min(...words.map((word) => {
+    const ink = light(getComputedStyle(word).color);
+    return (Math.max(ink, ground) + 0.05) / (Math.min(ink, ground) + 0.05);
+  }));
+}
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_word_in_the_editor_can_be_read(place: Page, theme: Literal["light", "dark"]) -> None:
+    place.emulate_media(color_scheme=theme)
+    expect(place.locator(".ace_line", has_text="console.log")).to_be_visible()
+    assert place.evaluate(LOWEST_CONTRAST) >= 4.5
