@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.db.models import Count, Min, Q, QuerySet
@@ -20,12 +21,50 @@ from execapp.services import presenting
 from execapp.services.submissions import KEY_LIFETIME
 from sandbox.limits import Outcome, State
 from templatemgr.models import Version
+from templatemgr.prepared import Prepared, PreparedUpdate, given
 
 LEASE = timedelta(seconds=30)
 MAX_ATTEMPTS = 3
 CLAIM_TRIES = 5
 QUEUED = ExecutionState.QUEUED
 logger = logging.getLogger(__name__)
+_OLDEST = Prepared(
+    lambda: (
+        Execution.objects.filter(state=QUEUED)
+        .order_by("created_at", "id")
+        .values_list("id", "client")[:2]
+    )
+)
+_OLDEST_OF = Prepared(
+    lambda: (
+        Execution.objects.filter(state=QUEUED, client=given(Execution, "client"))
+        .order_by("created_at", "id")
+        .values_list("id", flat=True)[:1]
+    )
+)
+_WHOLE = Prepared(
+    lambda: Execution.objects.filter(id=given(Execution, "id"), state=QUEUED).select_related(
+        "version__template", "version__health"
+    )[:1]
+)
+_OPEN = Prepared(
+    lambda: (
+        Execution.objects.filter(state__in=OPEN_STATES)
+        .order_by()
+        .values_list("client", "state")
+        .annotate(first=Min("created_at"), n=Count("id"))
+    )
+)
+_TAKEN = ("state", "attempt", "worker", "started_at", "lease_until")
+_TAKE = PreparedUpdate(
+    # Nothing else of a queued row changes but by a cancellation, which ends it.
+    lambda: (
+        Execution.objects.filter(
+            id=given(Execution, "id"), attempt=given(Execution, "attempt", "before"), state=QUEUED
+        ),
+        {name: given(Execution, name) for name in _TAKEN},
+    )
+)
 
 
 @dataclass(kw_only=True)
@@ -70,25 +109,23 @@ def claim(
 
 def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list[str]]:
     """What is to be claimed, unless somebody else was faster, and the clients that wait."""
-    queued = Execution.objects.filter(state=QUEUED).order_by("created_at", "id")
-    whole = queued.select_related("version__template", "version__health")
     if limit is None:
-        oldest = list(whole[:2])
+        oldest = _OLDEST.all()
         if len(oldest) < 2:  # where nobody else waits there are no turns to take
-            return (oldest[0] if oldest else None), [one.client for one in oldest]
+            clients = [client for _, client in oldest]
+            return (_WHOLE.first(id=oldest[0][0]) if oldest else None), clients
     waiting, running = _open_by_client()
     free = [item for item in waiting if limit is None or running.get(item[0], 0) < limit]
     if not free:
         return None, []
-    first = whole.filter(client=rotation.order(free)[0]).first()
-    return first, [client for client, _ in waiting]
+    first = _OLDEST_OF.first(client=rotation.order(free)[0])
+    found = None if first is None else _WHOLE.first(id=first)
+    return found, [client for client, _ in waiting]
 
 
 def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
     """Who waits, with the oldest moment, and how many of whom run; one query."""
-    rows = Execution.objects.filter(state__in=OPEN_STATES).order_by()
-    grouped = rows.values_list("client", "state").annotate(first=Min("created_at"), n=Count("id"))
-    found = list(grouped)
+    found = _OPEN.all()
     waiting = [(client, first) for client, state, first, _ in found if state == QUEUED]
     running = {client: n for client, state, _, n in found if state != QUEUED}
     return waiting, running
@@ -104,9 +141,7 @@ def _take(candidate: Execution, worker: str) -> bool:
         "started_at": now,
         "lease_until": now + LEASE,
     }
-    # Nothing else of a queued row changes but by a cancellation, which ends it.
-    same = Execution.objects.filter(id=candidate.id, attempt=candidate.attempt)
-    if same.filter(state=ExecutionState.QUEUED).update(**values) != 1:
+    if _TAKE.run(id=candidate.id, before=candidate.attempt, **values) != 1:
         return False
     for name, value in values.items():
         setattr(candidate, name, value)
@@ -233,10 +268,23 @@ def _give_back(execution: Execution, *, last: bool) -> bool:
 
 
 def _end(execution_id: uuid.UUID, attempt: int, now: datetime, values: dict[str, Any]) -> bool:
-    updated = Execution.objects.filter(
-        id=execution_id, state=ExecutionState.RUNNING, attempt=attempt
-    ).update(finished_at=now, lease_until=None, **values)
-    return updated == 1
+    changed = {**values, "finished_at": now, "lease_until": None}
+    return _ending(frozenset(changed)).run(id=execution_id, current=attempt, **changed) == 1
+
+
+@lru_cache
+def _ending(names: frozenset[str]) -> PreparedUpdate[Execution]:
+    """The UPDATE that ends the current attempt of a running execution by setting these columns."""
+    return PreparedUpdate(
+        lambda: (
+            Execution.objects.filter(
+                id=given(Execution, "id"),
+                attempt=given(Execution, "attempt", "current"),
+                state=ExecutionState.RUNNING,
+            ),
+            {name: given(Execution, name) for name in sorted(names)},
+        )
+    )
 
 
 def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> dict[str, Any]:

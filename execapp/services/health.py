@@ -10,6 +10,24 @@ from django.utils import timezone
 
 from execapp.models import ALIVE_WITHIN, OPEN_STATES, Execution, ExecutionState, ExecutorHeartbeat
 from templatemgr.models import HealthState, Template
+from templatemgr.prepared import Prepared, given
+
+_ALIVE = Prepared(
+    lambda: (
+        ExecutorHeartbeat.objects.filter(seen_at__gt=given(ExecutorHeartbeat, "seen_at"))
+        .order_by()
+        .values_list("worker", flat=True)[:1]
+    )
+)
+_QUEUED = Prepared(
+    lambda: (
+        Execution.objects.filter(state=ExecutionState.QUEUED)
+        .order_by()
+        .values("state")
+        .annotate(n=Count("id"))
+        .values_list("n", flat=True)
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +98,12 @@ def snapshot() -> HealthSnapshot:
 
 def executor_alive() -> bool:
     """Whether an executor gave a sign of life just now; one query."""
-    return ExecutorHeartbeat.objects.filter(seen_at__gt=timezone.now() - ALIVE_WITHIN).exists()
+    return bool(_ALIVE.all(seen_at=timezone.now() - ALIVE_WITHIN))
+
+
+def queued() -> int:
+    """How many executions wait for a slot; one query."""
+    return _QUEUED.first() or 0
 
 
 def readiness() -> tuple[Readiness, ...]:

@@ -16,10 +16,17 @@ from execapp.errors import Field, InvalidRequestError, PinBrokenError
 from execapp.models import ApiToken, TokenPin
 from templatemgr import audit
 from templatemgr.errors import TemplateError, UnavailableError
-from templatemgr.models import HealthState, Version
+from templatemgr.models import HealthState, Template, Version
+from templatemgr.prepared import Prepared, given
 from templatemgr.services import catalog, promotions
 
 MAX_NUMBER = 2**31 - 1
+# Few tokens have one, so the question that nearly every submission asks is a small one.
+_PINNED = Prepared(
+    lambda: TokenPin.objects.filter(
+        token=given(ApiToken, "id", "token"), template__name=given(Template, "name")
+    ).values_list("version_id", flat=True)[:1]
+)
 
 
 def parse(texts: Iterable[str]) -> dict[str, int]:
@@ -96,9 +103,7 @@ def version_in_use(version: Version) -> str | None:
 
 
 def _pinned(name: str, token: ApiToken) -> Version | None:
-    rows = TokenPin.objects.filter(token=token, template__name=name)
-    # Few tokens have one, so the question that nearly every submission asks is a small one.
-    pinned = rows.values_list("version_id", flat=True).first()
+    pinned = _PINNED.first(token=token.id, name=name)
     if pinned is None:
         return None
     return Version.objects.select_related("template", "health").get(id=pinned)

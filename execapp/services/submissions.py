@@ -28,9 +28,13 @@ from execapp.models import (
     Mode,
 )
 from execapp.services import checks, health, pins, presenting
+from templatemgr.prepared import Prepared, given
 from templatemgr.services import catalog
 
 KEY_LIFETIME = timedelta(hours=24)
+_ROW = Prepared(
+    lambda: Execution.objects.select_related("version").filter(id=given(Execution, "id"))[:1]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,7 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
 
 
 def _row(execution_id: uuid.UUID) -> Execution:
-    found = Execution.objects.select_related("version").filter(id=execution_id).first()
+    found = _ROW.first(id=execution_id)
     if found is None:
         message = f"There is no execution {execution_id}."
         raise UnknownExecutionError(message)
@@ -221,7 +225,7 @@ def _check_room_in_queue() -> None:
     if not health.executor_alive():
         message = "No executor is running: start `manage.py executor`."
         raise NoExecutorError(message)
-    queued = Execution.objects.filter(state=ExecutionState.QUEUED).count()
+    queued = health.queued()
     if queued >= settings.STENCIL_QUEUE_LIMIT:
         message = f"{queued} executions are waiting already; try again later."
         raise QueueFullError(message, details={"queued": queued})

@@ -14,10 +14,12 @@ from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
 from execapp.services import pins as client_pins
 from templatemgr import audit
+from templatemgr.prepared import Prepared, given
 
 PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
 USED_RESOLUTION = timedelta(minutes=1)
 _NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,99}")
+_BY_HASH = Prepared(lambda: ApiToken.objects.filter(token_hash=given(ApiToken, "token_hash"))[:1])
 
 
 def create(
@@ -56,7 +58,7 @@ def authenticate(*, secret: str) -> ApiToken | None:
     """The usable token of this secret, or None."""
     # The secret has 256 random bits, so finding it by its hash gives nothing away by time.
     digest = _digest(secret)
-    token = ApiToken.objects.filter(token_hash=digest).first()
+    token = _BY_HASH.first(token_hash=digest)
     if token is not None:
         return _used(token, "last_used_at") if token.usable else None
     now = timezone.now()

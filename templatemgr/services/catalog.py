@@ -20,10 +20,18 @@ from templatemgr.errors import (
     UnknownVersionError,
 )
 from templatemgr.models import Template, Version
+from templatemgr.prepared import Prepared, given
 from templatemgr.services import places
 
 REFERENCE = re.compile(
     r"(?P<name>[^@]+)(?:@(?:(?P<number>[0-9]{1,9})|sha256:(?P<hex>[0-9a-f]{64})))?"
+)
+
+
+_BY_NAME = Prepared(
+    lambda: Template.objects.filter(name=given(Template, "name")).select_related(
+        "current__template", "current__health"
+    )[:1]
 )
 
 
@@ -55,13 +63,11 @@ def sync_definitions() -> list[Template]:
 
 def get(*, name: str) -> Template:
     """Return a template, with its current version. Raises UnknownTemplateError."""
-    try:
-        return Template.objects.select_related("current__template", "current__health").get(
-            name=name
-        )
-    except Template.DoesNotExist:
+    found = _BY_NAME.first(name=name)
+    if found is None:
         message = f"There is no template {name!r}."
-        raise UnknownTemplateError(message, template=name) from None
+        raise UnknownTemplateError(message, template=name)
+    return found
 
 
 def get_version(*, template: str, number: int) -> Version:
