@@ -41,9 +41,13 @@ class Container:
         """Whether its first process lives."""
         return not self._closed and not self.child.dead()
 
-    def kill(self) -> None:
-        """End every process in it, now: the pid namespace dies with its first process."""
+    def send_kill(self) -> None:
+        """Begin to end every process in it: the pid namespace dies with its first process."""
         process.send_kill(self.init_pidfd)
+
+    def kill(self) -> None:
+        """End every process in it, now."""
+        self.send_kill()
         process.readable(self.init_pidfd, _PATIENCE)
         self.group.kill()
         self.child.kill()

@@ -7,6 +7,7 @@ that databases and encoders refuse (NUL, lone surrogates) are replaced.
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, NoReturn, cast
 
@@ -17,6 +18,7 @@ MAX_ERRORS = 1_000
 MAX_NAME = 2_000
 MAX_FILE = 1_024
 MAX_MESSAGE = 32_000
+_EXIT_BYTES = 64
 _MAX_POSITION = 2**31 - 1
 _CUT = "…"
 
@@ -86,6 +88,13 @@ class Ready:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exit:
+    """In run mode: the program has ended with this status, and all that it wrote is written."""
+
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """The runner's last word in test mode."""
 
@@ -93,7 +102,7 @@ class Result:
     exit_code: int
 
 
-Message = Ready | TestCase | Result
+Message = Ready | TestCase | Result | Exit
 
 
 def parse(line: bytes) -> Message:
@@ -109,6 +118,8 @@ def parse(line: bytes) -> Message:
         return _case(fields)
     if kind == "result":
         return _result(fields)
+    if kind == "exit":
+        return _exit(fields)
     raise ReportError("a message of an unknown type")
 
 
@@ -161,6 +172,14 @@ def _result(fields: dict[str, Any]) -> Result:
         raise ReportError("result.exit_code is not 0 or 1")
     _no_more(fields, "result")
     return Result(errors=tuple(_file_error(item) for item in errors), exit_code=exit_code)
+
+
+def _exit(fields: dict[str, Any]) -> Exit:
+    code = fields.pop("code", None)
+    if type(code) is not int or not 0 <= code <= 255:
+        raise ReportError("exit.code is not from 0 to 255")
+    _no_more(fields, "exit")
+    return Exit(code=code)
 
 
 def _file_error(item: object) -> FileError:
@@ -283,4 +302,30 @@ class Collector:
                 raise ReportError(f"more than {MAX_CASES} cases")
             self.cases.append(message)
         else:
-            raise ReportError("a second ready")
+            raise ReportError("a message that has no place in a test run")
+
+
+@dataclass
+class Ending:
+    """Waits for the word that a program has ended, from bytes as they come.
+
+    A submission may send what it likes here. It can only end itself, which it always could.
+    """
+
+    code: int | None = None
+    _pending: bytearray = field(default_factory=bytearray)
+    _deaf: bool = False
+
+    def feed(self, data: bytes) -> None:
+        """Take more bytes. After anything but one `Exit` nothing more is believed."""
+        if self._deaf:
+            return
+        self._pending += data
+        line, newline, _ = self._pending.partition(b"\n")
+        if newline:
+            self._deaf = True
+            with suppress(ReportError):
+                message = parse(bytes(line))
+                self.code = message.code if isinstance(message, Exit) else None
+        elif len(self._pending) > _EXIT_BYTES:
+            self._deaf = True

@@ -9,19 +9,17 @@ import math
 import resource
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from contextlib import ExitStack
 
-from sandbox import verdict
 from sandbox.container import Container
 from sandbox.errors import LimitsError, StartupError, UsedError
+from sandbox.job import TICK, OnCase, OnOutput, Run, drain
 from sandbox.launch import Shares, launch
-from sandbox.limits import Limits, Outcome, Usage
+from sandbox.limits import Limits, Outcome
 from sandbox.paths import check_paths
-from sandbox.reports import Collector, Ready, ReportError, TestCase, parse
+from sandbox.reports import Ready, ReportError, parse
 from sandbox.streams import Capture, Pump
-from sandbox.submission import SourceFile, Submission, Tree, encode_job, tree_profile
-from sandbox.verdict import Stop
+from sandbox.submission import SourceFile, Submission, Tree, tree_profile
 
 __all__ = [
     "Session",
@@ -34,11 +32,7 @@ __all__ = [
     "tree_profile",
 ]
 
-OnCase = Callable[[TestCase], None]
-OnOutput = Callable[[str, bytes], None]
 
-_TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
-_DRAIN = 2.0  # seconds for what is left in the pipes of a dead sandbox
 _STARTUP_OUTPUT = 64 * 1024
 _READY_BYTES = 4096
 
@@ -101,7 +95,7 @@ def _await_ready(container: Container, deadline: float) -> None:
             container.group.cpu_ms()  # without control groups this is what measures memory
             if pump.exited or left <= 0 or container.group.out_of_memory():
                 raise StartupError(_why_not_ready(container, pump, errors))
-            pump.turn(min(left, _TICK * 5))
+            pump.turn(min(left, TICK * 5))
     finally:
         pump.close()
     _check_ready(bytes(message))
@@ -119,7 +113,7 @@ def _why_not_ready(container: Container, pump: Pump, errors: Capture) -> str:
     out_of_memory = container.group.out_of_memory()
     exited = pump.exited
     container.kill()
-    _drain(pump)
+    drain(pump)
     said = bytes(errors.data).decode("utf-8", "replace").strip()[-2000:]
     if out_of_memory:
         what = "the runner ran out of memory before it was ready"
@@ -128,12 +122,6 @@ def _why_not_ready(container: Container, pump: Pump, errors: Capture) -> str:
     else:
         what = "the runner was not ready in time"
     return f"{what}: {said}" if said else what
-
-
-def _drain(pump: Pump) -> None:
-    deadline = time.monotonic() + _DRAIN
-    while pump.reading and (left := deadline - time.monotonic()) > 0:
-        pump.turn(left)
 
 
 class Session:
@@ -185,27 +173,31 @@ class Session:
         cancel: threading.Event | None = None,
         on_case: OnCase | None = None,
         on_output: OnOutput | None = None,
+        later: ExitStack | None = None,
     ) -> Outcome:
         """Run one submission to its end, and end the sandbox with it.
 
         LimitsError if the sandbox cannot take these limits (go cold), StartupError if it died
         while it waited, UsedError the second time. `on_case` and `on_output` are called in this
-        thread as things come.
+        thread as things come. The sandbox is killed when this returns; that its processes are
+        gone and its memory is free is waited for here too, or when `later` is closed.
         """
         began = time.monotonic()
         if not self._used.acquire(blocking=False):
             raise UsedError("a sandbox takes one job only")
-        try:
+        with ExitStack() as end:
+            end.callback(self._container.close)
             self._lower(limits)
             if not self._container.alive():
                 raise StartupError("the sandbox died while it waited for its job")
             if self._low_priority:
                 self._container.group.set_priority(low=False)
             setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
-            run = _Run(self._container, submission, limits, cancel, on_case, on_output)
-            return run.outcome(setup_ms=setup_ms, warm=self.warm)
-        finally:
-            self._container.close()
+            run = Run(self._container, submission, limits, cancel, on_case, on_output)
+            outcome = run.outcome(setup_ms=setup_ms, warm=self.warm)
+            if later is not None:
+                later.callback(end.pop_all().close)
+            return outcome
 
     def close(self) -> None:
         """End it; nothing if it is already gone. A job in another thread ends as crashed."""
@@ -246,124 +238,6 @@ def _lower_files(pid: int, limits: Limits) -> None:
         return
     except PermissionError as error:  # another uid's, and root without CAP_SYS_RESOURCE
         raise LimitsError("the limits of a running process may not be changed here") from error
-
-
-class _Run:
-    """The life of one job in one container."""
-
-    def __init__(
-        self,
-        container: Container,
-        submission: Submission,
-        limits: Limits,
-        cancel: threading.Event | None,
-        on_case: OnCase | None,
-        on_output: OnOutput | None,
-    ) -> None:
-        self._container = container
-        self._submission = submission
-        self._limits = limits
-        self._cancel = cancel
-        self._on_case = on_case
-        self._collector = Collector()
-        self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
-        self._stderr = Capture(limits.output_bytes, _labelled("stderr", on_output))
-        self._cpu_base = container.group.cpu_ms()
-        self._cpu_ms = 0.0
-
-    def outcome(self, *, setup_ms: float, warm: bool) -> Outcome:
-        """Deliver, wait for the end, judge."""
-        pump = Pump(self._container.child.pidfd)
-        began = time.monotonic()
-        try:
-            self._connect(pump)
-            stop = self._watch(pump, began)
-            ended = time.monotonic()
-            run_ms = (ended - began) * 1000
-            out_of_memory = self._look()
-            exit_status = self._container.ended() if stop is None else None
-            self._container.kill()
-            _drain(pump)
-        finally:
-            pump.close()
-        self._collector.end()
-        if out_of_memory and stop is None:
-            stop = Stop.MEMORY
-        judged = self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
-        return replace(judged, collect_ms=(time.monotonic() - ended) * 1000)
-
-    def _connect(self, pump: Pump) -> None:
-        container = self._container
-        assert container.channel is not None  # noqa: S101 - launched with one
-        pump.read(container.stdout, self._stdout.feed)
-        pump.read(container.stderr, self._stderr.feed)
-        pump.read(container.channel.fileno(), self._receive)
-        pump.write(container.channel.fileno(), encode_job(self._submission), keep=True)
-        pump.write(container.take_stdin(), self._submission.stdin)
-
-    def _receive(self, data: bytes) -> None:
-        if self._submission.mode != "test":
-            return  # nothing is expected there; what comes is the submission's own mischief
-        for case in self._collector.feed(data):
-            if self._on_case is not None:
-                self._on_case(case)
-
-    def _watch(self, pump: Pump, began: float) -> Stop | None:
-        deadline = began + self._limits.wall_ms / 1000
-        look_at = began
-        while True:
-            now = time.monotonic()
-            pump.turn(min(_TICK, deadline - now))
-            if self._stdout.over or self._stderr.over:
-                return Stop.OUTPUT
-            if pump.exited:
-                return None
-            if self._cancel is not None and self._cancel.is_set():
-                return Stop.CANCEL
-            now = time.monotonic()
-            if now >= deadline:
-                return Stop.WALL
-            if now >= look_at:
-                look_at = now + _TICK
-                if self._look():
-                    return Stop.MEMORY
-                if self._cpu_ms >= self._limits.cpu_ms:
-                    return Stop.CPU
-
-    def _look(self) -> bool:
-        group = self._container.group
-        self._cpu_ms = max(self._cpu_ms, group.cpu_ms() - self._cpu_base)
-        return group.out_of_memory()
-
-    def _judge(
-        self, stop: Stop | None, status: int | None, *, setup_ms: float, run_ms: float, warm: bool
-    ) -> Outcome:
-        testing = self._submission.mode == "test"
-        report = self._collector.report() if testing else None
-        ruling = verdict.rule(
-            stop=stop,
-            status=status,
-            limits=self._limits,
-            cpu_ms=self._cpu_ms,
-            collected=self._collector if testing else None,
-        )
-        return Outcome(
-            state=ruling.state,
-            exit_code=ruling.exit_code,
-            signal=ruling.signal,
-            message=ruling.message,
-            stdout=self._stdout.stream(),
-            stderr=self._stderr.stream(),
-            report=report,
-            usage=Usage(cpu_ms=self._cpu_ms, memory_peak_bytes=self._container.group.memory_peak()),
-            setup_ms=setup_ms,
-            run_ms=run_ms,
-            warm=warm,
-        )
-
-
-def _labelled(name: str, on_output: OnOutput | None) -> Callable[[bytes], None] | None:
-    return None if on_output is None else lambda data: on_output(name, data)
 
 
 def execute(

@@ -96,9 +96,10 @@ class Pump:
         """Whether something read has not come to its end."""
         return bool(self._sinks)
 
-    def turn(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for something to do, and do it once."""
-        for key, events in self._selector.select(max(0.0, timeout)):
+    def turn(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds for something to do, and do it once; whether there was."""
+        found = self._selector.select(max(0.0, timeout))
+        for key, events in found:
             if key.fd == self._pidfd:
                 self.exited = True
                 self._selector.unregister(self._pidfd)
@@ -107,6 +108,7 @@ class Pump:
                 self._send(key.fd)
             if events & selectors.EVENT_READ and key.fd in self._sinks:
                 self._receive(key.fd)
+        return bool(found)
 
     def close(self) -> None:
         """Forget everything; close what was still to be written and is not kept."""

@@ -4,6 +4,7 @@ import logging
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,25 +71,28 @@ def run(house: House, slot: str, execution: Execution) -> None:
     """Run one claimed execution to its recorded end; never raises."""
     running = Running(execution_id=execution.id, attempt=execution.attempt)
     house.registry.add(running)
-    try:
-        record = _attempt(house, slot, execution, running)
-        if not database.patiently(record):
-            logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
-    except Exception:
-        logger.exception("execution %s: its end could not be recorded", execution.id)
-    finally:
-        house.registry.remove(running)
-        house.listener.finished(execution.id)
-        house.pool.refill()
+    with ExitStack() as later:  # what nobody who waits for the answer need wait for
+        later.callback(house.pool.refill)
+        try:
+            record = _attempt(house, slot, execution, running, later)
+            if not database.patiently(record):
+                logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
+        except Exception:
+            logger.exception("execution %s: its end could not be recorded", execution.id)
+        finally:
+            house.registry.remove(running)
+            house.listener.finished(execution.id)
 
 
-def _attempt(house: House, slot: str, execution: Execution, running: Running) -> Callable[[], bool]:
+def _attempt(
+    house: House, slot: str, execution: Execution, running: Running, later: ExitStack
+) -> Callable[[], bool]:
     """Run it, and return how its end is to be recorded."""
     attempt = execution.attempt
     if not execution.version.healthy:  # read with the claim: it was whole at admission
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
-        outcome = _sandboxed(house, slot, execution, running)
+        outcome = _sandboxed(house, slot, execution, running, later)
     except Exception as error:
         if isinstance(error, StartupError) and attempt < claims.MAX_ATTEMPTS:
             # Nothing of the submission has run yet, so another attempt is safe.
@@ -107,7 +111,9 @@ def _attempt(house: House, slot: str, execution: Execution, running: Running) ->
     )
 
 
-def _sandboxed(house: House, slot: str, execution: Execution, running: Running) -> Outcome:
+def _sandboxed(
+    house: House, slot: str, execution: Execution, running: Running, later: ExitStack
+) -> Outcome:
     runtime = catalog.runtime(execution.version)
     limits = replace(runtime.default, **execution.limits)
     submission = submission_of(execution, runtime.pattern)
@@ -116,14 +122,14 @@ def _sandboxed(house: House, slot: str, execution: Execution, running: Running) 
     warm = house.pool.take(key, limits)
     if warm is not None:
         try:
-            return warm.deliver(submission, limits, cancel=running.cancel)
+            return warm.deliver(submission, limits, cancel=running.cancel, later=later)
         except (LimitsError, StartupError) as error:
             # Nothing of the submission has run: a cold sandbox takes it.
             logger.info("a warm sandbox was not used: %s", error)
     started = starting_limits(limits, runtime.default)
     session = runner.start(runtime.tree(execution.mode), started, slot=slot, cold=True)
     try:
-        return session.deliver(submission, limits, cancel=running.cancel)
+        return session.deliver(submission, limits, cancel=running.cancel, later=later)
     except LimitsError:
         return _no_room(session, limits)
 

@@ -8,6 +8,8 @@ import gc
 import os
 import sys
 
+from . import protocol
+
 _leave, _flush_c = os._exit, None
 _status = None
 _program = None
@@ -48,6 +50,7 @@ def _end():
         _flush()
     except BaseException:
         return
+    protocol.tell_exit(_status)
     _leave(_status)
 
 

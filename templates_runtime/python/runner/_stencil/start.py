@@ -126,8 +126,8 @@ def start_again(mode, line, entry, args):
 
 
 def prepare(entry, args):
-    """Close the channel, and look like a Python that was started with the entry file."""
-    protocol.close()
+    """Look like a Python that was started with the entry file."""
+    protocol.set_aside()
     sys.argv[:] = [entry, *args]
     sys.orig_argv[:] = [sys.orig_argv[0], entry, *args]
     if not os.path.isfile(entry):
