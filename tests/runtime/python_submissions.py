@@ -30,6 +30,21 @@ RUNS: dict[str, dict[str, str]] = {
     "missing module": {"main.py": "import nothing_like_it"},
     "interrupted": {"main.py": "print('a')\nraise KeyboardInterrupt"},
     "killed": {"main.py": "import os, signal\nos.kill(os.getpid(), signal.SIGTERM)"},
+    "much at once": {
+        "main.py": "import fcntl\nfcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20)\nprint('x' * 700_000)"
+    },
+    "closes all descriptors": {"main.py": "import os\nprint(1, flush=True)\nos.closerange(3, 999)"},
+    "standard output has the channel's number": {
+        "main.py": "import os\nos.closerange(3, 999)\nfor n in range(3, 250):\n    os.dup2(1, n)"
+    },
+    "a forked child ends first": {
+        "main.py": "import os, sys, time\nif os.fork() == 0:\n    sys.exit(0)\n"
+        "os.wait()\nprint('still here')\nsys.exit(4)"
+    },
+    "a thread still runs at the end": {
+        "main.py": "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(99,), daemon=True).start()\nprint('over')"
+    },
     "input": {"main.py": "print(input('name? '), input())"},
     "input at the end": {"main.py": "while True:\n    print(input())"},
     "standard input": {"main.py": "import sys\nprint(sys.stdin.read().split())"},

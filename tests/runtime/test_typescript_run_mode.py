@@ -28,6 +28,17 @@ SAME_AS_NODE: dict[str, str] = {
     "console.log(require.main === module, typeof fs.statSync, typeof __dirname);",
     "using": "{ using x = { [Symbol.dispose]() { console.log('gone'); } }; console.log('in'); }",
     "timers": "setTimeout(() => console.log('b'), 5);\nsetImmediate(() => console.log('a'));",
+    "listens to its own exit": "process.on('exit', () => console.log('first'));\n"
+    "process.once('exit', (code) => console.log('second', code));",
+    "fails in its own exit": "process.on('exit', () => { process.exitCode = 6; });",
+    "throws in its own exit": "process.on('exit', () => { throw new Error('late'); });",
+    "exits with nothing": "console.log('x'.repeat(200_000));\nprocess.exit();",
+    "exits with zero in a timer": "setInterval(() => process.exit(0), 5);",
+    "its child ends first": "import { spawnSync } from 'node:child_process';\n"
+    "console.log(spawnSync(process.execPath, ['-e', 'process.exit(0)']).status);\n"
+    "process.exitCode = 2;",
+    "its worker ends first": "import { Worker } from 'node:worker_threads';\n"
+    "new Worker('process.exit(0)', { eval: true }).on('exit', () => console.log('on'));",
     "standard error": "console.error('problem');\nprocess.stdout.write('no newline');",
 }
 
@@ -194,9 +205,24 @@ def test_the_environment_is_the_submissions(typescript: Tool) -> None:
     assert text.replace(" PWD", "") == "hello GREETING HOME LANG PATH TMPDIR"
 
 
-def test_the_channel_to_the_host_is_closed(typescript: Tool) -> None:
-    main = "import fs from 'node:fs';\nconsole.log(fs.openSync('/dev/null', 'r'));"
+def test_what_a_program_says_on_the_channel_is_its_own_mischief(typescript: Tool) -> None:
+    main = "import fs from 'node:fs';\nfs.writeSync(3, 'nonsense\\n');\nconsole.log('over');"
+    assert printed(typescript.run({"main.ts": main})) == "over"
+
+
+def test_nothing_is_said_into_a_file_that_took_the_channels_number(typescript: Tool) -> None:
+    main = (
+        "import fs from 'node:fs';\nfs.closeSync(3);\nconsole.log(fs.openSync('/dev/stdout', 'w'));"
+    )
     assert printed(typescript.run({"main.ts": main})) == "3"
+
+
+def test_a_child_does_not_have_the_channel(typescript: Tool) -> None:
+    main = (
+        "import { spawnSync } from 'node:child_process';\n"
+        "console.log(spawnSync('ls', ['-l', '/proc/self/fd']).stdout.toString());"
+    )
+    assert "socket" not in printed(typescript.run({"main.ts": main}))
 
 
 def test_it_runs_warm_as_it_does_cold(typescript: Tool) -> None:

@@ -32,14 +32,13 @@ for (const file of job.files) {
 }
 Object.assign(process.env, job.env);
 
+globalThis.raw = (line) => fs.writeSync(3, line);
 if (job.mode === "run") {
-  fs.closeSync(3);
   process.argv = [process.argv[0], `/workspace/src/${job.entry}`, ...job.args];
   await import(pathToFileURL(`/workspace/src/${job.entry}`));
 } else {
   let bad = 0;
   const errors = [];
-  globalThis.raw = (line) => fs.writeSync(3, line);
   for (const file of job.files.map((each) => each.path).filter((name) => name.endsWith(".test.mjs"))) {
     const tests = [];
     globalThis.test = (name, body) => tests.push([name, body]);
