@@ -220,13 +220,8 @@ def test_nothing_is_said_into_a_file_that_took_the_channels_number(typescript: T
 def test_a_child_does_not_have_the_channel(typescript: Tool) -> None:
     main = (
         "import { spawnSync } from 'node:child_process';\n"
-        "console.log(spawnSync('ls', ['-l', '/proc/self/fd']).stdout.toString());"
+        "const stdio = ['ignore', 'pipe', 'ignore'] as const;\n"
+        "console.log(spawnSync('ls', ['-l', '/proc/self/fd'], { stdio }).stdout.toString());"
     )
-    assert "socket" not in printed(typescript.run({"main.ts": main}))
-
-
-def test_it_runs_warm_as_it_does_cold(typescript: Tool) -> None:
-    main = "console.log(process.argv.slice(2), await new Response('x').text());"
-    cold = typescript.run({"main.ts": main}, args=("a",))
-    warm = typescript.run({"main.ts": main}, args=("a",), warm=True)
-    assert printed(warm) == printed(cold)
+    # Node's pipes are sockets: this is its standard output.
+    assert printed(typescript.run({"main.ts": main})).count("socket:") == 1
