@@ -1,0 +1,153 @@
+"""Prepared queries find what Django's own find, and are compiled once."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.db import connection, models
+from django.db.models import Count
+from django.db.models.sql import compiler as compilers
+
+from templatemgr.models import Build, Template
+from templatemgr.prepared import Prepared, PreparedUpdate, given
+
+pytestmark = pytest.mark.django_db
+MOMENT = datetime(2026, 11, 23, 9, 30, 0, 123456, tzinfo=UTC)
+
+
+def by_name() -> Prepared[Template, Template]:
+    return Prepared(
+        lambda: Template.objects.filter(name=given(Template, "name")).select_related("current")
+    )
+
+
+@pytest.fixture
+def templates() -> list[Template]:
+    return [
+        Template.objects.create(name=name, title=name.title(), policy={"required": [name]})
+        for name in ("lua", "perl", "zig")
+    ]
+
+
+def test_each_run_has_its_own_values(templates: list[Template]) -> None:
+    query = by_name()
+    for template in (*templates, *reversed(templates)):
+        [found] = query.all(name=template.name)
+        assert found == template
+        assert (found.policy, found.created_at) == (template.policy, template.created_at)
+    assert query.first(name="ada") is None
+    assert query.all(name="' OR 1=1 --") == []
+
+
+def test_it_is_compiled_once(templates: list[Template], monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[Any] = []
+    original = compilers.SQLCompiler.as_sql
+
+    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
+        compiled.append(self)
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(compilers.SQLCompiler, "as_sql", counted)
+    query = by_name()
+    for template in templates:
+        query.first(name=template.name)
+    assert len(compiled) == 1
+
+
+def test_nothing_is_asked_before_it_is_used(django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        by_name()
+
+
+def test_joined_rows_need_no_other_query(
+    templates: list[Template], django_assert_num_queries: Any
+) -> None:
+    query = by_name()
+    query.first(name="lua")
+    with django_assert_num_queries(1):
+        found = query.first(name="perl")
+        assert found is not None
+        assert found.current is None
+
+
+def test_rows_may_be_values_and_counts(templates: list[Template]) -> None:
+    names = Prepared(
+        lambda: (
+            Template.objects.filter(name__gt=given(Template, "name"))
+            .order_by("-name")
+            .values_list("name", flat=True)[:2]
+        )
+    )
+    assert names.all(name="lua") == ["zig", "perl"]
+    assert names.all(name="perl") == ["zig"]
+    counts = Prepared(
+        lambda: Template.objects.order_by("title").values_list("title").annotate(n=Count("id"))
+    )
+    assert counts.all() == [("Lua", 1), ("Perl", 1), ("Zig", 1)]
+
+
+def test_results_do_not_change_when_it_runs_again(templates: list[Template]) -> None:
+    query = by_name()
+    first = query.all(name="lua")
+    query.all(name="perl")
+    assert first == [templates[0]]
+
+
+def test_a_missing_value_is_an_error(templates: list[Template]) -> None:
+    with pytest.raises(KeyError, match="name"):
+        by_name().all(title="Lua")
+
+
+def test_an_update_changes_what_it_names_and_says_how_many(templates: list[Template]) -> None:
+    update = PreparedUpdate(
+        lambda: (
+            Template.objects.filter(name=given(Template, "name", "which"), pinned_at=None),
+            {name: given(Template, name) for name in ("name", "policy", "pinned_at", "pin_reason")},
+        )
+    )
+    values = {"policy": {"required": ["a", None, 1.5]}, "pinned_at": MOMENT, "pin_reason": "é'"}
+    assert update.run(which="lua", name="lua2", **values) == 1
+    assert update.run(which="lua", name="lua3", **values) == 0
+    assert update.run(which="zig", name="zig", policy={}, pinned_at=None, pin_reason="") == 1
+    changed = Template.objects.get(name="lua2")
+    assert {name: getattr(changed, name) for name in values} == values
+    assert Template.objects.get(name="zig").policy == {}
+    assert Template.objects.get(name="perl").pinned_at is None
+
+
+def test_keys_and_nulls_are_adapted_as_django_does(templates: list[Template]) -> None:
+    build = Build.objects.create(template=templates[0], kind="rebuild", requested_by="ada")
+    query = Prepared(lambda: Build.objects.filter(id=given(Build, "id")))
+    assert query.first(id=build.id) == build
+    assert query.first(id=str(build.id)) == build
+    assert query.first(id=uuid.uuid4()) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_thread_has_its_own() -> None:
+    names = [f"t{number}" for number in range(6)]
+    for name in names:
+        Template.objects.create(name=name, title=name)
+    query = by_name()
+
+    def look(name: str) -> bool:
+        try:
+            return all(row.name == name for _ in range(50) for row in query.all(name=name))
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(3) as crowd:
+        assert all(crowd.map(look, names))
+
+
+def test_a_failed_run_does_not_spoil_the_next(templates: list[Template]) -> None:
+    query = by_name()
+
+    def refuse(*_: Any) -> Any:
+        raise models.ObjectDoesNotExist
+
+    with connection.execute_wrapper(refuse), pytest.raises(models.ObjectDoesNotExist):
+        query.all(name="lua")
+    assert query.first(name="lua") == templates[0]
