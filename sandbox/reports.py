@@ -320,12 +320,10 @@ class Ending:
         """Take more bytes. After anything but one `Exit` nothing more is believed."""
         if self._deaf:
             return
-        self._pending += data
+        self._pending += data[: _EXIT_BYTES + 1]
         line, newline, _ = self._pending.partition(b"\n")
-        if newline:
-            self._deaf = True
+        self._deaf = bool(newline) or len(self._pending) > _EXIT_BYTES
+        if newline and len(line) <= _EXIT_BYTES:
             with suppress(ReportError):
                 message = parse(bytes(line))
                 self.code = message.code if isinstance(message, Exit) else None
-        elif len(self._pending) > _EXIT_BYTES:
-            self._deaf = True

@@ -2,15 +2,19 @@
 
 import threading
 import time
+from collections.abc import Callable
 
+import pytest
 from django.db import connection
 
 from execapp.engine import local
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutionState
 from execapp.services import submissions
+from sandbox.container import Container
 from tests.execapp.conftest import Api, state_of, until
 from tests.execapp.tiny import HELLO, SLEEP
+from tests.patience import HANGS_SECONDS
 
 
 def test_wait_ends_with_the_execution(api: Api, executor: Daemon) -> None:
@@ -19,6 +23,27 @@ def test_wait_ends_with_the_execution(api: Api, executor: Daemon) -> None:
     done = api.get(f"/executions/{made['id']}?wait=30")
     assert done["state"] == "succeeded"
     assert time.monotonic() - began < 30
+
+
+def test_the_answer_does_not_wait_for_the_dead_but_the_slot_does(
+    api: Api, start_executor: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_executor(slots=1, warm=0)
+    buried, original = threading.Event(), Container.close
+
+    def slowly(self: Container) -> None:
+        buried.wait(HANGS_SECONDS)
+        original(self)
+
+    monkeypatch.setattr(Container, "close", slowly)
+    try:
+        first, second = api.submit(HELLO), api.submit(HELLO)
+        assert api.get(f"/executions/{first['id']}?wait=30")["state"] == "succeeded"
+        time.sleep(0.3)
+        assert state_of(second) == "queued"
+    finally:
+        buried.set()
+    assert api.get(f"/executions/{second['id']}?wait=30")["state"] == "succeeded"
 
 
 def test_wait_ends_with_the_time(api: Api, executor: Daemon) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sandbox import reports, verdict
 from sandbox.limits import Limits, State
-from sandbox.reports import Collector, ReportError, parse
+from sandbox.reports import Collector, Ending, Exit, ReportError, parse
 
 TEXTS = st.one_of(st.text(max_size=30), st.sampled_from(["", "\0", "\ud800", "x" * 40_000]))
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -22,7 +22,7 @@ CASE: dict[str, Any] = {
 }  # fmt: skip
 RESULT: dict[str, Any] = {"type": "result", "errors": [], "exit_code": 0}
 WHOLE: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
-    [{"type": "ready"}, CASE, {**CASE, "state": "failed"}, RESULT]
+    [{"type": "ready"}, CASE, {**CASE, "state": "failed"}, RESULT, {"type": "exit", "code": 7}]
 )
 
 
@@ -99,3 +99,32 @@ def test_a_stream_is_believed_up_to_its_first_fault_however_it_is_cut(
         assert report.cases
         assert report.failed == 0
         assert not report.errors
+
+
+@given(
+    lines=st.lists(
+        LINES
+        | WHOLE.map(lambda message: json.dumps(message).encode())
+        | st.integers(40, 90).map(lambda width: b'{"type":"exit","code":7}'.ljust(width)),
+        max_size=4,
+    ),
+    cuts=st.lists(st.integers(0, 60), max_size=12),
+)
+def test_only_a_first_line_that_says_exit_ends_a_program(
+    lines: list[bytes], cuts: list[int]
+) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    whole, pieces = Ending(), Ending()
+    whole.feed(data)
+    rest = data
+    for cut in cuts:
+        pieces.feed(rest[:cut])
+        rest = rest[cut:]
+    pieces.feed(rest)
+    first = data.partition(b"\n")[0]
+    try:
+        message = parse(first)
+    except ReportError:
+        message = None
+    said = message.code if isinstance(message, Exit) and len(first) <= 64 else None
+    assert whole.code == pieces.code == said

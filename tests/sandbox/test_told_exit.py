@@ -53,7 +53,7 @@ def test_a_flood_is_not_kept() -> None:
         ending.feed(b"x" * 65_536)
     ending.feed(b'\n{"type":"exit","code":0}\n')
     assert ending.code is None
-    assert len(ending._pending) <= 65_536
+    assert len(ending._pending) < 100
 
 
 def test_what_was_written_before_is_all_there(run: Run) -> None:
