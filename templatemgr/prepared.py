@@ -6,10 +6,10 @@ Django's own: how values are adapted, how rows become objects, who watches the q
 """
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from django.db import models
+from django.db import connections, models
 from django.db.models.sql import UpdateQuery
 from django.db.models.sql.constants import ROW_COUNT
 
@@ -34,13 +34,18 @@ def given(model: type[models.Model], field: str, name: str = "") -> models.Expre
 
 
 class _Compiled:
-    """A compiler of Django's with its SQL kept."""
+    """A compiler of Django's with its SQL kept. It belongs to one connection."""
 
     def __init__(self, compiler: Any) -> None:
         self.compiler = compiler
         self._sql, self._places = compiler.as_sql()
 
-    def bind(self, values: Mapping[str, Any]) -> Self:
+    @property
+    def current(self) -> bool:
+        """Whether its connection is still the one to be used here."""
+        return self.compiler.connection is connections[self.compiler.using]
+
+    def bind(self, values: Mapping[str, Any]) -> None:
         """Have the compiler's next run use these values."""
         connection = self.compiler.connection
         bound = tuple(
@@ -48,66 +53,66 @@ class _Compiled:
             for place in self._places
         )
         self.compiler.as_sql = lambda *_, **__: (self._sql, bound)
-        return self
 
 
-class _PerThread[C]:
-    """One of something for each thread, since compilers belong to a thread's connection."""
+class _PerThread:
+    """Compiles once for each thread, as connections belong to threads."""
 
-    def __init__(self, make: Callable[[], C]) -> None:
-        self._make = make
+    def __init__(self) -> None:
         self._local = threading.local()
 
-    def get(self) -> C:
-        try:
-            found: C = self._local.found
-        except AttributeError:
-            found = self._local.found = self._make()
+    def _bound(self, values: Mapping[str, Any]) -> _Compiled:
+        found: _Compiled | None = getattr(self._local, "found", None)
+        if found is None or not found.current:
+            found = self._local.found = _Compiled(self._compiler())
+        found.bind(values)
         return found
 
+    def _compiler(self) -> Any:
+        raise NotImplementedError
 
-class Prepared[M: models.Model, Row]:
+
+class Prepared[M: models.Model, Row](_PerThread):
     """A query; `build` returns it, with `given` in its filters. KeyError for a missing value.
 
     It may use filters, joins, orders, slices, annotations and `values_list`; no prefetching.
     """
 
     def __init__(self, build: Callable[[], models.QuerySet[M, Row]]) -> None:
+        super().__init__()
         self._build = build
-        self._mine = _PerThread(self._compile)
 
-    def _compile(self) -> tuple[_Compiled, Iterable[Row]]:
+    def _compiler(self) -> Any:
         queryset: Any = self._build()
-        compiled = _Compiled(queryset.query.get_compiler(using=queryset.db))
-        vars(queryset.query)["get_compiler"] = lambda *_, **__: compiled.compiler
-        return compiled, queryset._iterable_class(queryset)
+        compiler = queryset.query.get_compiler(using=queryset.db)
+        queryset.query.get_compiler = lambda *_, **__: compiler
+        compiler.rows = queryset._iterable_class(queryset)
+        return compiler
 
     def all(self, **values: Any) -> list[Row]:
         """Every row, with these values."""
-        compiled, rows = self._mine.get()
-        compiled.bind(values)
-        return list(rows)
+        return list(self._bound(values).compiler.rows)
 
     def first(self, **values: Any) -> Row | None:
         """The first row, or None. Slice in `build`: what is found is read whole."""
         return next(iter(self.all(**values)), None)
 
 
-class PreparedUpdate[M: models.Model]:
+class PreparedUpdate[M: models.Model](_PerThread):
     """An UPDATE; `build` returns the rows and the new values, either with `given` in them."""
 
     def __init__(
         self, build: Callable[[], tuple[models.QuerySet[M], Mapping[str, models.Expression]]]
     ) -> None:
+        super().__init__()
         self._build = build
-        self._mine = _PerThread(self._compile)
 
-    def _compile(self) -> _Compiled:
+    def _compiler(self) -> Any:
         rows, changes = self._build()
         query: Any = rows.query.chain(UpdateQuery)
         query.add_update_values(dict(changes))
-        return _Compiled(query.get_compiler(using=rows.db))
+        return query.get_compiler(using=rows.db)
 
     def run(self, **values: Any) -> int:
         """Change the rows; how many there were."""
-        return int(self._mine.get().bind(values).compiler.execute_sql(ROW_COUNT) or 0)
+        return int(self._bound(values).compiler.execute_sql(ROW_COUNT) or 0)

@@ -10,6 +10,7 @@ from django.db import connection, models
 from django.db.models import Count
 from django.db.models.sql import compiler as compilers
 
+from templatemgr import prepared
 from templatemgr.models import Build, Template
 from templatemgr.prepared import Prepared, PreparedUpdate, given
 
@@ -140,6 +141,19 @@ def test_each_thread_has_its_own() -> None:
 
     with ThreadPoolExecutor(3) as crowd:
         assert all(crowd.map(look, names))
+
+
+def test_a_new_connection_has_a_new_one(
+    templates: list[Template], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = by_name()
+    query.first(name="lua")
+    kept = query._local.found
+    query.first(name="lua")
+    assert query._local.found is kept
+    monkeypatch.setattr(prepared, "connections", {"default": object()})
+    assert query.first(name="perl") == templates[1]
+    assert query._local.found is not kept
 
 
 def test_a_failed_run_does_not_spoil_the_next(templates: list[Template]) -> None:
