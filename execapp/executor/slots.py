@@ -69,19 +69,26 @@ def _claim(house: House) -> Execution | None:
 
 def run(house: House, slot: str, execution: Execution) -> None:
     """Run one claimed execution to its recorded end; never raises."""
+    try:
+        with ExitStack() as later:  # what nobody who waits for the answer need wait for
+            later.callback(house.pool.refill)
+            _answer(house, slot, execution, later)
+    except Exception:
+        logger.exception("execution %s: its sandbox could not be cleared away", execution.id)
+
+
+def _answer(house: House, slot: str, execution: Execution, later: ExitStack) -> None:
     running = Running(execution_id=execution.id, attempt=execution.attempt)
     house.registry.add(running)
-    with ExitStack() as later:  # what nobody who waits for the answer need wait for
-        later.callback(house.pool.refill)
-        try:
-            record = _attempt(house, slot, execution, running, later)
-            if not database.patiently(record):
-                logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
-        except Exception:
-            logger.exception("execution %s: its end could not be recorded", execution.id)
-        finally:
-            house.registry.remove(running)
-            house.listener.finished(execution.id)
+    try:
+        record = _attempt(house, slot, execution, running, later)
+        if not database.patiently(record):
+            logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
+    except Exception:
+        logger.exception("execution %s: its end could not be recorded", execution.id)
+    finally:
+        house.registry.remove(running)
+        house.listener.finished(execution.id)
 
 
 def _attempt(

@@ -46,6 +46,22 @@ def test_the_answer_does_not_wait_for_the_dead_but_the_slot_does(
     assert api.get(f"/executions/{second['id']}?wait=30")["state"] == "succeeded"
 
 
+def test_a_slot_outlives_a_sandbox_that_cannot_be_cleared_away(
+    api: Api, start_executor: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_executor(slots=1, warm=0)
+    original = Container.close
+
+    def fail(self: Container) -> None:
+        original(self)
+        raise OSError("the control group is busy")
+
+    monkeypatch.setattr(Container, "close", fail)
+    for _ in range(3):
+        made = api.submit(HELLO)
+        assert api.get(f"/executions/{made['id']}?wait=30")["state"] == "succeeded"
+
+
 def test_wait_ends_with_the_time(api: Api, executor: Daemon) -> None:
     began = time.monotonic()
     made = api.submit(SLEEP, wait=0.4)
