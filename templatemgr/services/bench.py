@@ -51,6 +51,9 @@ class Bench:
 def step(bench: Bench, state: BuildState) -> Iterator[None]:
     """Record a step's start and end. What goes wrong inside becomes a BuildError that names it."""
     check(bench.recorder)
+    # The recorder learns of it a moment later, when a short build may have ended.
+    if Build.objects.filter(pk=bench.build.pk, cancel_requested=True).exists():
+        raise BuildCancelledError
     bench.recorder.step = state
     entry: dict[str, Any] = {
         "name": str(state),

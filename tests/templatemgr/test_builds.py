@@ -20,6 +20,7 @@ from templatemgr.errors import (
 from templatemgr.models import AuditEvent, Build, Version
 from templatemgr.services import builds, catalog, integrity, pipeline, places
 from templatemgr.services.bench import Bench
+from templatemgr.services.recording import Recorder
 from tests.templatemgr.conftest import log_text, run_build, write_definition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -239,6 +240,22 @@ def test_a_running_build_stops_soon_after_it_is_cancelled(
         assert bench.recorder.cancel.wait(5)
 
     monkeypatch.setattr(pipeline, "_fetch", stall)
+    ended = builds.run(build=claimed, worker="w")
+    assert (ended.state, ended.step, ended.version) == ("cancelled", "fetching", None)
+    assert leftovers(data_dir) == []
+
+
+def test_no_step_begins_once_it_is_cancelled(
+    tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = builds.request(template="tiny", kind="rebuild", actor="ann")
+    claimed = builds.claim(worker="w")
+    assert claimed is not None
+    # The recorder does not look, as when the machine is busy and the build is short.
+    monkeypatch.setattr(Recorder, "_renew", lambda _: None)
+    monkeypatch.setattr(
+        pipeline, "_fetch", lambda _: builds.cancel(build_id=build.pk, actor="bob")
+    )
     ended = builds.run(build=claimed, worker="w")
     assert (ended.state, ended.step, ended.version) == ("cancelled", "fetching", None)
     assert leftovers(data_dir) == []
