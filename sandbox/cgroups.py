@@ -58,7 +58,7 @@ class Leases:
 
 
 def make_group(hierarchy: Hierarchy, name: str) -> Group:
-    """A group of this name, not yet prepared."""
+    """A group of this name, not yet made empty."""
     folders = {controller: place / name for controller, place in hierarchy.places}
     if hierarchy.kind == "v2":
         return GroupV2(folders["unified"])

@@ -19,11 +19,14 @@ class Group(Protocol):
     kind: Kind
     enforces_memory: bool
 
-    def prepare(self, *, memory_bytes: int, processes: int) -> None:
-        """Empty, with these limits and fresh counters. LimitsError if the kernel refuses."""
+    def empty(self) -> None:
+        """Nothing in it, and fresh counters; its limits are yet to come."""
 
     def add(self, pid: int) -> None:
-        """Put a process in; what it starts from now on is in as well."""
+        """Put bubblewrap's outer process in; what it starts from now on is in as well."""
+
+    def begin(self, *, memory_bytes: int, processes: int) -> None:
+        """Give it its limits, before a program runs. LimitsError if the kernel refuses."""
 
     def lower(self, *, memory_bytes: int, processes: int) -> None:
         """Lower the limits of a running sandbox. LimitsError if more is already in use."""
@@ -39,7 +42,7 @@ class Group(Protocol):
     def memory_peak(self) -> int | None: ...
 
     def out_of_memory(self) -> bool:
-        """Whether the memory limit has killed something since `prepare`."""
+        """Whether the memory limit has killed something since `empty`."""
 
     def pids(self) -> list[int]: ...
 
@@ -52,6 +55,7 @@ class Group(Protocol):
 _NOT_THERE = (FileNotFoundError, PermissionError)
 _DROPPABLE = ("inactive_file", "active_file")  # in memory.stat
 _LOW_NICE = 5
+_OUTER = 1  # bubblewrap's outer process, which is in the group but not in the sandbox
 
 
 def _read(path: Path) -> str:
@@ -131,9 +135,11 @@ class GroupV2(_Folders):
         super().__init__([folder])
         self.folder = folder
 
-    def prepare(self, *, memory_bytes: int, processes: int) -> None:
+    def empty(self) -> None:
         self.remove()
         self.folder.mkdir()
+
+    def begin(self, *, memory_bytes: int, processes: int) -> None:
         self.lower(memory_bytes=memory_bytes, processes=processes)
         for name, text in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             with suppress(*_NOT_THERE):  # no swap accounting, or an old kernel
@@ -154,7 +160,7 @@ class GroupV2(_Folders):
         if current.exists() and int(_read(current)) > memory_bytes and self.pids():
             raise LimitsError("more memory is in use than the new limit")
         _write(self.folder / "memory.max", str(memory_bytes))
-        _write(self.folder / "pids.max", str(processes))
+        _write(self.folder / "pids.max", str(processes + _OUTER))
 
     def cpu_ms(self) -> float:
         return _numbers(_read(self.folder / "cpu.stat")).get("usage_usec", 0) / 1e3
@@ -189,17 +195,19 @@ class GroupV1(_Folders):
         self._cpu_base = 0
         self._oom_base = 0
 
-    def prepare(self, *, memory_bytes: int, processes: int) -> None:
+    def empty(self) -> None:
         self.kill()
         for folder in self.folders:
             folder.mkdir(exist_ok=True)
+        self._cpu_base, self._oom_base = self._cpu(), self._ooms()
+        self.set_priority(low=False)
+
+    def begin(self, *, memory_bytes: int, processes: int) -> None:
         with suppress(OSError):  # the limit with swap must never be below the one without
             _write(self.memory / "memory.memsw.limit_in_bytes", "-1")
         self._limit_memory(memory_bytes)
         _write(self.memory / "memory.max_usage_in_bytes", "0")
-        _write(self.pids_folder / "pids.max", str(processes))
-        self._cpu_base, self._oom_base = self._cpu(), self._ooms()
-        self.set_priority(low=False)
+        _write(self.pids_folder / "pids.max", str(processes + _OUTER))
 
     def set_priority(self, *, low: bool) -> None:
         with suppress(*_NOT_THERE):  # no cpu controller for us
@@ -222,7 +230,7 @@ class GroupV1(_Folders):
         with suppress(OSError):
             _write(self.memory / "memory.memsw.limit_in_bytes", "-1")
         self._limit_memory(memory_bytes)
-        _write(self.pids_folder / "pids.max", str(processes))
+        _write(self.pids_folder / "pids.max", str(processes + _OUTER))
 
     def cpu_ms(self) -> float:
         return (self._cpu() - self._cpu_base) / 1e6
@@ -266,12 +274,14 @@ class NoGroup:
         self._cpu = 0.0
         self._over = False
 
-    def prepare(self, *, memory_bytes: int, processes: int) -> None:  # noqa: ARG002 - an rlimit
+    def empty(self) -> None:
         self._forget()
-        self._memory_limit = memory_bytes
 
     def add(self, pid: int) -> None:
         self._root = pid
+
+    def begin(self, *, memory_bytes: int, processes: int) -> None:  # noqa: ARG002 - an rlimit
+        self._memory_limit = memory_bytes
 
     def lower(self, *, memory_bytes: int, processes: int) -> None:  # noqa: ARG002 - an rlimit
         self._memory_limit = memory_bytes

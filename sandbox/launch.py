@@ -1,7 +1,10 @@
 """Starts a sandbox, so that nothing in it ever runs outside of its limits.
 
-bubblewrap waits behind `--block-fd` when all is mounted; by what it says on `--info-fd` it is put
-into its control group and gets its resource limits, and only then may go on.
+In two halves. *Park*: bubblewrap is started and put into its control group, where it waits for its
+options from a pipe; it has made nothing and can run nothing. *Go*: the group gets its limits, the
+pipe the options. bubblewrap mounts, waits behind `--block-fd`, gets its resource limits by what it
+says on `--info-fd`, and only then may go on. One may be parked long before it goes (see `berths`),
+because putting a process into a group can take the kernel longer than all the rest.
 """
 
 import json
@@ -14,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from typing import BinaryIO
 
 from sandbox import cgroups, orphans, process, profile, seccomp
 from sandbox.container import Container
@@ -35,6 +39,20 @@ class Shares:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shape:
+    """What must be known when bubblewrap is parked: its command cannot come by a pipe."""
+
+    command: tuple[str, ...]
+    files: int  # how many are made inside
+    channel: bool
+
+
+def shape_of(inside: profile.Profile, *, channel: bool) -> Shape:
+    """The shape that a sandbox of this profile must have been parked with."""
+    return Shape(command=inside.command, files=len(_texts(inside)), channel=channel)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Ends:
     """Our ends of everything, and what the child is given as 0, 1, 2, …"""
 
@@ -44,8 +62,33 @@ class _Ends:
     channel: socket.socket | None
     block: int
     info: int
+    options: BinaryIO
+    program: int  # like the files, empty until it goes: an empty filter is refused
+    files: tuple[int, ...]
     given: tuple[int, ...]
-    numbers: profile.Descriptors
+    first: int  # the child's number of `program`; those of block, info and the files follow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Berth:
+    """A parked bubblewrap in its group. Whoever has it lets it go by `launch`, or closes it."""
+
+    shape: Shape
+    slot: str
+    group: Group
+    child: process.Child
+    ends: _Ends
+    held: ExitStack
+
+    def alive(self) -> bool:
+        """Whether it still waits."""
+        return not self.child.dead()
+
+    def close(self) -> None:
+        """End it and give back its group."""
+        self.held.close()
+        self.group.kill()
+        cgroups.leases().give_back(self.slot, self.group)
 
 
 @cache
@@ -73,76 +116,101 @@ def starts_as_root() -> bool:
 
 
 def launch(
-    inside: profile.Profile, shares: Shares, *, slot: str, startup_ms: int, channel: bool
+    inside: profile.Profile,
+    shares: Shares,
+    *,
+    slot: str,
+    startup_ms: int,
+    channel: bool,
+    berth: Berth | None = None,
 ) -> Container:
-    """Start a sandbox; it runs when this returns.
+    """Start a sandbox; it runs when this returns. A `berth` must have its shape, and is used up.
 
     IsolationUnavailableError when the machine refuses namespaces, StartupError when it takes
     longer than `startup_ms`, LimitsError when the kernel refuses the limits.
     """
-    host, program = this_host(), seccomp.program()
     deadline = time.monotonic() + startup_ms / 1000
+    shape = shape_of(inside, channel=channel)
+    berth = berth or park(shape, slot=slot)
+    try:
+        if berth.shape != shape:
+            raise ValueError(f"parked for {berth.shape}, not for {shape}")
+        return _go(berth, inside, shares, deadline)
+    except BaseException:
+        berth.close()
+        raise
+
+
+def park(shape: Shape, *, slot: str) -> Berth:
+    """Start a bubblewrap that waits for its options, in a group of this slot.
+
+    IsolationUnavailableError if there is no bubblewrap.
+    """
+    argv = profile.parked(this_host(), shape.command, options=_options_number(shape))
     group = cgroups.leases().take(slot)
     try:
-        group.prepare(memory_bytes=shares.memory_bytes, processes=shares.processes)
-        return _start(host, program, inside, shares, (group, slot), channel, deadline)
+        group.empty()
+        with ExitStack() as ours:
+            with ExitStack() as theirs:
+                ends = _open_ends(shape, ours, theirs)
+                child = _spawn(argv, ends.given, slot)
+            ours.callback(_end, child)
+            with suppress(ProcessLookupError):  # it died at once, and whoever lets it go hears why
+                group.add(child.pid)
+            held = ours.pop_all()
     except BaseException:
         group.kill()
         cgroups.leases().give_back(slot, group)
         raise
+    return Berth(shape=shape, slot=slot, group=group, child=child, ends=ends, held=held)
 
 
-def _start(
-    host: profile.Host,
-    program: bytes,
-    inside: profile.Profile,
-    shares: Shares,
-    leased: tuple[Group, str],
-    channel: bool,
-    deadline: float,
-) -> Container:
-    group, slot = leased
-    with ExitStack() as ours:
-        with ExitStack() as theirs:
-            ends = _open_ends(inside, program, channel, ours, theirs)
-            child = _spawn(*_hidden(host, inside, ends, theirs), slot)
-        ours.callback(_end, child)
-        try:
-            init, init_pidfd = _identify(child, ends, deadline)
-            ours.callback(os.close, init_pidfd)
-            ours.callback(process.send_kill, init_pidfd)
-            group.add(init)
-            _limit(init, host, group, shares)
-            if shares.low_priority:
-                group.set_priority(low=True)
-            os.write(ends.block, b"1")
-        except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
-            said = _last_words(child, ends)
-            raise StartupError(f"the sandbox could not be made: {said}") from error
-        ours.pop_all()
-        os.close(ends.block)
-        os.close(ends.info)
+def _go(berth: Berth, inside: profile.Profile, shares: Shares, deadline: float) -> Container:
+    host, child, ends, group = this_host(), berth.child, berth.ends, berth.group
+    try:
+        group.begin(memory_bytes=shares.memory_bytes, processes=shares.processes)
+        _tell(host, inside, ends)
+        init, init_pidfd = _identify(child, ends, deadline)
+        berth.held.callback(os.close, init_pidfd)
+        berth.held.callback(process.send_kill, init_pidfd)
+        _limit(init, host, group, shares)
+        if shares.low_priority:
+            group.set_priority(low=True)
+        os.write(ends.block, b"1")
+    except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
+        said = _last_words(child, ends)
+        raise StartupError(f"the sandbox could not be made: {said}") from error
+    berth.held.pop_all()
+    for descriptor in (ends.block, ends.info, ends.program, *ends.files):
+        os.close(descriptor)
     return Container(
-        child=child, init=init, init_pidfd=init_pidfd, group=group, slot=slot, stdin=ends.stdin,
-        stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
+        child=child, init=init, init_pidfd=init_pidfd, group=group, slot=berth.slot,
+        stdin=ends.stdin, stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
     )  # fmt: skip
 
 
-def _hidden(
-    host: profile.Host, inside: profile.Profile, ends: _Ends, theirs: ExitStack
-) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The argv and descriptors, with the options in a file: an argv is for everybody to read.
+def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
+    """Fill the files and send the options, by a pipe: an argv is for everybody to read.
 
     They name folders of the host and hold the environment, in a build perhaps a registry's token.
     Inside they would stand in /proc/1/cmdline, on the host in the list of processes.
     """
-    argv, end = profile.bubblewrap(host, inside, ends.numbers), profile.started(host, inside)
-    given = argv[1 : len(argv) - len(end)]
+    texts = _texts(inside)
+    numbers = profile.Descriptors(
+        seccomp=ends.first,
+        block=ends.first + 1,
+        info=ends.first + 2,
+        files=tuple((place, ends.first + 3 + index) for index, place in enumerate(texts)),
+    )
+    given = profile.options(host, inside, numbers)
     if any("\0" in item for item in given):  # it would end one option and begin another
         raise ValueError("NUL cannot be in an option")
-    options = "".join(f"{item}\0" for item in given)
-    file = _memory_file(os.fsencode(options), theirs)
-    return (argv[0], "--args", str(len(ends.given)), *end), (*ends.given, file)
+    os.pwrite(ends.program, seccomp.program(), 0)
+    for file, content in zip(ends.files, texts.values(), strict=True):
+        os.pwrite(file, content.encode() if isinstance(content, str) else content, 0)
+    with suppress(BrokenPipeError):  # it has died: what it said is read with what it did not say
+        ends.options.write(os.fsencode("".join(f"{item}\0" for item in given)))
+        ends.options.close()
 
 
 def _end(child: process.Child) -> None:
@@ -157,33 +225,36 @@ def _spawn(argv: tuple[str, ...], given: tuple[int, ...], slot: str) -> process.
         raise IsolationUnavailableError(f"{argv[0]} cannot be started: {error}") from error
 
 
-def _open_ends(
-    inside: profile.Profile, program: bytes, channel: bool, ours: ExitStack, theirs: ExitStack
-) -> _Ends:
+def _texts(inside: profile.Profile) -> dict[str, str | bytes]:
+    return {**profile.ETC_FILES, **inside.files}
+
+
+def _options_number(shape: Shape) -> int:
+    """The child's number of the pipe: the last, after the streams, three more and the files."""
+    return 3 + shape.channel + 3 + shape.files
+
+
+def _open_ends(shape: Shape, ours: ExitStack, theirs: ExitStack) -> _Ends:
     stdin_theirs, stdin = _pipe(ours, theirs, we_write=True)
     stdout_theirs, stdout = _pipe(ours, theirs, we_write=False)
     stderr_theirs, stderr = _pipe(ours, theirs, we_write=False)
     block_theirs, block = _pipe(ours, theirs, we_write=True)
     info_theirs, info = _pipe(ours, theirs, we_write=False)
+    options_theirs, options = os.pipe()
+    theirs.callback(os.close, options_theirs)
     given = [stdin_theirs, stdout_theirs, stderr_theirs]
     sock: socket.socket | None = None
-    if channel:
+    if shape.channel:
         sock, other = socket.socketpair()
         ours.enter_context(sock)
         given.append(theirs.enter_context(other).fileno())
     first = len(given)
-    texts = {**profile.ETC_FILES, **inside.files}
-    memory = [_memory_file(_bytes(content), theirs) for content in texts.values()]
-    given += [_memory_file(program, theirs), block_theirs, info_theirs, *memory]
-    numbers = profile.Descriptors(
-        seccomp=first,
-        block=first + 1,
-        info=first + 2,
-        files=tuple((place, first + 3 + index) for index, place in enumerate(texts)),
-    )
+    program, *files = [_memory_file(ours) for _ in range(1 + shape.files)]
+    given += [program, block_theirs, info_theirs, *files, options_theirs]
     return _Ends(
         stdin=stdin, stdout=stdout, stderr=stderr, channel=sock, block=block, info=info,
-        given=tuple(given), numbers=numbers,
+        options=ours.enter_context(open(options, "wb")), program=program, files=tuple(files),
+        given=tuple(given), first=first,
     )  # fmt: skip
 
 
@@ -201,15 +272,9 @@ def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, i
     return their_end, our_end
 
 
-def _bytes(content: str | bytes) -> bytes:
-    return content.encode() if isinstance(content, str) else content
-
-
-def _memory_file(content: bytes, stack: ExitStack) -> int:
+def _memory_file(stack: ExitStack) -> int:
     descriptor = os.memfd_create("stencil")
     stack.callback(os.close, descriptor)
-    os.write(descriptor, content)
-    os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
 

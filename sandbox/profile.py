@@ -4,7 +4,7 @@ Two kinds of start give the same inside, down to the uid. As root, bubblewrap ma
 root's rights (so that a checkout under a 0700 home works), and `setpriv` inside then drops to one
 unprivileged uid with every capability set empty. As an ordinary user, a user namespace does both.
 
-This is the seam for running without isolation: who wants that must not call `bubblewrap`.
+This is the seam for running without isolation: who wants that must not call `parked`.
 """
 
 import platform
@@ -120,10 +120,19 @@ def _libraries(root: Path) -> list[str]:
     return found if holds_libc else [*found, "/usr/lib"]
 
 
-def bubblewrap(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
-    """The whole argv. Order matters: folders before what lies in them, sealing at the end."""
+def parked(host: Host, command: tuple[str, ...], *, options: int) -> tuple[str, ...]:
+    """The argv, which anybody may read: the options come by a pipe with the number `options`.
+
+    A host name is refused without the namespace for it, which is the last of the options: if they
+    end early, because who writes them was killed, bubblewrap ends before it has made anything.
+    """
+    named = ("--hostname", "sandbox")
+    return (host.bwrap, *named, "--args", str(options), "--", *_drop(host), *command)
+
+
+def options(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
+    """All options. Order matters: folders before what lies in them, sealing at the end."""
     return (
-        host.bwrap,
         *_namespaces(host, profile),
         *_parents(host, profile),
         *_system(host),
@@ -131,18 +140,13 @@ def bubblewrap(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[
         *_sealing(),
         *_environment(profile),
         *_control(profile, descriptors),
-        *started(host, profile),
+        "--unshare-uts",
     )
-
-
-def started(host: Host, profile: Profile) -> tuple[str, ...]:
-    """The end of the argv: what bubblewrap starts when all is in place."""
-    return ("--", *_drop(host), *profile.command)
 
 
 def _namespaces(host: Host, profile: Profile) -> tuple[str, ...]:
     network = () if profile.network else ("--unshare-net",)
-    spaces = ("--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", *network)
+    spaces = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", *network)
     if host.as_root:
         needed = ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]  # for setpriv, which drops them
         if any(writable for _, _, writable in profile.binds):
@@ -175,7 +179,6 @@ def _folder(place: str) -> tuple[str, ...]:
 
 def _system(host: Host) -> tuple[str, ...]:
     return (
-        "--hostname", "sandbox",
         *(item for place in host.binds for item in ("--ro-bind", place, place)),
         *(item for target, place in host.links for item in ("--symlink", target, place)),
         "--proc", "/proc",

@@ -86,7 +86,7 @@ def test_v2_counters_are_read(tmp_path: Path) -> None:
     group.lower(memory_bytes=1 << 20, processes=5)
     assert (group.cpu_ms(), group.memory_peak(), group.out_of_memory()) == (12.5, 4096, True)
     assert (tmp_path / "memory.max").read_text() == "1048576"
-    assert (tmp_path / "pids.max").read_text() == "5"
+    assert (tmp_path / "pids.max").read_text() == "6"  # and bubblewrap itself
     (tmp_path / "memory.peak").unlink()
     assert group.memory_peak() is None
 
@@ -103,7 +103,8 @@ def test_v1_counters_are_differences(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "cpuacct.usage").write_text("5000000\n")
     (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 3\n")
     (tmp_path / "cgroup.procs").write_text("")
-    group.prepare(memory_bytes=1 << 20, processes=5)
+    group.empty()
+    group.begin(memory_bytes=1 << 20, processes=5)
     assert (group.cpu_ms(), group.out_of_memory()) == (0, False)
     (tmp_path / "cpuacct.usage").write_text("7500000\n")
     (tmp_path / "memory.oom_control").write_text("under_oom 0\noom_kill 4\n")
@@ -143,7 +144,8 @@ def test_without_groups_priority_is_niceness_where_it_can_be_raised_again(
     monkeypatch.setattr(os, "setpriority", lambda _kind, _who, nice: given.append(nice))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         group = NoGroup()
-        group.prepare(memory_bytes=1 << 40, processes=5)
+        group.empty()
+        group.begin(memory_bytes=1 << 40, processes=5)
         group.add(child.pid)
         group.set_priority(low=True)
         group.set_priority(low=False)
@@ -161,7 +163,8 @@ def test_the_watchdog_sees_a_tree_of_processes() -> None:
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as child:
         group = NoGroup()
-        group.prepare(memory_bytes=1 << 40, processes=5)
+        group.empty()
+        group.begin(memory_bytes=1 << 40, processes=5)
         group.add(child.pid)
         assert child.stdin
         assert child.stdout
@@ -226,7 +229,7 @@ def test_leftovers_of_a_killed_process_are_swept() -> None:
 def test_sweeping_leaves_what_this_process_and_other_living_ones_made() -> None:
     hierarchy = cgroups.current_hierarchy()
     mine = cgroups.leases().take("sweepmine")
-    mine.prepare(memory_bytes=1 << 26, processes=5)
+    mine.empty()
     theirs = f"stencil-adhoc-{os.getppid()}-77"
     for _, place in hierarchy.places:
         (place / theirs).mkdir()

@@ -12,8 +12,9 @@ from sandbox.profile import (
     Host,
     Profile,
     Tmpfs,
-    bubblewrap,
     host_layout,
+    options,
+    parked,
 )
 from sandbox.runner import Tree, tree_profile
 
@@ -35,7 +36,10 @@ TREE = Tree(
 
 
 def argv(host: Host = ROOT_HOST, profile: Profile | None = None) -> tuple[str, ...]:
-    return bubblewrap(host, profile or tree_profile(TREE, Limits()), DESCRIPTORS)
+    """The options, and then what is started."""
+    inside = profile or tree_profile(TREE, Limits())
+    visible = parked(host, inside.command, options=8)
+    return (*options(host, inside, DESCRIPTORS), *visible[visible.index("--") :])
 
 
 def holds(items: tuple[str, ...], *wanted: str) -> bool:
@@ -44,6 +48,18 @@ def holds(items: tuple[str, ...], *wanted: str) -> bool:
 
 def test_it_is_the_same_for_the_same_values() -> None:
     assert argv() == argv()
+
+
+def test_the_visible_argv_names_nothing_but_the_command() -> None:
+    visible = parked(USER_HOST, ("/template/bin/node", "run"), options=8)
+    named = ("--hostname", "sandbox", "--args", "8", "--", "/template/bin/node", "run")
+    assert visible == ("/b/bwrap", *named)
+
+
+def test_options_that_end_early_lack_what_the_host_name_needs() -> None:
+    for host in (ROOT_HOST, USER_HOST):
+        found = options(host, tree_profile(TREE, Limits()), DESCRIPTORS)
+        assert found.index("--unshare-uts") == len(found) - 1
 
 
 def test_nothing_writable_of_the_host_is_shown() -> None:
