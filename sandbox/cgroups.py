@@ -18,6 +18,7 @@ from sandbox.hierarchy import Hierarchy, detect
 
 NAME_PREFIX = "stencil-"
 _ADHOC = "adhoc"
+_CROWD = 64  # groups of a slot: no more are made, should nobody wait for the dead
 
 
 class Leases:
@@ -35,8 +36,12 @@ class Leases:
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", slot):
             raise ValueError(f"not a name for a slot: {slot!r}")
         with self._lock:
-            if free := self._free.get(slot):
-                return free.pop()
+            free = self._free.get(slot, [])
+            # The one that was given back first: its dead have had the longest time to go.
+            for group in free:
+                if group.vacant() or len(free) >= _CROWD:
+                    free.remove(group)
+                    return group
             name = f"{NAME_PREFIX}{slot}-{os.getpid()}-{next(self._count)}"
             self._made.add(name)
         return make_group(self.hierarchy, name)

@@ -19,6 +19,9 @@ class Group(Protocol):
     kind: Kind
     enforces_memory: bool
 
+    def vacant(self) -> bool:
+        """Whether the kernel counts nobody in it any more, not even the dead."""
+
     def empty(self) -> None:
         """Nothing in it, and fresh counters; its limits are yet to come."""
 
@@ -135,6 +138,9 @@ class GroupV2(_Folders):
         super().__init__([folder])
         self.folder = folder
 
+    def vacant(self) -> bool:
+        return True  # it is made anew
+
     def empty(self) -> None:
         self.remove()
         self.folder.mkdir()
@@ -194,6 +200,13 @@ class GroupV1(_Folders):
         self._shares = folders.get("cpu", self.cpu) / "cpu.shares"
         self._cpu_base = 0
         self._oom_base = 0
+
+    def vacant(self) -> bool:
+        # A dead process counts until it is waited for, and bubblewrap does not wait for its inner
+        # one: PID 1 does, when it comes to it.
+        with suppress(FileNotFoundError):
+            return int(_read(self.pids_folder / "pids.current")) == 0
+        return True
 
     def empty(self) -> None:
         self.kill()
@@ -273,6 +286,9 @@ class NoGroup:
         self._peak = 0
         self._cpu = 0.0
         self._over = False
+
+    def vacant(self) -> bool:
+        return True
 
     def empty(self) -> None:
         self._forget()

@@ -177,6 +177,7 @@ def _go(berth: Berth, inside: profile.Profile, shares: Shares, deadline: float) 
         if shares.low_priority:
             group.set_priority(low=True)
         os.write(ends.block, b"1")
+        _await_release(ends, deadline)
     except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
         said = _last_words(child, ends)
         raise StartupError(f"the sandbox could not be made: {said}") from error
@@ -291,6 +292,12 @@ def _identify(child: process.Child, ends: _Ends, deadline: float) -> tuple[int, 
         text += data
     init = int(json.loads(text)["child-pid"])
     return init, os.pidfd_open(init)
+
+
+def _await_release(ends: _Ends, deadline: float) -> None:
+    """Until all is mounted and bubblewrap has gone on: it then closes what it waited at."""
+    if not process.abandoned(ends.block, max(0.0, deadline - time.monotonic())):
+        raise StartupError("bubblewrap did not mount in time")
 
 
 def _last_words(child: process.Child, ends: _Ends) -> str:

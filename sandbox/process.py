@@ -67,6 +67,13 @@ def readable(descriptor: int, timeout: float) -> bool:
     return bool(poll.poll(timeout * 1000))
 
 
+def abandoned(pipe: int, timeout: float) -> bool:
+    """Whether nobody is left to read what we write into a pipe, within `timeout` seconds."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # an error is always told
+    return bool(poll.poll(timeout * 1000))
+
+
 def send_kill(pidfd: int) -> None:
     """SIGKILL to the process behind a pidfd; nothing if it is gone."""
     try:

@@ -10,6 +10,7 @@ This is the seam for running without isolation: who wants that must not call `pa
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 
 # One number for everybody, because Node names its compile cache by uid. It lies in a range that
@@ -159,24 +160,29 @@ def _namespaces(host: Host, profile: Profile) -> tuple[str, ...]:
 def _parents(host: Host, profile: Profile) -> tuple[str, ...]:
     # bubblewrap makes missing parents of a file 0700, which nobody but their owner may pass.
     places = (*host.binds, *(place for _, place, _ in profile.binds), *profile.files)
-    parents = {str(parent) for place in places for parent in Path(place).parents}
+    parents = {parent for place in places for parent in _above(place)}
     shown = {place for _, place, _ in profile.binds} | {tmpfs.at for tmpfs in profile.tmpfs}
     made = sorted(parents - {"/"} - shown)
     return tuple(item for place in made for item in _folder(place))
 
 
+@lru_cache(1024)  # few places, of which every start asks all
+def _above(place: str) -> tuple[str, ...]:
+    return tuple(str(parent) for parent in Path(place).parents)
+
+
 def _below(top: str, profile: Profile) -> list[str]:
     """The folders inside of `top` that lead to what is shown there."""
     places = {place for _, place, _ in profile.binds}
-    parents = {parent for place in places for parent in Path(place).parents}
-    inside = {str(parent) for parent in parents if Path(top) in parent.parents}
-    return sorted(inside - places)
+    parents = {parent for place in places for parent in _above(place)}
+    return sorted({parent for parent in parents if top in _above(parent)} - places)
 
 
 def _folder(place: str) -> tuple[str, ...]:
     return ("--perms", "0755", "--dir", place)
 
 
+@cache
 def _system(host: Host) -> tuple[str, ...]:
     return (
         *(item for place in host.binds for item in ("--ro-bind", place, place)),

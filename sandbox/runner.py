@@ -11,10 +11,11 @@ import threading
 import time
 from contextlib import ExitStack
 
+from sandbox.berths import Berths
 from sandbox.container import Container
 from sandbox.errors import LimitsError, StartupError, UsedError
 from sandbox.job import TICK, OnCase, OnOutput, Run, drain
-from sandbox.launch import Shares, launch
+from sandbox.launch import Shares, launch, shape_of
 from sandbox.limits import Limits, Outcome
 from sandbox.paths import check_paths
 from sandbox.reports import Ready, ReportError, parse
@@ -38,12 +39,19 @@ _READY_BYTES = 4096
 
 
 def start(
-    tree: Tree, limits: Limits, *, slot: str, low_priority: bool = False, cold: bool = False
+    tree: Tree,
+    limits: Limits,
+    *,
+    slot: str,
+    low_priority: bool = False,
+    cold: bool = False,
+    berths: Berths | None = None,
 ) -> "Session":
     """Start a sandbox and wait until its runner is ready for a job.
 
     `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
-    is there already, so the runner should load what that needs and no more.
+    is there already, so the runner should load what that needs and no more. `berths`: where one
+    may be parked for it; the groups are then theirs, not the slot's.
     StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
     """
     began = time.monotonic()
@@ -58,12 +66,14 @@ def start(
         },
         low_priority=low_priority,
     )
+    inside = tree_profile(tree, limits, cold=cold)
     container = launch(
-        tree_profile(tree, limits, cold=cold),
+        inside,
         shares,
         slot=slot,
         startup_ms=limits.startup_ms,
         channel=True,
+        berth=None if berths is None else berths.take(shape_of(inside, channel=True)),
     )
     try:
         _await_ready(container, began + limits.startup_ms / 1000)

@@ -21,6 +21,7 @@ from execapp.executor.pool import Pool
 from execapp.executor.registry import Registry
 from execapp.services import building, claims, heartbeats
 from sandbox import cgroups, orphans, probe
+from sandbox.berths import Berths
 from templatemgr.services import builds, promotions
 from templatemgr.services import lookups as questions
 
@@ -69,6 +70,7 @@ class Daemon:
         )
         house.listener.start()
         house.pool.start()
+        house.berths.start()
         for number in range(self.slots):
             self._thread(f"slot-{number}", slots.serve, house, f"{house.worker}-slot{number}")
         self._thread("lookups", lookups.serve, house)
@@ -102,6 +104,7 @@ class Daemon:
             if thread.name != "tender":
                 thread.join()
         house.pool.close()
+        house.berths.close()
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -139,6 +142,7 @@ class Daemon:
             registry=registry,
             rotation=claims.Rotation(),
             pool=pool,
+            berths=Berths(slot=f"{worker}-berth"),
             listener=Listener(
                 socket_path(),
                 on_wake=partial(_woken, bell, errands, pool),

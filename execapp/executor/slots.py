@@ -17,6 +17,7 @@ from execapp.executor.shelves import Key
 from execapp.models import Execution
 from execapp.services import checks, claims
 from sandbox import runner
+from sandbox.berths import Berths
 from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits, Outcome, State, Stream, Usage
 from sandbox.runner import Session, SourceFile, Submission
@@ -37,6 +38,7 @@ class House:
     registry: Registry
     rotation: claims.Rotation
     pool: Pool
+    berths: Berths
     listener: Listener
     draining: threading.Event
     claiming: threading.Lock
@@ -72,6 +74,7 @@ def run(house: House, slot: str, execution: Execution) -> None:
     try:
         with ExitStack() as later:  # what nobody who waits for the answer need wait for
             later.callback(house.pool.refill)
+            later.callback(house.berths.refill)
             _answer(house, slot, execution, later)
     except Exception:
         logger.exception("execution %s: its sandbox could not be cleared away", execution.id)
@@ -134,7 +137,9 @@ def _sandboxed(
             # Nothing of the submission has run: a cold sandbox takes it.
             logger.info("a warm sandbox was not used: %s", error)
     started = starting_limits(limits, runtime.default)
-    session = runner.start(runtime.tree(execution.mode), started, slot=slot, cold=True)
+    session = runner.start(
+        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=house.berths
+    )
     try:
         return session.deliver(submission, limits, cancel=running.cancel, later=later)
     except LimitsError:

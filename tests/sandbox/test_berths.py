@@ -1,0 +1,308 @@
+"""Parked bubblewraps run nothing before they go, and a sandbox made of one is no different."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sandbox import cgroups, orphans
+from sandbox.berths import Berths
+from sandbox.container import Container
+from sandbox.errors import IsolationUnavailableError
+from sandbox.groups import NoGroup
+from sandbox.hierarchy import Hierarchy
+from sandbox.launch import Berth, Shape, Shares, launch, park, shape_of
+from sandbox.limits import MIB, State
+from sandbox.profile import HOSTS, Profile, Tmpfs, options
+from sandbox.runner import start
+from tests.patience import HANGS_SECONDS
+from tests.sandbox.trees import program, tree_for, with_limits
+
+SLOT = f"berths{os.getpid()}"
+SHARES = Shares(
+    memory_bytes=64 * MIB,
+    processes=9,
+    rlimits={resource.RLIMIT_NOFILE: 77, resource.RLIMIT_FSIZE: 4 * MIB},
+)
+
+
+def inside(script: str, **environment: str) -> Profile:
+    return Profile(
+        command=("/usr/bin/bash", "-c", script),
+        directory="/tmp",
+        environment=environment,
+        tmpfs=(Tmpfs(at="/tmp", size_bytes=8 * MIB),),
+        files={"/etc/hosts": HOSTS},
+    )
+
+
+def parked(profile: Profile) -> Berth:
+    return park(shape_of(profile, channel=False), slot=SLOT)
+
+
+def go(profile: Profile, *, berth: Berth | None) -> Container:
+    return launch(profile, SHARES, slot=SLOT, startup_ms=60_000, channel=False, berth=berth)
+
+
+def said(container: Container) -> str:
+    """All that its program writes, and its end."""
+    try:
+        text = b""
+        while data := os.read(container.stdout, 65536):
+            text += data
+        assert container.child.dead(HANGS_SECONDS)
+        return text.decode()
+    finally:
+        container.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANGS_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+def waits(berths: Berths, count: int) -> bool:
+    return berths.count() == count
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(params=["as here", "none"])
+def leases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With the control groups of this machine, and without any."""
+    if request.param == "none":
+        monkeypatch.setattr(cgroups, "_leases", cgroups.Leases(Hierarchy(kind="none")))
+    yield
+    if request.param == "none":
+        cgroups.leases().remove_all()
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_parked_one_has_made_and_runs_nothing() -> None:
+    berth = parked(inside("echo began; sleep 60"))
+    try:
+        table = Path(f"/proc/{berth.child.pid}/task/{berth.child.pid}/children")
+        until(lambda: "pipe" in Path(f"/proc/{berth.child.pid}/wchan").read_text())
+        assert berth.alive()
+        assert table.read_text() == ""
+        for space in ("mnt", "net", "pid", "uts"):
+            theirs = Path(f"/proc/{berth.child.pid}/ns/{space}").readlink()
+            assert theirs == Path(f"/proc/self/ns/{space}").readlink()
+        assert berth.group.pids() == [berth.child.pid]
+    finally:
+        berth.close()
+    assert gone(berth.child.pid)
+    assert berth.group.pids() == []
+
+
+@pytest.mark.usefixtures("leases")
+@pytest.mark.parametrize("ahead", [True, False])
+def test_limits_hold_from_the_first_instruction(ahead: bool) -> None:
+    profile = inside("ulimit -n; ulimit -f; cat /proc/self/cgroup; cat /proc/1/cgroup")
+    berth = parked(profile) if ahead else None
+    container = go(profile, berth=berth)
+    files, blocks, *groups = said(container).splitlines()
+    assert (files, blocks) == ("77", str(4 * MIB // 1024))
+    assert container.group is berth.group if berth else True
+    if container.group.kind != "none":
+        assert not any("stencil" in line for line in groups)  # the name of its group is not told
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
+    profile = inside("for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; echo no; exit 0")
+    container = go(profile, berth=parked(profile) if ahead else None)
+    try:
+        if container.group.kind == "none":
+            return  # counted by user there
+        until(lambda: len(container.group.pids()) >= SHARES.processes + 1)
+        assert b"Resource temporarily" in os.read(container.stderr, 65536)
+        # One more than is allowed inside: bubblewrap's own process, which waits outside.
+        assert len(container.group.pids()) == SHARES.processes + 1
+        assert container.child.pid in container.group.pids()
+    finally:
+        container.close()
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
+    berths = Berths(slot=SLOT)
+    berths.start()
+    try:
+        tree, limits = tree_for(tree_root, "run"), with_limits(memory_bytes=128 * MIB)
+        hog = "const kept = []; for (;;) kept.push(Buffer.alloc(1 << 20, 1));"
+        for number in range(2):
+            until(partial(waits, berths, number))
+            session = start(tree, limits, slot=SLOT, cold=True, berths=berths)
+            outcome = session.deliver(program(hog), limits)
+            assert outcome.state is State.OUT_OF_MEMORY
+            berths.refill()
+    finally:
+        berths.close()
+
+
+@pytest.mark.usefixtures("leases")
+def test_its_end_is_told_as_without(tree_root: Path) -> None:
+    berths = Berths(slot=SLOT)
+    berths.start()
+    try:
+        tree, limits = tree_for(tree_root, "run"), with_limits()
+        for number, code in enumerate(("process.exit(7)", "process.kill(process.pid, 'SIGSEGV')")):
+            until(partial(waits, berths, number))
+            session = start(tree, limits, slot=SLOT, cold=True, berths=berths)
+            outcome = session.deliver(program(code), limits)
+            assert (outcome.exit_code, outcome.signal) == ((7, None), (None, "SIGSEGV"))[number]
+            berths.refill()
+    finally:
+        berths.close()
+
+
+def test_killing_the_group_ends_the_outer_process_too() -> None:
+    profile = inside("sleep 60")
+    container = go(profile, berth=parked(profile))
+    try:
+        if container.group.kind == "none":
+            container.kill()
+        container.group.kill()
+        assert container.child.dead(HANGS_SECONDS)
+        until(partial(gone, container.init))
+    finally:
+        container.close()
+
+
+PARKS = """
+import sys
+from sandbox.launch import Shape, park
+shape = Shape(command=("/usr/bin/bash", "-c", "echo x"), files=3, channel=True)
+berth = park(shape, slot=sys.argv[1])
+print(berth.child.pid, flush=True)
+input()
+"""
+
+
+def test_nothing_is_left_of_those_whose_keeper_was_killed() -> None:
+    slot = f"gone{os.getpid()}"
+    with subprocess.Popen(
+        [sys.executable, "-c", PARKS, slot], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as keeper:
+        assert keeper.stdout
+        pid = int(keeper.stdout.readline())
+        assert not gone(pid)
+        names = [f"stencil-{slot}-{keeper.pid}-0"]
+        keeper.send_signal(signal.SIGKILL)
+        keeper.wait()
+    until(lambda: gone(pid))  # by itself: the options that it read were not all
+    assert cgroups.sweep(slot) == ([] if cgroups.current_hierarchy().kind == "none" else names)
+    assert orphans.sweep(slot) == []
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_options_that_end_early_start_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when who writes them is killed: without the last of them there is no sandbox."""
+    monkeypatch.setattr("sandbox.launch.profile.options", cut(kept))
+    with pytest.raises(IsolationUnavailableError, match="cannot isolate here: bwrap: "):
+        go(inside("echo began"), berth=None)
+
+
+def cut(kept: int) -> Callable[..., tuple[str, ...]]:
+    whole = options
+    return lambda *given: whole(*given)[:kept]
+
+
+def test_options_are_told_to_nobody() -> None:
+    profile = inside("cat /proc/1/cmdline /proc/self/cmdline; sleep 60", TOKEN="sesame")
+    container = go(profile, berth=parked(profile))
+    try:
+        seen = os.read(container.stdout, 65536)
+        seen += Path(f"/proc/{container.child.pid}/cmdline").read_bytes()
+        seen += Path(f"/proc/{container.init}/cmdline").read_bytes()
+        assert b"--args" in seen
+        assert b"sesame" not in seen
+        assert b"--ro-bind" not in seen
+    finally:
+        container.close()
+
+
+def test_one_of_another_shape_is_refused_and_ended() -> None:
+    berth = parked(inside("echo one"))
+    with pytest.raises(ValueError, match="parked for"):
+        go(inside("echo another"), berth=berth)
+    assert gone(berth.child.pid)
+
+
+def test_nothing_leaks_over_many() -> None:
+    profile = inside("exit 0")
+    said(go(profile, berth=parked(profile)))
+    before = open_descriptors()
+    for number in range(200):
+        berth = parked(profile)
+        if number % 4 == 3:
+            berth.close()
+        else:
+            go(profile, berth=berth).close()
+    assert open_descriptors() == before
+
+
+def test_dead_ones_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    shape = Shape(command=("/usr/bin/bash",), files=3, channel=False)
+    berths = Berths(slot=SLOT)
+    berths.start()
+    try:
+        assert berths.take(shape) is None
+        berths.refill()
+        until(partial(waits, berths, 1))
+        [first] = orphans._marked(SLOT)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: orphans._marked(SLOT) not in ([], [first]))  # by itself
+        [second] = orphans._marked(SLOT)
+        os.kill(second, signal.SIGKILL)
+        until(lambda: gone(second))
+        taken = berths.take(shape)  # perhaps the keeper was there before us
+        assert taken is None or taken.child.pid != second
+        if taken is not None:
+            taken.close()
+    finally:
+        berths.close()
+    assert caplog.records == []
+    assert orphans._marked(SLOT) == []
+
+
+def test_only_what_was_asked_for_lately_is_kept() -> None:
+    shapes = [Shape(command=(name,), files=3, channel=False) for name in "abc"]
+    berths = Berths(slot=SLOT, most=2)
+    berths.start()
+    try:
+        for shape in shapes:
+            assert berths.take(shape) is None
+        berths.refill()
+        until(partial(waits, berths, 2))
+        assert list(berths._parked) == shapes[1:]
+    finally:
+        berths.close()
+    assert berths.count() == 0
+
+
+def test_without_groups_the_outer_process_is_watched_too() -> None:
+    group = NoGroup()
+    group.empty()
+    group.add(os.getpid())
+    group.begin(memory_bytes=1 << 40, processes=5)
+    assert os.getpid() in group.pids()
