@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 from execapp.benchmarks import bare
 from execapp.benchmarks.house import House
 from execapp.benchmarks.table import Row, faster, share
-from sandbox.launch import Shares, bubblewrap_path, launch
+from sandbox.berths import Berths
+from sandbox.launch import Shares, bubblewrap_path, launch, shape_of
 from sandbox.limits import Limits
 from sandbox.profile import Profile
 from sandbox.runner import SourceFile, Submission, Tree, start, tree_profile
@@ -33,6 +35,7 @@ PROGRAMS = {
     "JavaScript": ("main.js", "console.log(1 + 1);\n"),
     "TypeScript": ("main.ts", "const sum: number = 1 + 1;\nconsole.log(sum);\n"),
 }
+UNPARKED = "cold set-up with no bubblewrap parked, beside `cp -a node_modules`"
 REFILL_SECONDS = 0.8  # what a warm sandbox takes to be replaced
 COLD = {
     "disk_bytes": 65 * 1024 * 1024
@@ -71,10 +74,48 @@ def every(house: House, size: Size) -> Iterator[Row]:
     yield from wall(size)
 
 
-def set_up(version: Path, root: Path | None = None) -> float:
-    """Milliseconds until a sandbox of this tree is mounted, limited, and has run `true`."""
-    profile = tree_profile(_tree(version, root), Limits())
-    return sandboxed(replace(profile, command=("/usr/bin/true",)))
+def set_up(version: Path, root: Path | None = None, berths: Berths | None = None) -> float:
+    """Milliseconds until a sandbox of this tree is mounted, limited, and let go.
+
+    With `berths` a bubblewrap waits parked, as in an executor: the next one is parked here, too,
+    before anything else is measured.
+    """
+    profile = replace(tree_profile(_tree(version, root), Limits()), command=("/usr/bin/true",))
+    shape = shape_of(profile, channel=True)
+    began = time.perf_counter()
+    container = launch(
+        profile,
+        _shares(),
+        slot="adhoc-bench",
+        startup_ms=Limits().startup_ms,
+        channel=True,
+        berth=None if berths is None else berths.take(shape),
+    )
+    took = (time.perf_counter() - began) * 1000
+    container.close()
+    if berths is not None:
+        _refilled(berths)
+    return took
+
+
+def _refilled(berths: Berths) -> None:
+    berths.refill()
+    for _ in range(1000):
+        if berths.count():
+            return
+        time.sleep(0.01)
+    raise RuntimeError("no bubblewrap was parked in 10 s")
+
+
+@contextmanager
+def parked() -> Iterator[Berths]:
+    """What an executor keeps, for a while."""
+    berths = Berths(slot="adhoc-bench-berth")
+    berths.start()
+    try:
+        yield berths
+    finally:
+        berths.close()
 
 
 def delivery(version: Path, root: Path) -> float:
@@ -96,16 +137,19 @@ def _tree(version: Path, root: Path | None) -> Tree:
 
 def sandboxed(profile: Profile) -> float:
     """Milliseconds of a sandbox, until its program has ended."""
-    limits = Limits()
-    shares = Shares(memory_bytes=limits.memory_bytes, processes=limits.processes)
     began = time.perf_counter()
     container = launch(
-        profile, shares, slot="adhoc-bench", startup_ms=limits.startup_ms, channel=False
+        profile, _shares(), slot="adhoc-bench", startup_ms=Limits().startup_ms, channel=False
     )
     container.child.dead(10)
     took = (time.perf_counter() - began) * 1000
     container.close()
     return took
+
+
+def _shares() -> Shares:
+    limits = Limits()
+    return Shares(memory_bytes=limits.memory_bytes, processes=limits.processes)
 
 
 def pairs(
@@ -118,10 +162,11 @@ def pairs(
 
 def set_up_by_size(house: House, size: Size) -> Iterator[Row]:
     """Set-up on a large template beside a small one."""
-    with tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder:
+    with tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder, parked() as berths:
+        cold = partial(set_up, berths=berths)
         roots = [_tree_of(house.version, Path(folder, str(count)), count) for count in size.files]
         trees = f"a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
-        for name, measured in (("warm set-up", delivery), ("cold set-up", set_up)):
+        for name, measured in (("warm set-up", delivery), ("cold set-up", cold)):
             small, large = (partial(measured, house.version, root) for root in roots)
             samples = pairs(size.samples, large, small)
             yield share(f"{name}, {trees}", *samples, most=1.2)
@@ -142,16 +187,22 @@ def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
     """Set-up beside what it replaces."""
     version = house.version
 
-    def ours() -> float:
+    def ours(berths: Berths | None) -> float:
         os.sync()  # what the copy before left to be written is not ours
-        return set_up(version)
+        return set_up(version, berths=berths)
 
-    samples = pairs(min(size.samples, 5), ours, lambda: bare.copied(version / "tree"))
-    yield faster("cold set-up beside `cp -a node_modules`", *samples, least=20)
-    with tempfile.TemporaryDirectory(prefix="stencil-bench-npm-") as cache:
-        count = min(size.samples, 3)
-        samples = pairs(count, ours, lambda: bare.installed(version, Path(cache)))
-    yield faster("cold set-up beside `npm ci`, full cache", *samples, least=500)
+    def copied() -> float:
+        return bare.copied(version / "tree")
+
+    count = min(size.samples, 5)
+    with parked() as berths, tempfile.TemporaryDirectory(prefix="stencil-bench-npm-") as cache:
+        samples = pairs(count, partial(ours, berths), copied)
+        yield faster("cold set-up beside `cp -a node_modules`", *samples, least=20)
+        installed = partial(bare.installed, version, Path(cache))
+        samples = pairs(min(size.samples, 3), partial(ours, berths), installed)
+        yield faster("cold set-up beside `npm ci`, full cache", *samples, least=500)
+    row = faster(UNPARKED, *pairs(count, partial(ours, None), copied), least=0)
+    yield replace(row, must="–", holds=None)
 
 
 def vitest(house: House, size: Size) -> Iterator[Row]:

@@ -64,3 +64,6 @@ def test_set_up_is_measured_in_a_real_sandbox_cold_and_warm(tmp_path: Path) -> N
     warm = measures.delivery(tmp_path / "version", root)
     assert warm > 0
     assert cold > 0
+    with measures.parked() as berths:
+        assert measures.set_up(tmp_path / "version", berths=berths) > 0
+        assert berths.count() == 1  # for the next

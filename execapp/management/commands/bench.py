@@ -87,14 +87,16 @@ run; it writes this page. Use the ratios: milliseconds belong to the machine.
 
 A ratio is taken of each pair; p95 is its poor end, one in twenty is worse. Warm set-up is the time
 from the claim of a waiting sandbox until its job is delivered; cold set-up the time until a new
-one is mounted, limited, locked and has run `true`. The start of the tool itself is in the rows of
-cold submissions. HTTP is one new connection for each submission, with `wait`, from
+one is mounted, limited and let go. The start of the program in it is in the rows of cold
+submissions. HTTP is one new connection for each submission, with `wait`, from
 connecting to the last byte. `ratio` is ours beside the other, or, where a row asks for "faster",
 the other beside ours. CPU is that of web, executor and sandboxes together.
 
-After a pause a cold set-up takes longer than right after another: with version 1 of control groups
-the kernel lets the first move of a process into one wait, and those that follow at once hardly
-(seen with strace). Beside copies, which last long, every one is a first.
+Before a cold set-up a bubblewrap waits parked, as an executor keeps one for what it started lately:
+with its control group, but without a namespace, a mount or a version. One row tells the time with
+nothing parked. After a pause that is much longer, and beside copies, which last long, every set-up
+comes after a pause: with version 1 of control groups the kernel lets the first move of a process
+into one wait, and those that follow at once hardly.
 
 ## Where the time goes
 
