@@ -15,7 +15,7 @@ from sandbox.errors import SandboxError
 from sandbox.launch import Berth, Shape, park
 
 logger = logging.getLogger(__name__)
-MOST = 8  # shapes; a parked bubblewrap holds about a megabyte
+MOST = 8  # shapes; a parked bubblewrap has 0.15 MB of its own, of the 1.4 MB resident
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
 _NICE = 10  # of our own thread

@@ -18,7 +18,6 @@ from sandbox.hierarchy import Hierarchy, detect
 
 NAME_PREFIX = "stencil-"
 _ADHOC = "adhoc"
-_CROWD = 64  # groups of a slot: no more are made, should nobody wait for the dead
 
 
 class Leases:
@@ -38,10 +37,10 @@ class Leases:
         with self._lock:
             free = self._free.get(slot, [])
             # The one that was given back first: its dead have had the longest time to go.
-            for group in free:
-                if group.vacant() or len(free) >= _CROWD:
-                    free.remove(group)
-                    return group
+            if free:
+                group = next((group for group in free if group.vacant()), free[0])
+                free.remove(group)
+                return group
             name = f"{NAME_PREFIX}{slot}-{os.getpid()}-{next(self._count)}"
             self._made.add(name)
         return make_group(self.hierarchy, name)

@@ -202,8 +202,8 @@ class GroupV1(_Folders):
         self._oom_base = 0
 
     def vacant(self) -> bool:
-        # A dead process counts until it is waited for, and bubblewrap does not wait for its inner
-        # one: PID 1 does, when it comes to it.
+        # A dead process is one of `pids.max` until it is waited for, and bubblewrap does not wait
+        # for its inner one: PID 1 does, when it comes to it.
         with suppress(FileNotFoundError):
             return int(_read(self.pids_folder / "pids.current")) == 0
         return True

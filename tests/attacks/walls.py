@@ -61,12 +61,12 @@ def without_options(*gone: str) -> Lower:
 
 def other_profile(change: Callable[[profile.Profile, Arena], profile.Profile]) -> Lower:
     """A sandbox that sees something else."""
-    real = profile.bubblewrap
+    real = profile.options
 
     def lower(made: Arena) -> AbstractContextManager[object]:
         return patch.object(
             profile,
-            "bubblewrap",
+            "options",
             lambda given, inside, numbers: real(given, change(inside, made), numbers),
         )
 

@@ -21,7 +21,7 @@ from execapp.executor.lock import LockedError
 from execapp.executor.slots import starting_limits
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import building, claims, health
-from sandbox import cgroups, probe, runner
+from sandbox import cgroups, orphans, probe, runner
 from sandbox.errors import StartupError
 from sandbox.limits import Limits
 from templatemgr import store
@@ -172,6 +172,20 @@ def test_slots_bound_what_runs_at_a_time(api: Api, executor: Daemon) -> None:
         time.sleep(0.01)
     assert most == 2
     assert {state_of(execution) for execution in made} == {"succeeded"}
+
+
+def test_what_was_started_cold_is_parked_and_the_next_takes_it(api: Api, executor: Daemon) -> None:
+    berths = executor.house.berths
+    assert berths.count() == 0
+    assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+    until(lambda: berths.count() == 1)
+    made = api.submit(SLEEP)
+    until(lambda: state_of(made) == "running")
+    until(lambda: berths.count() == 1)  # though that job lasts
+    api.call("POST", f"/executions/{made['id']}/cancel")
+    executor.stop()
+    assert berths.count() == 0
+    assert orphans._marked(executor.house.worker) == []
 
 
 def test_our_failure_is_an_error_with_an_id(
