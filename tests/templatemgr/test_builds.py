@@ -253,9 +253,7 @@ def test_no_step_begins_once_it_is_cancelled(
     assert claimed is not None
     # The recorder does not look, as when the machine is busy and the build is short.
     monkeypatch.setattr(Recorder, "_renew", lambda _: None)
-    monkeypatch.setattr(
-        pipeline, "_fetch", lambda _: builds.cancel(build_id=build.pk, actor="bob")
-    )
+    monkeypatch.setattr(pipeline, "_fetch", lambda _: builds.cancel(build_id=build.pk, actor="bob"))
     ended = builds.run(build=claimed, worker="w")
     assert (ended.state, ended.step, ended.version) == ("cancelled", "fetching", None)
     assert leftovers(data_dir) == []
