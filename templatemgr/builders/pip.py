@@ -99,7 +99,7 @@ def packages(tree: Path) -> list[Locked]:
             chain=chains.get(names[file], ()),
             licence=requirements.licence(fields),
             deprecated=requirements.deprecated(fields),
-            install_script=names[file] in built,
+            built=names[file] in built,
         )
         for file, fields in found.items()
     ]

@@ -30,7 +30,7 @@ MAX_ANSWER = 1 << 20
 WALL_MS = pip_cage.WALL_MS
 EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
 REMEDIES = {
-    r"Python\.h|command '(gcc|cc|g\+\+|c\+\+|clang)' failed|[Nn]o (working )?(C|C\+\+) compiler|"
+    r"Python\.h|(command|directory:) '[^' ]*(cc|\+\+|clang)'|"
     r"(?i:compiler .*(not found|cannot be found|unknown))": "It has parts in C or another compiled "
     "language, and there is no compiler in a build: take a version that has wheels.",
     r"ModuleNotFoundError|BackendUnavailable": "Its pyproject.toml does not name all that its "

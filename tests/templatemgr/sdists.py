@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 # PEP 517 in a few lines: it packs one module, and asks for what its project says.
-BACKEND = '''
+BACKEND = """
 import pathlib, zipfile
 
 NAME, VERSION, NEEDS, LATE = {name!r}, {version!r}, {needs!r}, {late!r}
@@ -35,7 +35,7 @@ def build_wheel(folder, settings=None, metadata=None):
             packed.writestr(path, text)
     {after}
     return wheel
-'''
+"""
 OWN = '[build-system]\nrequires = {requires}\nbuild-backend = "backend"\nbackend-path = ["."]\n'
 
 
