@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
 
 from templatemgr import store
 from templatemgr.builders import pip_report
@@ -124,6 +126,23 @@ def test_a_source_comes_moves_and_goes_and_is_told(
     [script] = comparison.compare(template="snake", old=2, new=3).scripts
     assert (script.name, script.version, script.known, script.built) == ("thing", "2.0", True, True)
     assert (places.version(moved) / "inputs/requirements.in").read_text() == "thing==2.0\n"
+    assert "direct, built from source" in page("/templates/snake/versions/2")
+    assert "built from source" not in page("/templates/snake/versions/1")
+    assert "it never was before; its own code runs in" in page("/templates/snake/compare/1/2")
+    assert "an earlier version of it was, too; its own" in page("/templates/snake/compare/2/3")
+    log = page(f"/builds/{added.pk}")
+    assert "Building thing 1.0 from its source distribution, without a network." in log
+
+
+def page(path: str) -> str:
+    """What the dashboard shows there."""
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
+    client = Client()
+    user, _ = User.objects.get_or_create(username="ada", is_superuser=True)
+    client.force_login(user)
+    answer = client.get(path)
+    assert answer.status_code == 200, path
+    return answer.content.decode()
 
 
 def test_a_build_that_fails_leaves_nothing_half_made(
