@@ -24,6 +24,8 @@ from templatemgr.errors import BuildError
 
 MANIFEST = "requirements.in"
 FOLDER, TOOLS = "sources", "tools.txt"
+# A name with extras, versions and a marker, on one line and without what pip's files give meaning.
+PLAIN = re.compile(r"[A-Za-z0-9._,<>=!~*+()\[\] -]+(; [A-Za-z0-9._,<>=!~*+()'\" -]+)?")
 MISSING = re.compile(r"No matching distribution found for (?P<text>.+?)(?= \(from |$)", re.M)
 
 
@@ -168,23 +170,20 @@ def _learn(job: Job, name: str, version: str) -> Source:
     if more:
         build = _tools(job, name, [*declared, *more])
     metadata = source_cage.build(job, name, version, archive(job, name), build)
-    needs = requirements.needs(Parser().parsestr(metadata, headersonly=True))
-    _check_addresses(name, "needs", needs)
-    texts = tuple(sorted(str(item) for item in needs))
-    return Source(pin=pin, recipe=Recipe(build=build, needs=texts))
+    fields = Parser().parsestr(metadata, headersonly=True)
+    needs = _asked(name, "needs", map(str, fields.get_all("Requires-Dist") or []))
+    return Source(pin=pin, recipe=Recipe(build=build, needs=tuple(sorted(map(str, needs)))))
 
 
 def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
     """Resolve and download what a build asks for: names and ranges, and wheels only."""
-    try:
-        asked = [Requirement(text) for text in texts]
-    except InvalidRequirement as error:
-        message = f"What building {name} takes cannot be read: {error}"
-        raise BuildError(message, step="fetching") from error
-    _check_addresses(name, "asks to be built with", asked)
-    (job.bench / TOOLS).write_text("".join(f"{item}\n" for item in asked), encoding="utf-8")
-    if not asked:
+    asked = _asked(name, "asks to be built with", texts)
+    wanted = [item for item in asked if item.marker is None or item.marker.evaluate({"extra": ""})]
+    if not wanted:
         return {}
+    for item in wanted:
+        item.marker = None  # it holds, and is the one place for odd characters
+    (job.bench / TOOLS).write_text("".join(f"{item}\n" for item in wanted), encoding="utf-8")
     try:
         found = pip_report.report(job, ("-r", f"/build/{TOOLS}"))
     except BuildError as error:
@@ -199,11 +198,19 @@ def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
     return pins
 
 
-def _check_addresses(name: str, verb: str, asked: Iterable[Requirement]) -> None:
-    for item in asked:
-        if item.url is not None:
-            message = f"{name} {verb} {item}: only what the index has by name is taken."
+def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
+    """Read what a stranger asks for, to be written into files that pip reads. Raises BuildError."""
+    asked = []
+    for text in texts:
+        try:
+            item = Requirement(text)
+        except InvalidRequirement:
+            item = None
+        if item is None or item.url is not None or not PLAIN.fullmatch(str(item)):
+            message = f"{name} {verb} {text[:200]!r}: only what the index has by name is taken."
             raise BuildError(message, step="fetching", remedy=f"Take another version of {name}.")
+        asked.append(item)
+    return asked
 
 
 def stand_ins(job: Job, sources: Mapping[str, Source]) -> str:

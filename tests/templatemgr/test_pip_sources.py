@@ -18,6 +18,7 @@ from templatemgr.errors import BuildError
 from tests.templatemgr import sdists
 from tests.templatemgr.test_pip import make_job, make_wheel
 
+INJECTED = "tool; python_version > '1\n --extra-index-url=https://host.invalid'"
 ESCAPE = "import pathlib; pathlib.Path({0!r}).write_text('x')"
 RELINK = "import os; os.rename({0}, '/build/moved'); os.symlink('/build/moved', {0})"
 CONNECT = "import urllib.request; urllib.request.urlopen('http://192.0.2.1/', timeout=5)"
@@ -294,10 +295,13 @@ def test_a_backend_that_hangs_is_stopped_with_its_last_words(
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        ({"requires": ("x @ https://host.invalid/x.tar.gz",)}, "asks to be built with x"),
-        ({"late": ("x @ file:///x.whl",)}, "asks to be built with x"),
-        ({"needs": ("x @ https://host.invalid/x.tar.gz",)}, "thing needs x"),
-        ({"late": ("-r /etc/passwd",)}, "cannot be read"),
+        ({"requires": ("x @ https://host.invalid/x.tar.gz",)}, "asks to be built with .x @ "),
+        ({"late": ("x @ file:///x.whl",)}, "asks to be built with .x @ "),
+        ({"needs": ("x @ https://host.invalid/x.tar.gz",)}, "thing needs .x @ "),
+        ({"late": ("-r /etc/passwd",)}, "asks to be built with '-r /etc/passwd'"),
+        ({"late": (INJECTED,)}, "asks to be built with .tool; "),
+        ({"needs": (INJECTED,)}, "thing needs .tool; "),
+        ({"needs": ("tool (((",)}, "thing needs .tool \\(\\(\\("),
         ({"requires": ("nowhere",)}, "What building thing takes is not to be had"),
     ],
 )
