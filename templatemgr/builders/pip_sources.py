@@ -24,7 +24,8 @@ from templatemgr.errors import BuildError
 
 MANIFEST = "requirements.in"
 FOLDER, TOOLS = "sources", "tools.txt"
-# A name with extras, versions and a marker, on one line and without what pip's files give meaning.
+# A name with extras, versions and a marker: no address, one line, nothing that pip's files give a
+# meaning.
 PLAIN = re.compile(r"[A-Za-z0-9._,<>=!~*+()\[\] -]+(; [A-Za-z0-9._,<>=!~*+()'\" -]+)?")
 MISSING = re.compile(r"No matching distribution found for (?P<text>.+?)(?= \(from |$)", re.M)
 
@@ -206,7 +207,7 @@ def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
             item = Requirement(text)
         except InvalidRequirement:
             item = None
-        if item is None or item.url is not None or not PLAIN.fullmatch(str(item)):
+        if item is None or not PLAIN.fullmatch(str(item)):
             message = f"{name} {verb} {text[:200]!r}: only what the index has by name is taken."
             raise BuildError(message, step="fetching", remedy=f"Take another version of {name}.")
         asked.append(item)
