@@ -7,7 +7,7 @@ from pathlib import Path
 
 # PEP 517 in a few lines: it packs one module, and asks for what its project says.
 BACKEND = """
-import pathlib, zipfile
+import pathlib, subprocess, sys, zipfile
 
 NAME, VERSION, NEEDS, LATE = {name!r}, {version!r}, {needs!r}, {late!r}
 INFO = f"{{NAME}}-{{VERSION}}.dist-info"
@@ -21,6 +21,7 @@ def build_wheel(folder, settings=None, metadata=None):
     {before}
     for tool in {tools!r}:
         __import__(tool)
+        subprocess.run([sys.executable, "-c", f"import {{tool}}"], check=True)
     wheel = f"{{NAME}}-{{VERSION}}-py3-none-any.whl"
     needs = "".join(f"Requires-Dist: {{need}}\\n" for need in NEEDS)
     files = {{

@@ -20,7 +20,7 @@ from tests.templatemgr.test_pip import make_job, make_wheel
 
 INJECTED = "tool; python_version > '1\n --extra-index-url=https://host.invalid'"
 ESCAPE = "import pathlib; pathlib.Path({0!r}).write_text('x')"
-RELINK = "import os; os.rename({0}, '/build/moved'); os.symlink('/build/moved', {0})"
+RELINK = "import os; os.rename({0}, '/build/moved'); os.symlink({1!r}, {0})"
 CONNECT = "import urllib.request; urllib.request.urlopen('http://192.0.2.1/', timeout=5)"
 
 
@@ -249,13 +249,13 @@ def test_other_bytes_than_locked_are_refused(job: Job, index: Path) -> None:
         ("pass", "open(f'{folder}/odd-1.0-py3-none-any.whl', 'w')", "left odd-1.0.*, thing", None),
         (
             "pass",
-            RELINK.format("f'{folder}/{wheel}'"),
+            RELINK.format("f'{folder}/{wheel}'", "../moved"),
             "cannot be read",
             None,
         ),
         (
             "pass",
-            RELINK.format("folder"),
+            RELINK.format("folder", "moved"),
             "left no folder",
             None,
         ),
