@@ -23,6 +23,7 @@ from templatemgr.builders.pip_lockfile import Lock, Pin, Recipe
 from templatemgr.errors import BuildError
 
 MANIFEST = "requirements.in"
+REFRESH = "Refresh the lock; an edit does it only where it changes requirements.in as well."
 FOLDER, TOOLS = "sources", "tools.txt"
 # A name with extras, versions and a marker: no address, one line, nothing that pip's files give a
 # meaning.
@@ -76,7 +77,7 @@ def check(job: Job, lock: Lock) -> None:
             f"template.toml and requirements.lock disagree about whether {', '.join(wrong)} "
             "is built from its source distribution."
         )
-        raise BuildError(message, step="fetching", remedy="Refresh the lock.")
+        raise BuildError(message, step="fetching", remedy=REFRESH)
 
 
 def gather(job: Job, lock: Lock) -> dict[str, Source]:

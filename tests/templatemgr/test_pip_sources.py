@@ -227,6 +227,23 @@ def test_a_lock_that_was_made_for_other_names_is_not_used(job: Job) -> None:
         assert "Refresh" in str(caught.value.remedy)
 
 
+def test_a_named_package_is_built_though_it_has_a_wheel_which_is_taken_again_later(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shown(tmp_path, monkeypatch)
+    source = sdists.make(folder, "thing", "1.2")
+    wheel = make_wheel(folder, "thing", "1.2")
+    pip.relock(defined(job, "thing", wanted="thing==1.2\n"))
+    assert lock_of(job) == (
+        f"--no-binary thing\nthing==1.2 \\\n    --hash=sha256:{sha256(source)}\n"
+    )
+    built = lock_of(job)
+    defined(job, wanted="thing<2\n")
+    (job.tree / "requirements.lock").write_text(built)
+    pip.align(job)
+    assert lock_of(job) == f"thing==1.2 \\\n    --hash=sha256:{sha256(wheel)}\n"
+
+
 def test_other_bytes_than_locked_are_refused(job: Job, index: Path) -> None:
     pip.relock(job)
     good = sha256(index / "thing-1.2.tar.gz")
