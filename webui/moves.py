@@ -75,7 +75,7 @@ def _marks(difference: Difference | None) -> Mapping[str, tuple[Mark, ...]]:
         return {}
     found: dict[str, list[Mark]] = {}
     for script in difference.scripts:
-        text = "built from source" if script.built else "install script"
+        text = "from source" if script.built else "install script"
         found.setdefault(script.name, []).append(Mark(tone="bad", text=text))
     for item in difference.deprecations:
         found.setdefault(item.name, []).append(Mark(tone="warn", text="deprecated"))
