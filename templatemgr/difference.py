@@ -53,11 +53,15 @@ class PackageChange:
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A package at a version that asks to run an install script, and did not before."""
+    """A package at a version whose own code a build runs, and did not before.
+
+    An install script, if the definition names it; or, when it was `built`, all of its build.
+    """
 
     name: str
     version: str
-    known: bool  # an earlier version of it had one, too
+    known: bool  # of an earlier version, too
+    built: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,12 +243,22 @@ def _package(name: str, old: list[Locked], new: list[Locked]) -> PackageChange:
 
 
 def _scripts(before: Iterable[Locked], after: Iterable[Locked]) -> tuple[Script, ...]:
-    had = {(package.name, package.version) for package in before if package.install_script}
+    had = _with_code(before)
     names = {name for name, _ in had}
-    new = {(package.name, package.version) for package in after if package.install_script} - had
     return tuple(
-        Script(name=name, version=version, known=name in names) for name, version in sorted(new)
+        Script(name=name, version=version, known=name in names, built=built)
+        for (name, version), built in sorted(_with_code(after).items())
+        if (name, version) not in had
     )
+
+
+def _with_code(packages: Iterable[Locked]) -> dict[tuple[str, str], bool]:
+    """Return name and version of what has code for the build; whether it was built from source."""
+    return {
+        (package.name, package.version): package.built
+        for package in packages
+        if package.install_script or package.built
+    }
 
 
 def _licences(before: Iterable[Locked], after: Iterable[Locked]) -> tuple[Pair, ...]:

@@ -28,7 +28,8 @@ class Locked:
     """One installed package with all that the lockfile says of it.
 
     `chain` names the packages that bring it in, from one that package.json names to itself: the
-    shortest of them. It is empty when nothing in the lockfile asks for the package.
+    shortest of them. It is empty when nothing in the lockfile asks for the package. One that was
+    `built` came as a source distribution, whose own code ran in the build.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Locked:
     licence: str = ""
     deprecated: str = ""
     install_script: bool = False
+    built: bool = False
 
 
 def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:

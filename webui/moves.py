@@ -39,7 +39,7 @@ class Weighed:
 
     @property
     def scripts(self) -> tuple[Script, ...]:
-        """Packages that ask to run an install script, and did not before."""
+        """Packages whose own code a build runs, and did not before."""
         return self.difference.scripts if self.difference else ()
 
     @property
@@ -75,7 +75,8 @@ def _marks(difference: Difference | None) -> Mapping[str, tuple[Mark, ...]]:
         return {}
     found: dict[str, list[Mark]] = {}
     for script in difference.scripts:
-        found.setdefault(script.name, []).append(Mark(tone="bad", text="install script"))
+        text = "from source" if script.built else "install script"
+        found.setdefault(script.name, []).append(Mark(tone="bad", text=text))
     for item in difference.deprecations:
         found.setdefault(item.name, []).append(Mark(tone="warn", text="deprecated"))
     for licence in difference.licences:

@@ -49,13 +49,13 @@ class Builder(Protocol):
         """Name the links to programs that it makes itself, besides the definition's toolchain."""
 
     def relock(self, job: Job) -> None:
-        """Resolve the ranges anew, with network and without running foreign code."""
+        """Resolve the ranges anew, with network; foreign code runs without it, if at all."""
 
     def fetch(self, job: Job) -> None:
         """Bring the locked packages, with network and without running foreign code."""
 
     def install(self, job: Job) -> None:
-        """Run the install scripts that the definition names, without network; tidy up."""
+        """Run the code of packages that the definition names, without network; tidy up."""
 
     def packages(self, tree: Path) -> Sequence[Package | Locked]:
         """Return what is installed; `Locked` where nothing that is kept tells the rest later."""

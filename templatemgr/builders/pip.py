@@ -2,7 +2,7 @@
 
 The tree gets a copy of the Python that runs us, and that copy runs pip, which comes read-only from
 our own environment. Only wheels are taken: a source distribution runs its author's code as soon as
-its dependencies are asked for.
+its dependencies are asked for. One that the definition names is built first, without network.
 """
 
 import platform
@@ -10,10 +10,20 @@ import re
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
-from templatemgr.builders import Job, compile_tree, pip_cage, requirements, steps
+from templatemgr.builders import (
+    Job,
+    compile_tree,
+    pip_cage,
+    pip_lockfile,
+    pip_sources,
+    requirements,
+    source_cage,
+    steps,
+)
 from templatemgr.builders.interpreter import SITE, VERSION
-from templatemgr.builders.pip_cage import TOOLCHAIN, TREE, WHEELS_ONLY
+from templatemgr.builders.pip_cage import TOOLCHAIN, TREE
 from templatemgr.builders.pip_lock import LOCKS, MANIFEST, align, relock, update
+from templatemgr.builders.pip_lockfile import Lock
 from templatemgr.errors import BuildError
 from templatemgr.lockfile import Locked
 
@@ -25,43 +35,49 @@ PACKAGE = re.compile(
     re.ASCII,  # other digits are no version's
 )
 PROGRAMS = ("bin/python",)
+WHEELS = "wheels.txt"
 
 
 def fetch(job: Job) -> None:
-    """Download exactly the wheels that the lock names, each checked by its hash."""
+    """Download exactly what the lock names, each checked by its hash."""
     if not (job.tree / LOCKS[0]).is_file():
         message = f"The definition has no {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy="Start a refresh build to make one.")
-    if job.definition.install_scripts:
-        message = "The pip builder takes wheels only, which have no install scripts."
-        raise BuildError(message, step="fetching", remedy="Leave `install_scripts` empty.")
+    text = (job.tree / LOCKS[0]).read_text(encoding="utf-8")
+    lock = pip_lockfile.read(text)
+    pip_sources.check(job, lock)
     pip_cage.prepare(job)
-    wheels = ("--require-hashes", "--no-deps", *WHEELS_ONLY, "--dest", "/build/wheels")
-    pip_cage.online(job, ("download", *wheels, "-r", f"/build/tree/{LOCKS[0]}"))
+    (job.bench / WHEELS).write_text(pip_lockfile.wheels(text, lock.recipes), encoding="utf-8")
+    pip_cage.download(job, f"/build/{WHEELS}")
+    if lock.recipes:
+        pip_sources.fetch(job, {name: lock.packages[name] for name in sorted(lock.recipes)})
+    for recipe in lock.recipes.values():
+        pip_sources.fetch_tools(job, recipe.build)
 
 
 def install(job: Job) -> None:
-    """Install the wheels into the tree, prune, compile, make the toolchain's links."""
-    _show(job.bench / "wheels")
-    where = ("--no-index", "--find-links", "/wheels", "--prefix", "/build", "--ignore-installed")
-    how = ("--require-hashes", "--no-deps", "--no-compile", "--no-warn-script-location")
-    script = Path(compile_tree.__file__).resolve()
-    pip_argv = (*pip_cage.program(TREE), "install", *where, *how, "-r", f"{TREE}/{LOCKS[0]}")
-    pip_cage.offline(job, pip_argv, "pip install")
+    """Build what is to be built, install all into the tree, prune, compile, link the toolchain."""
+    _install(job, pip_lockfile.read((job.tree / LOCKS[0]).read_text(encoding="utf-8")))
     steps.prune(job.tree, job.definition.prune)
+    script = Path(compile_tree.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
-    python = f"{TREE}/bin/python"
-    pip_cage.offline(job, (python, "-B", "-P", "-s", shown, "/build", TREE), "the compiler")
+    argv = (f"{TREE}/bin/python", "-B", "-P", "-s", shown, "/build", TREE)
+    pip_cage.offline(job, argv, "the compiler", shown=((script, shown),))
     for link, target in job.definition.toolchain.items():
         steps.link(job.tree, link, target.replace("{site}", SITE))
 
 
-def _show(wheels: Path) -> None:
-    """Let the cage's user read what was downloaded, whatever the umask was."""
-    wheels.mkdir(exist_ok=True)
-    wheels.chmod(0o755)
-    for wheel in wheels.iterdir():
-        wheel.chmod(0o644)
+def _install(job: Job, lock: Lock) -> None:
+    text = (job.bench / WHEELS).read_text(encoding="utf-8")
+    for name, recipe in sorted(lock.recipes.items()):
+        version = lock.packages[name].version
+        source_cage.build(job, name, version, pip_sources.archive(job, name), recipe.build)
+        text += pip_lockfile.requirements({name: source_cage.wheel(job, name, version)})
+    (pip_cage.show(job) / WHEELS).write_text(text, encoding="utf-8")
+    where = ("--no-index", "--find-links", "/wheels", "--prefix", "/build", "--ignore-installed")
+    how = ("--require-hashes", "--no-deps", "--no-compile", "--no-warn-script-location")
+    argv = (*pip_cage.program(TREE), "install", *where, *how, "-r", f"/wheels/{WHEELS}")
+    pip_cage.offline(job, argv, "pip install")
 
 
 def packages(tree: Path) -> list[Locked]:
@@ -73,6 +89,7 @@ def packages(tree: Path) -> list[Locked]:
     needed = {names[file]: requirements.needs(fields) for file, fields in found.items()}
     chains = requirements.chains(asked, needed)
     direct = {requirements.plain(requirement.name) for requirement in asked}
+    built = pip_lockfile.read((tree / LOCKS[0]).read_text(encoding="utf-8")).recipes
     installed = [
         Locked(
             name=str(fields["Name"]),
@@ -82,6 +99,7 @@ def packages(tree: Path) -> list[Locked]:
             chain=chains.get(names[file], ()),
             licence=requirements.licence(fields),
             deprecated=requirements.deprecated(fields),
+            built=names[file] in built,
         )
         for file, fields in found.items()
     ]

@@ -3,10 +3,11 @@
 import importlib.util
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 from sandbox import cage
-from templatemgr.builders import Job, compile_tree, interpreter, pip_config, steps
+from templatemgr.builders import Job, interpreter, online_pip, pip_config, steps
 from templatemgr.builders.interpreter import InterpreterError
 from templatemgr.errors import BuildError
 
@@ -14,6 +15,8 @@ WALL_MS = 15 * 60 * 1000
 TREE, TOOLCHAIN = "/template", "/toolchain"
 WHEELS_ONLY = ("--only-binary", ":all:")
 REMEDIES = {
+    online_pip.REFUSED: "A link, a path or a repository is built as soon as pip reads it. Ask for "
+    "what the index has, by name; what has no wheel can be named in `install_scripts`.",
     r"DO NOT MATCH THE HASHES": "The index served other bytes than the lock names. Do not trust "
     "them: compare with another index, then refresh the lock.",
     r"must have hashes|(?i:in --require-hashes mode)": "A requirement in the lock has no hash: "
@@ -73,44 +76,90 @@ def _environment() -> dict[str, str]:
     }
 
 
-def online(job: Job, argv: tuple[str, ...], *, wall_ms: int = WALL_MS) -> None:
-    """Run pip with network and this machine's configuration, which no foreign code sees."""
+def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int = WALL_MS) -> None:
+    """Run pip with network and this machine's configuration, which no foreign code sees.
+
+    It can start no other program. `task` is one of online_pip.py's, and pip itself by default.
+    """
     try:
         machine = pip_config.read(os.environ)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
+    script = Path(online_pip.__file__).resolve()
+    shown = f"{TOOLCHAIN}/{script.name}"
     jail = cage.Cage(
         writable=job.bench,
-        read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), *machine.binds),
+        read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), (script, shown), *machine.binds),
         files=machine.files,
         network=True,
         env={**_environment(), **machine.env},
         wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
-    whole = (*program("/build/tree"), *argv)
-    _run(job, jail, whole, step="fetching", what=f"pip {argv[0]}")
+    whole = ("/build/tree/bin/python", "-I", "-B", shown, TOOLCHAIN, task, *argv)
+    _run(job, jail, whole, step="fetching", what=f"pip {argv[0] if task == 'pip' else task}")
 
 
-def offline(job: Job, argv: tuple[str, ...], what: str) -> None:
-    """Run the tree's own Python without network and without this machine's configuration."""
-    script = Path(compile_tree.__file__).resolve()
+def download(job: Job, requirements: str) -> None:
+    """Download the wheels that a file names inside the cage, each checked by its hash."""
+    how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, "--dest", "/build/wheels")
+    online(job, ("download", *how, "-r", requirements))
+
+
+def show(job: Job) -> Path:
+    """Let the cage's user read the wheels, whatever the umask was; return their folder."""
+    wheels = job.bench / "wheels"
+    wheels.mkdir(exist_ok=True)
+    wheels.chmod(0o755)
+    for wheel in wheels.iterdir():
+        wheel.chmod(0o644)
+    return wheels
+
+
+def offline(
+    job: Job,
+    argv: tuple[str, ...],
+    what: str,
+    *,
+    writable: Path | None = None,
+    shown: tuple[tuple[Path, str], ...] = (),
+    env: Mapping[str, str] | None = None,
+    remedies: Mapping[str, str] = REMEDIES,
+    wall_ms: int = WALL_MS,
+) -> None:
+    """Run the tree's own Python without network and without this machine's configuration.
+
+    It can write in the tree, or in the folder `writable` alone. `shown` is more to read.
+    """
     jail = cage.Cage(
-        writable=job.tree,
+        writable=job.tree if writable is None else writable,
         read_only=(
             (job.tree, TREE),
-            (job.bench / "wheels", "/wheels"),
+            (show(job), "/wheels"),
             (_pip_folder(), f"{TOOLCHAIN}/pip"),
-            (script, f"{TOOLCHAIN}/{script.name}"),
+            *shown,
         ),
         network=False,
-        env=_environment() | {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_CACHE_DIR": "1"},
-        wall_ms=WALL_MS,
+        env={
+            **_environment(),
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_NO_CACHE_DIR": "1",
+            **(env or {}),
+        },
+        wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
-    _run(job, jail, argv, step="installing", what=what)
+    _run(job, jail, argv, step="installing", what=what, remedies=remedies)
 
 
-def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:
+def _run(
+    job: Job,
+    jail: cage.Cage,
+    argv: tuple[str, ...],
+    *,
+    step: str,
+    what: str,
+    remedies: Mapping[str, str] = REMEDIES,
+) -> None:
     job.log("build", " ".join(("$", Path(argv[0]).name, *argv[1:])))
-    steps.run(job, jail, argv, step=step, what=what, remedies=REMEDIES, mark="ERROR:")
+    steps.run(job, jail, argv, step=step, what=what, remedies=remedies, mark="ERROR:")

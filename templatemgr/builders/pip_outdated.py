@@ -5,31 +5,39 @@ offers it, and nothing is installed.
 """
 
 from templatemgr import difference
-from templatemgr.builders import Job, pip_lock, requirements
+from templatemgr.builders import Job, pip_lock, pip_report, pip_sources, requirements
 from templatemgr.builders.candidates import Candidate
+from templatemgr.builders.pip_lockfile import Lock, Pin
+from templatemgr.builders.pip_sources import Source
 from templatemgr.errors import BuildError
 
-WALL_MS = 50_000  # of each of two questions: both end before a lookup's lease does
+# Two questions about wheels and one about sources: all end before a lookup's lease does.
+WALL_MS, SOURCES_MS = 50_000, 15_000
 NAMES = "names.txt"
 
 
 def outdated(job: Job) -> list[Candidate]:
     """Return every package of the lock, sorted by name."""
-    locked = pip_lock.locked(job)
+    lock = pip_lock.read(job)
+    locked = {name: pin.version for name, pin in lock.packages.items()}
     if not locked:
         message = f"{pip_lock.LOCKS[0]} names no package."
         raise BuildError(message, step="fetching", remedy="Refresh it first.")
     pip_lock.prepare(job)
     asked = requirements.wanted((job.tree / pip_lock.MANIFEST).read_text(encoding="utf-8"))
     direct = {requirements.plain(item.name) for item in asked}
-    wanted = pip_lock.resolve(job, wall_ms=WALL_MS)
-    (job.bench / NAMES).write_text("".join(f"{name}\n" for name in sorted(locked)))
-    latest = pip_lock.report(job, ("--no-deps", "-r", f"/build/{NAMES}"), wall_ms=WALL_MS)
+    wanted = pip_lock.resolve(job, _sources(job, lock), {}, wall_ms=WALL_MS)
+    wheels = sorted(locked.keys() - lock.recipes.keys())
+    (job.bench / NAMES).write_text("".join(f"{name}\n" for name in wheels), encoding="utf-8")
+    argv = ("--no-deps", "-r", f"/build/{NAMES}")
+    found = pip_report.report(job, argv, wall_ms=WALL_MS)
+    latest = {name: wheel.version for name, wheel in found.items()}
+    latest |= pip_sources.newest(job, lock.recipes, wall_ms=SOURCES_MS)
     return [
         Candidate(
             name=name,
             installed=version,
-            wanted=_newer(version, wanted.get(name)),
+            wanted=_newer(version, wanted[name].version if name in wanted else None),
             latest=_newer(version, latest.get(name)),
             direct=name in direct,
         )
@@ -37,6 +45,17 @@ def outdated(job: Job) -> list[Candidate]:
     ]
 
 
-def _newer(installed: str, found: tuple[str, str] | None) -> str:
+def _sources(job: Job, lock: Lock) -> dict[str, Source]:
+    """Return what is built, as the lock knows it: nothing is built to ask what is newer."""
+    versions = pip_sources.named(job)
+    return {
+        name: Source(
+            pin=Pin(version=versions.get(name, lock.packages[name].version)), recipe=recipe
+        )
+        for name, recipe in lock.recipes.items()
+    }
+
+
+def _newer(installed: str, found: str | None) -> str:
     """The version that was found if it is higher: the lock can hold a pre-release."""
-    return installed if found is None else max(installed, found[0], key=difference.order)
+    return installed if found is None else max(installed, found, key=difference.order)

@@ -1,4 +1,4 @@
-"""pip's requirements files and packages' metadata: what is wanted, what is locked, who needs whom.
+"""pip's requirements files and packages' metadata: what is wanted, and who needs whom.
 
 Names are compared as PEP 503 normalises them; requirements are those of PEP 508.
 """
@@ -13,7 +13,6 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 COMMENT = re.compile(r"(^|\s+)#.*")
-PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==([^\s;\\]+)")
 OSI = "License :: OSI Approved :: "
 INACTIVE = "Development Status :: 7 - Inactive"
 LONGEST_LICENCE = 60  # longer ones are the licence's text, not its name
@@ -28,12 +27,6 @@ def wanted(text: str) -> list[Requirement]:
     """Return what a requirements file asks for by name; options and other lines are left out."""
     found = (_requirement(line) for line in text.splitlines())
     return [requirement for requirement in found if requirement is not None]
-
-
-def pins(text: str) -> dict[str, str]:
-    """Return the versions that a lock names, by plain name."""
-    found = (PIN.match(line) for line in text.splitlines())
-    return {plain(match[1]): match[2] for match in found if match}
 
 
 def unmet(text: str, locked: Mapping[str, str]) -> set[str]:
@@ -62,15 +55,6 @@ def hold(text: str, name: str, version: str) -> str:
     if not found:
         lines.append(f"{plain(name)}=={version}")
     return "".join(f"{line}\n" for line in lines)
-
-
-def lock(versions: Mapping[str, str], hashes: Mapping[str, Iterable[str]]) -> str:
-    """Return a lock: every version with its SHA-256 hashes, and no address."""
-    entries = []
-    for name, version in sorted(versions.items()):
-        digests = (f"    --hash=sha256:{digest}" for digest in sorted(hashes[name]))
-        entries.append(" \\\n".join([f"{name}=={version}", *digests]) + "\n")
-    return "".join(entries)
 
 
 def needs(metadata: Message) -> list[Requirement]:

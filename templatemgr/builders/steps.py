@@ -42,7 +42,7 @@ def run(
     except CageStoppedError as error:
         if job.cancel.is_set():
             raise BuildCancelledError from None
-        message = f"{what} was stopped: {error}."
+        message = f"{what} was stopped: {error}. {essence(said, mark)}".strip()
         raise BuildError(message, step=step) from error
     if status != 0:
         message = f"{what} ended with status {status}. {essence(said, mark)}".strip()

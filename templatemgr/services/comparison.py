@@ -50,11 +50,8 @@ def to_text(found: Difference) -> Iterator[str]:
     yield f"{found.before} → {found.after}"
     yield from _section("Programs", [_pair(p.name, p.before, p.after) for p in found.programs])
     yield from _section("Packages", [_package(change) for change in found.packages])
-    scripts = [
-        f"{script.name} {script.version}{'' if script.known else ' (never had one)'}"
-        for script in found.scripts
-    ]
-    yield from _section("New install scripts", scripts)
+    yield from _section("New install scripts", _scripts(found, built=False))
+    yield from _section("Newly built from source", _scripts(found, built=True))
     yield from _section("Licences", [_pair(p.name, p.before, p.after) for p in found.licences])
     deprecated = [
         f"{'new: ' if item.new else ''}{item.name} {item.version}: {item.message}"
@@ -74,6 +71,15 @@ def to_text(found: Difference) -> Iterator[str]:
             yield f"{_sign(text.what)} {text.path}: {text.note}"
     if found.texts_left_out:
         yield f"and {found.texts_left_out} more configuration files"
+
+
+def _scripts(found: Difference, *, built: bool) -> list[str]:
+    never = " (for the first time)" if built else " (never had one)"
+    return [
+        f"{script.name} {script.version}{'' if script.known else never}"
+        for script in found.scripts
+        if script.built == built
+    ]
 
 
 def _section(title: str, lines: list[str]) -> Iterator[str]:

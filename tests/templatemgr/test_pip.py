@@ -172,13 +172,9 @@ def test_a_source_distribution_is_not_taken(index: Path, tmp_path: Path) -> None
     assert "as a wheel" in str(caught.value.remedy)
 
 
-def test_without_a_lock_or_with_install_scripts_nothing_is_fetched(tmp_path: Path) -> None:
+def test_without_a_lock_nothing_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"no requirements\.lock"):
         pip.fetch(make_job(tmp_path / "a"))
-    job = make_job(tmp_path / "b", install_scripts=("other",))
-    (job.tree / "requirements.lock").write_text("other==2.0\n")
-    with pytest.raises(BuildError, match="wheels only"):
-        pip.fetch(job)
 
 
 def test_only_the_step_that_downloads_has_a_network_and_the_configuration(

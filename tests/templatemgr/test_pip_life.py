@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from templatemgr.builders import pip_lock
+from templatemgr.builders import pip_report
 from templatemgr.errors import InvalidOptionsError
 from templatemgr.models import Version
 from templatemgr.services import builds, catalog, comparison, lookups, places
@@ -35,7 +35,7 @@ def snake(data_dir: Path, committed: None, tmp_path: Path, monkeypatch: pytest.M
         make_wheel(wheels, "base", version)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(wheels / "pip.conf"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setattr(pip_lock, "MACHINES", ())  # other machines are test_pip.py's
+    monkeypatch.setattr(pip_report, "MACHINES", ())  # other machines are test_pip.py's
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     text = DEFINITION
     for old, new in CHANGES.items():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from templatemgr import store
-from templatemgr.builders import Job, candidates, pip, pip_lock, requirements
+from templatemgr.builders import Job, candidates, pip, pip_lockfile, pip_report
 from templatemgr.errors import BuildError
 from tests.templatemgr.test_pip import make_job, make_wheel
 
@@ -30,7 +30,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
             patch.delenv(name, raising=False)
         # test_pip.py locks for other machines; here one pip call for each lock is enough.
-        patch.setattr(pip_lock, "MACHINES", ())
+        patch.setattr(pip_report, "MACHINES", ())
         yield
 
 
@@ -54,7 +54,7 @@ def job(bench: Job) -> Job:
 def locked(job: Job) -> dict[str, str]:
     text = (job.tree / "requirements.lock").read_text()
     assert text.count("--hash=sha256:") >= text.count("==")
-    return requirements.pins(text)
+    return {name: pin.version for name, pin in pip_lockfile.read(text).packages.items()}
 
 
 def wanted(job: Job) -> str:

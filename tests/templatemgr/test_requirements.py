@@ -5,7 +5,6 @@ import pytest
 from templatemgr.builders import requirements
 
 IN = "Tiny_Thing[extra]>=1,<2  # ours\n# a comment\n-c other.txt\n\nother ; python_version < '3'\n"
-LOCK = "other==2.0 \\\n    --hash=sha256:ab\ntiny-thing==1.5 \\\n    --hash=sha256:cd\n"
 
 
 def metadata(**fields: list[str]) -> Message:
@@ -16,9 +15,8 @@ def metadata(**fields: list[str]) -> Message:
     return message
 
 
-def test_what_is_wanted_and_what_is_locked() -> None:
+def test_what_is_wanted() -> None:
     assert [item.name for item in requirements.wanted(IN)] == ["Tiny_Thing", "other"]
-    assert requirements.pins(LOCK) == {"other": "2.0", "tiny-thing": "1.5"}
 
 
 def test_an_exact_version_replaces_the_range_and_leaves_the_rest() -> None:

@@ -1,0 +1,124 @@
+"""Run by the copied interpreter in the cage without a network: a source distribution's own build.
+
+`build_source.py <task> <folder> <archive>`, where the folder gets `source` (the archive unpacked),
+is to hold `env` (the packages that building needs) and gets the answer as well:
+
+- declared: what the archive says that its build needs → asked.json, a list. Nothing of it is run.
+- asked: what its backend wants besides → asked.json.
+- wheel: the wheel → out/<name>.whl and its METADATA → metadata.txt.
+
+Backends are called as PEP 517 says, each task in a process of its own.
+"""
+
+import importlib
+import json
+import os
+import shutil
+import site
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+# PEP 517: what a project means that does not say how it is built.
+REQUIRES = ["setuptools>=40.8.0"]
+LEGACY = "setuptools.build_meta:__legacy__"
+MAX_MEMBERS = 50_000
+MAX_BYTES = 1 << 30
+
+
+def main(task: str, folder: str, archive: str) -> int:
+    """Do one of the tasks. Exit status 1 for an archive that is none."""
+    os.umask(0o022)
+    os.chdir(folder)
+    try:
+        source = unpack(archive, "source")
+        table = build_system(source)
+    except (OSError, ValueError, tarfile.TarError) as error:
+        print(f"ERROR: {os.path.basename(archive)}: {error}")  # noqa: PTH119 - quick
+        return 1
+    if task == "declared":
+        return _answer(folder, table["requires"])
+    os.chdir(source)
+    backend = _backend(table, source, f"{folder}/env")
+    if task == "asked":
+        hook = getattr(backend, "get_requires_for_build_wheel", list)
+        return _answer(folder, list(hook()))
+    os.makedirs(f"{folder}/out")  # noqa: PTH103 - quick
+    name = backend.build_wheel(f"{folder}/out")
+    _tell_metadata(f"{folder}/out/{os.path.basename(name)}", f"{folder}/metadata.txt")  # noqa: PTH119
+    return 0
+
+
+def unpack(archive: str, target: str) -> str:
+    """Unpack a source distribution; return its one folder. ValueError, OSError, TarError.
+
+    Nothing comes to lie outside of the target: paths and links are checked as PEP 706 says.
+    """
+    with tarfile.open(archive, "r:gz") as packed:
+        packed.extractall(target, members=_bounded(packed), filter="data")
+    names = os.listdir(target)  # noqa: PTH208 - quick
+    place = os.path.abspath(os.path.join(target, names[0])) if len(names) == 1 else ""  # noqa: PTH100, PTH118
+    if not os.path.isdir(place) or os.path.islink(place):  # noqa: PTH112, PTH114
+        message = "a source distribution holds one folder, and all else in it"
+        raise ValueError(message)
+    return place
+
+
+def _bounded(packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    size = 0
+    for count, member in enumerate(packed):
+        size += member.size
+        if count >= MAX_MEMBERS or size > MAX_BYTES:
+            message = f"it holds more than {MAX_MEMBERS} files or {MAX_BYTES} bytes"
+            raise ValueError(message)
+        yield member
+
+
+def build_system(source: str) -> dict[str, Any]:
+    """Return [build-system] of pyproject.toml, with what is meant where it says nothing."""
+    table: dict[str, Any] = {"requires": REQUIRES}
+    if os.path.isfile(f"{source}/pyproject.toml"):  # noqa: PTH113
+        with open(f"{source}/pyproject.toml", "rb") as file:
+            table = tomllib.load(file).get("build-system", table)
+    lists = (table.get("requires"), table.get("backend-path", []))
+    if not all(_texts(item) for item in lists):
+        message = "pyproject.toml: [build-system]: `requires` and `backend-path` are lists of texts"
+        raise ValueError(message)
+    return {"build-backend": LEGACY, "backend-path": [], **table}
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _backend(table: dict[str, Any], source: str, env: str) -> Any:
+    """Import the backend: from the source itself where it says so, else from what it needs."""
+    site.addsitedir(env)
+    for path in reversed(table["backend-path"]):
+        sys.path.insert(0, os.path.join(source, path))  # noqa: PTH118 - quick
+    module, _, attributes = table["build-backend"].partition(":")
+    found: Any = importlib.import_module(module)
+    for name in filter(None, attributes.split(".")):
+        found = getattr(found, name)
+    return found
+
+
+def _tell_metadata(wheel: str, target: str) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+        [name] = [n for n in names if n.endswith(".dist-info/METADATA") and n.count("/") == 1]
+        with packed.open(name) as source, open(target, "wb") as file:
+            shutil.copyfileobj(source, file)
+
+
+def _answer(folder: str, texts: list[str]) -> int:
+    with open(f"{folder}/asked.json", "w", encoding="utf-8") as file:
+        json.dump(texts, file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

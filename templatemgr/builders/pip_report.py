@@ -1,0 +1,93 @@
+"""What pip would install: its report, asked with network and without running foreign code."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from templatemgr.builders import Job, pip_cage, requirements
+from templatemgr.builders.pip_lockfile import Pin
+from templatemgr.errors import BuildError
+
+REPORT, PINS = "report.json", "pins.txt"
+# A lock holds the wheels of these, besides those of the machine that makes it.
+PYTHONS = ("3.12", "3.13")
+MACHINES = ("x86_64", "aarch64")
+GLIBCS = ("2_17", "2_24", "2_26", "2_27", "2_28")
+ANYWHERE = "-none-any.whl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wheel:
+    """The wheel that pip would take of a package."""
+
+    version: str
+    digest: str  # SHA-256
+    anywhere: bool  # the same one for every machine
+
+
+Found = Mapping[str, Wheel]  # by plain name
+
+
+def report(job: Job, argv: tuple[str, ...], *, wall_ms: int = pip_cage.WALL_MS) -> Found:
+    """Ask pip what it would install. Raises BuildError."""
+    written = job.bench / REPORT
+    quiet = (
+        "--dry-run",
+        "--ignore-installed",
+        "--report",
+        f"/build/{REPORT}",
+        *pip_cage.WHEELS_ONLY,
+    )
+    pip_cage.online(job, ("install", *quiet, *argv), wall_ms=wall_ms)
+    items = json.loads(written.read_bytes())["install"]
+    written.unlink()
+    return {requirements.plain(item["metadata"]["name"]): _wheel(item) for item in items}
+
+
+def pins(job: Job, found: Found) -> dict[str, Pin]:
+    """Return what was found with the hashes of the wheels of every platform that has all of it."""
+    hashes = {name: {wheel.digest} for name, wheel in found.items()}
+    versions = {name: wheel.version for name, wheel in found.items()}
+    (job.bench / PINS).write_text(lines(versions), encoding="utf-8")
+    for target in _targets():
+        for name, wheel in _elsewhere(job, target).items():
+            hashes[name].add(wheel.digest)
+    return {
+        name: Pin(version=version, hashes=frozenset(hashes[name]))
+        for name, version in versions.items()
+    }
+
+
+def lines(versions: Mapping[str, str]) -> str:
+    """Return exact versions as requirements or constraints."""
+    return "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
+
+
+def _targets() -> list[tuple[str, str]]:
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return [(python, machine) for python in sorted({*PYTHONS, running}) for machine in MACHINES]
+
+
+def _elsewhere(job: Job, target: tuple[str, str]) -> Found:
+    """Return the same versions as wheels for another Python and machine; none if one has none."""
+    python, machine = target
+    platforms = [f"manylinux_{glibc}_{machine}" for glibc in GLIBCS]
+    options = ["--no-deps", "--implementation", "cp", "--python-version", python]
+    options += [item for name in platforms for item in ("--platform", name)]
+    try:
+        return report(job, (*options, "--target", "/tmp/none", "-r", f"/build/{PINS}"))  # noqa: S108 - inside the cage
+    except BuildError:
+        job.log("build", f"Not locked for Python {python} on {machine}: not all have wheels.")
+        return {}
+
+
+def _wheel(item: Mapping[str, Any]) -> Wheel:
+    source = item["download_info"]
+    digest = source.get("archive_info", {}).get("hashes", {}).get("sha256")
+    if digest is None:
+        message = f"The index gives no SHA-256 for {item['metadata']['name']}."
+        raise BuildError(message, step="fetching")
+    version, address = item["metadata"]["version"], source["url"].partition("#")[0]
+    return Wheel(version=version, digest=digest, anywhere=address.endswith(ANYWHERE))

@@ -1,0 +1,228 @@
+"""Packages that are built from their source distribution, because the definition names them.
+
+A source distribution is fetched by a process that can start no other, and then only touched in the
+cage without a network: unpacked, asked what its build takes, built. What it asks for comes as
+wheels, which are locked like all others. Its own metadata are known when it is built; a lock
+keeps what they say that it needs, so that nothing is built only to resolve others.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+from templatemgr import store
+from templatemgr.builders import Job, pip_cage, pip_report, requirements, source_cage
+from templatemgr.builders import pip_lockfile as lockfile
+from templatemgr.builders.pip_lockfile import Lock, Pin, Recipe
+from templatemgr.errors import BuildError
+
+MANIFEST = "requirements.in"
+REFRESH = "Refresh the lock; an edit does it only where it changes requirements.in as well."
+FOLDER, TOOLS = "sources", "tools.txt"
+# A name with extras, versions and a marker: no address, one line, nothing that pip's files give a
+# meaning.
+PLAIN = re.compile(r"[A-Za-z0-9._,<>=!~*+()\[\] -]+(; [A-Za-z0-9._,<>=!~*+()'\" -]+)?")
+MISSING = re.compile(r"No matching distribution found for (?P<text>.+?)(?= \(from |$)", re.M)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A package that is built: its version, its source distribution's hash, and how."""
+
+    pin: Pin
+    recipe: Recipe
+
+
+def named(job: Job) -> dict[str, str]:
+    """Return the packages that the definition lets be built, with their exact versions.
+
+    By plain name. Raises BuildError for one that requirements.in does not name so.
+    """
+    text = (job.tree / MANIFEST).read_text(encoding="utf-8")
+    asked = {requirements.plain(item.name): item for item in requirements.wanted(text)}
+    return {
+        name: _exact(name, asked.get(name))
+        for name in map(requirements.plain, job.definition.install_scripts)
+    }
+
+
+def _exact(name: str, asked: Requirement | None) -> str:
+    if asked is None or (asked.marker is not None and not asked.marker.evaluate()):
+        message = f"template.toml: install_scripts: {MANIFEST} does not ask for {name}."
+        remedy = f"Write `{name}==` and a version there, or leave it out of `install_scripts`."
+        raise BuildError(message, step="fetching", remedy=remedy)
+    exact = [item.version for item in asked.specifier if item.operator == "=="]
+    if len(asked.specifier) != 1 or not exact or exact[0].endswith("*"):
+        message = (
+            f"{MANIFEST}: {asked}: template.toml lets {name} be built from its source "
+            "distribution, which takes one exact version."
+        )
+        remedy = f"Write `{name}==` and a version, or leave it out of `install_scripts`."
+        raise BuildError(message, step="fetching", remedy=remedy)
+    return exact[0]
+
+
+def check(job: Job, lock: Lock) -> None:
+    """Raise BuildError unless the lock was made for just the packages that are named."""
+    names = {requirements.plain(name) for name in job.definition.install_scripts}
+    wrong = sorted(names ^ lock.recipes.keys())
+    if wrong:
+        message = (
+            f"template.toml and requirements.lock disagree about whether {', '.join(wrong)} "
+            "is built from its source distribution."
+        )
+        raise BuildError(message, step="fetching", remedy=REFRESH)
+
+
+def gather(job: Job, lock: Lock) -> dict[str, Source]:
+    """Return all that are built: from the lock where it knows the version, else by building it."""
+    found: dict[str, Source] = {}
+    for name, version in named(job).items():
+        pin, recipe = lock.packages.get(name), lock.recipes.get(name)
+        if pin is not None and recipe is not None and pin.version == version:
+            found[name] = Source(pin=pin, recipe=recipe)
+        else:
+            found[name] = _learn(job, name, version)
+    return found
+
+
+def fetch(job: Job, pins: Mapping[str, Pin]) -> dict[str, Pin]:
+    """Download source distributions, checked by their hashes; return them with these."""
+    asked = [
+        {"name": name, "specifier": f"=={pin.version}", "hashes": sorted(pin.hashes)}
+        for name, pin in pins.items()
+    ]
+    fetched: dict[str, Pin] = {}
+    for (name, pin), found in zip(pins.items(), _ask(job, "sources", asked), strict=True):
+        if found is None:
+            message = f"The index has no source distribution (.tar.gz) of {name} {pin.version}."
+            remedy = (
+                f"Name a version in {MANIFEST} that has one, or leave {name} out of "
+                "`install_scripts`: then its wheel is taken."
+            )
+            raise BuildError(message, step="fetching", remedy=remedy)
+        fetched[name] = Pin(version=pin.version, hashes=frozenset({found["sha256"]}))
+    return fetched
+
+
+def fetch_tools(job: Job, build: Mapping[str, Pin]) -> None:
+    """Download the wheels that a build takes, each checked by its hash."""
+    (job.bench / TOOLS).write_text(lockfile.requirements(build), encoding="utf-8")
+    pip_cage.download(job, f"/build/{TOOLS}")
+
+
+def newest(job: Job, names: Iterable[str], *, wall_ms: int) -> dict[str, str]:
+    """Return the newest version of which there is a source distribution, of those that have one."""
+    asked = [{"name": name, "specifier": "", "hashes": []} for name in names]
+    found = _ask(job, "look", asked, wall_ms=wall_ms) if asked else []
+    return {item["name"]: item["version"] for item in found if item is not None}
+
+
+def explained(job: Job, error: BuildError) -> BuildError:
+    """Return an error that says what to write when all that is missing is leave to build."""
+    missing = MISSING.search(error.message)
+    try:
+        asked = Requirement(missing["text"]) if missing else None
+    except InvalidRequirement:
+        asked = None
+    if asked is None:
+        return error
+    wanted = {"name": asked.name, "specifier": str(asked.specifier), "hashes": []}
+    [found] = _ask(job, "look", [wanted])
+    if found is None:
+        return error
+    name, version = requirements.plain(asked.name), found["version"]
+    names = json.dumps(sorted({*job.definition.install_scripts, name}))
+    return BuildError(
+        f"{name} {version} is in the index as a source distribution only.",
+        step=error.step,
+        remedy=f"To let it be built here, without a network, write `install_scripts = {names}` in "
+        f"template.toml and `{name}=={version}` in {MANIFEST}.",
+    )
+
+
+def _ask(
+    job: Job, task: str, asked: list[dict[str, Any]], *, wall_ms: int = pip_cage.WALL_MS
+) -> list[dict[str, str] | None]:
+    folder = job.bench / FOLDER
+    folder.mkdir(exist_ok=True)
+    (folder / "wanted.json").write_text(json.dumps(asked), encoding="utf-8")
+    pip_cage.online(job, (f"/build/{FOLDER}",), task=task, wall_ms=wall_ms)
+    answer: list[dict[str, str] | None] = json.loads((folder / "found.json").read_bytes())
+    return answer
+
+
+def archive(job: Job, name: str) -> Path:
+    """Return where `fetch` leaves a source distribution."""
+    return job.bench / FOLDER / f"{name}.tar.gz"
+
+
+def _learn(job: Job, name: str, version: str) -> Source:
+    """Fetch a source distribution, find out what its build takes, build it, read what it needs."""
+    [pin] = fetch(job, {name: Pin(version=version)}).values()
+    declared = source_cage.declared(job, name, archive(job, name))
+    build = _tools(job, name, declared)
+    more = source_cage.asked(job, name, archive(job, name), build)
+    if more:
+        build = _tools(job, name, [*declared, *more])
+    metadata = source_cage.build(job, name, version, archive(job, name), build)
+    fields = Parser().parsestr(metadata, headersonly=True)
+    needs = _asked(name, "needs", map(str, fields.get_all("Requires-Dist") or []))
+    return Source(pin=pin, recipe=Recipe(build=build, needs=tuple(sorted(map(str, needs)))))
+
+
+def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
+    """Resolve and download what a build asks for: names and ranges, and wheels only."""
+    asked = _asked(name, "asks to be built with", texts)
+    wanted = [item for item in asked if item.marker is None or item.marker.evaluate({"extra": ""})]
+    if not wanted:
+        return {}
+    for item in wanted:
+        item.marker = None  # it holds, and is the one place for odd characters
+    (job.bench / TOOLS).write_text("".join(f"{item}\n" for item in wanted), encoding="utf-8")
+    try:
+        found = pip_report.report(job, ("-r", f"/build/{TOOLS}"))
+    except BuildError as error:
+        message = f"What building {name} takes is not to be had: {error.message}"
+        raise BuildError(message, step="fetching", remedy=error.remedy) from error
+    if all(wheel.anywhere for wheel in found.values()):
+        wheels = found.items()
+        pins = {n: Pin(version=w.version, hashes=frozenset({w.digest})) for n, w in wheels}
+    else:
+        pins = pip_report.pins(job, found)
+    fetch_tools(job, pins)
+    return pins
+
+
+def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
+    """Read what a stranger asks for, to be written into files that pip reads. Raises BuildError."""
+    asked = []
+    for text in texts:
+        try:
+            item = Requirement(text)
+        except InvalidRequirement:
+            item = None
+        if item is None or not PLAIN.fullmatch(str(item)):
+            message = f"{name} {verb} {text[:200]!r}: only what the index has by name is taken."
+            raise BuildError(message, step="fetching", remedy=f"Take another version of {name}.")
+        asked.append(item)
+    return asked
+
+
+def stand_ins(job: Job, sources: Mapping[str, Source]) -> str:
+    """Make a wheel of metadata alone for each; return the constraints that lead pip to them."""
+    folder = job.bench / "stand-ins"
+    store.remove(folder)
+    folder.mkdir()
+    folder.chmod(0o755)
+    lines = []
+    for name, source in sorted(sources.items()):
+        file = source_cage.stand_in(folder, name, source.pin.version, source.recipe.needs)
+        lines.append(f"{name} @ file:///build/{folder.name}/{file}\n")
+    return "".join(lines)

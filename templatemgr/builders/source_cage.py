@@ -1,0 +1,186 @@
+"""One source distribution in the cage without a network, and what comes out of there.
+
+The cage holds a folder for this package alone, the archive, and the wheels that building takes. The
+folder is made anew for each task, so that a build from a lock finds what the first one found. What
+the author's code leaves in it is looked at as what a stranger wrote: plain files, of bounded size.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion, Version
+
+from templatemgr import store
+from templatemgr.builders import Job, build_source, pip_cage
+from templatemgr.builders import pip_lockfile as lockfile
+from templatemgr.builders.pip_lockfile import Pin
+from templatemgr.errors import BuildError
+
+ARCHIVE, ENV, TOOLS = "/source.tar.gz", "/build/env", "tools.txt"
+MAX_ANSWER = 1 << 20
+WALL_MS = pip_cage.WALL_MS
+EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+REMEDIES = {
+    r"Python\.h|(command|directory:) '[^' ]*(cc|\+\+|clang)'|"
+    r"(?i:compiler .*(not found|cannot be found|unknown))": "It has parts in C or another compiled "
+    "language, and there is no compiler in a build: take a version that has wheels.",
+    r"ModuleNotFoundError|BackendUnavailable": "Its pyproject.toml does not name all that its "
+    "build imports: take another version, or one that has wheels.",
+    r"Network is unreachable|Temporary failure in name resolution|Connection refused|URLError": "A "
+    "build has no network, and this one wants it: take another version, or one that has wheels.",
+    r"Read-only file system": "Its build writes outside of its own folder: take another version, "
+    "or one that has wheels.",
+    **pip_cage.REMEDIES,
+}
+
+
+def declared(job: Job, name: str, archive: Path) -> list[str]:
+    """Return what the archive says that its build takes; none of it is run."""
+    return _answer(name, _run(job, name, archive, "declared", _fresh(job, name)))
+
+
+def asked(job: Job, name: str, archive: Path, build: Mapping[str, Pin]) -> list[str]:
+    """Return what the backend wants besides."""
+    return _answer(name, _run(job, name, archive, "asked", _equipped(job, name, build)))
+
+
+def build(job: Job, name: str, version: str, archive: Path, tools: Mapping[str, Pin]) -> str:
+    """Build the wheel into the folder of wheels; return its metadata. Raises BuildError."""
+    job.log("build", f"Building {name} {version} from its source distribution, without a network.")
+    folder = _run(job, name, archive, "wheel", _equipped(job, name, tools))
+    left = _built(name, version, folder)
+    with _opened(name, left) as source:
+        target = job.bench / "wheels" / left.name
+        with target.open("wb") as file:
+            shutil.copyfileobj(source, file)
+        target.chmod(0o644)
+    return _text(name, folder / "metadata.txt")
+
+
+def wheel(job: Job, name: str, version: str) -> Pin:
+    """Return the version and the hash of the wheel that `build` has left."""
+    for path in (job.bench / "wheels").glob("*.whl"):
+        if _is(path.name, name, version):
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return Pin(version=version, hashes=frozenset({digest}))
+    raise _trouble(name, "its wheel is gone")
+
+
+def stand_in(folder: Path, name: str, version: str, needs: tuple[str, ...]) -> str:
+    """Write a wheel that has a package's metadata and nothing else; return its name."""
+    stem = f"{name.replace('-', '_')}-{Version(version)}"
+    extras = sorted({extra for text in needs for extra in EXTRA.findall(text)})
+    fields = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
+    fields += [f"Provides-Extra: {extra}" for extra in extras]
+    fields += [f"Requires-Dist: {text}" for text in needs]
+    tags = ("Wheel-Version: 1.0", "Root-Is-Purelib: true", "Tag: py3-none-any")
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr(f"{stem}.dist-info/METADATA", "\n".join([*fields, ""]))
+        packed.writestr(f"{stem}.dist-info/WHEEL", "\n".join([*tags, ""]))
+        packed.writestr(f"{stem}.dist-info/RECORD", "")
+    path.chmod(0o644)
+    return path.name
+
+
+def _fresh(job: Job, name: str) -> Path:
+    folder = job.bench / "building" / name
+    store.remove(folder)
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    return folder
+
+
+def _equipped(job: Job, name: str, tools: Mapping[str, Pin]) -> Path:
+    """Return an empty folder with what a build takes; pip runs none of it."""
+    folder = _fresh(job, name)
+    (pip_cage.show(job) / TOOLS).write_text(lockfile.requirements(tools), encoding="utf-8")
+    where = ("--no-index", "--find-links", "/wheels", "--target", ENV)
+    how = ("--require-hashes", "--no-deps", "--no-compile", "--no-warn-script-location")
+    argv = (*pip_cage.program(pip_cage.TREE), "install", *where, *how, "-r", f"/wheels/{TOOLS}")
+    if tools:
+        pip_cage.offline(job, argv, f"installing what building {name} takes", writable=folder)
+    return folder
+
+
+def _run(job: Job, name: str, archive: Path, task: str, folder: Path) -> Path:
+    archive.chmod(0o644)
+    script = Path(build_source.__file__).resolve()
+    shown = f"{pip_cage.TOOLCHAIN}/{script.name}"
+    python = (f"{pip_cage.TREE}/bin/python", "-B", "-P", "-s")
+    pip_cage.offline(
+        job,
+        (*python, shown, task, "/build", ARCHIVE),
+        f"the build of {name}",
+        writable=folder,
+        shown=((archive, ARCHIVE), (script, shown)),
+        env={"PYTHONPATH": ENV, "PATH": f"{pip_cage.TREE}/bin:{ENV}/bin:/usr/bin:/bin"},
+        remedies=REMEDIES,
+        wall_ms=WALL_MS,
+    )
+    return folder
+
+
+def _answer(name: str, folder: Path) -> list[str]:
+    try:
+        found = json.loads(_text(name, folder / "asked.json"))
+    except ValueError as error:
+        raise _trouble(name, f"its answer is no JSON: {error}") from error
+    if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+        raise _trouble(name, "its answer is no list of texts")
+    return found
+
+
+def _built(name: str, version: str, folder: Path) -> Path:
+    """Return the one wheel that a build has left."""
+    out = folder / "out"
+    if out.is_symlink() or not out.is_dir():
+        raise _trouble(name, "it left no folder of wheels")
+    found = sorted(path.name for path in out.iterdir())
+    if len(found) != 1 or not _is(found[0], name, version):
+        left = ", ".join(found) or "nothing"
+        raise _trouble(name, f"it should leave a wheel of {name} {version} and left {left}")
+    return out / found[0]
+
+
+def _is(file: str, name: str, version: str) -> bool:
+    """Whether a file is called as a wheel of this version is."""
+    try:
+        found = parse_wheel_filename(file)
+        return found[0] == name and found[1] == Version(version)
+    except (InvalidWheelFilename, InvalidVersion):
+        return False
+
+
+def _opened(name: str, path: Path) -> BinaryIO:
+    """Open what foreign code has left: a plain file, and no link, pipe or device."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _trouble(name, f"{path.name} cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _trouble(name, f"{path.name} is no file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _text(name: str, path: Path) -> str:
+    with _opened(name, path) as file:
+        content = file.read(MAX_ANSWER + 1)
+    if len(content) > MAX_ANSWER:
+        raise _trouble(name, f"{path.name} is larger than {MAX_ANSWER} bytes")
+    return content.decode("utf-8", "replace")
+
+
+def _trouble(name: str, what: str) -> BuildError:
+    return BuildError(f"The build of {name} is not to be used: {what}.", step="installing")
