@@ -94,8 +94,9 @@ def test_the_wait_for_its_processes_can_be_put_off(tree_root: Path) -> None:
     with ExitStack() as later:
         outcome = session.deliver(program("console.log(1)"), LIMITS, later=later)
         assert outcome.state is State.SUCCEEDED
-        assert not container._closed
-    assert container._closed
+        closed = [container._closed]
+    closed.append(container._closed)
+    assert closed == [False, True]
     assert container.group.pids() == []
 
 
