@@ -1,6 +1,7 @@
 """What a source distribution is taken for, before any of it runs; and how a lock writes it down."""
 
 import gzip
+import hashlib
 import tarfile
 from pathlib import Path
 
@@ -78,6 +79,39 @@ def test_whatever_starts_a_program_is_refused(event: str) -> None:
     with pytest.raises(PermissionError, match=r"no program may be started.*'git'"):
         online_pip.refuse(event, ("git", ["git", "clone"]))
     online_pip.refuse("socket.connect", (object(), ("index.example", 443)))
+
+
+class Link:
+    """What pip knows of a file of an index, and the session that brings it."""
+
+    filename = "thing-1.0.tar.gz"
+    url_without_fragment = "https://index.example/thing-1.0.tar.gz"
+
+    def __init__(self, *, says: str, brings: bytes) -> None:
+        self.hash_name, self.hash, self.content = "sha256", says, brings
+
+    def get(self, url: str, **_options: object) -> "Link":
+        assert url == self.url_without_fragment
+        return self
+
+    def raise_for_status(self) -> None:
+        """It went well."""
+
+    def iter_content(self, _size: int) -> list[bytes]:
+        return [self.content[:3], self.content[3:]]
+
+
+def test_what_the_index_brings_is_what_it_says_or_what_the_lock_says(tmp_path: Path) -> None:
+    place, content = tmp_path / "thing.tar.gz", b"the bytes"
+    digest = hashlib.sha256(content).hexdigest()
+    honest, other = Link(says=digest, brings=content), Link(says="0" * 64, brings=content)
+    assert online_pip._download(honest, honest, str(place), []) == digest
+    assert place.read_bytes() == content
+    with pytest.raises(OSError, match="DO NOT MATCH THE HASHES"):
+        online_pip._download(other, other, str(place), [])
+    with pytest.raises(OSError, match="DO NOT MATCH THE HASHES"):
+        online_pip._download(honest, honest, str(place), ["0" * 64])
+    assert online_pip._download(other, other, str(place), [digest]) == digest
 
 
 LOCK = Lock(
