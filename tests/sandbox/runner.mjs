@@ -34,6 +34,7 @@ Object.assign(process.env, job.env);
 
 globalThis.raw = (line) => fs.writeSync(3, line);
 if (job.mode === "run") {
+  if (!job.args.includes("keep-channel")) fs.closeSync(3);
   process.argv = [process.argv[0], `/workspace/src/${job.entry}`, ...job.args];
   await import(pathToFileURL(`/workspace/src/${job.entry}`));
 } else {

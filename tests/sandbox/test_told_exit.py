@@ -11,6 +11,7 @@ from sandbox.runner import start
 from tests.sandbox.conftest import Run
 from tests.sandbox.trees import LIMITS, program, tree_for
 
+KEPT = ("keep-channel",)  # the tests' runner closes it otherwise
 FOR_EVER = "setInterval(() => {}, 1e6);"
 WRONG = [
     '{"type":"exit","code":256}',
@@ -32,18 +33,18 @@ def told(message: str) -> str:
 
 @pytest.mark.parametrize(("code", "state"), [(0, State.SUCCEEDED), (7, State.FAILED)])
 def test_what_says_that_it_ended_has_ended(run: Run, code: int, state: State) -> None:
-    outcome = run(told(f'{{"type":"exit","code":{code}}}') + FOR_EVER)
+    outcome = run(told(f'{{"type":"exit","code":{code}}}') + FOR_EVER, args=KEPT)
     assert (outcome.state, outcome.exit_code, outcome.signal) == (state, code, None)
 
 
 @pytest.mark.parametrize("message", WRONG)
 def test_anything_else_is_not_believed_nor_what_follows_it(run: Run, message: str) -> None:
-    outcome = run(told(message) + told('{"type":"exit","code":0}') + "process.exit(3);")
+    outcome = run(told(message) + told('{"type":"exit","code":0}') + "process.exit(3);", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
 def test_half_a_message_says_nothing(run: Run) -> None:
-    outcome = run("""raw('{"type":"exit","code":0}'); process.exit(3);""")
+    outcome = run("""raw('{"type":"exit","code":0}'); process.exit(3);""", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
@@ -57,13 +58,17 @@ def test_a_flood_is_not_kept() -> None:
 
 
 def test_what_was_written_before_is_all_there(run: Run) -> None:
-    outcome = run("process.stdout.write('x'.repeat(9_999));" + told('{"type":"exit","code":0}'))
+    outcome = run(
+        "process.stdout.write('x'.repeat(9_999));" + told('{"type":"exit","code":0}'), args=KEPT
+    )
     assert outcome.stdout.data == b"x" * 9_999
     assert not outcome.stdout.truncated
 
 
 def test_too_much_output_is_that_whatever_is_said(run: Run) -> None:
-    outcome = run("process.stdout.write('x'.repeat(20_000));" + told('{"type":"exit","code":0}'))
+    outcome = run(
+        "process.stdout.write('x'.repeat(20_000));" + told('{"type":"exit","code":0}'), args=KEPT
+    )
     assert outcome.state is State.OUTPUT_LIMIT
 
 
@@ -83,7 +88,7 @@ def test_a_child_that_holds_the_pipes_holds_up_nothing_and_dies(tree_root: Path)
     """
     session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")
     with ExitStack() as later:
-        outcome = session.deliver(program(code), LIMITS, later=later)
+        outcome = session.deliver(program(code, args=KEPT), LIMITS, later=later)
         assert outcome.state is State.SUCCEEDED
     assert session._container.group.pids() == []
 
