@@ -49,7 +49,10 @@ def parked(profile: Profile, slot: str = SLOT) -> Berth:
 
 
 def go(profile: Profile, *, berth: Berth | None, slot: str = SLOT) -> Container:
-    return launch(profile, SHARES, slot=slot, startup_ms=60_000, channel=False, berth=berth)
+    shares = SHARES
+    if cgroups.leases().hierarchy.kind == "none":  # counted by user: other tests' count as well
+        shares = replace(SHARES, processes=999)
+    return launch(profile, shares, slot=slot, startup_ms=60_000, channel=False, berth=berth)
 
 
 def said(container: Container) -> str:
