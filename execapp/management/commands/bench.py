@@ -104,6 +104,6 @@ into one wait, and those that follow at once hardly.
 
 *Around it*: connecting, the web server, the checks of the body, and the reply. *Queued*: from the
 commit to the claim. *Set-up*: until the job is delivered. *Run*: from there to the end of the
-sandbox's program. *Collect*: until nothing of it lives and its output is read. *Record*: reading
+sandbox's program. *Collect*: until it is killed and its output is read. *Record*: reading
 the version before and writing the result after.
 """
