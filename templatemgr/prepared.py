@@ -58,29 +58,27 @@ class _Compiled:
 class _PerThread:
     """Compiles once for each thread, as connections belong to threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, compiler: Callable[[], Any]) -> None:
+        self._compiler = compiler
         self._local = threading.local()
 
-    def _bound(self, values: Mapping[str, Any]) -> _Compiled:
+    def bound(self, values: Mapping[str, Any]) -> _Compiled:
         found: _Compiled | None = getattr(self._local, "found", None)
         if found is None or not found.current:
             found = self._local.found = _Compiled(self._compiler())
         found.bind(values)
         return found
 
-    def _compiler(self) -> Any:
-        raise NotImplementedError
 
-
-class Prepared[M: models.Model, Row](_PerThread):
+class Prepared[M: models.Model, Row]:
     """A query; `build` returns it, with `given` in its filters. KeyError for a missing value.
 
     It may use filters, joins, orders, slices, annotations and `values_list`; no prefetching.
     """
 
     def __init__(self, build: Callable[[], models.QuerySet[M, Row]]) -> None:
-        super().__init__()
         self._build = build
+        self._compiled = _PerThread(self._compiler)
 
     def _compiler(self) -> Any:
         queryset: Any = self._build()
@@ -91,21 +89,21 @@ class Prepared[M: models.Model, Row](_PerThread):
 
     def all(self, **values: Any) -> list[Row]:
         """Every row, with these values."""
-        return list(self._bound(values).compiler.rows)
+        return list(self._compiled.bound(values).compiler.rows)
 
     def first(self, **values: Any) -> Row | None:
         """The first row, or None. Slice in `build`: what is found is read whole."""
         return next(iter(self.all(**values)), None)
 
 
-class PreparedUpdate[M: models.Model](_PerThread):
+class PreparedUpdate[M: models.Model]:
     """An UPDATE; `build` returns the rows and the new values, either with `given` in them."""
 
     def __init__(
         self, build: Callable[[], tuple[models.QuerySet[M], Mapping[str, models.Expression]]]
     ) -> None:
-        super().__init__()
         self._build = build
+        self._compiled = _PerThread(self._compiler)
 
     def _compiler(self) -> Any:
         rows, changes = self._build()
@@ -115,4 +113,4 @@ class PreparedUpdate[M: models.Model](_PerThread):
 
     def run(self, **values: Any) -> int:
         """Change the rows; how many there were."""
-        return int(self._bound(values).compiler.execute_sql(ROW_COUNT) or 0)
+        return int(self._compiled.bound(values).compiler.execute_sql(ROW_COUNT) or 0)

@@ -148,12 +148,12 @@ def test_a_new_connection_has_a_new_one(
 ) -> None:
     query = by_name()
     query.first(name="lua")
-    kept = query._local.found
+    kept = query._compiled._local.found
     query.first(name="lua")
-    assert query._local.found is kept
+    assert query._compiled._local.found is kept
     monkeypatch.setattr(prepared, "connections", {"default": object()})
     assert query.first(name="perl") == templates[1]
-    assert query._local.found is not kept
+    assert query._compiled._local.found is not kept
 
 
 def test_a_failed_run_does_not_spoil_the_next(templates: list[Template]) -> None:
