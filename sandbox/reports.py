@@ -8,7 +8,7 @@ that databases and encoders refuse (NUL, lone surrogates) are replaced.
 import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn, cast
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -18,6 +18,8 @@ MAX_ERRORS = 1_000
 MAX_NAME = 2_000
 MAX_FILE = 1_024
 MAX_MESSAGE = 32_000
+MAX_OUTPUT_BYTES = 64 * 1024  # of one stream of one case, in UTF-8
+MAX_OUTPUTS_BYTES = 2 * 1024 * 1024  # of all cases of a run together
 _EXIT_BYTES = 64
 _MAX_POSITION = 2**31 - 1
 _CUT = "…"
@@ -31,7 +33,11 @@ class ReportError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class TestCase:
-    """One finished test. `name` is "outer > inner > title", `file` relative to src/."""
+    """One finished test. `name` is "outer > inner > title", `file` relative to src/.
+
+    `stdout` and `stderr` are what the tool attributes to this test, in order; `truncated` when
+    some of either is missing.
+    """
 
     __test__ = False  # pytest must not collect it
 
@@ -42,6 +48,9 @@ class TestCase:
     message: str | None = None
     line: int | None = None
     column: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+    truncated: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +159,8 @@ def _case(fields: dict[str, Any]) -> TestCase:
     state = fields.pop("state", None)
     if not isinstance(state, str) or state not in ("passed", "failed", "skipped"):
         raise ReportError("case.state is not passed, failed or skipped")
+    stdout, more_stdout = _output(fields, "stdout")
+    stderr, more_stderr = _output(fields, "stderr")
     case = TestCase(
         name=_text(fields, "name", MAX_NAME),
         file=_text(fields, "file", MAX_FILE),
@@ -158,6 +169,9 @@ def _case(fields: dict[str, Any]) -> TestCase:
         message=_optional_text(fields, "message"),
         line=_position(fields, "line"),
         column=_position(fields, "column"),
+        stdout=stdout,
+        stderr=stderr,
+        truncated=_flag(fields, "truncated") or more_stdout or more_stderr,
     )
     _no_more(fields, "case")
     return case
@@ -168,8 +182,8 @@ def _result(fields: dict[str, Any]) -> Result:
     exit_code = fields.pop("exit_code", None)
     if not isinstance(errors, list) or len(errors) > MAX_ERRORS:
         raise ReportError(f"result.errors is not a list of at most {MAX_ERRORS}")
-    if type(exit_code) is not int or exit_code not in (0, 1):
-        raise ReportError("result.exit_code is not 0 or 1")
+    if type(exit_code) is not int or not 0 <= exit_code <= 255:
+        raise ReportError("result.exit_code is not from 0 to 255")
     _no_more(fields, "result")
     return Result(errors=tuple(_file_error(item) for item in errors), exit_code=exit_code)
 
@@ -212,6 +226,28 @@ def _optional_text(fields: dict[str, Any], key: str) -> str | None:
     )
 
 
+def _output(fields: dict[str, Any], key: str) -> tuple[str, bool]:
+    """A stream of a case, and whether it had to be cut."""
+    value = fields.pop(key, "")
+    if not isinstance(value, str):
+        raise ReportError(f"{key} is not a text")
+    return cut(clean(value, len(value)), MAX_OUTPUT_BYTES)
+
+
+def cut(text: str, most: int) -> tuple[str, bool]:
+    """The beginning of `text` that has at most `most` bytes in UTF-8, and whether that is less."""
+    if len(text) * 4 <= most or len(data := text.encode()) <= most:
+        return text, False
+    return data[:most].decode("utf-8", "ignore"), True
+
+
+def _flag(fields: dict[str, Any], key: str) -> bool:
+    value = fields.pop(key, False)
+    if type(value) is not bool:
+        raise ReportError(f"{key} is not true or false")
+    return value
+
+
 def clean(text: str, longest: int) -> str:
     """`text` cut to `longest` characters, without NUL and lone surrogates."""
     if len(text) > longest:
@@ -252,6 +288,7 @@ class Collector:
     problem: str | None = None
     _pending: bytearray = field(default_factory=bytearray)
     _seen: int = 0
+    _outputs: int = 0
 
     def feed(self, data: bytes) -> list[TestCase]:
         """Take more bytes; returns the cases that they completed."""
@@ -300,9 +337,20 @@ class Collector:
         elif isinstance(message, TestCase):
             if len(self.cases) >= MAX_CASES:
                 raise ReportError(f"more than {MAX_CASES} cases")
-            self.cases.append(message)
+            self.cases.append(self._within(message))
         else:
             raise ReportError("a message that has no place in a test run")
+
+    def _within(self, case: TestCase) -> TestCase:
+        """The case with as much of its output as is left of what all cases may have together."""
+        if not case.stdout and not case.stderr:
+            return case
+        stdout, more_stdout = cut(case.stdout, MAX_OUTPUTS_BYTES - self._outputs)
+        self._outputs += len(stdout.encode())
+        stderr, more_stderr = cut(case.stderr, MAX_OUTPUTS_BYTES - self._outputs)
+        self._outputs += len(stderr.encode())
+        truncated = case.truncated or more_stdout or more_stderr
+        return replace(case, stdout=stdout, stderr=stderr, truncated=truncated)
 
 
 @dataclass

@@ -11,8 +11,9 @@ from execapp.services import checks, presenting
 from webui import charts, failing
 
 MAX_CASES = 300
+MAX_CASE_OUTPUT = 20_000  # characters of one stream of one test
 MAX_CURL = 100_000  # bytes; Linux refuses an argument of 128 KiB
-MAX_OUTPUT = 200_000  # characters of each stream on the page
+MAX_OUTPUT = 200_000  # characters of each stream on the page, and of all tests together
 MAX_LINES = 5000  # of code, all files together
 OPEN_FILES = 3
 
@@ -46,11 +47,28 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CaseOutput:
+    """What one test wrote to one stream; `cut` when the page leaves out some of it."""
+
+    name: str
+    text: str
+    cut: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One test as it was reported, and its output as the page shows it."""
+
+    said: Mapping[str, Any]
+    outputs: list[CaseOutput]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Group:
     """The tests of one file."""
 
     file: str
-    cases: list[Mapping[str, Any]]
+    cases: list[Case]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +159,12 @@ def tests(report: Mapping[str, Any]) -> Tests:
     shown = cases
     if len(cases) > MAX_CASES:
         shown = sorted(cases, key=lambda case: case.get("state") != "failed")[:MAX_CASES]
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for case in shown:
-        groups.setdefault(str(case.get("file") or ""), []).append(case)
+    groups: dict[str, list[Case]] = {}
+    left = MAX_OUTPUT
+    for said in shown:
+        case = Case(said=said, outputs=_case_outputs(said, left))
+        left -= sum(len(output.text) for output in case.outputs)
+        groups.setdefault(str(said.get("file") or ""), []).append(case)
     return Tests(
         passed=report.get("passed", 0),
         failed=report.get("failed", 0),
@@ -153,6 +174,18 @@ def tests(report: Mapping[str, Any]) -> Tests:
         errors=list(report.get("errors") or ()),
         left=len(cases) - len(shown),
     )
+
+
+def _case_outputs(case: Mapping[str, Any], left: int) -> list[CaseOutput]:
+    """What a test wrote, within what is `left` of the characters that all tests may have here."""
+    outputs = []
+    for name in ("stdout", "stderr"):
+        text = str(case.get(name) or "")
+        most = min(left, MAX_CASE_OUTPUT)
+        if text:
+            outputs.append(CaseOutput(name=name, text=text[:most], cut=len(text) > most))
+            left -= len(text[:most])
+    return outputs
 
 
 def curl(execution: Execution, base: str) -> str:

@@ -131,7 +131,7 @@ class LocationOut(Schema):
 
 
 class CaseOut(Schema):
-    """One test."""
+    """One test. `stdout` and `stderr` are what the tool attributes to it, 64 KB each at most."""
 
     name: str
     file: str
@@ -139,6 +139,9 @@ class CaseOut(Schema):
     duration_ms: float | None
     message: str | None
     location: LocationOut | None
+    stdout: str
+    stderr: str
+    truncated: bool
 
 
 class FileErrorOut(Schema):

@@ -20,6 +20,7 @@ LIMIT_NAMES = (
 )
 TIMING_NAMES = ("queued_ms", "setup_ms", "run_ms", "collect_ms", "total_ms", "warm")
 USAGE_NAMES = ("cpu_ms", "memory_peak_bytes")
+_NO_OUTPUT = {"stdout": "", "stderr": "", "truncated": False}
 
 
 def to_api(execution: Execution) -> dict[str, Any]:
@@ -33,8 +34,15 @@ def to_api(execution: Execution) -> dict[str, Any]:
         "stdout_encoding": stdout_encoding,
         "stderr": stderr,
         "stderr_encoding": stderr_encoding,
-        "tests": execution.tests,
+        "tests": _whole(execution.tests),
     }
+
+
+def _whole(tests: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A stored report, with what reports had not when it was stored."""
+    if tests is None:
+        return None
+    return {**tests, "cases": [{**_NO_OUTPUT, **case} for case in tests["cases"]]}
 
 
 def to_summary(execution: Execution) -> dict[str, Any]:
@@ -102,6 +110,9 @@ def tests_to_json(report: TestReport) -> dict[str, Any]:
             "duration_ms": case.duration_ms,
             "message": case.message,
             "location": (None if case.line is None else {"line": case.line, "column": case.column}),
+            "stdout": case.stdout,
+            "stderr": case.stderr,
+            "truncated": case.truncated,
         }
         for case in report.cases
     ]

@@ -4,6 +4,7 @@ import base64
 
 from execapp.api.schemas import ExecutionOut
 from execapp.executor.daemon import Daemon
+from execapp.models import Execution
 from tests.execapp.conftest import Api
 from tests.execapp.tiny import HELLO, SLEEP, Program, program, suite
 
@@ -42,7 +43,30 @@ def test_test_mode_gives_every_test(api: Api, executor: Daemon) -> None:
         "duration_ms": 0.5,
         "message": "no",
         "location": {"line": 1, "column": 2},
+        "stdout": "",
+        "stderr": "",
+        "truncated": False,
     }
+
+
+def test_what_a_test_wrote_is_told_with_it(api: Api, executor: Daemon) -> None:
+    source = "export default { talks(say) { say('\\u001b[31mhello'); } }"
+    done = api.submit(suite(source), "test", wait=True)
+    [case] = done["tests"]["cases"]
+    assert (case["stdout"], case["stderr"], case["truncated"]) == ("\x1b[31mhello", "", False)
+
+
+def test_report_of_an_earlier_release_has_the_same_fields(api: Api, executor: Daemon) -> None:
+    done = api.submit(suite("export default { a() {} }"), "test", wait=True)
+    row = Execution.objects.get(pk=done["id"])
+    assert row.tests is not None
+    for case in row.tests["cases"]:
+        for name in ("stdout", "stderr", "truncated"):
+            del case[name]
+    row.save()
+    again = api.get(f"/executions/{done['id']}")
+    assert again["tests"] == done["tests"]
+    ExecutionOut.model_validate(again)
 
 
 def test_error_outside_any_test_is_reported(api: Api, executor: Daemon) -> None:

@@ -44,7 +44,7 @@ if (mode === "run") {
       for (const [name, test] of Object.entries(tests)) {
         const case_ = { type: "case", name, file: path, duration_ms: 0.5, line: 1, column: 2 };
         try {
-          await test();
+          await test((text) => (case_.stdout = text));
           send({ ...case_, state: "passed", message: null });
         } catch (error) {
           failed += 1;

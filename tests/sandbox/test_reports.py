@@ -60,10 +60,17 @@ CASE_FAULTS: list[dict[str, Any]] = [
     {"line": -1},
     {"line": 2**31},
     {"line": True},
+    {"stdout": 1},
+    {"stdout": None},
+    {"stderr": ["a"]},
+    {"truncated": 1},
+    {"truncated": "true"},
+    {"truncated": None},
     {"extra": 1},
 ]
 RESULT_FAULTS: list[dict[str, Any]] = [
-    {"exit_code": 2},
+    {"exit_code": 256},
+    {"exit_code": -1},
     {"exit_code": True},
     {"exit_code": None},
     {"exit_code": "0"},
@@ -107,6 +114,40 @@ def test_long_texts_are_cut_and_unstorable_characters_replaced() -> None:
     assert len(case.name) == reports.MAX_NAME
     assert case.name.endswith("…")
     assert case.message == "a\ufffdb\ufffdc\U0001f600"
+
+
+def test_output_of_a_case_is_kept_as_it_was_written() -> None:
+    case = parse(line({**CASE, "stdout": "a\n\x1b[31mb", "stderr": "c\0\ud800"}))
+    assert isinstance(case, TestCase)
+    assert (case.stdout, case.stderr, case.truncated) == ("a\n\x1b[31mb", "c\ufffd\ufffd", False)
+    said = parse(line({**CASE, "truncated": True}))
+    assert isinstance(said, TestCase)
+    assert (said.stdout, said.truncated) == ("", True)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_output_of_a_case_is_cut_by_bytes_and_says_so(stream: str) -> None:
+    whole = parse(line({**CASE, stream: "x" * reports.MAX_OUTPUT_BYTES}))
+    more = parse(line({**CASE, stream: "\u20ac" * reports.MAX_OUTPUT_BYTES}))
+    assert isinstance(whole, TestCase)
+    assert isinstance(more, TestCase)
+    assert not whole.truncated
+    assert more.truncated
+    assert len(getattr(whole, stream)) == reports.MAX_OUTPUT_BYTES
+    assert getattr(more, stream) == "\u20ac" * (reports.MAX_OUTPUT_BYTES // 3)
+
+
+def test_output_of_all_cases_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "MAX_OUTPUTS_BYTES", 10)
+    collector = Collector()
+    for _ in range(3):
+        collector.feed(line({**CASE, "stdout": "abcd", "stderr": "ef"}) + b"\n")
+    collector.feed(line(CASE) + b"\n")
+    got = [(case.stdout, case.stderr, case.truncated) for case in collector.cases]
+    assert got == [
+        ("abcd", "ef", False), ("abcd", "", True), ("", "", True), ("", "", False),
+    ]  # fmt: skip
+    assert collector.problem is None
 
 
 def test_a_collector_gives_each_case_as_it_is_complete() -> None:
@@ -163,7 +204,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.dictionaries(
-    st.sampled_from([*CASE, "errors", "exit_code", "other"]),
+    st.sampled_from([*CASE, "errors", "exit_code", "stdout", "stderr", "truncated", "other"]),
     JSON | st.sampled_from(["case", "result", "ready", "passed"]),
 )
 

@@ -13,7 +13,7 @@ from templatemgr.models import Version
 CODE = (
     "import { expect, it } from 'vitest'\nit('keeps cents', () => {\n  expect(0.3).toBe(0.4)\n})\n"
 )
-FAILING = {
+FAILING: dict[str, Any] = {
     "passed": 1,
     "failed": 1,
     "skipped": 0,
@@ -26,6 +26,9 @@ FAILING = {
             "duration_ms": 1.9,
             "message": None,
             "location": None,
+            "stdout": "",
+            "stderr": "",
+            "truncated": False,
         },
         {
             "name": "keeps cents",
@@ -34,6 +37,9 @@ FAILING = {
             "duration_ms": 5.8,
             "message": "expected 0.3 to be 0.4\n\n- 0.4\n+ 0.3",
             "location": {"line": 3, "column": 15},
+            "stdout": "",
+            "stderr": "",
+            "truncated": False,
         },
     ],
     "errors": [],

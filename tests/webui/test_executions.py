@@ -1,6 +1,7 @@
 """Executions are found, read with their failing line, run again and cancelled."""
 
 import json
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -190,6 +191,40 @@ def test_failing_line_is_marked_with_its_message(admin: Client, version: Version
     assert '<span class="code-note">expected 0.3 to be 0.4</span>' in page
     assert page.count("code-line failing") == 1
     assert "sum.test.ts:3:15" in page
+
+
+def with_output(**said: Any) -> dict[str, Any]:
+    """A report whose first case wrote something."""
+    first, *others = factories.FAILING["cases"]
+    return {**factories.FAILING, "cases": [{**first, **said}, *others]}
+
+
+def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
+    admin: Client, version: Version
+) -> None:
+    evil = "<script>alert(1)</script>"
+    said = with_output(stdout=f"\x1b[31m{evil}\x1b[0m\x1b[2J", stderr="warned", truncated=True)
+    made = factories.make_execution(version, "failed", tests=said)
+    page = admin.get(f"/executions/{made.pk}").content.decode()
+    [shown] = re.findall(r'<details class="detail case-output">.*?</details>', page, re.DOTALL)
+    assert evil not in page
+    assert "\x1b" not in page
+    assert '<span class="ansi-red">&lt;script&gt;' in shown
+    assert "warned" in shown
+    assert "cut at the limit" in shown
+    assert 'aria-label="stderr of adds"' in shown
+
+
+def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version: Version) -> None:
+    most = results.MAX_CASE_OUTPUT
+    cases = [{**factories.FAILING["cases"][0], "stdout": "x" * (most + 5)} for _ in range(30)]
+    shown = results.tests({**factories.FAILING, "cases": cases})
+    outputs = [output for case in shown.groups[0].cases for output in case.outputs]
+    assert [len(output.text) for output in outputs] == [most] * 10 + [0] * 20
+    assert all(output.cut for output in outputs)
+    made = factories.make_execution(version, "failed", tests={**factories.FAILING, "cases": cases})
+    page = admin.get(f"/executions/{made.pk}").content.decode()
+    assert page.count("The page leaves out the rest") == 30
 
 
 def test_what_a_program_wrote_is_text_and_never_markup(admin: Client, version: Version) -> None:
