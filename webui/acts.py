@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from core import parsing
 from templatemgr.models import AuditEvent
 
 # The word of each act, with the colour of its pill.
@@ -87,7 +88,7 @@ def read(event: AuditEvent) -> Act:
         text=_sentence(event.action, name, number, details),
         reason=str(details.get("reason") or ""),
         template=name if on_template else "",
-        version=int(number) if on_template and number.isdecimal() else None,
+        version=parsing.whole_or_none(number) if on_template else None,
         rest=tuple((key, _plain(value)) for key, value in details.items() if key not in said),
     )
 

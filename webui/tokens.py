@@ -8,6 +8,7 @@ from django.db.models import CharField, Prefetch, Q, QuerySet
 from django.db.models.functions import Cast
 from django.utils import timezone
 
+from core import parsing
 from execapp.errors import UnknownTokenError
 from execapp.models import ApiToken, TokenPin
 
@@ -31,7 +32,7 @@ def page(*, q: str = "", scope: str = "", state: str = "", before: str = "") -> 
     if scope:
         text = Cast("scopes", CharField())
         rows = rows.alias(scope_text=text).filter(scope_text__contains=f'"{scope}"')
-    below = _id(before)
+    below = parsing.identifier_or_none(before)
     if below:
         rows = rows.filter(id__lt=below)
     pins = Prefetch("pins", TokenPin.objects.select_related("template", "version"))
@@ -58,10 +59,3 @@ def _in_state(state: str) -> QuerySet[ApiToken]:
     if state in {"usable", "unused"}:
         rows = rows.filter(~expired, revoked_at__isnull=True)
     return rows.filter(last_used_at__isnull=True) if state == "unused" else rows
-
-
-def _id(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None

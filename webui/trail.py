@@ -4,11 +4,12 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from django.core import signing
 from django.db.models import Q, QuerySet
 
+from core import parsing
 from execapp.engine.local import release_connection
 from templatemgr import audit
 from templatemgr.models import AuditEvent
@@ -129,8 +130,8 @@ def _line(cells: Sequence[str]) -> str:
 
 def _day(name: str, text: str) -> datetime:
     try:
-        return datetime.combine(date.fromisoformat(text), time(), UTC)
-    except ValueError as error:
+        return parsing.day(text)
+    except parsing.ParseError as error:
         message = f"{name.capitalize()} is {text[:40]!r}: give a day such as 2026-11-23."
         raise FilterError(message) from error
 

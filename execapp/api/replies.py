@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
+from core import parsing
 from execapp.conf import sizes
 from execapp.errors import Field, InvalidRequestError, UnauthorizedError
 from execapp.models import ApiToken
@@ -90,8 +91,8 @@ def wait_parameter(request: HttpRequest) -> float:
     text = request.GET.get("wait", "false")
     value: object = {"true": True, "false": False}.get(text)
     try:
-        return wait_seconds(float(text) if value is None else value)
-    except ValueError as error:
         longest = sizes().max_wait_seconds
+        return parsing.seconds(text, most=longest) if value is None else wait_seconds(value)
+    except parsing.ParseError as error:
         problem = f"Give true, false or seconds from 0 to {longest}."
         raise InvalidRequestError([Field(path="wait", message=problem)]) from error

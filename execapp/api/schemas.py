@@ -4,17 +4,17 @@ Replies are made by `services.presenting`; their schemas here document them, and
 the two together.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from core import parsing
 from execapp.api.replies import wait_seconds
 from execapp.models import ExecutionState, Mode
 
-MAX_NUMBER = 2**31 - 1
-Number = Annotated[int, Field(ge=1, le=MAX_NUMBER)]
+Number = Annotated[int, Field(ge=1, le=parsing.LARGEST)]
 
 
 class Strict(BaseModel):
@@ -69,21 +69,24 @@ class RerunIn(Strict):
     template: str | None = Field(default=None, max_length=200)
 
 
-def _utc(value: datetime) -> datetime:
-    try:
-        return value.astimezone(UTC)
-    except OverflowError as error:
-        message = "This time is out of range."
-        raise ValueError(message) from error
+def _whole(value: object) -> object:
+    """Digits of a query string; the bounds of a field are its own."""
+    return parsing.whole(value) if isinstance(value, str) else value
 
 
-Moment = Annotated[AwareDatetime, AfterValidator(_utc)]
+def _moment(value: object) -> object:
+    return parsing.moment(value) if isinstance(value, str) else value
+
+
+# In query strings everything is text: these read it as every other entrance does.
+QueryNumber = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=parsing.LARGEST)]
+Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
 class PageQuery(Schema):
     """What every list takes."""
 
-    limit: int = Field(default=50, ge=1, le=200)
+    limit: Annotated[int, BeforeValidator(_whole)] = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=200)
 
 
@@ -91,7 +94,7 @@ class ExecutionsQuery(PageQuery):
     """Filters of `GET /executions`."""
 
     template: str | None = Field(default=None, max_length=64)
-    version: Number | None = None
+    version: QueryNumber | None = None
     state: ExecutionState | None = None
     mode: Mode | None = None
     client: str | None = Field(default=None, max_length=150)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 
+from core import parsing
 from execapp.errors import Field, InvalidRequestError
 
 HELLO = "retry: 1000\n\n"  # milliseconds after which a client that was cut off comes back
@@ -27,8 +28,8 @@ def reply(frames: Iterable[str]) -> StreamingHttpResponse:
 
 def last_seen(request: HttpRequest) -> int:
     """The number of the last event that the client has, 0 for none. Raises InvalidRequestError."""
-    text = request.headers.get("Last-Event-ID") or "0"
-    if text.isascii() and text.isdecimal() and len(text) < 10:
-        return int(text)
-    problem = Field(path="Last-Event-ID", message="Give the id of an event, unchanged.")
-    raise InvalidRequestError([problem])
+    try:
+        return parsing.whole(request.headers.get("Last-Event-ID") or "0")
+    except parsing.ParseError as error:
+        problem = Field(path="Last-Event-ID", message="Give the id of an event, unchanged.")
+        raise InvalidRequestError([problem]) from error

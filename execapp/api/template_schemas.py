@@ -6,7 +6,15 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import AfterValidator, Field
 
-from execapp.api.schemas import Number, PageQuery, PromotionOut, Strict, TemplateOut, VersionOut
+from execapp.api.schemas import (
+    Number,
+    PageQuery,
+    PromotionOut,
+    QueryNumber,
+    Strict,
+    TemplateOut,
+    VersionOut,
+)
 from templatemgr.models import BuildState
 
 
@@ -69,7 +77,7 @@ class PolicyIn(ReasonIn):
 class DiffQuery(Schema):
     """What a version is compared with: the older side."""
 
-    against: Number
+    against: QueryNumber
 
 
 class BuildsQuery(PageQuery):

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from core import parsing
 from execapp.errors import NotSupportedError, UnknownExecutionError
 from execapp.models import ApiToken, Execution, Scope
 from execapp.services import cursors
@@ -70,7 +71,7 @@ class Page:
 
 def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
     """One execution, whole; `UnknownExecutionError` also when it belongs to somebody else."""
-    identifier = parse_id(execution_id)
+    identifier = parsing.identifier_or_none(execution_id)
     found = None
     if identifier is not None:
         found = visible(viewer).select_related("version").filter(id=identifier).first()
@@ -162,17 +163,6 @@ def visible(viewer: Viewer) -> QuerySet[Execution]:
     return Execution.objects.filter(client=viewer.client, token__isnull=not viewer.by_token)
 
 
-def parse_id(text: uuid.UUID | str) -> uuid.UUID | None:
-    """The id in `text`, or None when it is not one in its usual form."""
-    if isinstance(text, uuid.UUID):
-        return text
-    try:
-        identifier = uuid.UUID(text)
-    except ValueError:
-        return None
-    return identifier if str(identifier) == text.lower() else None
-
-
 def _apply(found: QuerySet[Execution], filters: Filters) -> QuerySet[Execution]:
     exact = {
         "template_name": filters.template if filters.version is None else None,
@@ -201,8 +191,8 @@ def _apply(found: QuerySet[Execution], filters: Filters) -> QuerySet[Execution]:
 
 def _id_range(text: str) -> tuple[uuid.UUID, uuid.UUID]:
     """The first and last id that begin with `text`."""
-    digits = text.strip().lower().replace("-", "")
-    if not digits or len(digits) > 32 or digits.strip("0123456789abcdef"):
+    try:
+        return parsing.identifiers_from(text)
+    except parsing.ParseError as error:
         message = "q finds executions by the beginning of their id; nothing else is searched yet."
-        raise NotSupportedError(message, details={"path": "q"})
-    return uuid.UUID(digits.ljust(32, "0")), uuid.UUID(digits.ljust(32, "f"))
+        raise NotSupportedError(message, details={"path": "q"}) from error

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from core import parsing
 from execapp.errors import Field, InvalidRequestError, PinBrokenError
 from execapp.models import ApiToken, TokenPin
 from templatemgr import audit
@@ -20,7 +21,6 @@ from templatemgr.models import HealthState, Template, Version
 from templatemgr.prepared import Prepared, given
 from templatemgr.services import catalog, promotions
 
-MAX_NUMBER = 2**31 - 1
 # Few tokens have one, so the question that nearly every submission asks is a small one.
 _PINNED = Prepared(
     lambda: TokenPin.objects.filter(
@@ -33,13 +33,14 @@ def parse(texts: Iterable[str]) -> dict[str, int]:
     """{"typescript": 7} of ["typescript@7"]. Raises InvalidRequestError."""
     found: dict[str, int] = {}
     for text in texts:
-        name, _, number = text.partition("@")
-        if not (name and number.isascii() and number.isdecimal() and len(number) < 10):
+        name, _, digits = text.partition("@")
+        number = parsing.whole_or_none(digits)
+        if not name or number is None:
             message = f"{text[:100]!r} is no version: write typescript@7."
             raise InvalidRequestError([Field(path="pins", message=message)])
         if name in found:
-            raise InvalidRequestError([Field(path=f"pins.{name}", message="Give it once.")])
-        found[name] = int(number)
+            raise InvalidRequestError([Field(path=f"pins.{name[:100]}", message="Give it once.")])
+        found[name] = number
     return found
 
 
@@ -113,7 +114,7 @@ def _pinnable(name: str, number: int) -> Version:
     """A version that is there and stays: a removal waits for the same lock, and then sees us."""
     try:
         promotions.locked(name)
-        version = catalog.get_version(template=name, number=min(number, MAX_NUMBER))
+        version = catalog.get_version(template=name, number=min(number, parsing.LARGEST))
     except TemplateError as error:
         problem = Field(path=f"pins.{name[:100]}", message=error.message)
         raise InvalidRequestError([problem]) from error

@@ -5,14 +5,13 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
+from core import parsing
 from execapp.services import cursors
 from execapp.services.presenting import limits_to_json, moment, reference
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
 from templatemgr.models import HealthState, Promotion, Template, Verification, Version
 from templatemgr.services import catalog, gates, verification
 from templatemgr.services import promotions as promotions_service
-
-MAX_NUMBER = 2**31 - 1
 
 
 def templates(*, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
@@ -68,10 +67,9 @@ def version(*, name: str, number: str) -> dict[str, Any]:
 def find_version(*, name: str, number: str) -> Version:
     """A version by what stands in an address. Raises UnknownTemplateError, UnknownVersionError."""
     row = _find(name)
-    digits = number.isascii() and number.isdecimal() and len(number) <= 10
-    wanted = int(number) if digits else 0
+    wanted = parsing.whole_or_none(number)
     rows = Version.objects.select_related("health", "template", "build")
-    found = rows.filter(template=row, number=wanted).first() if wanted <= MAX_NUMBER else None
+    found = rows.filter(template=row, number=wanted).first() if wanted is not None else None
     if found is None:
         message = f"{row.name} has no version {number[:40]}."
         raise UnknownVersionError(message, template=row.name, version=number[:40])

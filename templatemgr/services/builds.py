@@ -8,11 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from core import parsing
 from templatemgr import audit, store
 from templatemgr.errors import (
     BuildCancelledError,
@@ -97,11 +97,15 @@ def request(
 def get(*, build_id: uuid.UUID | str) -> Build:
     """Return a build with its versions. Raises UnknownBuildError."""
     related = ("template", "version__template", "reproduces__template", "from_version__template")
-    try:
-        return Build.objects.select_related(*related).get(pk=build_id)
-    except (Build.DoesNotExist, ValidationError, ValueError):
-        message = f"There is no build {build_id}."
-        raise UnknownBuildError(message, build=str(build_id)) from None
+    identifier = parsing.identifier_or_none(build_id)
+    found = None
+    if identifier is not None:
+        found = Build.objects.select_related(*related).filter(pk=identifier).first()
+    if found is None:
+        shown = str(build_id)[:80]
+        message = f"There is no build {shown}."
+        raise UnknownBuildError(message, build=shown)
+    return found
 
 
 def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:

@@ -153,6 +153,7 @@ _CODES = {
     "1": "bold", "2": "dim", "3": "italic", "4": "underline", "30": "black", "31": "red",
     "32": "green", "33": "yellow", "34": "blue", "35": "magenta", "36": "cyan", "37": "white",
 }  # fmt: skip
+_CODES |= {f"9{digit}": _CODES[f"3{digit}"] for digit in range(8)}  # the bright ones
 _OFF = {"22": {"bold", "dim"}, "23": {"italic"}, "24": {"underline"}}
 _COLOURS = {"black", "red", "green", "yellow", "blue", "magenta", "cyan", "white"}
 
@@ -186,6 +187,6 @@ def _after(codes: str, active: set[str]) -> set[str]:
             now -= _OFF[code]
         elif code == "39":
             now -= _COLOURS
-        elif (name := _CODES.get(str(int(code) - 60) if code[:1] == "9" else code)) is not None:
+        elif (name := _CODES.get(code)) is not None:
             now = (now - _COLOURS if name in _COLOURS else now) | {name}
     return now

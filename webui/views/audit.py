@@ -15,6 +15,7 @@ from django.http import (
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from core import parsing
 from templatemgr import audit
 from templatemgr.models import AuditEvent
 from webui import acts, trail
@@ -77,7 +78,7 @@ def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect
 def _page(request: HttpRequest, walk: trail.Walk | None = None) -> HttpResponse:
     given = {name: request.GET.get(name, "").strip() for name in trail.FIELDS}
     before = request.GET.get("before", "")
-    below = int(before) if before.isascii() and before.isdecimal() and len(before) < 19 else None
+    below = parsing.whole_or_none(before, most=parsing.LARGEST_ROW)
     problem, events = "", list[AuditEvent]()
     try:
         rows = trail.chosen(given).order_by("-sequence")

@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from core import parsing
 from execapp.api import sse
 from execapp.services import building, following
 from templatemgr.models import ACTIVE_STATES, Build, BuildKind, BuildLogLine, BuildState, Template
@@ -20,7 +21,6 @@ from templatemgr.services import builds
 from webui.rows import build_word
 from webui.templatetags.stencil import seconds
 from webui.views import guards
-from webui.views.numbers import number
 
 LINES_SHOWN = 1000
 BEFORE = 50  # lines above the one that was asked for
@@ -101,7 +101,7 @@ def index(request: HttpRequest) -> HttpResponse:
         rows = rows.filter(state__in=STATES[wanted["state"]][1])
     if wanted["kind"] in BuildKind.values:
         rows = rows.filter(kind=wanted["kind"])
-    cursor = _uuid(request.GET.get("before", ""))
+    cursor = parsing.identifier_or_none(request.GET.get("before", ""))
     if cursor is not None:
         rows = rows.filter(pk__lt=cursor)  # ids sort by time
     found = list(rows.order_by("-pk")[: BUILDS_PAGE + 1])
@@ -131,7 +131,7 @@ def detail(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
     """Steps, log and outcome; `?line=` begins the log there. Without JavaScript: load again."""
     build = builds.get(build_id=build_id)
     count = build.lines.count()
-    wanted = number(request.GET.get("line", ""))
+    wanted = parsing.whole_or_none(request.GET.get("line", ""))
     first = max(0, count - LINES_SHOWN) if wanted is None else max(0, min(wanted, count) - BEFORE)
     lines = builds.log_lines(build=build, after=first, limit=LINES_SHOWN)
     last = lines[-1].sequence if lines else 0
@@ -159,7 +159,7 @@ def events(request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
     """The log as server-sent events, after the line that the client has seen last."""
     build = builds.get(build_id=build_id)
     seen = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
-    after = int(seen) if seen.isascii() and seen.isdecimal() else 0
+    after = parsing.whole_or_none(seen) or 0
     return sse.reply(stream(build.pk, after))
 
 
@@ -272,13 +272,6 @@ def level(line: BuildLogLine, last_words: set[str]) -> str:
 def clock(moment: datetime) -> str:
     """The time of day to the millisecond, in UTC."""
     return f"{moment:%H:%M:%S}.{moment.microsecond // 1000:03d}"
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
 
 
 def _text(build: Build) -> Iterator[str]:

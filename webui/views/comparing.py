@@ -6,6 +6,7 @@ from pathlib import Path
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from core import parsing
 from templatemgr.difference import Difference
 from templatemgr.errors import UnavailableError
 from templatemgr.models import Template, Version
@@ -16,7 +17,6 @@ from webui.comparison import compare as compare_packages
 from webui.moves import FILES_SHOWN, Weighed, weigh
 from webui.templatetags.stencil import size
 from webui.views import guards
-from webui.views.numbers import number
 
 TITLES = {
     "ready": "Built",
@@ -79,7 +79,7 @@ class Sides:
 def choose(request: HttpRequest, name: str) -> HttpResponse:
     """Choose any two versions to compare; with both chosen, off to their comparison."""
     template = catalog.get(name=name)
-    old, new = (number(request.GET.get(side, "")) for side in ("old", "new"))
+    old, new = (parsing.whole_or_none(request.GET.get(side, "")) for side in ("old", "new"))
     if old is not None and new is not None:
         return redirect("compare", name, old, new)
     versions = template.versions.order_by("-number").values_list("number", "created_at")

@@ -1,7 +1,7 @@
 """Executions: the list with its filters, one with all that is known of it, again, or no more."""
 
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from django.http import (
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
+from core import parsing
 from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, ExecutionState, Mode
 from execapp.services import history, presenting, submissions
@@ -166,10 +167,11 @@ def _text(given: QueryDict, name: str) -> str | None:
 
 def _number(given: QueryDict) -> int | None:
     text = _text(given, "version")
-    if text is not None and not (text.isascii() and text.isdecimal() and len(text) < 10):
+    number = parsing.whole_or_none(text)
+    if text is not None and number is None:
         problem = Field(path="version", message="Give the number of a version.")
         raise InvalidRequestError([problem], message=problem.message)
-    return int(text) if text else None
+    return number
 
 
 def _moment(given: QueryDict, name: str) -> datetime | None:
@@ -178,11 +180,10 @@ def _moment(given: QueryDict, name: str) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        problem = Field(path=name, message="Give a time such as 2026-03-05T12:00, in UTC.")
+        return parsing.moment(text, zone_needed=False)
+    except parsing.ParseError as error:
+        problem = Field(path=name, message=f"{error.message.rstrip('.')}, in UTC.")
         raise InvalidRequestError([problem], message=f"{name}: {problem.message}") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _choice(given: QueryDict, name: str, known: list[str]) -> str | None:

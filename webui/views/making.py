@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 
+from core import parsing
 from execapp.errors import ExecutionError
 from execapp.services import building, health
 from templatemgr import builders
@@ -21,7 +22,6 @@ from templatemgr.services.inputs import Inputs
 from webui.edits import Edit, editor, from_post, opened
 from webui.updates import chosen, offers
 from webui.views import guards
-from webui.views.numbers import number
 
 BUILD = "templatemgr.build_version"
 VERSIONS_LISTED = 500
@@ -63,7 +63,7 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
     if again:
         return _again(request, name, builds.get(build_id=again))
     kind = request.GET.get("kind", "")
-    source = number(request.GET.get("from", ""))
+    source = parsing.whole_or_none(request.GET.get("from", ""))
     known = kind if kind in BuildKind.values else BuildKind.REBUILD
     return _page(request, name, known, source, ticked=request.GET.getlist("package"))
 
@@ -72,7 +72,7 @@ def new(request: HttpRequest, name: str) -> HttpResponse:
 def request_build(request: HttpRequest, name: str) -> HttpResponse:
     """Ask for a build, and go where its log is; what is refused comes back as it was typed."""
     kind = request.POST.get("kind", "")
-    source = number(request.POST.get("from_version", ""))
+    source = parsing.whole_or_none(request.POST.get("from_version", ""))
     packages = chosen(request.POST) if kind == BuildKind.UPDATE else []
     try:
         build = building.request_build(
@@ -95,7 +95,7 @@ def request_build(request: HttpRequest, name: str) -> HttpResponse:
 @guards.change(BUILD)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
     """One step of an edit: open another file, see the difference, or build."""
-    held = number(request.POST.get("from_version", ""))
+    held = parsing.whole_or_none(request.POST.get("from_version", ""))
     try:
         source = sources.read(template=name, version=held)
     except UnavailableError:
@@ -119,7 +119,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 @guards.change(BUILD)
 def request_lookup(request: HttpRequest, name: str) -> HttpResponse:
     """Ask the registry; to htmx it gives the part of the page that waits for the answer."""
-    source = number(request.POST.get("from_version", ""))
+    source = parsing.whole_or_none(request.POST.get("from_version", ""))
     try:
         building.request_lookup(template=name, actor=guards.actor(request), from_version=source)
     except TemplateError as error:
@@ -134,7 +134,7 @@ def request_lookup(request: HttpRequest, name: str) -> HttpResponse:
 @guards.page_for(BUILD)
 def packages(request: HttpRequest, name: str) -> HttpResponse:
     """The packages that could move, for htmx while the registry is being asked."""
-    source = number(request.GET.get("from", ""))
+    source = parsing.whole_or_none(request.GET.get("from", ""))
     try:
         inputs = sources.read(template=name, version=source)
     except UnavailableError:  # the page says what is wrong with them

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 
+from core import parsing
 from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, Mode
 from execapp.services import checks, history, presenting, submissions
@@ -22,6 +23,7 @@ from webui.views.executions import base, viewer
 
 WAIT_SECONDS = 20.0
 VERSIONS_SHOWN = 100
+MOST = 10**15  # of a limit; what a template allows is checked where it is known
 MOST_FILES = 50  # editors on a page; the API takes more
 
 
@@ -165,7 +167,7 @@ def pairs(text: str, field: str) -> dict[str, str]:
     for line in filter(None, map(str.strip, text.split("\n"))):
         name, sign, value = line.partition("=")
         if not sign or not name.strip() or name.strip() in found:
-            message = f"{line!r}: write name=value, each name once."
+            message = f"{line[:100]!r}: write name=value, each name once."
             raise InvalidRequestError([Field(path=field, message=message)])
         found[name.strip()] = value
     return found
@@ -173,11 +175,14 @@ def pairs(text: str, field: str) -> dict[str, str]:
 
 def whole(limits: Mapping[str, str]) -> dict[str, int]:
     """Limits as numbers. Raises InvalidRequestError."""
+    found: dict[str, int] = {}
     for name, value in limits.items():
-        if not (value.isascii() and value.isdecimal() and len(value) <= 15):
-            message = f"{name}: {value!r} is not a whole number."
-            raise InvalidRequestError([Field(path="limits", message=message)])
-    return {name: int(value) for name, value in limits.items()}
+        try:
+            found[name] = parsing.whole(value, most=MOST)
+        except parsing.ParseError as error:
+            message = f"{name[:40]}: {value[:40]!r} is not a whole number."
+            raise InvalidRequestError([Field(path="limits", message=message)]) from error
+    return found
 
 
 def read(given: QueryDict) -> Draft:

@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
+from core import parsing
 from execapp.engine import local
 from templatemgr.errors import CurrentChangedError, TemplateError
 from templatemgr.models import AuditEvent, Promotion, PromotionKind, Template, Version
@@ -19,7 +20,6 @@ from webui.asks import Ask
 from webui.comparison import compare
 from webui.views import guards
 from webui.views.comparing import render_comparison, title_of
-from webui.views.numbers import number
 
 OVERRIDE = "templatemgr.override_gates"
 POLICY_EVENTS = 10
@@ -47,7 +47,7 @@ def ask(request: HttpRequest, name: str, act: str) -> HttpResponse:
 @guards.change("templatemgr.promote_version", fresh=True)
 def promote(request: HttpRequest, name: str) -> HttpResponse:
     """Make a version current; what is refused comes back on the same page with its reason."""
-    wanted = number(request.POST.get("version", "")) or 0
+    wanted = parsing.whole_or_none(request.POST.get("version", "")) or 0
     reason = request.POST.get("reason", "")
     override = "override" in request.POST
     if override and not guards.may(request, OVERRIDE):
@@ -58,7 +58,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             version=wanted,
             actor=guards.actor(request),
             reason=reason,
-            expected_current=number(request.POST.get("expected_current", "")),
+            expected_current=parsing.whole_or_none(request.POST.get("expected_current", "")),
             override=override,
         )
     except TemplateError as error:
@@ -82,7 +82,7 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponse:
     """Make the version before this one current again."""
     template = catalog.get(name=name)
     try:
-        _expect(template, number(request.POST.get("expected_current", "")))
+        _expect(template, parsing.whole_or_none(request.POST.get("expected_current", "")))
         promotion = promotions.roll_back(
             template=name, actor=guards.actor(request), reason=request.POST.get("reason", "")
         )

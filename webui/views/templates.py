@@ -9,12 +9,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
+from core import parsing
 from templatemgr.models import BuildKind, Promotion, Template, Version
 from templatemgr.services import builds, catalog, promotions
 from webui import asks, rows, timeline
 from webui.serving import serving
 from webui.views import graphs, guards
-from webui.views.numbers import number
 
 REIGNS_SHOWN = 4
 LOG_READ = 200  # promotions that the band of thirty days is drawn from
@@ -58,7 +58,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
     template = catalog.get(name=name)
     previous = promotions.previous(template)
     filters = rows.Filters.read(request.GET.dict())
-    before = number(request.GET.get("before", ""))
+    before = parsing.whole_or_none(request.GET.get("before", ""))
     page = rows.page(template, previous, before=before, filters=filters)
     given = urlencode(filters.given)
     context: dict[str, Any] = {
@@ -84,7 +84,7 @@ def promotion_log(request: HttpRequest, name: str) -> HttpResponse:
     """Every promotion and roll back, newest first, by pages."""
     template = catalog.get(name=name)
     entries = _log(template).order_by("-id")
-    before = number(request.GET.get("before", ""))
+    before = parsing.whole_or_none(request.GET.get("before", ""))
     if before is not None:
         entries = entries.filter(pk__lt=before)
     found = list(entries[: LOG_PAGE + 1])

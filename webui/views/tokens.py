@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from core import parsing
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken, Scope
 from execapp.services import pins, rotation, tokens
@@ -77,13 +78,12 @@ def rotate(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
     """A new secret, shown in the answer and nowhere else."""
     if request.method != "POST":
         return redirect("token", token_id)
-    hours = request.POST.get("grace", "")
-    known = hours.isascii() and hours.isdecimal() and len(hours) < 6
+    hours = parsing.whole_or_none(request.POST.get("grace"), most=99_999)
     try:
         token, secret = rotation.rotate(
             token_id=token_id,
             actor=guards.actor(request),
-            grace=timedelta(hours=int(hours) if known else -1),
+            grace=timedelta(hours=-1 if hours is None else hours),
         )
     except InvalidRequestError as error:
         return guards.refuse(request, error, "token", token_id)
@@ -170,5 +170,4 @@ def _days(text: str) -> int | None:
     """Days until it expires, 0 for never; None when it is neither."""
     if not text:
         return 0
-    known = text.isascii() and text.isdecimal() and len(text) < 6
-    return int(text) if known and 1 <= int(text) <= LONGEST else None
+    return parsing.whole_or_none(text, least=1, most=LONGEST)
