@@ -1,5 +1,6 @@
 """One job in one started sandbox: delivered, watched, ended, judged."""
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Run:
         self._cancel = cancel
         self._on_case = on_case
         self._collector = Collector()
-        self._ending = Ending()
+        self._ending = Ending(key=secrets.token_hex(16))
         self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
         self._stderr = Capture(limits.output_bytes, _labelled("stderr", on_output))
         self._cpu_base = container.group.cpu_ms()
@@ -88,8 +89,11 @@ class Run:
         pump.read(container.stdout, self._stdout.feed)
         pump.read(container.stderr, self._stderr.feed)
         pump.read(container.channel.fileno(), self._receive)
-        pump.write(container.channel.fileno(), encode_job(self._submission), keep=True)
+        pump.write(container.channel.fileno(), self._job(), keep=True)
         pump.write(container.take_stdin(), self._submission.stdin)
+
+    def _job(self) -> bytes:
+        return encode_job(self._submission, self._ending.key)
 
     def _receive(self, data: bytes) -> None:
         if self._submission.mode != "test":

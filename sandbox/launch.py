@@ -45,11 +45,17 @@ class Shape:
     command: tuple[str, ...]
     files: int  # how many are made inside
     channel: bool
+    number: int = 3  # of the channel
 
 
 def shape_of(inside: profile.Profile, *, channel: bool) -> Shape:
     """The shape that a sandbox of this profile must have been parked with."""
-    return Shape(command=inside.command, files=len(_texts(inside)), channel=channel)
+    return Shape(
+        command=inside.command,
+        files=len(_texts(inside)),
+        channel=channel,
+        number=inside.channel if channel else Shape.number,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +71,7 @@ class _Ends:
     options: BinaryIO
     program: int  # like the files, empty until it goes: an empty filter is refused
     files: tuple[int, ...]
-    given: tuple[int, ...]
+    given: tuple[int | None, ...]
     first: int  # the child's number of `program`; those of block, info and the files follow
 
 
@@ -219,7 +225,7 @@ def _end(child: process.Child) -> None:
     child.wait()
 
 
-def _spawn(argv: tuple[str, ...], given: tuple[int, ...], slot: str) -> process.Child:
+def _spawn(argv: tuple[str, ...], given: tuple[int | None, ...], slot: str) -> process.Child:
     try:
         return process.spawn(argv, given, orphans.environment(slot))
     except OSError as error:
@@ -231,8 +237,13 @@ def _texts(inside: profile.Profile) -> dict[str, str | bytes]:
 
 
 def _options_number(shape: Shape) -> int:
-    """The child's number of the pipe: the last, after the streams, three more and the files."""
-    return 3 + shape.channel + 3 + shape.files
+    """The child's number of the pipe: the last, after the channel, three more and the files."""
+    return _first(shape) + 3 + shape.files
+
+
+def _first(shape: Shape) -> int:
+    """The first of the numbers that bubblewrap needs for itself: after those of the command."""
+    return shape.number + 1 if shape.channel else 3
 
 
 def _open_ends(shape: Shape, ours: ExitStack, theirs: ExitStack) -> _Ends:
@@ -243,19 +254,19 @@ def _open_ends(shape: Shape, ours: ExitStack, theirs: ExitStack) -> _Ends:
     info_theirs, info = _pipe(ours, theirs, we_write=False)
     options_theirs, options = os.pipe()
     theirs.callback(os.close, options_theirs)
-    given = [stdin_theirs, stdout_theirs, stderr_theirs]
+    given: list[int | None] = [stdin_theirs, stdout_theirs, stderr_theirs]
     sock: socket.socket | None = None
     if shape.channel:
         sock, other = socket.socketpair()
         ours.enter_context(sock)
+        given += [None] * (shape.number - len(given))
         given.append(theirs.enter_context(other).fileno())
-    first = len(given)
     program, *files = [_memory_file(ours) for _ in range(1 + shape.files)]
     given += [program, block_theirs, info_theirs, *files, options_theirs]
     return _Ends(
         stdin=stdin, stdout=stdout, stderr=stderr, channel=sock, block=block, info=info,
         options=ours.enter_context(open(options, "wb")), program=program, files=tuple(files),
-        given=tuple(given), first=first,
+        given=tuple(given), first=_first(shape),
     )  # fmt: skip
 
 

@@ -82,8 +82,10 @@ def send_kill(pidfd: int) -> None:
         return
 
 
-def spawn(argv: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]) -> Child:
-    """Start `argv` with `descriptors` as its 0, 1, 2, … and nothing else open.
+def spawn(
+    argv: Sequence[str], descriptors: Sequence[int | None], environment: Mapping[str, str]
+) -> Child:
+    """Start `argv` with `descriptors` as its 0, 1, 2, … and nothing else open; None: not open.
 
     OSError if it cannot be started. The caller keeps its own copies of the descriptors.
     """
@@ -91,18 +93,18 @@ def spawn(argv: Sequence[str], descriptors: Sequence[int], environment: Mapping[
 
 
 def _spawn(
-    argv: Sequence[str], descriptors: Sequence[int], environment: Mapping[str, str]
+    argv: Sequence[str], descriptors: Sequence[int | None], environment: Mapping[str, str]
 ) -> Child:
-    copies: list[int] = []
+    copies: dict[int, int] = {}
     try:
-        for descriptor in descriptors:  # one by one, so that a failure leaves none open
-            copies.append(  # noqa: PERF401
-                fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
-            )
+        for number, descriptor in enumerate(descriptors):  # so that a failure leaves none open
+            if descriptor is not None:
+                copies[number] = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
         actions: list[tuple[int, ...]] = [
-            (os.POSIX_SPAWN_DUP2, copy, number) for number, copy in enumerate(copies)
+            (os.POSIX_SPAWN_DUP2, copy, number) for number, copy in copies.items()
         ]
-        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in _open_from(len(copies))]
+        unwanted = [number for number in _open_from(0) if number not in copies]
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in unwanted]
         pid = os.posix_spawn(
             argv[0],
             [os.path.basename(argv[0]), *argv[1:]],  # noqa: PTH119 - where we live is not told inside
@@ -112,7 +114,7 @@ def _spawn(
             setsigdef=_DEFAULTED,
         )
     finally:
-        for copy in copies:
+        for copy in copies.values():
             os.close(copy)
     return Child(pid=pid, pidfd=os.pidfd_open(pid))
 

@@ -81,6 +81,7 @@ class Profile:
     links: tuple[tuple[str, str], ...] = ()
     network: bool = False
     files: Mapping[str, str | bytes] = field(default_factory=dict)
+    channel: int = 3  # the number that the command finds its channel at, if it is given one
 
 
 @dataclass(frozen=True, kw_only=True)

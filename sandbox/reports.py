@@ -1,4 +1,4 @@
-"""Runner messages to results. What comes over descriptor 3 is foreign input.
+"""Runner messages to results. What comes over the channel is foreign input.
 
 One JSON object a line, UTF-8. Types and keys are strict: anything unexpected is a `ReportError`,
 after which nothing more is believed. Texts that are merely long are cut instead, and characters
@@ -9,6 +9,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from hmac import compare_digest
 from typing import Any, Literal, NoReturn, cast
 
 MAX_LINE_BYTES = 1024 * 1024
@@ -20,7 +21,8 @@ MAX_FILE = 1_024
 MAX_MESSAGE = 32_000
 MAX_OUTPUT_BYTES = 64 * 1024  # of one stream of one case, in UTF-8
 MAX_OUTPUTS_BYTES = 2 * 1024 * 1024  # of all cases of a run together
-_EXIT_BYTES = 64
+_EXIT_BYTES = 96
+_KEY_LENGTH = 64
 _MAX_POSITION = 2**31 - 1
 _CUT = "…"
 
@@ -98,9 +100,13 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Exit:
-    """In run mode: the program has ended with this status, and all that it wrote is written."""
+    """In run mode: the program has ended with this status, and all that it wrote is written.
+
+    `key` is that of the job, which the program does not know.
+    """
 
     code: int
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,8 +198,9 @@ def _exit(fields: dict[str, Any]) -> Exit:
     code = fields.pop("code", None)
     if type(code) is not int or not 0 <= code <= 255:
         raise ReportError("exit.code is not from 0 to 255")
+    key = _text(fields, "key", _KEY_LENGTH)
     _no_more(fields, "exit")
-    return Exit(code=code)
+    return Exit(code=code, key=key)
 
 
 def _file_error(item: object) -> FileError:
@@ -357,9 +364,10 @@ class Collector:
 class Ending:
     """Waits for the word that a program has ended, from bytes as they come.
 
-    A submission may send what it likes here. It can only end itself, which it always could.
+    A submission may send what it likes here: it does not know the key, and only delays its answer.
     """
 
+    key: str
     code: int | None = None
     _pending: bytearray = field(default_factory=bytearray)
     _deaf: bool = False
@@ -374,4 +382,8 @@ class Ending:
         if newline and len(line) <= _EXIT_BYTES:
             with suppress(ReportError):
                 message = parse(bytes(line))
-                self.code = message.code if isinstance(message, Exit) else None
+                if isinstance(message, Exit) and self._is_ours(message.key):
+                    self.code = message.code
+
+    def _is_ours(self, key: str) -> bool:
+        return compare_digest(key.encode(), self.key.encode())

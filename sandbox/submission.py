@@ -7,9 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import profile
+from sandbox.errors import StartupError
 from sandbox.limits import MIB, Limits
 
 _SHM_BYTES = 64 * MIB
+# In the environment of a tree: at which number its runner wants the channel.
+CHANNEL = "STENCIL_CHANNEL"
+_NUMBERS = range(3, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +82,16 @@ def tree_profile(tree: Tree, limits: Limits, *, cold: bool = False) -> profile.P
         folders=("/workspace/src",),
         links=tuple((f"/template/{name}", f"/workspace/{name}") for name in tree.links),
         files={"/etc/hosts": profile.HOSTS},
+        channel=_channel(tree),
     )
+
+
+def _channel(tree: Tree) -> int:
+    said = tree.env.get(CHANNEL, str(_NUMBERS[0]))
+    if not said.isdecimal() or int(said) not in _NUMBERS:
+        numbers = f"{_NUMBERS[0]} to {_NUMBERS[-1]}"
+        raise StartupError(f"{CHANNEL} is {said!r}: give a number from {numbers}")
+    return int(said)
 
 
 def _inside(item: str) -> str:
@@ -87,8 +100,8 @@ def _inside(item: str) -> str:
     return f"/template/{item}" if named else item
 
 
-def encode_job(submission: Submission) -> bytes:
-    """The one line that the runner is sent."""
+def encode_job(submission: Submission, key: str) -> bytes:
+    """The one line that the runner is sent; `key` is what its `exit` must carry."""
     job = {
         "type": "job",
         "mode": submission.mode,
@@ -97,6 +110,7 @@ def encode_job(submission: Submission) -> bytes:
         "args": list(submission.args),
         "env": dict(submission.env),
         "pattern": submission.pattern,
+        "key": key,
     }
     return json.dumps(job, separators=(",", ":")).encode("ascii") + b"\n"
 

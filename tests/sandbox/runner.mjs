@@ -4,14 +4,15 @@ import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 
-const send = (message) => fs.writeSync(3, JSON.stringify(message) + "\n");
+const CHANNEL = Number(process.env.STENCIL_CHANNEL ?? 3);
+const send = (message) => fs.writeSync(CHANNEL, JSON.stringify(message) + "\n");
 const readJob = () => {
   const parts = [];
   const chunk = Buffer.alloc(65536);
   for (;;) {
     let read;
     try {
-      read = fs.readSync(3, chunk);
+      read = fs.readSync(CHANNEL, chunk);
     } catch (error) {
       if (error.code === "EAGAIN") continue;
       throw error;
@@ -32,9 +33,10 @@ for (const file of job.files) {
 }
 Object.assign(process.env, job.env);
 
-globalThis.raw = (line) => fs.writeSync(3, line);
+globalThis.raw = (line) => fs.writeSync(CHANNEL, line);
+globalThis.leave = (code) => send({ type: "exit", code, key: job.key });
 if (job.mode === "run") {
-  if (!job.args.includes("keep-channel")) fs.closeSync(3);
+  if (!job.args.includes("keep-channel")) fs.closeSync(CHANNEL);
   process.argv = [process.argv[0], `/workspace/src/${job.entry}`, ...job.args];
   await import(pathToFileURL(`/workspace/src/${job.entry}`));
 } else {

@@ -29,6 +29,15 @@ def test_nothing_but_the_given_descriptors_is_inherited() -> None:
     assert names == ["0", "1", "2", "3"]  # 3 is the folder that ls has opened
 
 
+def test_a_number_that_is_left_out_is_not_open() -> None:
+    read, write = os.pipe()
+    child = spawn(["/bin/ls", "/proc/self/fd"], [None, write, write, None, None, write], {})
+    os.close(write)
+    with os.fdopen(read) as file:
+        assert file.read().split() == ["0", "1", "2", "5"]  # ls opens the folder as 0
+    assert child.wait() == 0
+
+
 def test_the_environment_is_what_was_given() -> None:
     assert read_all(["/usr/bin/env"]) == "ONLY=this\n"
 

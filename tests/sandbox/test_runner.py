@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -325,6 +326,27 @@ def test_a_runner_that_does_not_start_is_our_error(tmp_path: Path, code: str, sa
     (root / "startup.mjs").write_text(code)
     with pytest.raises(StartupError, match=said):
         start(tree_for(root, "run"), with_limits(startup_ms=1500), slot="test")
+
+
+@pytest.mark.parametrize("number", [3, 4, 16, 99])
+def test_a_runner_finds_its_channel_where_its_tree_says(tree_root: Path, number: int) -> None:
+    plain = tree_for(tree_root, "run")
+    tree = replace(plain, env={**plain.env, "STENCIL_CHANNEL": str(number)})
+    code = program(
+        "import fs from 'node:fs';\n"
+        "const socket = (n) => { try { return fs.fstatSync(n).isSocket(); } catch {} };"
+        "console.log([3, 4, 16, 99].filter(socket).join());",
+        args=("keep-channel",),
+    )
+    assert execute(tree, code, LIMITS).stdout.data.decode() == f"{number}\n"
+
+
+@pytest.mark.parametrize("number", ["", "2", "100", "-3", "x", "1e1"])
+def test_a_number_that_no_channel_can_have_is_our_error(tree_root: Path, number: str) -> None:
+    plain = tree_for(tree_root, "run")
+    tree = replace(plain, env={**plain.env, "STENCIL_CHANNEL": number})
+    with pytest.raises(StartupError, match="STENCIL_CHANNEL"):
+        execute(tree, program(""), LIMITS)
 
 
 def test_a_missing_tree_is_our_error(tmp_path: Path) -> None:

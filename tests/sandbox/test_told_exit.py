@@ -19,6 +19,11 @@ WRONG = [
     '{"type":"exit","code":true}',
     '{"type":"exit","code":"0"}',
     '{"type":"exit"}',
+    '{"type":"exit","code":0}',
+    '{"type":"exit","code":0,"key":null}',
+    '{"type":"exit","code":0,"key":""}',
+    '{"type":"exit","code":0,"key":"00000000000000000000000000000000"}',
+    '{"type":"exit","code":0,"key":"ä"}',
     '{"type":"exit","code":0,"more":1}',
     '{"type":"result","errors":[],"exit_code":0}',
     '{"type":"ready"}',
@@ -33,47 +38,53 @@ def told(message: str) -> str:
 
 @pytest.mark.parametrize(("code", "state"), [(0, State.SUCCEEDED), (7, State.FAILED)])
 def test_what_says_that_it_ended_has_ended(run: Run, code: int, state: State) -> None:
-    outcome = run(told(f'{{"type":"exit","code":{code}}}') + FOR_EVER, args=KEPT)
+    outcome = run(f"leave({code});" + FOR_EVER, args=KEPT)
     assert (outcome.state, outcome.exit_code, outcome.signal) == (state, code, None)
 
 
 @pytest.mark.parametrize("message", WRONG)
 def test_anything_else_is_not_believed_nor_what_follows_it(run: Run, message: str) -> None:
-    outcome = run(told(message) + told('{"type":"exit","code":0}') + "process.exit(3);", args=KEPT)
+    outcome = run(told(message) + "leave(0); process.exit(3);", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
+def test_what_does_not_know_the_key_ends_nothing(run: Run) -> None:
+    forged = told('{"type":"exit","code":0}')
+    outcome = run(
+        forged + "setTimeout(() => { console.log('after'); process.exit(3); }, 20);", args=KEPT
+    )
+    assert (outcome.exit_code, outcome.stdout.data) == (3, b"after\n")
+
+
 def test_half_a_message_says_nothing(run: Run) -> None:
-    outcome = run("""raw('{"type":"exit","code":0}'); process.exit(3);""", args=KEPT)
+    half = "fs.writeSync = (to, line) => write(to, line.trim());"
+    source = f"import fs from 'node:fs'; const write = fs.writeSync; {half} leave(0);"
+    outcome = run(source + "process.exit(3);", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
 def test_a_flood_is_not_kept() -> None:
-    ending = Ending()
+    ending = Ending(key="k")
     for _ in range(100):
         ending.feed(b"x" * 65_536)
-    ending.feed(b'\n{"type":"exit","code":0}\n')
+    ending.feed(b'\n{"type":"exit","code":0,"key":"k"}\n')
     assert ending.code is None
     assert len(ending._pending) < 100
 
 
 def test_what_was_written_before_is_all_there(run: Run) -> None:
-    outcome = run(
-        "process.stdout.write('x'.repeat(9_999));" + told('{"type":"exit","code":0}'), args=KEPT
-    )
+    outcome = run("process.stdout.write('x'.repeat(9_999)); leave(0);", args=KEPT)
     assert outcome.stdout.data == b"x" * 9_999
     assert not outcome.stdout.truncated
 
 
 def test_too_much_output_is_that_whatever_is_said(run: Run) -> None:
-    outcome = run(
-        "process.stdout.write('x'.repeat(20_000));" + told('{"type":"exit","code":0}'), args=KEPT
-    )
+    outcome = run("process.stdout.write('x'.repeat(20_000)); leave(0);", args=KEPT)
     assert outcome.state is State.OUTPUT_LIMIT
 
 
 def test_a_test_run_cannot_say_it(run_tests: Run) -> None:
-    outcome = run_tests({"a.test.mjs": "test('a', () => {});" + told('{"type":"exit","code":0}')})
+    outcome = run_tests({"a.test.mjs": "test('a', () => {}); leave(0);"})
     assert outcome.state is State.FAILED
     assert "malformed" in (outcome.message or "")
 
@@ -83,7 +94,7 @@ def test_a_child_that_holds_the_pipes_holds_up_nothing_and_dies(tree_root: Path)
         import { spawn } from "node:child_process";
         const wait = "setInterval(() => {}, 1e6)";
         spawn(process.execPath, ["-e", wait], { stdio: "inherit", detached: true });
-        raw('{"type":"exit","code":0}\\n');
+        leave(0);
         setInterval(() => {}, 1e6);
     """
     session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")

@@ -16,6 +16,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 _write, _getpid, _fstat = os.write, os.getpid, os.fstat
 _owner = os.getpid()
 _aside = None
+_key = ""
 
 
 def send(message):
@@ -75,12 +76,18 @@ def set_aside():
     close()
 
 
+def hold_key(job):
+    """Take from the job what `exit` must carry: the program, which may write to our descriptor, must not know it."""
+    global _key
+    _key = job.pop("key", "")
+
+
 def tell_exit(status):
     """Tell the host that all is done. It need not wait until this process's memory is free."""
     try:
         # The program may have closed the descriptor, and opened a file of its own that has the number now.
         if _aside is not None and _getpid() == _owner and _fstat(ASIDE).st_ino == _aside:
-            _write(ASIDE, b'{"type":"exit","code":%d}\n' % status)
+            _write(ASIDE, b'{"type":"exit","code":%d,"key":"%s"}\n' % (status, _key.encode()))
     except OSError:
         pass
 

@@ -72,6 +72,7 @@ def main(mode, bare):
             warm(preload, testing)
         line = await_job()
     job = json.loads(line)
+    protocol.hold_key(job)
     protocol.write_files(SOURCE, job["files"])
     os.environ.update(job["env"])
     entry = f"{SOURCE}/{job['entry']}"
