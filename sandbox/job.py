@@ -3,7 +3,7 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sandbox import verdict
@@ -32,10 +32,12 @@ class Run:
         cancel: threading.Event | None,
         on_case: OnCase | None,
         on_output: OnOutput | None,
+        late: Sequence[str] = (),
     ) -> None:
         self._container = container
         self._submission = submission
         self._limits = limits
+        self._late = late
         self._cancel = cancel
         self._on_case = on_case
         self._collector = Collector()
@@ -93,7 +95,7 @@ class Run:
         pump.write(container.take_stdin(), self._submission.stdin)
 
     def _job(self) -> bytes:
-        return encode_job(self._submission, self._ending.key)
+        return encode_job(self._submission, self._ending.key, self._late)
 
     def _receive(self, data: bytes) -> None:
         if self._submission.mode != "test":
@@ -135,6 +137,7 @@ class Run:
     ) -> Outcome:
         testing = self._submission.mode == "test"
         report = self._collector.report() if testing else None
+        started_again = self._collector.cold if testing else self._ending.cold
         ruling = verdict.rule(
             stop=stop,
             status=status,
@@ -153,7 +156,8 @@ class Run:
             usage=Usage(cpu_ms=self._cpu_ms, memory_peak_bytes=self._container.group.memory_peak()),
             setup_ms=setup_ms,
             run_ms=run_ms,
-            warm=warm,
+            warm=warm and started_again is None,
+            cold_reason=started_again,
         )
 
 

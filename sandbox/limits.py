@@ -64,7 +64,8 @@ class Outcome:
 
     `exit_code` is None when it died by `signal` ("SIGSEGV") or was killed. `report` is None in
     run mode. `setup_ms` is what came before the delivery, `run_ms` from delivery to death,
-    `collect_ms` from there until nothing of it lived and all that it said was read.
+    `collect_ms` from there until nothing of it lived and all that it said was read. `cold_reason`
+    says why it was not `warm`, None if it was.
     """
 
     state: State
@@ -79,3 +80,4 @@ class Outcome:
     run_ms: float
     warm: bool
     collect_ms: float = 0.0
+    cold_reason: str | None = None

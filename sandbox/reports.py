@@ -23,6 +23,8 @@ MAX_OUTPUT_BYTES = 64 * 1024  # of one stream of one case, in UTF-8
 MAX_OUTPUTS_BYTES = 2 * 1024 * 1024  # of all cases of a run together
 _EXIT_BYTES = 96
 _KEY_LENGTH = 64
+MAX_REASON = 300
+_COLD_BYTES = 2_048
 _MAX_POSITION = 2**31 - 1
 _CUT = "…"
 
@@ -117,7 +119,14 @@ class Result:
     exit_code: int
 
 
-Message = Ready | TestCase | Result | Exit
+@dataclass(frozen=True, kw_only=True)
+class Cold:
+    """What was started before the job came cannot do it: the runner starts anew, and says why."""
+
+    reason: str
+
+
+Message = Ready | TestCase | Result | Exit | Cold
 
 
 def parse(line: bytes) -> Message:
@@ -129,6 +138,10 @@ def parse(line: bytes) -> Message:
     if kind == "ready":
         _no_more(fields, kind)
         return Ready()
+    if kind == "cold":
+        cold = Cold(reason=_text(fields, "reason", MAX_REASON))
+        _no_more(fields, kind)
+        return cold
     if kind == "case":
         return _case(fields)
     if kind == "result":
@@ -293,6 +306,7 @@ class Collector:
     cases: list[TestCase] = field(default_factory=list)
     result: Result | None = None
     problem: str | None = None
+    cold: str | None = None  # why the runner started anew
     _pending: bytearray = field(default_factory=bytearray)
     _seen: int = 0
     _outputs: int = 0
@@ -345,6 +359,8 @@ class Collector:
             if len(self.cases) >= MAX_CASES:
                 raise ReportError(f"more than {MAX_CASES} cases")
             self.cases.append(self._within(message))
+        elif isinstance(message, Cold) and self.cold is None and not self.cases:
+            self.cold = message.reason
         else:
             raise ReportError("a message that has no place in a test run")
 
@@ -364,26 +380,40 @@ class Collector:
 class Ending:
     """Waits for the word that a program has ended, from bytes as they come.
 
-    A submission may send what it likes here: it does not know the key, and only delays its answer.
+    A submission may send what it likes here: it does not know the key, and only delays its answer,
+    or says of itself that it was started anew.
     """
 
     key: str
     code: int | None = None
+    cold: str | None = None  # why the runner started anew
     _pending: bytearray = field(default_factory=bytearray)
     _deaf: bool = False
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes. After anything but one `Exit` nothing more is believed."""
+        """Take more bytes. After one `Exit`, or anything that has no place, nothing is believed."""
+        while not self._deaf and (data or b"\n" in self._pending):
+            self._pending += data[: _COLD_BYTES + 1]
+            data = data[_COLD_BYTES + 1 :]
+            line, newline, rest = self._pending.partition(b"\n")
+            if newline:
+                self._pending = rest
+                self._take(bytes(line))
+            elif len(self._pending) > _COLD_BYTES:
+                self._deaf = True
         if self._deaf:
+            self._pending.clear()
+
+    def _take(self, line: bytes) -> None:
+        message: Message | None = None
+        with suppress(ReportError):
+            message = parse(line)
+        if isinstance(message, Cold) and self.cold is None:
+            self.cold = message.reason
             return
-        self._pending += data[: _EXIT_BYTES + 1]
-        line, newline, _ = self._pending.partition(b"\n")
-        self._deaf = bool(newline) or len(self._pending) > _EXIT_BYTES
-        if newline and len(line) <= _EXIT_BYTES:
-            with suppress(ReportError):
-                message = parse(bytes(line))
-                if isinstance(message, Exit) and self._is_ours(message.key):
-                    self.code = message.code
+        self._deaf = True
+        if isinstance(message, Exit) and len(line) <= _EXIT_BYTES and self._is_ours(message.key):
+            self.code = message.code
 
     def _is_ours(self, key: str) -> bool:
         return compare_digest(key.encode(), self.key.encode())

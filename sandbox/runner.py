@@ -9,6 +9,7 @@ import math
 import resource
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 
 from sandbox.berths import Berths
@@ -21,6 +22,7 @@ from sandbox.paths import check_paths
 from sandbox.reports import Ready, ReportError, parse
 from sandbox.streams import Capture, Pump
 from sandbox.submission import SourceFile, Submission, Tree, tree_profile
+from sandbox.variables import Variables
 
 __all__ = [
     "Session",
@@ -46,12 +48,14 @@ def start(
     low_priority: bool = False,
     cold: bool = False,
     berths: Berths | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> "Session":
     """Start a sandbox and wait until its runner is ready for a job.
 
     `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
     is there already, so the runner should load what that needs and no more. `berths`: where one
-    may be parked for it; the groups are then theirs, not the slot's.
+    may be parked for it; the groups are then theirs, not the slot's. `env`: variables of the job's
+    of which those that its tree's runtime reads at the start are set from there.
     StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
     """
     began = time.monotonic()
@@ -66,7 +70,8 @@ def start(
         },
         low_priority=low_priority,
     )
-    inside = tree_profile(tree, limits, cold=cold)
+    given = tree.variables.for_runner(env or {})
+    inside = tree_profile(tree, limits, cold=cold, env=given)
     container = launch(
         inside,
         shares,
@@ -88,6 +93,8 @@ def start(
         setup_cpu_ms=container.group.cpu_ms(),
         low_priority=low_priority,
         cold=cold,
+        variables=tree.variables,
+        env=given,
     )
 
 
@@ -149,6 +156,8 @@ class Session:
         setup_cpu_ms: float,
         low_priority: bool = False,
         cold: bool = False,
+        variables: Variables | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.limits = limits
         self.setup_ms = setup_ms
@@ -156,6 +165,8 @@ class Session:
         self._container = container
         self._low_priority = low_priority
         self.warm = not cold  # whether it waited for its job
+        self._variables = variables or Variables()
+        self._env = dict(env or {})
         self._used = threading.Lock()
 
     @property
@@ -203,11 +214,17 @@ class Session:
             if self._low_priority:
                 self._container.group.set_priority(low=False)
             setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
-            run = Run(self._container, submission, limits, cancel, on_case, on_output)
+            late = self._late(submission)
+            run = Run(self._container, submission, limits, cancel, on_case, on_output, late)
             outcome = run.outcome(setup_ms=setup_ms, warm=self.warm)
             if later is not None:
                 later.callback(end.pop_all().close)
             return outcome
+
+    def _late(self, submission: Submission) -> list[str]:
+        """Variables that should have been set when this was started: the runner must begin anew."""
+        wanted = self._variables.at_start(submission.env)
+        return [name for name in wanted if self._env.get(name) != submission.env[name]]
 
     def close(self) -> None:
         """End it; nothing if it is already gone. A job in another thread ends as crashed."""
@@ -261,5 +278,5 @@ def execute(
     on_output: OnOutput | None = None,
 ) -> Outcome:
     """Start a sandbox for this one submission and deliver it: cold. Raises as `start` does."""
-    session = start(tree, limits, slot=slot, cold=True)
+    session = start(tree, limits, slot=slot, cold=True, env=submission.env)
     return session.deliver(submission, limits, cancel=cancel, on_case=on_case, on_output=on_output)

@@ -2,13 +2,14 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import profile
 from sandbox.errors import StartupError
 from sandbox.limits import MIB, Limits
+from sandbox.variables import Variables
 
 _SHM_BYTES = 64 * MIB
 # In the environment of a tree: at which number its runner wants the channel.
@@ -23,6 +24,7 @@ class Tree:
     `root` is shown at /template and `cache` at /cache, read-only unless `cache_writable` (only
     for the step that fills it). `links` are names below /template that get a link in /workspace.
     Items of `command` with a slash are paths in the tree ("bin/node"); the last one is the mode.
+    `variables` says which of a submission's variables are read when this tree's runtime starts.
     """
 
     root: Path
@@ -31,6 +33,7 @@ class Tree:
     command: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     cache_writable: bool = False
+    variables: Variables = field(default_factory=Variables)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +57,13 @@ class Submission:
     pattern: str | None = None
 
 
-def tree_profile(tree: Tree, limits: Limits, *, cold: bool = False) -> profile.Profile:
+def tree_profile(
+    tree: Tree, limits: Limits, *, cold: bool = False, env: Mapping[str, str] | None = None
+) -> profile.Profile:
     """What a sandbox of this tree sees. Pure.
 
-    `cold`: its job is there already, and the runner is told so by STENCIL_COLD.
+    `cold`: its job is there already, and the runner is told so by STENCIL_COLD. `env`: what the
+    submission sets from the start; of what the tree sets, too, it has the last word.
     """
     binds = [(str(tree.root), "/template", False)]
     if tree.cache is not None:
@@ -76,6 +82,7 @@ def tree_profile(tree: Tree, limits: Limits, *, cold: bool = False) -> profile.P
             "STENCIL_MODE": tree.command[-1],
             **({"STENCIL_COLD": "1"} if cold else {}),
             **tree.env,
+            **(env or {}),
         },
         binds=tuple(binds),
         tmpfs=tuple(profile.Tmpfs(at=at, size_bytes=size) for at, size in sizes.items()),
@@ -100,8 +107,11 @@ def _inside(item: str) -> str:
     return f"/template/{item}" if named else item
 
 
-def encode_job(submission: Submission, key: str) -> bytes:
-    """The one line that the runner is sent; `key` is what its `exit` must carry."""
+def encode_job(submission: Submission, key: str, late: Sequence[str] = ()) -> bytes:
+    """The one line that the runner is sent; `key` is what its `exit` must carry.
+
+    `late`: variables of the submission that its runtime reads at the start, which is over.
+    """
     job = {
         "type": "job",
         "mode": submission.mode,
@@ -111,6 +121,7 @@ def encode_job(submission: Submission, key: str) -> bytes:
         "env": dict(submission.env),
         "pattern": submission.pattern,
         "key": key,
+        "late": list(late),
     }
     return json.dumps(job, separators=(",", ":")).encode("ascii") + b"\n"
 

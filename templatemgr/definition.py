@@ -14,6 +14,8 @@ from pathlib import Path
 from sandbox.limits import Limits, Outcome, State
 from sandbox.reports import TestReport
 from sandbox.runner import SourceFile, Submission
+from sandbox.variables import Variables
+from templatemgr import variables
 from templatemgr.errors import TemplateError
 from templatemgr.toml import Table, TomlError, load
 
@@ -103,6 +105,7 @@ class Definition:
     prune: tuple[str, ...]
     toolchain: Mapping[str, str]
     env: Mapping[str, str]
+    variables: Variables
     modes: Mapping[str, Mode]
     default: Limits
     maximum: Limits
@@ -232,6 +235,7 @@ def _read(root: Path, table: Table) -> Definition:
         prune=table.paths("prune", ()),
         toolchain=_toolchain(table),
         env=_env(table),
+        variables=variables.read(table),
         modes=_modes(table),
         default=default,
         maximum=maximum,

@@ -182,7 +182,11 @@ class LimitsOut(Schema):
 
 
 class TimingsOut(Schema):
-    """Milliseconds by the host's clock; null as long as they are not known."""
+    """Milliseconds by the host's clock; null as long as they are not known.
+
+    `start` says whether the process that took the submission was ready before it came, and
+    `cold_reason` why it was not.
+    """
 
     queued_ms: float | None
     setup_ms: float | None
@@ -190,6 +194,8 @@ class TimingsOut(Schema):
     collect_ms: float | None
     total_ms: float | None
     warm: bool | None
+    start: Literal["warm", "cold"] | None
+    cold_reason: str | None
 
 
 class UsageOut(Schema):

@@ -3,7 +3,7 @@
 import logging
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,9 +21,11 @@ from sandbox.berths import Berths
 from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits, Outcome, State, Stream, Usage
 from sandbox.runner import Session, SourceFile, Submission
+from sandbox.variables import Variables
 from templatemgr.services import catalog
 
 logger = logging.getLogger(__name__)
+NONE_WAITED = "no warm sandbox that could take it was waiting"
 LOOK_SECONDS = 1.0  # how often an idle slot looks by itself, should a wake-up be lost
 
 
@@ -129,7 +131,8 @@ def _sandboxed(
     submission = submission_of(execution, runtime.pattern)
     epoch = execution.version.health.epoch
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
-    warm = house.pool.take(key, limits)
+    reason = cold_reason(runtime.variables, execution.env)
+    warm = house.pool.take(key, limits) if reason is None else None
     if warm is not None:
         try:
             return warm.deliver(submission, limits, cancel=running.cancel, later=later)
@@ -138,12 +141,23 @@ def _sandboxed(
             logger.info("a warm sandbox was not used: %s", error)
     started = starting_limits(limits, runtime.default)
     session = runner.start(
-        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=house.berths
-    )
+        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=house.berths,
+        env=execution.env,
+    )  # fmt: skip
     try:
-        return session.deliver(submission, limits, cancel=running.cancel, later=later)
+        outcome = session.deliver(submission, limits, cancel=running.cancel, later=later)
     except LimitsError:
-        return _no_room(session, limits)
+        outcome = _no_room(session, limits)
+    return replace(outcome, cold_reason=outcome.cold_reason or reason or NONE_WAITED)
+
+
+def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
+    """Why no sandbox that waits could do it: what it brings is read at a runtime's start."""
+    names = variables.at_start(env)
+    if not names:
+        return None
+    read = "is" if len(names) == 1 else "are"
+    return f"{', '.join(names)[:200]} {read} read when the runtime starts"
 
 
 def starting_limits(limits: Limits, default: Limits) -> Limits:

@@ -15,6 +15,7 @@ from execapp.models import Mode
 from execapp.services.presenting import LIMIT_NAMES
 from sandbox.limits import Limits
 from sandbox.paths import check_paths
+from sandbox.variables import Variables
 
 ENCODINGS = ("utf8", "base64")
 MIB = 1024 * 1024
@@ -28,7 +29,10 @@ LEAST = {
     "processes": 1,
 }
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_ENV_REFUSED = re.compile(r"(?i:NODE_|LD_|PYTHON|npm_).*|PATH|HOME|STENCIL_.*")
+# Never: what the loader and the C library read before anything of the template, and what is ours.
+_ENV_OURS = re.compile(r"(?i:LD_|GLIBC_|MALLOC_).*|GCONV_PATH|LOCPATH|PATH|HOME|PWD|STENCIL_.*")
+# What interpreters read, unless the template says that one has its effect.
+_ENV_INTERPRETERS = re.compile(r"(?i:NODE_|PYTHON|npm_).*")
 _LABEL_KEY = re.compile(r"[^:\x00-\x1f\x7f]+")
 
 
@@ -93,8 +97,13 @@ def check_args(args: Sequence[str], stdin: str, sizes: Sizes) -> list[Field]:
     return problems
 
 
-def check_env(env: Mapping[str, str], sizes: Sizes) -> list[Field]:
-    """Names and lengths; names that would change the toolchain are refused."""
+def check_env(
+    env: Mapping[str, str], sizes: Sizes, variables: Variables | None = None
+) -> list[Field]:
+    """Names and lengths; each name that would change the toolchain is refused, with the reason.
+
+    `variables` is what the template says of them: with None, only what holds for every template.
+    """
     if len(env) > sizes.max_env:
         return [Field(path="env", message=f"At most {sizes.max_env} variables are taken.")]
     problems = []
@@ -103,15 +112,27 @@ def check_env(env: Mapping[str, str], sizes: Sizes) -> list[Field]:
         if not _ENV_NAME.fullmatch(name):
             text = "A name is letters, digits and _, and does not begin with a digit."
             problems.append(Field(path=path, message=text))
-        elif _ENV_REFUSED.fullmatch(name):
-            text = "This name would change the toolchain and is refused."
-            problems.append(Field(path=path, message=text))
+        elif (why := _refusal(name, variables)) is not None:
+            problems.append(Field(path=path, message=f"{name[:100]} is refused: {why}."))
         elif "\0" in value:
             problems.append(Field(path=path, message="NUL cannot be in a value."))
         elif size_of(name) + size_of(value) > sizes.max_env_bytes:
             text = f"At most {sizes.max_env_bytes} bytes are taken."
             problems.append(Field(path=path, message=text))
     return problems
+
+
+def _refusal(name: str, variables: Variables | None) -> str | None:
+    """Why a variable is not taken; None if it is, or if only the template can tell."""
+    if _ENV_OURS.fullmatch(name):
+        return "it would change the toolchain"
+    if variables is None:
+        return None
+    if (why := variables.refusal(name)) is not None:
+        return why
+    if _ENV_INTERPRETERS.fullmatch(name) and not variables.accepts(name):
+        return "it would change the toolchain"
+    return None
 
 
 def check_labels(labels: Mapping[str, str], sizes: Sizes) -> list[Field]:

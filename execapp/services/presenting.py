@@ -18,7 +18,16 @@ LIMIT_NAMES = (
     "output_bytes",
     "processes",
 )
-TIMING_NAMES = ("queued_ms", "setup_ms", "run_ms", "collect_ms", "total_ms", "warm")
+TIMING_NAMES = (
+    "queued_ms",
+    "setup_ms",
+    "run_ms",
+    "collect_ms",
+    "total_ms",
+    "warm",
+    "start",
+    "cold_reason",
+)
 USAGE_NAMES = ("cpu_ms", "memory_peak_bytes")
 _NO_OUTPUT = {"stdout": "", "stderr": "", "truncated": False}
 

@@ -183,6 +183,7 @@ def _complete(execution: Execution, template: str) -> None:
     problems = [
         *checks.check_limits(execution.limits, runtime.maximum),
         *checks.check_entry(execution.mode, execution.entry, runtime.entry, paths),
+        *checks.check_env(execution.env, bounds, runtime.variables),
     ]
     if problems:
         raise InvalidRequestError(problems)

@@ -11,6 +11,7 @@ from django.db import transaction
 
 from sandbox.limits import Limits
 from sandbox.runner import Submission, Tree
+from sandbox.variables import Variables
 from templatemgr import definition as definitions
 from templatemgr.definition import Definition, DefinitionError, SmokeCase
 from templatemgr.errors import (
@@ -45,6 +46,7 @@ class Runtime:
     maximum: Limits
     entry: str | None
     pattern: str | None
+    variables: Variables
     trees: Mapping[str, Tree]
     examples: tuple[SmokeCase, ...]
 
@@ -127,6 +129,7 @@ def make_runtime(definition: Definition, home: Path) -> Runtime:
             links=definition.links,
             command=mode.command,
             env=definition.env,
+            variables=definition.variables,
         )
         for name, mode in modes.items()
     }
@@ -137,6 +140,7 @@ def make_runtime(definition: Definition, home: Path) -> Runtime:
         maximum=definition.maximum,
         entry=modes["run"].entry if "run" in modes else None,
         pattern=modes["test"].pattern if "test" in modes else None,
+        variables=definition.variables,
         trees=trees,
         examples=tuple(case for case in definition.smoke if case.title),
     )

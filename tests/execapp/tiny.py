@@ -31,6 +31,12 @@ entry = "main.mjs"
 command = ["bin/node", "runner.mjs", "test"]
 pattern = "*.test.mjs"
 
+[variables]
+start = ["TZ", "LC_*", "NODE_NO_WARNINGS"]
+
+[variables.refused]
+"SEALED_*" = "nothing here reads it"
+
 [limits.default]
 wall_ms = 10000
 cpu_ms = 10000

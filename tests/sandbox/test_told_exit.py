@@ -63,6 +63,27 @@ def test_half_a_message_says_nothing(run: Run) -> None:
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
+def test_a_runner_that_starts_anew_says_why_and_may_still_end(run: Run) -> None:
+    why = told('{"type":"cold","reason":"it shadows queue"}')
+    outcome = run(why + "leave(4);" + FOR_EVER, args=KEPT)
+    assert (outcome.exit_code, outcome.warm) == (4, False)
+    assert outcome.cold_reason == "it shadows queue"
+
+
+def test_it_says_so_once(run: Run) -> None:
+    why = told('{"type":"cold","reason":"a"}')
+    outcome = run(why + why + "leave(4); process.exit(3);", args=KEPT)
+    assert (outcome.exit_code, outcome.cold_reason) == (3, "a")
+
+
+def test_in_a_test_run_it_says_so_before_anything_else(run_tests: Run) -> None:
+    why = told('{"type":"cold","reason":"a"}')
+    outcome = run_tests({"a.test.mjs": why + "test('a', () => {});"})
+    assert (outcome.state, outcome.cold_reason) == (State.SUCCEEDED, "a")
+    late = run_tests({"a.test.mjs": "test('a', () => {}); test('b', () => {" + why + "});"})
+    assert (late.state, late.cold_reason) == (State.FAILED, None)
+
+
 def test_a_flood_is_not_kept() -> None:
     ending = Ending(key="k")
     for _ in range(100):

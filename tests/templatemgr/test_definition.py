@@ -83,6 +83,21 @@ TOML = "tiny/template.toml"
             "limits.default.wall_ms",
             "5001 is over the maximum, 5000",
         ),
+        *(
+            ("[limits.default]", f"[variables]\n{said}\n[limits.default]", TOML, key, reason)
+            for said, key, reason in (
+                ('start = ["A=B"]', "variables.start", None),
+                ('start = ["*"]', "variables.start", None),
+                ('start = ["A", "A"]', "variables.start", "'A' is listed twice"),
+                ("late = []", "variables.late", "is not a known key"),
+                ('refused = {A = ""}', "variables.refused.A", "say why: a client reads it"),
+                (
+                    'start = ["A"]\nrefused = {A = "no"}',
+                    "variables.refused",
+                    "'A' is in another list, too",
+                ),
+            )
+        ),
         (
             'submissions = ["run"]',
             'submissions = ["jump"]',
