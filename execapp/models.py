@@ -252,6 +252,7 @@ class ExecutorHeartbeat(models.Model):
     pool = models.JSONField(default=dict)  # the warm pool's budget and shelves
     builds_running = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
+    trouble = models.CharField(max_length=500, blank=True)  # why it can start no sandbox now
     fingerprint = models.JSONField(default=dict)
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)

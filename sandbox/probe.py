@@ -2,19 +2,19 @@
 
 import hashlib
 import platform
+import resource
 import time
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sandbox import cgroups, profile, seccomp
+from sandbox import cgroups, profile, resources, seccomp
 from sandbox.errors import SandboxError
-from sandbox.launch import Shares, bubblewrap_path, launch, starts_as_root, this_host
-from sandbox.limits import MIB
+from sandbox.launch import bubblewrap_path, starts_as_root, this_host
 
 Level = Literal["ok", "weaker", "missing"]
-_TRIAL_MS = 10_000
+_DESCRIPTORS_WANTED = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Finding:
 
 def findings() -> tuple[Finding, ...]:
     """Look at everything; starts one trial sandbox."""
-    return (_bubblewrap(), _seccomp(), *_setpriv(), _trial(), _groups())
+    return (_bubblewrap(), _seccomp(), *_setpriv(), _trial(), _groups(), _descriptors())
 
 
 def isolation_available() -> bool:
@@ -97,22 +97,11 @@ def _setpriv() -> tuple[Finding, ...]:
 
 def _trial() -> Finding:
     """Start `true` in a sandbox, as it would be for a submission."""
-    inside = profile.Profile(command=("/usr/bin/true",), directory="/", environment={})
     began = time.monotonic()
     try:
-        container = launch(
-            inside, Shares(memory_bytes=64 * MIB, processes=16), slot="adhoc-probe",
-            startup_ms=_TRIAL_MS, channel=False,
-        )  # fmt: skip
-        try:
-            status = container.child.wait()
-        finally:
-            container.close()
+        resources.try_start(slot="adhoc-probe")
     except (SandboxError, OSError) as error:
         return _missing("isolation", "Sandboxes cannot be started", str(error), _why_refused())
-    if status != 0:
-        detail = f"a trial sandbox ended with status {status}"
-        return _missing("isolation", "Sandboxes cannot be started", detail, _why_refused())
     took = (time.monotonic() - began) * 1000
     how = "by root's rights" if this_host().as_root else "by a user namespace"
     return _fine("isolation", "Sandboxes can be started", f"{how}, in {took:.0f} ms")
@@ -167,4 +156,22 @@ def _groups() -> Finding:
         detail=hierarchy.reason,
         remedy="Delegate a cgroup: run the executor as a systemd unit with Delegate=yes, or with "
         "`systemd-run --user --scope -p Delegate=yes`; in a container mount cgroups writable.",
+    )
+
+
+def _descriptors() -> Finding:
+    """The hard limit counts: the executor raises its own to it."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    title = "Open files are limited"
+    if hard == resource.RLIM_INFINITY or hard >= _DESCRIPTORS_WANTED:
+        shown = "without a limit" if hard == resource.RLIM_INFINITY else f"up to {hard:,}"
+        return _fine("descriptors", "Enough files can be open", shown)
+    room = resources.sandboxes_within(hard)
+    return Finding(
+        id="descriptors",
+        ok=True,
+        level="weaker",
+        title=title,
+        detail=f"up to {hard:,}, which is enough for {room} warm sandboxes",
+        remedy="Raise the hard limit: LimitNOFILE=65536 in the unit, or `ulimit -Hn 65536`.",
     )

@@ -27,7 +27,18 @@ class _Spawner:
         os.register_at_fork(after_in_child=self.reset)
 
     def reset(self) -> None:
-        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")
+        self.thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="sandbox-spawner", initializer=_own_umask
+        )
+
+
+def _own_umask() -> None:
+    """Give this thread a umask of its own: what it starts makes files that others may read.
+
+    Ours is 077, to keep secrets; a program in a sandbox expects the usual one.
+    """
+    os.unshare(os.CLONE_FS)
+    os.umask(0o022)
 
 
 _spawner = _Spawner()

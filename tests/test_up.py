@@ -34,7 +34,7 @@ def write(folder: Path, name: str, **files: str) -> None:
 def definitions(tmp_path: Path) -> Path:
     """In the order in which they are built: one that is good, one that fails, one that is slow."""
     folder = tmp_path / "definitions"
-    write(folder, "able")
+    write(folder, "able", **{"smoke/run/case.toml": 'title = "Says hello"\n' + RUN_CASE})
     write(folder, "broken", **{"smoke/run/case.toml": RUN_CASE.replace("hello", "goodbye")})
     write(folder, "slow", **{"runner/main.sh": RUNNER.replace("exec 3>&-", "sleep 3; exec 3>&-")})
     return folder
@@ -108,6 +108,18 @@ def up(tmp_path: Path, definitions: Path) -> Iterator[Up]:
     process.stdout.close()
 
 
+def once_more(tmp_path: Path, definitions: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Another `up` on the same data, which must end by itself."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), "up"],
+        env=environment(tmp_path, definitions) | more,
+        capture_output=True,
+        text=True,
+        timeout=READY_SECONDS,
+        check=False,
+    )
+
+
 def wait_for(up: Up, text: str) -> None:
     for _ in range(READY_SECONDS * 10):
         if any(text in line for line in up.lines):
@@ -172,3 +184,82 @@ def test_prepare_only_builds_all_and_names_what_it_could_not(
     assert "Not built: broken." in done.stderr
     for name in ("able", "slow"):
         assert f"{name}: {name}@1 is current" in done.stdout
+
+
+def test_a_second_one_on_the_same_data_is_refused_in_a_sentence(
+    up: Up, tmp_path: Path, definitions: Path
+) -> None:
+    wait_for(up, "Ctrl-C stops it")
+    refused = once_more(tmp_path, definitions)  # on another port: the data is what counts
+    assert refused.returncode == 1
+    said = refused.stderr.strip()
+    assert f"runs on {tmp_path / 'var'} already (process {up.process.pid})" in said
+    assert "STENCIL_DATA" in said
+    assert len(said.splitlines()) == 1
+    assert up.process.poll() is None
+
+
+def test_who_waits_gets_the_answer_before_web_stops_and_no_later_start_prints_a_secret(
+    up: Up, tmp_path: Path, definitions: Path
+) -> None:
+    assert up.ready.wait(READY_SECONDS)
+    wait_for(up, "slow: slow@1 is current")
+    made = json.loads((up.data / "credentials.json").read_text())
+    secrets = (made["token"], made["admin"]["password"])
+    assert all(any(secret in line for line in up.lines) for secret in secrets), "told once"
+    submission = {
+        "template": "slow",  # its runner sleeps for some seconds when it is told to stop
+        "mode": "test",
+        "files": [{"path": "a.test.js", "content": ""}],
+        "wait": True,
+    }
+    answers: list[tuple[int, Any]] = []
+    waiter = threading.Thread(
+        target=lambda: answers.append(up.api("POST", "/executions", submission))
+    )
+    waiter.start()
+    for _ in range(READY_SECONDS * 10):
+        if up.api("GET", "/executions?state=running")[1]["items"]:
+            break
+        threading.Event().wait(0.05)
+    up.process.send_signal(signal.SIGTERM)
+    waiter.join(60)
+    assert up.process.wait(60) == 0
+    [(status, execution)] = answers
+    assert (status, execution["state"]) == (201, "succeeded")
+
+    assert (up.data.stat().st_mode & 0o077) == 0
+    readable = [path for path in up.data.iterdir() if path.lstat().st_mode & 0o077]
+    assert readable == []
+    (up.data / "db.sqlite3").chmod(0o644)
+    up.data.chmod(0o755)
+    again = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "up"],
+        env=environment(tmp_path, definitions),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    said = []
+    assert again.stdout is not None
+    for line in again.stdout:
+        said.append(line)
+        if line.startswith("Ctrl-C stops it"):
+            break
+    again.send_signal(signal.SIGINT)
+    said += again.stdout.readlines()
+    assert again.wait(60) == 0
+    again.stdout.close()
+    text = "".join(said)
+    assert "Stencil is ready" in text, text
+    assert not any(secret in text for secret in secrets)
+    assert f"password and token are kept in {up.data / 'credentials.json'}" in text
+    assert "db.sqlite3 had mode 0644: closed to other users" in text
+    assert (up.data.stat().st_mode & 0o777) == 0o700
+    [header] = [line for line in said if "Authorization" in line]
+    shown = header.strip().removeprefix("-H ").removesuffix("\\").strip()
+    read = subprocess.run(
+        ["sh", "-c", f"printf %s {shown}"], capture_output=True, text=True, check=True
+    )
+    assert read.stdout == f"Authorization: Bearer {made['token']}", "the printed line works"

@@ -1,40 +1,63 @@
-"""Runs the processes of one machine together: starts, restarts, and stops them whole.
+"""Run the processes of one machine together: start them, restart them, and stop them whole.
 
-Each child leads a session of its own, so that Ctrl-C in a terminal reaches us alone and the
-children are told to stop in good order: web first (no new work), then the executor (drains).
+Each child leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone
+and the children stop in good order: the executor first (it drains), web last, so that clients
+who wait get their answers. Decision 0030 says why this is not a process manager from PyPI.
 """
 
+import fcntl
+import json
 import os
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
-STABLE_SECONDS = 10.0
-LONGEST_PAUSE_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 60.0
+FORGIVEN_SECONDS = 120.0  # this long a run takes back one failure
+LOOK_SECONDS = 0.2
+
+
+class AlreadyRunningError(Exception):
+    """Another supervisor works on this data directory; the message names its process."""
 
 
 @dataclass(kw_only=True)
 class Program:
-    """One program to keep alive: its name for messages and its argv."""
+    """One program to keep alive: its name for messages, its argv, and when it may start.
+
+    `obstacle` says in a sentence what the start must wait for (a port that is still held), or
+    None. `failures` grows by one with each end and shrinks with the time that a run lasted.
+    """
 
     name: str
     argv: Sequence[str]
     stop_seconds: float = 30.0
+    obstacle: Callable[[], str | None] = lambda: None
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     started: float = field(default=0.0, init=False)
-    failures: int = field(default=0, init=False)
+    failures: float = field(default=0.0, init=False)
     retry_at: float = field(default=0.0, init=False)
+    waits_for: str | None = field(default=None, init=False)
+
+    def pause_after(self, uptime: float) -> float:
+        """Note an end after `uptime` seconds and return how long to wait before the next start.
+
+        0, 1, 3, 7, … 60 seconds for failures in a row. One that dies every few seconds reaches
+        the longest pause, whatever those few seconds are; one that ran for hours starts at once.
+        """
+        self.failures = max(0.0, self.failures - uptime / FORGIVEN_SECONDS)
+        pause: float = min(LONGEST_PAUSE_SECONDS, 2.0**self.failures - 1)
+        self.failures = min(self.failures + 1, 16.0)
+        return round(pause, 1)
 
 
 class Supervisor:
-    """Keeps programs alive until told to stop.
-
-    A program that ends by itself is started again, at once the first time and with a growing
-    pause (at most 30 seconds) when it keeps failing.
-    """
+    """Keep programs alive until told to stop. `programs` are started and stopped in this order."""
 
     def __init__(
         self, programs: Sequence[Program], *, env: Mapping[str, str], say: Callable[[str], None]
@@ -54,24 +77,26 @@ class Supervisor:
     def wait(self) -> None:
         """Keep the programs alive until SIGINT or SIGTERM, then stop them in order."""
         try:
-            while not self.stopping.wait(0.2):
+            while not self.stopping.wait(LOOK_SECONDS):
                 for program in self.programs:
                     self._tend(program)
         finally:
             self.stop()
 
     def stop(self) -> None:
-        """Ask each program to end, web before executor, and kill what does not in time."""
+        """Ask each program to end, one after the other, and kill what does not in time."""
         for program in self.programs:
             process = program.process
-            if process is None or process.poll() is not None:
+            if process is None:
                 continue
-            process.terminate()
-            try:
-                process.wait(program.stop_seconds)
-            except subprocess.TimeoutExpired:
-                self.say(f"{program.name} did not stop in {program.stop_seconds:g} s: killed")
-                self._kill(process)
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(program.stop_seconds)
+                except subprocess.TimeoutExpired:
+                    self.say(f"{program.name} did not stop in {program.stop_seconds:g} s: killed")
+            self._kill(process)
+            program.process = None
 
     def _start(self, program: Program) -> None:
         program.process = subprocess.Popen(
@@ -85,18 +110,50 @@ class Supervisor:
             status = process.poll()
             if status is None:
                 return
+            self._kill(process)  # its own children may outlive it, and hold its port
             program.process = None
-            program.failures = 0 if now - program.started > STABLE_SECONDS else program.failures + 1
-            pause = min(LONGEST_PAUSE_SECONDS, 2.0**program.failures - 1)
+            pause = program.pause_after(now - program.started)
             program.retry_at = now + pause
-            self.say(f"{program.name} ended with status {status}; starting it again in {pause:g} s")
-        if now >= program.retry_at:
-            self._start(program)
+            when = f"in {pause:g} s" if pause else "now"
+            self.say(f"{program.name} ended with status {status}; starting it again {when}")
+        if now < program.retry_at:
+            return
+        obstacle = program.obstacle()
+        if obstacle is not None:
+            if obstacle != program.waits_for:
+                self.say(f"{program.name} is not started yet: {obstacle}")
+            program.waits_for = obstacle
+            return
+        program.waits_for = None
+        self._start(program)
 
     @staticmethod
     def _kill(process: subprocess.Popen[bytes]) -> None:
-        try:
+        """SIGKILL to all that is left of its process group, and wait for the process itself."""
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
         process.wait()
+
+
+class SupervisorLock:
+    """One supervisor for a data directory; the kernel releases it when the process dies."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock. Raises AlreadyRunningError."""
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            held_by = os.pread(self._descriptor, 200, 0).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            message = (
+                f"Stencil runs on {path.parent} already (process {held_by or 'unknown'}): stop "
+                "that one first, or set STENCIL_DATA to another directory."
+            )
+            raise AlreadyRunningError(message) from error
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{json.dumps(os.getpid())}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let the next one start. The file stays: removing it would break the lock."""
+        os.close(self._descriptor)

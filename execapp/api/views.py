@@ -31,6 +31,8 @@ def one_shape(view: View) -> View:
             response[name] = value
         if response.status_code >= 400:
             drain(request)
+        # What is our fault was logged with its id; Django would log each reply a second time.
+        vars(response)["_has_been_logged"] = True
         if head and isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
             response.content = b""

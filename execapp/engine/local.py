@@ -41,6 +41,19 @@ def short_address(path: Path) -> Iterator[str]:
         os.close(directory)
 
 
+def reachable() -> str | None:
+    """Why the executor's socket does not answer, as a sentence; None when it does."""
+    try:
+        with _connect():
+            return None
+    except FileNotFoundError:
+        return "its file is gone; the executor makes it again within seconds"
+    except ConnectionRefusedError:
+        return "nobody listens: the executor is gone"
+    except OSError as error:
+        return f"it does not answer: {error.strerror or error}"
+
+
 def wake(kind: Literal["execution", "build", "promotion"]) -> None:
     """Tell the executor that there is something of this kind; never fails."""
     _tell(wire.Message(type="wake", kind=kind))

@@ -14,13 +14,15 @@ from django.conf import settings
 from execapp.engine.local import socket_path
 from execapp.executor import database, lookups, slots
 from execapp.executor.bell import Bell
+from execapp.executor.breaker import CircuitBreaker
+from execapp.executor.failures import FailureLog
 from execapp.executor.keeper import Keeper
 from execapp.executor.listener import Listener
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
 from execapp.executor.registry import Registry
 from execapp.services import building, claims, heartbeats
-from sandbox import cgroups, orphans, probe
+from sandbox import cgroups, orphans, probe, resources
 from sandbox.berths import Berths
 from templatemgr.services import builds, promotions
 from templatemgr.services import lookups as questions
@@ -55,6 +57,8 @@ class Daemon:
         data.mkdir(parents=True, exist_ok=True)
         self._lock = ExecutorLock(data / "executor.lock")
         try:
+            self._failures = FailureLog(logger)
+            self._descriptors = resources.raise_descriptor_limit()
             self._clear_up(self._lock.identity)
             self.house = self._furnish(self._lock.identity)
         except BaseException:
@@ -69,6 +73,7 @@ class Daemon:
             fingerprint=house.host,
         )
         house.listener.start()
+        self._thread("breaker", self._tend_breaker)
         house.pool.start()
         house.berths.start()
         for number in range(self.slots):
@@ -101,7 +106,7 @@ class Daemon:
         for lane in self._lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
         for thread in self._threads:
-            if thread.name != "tender":
+            if thread.name not in ("tender", "breaker"):
                 thread.join()
         house.pool.close()
         house.berths.close()
@@ -121,19 +126,44 @@ class Daemon:
 
     def _clear_up(self, worker: str) -> None:
         # We hold the lock, so whatever bears our identity was left by a process that is dead.
-        swept = cgroups.sweep(f"{worker}-")
-        orphaned = orphans.sweep(f"{worker}-")
+        swept = self._if_possible("removing control groups", lambda: cgroups.sweep(f"{worker}-"))
+        orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
         requeued = database.patiently(lambda: claims.take_over(worker=worker))
         interrupted = database.patiently(lambda: building.take_over(worker=worker))
         database.patiently(lambda: questions.reap(worker=worker))
         if swept or orphaned or requeued or interrupted:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"
-            logger.warning(text, len(swept), len(orphaned), requeued, interrupted)
-        promotions.reconcile_all()
+            counts = (len(swept or ()), len(orphaned or ()), requeued, interrupted)
+            logger.warning(text, *counts)
+        # The links are for people: no trouble with them keeps anybody from being served.
+        self._if_possible("renewing the links `current`", promotions.reconcile_all)
+
+    def _if_possible[T](self, what: str, act: Callable[[], T]) -> T | None:
+        """Do what start-up can do without; its failure is logged."""
+        try:
+            return act()
+        except Exception as error:  # noqa: BLE001 - logged with its traceback
+            self._failures.failed(what, error)
+            return None
 
     def _furnish(self, worker: str) -> slots.House:
         bell, errands, registry = Bell(), Bell(), Registry()
-        pool = Pool(size=self.warm, budget=settings.STENCIL_WARM_BYTES, slot=f"{worker}-warm")
+        breaker = CircuitBreaker(
+            trial=partial(resources.try_start, slot=f"{worker}-trial"),
+            opened=lambda: pool.shed(),
+            closed=bell.ring,
+        )
+        room = resources.sandboxes_within(self._descriptors, slots=self.slots)
+        pool = Pool(
+            size=self.warm,
+            budget=settings.STENCIL_WARM_BYTES,
+            slot=f"{worker}-warm",
+            most=room,
+            breaker=breaker,
+        )
+        if room < self.warm:
+            text = "open files are limited to %s: at most %s sandboxes are kept warm"
+            logger.warning(text, self._descriptors, room)
         return slots.House(
             worker=worker,
             host={**probe.host_fingerprint()},
@@ -150,6 +180,8 @@ class Daemon:
             ),
             draining=threading.Event(),
             claiming=threading.Lock(),
+            breaker=breaker,
+            failures=self._failures,
             client_limit=settings.STENCIL_CLIENT_SLOTS or None,
         )
 
@@ -165,25 +197,34 @@ class Daemon:
             while not self._stopped.is_set():
                 try:
                     self._beat()
+                    self.house.listener.ensure()
                     if time.monotonic() >= reap_at:
                         self._reap()
                         reap_at = time.monotonic() + REAP_SECONDS
-                except Exception:
-                    logger.exception("the executor's tender stumbled; it goes on")
+                    self._failures.worked("the heartbeat")
+                except Exception as error:  # noqa: BLE001 - logged, and tried again
+                    self._failures.failed("the heartbeat", error)
                     database.release()
                 self._stopped.wait(BEAT_SECONDS)
         finally:
             database.release()
 
+    def _tend_breaker(self) -> None:
+        """Try whether sandboxes can be started: in trouble, and when none was for a while."""
+        while not self._stopped.wait(BEAT_SECONDS):
+            self.house.breaker.tend()
+
     def _beat(self) -> None:
         house = self.house
         running = house.registry.ids()
+        trouble = house.breaker.trouble
         heartbeats.beat(
             worker=house.worker,
             busy=len(running),
             pool=house.pool.figures(),
             builds_running=len(self._building),
             draining=house.draining.is_set(),
+            trouble="" if trouble is None else f"{trouble.cause} (error {trouble.error_id})",
         )
         if running:
             for execution_id in claims.cancelled(executions=running):

@@ -52,15 +52,17 @@ class Ask:
     spare: bool = False
 
 
-def allot[K](asks: Mapping[K, Ask], budget: int) -> dict[K, int]:
+def allot[K](asks: Mapping[K, Ask], budget: int, most: int | None = None) -> dict[K, int]:
     """How many each may have within `budget` bytes: everyone's first before anyone's second.
 
-    Spares come after the others of the same round.
+    Spares come after the others of the same round. `most`: how many there may be in all.
     """
     granted = dict.fromkeys(asks, 0)
     order = sorted(asks, key=lambda key: asks[key].spare)
     for nth in range(max((ask.count for ask in asks.values()), default=0)):
         for key in order:
+            if most is not None and sum(granted.values()) >= most:
+                return granted
             if nth < asks[key].count and asks[key].each_bytes <= budget:
                 granted[key] += 1
                 budget -= asks[key].each_bytes

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import selectors
 import socket
 import threading
@@ -14,6 +15,7 @@ from execapp.engine.local import short_address
 
 logger = logging.getLogger(__name__)
 BACKLOG = 256
+_SERVER = "server"  # marks the listening socket in the selector: it may be replaced meanwhile
 
 
 class Listener:
@@ -38,17 +40,46 @@ class Listener:
 
     def start(self) -> None:
         """Listen; a socket that a killed executor left behind is replaced (we hold the lock)."""
-        self._path.unlink(missing_ok=True)
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with short_address(self._path) as address:
-            server.bind(address)
-        self._path.chmod(0o600)
-        server.listen(BACKLOG)
-        server.setblocking(False)
-        self._server = server
-        self._selector.register(server, selectors.EVENT_READ)
+        self._open()
         self._selector.register(self._stop_read, selectors.EVENT_READ)
         self._thread.start()
+
+    def ensure(self) -> None:
+        """Make the socket again when its file was deleted or replaced. OSError if that fails.
+
+        Whoever is connected already stays connected.
+        """
+        try:
+            there = os.lstat(self._path)
+        except FileNotFoundError:
+            there = None
+        if there is not None and (there.st_dev, there.st_ino) == self._file:
+            return
+        logger.warning("socket: %s is gone; it is made again", self._path.name)
+        before = self._server
+        self._open()
+        with contextlib.suppress(KeyError):
+            self._selector.unregister(before)
+        before.close()
+
+    def _open(self) -> None:
+        if self._path.is_dir() and not self._path.is_symlink():
+            message = f"{self._path} is a folder: remove it, the executor's socket belongs there."
+            raise IsADirectoryError(message)
+        self._path.unlink(missing_ok=True)
+        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with short_address(self._path) as address:
+                server.bind(address)
+            self._path.chmod(0o600)
+            made = os.lstat(self._path)
+            server.listen(BACKLOG)
+            server.setblocking(False)
+        except BaseException:
+            server.close()
+            raise
+        self._server, self._file = server, (made.st_dev, made.st_ino)
+        self._selector.register(server, selectors.EVENT_READ, _SERVER)
 
     def finished(self, execution_id: uuid.UUID) -> None:
         """Tell everyone who waits for this execution; they then read the row."""
@@ -68,11 +99,12 @@ class Listener:
         stopping = False
         while not stopping:
             for key, _ in self._selector.select():
-                if key.fileobj is self._server:
-                    self._accept()
+                assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - nothing else is
+                if key.data is _SERVER:
+                    self._accept(key.fileobj)
                 elif key.fileobj is self._stop_read:
                     stopping = True
-                elif isinstance(key.fileobj, socket.socket):
+                else:
                     self._read(key.fileobj)
         for link in list(self._pending):
             self._forget(link)
@@ -80,9 +112,9 @@ class Listener:
             link.close()
         self._selector.close()
 
-    def _accept(self) -> None:
+    def _accept(self, server: socket.socket) -> None:
         try:
-            link, _ = self._server.accept()
+            link, _ = server.accept()
         except OSError as error:  # out of descriptors, or the client is gone already
             logger.warning("socket: %s", error)
             return

@@ -13,7 +13,9 @@ from typing import Any
 
 from execapp.executor import database, demand, shelves
 from execapp.executor.bell import Bell
+from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.demand import Ask, Demand
+from execapp.executor.failures import FailureLog
 from execapp.executor.shelves import Key, Shelf, Waiting
 from sandbox import runner
 from sandbox.errors import SandboxError
@@ -28,10 +30,25 @@ LINGER_SECONDS = 60.0  # how long more than is wanted may wait, while nobody els
 
 
 class Pool:
-    """Up to `size` warm sandboxes for each mode of each current version, within `budget` bytes."""
+    """Up to `size` warm sandboxes for each mode of each current version, within `budget` bytes.
 
-    def __init__(self, *, size: int, budget: int, slot: str) -> None:
+    While the circuit breaker is open nothing is warmed; `shed` gives back what waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        budget: int,
+        slot: str,
+        most: int | None = None,
+        breaker: CircuitBreaker | None = None,
+    ) -> None:
+        """`most`: how many sandboxes the limit of open files allows. `breaker`: whether to warm."""
         self._size = size
+        self._most = most
+        self._breaker = breaker
+        self._failures = FailureLog(logger)
         self._budget = budget
         self._slot = slot
         self._lock = threading.Lock()
@@ -78,6 +95,14 @@ class Pool:
         """Something was promoted: see what is current, now."""
         self._moved.set()
         self._bell.ring()
+
+    def shed(self) -> None:
+        """End every sandbox that waits: what they hold is needed to start anything at all."""
+        with self._lock:
+            dropped = [one for shelf in self._shelves.values() for one in shelf.waiting]
+            for shelf in self._shelves.values():
+                shelf.waiting.clear()
+        _end(dropped)
 
     def count(self) -> int:
         """How many wait now."""
@@ -126,8 +151,9 @@ class Pool:
                         look_at = time.monotonic() + LOOK_SECONDS
                     self._follow(wanted)
                     busy = self._start_one()
-                except Exception:
-                    logger.exception("the warm pool stumbled; it goes on")
+                    self._failures.worked("the warm pool")
+                except Exception as error:  # noqa: BLE001 - logged, and tried again
+                    self._failures.failed("the warm pool", error)
                     busy = False
                 if not busy:
                     self._bell.wait(seen, LOOK_SECONDS)
@@ -161,7 +187,7 @@ class Pool:
             )
             for key, shelf in self._shelves.items()
         }
-        for key, count in demand.allot(asks, self._budget).items():
+        for key, count in demand.allot(asks, self._budget, self._most).items():
             self._shelves[key].granted = count
 
     def _memory_is_needed(self) -> bool:
@@ -176,19 +202,23 @@ class Pool:
 
     def _start_one(self) -> bool:
         """Start the sandbox that is missed most; False when none is."""
-        chosen = self._emptiest()
+        chosen = None if self._breaker and self._breaker.trouble else self._emptiest()
         if chosen is None or self._stopping.is_set():
             return False
         key, shelf = chosen
         began = time.monotonic()
         try:
             session = runner.start(shelf.tree, shelf.limits, slot=self._slot, low_priority=True)
-        except SandboxError as error:
+        except (SandboxError, OSError) as error:
             shelf.failures += 1
-            pause = min(LONGEST_PAUSE, 2.0**shelf.failures)
+            pause = min(LONGEST_PAUSE, 2.0 ** min(shelf.failures, 6))
             shelf.retry_at = time.monotonic() + pause
-            logger.warning("warming failed, next try in %s s: %s", pause, error)
+            if self._breaker is None or not self._breaker.blames_machine(error):
+                self._failures.failed(f"warming {shelf.template}@{shelf.version}", error)
             return True
+        self._failures.worked(f"warming {shelf.template}@{shelf.version}")
+        if self._breaker is not None:
+            self._breaker.worked()
         with self._lock:
             kept = self._shelves.get(key) is shelf
             if kept:

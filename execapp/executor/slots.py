@@ -10,6 +10,8 @@ from typing import Any
 
 from execapp.executor import database
 from execapp.executor.bell import Bell
+from execapp.executor.breaker import CircuitBreaker
+from execapp.executor.failures import FailureLog
 from execapp.executor.listener import Listener
 from execapp.executor.pool import Pool
 from execapp.executor.registry import Registry, Running
@@ -22,7 +24,7 @@ from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits, Outcome, State, Stream, Usage
 from sandbox.runner import Session, SourceFile, Submission
 from sandbox.variables import Variables
-from templatemgr.services import catalog
+from templatemgr.services import catalog, integrity, places
 
 logger = logging.getLogger(__name__)
 NONE_WAITED = "no warm sandbox that could take it was waiting"
@@ -44,6 +46,8 @@ class House:
     listener: Listener
     draining: threading.Event
     claiming: threading.Lock
+    breaker: CircuitBreaker
+    failures: FailureLog
     client_limit: int | None = None
 
 
@@ -53,9 +57,12 @@ def serve(house: House, slot: str) -> None:
         while not house.draining.is_set():
             seen = house.bell.count
             try:
-                execution = database.patiently(lambda: _claim(house))
-            except Exception:
-                logger.exception("%s could not claim; it goes on", slot)
+                # While no sandbox can be started here, the queue keeps what waits.
+                closed = house.breaker.trouble is None
+                execution = database.patiently(lambda: _claim(house)) if closed else None
+                house.failures.worked("claiming")
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                house.failures.failed("claiming", error)
                 execution = None
             if execution is None:
                 house.bell.wait(seen, LOOK_SECONDS)
@@ -105,22 +112,49 @@ def _attempt(
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
         outcome = _sandboxed(house, slot, execution, running, later)
-    except Exception as error:
-        if isinstance(error, StartupError) and attempt < claims.MAX_ATTEMPTS:
-            # Nothing of the submission has run yet, so another attempt is safe.
-            logger.warning("execution %s did not start: %s", execution.id, error)
-            return lambda: claims.requeue(execution=execution, attempt=attempt)
-        error_id = secrets.token_hex(6)
-        logger.exception("error %s: execution %s failed on our side", error_id, execution.id)
-        message = "The sandbox failed on our side; the log has the reason under error_id."
-        return lambda: claims.fail(
-            execution=execution, attempt=attempt, error_id=error_id, message=message
-        )
+    except Exception as error:  # noqa: BLE001 - each kind has its record
+        return _not_run(house, execution, error)
+    house.breaker.worked()
     if running.give_back and outcome.state is State.CANCELLED:
         return lambda: claims.requeue(execution=execution, attempt=attempt)
     return lambda: claims.finish(
         execution=execution, attempt=attempt, outcome=outcome, host=house.host
     )
+
+
+def _not_run(house: House, execution: Execution, error: Exception) -> Callable[[], bool]:
+    """Return how an attempt that did not come to an outcome is recorded.
+
+    Where the machine is at fault the execution waits in the queue, and the attempt does not count:
+    a sandbox has no effect outside of it, so that running a submission again is always safe.
+    """
+    attempt = execution.attempt
+    if house.breaker.blames_machine(error):
+        return lambda: claims.postpone(execution=execution, attempt=attempt)
+    if _tree_is_lost(execution):
+        return lambda: claims.refuse(execution=execution, attempt=attempt)
+    if isinstance(error, StartupError) and attempt < claims.MAX_ATTEMPTS:
+        # Nothing of the submission has run yet, so another attempt is safe.
+        logger.warning("execution %s did not start: %s", execution.id, error)
+        return lambda: claims.requeue(execution=execution, attempt=attempt)
+    error_id = secrets.token_hex(6)
+    logger.error(
+        "error %s: execution %s failed on our side", error_id, execution.id, exc_info=error
+    )
+    message = "The sandbox failed on our side; the log has the reason under error_id."
+    return lambda: claims.fail(
+        execution=execution, attempt=attempt, error_id=error_id, message=message
+    )
+
+
+def _tree_is_lost(execution: Execution) -> bool:
+    """Whether the version's tree is gone from the disk: it is then quarantined at once."""
+    version = execution.version
+    if (places.version(version) / "tree").is_dir():
+        return False
+    logger.error("execution %s: the tree of %s is not on disk", execution.id, version)
+    integrity.verify(template=version.template.name, version=version.number, actor="executor")
+    return True
 
 
 def _sandboxed(

@@ -207,6 +207,15 @@ def requeue(*, execution: Execution, attempt: int) -> bool:
     return found is not None and _give_back(found, last=False)
 
 
+def postpone(*, execution: Execution, attempt: int) -> bool:
+    """Give an attempt back that the machine could not make: it does not count as one.
+
+    Only for the worker that made the attempt and writes nothing more about it.
+    """
+    found = _light().filter(id=execution.id, state=ExecutionState.RUNNING, attempt=attempt).first()
+    return found is not None and _give_back(found, last=False, counted=False)
+
+
 def heartbeat(*, worker: str, executions: Iterable[uuid.UUID]) -> None:
     """Prolong the leases of what this worker is running."""
     ids = list(executions)
@@ -249,7 +258,7 @@ def _light() -> QuerySet[Execution]:
     return Execution.objects.only(*names)
 
 
-def _give_back(execution: Execution, *, last: bool) -> bool:
+def _give_back(execution: Execution, *, last: bool, counted: bool = True) -> bool:
     attempt, now = execution.attempt, timezone.now()
     if execution.cancel_requested:
         timings = _timings(execution, now, None)
@@ -264,7 +273,8 @@ def _give_back(execution: Execution, *, last: bool) -> bool:
         id=execution.id, state=ExecutionState.RUNNING, attempt=attempt, cancel_requested=False
     )
     queued = {"state": ExecutionState.QUEUED, "worker": "", "lease_until": None}
-    return rows.update(started_at=None, **queued) == 1
+    left = attempt if counted else attempt - 1
+    return rows.update(started_at=None, attempt=left, **queued) == 1
 
 
 def _end(execution_id: uuid.UUID, attempt: int, now: datetime, values: dict[str, Any]) -> bool:

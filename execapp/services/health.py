@@ -4,17 +4,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count
 from django.utils import timezone
 
 from execapp.models import ALIVE_WITHIN, OPEN_STATES, Execution, ExecutionState, ExecutorHeartbeat
+from execapp.services import probes
+from execapp.services.probes import Readiness
 from templatemgr.models import HealthState, Template
 from templatemgr.prepared import Prepared, given
 
 _ALIVE = Prepared(
     lambda: (
-        ExecutorHeartbeat.objects.filter(seen_at__gt=given(ExecutorHeartbeat, "seen_at"))
+        ExecutorHeartbeat.objects.filter(
+            seen_at__gt=given(ExecutorHeartbeat, "seen_at"), draining=False
+        )
         .order_by()
         .values_list("worker", flat=True)[:1]
     )
@@ -66,15 +69,6 @@ class HealthSnapshot:
         return sum(shelf.memory_bytes for shelf in self.shelves)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Readiness:
-    """One thing that must hold for executions to be taken."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
 def snapshot() -> HealthSnapshot:
     """What runs now; two queries."""
     rows = list(ExecutorHeartbeat.objects.order_by("-seen_at"))
@@ -97,7 +91,7 @@ def snapshot() -> HealthSnapshot:
 
 
 def executor_alive() -> bool:
-    """Whether an executor gave a sign of life just now; one query."""
+    """Whether an executor that takes executions gave a sign of life just now; one query."""
     return bool(_ALIVE.all(seen_at=timezone.now() - ALIVE_WITHIN))
 
 
@@ -107,23 +101,22 @@ def queued() -> int:
 
 
 def readiness() -> tuple[Readiness, ...]:
-    """Database, executor, and a healthy current version of each template ever promoted."""
-    connection.ensure_connection()
-    seen = executor_alive()
-    checks = [
-        Readiness(name="database", ok=True, detail="answers"),
-        Readiness(
-            name="executor",
-            ok=seen,
-            detail="alive" if seen else "none gave a sign of life: start `manage.py executor`",
-        ),
-    ]
+    """Probe the installation, and look for a healthy current version of each template.
+
+    Every template that was ever promoted counts. Nothing is raised: what cannot be asked is not
+    ready.
+    """
+    found = probes.installation()
+    if not found[0].ok:
+        return found
     promoted = Template.objects.filter(current__isnull=False).select_related("current__health")
-    for template in promoted:
-        version = template.current
-        health = getattr(version, "health", None)
-        state = health.state if health else "unknown"
-        ok = state == HealthState.VERIFIED
-        number = version.number if version else 0
-        checks.append(Readiness(name=template.name, ok=ok, detail=f"version {number} is {state}"))
-    return tuple(checks)
+    return (*found, *map(_of_template, promoted))
+
+
+def _of_template(template: Template) -> Readiness:
+    version = template.current
+    health = getattr(version, "health", None)
+    state = health.state if health else "unknown"
+    number = version.number if version else 0
+    ok = state == HealthState.VERIFIED
+    return Readiness(name=template.name, ok=ok, detail=f"version {number} is {state}")

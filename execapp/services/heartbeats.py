@@ -20,6 +20,7 @@ def arrive(*, worker: str, host: str, pid: int, slots: int, fingerprint: dict[st
         "pool": {},
         "builds_running": 0,
         "draining": False,
+        "trouble": "",
         "fingerprint": fingerprint,
         "started_at": now,
         "seen_at": now,
@@ -28,15 +29,25 @@ def arrive(*, worker: str, host: str, pid: int, slots: int, fingerprint: dict[st
 
 
 def beat(
-    *, worker: str, busy: int, pool: Mapping[str, Any], builds_running: int, draining: bool
+    *,
+    worker: str,
+    busy: int,
+    pool: Mapping[str, Any],
+    builds_running: int,
+    draining: bool,
+    trouble: str = "",
 ) -> None:
-    """It lives, and this is what it does; `pool` as `Pool.figures` gives it."""
+    """It lives, and this is what it does; `pool` as `Pool.figures` gives it.
+
+    `trouble`: why it can start no sandbox now, for an operator to read; "" when it can.
+    """
     ExecutorHeartbeat.objects.filter(worker=worker).update(
         busy=busy,
         warm=sum(shelf["warm"] for shelf in pool["shelves"]),
         pool=dict(pool),
         builds_running=builds_running,
         draining=draining,
+        trouble=trouble[:500],
         seen_at=timezone.now(),
     )
 

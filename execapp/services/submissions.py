@@ -27,7 +27,7 @@ from execapp.models import (
     IdempotencyKey,
     Mode,
 )
-from execapp.services import checks, health, pins, presenting
+from execapp.services import checks, health, pins, presenting, probes
 from templatemgr.prepared import Prepared, given
 from templatemgr.services import catalog
 
@@ -224,8 +224,9 @@ def _admit(execution: Execution, key: _Key | None, *, wake: bool) -> tuple[Execu
 
 def _check_room_in_queue() -> None:
     if not health.executor_alive():
-        message = "No executor is running: start `manage.py executor`."
-        raise NoExecutorError(message)
+        reason = probes.why_no_executor()
+        if reason is not None:
+            raise NoExecutorError(reason)
     queued = health.queued()
     if queued >= settings.STENCIL_QUEUE_LIMIT:
         message = f"{queued} executions are waiting already; try again later."

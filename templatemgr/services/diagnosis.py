@@ -1,11 +1,13 @@
 """Do rows, links and folders agree? What `doctor` says of the templates."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from django.db import connection
+from django.conf import settings
+from django.db import DatabaseError, connection
 
-from templatemgr import audit, store, triggers
+from templatemgr import audit, modes, store, triggers
 from templatemgr.models import HealthState, Template, Version
 from templatemgr.services import builds, integrity, places, promotions, verification
 
@@ -26,7 +28,7 @@ def notes() -> list[Note]:
     Quick: folders are looked at, not hashed; `verify_templates` does that. What is on disk without
     a row goes, a row without its tree is quarantined, and each of these is said.
     """
-    found = [_triggers(), _chain(), _disk()]
+    found = [_modes(), _triggers(), _chain(), _disk()]
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
         remedy = "run `manage.py build_template <name> --promote`"
@@ -36,6 +38,20 @@ def notes() -> list[Note]:
         template.refresh_from_db()
         found += [_link(template), _current(template), *_versions(template)]
     return found
+
+
+def _modes() -> Note:
+    """What other users of this machine could read is closed, and named."""
+    title, opened = "private files", modes.close_to_others(Path(settings.STENCIL_DATA))
+    failed = [one for one in opened if not one.mended]
+    if failed:
+        shown = "; ".join(f"{one.path} has mode {one.mode:04o}: {one.trouble}" for one in failed)
+        remedy = "become its owner (chown), then chmod go-rwx; or start Stencil as its owner"
+        return Note(level="missing", title=title, detail=shown, remedy=remedy)
+    if opened:
+        shown = ", ".join(f"{one.path.name} was {one.mode:04o}" for one in opened)
+        return Note(level="ok", title=title, detail=f"closed to other users: {shown}")
+    return Note(level="ok", title=title, detail="nobody else can read the data directory")
 
 
 def _triggers() -> Note:
@@ -126,3 +142,27 @@ def _versions(template: Template) -> list[Note]:
         return [Note(level="weaker", title=title, detail=detail, remedy=remedy)]
     removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
     return [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
+
+
+def database_notes() -> list[Note]:
+    """Read every page of the database and check it, its indexes and its references."""
+    title = "database integrity"
+    if connection.vendor != "sqlite":
+        detail = f"{connection.vendor} checks itself: use its own tools (amcheck)"
+        return [Note(level="ok", title=title, detail=detail)]
+    remedy = "stop Stencil, keep a copy of the file, and restore a backup"
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA integrity_check(20)")
+            said = [str(row[0]) for row in cursor.fetchall()]
+            cursor.execute("PRAGMA foreign_key_check")
+            loose = cursor.fetchmany(20)
+    except DatabaseError as error:
+        return [Note(level="missing", title=title, detail=str(error), remedy=remedy)]
+    if said != ["ok"]:
+        detail = "; ".join(" ".join(line.split()) for line in said)[:1000]
+        return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
+    if loose:
+        detail = "; ".join(f"{row[0]} row {row[1]} names a missing {row[2]}" for row in loose)
+        return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
+    return [Note(level="ok", title=title, detail="every page, index and reference is in order")]

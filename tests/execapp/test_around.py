@@ -39,6 +39,8 @@ def test_readyz(current: Version, alive: ExecutorHeartbeat) -> None:
     assert error["code"] == "not_ready"
     assert {check["name"]: check["ok"] for check in error["details"]["checks"]} == {
         "database": True,
+        "schema": True,
+        "disk": True,
         "executor": True,
         "tiny": False,
     }

@@ -8,9 +8,11 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError
 
 from execapp.executor.daemon import Daemon
 from execapp.executor.lock import LockedError
+from execapp.services import schema
 from sandbox import probe
 
 
@@ -28,6 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--grace", type=float, help="seconds that running ones get to finish")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        require_schema()
         require_isolation()
         sys.setswitchinterval(self.switch_seconds)
         asked = threading.Event()
@@ -45,6 +48,17 @@ class Command(BaseCommand):
         finally:
             daemon.stop()
         self.stdout.write("executor: stopped")
+
+
+def require_schema() -> None:
+    """CommandError with the remedy unless the database's schema fits this code."""
+    try:
+        schema.require()
+    except schema.SchemaError as error:
+        raise CommandError(str(error)) from error
+    except DatabaseError as error:
+        message = f"The database cannot be read: {error}. `manage.py doctor` says more."
+        raise CommandError(message) from error
 
 
 def require_isolation() -> None:

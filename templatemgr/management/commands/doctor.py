@@ -18,6 +18,8 @@ class Command(BaseCommand):
         """`--attack` tries the walls, too."""
         text = "also try a safe selection of attacks on this machine's sandbox (some seconds)"
         parser.add_argument("--attack", action="store_true", help=text)
+        text = "also read the whole database and check that it is intact (minutes when large)"
+        parser.add_argument("--database", action="store_true", help=text)
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Print every finding; exit status 1 when something needed is missing."""
@@ -29,9 +31,9 @@ class Command(BaseCommand):
         try:
             notes = diagnosis.notes()
         except DatabaseError as error:
-            remedy = "run `make up`, or `manage.py migrate`"
-            detail = f"not set up yet ({error})"
-            notes = [diagnosis.Note(level="weaker", title="database", detail=detail, remedy=remedy)]
+            notes = [self._database_trouble(error)]
+        if options["database"]:
+            notes += diagnosis.database_notes()
         for note in notes:
             self._line(note.level, note.title, note.detail, note.remedy)
         levels = [finding.level for finding in findings] + [note.level for note in notes]
@@ -41,6 +43,15 @@ class Command(BaseCommand):
         if missing:
             message = f"{missing} needed {'thing is' if missing == 1 else 'things are'} missing."
             raise CommandError(message)
+
+    def _database_trouble(self, error: DatabaseError) -> diagnosis.Note:
+        """A database that was never set up is weaker; one that is damaged or locked is missing."""
+        if "no such table" in str(error):
+            remedy = "run `make up`, or `manage.py migrate`"
+            detail = f"not set up yet ({error})"
+            return diagnosis.Note(level="weaker", title="database", detail=detail, remedy=remedy)
+        remedy = "run `manage.py doctor --database`; restore a backup if it is damaged"
+        return diagnosis.Note(level="missing", title="database", detail=str(error), remedy=remedy)
 
     def _attack(self) -> list[probe.Level]:
         """Tell what held as it is known; what did not counts as missing."""

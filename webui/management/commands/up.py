@@ -3,12 +3,14 @@
 import errno
 import json
 import os
+import shlex
 import socket
 import sys
 import threading
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -20,10 +22,11 @@ from django.db import connection
 
 from execapp.services import health
 from sandbox import probe
+from templatemgr import modes
 from templatemgr.services import catalog
 from webui import credentials, examples
 from webui.first_builds import FirstBuilds
-from webui.supervisor import Program, Supervisor
+from webui.supervisor import AlreadyRunningError, Program, Supervisor, SupervisorLock
 
 WEB_THREADS = 64
 READY_SECONDS = 60
@@ -42,14 +45,31 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_machine()
-        if not options["prepare_only"]:
-            self.check_port()
-        missing = self.prepare()
-        made = credentials.load() or credentials.create()
-        if options["prepare_only"]:
-            self.build_all(missing)
-        else:
-            self.serve(made, missing)
+        lock = self.lock()
+        try:
+            if not options["prepare_only"]:
+                self.check_port()
+            missing = self.prepare()
+            created = credentials.create()
+            if options["prepare_only"]:
+                self.build_all(missing)
+            else:
+                self.serve(created, missing)
+        finally:
+            lock.release()
+
+    def lock(self) -> SupervisorLock:
+        """Refuse at once when another `up` works on the same data."""
+        data = Path(settings.STENCIL_DATA)
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            lock = SupervisorLock(data / "up.lock")
+        except AlreadyRunningError as error:
+            raise CommandError(str(error)) from error
+        for opened in modes.close_to_others(data):
+            what = "closed to other users" if opened.mended else opened.trouble
+            self.say(f"{opened.path} had mode {opened.mode:04o}: {what}")
+        return lock
 
     def check_machine(self) -> None:
         """Refuse before any work is done when this machine cannot isolate a program."""
@@ -61,19 +81,9 @@ class Command(BaseCommand):
 
     def check_port(self) -> None:
         """Say which port is taken before ten seconds of building, not after."""
-        address = (settings.STENCIL_HOST, settings.STENCIL_PORT)
-        family = socket.AF_INET6 if ":" in settings.STENCIL_HOST else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe_socket:
-            probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe_socket.bind(address)
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    reason = "is in use: stop what listens there, or set STENCIL_PORT"
-                else:
-                    reason = f"cannot be used ({error.strerror}): set STENCIL_HOST, STENCIL_PORT"
-                message = f"{address[0]}:{address[1]} {reason}."
-                raise CommandError(message) from error
+        trouble = port_trouble()
+        if trouble is not None:
+            raise CommandError(trouble)
 
     def prepare(self) -> list[str]:
         """Database and static files; return the templates that have no version to serve yet."""
@@ -108,10 +118,13 @@ class Command(BaseCommand):
             message = f"Not built: {', '.join(sorted(failed))}. Its lines above say why."
             raise CommandError(message)
 
-    def serve(self, made: credentials.Credentials | None, missing: list[str]) -> None:
-        """Start both processes, then what is missing; say how to reach them, and tend them."""
+    def serve(self, created: credentials.Credentials | None, missing: list[str]) -> None:
+        """Start both processes, then what is missing; say how to reach them, and tend them.
+
+        `created`: the first admin and token, when they were made just now.
+        """
         supervisor = Supervisor(list(programs()), env=os.environ, say=self.say)
-        welcome = Welcome(self, made, missing)
+        welcome = Welcome(self, created, missing)
         builds = FirstBuilds(missing, env=os.environ, say=self.say, ended=welcome.ended)
         supervisor.start()
         try:
@@ -142,21 +155,33 @@ class Command(BaseCommand):
         message = f"web and executor did not become ready in {READY_SECONDS} s."
         raise CommandError(message)
 
-    def announce(self, made: credentials.Credentials | None) -> None:
-        """Print where Stencil is, how to get in, and a request to paste."""
-        url = credentials.base_url()
-        lines = [f"\nStencil is ready: {url}"]
-        if made is None:
+    def announce(self, created: credentials.Credentials | None) -> None:
+        """Print where Stencil is, how to get in, and a request to paste.
+
+        The password and the token are printed once, when they are made: what `up` prints often
+        ends in a log. Later the lines say where they are kept.
+        """
+        kept = credentials.load()
+        lines = [f"\nStencil is ready: {credentials.base_url()}"]
+        if created is not None:
+            lines += [f"  user      {created.admin.username}"]
+            lines += [
+                f"  password  {created.admin.password}",
+                f"  kept in   {credentials.path()}\n",
+            ]
+        elif kept is not None:
+            lines += [f"  user      {kept.admin.username}"]
+            lines += [f"  password and token are kept in {credentials.path()}\n"]
+        else:
             lines.append(
                 f"The admin exists, but {credentials.path()} is gone. Set a password with\n"
                 "manage.py changepassword admin, make a token with manage.py create_token."
             )
-        else:
-            lines += [f"  user      {made.admin.username}", f"  password  {made.admin.password}"]
-            lines.append(f"  kept in   {credentials.path()}\n")
+        if kept is not None:
             example = example_to_paste()
+            token = created.token if created else token_from_file()
             if example is not None:
-                lines += [f"Try it:\n\n{curl(made, example)}\n"]
+                lines += [f"Try it:\n\n{curl(kept.url, token, example)}\n"]
             else:
                 lines.append("Nothing is built yet: build a template in the dashboard.\n")
         lines.append("Ctrl-C stops it.")
@@ -170,7 +195,7 @@ class Command(BaseCommand):
 
 
 def programs() -> Iterable[Program]:
-    """Web and executor, as argv lists of this very Python."""
+    """Executor and web, as argv lists of this very Python."""
     host = f"[{settings.STENCIL_HOST}]" if ":" in settings.STENCIL_HOST else settings.STENCIL_HOST
     web = [
         *(sys.executable, "-m", "gunicorn", "webui.wsgi"),
@@ -179,7 +204,29 @@ def programs() -> Iterable[Program]:
         *("--graceful-timeout", "5", "--log-level", "warning"),
     ]
     executor = [sys.executable, str(settings.BASE_DIR / "manage.py"), "executor"]
-    return [Program(name="web", argv=web, stop_seconds=15), Program(name="executor", argv=executor)]
+    grace = settings.STENCIL_GRACE_SECONDS + 10.0
+    # In the order in which they stop: web answers those who wait until the executor has drained.
+    return [
+        Program(name="executor", argv=executor, stop_seconds=grace),
+        Program(name="web", argv=web, stop_seconds=15, obstacle=port_trouble),
+    ]
+
+
+def port_trouble() -> str | None:
+    """Why web could not listen where it is to, as a sentence with the remedy; None if it can."""
+    address = (settings.STENCIL_HOST, settings.STENCIL_PORT)
+    family = socket.AF_INET6 if ":" in settings.STENCIL_HOST else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe_socket:
+        probe_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe_socket.bind(address)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                reason = "is in use: stop what listens there, or set STENCIL_PORT"
+            else:
+                reason = f"cannot be used ({error.strerror}): set STENCIL_HOST, STENCIL_PORT"
+            return f"{address[0]}:{address[1]} {reason}."
+    return None
 
 
 def answers(url: str) -> bool:
@@ -195,9 +242,9 @@ class Welcome:
     """Says that Stencil is ready once the first template answers, or none ever will."""
 
     def __init__(
-        self, command: Command, made: credentials.Credentials | None, missing: list[str]
+        self, command: Command, created: credentials.Credentials | None, missing: list[str]
     ) -> None:
-        self._command, self._made = command, made
+        self._command, self._created = command, created
         self._left = len(missing)
         self._lock = threading.Lock()
         self._said = False
@@ -227,27 +274,40 @@ class Welcome:
             if self._said:
                 return
             self._said = True
-        self._command.announce(self._made)
+        self._command.announce(self._created)
 
 
 def example_to_paste() -> examples.Example | None:
-    """A submission that shows most: a test that fails beside one that passes, in what is built."""
+    """A test that fails beside one that passes shows most; else any example of what is built."""
     try:
         shelves = examples.shelves()
     finally:
         connection.close()  # also asked by threads that build
     shown = [examples.to_show(shelves, shelf.template) for shelf in shelves]
-    return next((example for example in shown if example is not None), None)
+    others = [example for shelf in shelves for example in shelf.examples]
+    return next((example for example in (*shown, *others) if example is not None), None)
 
 
-def curl(made: credentials.Credentials, example: examples.Example) -> str:
-    """A request to paste into a shell: quotes inside the JSON are safe between single quotes."""
+def token_from_file() -> str:
+    """A shell expression that reads the token where it is kept, so that it is not printed."""
+    path = shlex.quote(str(credentials.path()))
+    return f'$(sed -n \'s/.*"token": *"\\([^"]*\\)".*/\\1/p\' {path})'
+
+
+def curl(url: str, token: str, example: examples.Example) -> str:
+    """A request to paste into a shell: quotes inside the JSON are safe between single quotes.
+
+    `token` may be a shell expression: its header stands in double quotes then.
+    """
+    quote = "'" if token.isalnum() or "$" not in token else '"'
     files = [{"path": path, "content": content} for path, content in example.files]
     request = {"template": example.template, "mode": example.mode, "wait": True, "files": files}
+    request |= {"args": list(example.args)} if example.args else {}
+    request |= {"stdin": example.stdin} if example.stdin else {}
     body = json.dumps(request, indent=1).replace("'", "\\u0027")
     return (
-        f"curl -s {made.url}/api/v1/executions \\\n"
-        f"  -H 'Authorization: Bearer {made.token}' \\\n"
+        f"curl -s {url}/api/v1/executions \\\n"
+        f"  -H {quote}Authorization: Bearer {token}{quote} \\\n"
         f"  -H 'Content-Type: application/json' \\\n"
         f"  -d '{body}'"
     )

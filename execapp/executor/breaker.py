@@ -1,0 +1,111 @@
+"""The circuit breaker: claim nothing while this machine cannot start a sandbox.
+
+When a sandbox does not start, a trial sandbox of no template tells whose fault that is. If the
+trial fails as well, the machine is at fault (descriptors, memory, processes, namespaces, disk):
+the breaker opens, executions go back to the queue, and nothing is claimed until a trial succeeds.
+Trials are made with back-off, and once in a while when nothing else has been started.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sandbox import resources
+
+logger = logging.getLogger(__name__)
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+IDLE_TRIAL_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Why the breaker is open: the cause in words, the id in the log, since when (epoch s)."""
+
+    cause: str
+    error_id: str
+    since: float
+
+
+class CircuitBreaker:
+    """Closed: executions are claimed. Open: `trouble` says why not. For any thread."""
+
+    def __init__(
+        self,
+        *,
+        trial: Callable[[], None],
+        opened: Callable[[], None] = lambda: None,
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`trial` raises when no sandbox can be started; `opened` and `closed` are told of it."""
+        self._trial = trial
+        self._on_open, self._on_close = opened, closed
+        self._lock = threading.Lock()
+        self._trouble: Trouble | None = None
+        self._pause = FIRST_PAUSE_SECONDS
+        self._try_at = time.monotonic() + IDLE_TRIAL_SECONDS
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why nothing is claimed, or None."""
+        return self._trouble
+
+    def worked(self) -> None:
+        """A sandbox was started just now: no trial is needed for a while."""
+        if self._trouble is None:
+            self._try_at = time.monotonic() + IDLE_TRIAL_SECONDS
+
+    def blames_machine(self, error: BaseException) -> bool:
+        """A sandbox did not start: whether the machine is at fault. If so, the breaker is open."""
+        with self._lock:
+            if self._trouble is not None:
+                return True
+            if self._attempt() is None:
+                return False
+            self._open(error)
+        self._on_open()
+        return True
+
+    def tend(self) -> None:
+        """Make the trial that is due, if any; called about once a second by one thread."""
+        if time.monotonic() < self._try_at:
+            return
+        with self._lock:
+            was = self._trouble
+            failure = self._attempt()
+            if failure is None:
+                self._trouble = None
+            elif was is None:
+                self._open(failure)
+            else:
+                self._pause = min(LONGEST_PAUSE_SECONDS, self._pause * 2)
+                self._try_at = time.monotonic() + self._pause
+        if was is None and failure is not None:
+            self._on_open()
+        elif was is not None and failure is None:
+            lasted = time.time() - was.since
+            logger.warning(
+                "error %s is over: sandboxes can be started again, after %.0f s; claiming goes on",
+                was.error_id,
+                lasted,
+            )
+            self._on_close()
+
+    def _attempt(self) -> Exception | None:
+        try:
+            self._trial()
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from starting is the answer
+            return error
+        self._try_at = time.monotonic() + IDLE_TRIAL_SECONDS
+        return None
+
+    def _open(self, error: BaseException) -> None:
+        cause, error_id = resources.cause_of(error), secrets.token_hex(6)
+        self._trouble = Trouble(cause=cause, error_id=error_id, since=time.time())
+        self._pause = FIRST_PAUSE_SECONDS
+        self._try_at = time.monotonic() + self._pause
+        text = "error %s: this machine cannot start a sandbox, so nothing is claimed: %s"
+        logger.error(text, error_id, cause, exc_info=error)

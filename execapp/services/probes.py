@@ -1,0 +1,169 @@
+"""Try what a submission needs of this installation: database, schema, disk, executor, socket.
+
+Each probe does the thing itself, a read and a write, and tells the real cause of a failure. What
+was found is kept for a second, so that many who ask cost no more than one.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
+
+from execapp.engine import local
+from execapp.models import ALIVE_WITHIN, ApiToken, Execution, ExecutorHeartbeat
+from execapp.services import schema
+from templatemgr.models import Template
+
+KEPT_SECONDS = 1.0
+PATIENCE_SECONDS = 3.0
+WRITTEN_BYTES = 64 * 1024
+NO_EXECUTOR = "none gave a sign of life: start `manage.py executor`"
+STOPPING = "it is stopping and takes nothing new: try again when it has started again"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """One thing that must hold for executions to be taken."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class _Kept:
+    """The last findings, made anew by one thread at a time."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.until = 0.0
+        self.found: tuple[Readiness, ...] = ()
+
+
+_kept = _Kept()
+
+
+def installation() -> tuple[Readiness, ...]:
+    """Return the finding of every probe. What is written for it is written once a second."""
+    found = _written()
+    if not found[0].ok:
+        unknown = "not known: the database does not answer"
+        return (*found, Readiness(name="executor", ok=False, detail=unknown))
+    return (*found, *_executor())
+
+
+def _written() -> tuple[Readiness, ...]:
+    if not _kept.lock.acquire(timeout=PATIENCE_SECONDS):
+        # Whoever probes is stuck; those who ask meanwhile must not be.
+        stuck = f"it has not answered for {PATIENCE_SECONDS:g} s"
+        return (Readiness(name="database", ok=False, detail=stuck),)
+    try:
+        if time.monotonic() >= _kept.until:
+            _kept.found = (
+                _try("database", _database),
+                _try("schema", _schema),
+                _try("disk", _disk),
+            )
+            _kept.until = time.monotonic() + KEPT_SECONDS
+        return _kept.found
+    finally:
+        _kept.lock.release()
+
+
+def forget() -> None:
+    """Let the next call probe again."""
+    _kept.until = 0.0
+
+
+def why_no_executor() -> str | None:
+    """Why no executor takes executions now, as a sentence; None when one does.
+
+    An executor that could not write its sign of life, because the disk is full or the database
+    is locked, still answers at its socket.
+    """
+    rows = list(ExecutorHeartbeat.objects.all())
+    alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
+    if any(not row.draining for row in alive):
+        return None
+    if alive:
+        return "The executor is stopping and takes nothing new: try again in a moment."
+    if any(row.host == _host() for row in rows) and local.reachable() is None:
+        return None
+    return "No executor is running: start `manage.py executor`."
+
+
+def _try(name: str, probe: Callable[[], str]) -> Readiness:
+    try:
+        return Readiness(name=name, ok=True, detail=probe())
+    except (DatabaseError, schema.SchemaError) as error:
+        with contextlib.suppress(DatabaseError):
+            connection.close_if_unusable_or_obsolete()
+        return Readiness(name=name, ok=False, detail=_line(error))
+    except OSError as error:
+        what = error.strerror or str(error)
+        return Readiness(name=name, ok=False, detail=f"{what}: free space, or mend the disk")
+
+
+def _database() -> str:
+    """Read the tables that a submission reads, and commit a write."""
+    for newest in (
+        ApiToken.objects.order_by("-id"),
+        Template.objects.select_related("current__health").order_by("-id"),
+        Execution.objects.order_by("-created_at").only("id", "state", "version_id"),
+    ):
+        list(newest[:1])
+    with transaction.atomic():
+        row = ExecutorHeartbeat.objects.create(
+            worker=f"probe-{os.getpid()}-{threading.get_ident()}",
+            host="probe", pid=os.getpid(), slots=0, seen_at=timezone.now() - 2 * ALIVE_WITHIN,
+        )  # fmt: skip
+        row.delete()
+    return "reads and writes"
+
+
+def _schema() -> str:
+    schema.require()
+    return "equal to the code"
+
+
+def _disk() -> str:
+    """Write where executions and versions are kept."""
+    data = Path(settings.STENCIL_DATA)
+    with tempfile.TemporaryFile(dir=data) as file:
+        file.write(bytes(WRITTEN_BYTES))
+        file.flush()
+        os.fdatasync(file.fileno())
+    return f"writes; {shutil.disk_usage(data).free // 1024**2:,} MiB are free"
+
+
+def _executor() -> list[Readiness]:
+    rows = list(ExecutorHeartbeat.objects.order_by("-seen_at"))
+    alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
+    taking = [row for row in alive if not row.draining]
+    if not taking:
+        detail = STOPPING if alive else NO_EXECUTOR
+        return [Readiness(name="executor", ok=False, detail=detail)]
+    able = [row for row in taking if not row.trouble]
+    detail = "can start sandboxes" if able else f"can start no sandbox now: {taking[0].trouble}"
+    found = [Readiness(name="executor", ok=bool(able), detail=detail)]
+    if any(row.host == _host() for row in taking):
+        trouble = local.reachable()
+        found.append(Readiness(name="socket", ok=trouble is None, detail=trouble or "answers"))
+    return found
+
+
+def _host() -> str:
+    return socket.gethostname()[:100]
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

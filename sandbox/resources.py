@@ -1,0 +1,83 @@
+"""What starting sandboxes needs of this machine, and what its errors mean.
+
+Numbers are from `getrlimit(2)`. A warm sandbox keeps six descriptors open in the executor: three
+streams, the channel and two pidfds.
+"""
+
+import errno
+import resource
+
+from sandbox.launch import Shares, launch
+from sandbox.limits import MIB
+from sandbox.profile import Profile
+
+DESCRIPTORS_EACH = 8  # what a waiting sandbox keeps open, with room
+DESCRIPTORS_STARTING = 48  # what a start needs for a moment, and a running one
+DESCRIPTORS_RESERVED = 128  # the executor's own: database, socket, logs, builds
+TRIAL_MS = 10_000
+_UNLIMITED = 1 << 20
+_CAUSES = {
+    errno.EMFILE: "file descriptors: this process may open no more (see `ulimit -n`)",
+    errno.ENFILE: "file descriptors: the machine may open no more (see fs.file-max)",
+    errno.EBADF: "file descriptors: this process may open no more (see `ulimit -n`)",
+    errno.ENOMEM: "memory: the kernel gives no more",
+    errno.EAGAIN: "processes: no more may be started (see `ulimit -u` and the unit's TasksMax)",
+    errno.ENOSPC: "disk or namespaces: there is no space (see `df` and user.max_user_namespaces)",
+    errno.EDQUOT: "disk: the quota is used up",
+    errno.EIO: "disk: it cannot be read",
+    errno.EROFS: "disk: it is read-only",
+}
+_WORDS = (
+    ("Too many open files", errno.EMFILE),
+    ("Cannot allocate memory", errno.ENOMEM),
+    ("Resource temporarily unavailable", errno.EAGAIN),
+    ("No space left on device", errno.ENOSPC),
+    ("Input/output error", errno.EIO),
+)
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to the hard one, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return _UNLIMITED if hard == resource.RLIM_INFINITY else hard
+
+
+def sandboxes_within(descriptors: int, *, slots: int = 1) -> int:
+    """How many sandboxes may wait beside `slots` running ones with this limit of open files."""
+    left = descriptors - DESCRIPTORS_RESERVED - slots * DESCRIPTORS_STARTING
+    return max(0, left // DESCRIPTORS_EACH)
+
+
+def cause_of(error: BaseException) -> str:
+    """What of the machine was missing when a sandbox did not start, for an operator to read."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in _CAUSES:
+            return _CAUSES[seen.errno]
+        found = next((number for words, number in _WORDS if words in str(seen)), None)
+        if found is not None:
+            return _CAUSES[found]
+        seen = seen.__cause__ or seen.__context__
+    if isinstance(error, MemoryError):
+        return _CAUSES[errno.ENOMEM]
+    text = " ".join(str(error).split())[:300] or type(error).__name__
+    return f"a sandbox cannot be started: {text}"
+
+
+def try_start(*, slot: str, startup_ms: int = TRIAL_MS) -> None:
+    """Start `true` in a sandbox of no template, and wait for its end.
+
+    Raises SandboxError or OSError when this machine cannot start one now.
+    """
+    inside = Profile(command=("/usr/bin/true",), directory="/", environment={})
+    shares = Shares(memory_bytes=64 * MIB, processes=16)
+    container = launch(inside, shares, slot=slot, startup_ms=startup_ms, channel=False)
+    try:
+        status = container.child.wait()
+    finally:
+        container.close()
+    if status != 0:
+        message = f"a trial sandbox ended with status {status}"
+        raise OSError(message)
