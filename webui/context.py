@@ -54,6 +54,7 @@ class ShellHealth:
     busy: int
     warm: int
     troubles: int
+    sandbox_trouble: str = ""
 
 
 def may(request: HttpRequest) -> dict[str, Any]:
@@ -133,4 +134,5 @@ def shell_health(
         busy=now.busy,
         warm=now.warm,
         troubles=troubles,
+        sandbox_trouble=now.trouble,
     )

@@ -14,6 +14,7 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from execapp.api.replies import reply
 from execapp.errors import BusyError, ExecutionError, Field, InvalidRequestError
+from execapp.services import probes
 from templatemgr.errors import TemplateError
 
 logger = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def handle(exc: BaseException) -> HttpResponse:
         logger.warning("database: %s", exc)
         busy = BusyError(passing)
         return error_reply(busy.code, busy.message, retry_after=busy.retry_after)
+    probes.saw(exc)
     error_id = secrets.token_hex(6)
     logger.error("error %s", error_id, exc_info=exc)
     details = {"error_id": error_id}

@@ -59,6 +59,7 @@ class HealthSnapshot:
     warm: int
     draining: bool
     last_seen: datetime | None
+    trouble: str = ""  # why no executor can start a sandbox now
     fingerprint: dict[str, Any] = field(default_factory=dict)
     warm_budget_bytes: int = 0
     shelves: tuple[WarmShelf, ...] = ()
@@ -83,6 +84,7 @@ def snapshot() -> HealthSnapshot:
         builds_running=sum(row.builds_running for row in alive),
         warm=sum(row.warm for row in alive),
         draining=bool(alive) and all(row.draining for row in alive),
+        trouble=alive[0].trouble if alive and all(row.trouble for row in alive) else "",
         last_seen=rows[0].seen_at if rows else None,
         fingerprint=rows[0].fingerprint if rows else {},
         warm_budget_bytes=sum(row.pool.get("budget_bytes", 0) for row in alive),

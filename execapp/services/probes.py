@@ -8,6 +8,7 @@ import contextlib
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
@@ -47,6 +48,7 @@ class _Kept:
         self.lock = threading.Lock()
         self.until = 0.0
         self.found: tuple[Readiness, ...] = ()
+        self.damage = ""
 
 
 _kept = _Kept()
@@ -81,7 +83,17 @@ def _written() -> tuple[Readiness, ...]:
 
 def forget() -> None:
     """Let the next call probe again."""
-    _kept.until = 0.0
+    _kept.until, _kept.damage = 0.0, ""
+
+
+def saw(error: BaseException) -> None:
+    """Remember that a query met a damaged database: it is not ready until this process ends.
+
+    A probe reads a few rows; a damaged page is met by whoever reads it.
+    """
+    code = getattr(error.__cause__, "sqlite_errorcode", 0)
+    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        _kept.damage, _kept.until = _line(error), 0.0
 
 
 def why_no_executor() -> str | None:
@@ -115,6 +127,9 @@ def _try(name: str, probe: Callable[[], str]) -> Readiness:
 
 def _database() -> str:
     """Read the tables that a submission reads, and commit a write."""
+    if _kept.damage:
+        message = f"a query met damage ({_kept.damage}): see `manage.py doctor --database`"
+        raise DatabaseError(message)
     for newest in (
         ApiToken.objects.order_by("-id"),
         Template.objects.select_related("current__health").order_by("-id"),
@@ -165,5 +180,5 @@ def _host() -> str:
     return socket.gethostname()[:100]
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__

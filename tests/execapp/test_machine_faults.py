@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client
 from django.utils import timezone
@@ -241,6 +241,24 @@ def test_a_damaged_database_is_named_by_readyz_and_by_doctor(
     assert "malformed" in found["database"]["detail"]
     sound = _manage(Path(name), "doctor", "--database")
     assert "every page, index and reference is in order" in sound
+
+
+def test_damage_that_a_query_meets_is_remembered(
+    alive: ExecutorHeartbeat, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not checks()
+    damaged = sqlite3.DatabaseError("database disk image is malformed")
+    damaged.sqlite_errorcode = sqlite3.SQLITE_CORRUPT_INDEX
+
+    def meets(**_filters: object) -> None:
+        raise DatabaseError("database disk image is malformed") from damaged
+
+    monkeypatch.setattr("execapp.services.history.page", meets)
+    listed = api.call("GET", "/executions")
+    assert (listed.status_code, listed.json()["error"]["code"]) == (500, "internal")
+    response = Client().get("/readyz")
+    assert response.status_code == 503
+    assert "doctor --database" in response.content.decode()
 
 
 def _environment(database: Path) -> dict[str, str]:

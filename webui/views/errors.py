@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
 from execapp.api.errors import trouble_that_passes
+from execapp.services import probes
 from webui.signin import freshness
 
 RETRY_SECONDS = 5
@@ -118,7 +119,10 @@ def unreadable(request: HttpRequest, says: str) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """503 for trouble of the database that passes, else 500. Django has logged the exception."""
-    passing = database_trouble(sys.exception())
+    met = sys.exception()
+    passing = database_trouble(met)
+    if met is not None:
+        probes.saw(met)
     if passing is not None:
         return unavailable(request, passing)
     now = timezone.now().strftime("%Y-%m-%d %H:%M:%S")
