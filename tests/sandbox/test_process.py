@@ -1,5 +1,6 @@
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -69,3 +70,13 @@ def test_a_death_by_signal_is_128_more() -> None:
     assert child.wait() == 128 + signal.SIGKILL
     child.kill()
     assert child.wait() == 128 + signal.SIGKILL
+
+
+def test_what_is_started_has_the_usual_umask_whatever_ours_is() -> None:
+    code = "import os; print(f'{os.umask(0):04o}')"
+    before = os.umask(0o077)
+    try:
+        assert read_all([sys.executable, "-c", code]) == "0022\n"
+        assert os.umask(0o077) == 0o077, "ours is as it was"
+    finally:
+        os.umask(before)
