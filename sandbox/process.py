@@ -5,6 +5,7 @@ One long-lived thread starts everything, because bubblewrap's `--die-with-parent
 exactly the given descriptors are handed over (as 0, 1, 2, …), and nothing else is inherited.
 """
 
+import errno
 import fcntl
 import os
 import select
@@ -110,7 +111,7 @@ def _spawn(
     try:
         for number, descriptor in enumerate(descriptors):  # so that a failure leaves none open
             if descriptor is not None:
-                copies[number] = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
+                copies[number] = _copy(descriptor)
         actions: list[tuple[int, ...]] = [
             (os.POSIX_SPAWN_DUP2, copy, number) for number, copy in copies.items()
         ]
@@ -128,6 +129,17 @@ def _spawn(
         for copy in copies.values():
             os.close(copy)
     return Child(pid=pid, pidfd=os.pidfd_open(pid))
+
+
+def _copy(descriptor: int) -> int:
+    """Copy a descriptor above all that a child is given. OSError EMFILE if the limit is too low."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # fcntl(2): the smallest number asked for is above the limit of open files.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
 
 
 def _open_from(first: int) -> list[int]:
