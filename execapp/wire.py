@@ -3,8 +3,10 @@
     web → executor   {"type": "wake", "kind": "execution" | "build" | "promotion"}
                      {"type": "cancel", "id": "<execution>"}
                      {"type": "wait", "id": "<execution>"}, with "kind" also a wake-up
-    executor → web   {"type": "waiting"}   the wait is registered: read the row, then wait
-                     {"type": "finished"}  read the row again
+    executor → web   {"type": "waiting", "id": "<execution>"}   registered: read the row, then wait
+                     {"type": "finished", "id": "<execution>"}  read the row again
+
+One connection may carry any number of waits.
 
 A lost message costs time and nothing else: the row is the truth, and both sides also look by
 themselves.
@@ -22,15 +24,13 @@ class WireError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """One message; `kind` belongs to `wake` and `wait`, `id` to `cancel` and `wait`."""
+    """One message; `kind` belongs to `wake` and `wait`, `id` to all but `wake`."""
 
     type: str
     kind: str = ""
     id: str = ""
 
 
-WAITING = Message(type="waiting")
-FINISHED = Message(type="finished")
 _TYPES = ("wake", "cancel", "wait", "waiting", "finished")
 
 

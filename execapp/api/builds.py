@@ -7,10 +7,18 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Query, Router
 
-from execapp.api import auth, schemas, sse
+from execapp.api import auth, parked, schemas, sse
 from execapp.api import template_schemas as shapes
 from execapp.api.openapi import ERRORS, resumed, streamed
-from execapp.api.replies import MEDIA_TYPES, actor_of, check_query, reply, text_reply, wanted_form
+from execapp.api.replies import (
+    MEDIA_TYPES,
+    actor_of,
+    check_query,
+    reply,
+    text_reply,
+    token_of,
+    wanted_form,
+)
 from execapp.services import building, following
 from execapp.services import builds as shown
 from templatemgr.models import Build
@@ -106,7 +114,9 @@ def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
     """
     check_query(request, ())
     build = builds.get(build_id=build_id)
-    return sse.reply(_frames(build, sse.last_seen(request)))
+    after = sse.last_seen(request)
+    place = parked.take_stream(str(token_of(request).id))
+    return sse.reply(_frames(build, after), place)
 
 
 @router.post(
@@ -139,7 +149,7 @@ def _lines(build: Build, form: str) -> Iterator[str]:
             yield "".join(f"{item['time']} {item['step']} {item['text']}\n" for item in items)
 
 
-def _frames(build: Build, after: int) -> Iterator[str]:
+def _frames(build: Build, after: int) -> parked.Frames:
     yield sse.HELLO
     for news in following.follow(build_id=build.pk, after=after):
         if news.step is not None:
@@ -150,3 +160,4 @@ def _frames(build: Build, after: int) -> Iterator[str]:
             yield sse.event("end", shown.show(news.build), news.sequence)
         else:
             yield sse.QUIET
+            yield parked.Pause(seconds=following.POLL_SECONDS)

@@ -6,10 +6,11 @@ import json
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
-from execapp.api import auth, schemas
+from execapp.api import auth, parked, schemas
 from execapp.api.openapi import ERRORS, idempotency_header
 from execapp.api.parsing import loads
 from execapp.api.replies import check_query, reply, token_of, wait_parameter
+from execapp.engine import hub, room
 from execapp.errors import Field, InvalidRequestError, NotSupportedError
 from execapp.models import Execution
 from execapp.services import history, presenting, submissions
@@ -31,6 +32,7 @@ def submit(request: HttpRequest, body: schemas.SubmissionIn) -> HttpResponse:
         raise NotSupportedError(message, details={"path": "callback_url"})
     token = token_of(request)
     seconds = float(body.wait)
+    place = parked.take_place(str(token.id), seconds)
     execution, created = submissions.submit(
         client=token.name,
         token=token,
@@ -45,10 +47,18 @@ def submit(request: HttpRequest, body: schemas.SubmissionIn) -> HttpResponse:
         labels=body.labels,
         idempotency_key=_key(request),
         body_hash=_body_hash(request),
-        wake=seconds <= 0,
+        # Who goes on to wait wakes the executor by the same message.
+        wake=not isinstance(place, room.Pass),
     )
-    execution = _waited(execution, seconds, fresh=created)
-    return reply(presenting.to_api(execution), status=201 if created else 200)
+    begun = created and isinstance(place, room.Pass)
+    if begun and (waits := hub.of(request.META)) is not None:
+        waits.begin(execution.id)
+    status = 201 if created else 200
+
+    def shown(execution: Execution) -> HttpResponse:
+        return reply(presenting.to_api(execution), status=status)
+
+    return parked.answer(request, execution, seconds, shown, begun=begun, place=place)
 
 
 @router.get("", auth=auth.read, response={200: schemas.ExecutionsOut, **ERRORS})
@@ -84,7 +94,9 @@ def one(request: HttpRequest, execution_id: str) -> HttpResponse:
     """One execution, whole; `?wait=seconds` waits for its end."""
     check_query(request, ("wait",))
     seconds = wait_parameter(request)
-    return reply(presenting.to_api(_waited(_own(request, execution_id), seconds)))
+    execution = _own(request, execution_id)
+    place = parked.take_place(str(token_of(request).id), seconds)
+    return parked.answer(request, execution, seconds, _shown, place=place)
 
 
 @router.get("/{execution_id}/files", auth=auth.read, response={200: schemas.FilesOut, **ERRORS})
@@ -141,10 +153,8 @@ def _own(request: HttpRequest, execution_id: str) -> Execution:
     return history.get(execution_id=execution_id, viewer=viewer)
 
 
-def _waited(execution: Execution, seconds: float, *, fresh: bool = False) -> Execution:
-    if seconds <= 0 or execution.finished:
-        return execution
-    return submissions.wait(execution_id=execution.id, seconds=seconds, fresh=fresh)
+def _shown(execution: Execution) -> HttpResponse:
+    return reply(presenting.to_api(execution))
 
 
 def _label(text: str) -> tuple[str, str]:

@@ -1,12 +1,14 @@
 """Server-sent events: how one is written, and the reply that carries them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from django.http import HttpRequest, StreamingHttpResponse
+from django.http import HttpRequest
 
 from core import parsing
+from execapp.api.parked import Frames, Paced
+from execapp.engine.room import Pass
 from execapp.errors import Field, InvalidRequestError
 
 HELLO = "retry: 1000\n\n"  # milliseconds after which a client that was cut off comes back
@@ -18,9 +20,9 @@ def event(name: str, data: Mapping[str, Any], sequence: int) -> str:
     return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def reply(frames: Iterable[str]) -> StreamingHttpResponse:
-    """The stream, which nothing on the way may keep or collect."""
-    response = StreamingHttpResponse(frames, content_type="text/event-stream")
+def reply(frames: Frames, place: Pass) -> Paced:
+    """The stream, which nothing on the way may keep or collect. `place`: from `take_stream`."""
+    response = Paced(frames, place, content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # a proxy must hand every line on at once
     return response

@@ -106,7 +106,7 @@ def _wait_once(
             link.sendall(wire.encode(asked))
             lines = link.makefile("rb")
             # The executor now holds our wait, so an end after this look will be told to us.
-            if wire.decode(lines.readline(wire.LINE_LIMIT)) != wire.WAITING or ended():
+            if wire.decode(lines.readline(wire.LINE_LIMIT)).type != "waiting" or ended():
                 return
             # Most ends come at once; opening the database again would cost more than they take.
             while (left := deadline - time.monotonic()) > 0:

@@ -83,11 +83,12 @@ class Listener:
 
     def finished(self, execution_id: uuid.UUID) -> None:
         """Tell everyone who waits for this execution; they then read the row."""
+        said = wire.encode(wire.Message(type="finished", id=str(execution_id)))
         with self._lock:
             waiters = self._waiting.pop(str(execution_id), set())
             for waiter in waiters:
                 with contextlib.suppress(OSError):
-                    waiter.send(wire.encode(wire.FINISHED))
+                    waiter.send(said)
 
     def close(self) -> None:
         """Stop listening; whoever waits sees the end of the stream and looks at the row."""
@@ -149,8 +150,9 @@ class Listener:
             self.finished(uuid.UUID(message.id))
         elif message.type == "wait":
             with self._lock, contextlib.suppress(OSError):
-                self._waiting.setdefault(str(uuid.UUID(message.id)), set()).add(link)
-                link.send(wire.encode(wire.WAITING))
+                execution_id = str(uuid.UUID(message.id))
+                self._waiting.setdefault(execution_id, set()).add(link)
+                link.send(wire.encode(wire.Message(type="waiting", id=execution_id)))
             if message.kind:  # after the wait is noted: its end cannot be missed
                 self._on_wake(message.kind)
 

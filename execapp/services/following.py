@@ -24,7 +24,7 @@ class News:
     """What is new. `sequence` is the last line told: who was cut off goes on after it.
 
     "step": an entry of the build's steps that is new or has changed; all of them at the
-    beginning. "quiet": nothing, once in a while, so that a lost client is noticed.
+    beginning. "quiet": nothing more at the moment: who follows asks again after POLL_SECONDS.
     """
 
     kind: Literal["step", "line", "end", "quiet"]
@@ -37,7 +37,8 @@ class News:
 def follow(*, build_id: uuid.UUID, after: int) -> Iterator[News]:
     """Everything after line `after`, then the end; nothing more when STREAM_SECONDS are over.
 
-    No database connection is held between looks. Raises UnknownBuildError.
+    Nothing is held between two steps, and each may be taken by another thread. Raises
+    UnknownBuildError.
     """
     deadline = time.monotonic() + STREAM_SECONDS
     told: dict[str, dict[str, Any]] = {}
@@ -45,7 +46,6 @@ def follow(*, build_id: uuid.UUID, after: int) -> Iterator[News]:
         # The state first: what it says has ended has written all its lines but the last batch.
         build = builds.get(build_id=build_id)
         lines = builds.log_lines(build=build, after=after, limit=PAGE)
-        release_connection()
         for step in build.steps:
             if told.get(step["name"]) != step:
                 told[step["name"]] = step
@@ -59,7 +59,6 @@ def follow(*, build_id: uuid.UUID, after: int) -> Iterator[News]:
             yield News(kind="end", sequence=after, build=build)
             return
         yield News(kind="quiet", sequence=after, build=build)
-        time.sleep(POLL_SECONDS)
 
 
 def all_lines(*, build: Build) -> Iterator[list[BuildLogLine]]:

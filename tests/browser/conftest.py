@@ -1,4 +1,4 @@
-"""Real Chromium, signed in, in front of a real gunicorn and a real executor."""
+"""Real Chromium, signed in, in front of a real web server and a real executor."""
 
 from collections.abc import Iterator
 from typing import Any

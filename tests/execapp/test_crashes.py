@@ -56,10 +56,8 @@ class Scene:
         self.executor = self.start_executor("--slots", "2", "--warm", "1", "--grace", "5")
 
     def begin_web(self) -> None:
-        argv = [sys.executable, "-m", "gunicorn", "webui.wsgi", "--worker-class", "gthread"]
-        argv += ["--threads", "8", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
         self.web = subprocess.Popen(
-            [*argv, "--log-level", "critical"],
+            [sys.executable, str(ROOT / "manage.py"), "web", "--port", str(self.port)],
             cwd=ROOT,
             env=os.environ
             | {
@@ -77,7 +75,7 @@ class Scene:
         self.executor.wait(10)
 
     def kill_web(self) -> None:
-        os.killpg(self.web.pid, signal.SIGKILL)  # of its own session: gunicorn and its worker
+        os.killpg(self.web.pid, signal.SIGKILL)  # of its own session
         self.web.wait(10)
 
     def kill_runner(self) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
 from core import parsing
-from execapp.api import sse
+from execapp.api import errors, parked, sse
+from execapp.errors import ExecutionError
 from execapp.services import building, following
 from templatemgr.models import ACTIVE_STATES, Build, BuildKind, BuildLogLine, BuildState, Template
 from templatemgr.services import builds
@@ -155,12 +157,16 @@ def steps(request: HttpRequest, build_id: uuid.UUID) -> HttpResponse:
 
 
 @guards.page
-def events(request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
+def events(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseBase:
     """The log as server-sent events, after the line that the client has seen last."""
     build = builds.get(build_id=build_id)
     seen = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
     after = parsing.whole_or_none(seen) or 0
-    return sse.reply(stream(build.pk, after))
+    try:
+        place = parked.take_stream(f"user {request.user.pk}")
+    except ExecutionError as refused:
+        return errors.handle(refused)
+    return sse.reply(stream(build.pk, after), place)
 
 
 @guards.page
@@ -184,7 +190,7 @@ def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
     return redirect("build", build_id)
 
 
-def stream(build_id: uuid.UUID, after: int) -> Iterator[str]:
+def stream(build_id: uuid.UUID, after: int) -> parked.Frames:
     """Lines as they come, `event: end` when the build has ended; nothing more after a minute."""
     yield sse.HELLO
     for news in following.follow(build_id=build_id, after=after):
@@ -194,6 +200,7 @@ def stream(build_id: uuid.UUID, after: int) -> Iterator[str]:
             yield sse.event("end", {"state": news.build.state}, news.sequence)
         elif news.kind == "quiet":
             yield sse.QUIET
+            yield parked.Pause(seconds=following.POLL_SECONDS)
 
 
 def step_list(build: Build) -> list[Step]:

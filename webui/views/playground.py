@@ -11,6 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core import parsing
+from execapp.engine import room
 from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, Mode
 from execapp.services import checks, history, presenting, submissions
@@ -22,6 +23,7 @@ from webui.views import guards
 from webui.views.executions import base, viewer
 
 WAIT_SECONDS = 20.0
+HELD, HELD_BY_ONE = 8, 2  # forms that wait at a time: each holds a thread of the web process
 VERSIONS_SHOWN = 100
 MOST = 10**15  # of a limit; what a template allows is checked where it is known
 MOST_FILES = 50  # editors on a page; the API takes more
@@ -130,7 +132,19 @@ def run_all(draft: Draft, *, client: str) -> tuple[list[Execution], list[Problem
         made.append(execution)
     if not made:  # no template chosen: the service says so
         return [], submit(draft, client=client)[1]
-    return [submissions.wait(execution_id=each.pk, seconds=WAIT_SECONDS) for each in made], []
+    return _waited(made, client), []
+
+
+def _waited(made: list[Execution], client: str) -> list[Execution]:
+    """Each once it has ended; as it is when others hold as many threads as may be held."""
+    try:
+        place = room.held.enter(client, most=HELD, most_of_client=HELD_BY_ONE)
+    except room.Full:
+        return made
+    try:
+        return [submissions.wait(execution_id=each.pk, seconds=WAIT_SECONDS) for each in made]
+    finally:
+        place.release()
 
 
 def submit(draft: Draft, *, client: str) -> tuple[Execution | None, list[Problem]]:

@@ -28,7 +28,6 @@ from webui import credentials, examples
 from webui.first_builds import FirstBuilds
 from webui.supervisor import AlreadyRunningError, Program, Supervisor, SupervisorLock
 
-WEB_THREADS = 64
 READY_SECONDS = 60
 
 
@@ -196,14 +195,9 @@ class Command(BaseCommand):
 
 def programs() -> Iterable[Program]:
     """Executor and web, as argv lists of this very Python."""
-    host = f"[{settings.STENCIL_HOST}]" if ":" in settings.STENCIL_HOST else settings.STENCIL_HOST
-    web = [
-        *(sys.executable, "-m", "gunicorn", "webui.wsgi"),
-        *("--bind", f"{host}:{settings.STENCIL_PORT}", "--worker-class", "gthread"),
-        *("--workers", "1", "--threads", str(WEB_THREADS), "--no-control-socket"),
-        *("--graceful-timeout", "5", "--log-level", "warning"),
-    ]
-    executor = [sys.executable, str(settings.BASE_DIR / "manage.py"), "executor"]
+    manage = str(settings.BASE_DIR / "manage.py")
+    web = [sys.executable, manage, "web"]
+    executor = [sys.executable, manage, "executor"]
     grace = settings.STENCIL_GRACE_SECONDS + 10.0
     # In the order in which they stop: web answers those who wait until the executor has drained.
     return [

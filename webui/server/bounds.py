@@ -1,0 +1,55 @@
+"""How long and how many: every bound of the web server in one place."""
+
+import resource
+from dataclasses import dataclass
+
+from django.conf import settings
+
+SPARE_DESCRIPTORS = 256  # databases, static files, the link to the executor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """Seconds count for the whole of what they bound, however many bytes arrive meanwhile."""
+
+    header_seconds: float = 10.0
+    body_seconds: float = 30.0
+    idle_seconds: float = 75.0
+    write_seconds: float = 30.0  # for each 64 KiB of an answer
+    linger_seconds: float = 5.0  # for what is left to send when a connection is closed
+    drain_seconds: float = 5.0  # what is read on of a body that is refused
+    drain_bytes: int = 128 * 1024 * 1024
+    header_bytes: int = 64 * 1024
+    connections: int = 8000
+    idle: int = 2000  # between two requests
+    half: int = 1000  # whose request is not complete
+    half_of_address: int = 256  # 0: no bound for each address, as behind a proxy
+    body_bytes: int = 10_000_000  # one body
+    bodies_bytes: int = 256 * 1024 * 1024  # all bodies above 64 KiB together
+    queue: int = 1000  # complete requests that wait for a thread
+    threads: int = 32
+
+
+def from_settings() -> Bounds:
+    """As the settings have it, and no more connections than descriptors."""
+    connections = min(settings.STENCIL_CONNECTIONS, _descriptors() - SPARE_DESCRIPTORS)
+    return Bounds(
+        header_seconds=settings.STENCIL_HEADER_SECONDS,
+        body_seconds=settings.STENCIL_BODY_SECONDS,
+        idle_seconds=settings.STENCIL_IDLE_SECONDS,
+        connections=connections,
+        idle=max(1, connections // 4),
+        half=max(1, connections // 8),
+        half_of_address=0 if settings.STENCIL_PROXIES else max(1, connections // 32),
+        body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
+    )
+
+
+def _descriptors() -> int:
+    """Take as many as this process may have; how many those are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.STENCIL_CONNECTIONS + SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft

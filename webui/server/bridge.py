@@ -1,0 +1,311 @@
+"""Between uvicorn's event loop and Django: whole requests go to threads, whoever waits stays here.
+
+The threads last: database connections and compiled queries belong to a thread each.
+"""
+
+import asyncio
+import functools
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from execapp.api.errors import error_reply
+from execapp.api.parked import Paced, Parked, Pause
+from execapp.engine import hub
+from webui.server import body as bodies
+from webui.server import connection
+from webui.server.body import Body
+from webui.server.bounds import Bounds
+from webui.server.environment import environment, joined
+
+HEALTH = frozenset({"/healthz", "/readyz"})
+PIECE = 64 * 1024  # of an answer, written when the piece before it is on its way
+BUSY_SECONDS = 2
+
+Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Any]
+Send = Callable[[Any], Any]
+
+
+@dataclass(kw_only=True)
+class Answer:
+    """A reply on its way: `content` whole, or a stream that goes on."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    content: bytes = b""
+    stream: HttpResponseBase | None = None
+    frames: Iterator[Any] | None = None
+    parked: Parked | None = None
+
+
+@dataclass(kw_only=True)
+class Piece:
+    """What a stream gave in one go."""
+
+    content: bytes
+    pause: float = 0.0
+    last: bool = False
+
+
+@dataclass
+class Bridge:
+    """An ASGI application that answers by a WSGI one."""
+
+    wsgi: Wsgi
+    bounds: Bounds
+    queued: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.shelf = bodies.Shelf(self.bounds.bodies_bytes)
+        self.pool = ThreadPoolExecutor(self.bounds.threads, thread_name_prefix="web")
+        # Whether we live is asked when everything else is busy.
+        self.health = ThreadPoolExecutor(2, thread_name_prefix="health")
+        self.hub: hub.Hub | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        if self.hub is None:
+            self.hub = hub.Hub(pool=self.health)
+        exchange = Exchange(self, scope, receive, send)
+        try:
+            await exchange.run()
+        except bodies.GoneError:
+            return
+        finally:
+            exchange.release()
+
+    async def call[T](self, scope: Any, work: Callable[[], T]) -> T:
+        """Run in a thread that lasts."""
+        pool = self.health if scope["path"] in HEALTH else self.pool
+        self.queued += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        finally:
+            self.queued -= 1
+
+    def stop(self) -> None:
+        """Everyone who waits gets the row as it is; streams end, and their clients come back."""
+        if self.hub is not None:
+            self.hub.end_waits()
+
+    async def close(self) -> None:
+        """Give everything back."""
+        if self.hub is not None:
+            await self.hub.close()
+        for pool in (self.pool, self.health):
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, bridge: Bridge, scope: Any, receive: Any, send: Send) -> None:
+        self._bridge, self._scope, self._receive, self._send = bridge, scope, receive, send
+        self._connection: connection.Connection = scope["state"][connection.KEY]
+        self._body = Body()
+
+    async def run(self) -> None:
+        """Read, answer, and read on what was refused."""
+        bounds = self._bridge.bounds
+        try:
+            headers = joined(self._scope["headers"])
+            self._body = await bodies.read(headers, self._receive, bounds, self._bridge.shelf)
+        except ValueError as error:
+            await self._refuse(error_reply("malformed", f"The header {error} stands twice."))
+            return
+        except bodies.TooSlowError:
+            slow = error_reply("timeout", "The body did not arrive in time.", status=408)
+            await self._refuse(slow, drained=True)
+            return
+        except bodies.FullError:
+            await self._refuse(_busy("Too many large requests arrive at once; try again."))
+            return
+        if self._bridge.queued >= bounds.queue:
+            await self._refuse(_busy("Too many requests wait for their turn; try again."))
+            return
+        answer = await self._call(functools.partial(self._answer, headers))
+        if answer.parked is not None:
+            answer = await self._wait(answer.parked)
+        if answer.stream is not None:
+            await self._stream(answer)
+        else:
+            await self._whole(answer)
+
+    def release(self) -> None:
+        """What was held for the body."""
+        self._bridge.shelf.give(self._body.held)
+        self._body.held = 0
+
+    async def _call[T](self, work: Callable[[], T]) -> T:
+        return await self._bridge.call(self._scope, work)
+
+    # --- in a thread
+
+    def _answer(self, headers: dict[bytes, bytes]) -> Answer:
+        environ = environment(self._scope, headers, self._body)
+        environ[hub.KEY] = self._bridge.hub
+        response = self._bridge.wsgi(environ, _ignore)
+        if isinstance(response, Parked):
+            return Answer(status=0, headers=[], parked=response)
+        return _answer_of(response)
+
+    def _look(self, parked: Parked, last: bool) -> Answer | None:
+        stopping = self._bridge.hub is not None and self._bridge.hub.stopping.is_set()
+        reply = parked.look(last=last, stopping=stopping)
+        if reply is None:
+            return None
+        parked.close()
+        return _answer_of(reply)
+
+    # --- on the event loop
+
+    async def _wait(self, parked: Parked) -> Answer:
+        """Until there is an answer. Nothing but this coroutine is held meanwhile."""
+        assert self._bridge.hub is not None  # noqa: S101 - made before the first request
+        waits, until = self._bridge.hub, time.monotonic() + parked.seconds
+        begun = parked.begun
+        self.release()
+        try:
+            while not self._connection.transport.is_closing():
+                left = max(0.0, until - time.monotonic())
+                told = asyncio.ensure_future(waits.wait(parked.execution_id, left, begun=begun))
+                self._connection.parked = told
+                ended = await told
+                self._connection.parked = None
+                begun = False
+                answer = await self._call(functools.partial(self._look, parked, not ended))
+                if answer is not None:
+                    return answer
+            await self._call(parked.close)
+            raise bodies.GoneError
+        except asyncio.CancelledError as error:
+            await self._call(parked.close)
+            raise bodies.GoneError from error
+
+    async def _whole(self, answer: Answer) -> None:
+        rest = not self._body.whole
+        await self._start(answer, close=rest)
+        content = answer.content
+        for start in range(0, max(1, len(content)), PIECE):
+            last = start + PIECE >= len(content)
+            piece = content[start : start + PIECE]
+            await self._part(piece, more=rest or not last)
+        if rest:
+            if not self._expects():
+                await bodies.drain(self._receive, self._bridge.bounds)
+            await self._part(b"", more=False)
+
+    def _expects(self) -> bool:
+        """Whether the client asked before it sends its body: then it sends none after a refusal."""
+        return any(name == b"expect" for name, _ in self._scope["headers"])
+
+    async def _stream(self, answer: Answer) -> None:
+        stream = answer.stream
+        assert stream is not None  # noqa: S101 - asked for by who saw it
+        try:
+            known = any(name.lower() == b"content-length" for name, _ in answer.headers)
+            by_closing = self._scope["http_version"] == "1.0" and not known
+            if by_closing:
+                self._connection.end_by_closing()
+            await self._start(answer, close=not self._body.whole)
+            if self._scope["method"] != "HEAD":
+                await self._pieces(answer)
+            if by_closing:
+                self._connection.ended_by_closing()
+            await self._part(b"", more=False)
+        finally:
+            await self._call(stream.close)
+
+    async def _pieces(self, answer: Answer) -> None:
+        """Every piece, until the end, the client's going or ours."""
+        frames, stopping = answer.frames, self._stopping()
+        assert frames is not None  # noqa: S101 - every stream has them
+        while True:
+            piece = await self._call(functools.partial(_more, frames))
+            if piece.content:
+                await self._part(piece.content, more=True)
+            gone = self._connection.transport.is_closing()
+            if piece.last or gone or (piece.pause and stopping.is_set()):
+                return
+            if piece.pause:
+                try:
+                    async with asyncio.timeout(piece.pause):
+                        await stopping.wait()
+                except TimeoutError:
+                    continue
+
+    def _stopping(self) -> asyncio.Event:
+        assert self._bridge.hub is not None  # noqa: S101 - made before the first request
+        return self._bridge.hub.stopping
+
+    async def _refuse(self, reply: HttpResponse, *, drained: bool = False) -> None:
+        """Answer without Django, and read no more of the request than it takes to be heard."""
+        self.release()
+        whole = drained or bool(self._body.length) or not _has_body(self._scope["headers"])
+        self._body = Body(whole=whole)
+        reply["Connection"] = "close"
+        await self._whole(_answer_of(reply))
+
+    async def _start(self, answer: Answer, *, close: bool) -> None:
+        headers = [*answer.headers, (b"connection", b"close")] if close else answer.headers
+        message = {"type": "http.response.start", "status": answer.status, "headers": headers}
+        await self._send(message)
+
+    async def _part(self, content: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": content, "more_body": more})
+
+
+def _answer_of(response: HttpResponseBase) -> Answer:
+    """A response of Django's, whole ones read and closed."""
+    headers = [
+        (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()
+    ]
+    headers += [
+        (b"set-cookie", morsel.OutputString().encode("latin-1"))
+        for morsel in response.cookies.values()
+    ]
+    if isinstance(response, Paced):
+        stream, frames = response, response.frames
+        return Answer(status=response.status_code, headers=headers, stream=stream, frames=frames)
+    if isinstance(response, StreamingHttpResponse):
+        return Answer(
+            status=response.status_code, headers=headers, stream=response, frames=iter(response)
+        )
+    content = b"".join(response)
+    response.close()
+    bare = response.status_code in {204, 304}
+    if not bare and not any(name.lower() == b"content-length" for name, _ in headers):
+        headers.append((b"content-length", str(len(content)).encode()))
+    return Answer(status=response.status_code, headers=headers, content=content)
+
+
+def _more(frames: Iterator[Any]) -> Piece:
+    """As much as there is at once, up to a piece."""
+    found = bytearray()
+    while len(found) < PIECE:
+        frame = next(frames, None)
+        if frame is None:
+            return Piece(content=bytes(found), last=True)
+        if isinstance(frame, Pause):
+            return Piece(content=bytes(found), pause=frame.seconds)
+        found += frame.encode() if isinstance(frame, str) else frame
+    return Piece(content=bytes(found))
+
+
+def _has_body(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name in {b"content-length", b"transfer-encoding"} for name, _ in headers)
+
+
+def _busy(message: str) -> HttpResponse:
+    return error_reply("busy", message, status=503, retry_after=BUSY_SECONDS)
+
+
+def _ignore(*_arguments: object) -> None:
+    """WSGI's `start_response`: what it is told stands in Django's response, too."""
