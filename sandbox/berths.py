@@ -11,7 +11,6 @@ import os
 import threading
 from contextlib import suppress
 
-from sandbox.errors import SandboxError
 from sandbox.launch import Berth, Shape, park
 
 logger = logging.getLogger(__name__)
@@ -72,17 +71,19 @@ class Berths:
     def _keep(self) -> None:
         with suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
-        pause = LOOK_SECONDS
+        pause, said = LOOK_SECONDS, ""
         while not self._stopping.is_set():
             if self._bell.wait(pause):
                 self._bell.clear()
             try:
                 self._tidy()
                 self._fill()
-                pause = LOOK_SECONDS
-            except (SandboxError, OSError) as error:
+                pause, said = LOOK_SECONDS, ""
+            except Exception as error:  # noqa: BLE001 - parking is never needed, and tried again
                 pause = min(LONGEST_PAUSE, pause * 2)
-                logger.warning("parking failed, next try in %s s: %s", pause, error)
+                if str(error) != said:
+                    logger.warning("parking failed, next try in %s s: %r", pause, error)
+                said = str(error)
 
     def _tidy(self) -> None:
         """Drop those that have died, and the shapes that were not asked for lately."""

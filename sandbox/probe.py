@@ -15,6 +15,7 @@ from sandbox.launch import bubblewrap_path, starts_as_root, this_host
 
 Level = Literal["ok", "weaker", "missing"]
 _DESCRIPTORS_WANTED = 4096
+_PROCESSES_WANTED = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,15 @@ class Finding:
 
 def findings() -> tuple[Finding, ...]:
     """Look at everything; starts one trial sandbox."""
-    return (_bubblewrap(), _seccomp(), *_setpriv(), _trial(), _groups(), _descriptors())
+    return (
+        _bubblewrap(),
+        _seccomp(),
+        *_setpriv(),
+        _trial(),
+        _groups(),
+        _descriptors(),
+        _processes(),
+    )
 
 
 def isolation_available() -> bool:
@@ -174,4 +183,20 @@ def _descriptors() -> Finding:
         title=title,
         detail=f"up to {hard:,}, which is enough for {room} warm sandboxes",
         remedy="Raise the hard limit: LimitNOFILE=65536 in the unit, or `ulimit -Hn 65536`.",
+    )
+
+
+def _processes() -> Finding:
+    """Every process of a sandbox counts for the user who started it, unless that is root."""
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    if hard == resource.RLIM_INFINITY or hard >= _PROCESSES_WANTED:
+        shown = "without a limit" if hard == resource.RLIM_INFINITY else f"up to {hard:,}"
+        return _fine("processes", "Enough processes can be started", shown)
+    return Finding(
+        id="processes",
+        ok=True,
+        level="weaker",
+        title="Processes are limited",
+        detail=f"up to {hard:,} of this user, all sandboxes together",
+        remedy="Raise the hard limit: LimitNPROC=65536 in the unit, or `ulimit -Hu 65536`.",
     )

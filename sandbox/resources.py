@@ -44,6 +44,14 @@ def raise_descriptor_limit() -> int:
     return _UNLIMITED if hard == resource.RLIM_INFINITY else hard
 
 
+def raise_process_limit() -> int:
+    """Raise the soft limit of processes of this user to the hard one, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+    return _UNLIMITED if hard == resource.RLIM_INFINITY else hard
+
+
 def sandboxes_within(descriptors: int, *, slots: int = 1) -> int:
     """How many sandboxes may wait beside `slots` running ones with this limit of open files."""
     left = descriptors - DESCRIPTORS_RESERVED - slots * DESCRIPTORS_STARTING

@@ -59,6 +59,7 @@ class Daemon:
         try:
             self._failures = FailureLog(logger)
             self._descriptors = resources.raise_descriptor_limit()
+            resources.raise_process_limit()
             self._clear_up(self._lock.identity)
             self.house = self._furnish(self._lock.identity)
         except BaseException:

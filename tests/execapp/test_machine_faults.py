@@ -4,6 +4,7 @@ Each asserts the three: executions wait instead of ending as our error, `/readyz
 the cause, and what waited is run when the fault is over.
 """
 
+import errno
 import json
 import os
 import resource
@@ -31,6 +32,7 @@ from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import probes, schema
 from sandbox import resources
+from sandbox.errors import IsolationUnavailableError, StartupError
 from templatemgr.models import HealthState, Version
 from templatemgr.services import places
 from tests.execapp.conftest import Api, state_of, until
@@ -89,6 +91,46 @@ def test_without_descriptors_the_queue_keeps_and_is_run_afterwards(
         done = api.get(f"/executions/{one['id']}?wait=60")
         assert (done["state"], done["attempts"]) == ("succeeded", 1)
     until(lambda: not checks())
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "memory"),
+        (OSError(errno.EAGAIN, "Resource temporarily unavailable"), "processes"),
+        (OSError(errno.ENOSPC, "No space left on device"), "namespaces"),
+        (OSError(errno.EIO, "Input/output error"), "disk"),
+        (IsolationUnavailableError("bwrap: No permissions to create new namespace"), "namespace"),
+        (StartupError("bubblewrap did not start in time"), "did not start in time"),
+        (MemoryError(), "memory"),
+    ],
+)
+def test_whatever_the_machine_lacks_the_queue_keeps_and_the_cause_is_named(
+    api: Api,
+    start_executor: Callable[..., Daemon],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    word: str,
+) -> None:
+    start_executor(warm=1)
+    with monkeypatch.context() as patch:
+        # Nothing is started by anybody: neither a submission's sandbox nor the trial.
+        patch.setattr("sandbox.launch._open_ends", _raiser(error))
+        made = [api.submit(HELLO) for _ in range(6)]
+        until(lambda: word in checks().get("executor", ""))
+        states = set(Execution.objects.values_list("state", flat=True))
+        assert states <= {"queued", "running", "succeeded"}
+    for one in made:
+        done = api.get(f"/executions/{one['id']}?wait=60")
+        assert (done["state"], done["attempts"]) == ("succeeded", 1)
+    until(lambda: not checks())
+
+
+def _raiser(error: Exception) -> Callable[..., None]:
+    def fail(*_arguments: object) -> None:
+        raise error
+
+    return fail
 
 
 def test_the_pool_gives_back_what_it_holds_when_nothing_can_be_started(
