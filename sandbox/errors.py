@@ -27,3 +27,10 @@ class CageStoppedError(SandboxError):
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class ConfinementError(SandboxError):
+    """A started sandbox is not what it must be: a fault of this machine, or of the template.
+
+    It was killed, and the submission was never delivered. Trying again gives the same.
+    """

@@ -46,6 +46,7 @@ class Shape:
     files: int  # how many are made inside
     channel: bool
     number: int = 3  # of the channel
+    variables: int = 0  # how many the command gets
 
 
 def shape_of(inside: profile.Profile, *, channel: bool) -> Shape:
@@ -55,6 +56,7 @@ def shape_of(inside: profile.Profile, *, channel: bool) -> Shape:
         files=len(_texts(inside)),
         channel=channel,
         number=inside.channel if channel else Shape.number,
+        variables=len(profile.variables(inside)),
     )
 
 
@@ -150,9 +152,9 @@ def launch(
 def park(shape: Shape, *, slot: str) -> Berth:
     """Start a bubblewrap that waits for its options, in a group of this slot.
 
-    IsolationUnavailableError if there is no bubblewrap.
+    IsolationUnavailableError if there is no bubblewrap, StartupError for a command that cannot be.
     """
-    argv = profile.parked(this_host(), shape.command, options=_options_number(shape))
+    argv = _argv(shape)
     group = cgroups.leases().take(slot)
     try:
         group.empty()
@@ -169,6 +171,14 @@ def park(shape: Shape, *, slot: str) -> Berth:
         cgroups.leases().give_back(slot, group)
         raise
     return Berth(shape=shape, slot=slot, group=group, child=child, ends=ends, held=held)
+
+
+def _argv(shape: Shape) -> tuple[str, ...]:
+    number, count = _options_number(shape), shape.variables
+    try:
+        return profile.parked(this_host(), shape.command, options=number, variables=count)
+    except ValueError as error:
+        raise StartupError(str(error)) from error
 
 
 def _go(berth: Berth, inside: profile.Profile, shares: Shares, deadline: float) -> Container:
@@ -227,7 +237,9 @@ def _end(child: process.Child) -> None:
 
 def _spawn(argv: tuple[str, ...], given: tuple[int | None, ...], slot: str) -> process.Child:
     try:
-        return process.spawn(argv, given, orphans.environment(slot))
+        return process.spawn(
+            argv, given, orphans.environment(slot), seal_devices=this_host().as_root
+        )
     except OSError as error:
         raise IsolationUnavailableError(f"{argv[0]} cannot be started: {error}") from error
 

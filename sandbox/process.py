@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from sandbox import devices
+
 # Above anything that a child is given, so that no dup2 overwrites a source.
 _SAFE = 256
 # Python ignores the first two, and ignored signals are inherited.
@@ -31,6 +33,7 @@ class _Spawner:
         self.thread = ThreadPoolExecutor(
             max_workers=1, thread_name_prefix="sandbox-spawner", initializer=_own_umask
         )
+        self.namespace = devices.Namespace()
 
 
 def _own_umask() -> None:
@@ -95,18 +98,29 @@ def send_kill(pidfd: int) -> None:
 
 
 def spawn(
-    argv: Sequence[str], descriptors: Sequence[int | None], environment: Mapping[str, str]
+    argv: Sequence[str],
+    descriptors: Sequence[int | None],
+    environment: Mapping[str, str],
+    *,
+    seal_devices: bool = False,
 ) -> Child:
     """Start `argv` with `descriptors` as its 0, 1, 2, … and nothing else open; None: not open.
 
-    OSError if it cannot be started. The caller keeps its own copies of the descriptors.
+    With `seal_devices`, which takes root's rights, it cannot change the host's devices. OSError if
+    it cannot be started, IsolationUnavailableError if devices cannot be sealed. The caller keeps
+    its own copies of the descriptors.
     """
-    return _spawner.thread.submit(_spawn, argv, descriptors, environment).result()
+    return _spawner.thread.submit(_spawn, argv, descriptors, environment, seal_devices).result()
 
 
 def _spawn(
-    argv: Sequence[str], descriptors: Sequence[int | None], environment: Mapping[str, str]
+    argv: Sequence[str],
+    descriptors: Sequence[int | None],
+    environment: Mapping[str, str],
+    seal_devices: bool,
 ) -> Child:
+    if seal_devices:
+        _spawner.namespace.enter()
     copies: dict[int, int] = {}
     try:
         for number, descriptor in enumerate(descriptors):  # so that a failure leaves none open

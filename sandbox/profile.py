@@ -4,6 +4,10 @@ Two kinds of start give the same inside, down to the uid. As root, bubblewrap ma
 root's rights (so that a checkout under a 0700 home works), and `setpriv` inside then drops to one
 unprivileged uid with every capability set empty. As an ordinary user, a user namespace does both.
 
+As root, nothing of the command's environment has its name until the rights are gone: variables such
+as LD_PRELOAD would be obeyed by `setpriv`. bubblewrap sets STENCIL_0="NAME=value", STENCIL_1 and so
+on, and `env`, started by `setpriv`, sets what they hold. Values never stand in an argv.
+
 This is the seam for running without isolation: who wants that must not call `parked`.
 """
 
@@ -13,10 +17,12 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 
+from sandbox import devices
+
 # One number for everybody, because Node names its compile cache by uid. It lies in a range that
 # neither Debian's nor systemd's tables give to anyone, so that it is nobody's on the host.
 INSIDE_ID = 60600
-PROFILE_VERSION = 2
+PROFILE_VERSION = 3
 
 # The programs of the host that a submission may call: enough for a shell line, no interpreters.
 TOOLS = (
@@ -30,8 +36,8 @@ ETC_FILES = {
     "/etc/group": f"root:x:0:\nsandbox:x:{INSIDE_ID}:\n",
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
-# All of /dev that is real: no terminal, no pseudo-terminals. The links lead into our own /proc.
-DEVICES = ("full", "null", "random", "urandom", "zero")
+DEVICES = devices.NAMES
+# These lead into our own /proc.
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -43,6 +49,7 @@ _DEV_BYTES = 64 * 1024  # for those links and the folder of /dev/shm; then it is
 _HIDDEN = ("/proc/keys",)
 
 HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
+_HELD = "STENCIL_{}"
 BASE_ENVIRONMENT = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108 - inside
 
 
@@ -122,14 +129,21 @@ def _libraries(root: Path) -> list[str]:
     return found if holds_libc else [*found, "/usr/lib"]
 
 
-def parked(host: Host, command: tuple[str, ...], *, options: int) -> tuple[str, ...]:
+def parked(
+    host: Host, command: tuple[str, ...], *, options: int, variables: int
+) -> tuple[str, ...]:
     """The argv, which anybody may read: the options come by a pipe with the number `options`.
+
+    `variables` is how many the command gets. ValueError, as root, for a program with a "=" in its
+    name, which `env` would take for a variable.
 
     A host name is refused without the namespace for it, which is the last of the options: if they
     end early, because who writes them was killed, bubblewrap ends before it has made anything.
     """
-    named = ("--hostname", "sandbox")
-    return (host.bwrap, *named, "--args", str(options), "--", *_drop(host), *command)
+    if host.as_root and "=" in command[0]:
+        raise ValueError(f"a program's name cannot have a '=': {command[0]}")
+    named = ("--hostname", "sandbox", "--args", str(options), "--")
+    return (host.bwrap, *named, *_drop(host), *_renaming(host, variables), *command)
 
 
 def options(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
@@ -140,7 +154,7 @@ def options(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str
         *_system(host),
         *_contents(profile, descriptors),
         *_sealing(),
-        *_environment(profile),
+        *_environment(host, profile),
         *_control(profile, descriptors),
         "--unshare-uts",
     )
@@ -228,9 +242,25 @@ def _sealing() -> tuple[str, ...]:
     return ("--remount-ro", "/dev", "--remount-ro", "/")
 
 
-def _environment(profile: Profile) -> tuple[str, ...]:
-    pairs = sorted(profile.environment.items())
+def variables(profile: Profile) -> dict[str, str]:
+    """What the command gets, sorted; PWD as a shell would set it."""
+    return dict(sorted({**profile.environment, "PWD": profile.directory}.items()))
+
+
+def _environment(host: Host, profile: Profile) -> tuple[str, ...]:
+    pairs = variables(profile).items()
+    if host.as_root:
+        held = (f"{name}={value}" for name, value in pairs)
+        pairs = {_HELD.format(number): text for number, text in enumerate(held)}.items()
     return ("--clearenv", *(item for pair in pairs for item in ("--setenv", *pair)))
+
+
+def _renaming(host: Host, count: int) -> tuple[str, ...]:
+    """`env -S` puts in variables by itself: a value is one word, whatever is in it."""
+    if not host.as_root:
+        return ()
+    held = (f'"${{{_HELD.format(number)}}}"' for number in range(count))
+    return ("/usr/bin/env", "-S", " ".join(("-i", *held)))
 
 
 def _control(profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:

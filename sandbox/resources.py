@@ -5,9 +5,12 @@ streams, the channel and two pidfds.
 """
 
 import errno
+import os
 import resource
+from contextlib import suppress
 
-from sandbox.launch import Shares, launch
+from sandbox import confinement, process
+from sandbox.launch import Shares, launch, this_host
 from sandbox.limits import MIB
 from sandbox.profile import Profile
 
@@ -75,14 +78,25 @@ def cause_of(error: BaseException) -> str:
 
 
 def try_start(*, slot: str, startup_ms: int = TRIAL_MS) -> None:
-    """Start `true` in a sandbox of no template, and wait for its end.
+    """Start `cat` in a sandbox of no template, look at it from outside, and wait for its end.
 
-    Raises SandboxError or OSError when this machine cannot start one now.
+    Raises SandboxError or OSError when this machine cannot start one that is locked down now.
     """
-    inside = Profile(command=("/usr/bin/true",), directory="/", environment={})
+    inside = Profile(command=("/usr/bin/cat",), directory="/", environment={})
     shares = Shares(memory_bytes=64 * MIB, processes=16)
     container = launch(inside, shares, slot=slot, startup_ms=startup_ms, channel=False)
     try:
+        stdin = container.take_stdin()
+        try:
+            with suppress(BrokenPipeError):
+                os.write(stdin, b"x")
+            # What it says it says after its rights were dropped: `cat` itself was started by then.
+            if process.readable(container.stdout, startup_ms / 1000) and os.read(
+                container.stdout, 1
+            ):
+                confinement.check(container.init, as_root=this_host().as_root)
+        finally:
+            os.close(stdin)
         status = container.child.wait()
     finally:
         container.close()

@@ -12,11 +12,12 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 
+from sandbox import confinement
 from sandbox.berths import Berths
 from sandbox.container import Container
 from sandbox.errors import LimitsError, StartupError, UsedError
 from sandbox.job import TICK, OnCase, OnOutput, Run, drain
-from sandbox.launch import Shares, launch, shape_of
+from sandbox.launch import Shares, launch, shape_of, this_host
 from sandbox.limits import Limits, Outcome
 from sandbox.paths import check_paths
 from sandbox.reports import Ready, ReportError, parse
@@ -50,13 +51,14 @@ def start(
     berths: Berths | None = None,
     env: Mapping[str, str] | None = None,
 ) -> "Session":
-    """Start a sandbox and wait until its runner is ready for a job.
+    """Start a sandbox and wait until its runner is ready for a job, and is seen to be locked down.
 
     `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
     is there already, so the runner should load what that needs and no more. `berths`: where one
     may be parked for it; the groups are then theirs, not the slot's. `env`: variables of the job's
     of which those that its tree's runtime reads at the start are set from there.
-    StartupError if it does not get ready, IsolationUnavailableError if this machine cannot.
+    StartupError if it does not get ready, IsolationUnavailableError if this machine cannot,
+    ConfinementError if the host, looking from outside, does not find it locked down.
     """
     began = time.monotonic()
     cpu_seconds = math.ceil((limits.startup_ms + limits.cpu_ms) / 1000) + 1
@@ -82,6 +84,7 @@ def start(
     )
     try:
         _await_ready(container, began + limits.startup_ms / 1000)
+        confinement.check(container.init, as_root=this_host().as_root)
         container.hold_command()
     except BaseException:
         container.close()

@@ -20,7 +20,7 @@ from execapp.models import Execution
 from execapp.services import checks, claims
 from sandbox import runner
 from sandbox.berths import Berths
-from sandbox.errors import LimitsError, StartupError
+from sandbox.errors import ConfinementError, LimitsError, StartupError
 from sandbox.limits import Limits, Outcome, State, Stream, Usage
 from sandbox.runner import Session, SourceFile, Submission
 from sandbox.variables import Variables
@@ -28,6 +28,11 @@ from templatemgr.services import catalog, integrity, places
 
 logger = logging.getLogger(__name__)
 NONE_WAITED = "no warm sandbox that could take it was waiting"
+FAILED = "The sandbox failed on our side; the log has the reason under error_id."
+NOT_CONFINED = (
+    "The sandbox was not locked down as it must be, so the submission did not run: a fault of the "
+    "template. The log has the reason under error_id."
+)
 LOOK_SECONDS = 1.0  # how often an idle slot looks by itself, should a wake-up be lost
 
 
@@ -141,7 +146,7 @@ def _not_run(house: House, execution: Execution, error: Exception) -> Callable[[
     logger.error(
         "error %s: execution %s failed on our side", error_id, execution.id, exc_info=error
     )
-    message = "The sandbox failed on our side; the log has the reason under error_id."
+    message = NOT_CONFINED if isinstance(error, ConfinementError) else FAILED
     return lambda: claims.fail(
         execution=execution, attempt=attempt, error_id=error_id, message=message
     )

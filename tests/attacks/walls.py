@@ -9,7 +9,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from execapp.api import parsing
-from sandbox import cage, groups, paths, process, profile, reports, seccomp, verdict
+from sandbox import cage, confinement, groups, paths, process, profile, reports, seccomp, verdict
 from sandbox.launch import starts_as_root
 from sandbox.limits import MIB
 from tests.attacks import (
@@ -22,6 +22,7 @@ from tests.attacks import (
     test_10_bombs,
     test_11_forgery,
     test_12_poisoning,
+    test_18_rights,
     trials,
 )
 from tests.attacks.arena import SECRET, Arena
@@ -97,15 +98,33 @@ def shared_tmp(inside: profile.Profile, made: Arena) -> profile.Profile:
 @contextmanager
 def inherited_environment(_: Arena) -> Iterator[None]:
     """The service's own environment is handed down."""
-    spawn, given = process.spawn, profile._environment
+    spawn, given, named = process.spawn, profile._environment, profile._renaming
+
+    def inheriting(host: profile.Host, count: int) -> tuple[str, ...]:
+        return tuple(word.removeprefix("-i ") for word in named(host, count))
+
     with (
         patch.dict(os.environ, {"STENCIL_SECRET_KEY": SECRET}),
         patch.object(
-            process, "spawn", lambda argv, numbers, _: spawn(argv, numbers, dict(os.environ))
+            process,
+            "spawn",
+            lambda argv, numbers, _, **more: spawn(argv, numbers, dict(os.environ), **more),
         ),
-        patch.object(profile, "_environment", lambda inside: given(inside)[1:]),
+        patch.object(profile, "_environment", lambda *both: given(*both)[1:]),
+        patch.object(profile, "_renaming", inheriting),
     ):
         yield
+
+
+def unseen(lower: Lower) -> Lower:
+    """A wall is lowered, and the host does not look whether it stands."""
+
+    @contextmanager
+    def both(made: Arena) -> Iterator[None]:
+        with lower(made), patch.object(confinement, "check", lambda *_, **__: None):
+            yield
+
+    return both
 
 
 @contextmanager
@@ -194,7 +213,7 @@ def walls() -> list[Wall]:
                 "connections of the host",
                 "bash's own network",
             ),
-            lower=other_profile(with_network),
+            lower=unseen(other_profile(with_network)),
         ),
         Wall(
             name="pid namespace",
@@ -208,17 +227,17 @@ def walls() -> list[Wall]:
                 ),
                 call("signal_host", "ESRCH"),
             ],
-            lower=without_options("--unshare-pid"),
+            lower=unseen(without_options("--unshare-pid")),
         ),
         Wall(
             name="pid namespace, and the end of the control group",
             attacks=test_08_daemons.ATTACKS[:9],
-            lower=daemons_live,
+            lower=unseen(daemons_live),
         ),
         Wall(
             name="ipc namespace",
             attacks=named(sharing, "segment_get", "queue_get", "semaphore_get", "posix_get"),
-            lower=without_options("--unshare-ipc"),
+            lower=unseen(without_options("--unshare-ipc")),
         ),
         Wall(
             name="only what is needed is mounted",
@@ -321,7 +340,24 @@ def walls() -> list[Wall]:
                     *named(calls, *identity.split()),
                     *named(sight, "the first process's environment"),
                 ],
-                lower=lambda _: patch.object(profile, "_drop", lambda _: ()),
+                lower=unseen(lambda _: patch.object(profile, "_drop", lambda _: ())),
             ),
         )
+        found += [
+            Wall(
+                name="variables are set after the drop",
+                attacks=test_18_rights.variable_trials(),
+                lower=unseen(lambda _: test_18_rights.named_before()),
+            ),
+            Wall(
+                name="the host looks at what is ready",
+                attacks=test_18_rights.looked_at_trials(),
+                lower=unseen(lambda _: nullcontext()),
+            ),
+            Wall(
+                name="read-only devices",
+                attacks=test_18_rights.device_trials(),
+                lower=lambda _: test_18_rights.unsealed(),
+            ),
+        ]
     return found

@@ -21,8 +21,8 @@ from execapp.executor.lock import LockedError
 from execapp.executor.slots import starting_limits
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import building, claims, health
-from sandbox import cgroups, orphans, probe, runner
-from sandbox.errors import StartupError
+from sandbox import cgroups, confinement, orphans, probe, profile, runner
+from sandbox.errors import ConfinementError, StartupError
 from sandbox.limits import Limits
 from templatemgr import store
 from templatemgr.models import Build, BuildState, Version
@@ -203,6 +203,46 @@ def test_our_failure_is_an_error_with_an_id(
     assert "host detail" not in json.dumps(done)
     monkeypatch.undo()
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+
+
+def test_what_is_not_locked_down_runs_no_submission(
+    api: Api, executor: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A trial sandbox is locked down, so it is the template: told at once, and not tried again."""
+    started: list[int] = []
+
+    def check(init: int, **_: object) -> None:
+        started.append(init)
+        raise ConfinementError("process 7: Uid is 0 0 0 0")
+
+    monkeypatch.setattr(confinement, "check", check)
+    monkeypatch.setattr(executor.house.breaker, "_trial", lambda: None)
+    done = api.submit(HELLO, wait=True)
+    assert (done["state"], done["stdout"]) == ("error", "")
+    assert "did not run: a fault of the template" in done["message"]
+    assert len(started) == 1
+    assert f"error {done['error_id']}" in caplog.text
+    assert "Uid is 0 0 0 0" in caplog.text
+    monkeypatch.undo()
+    assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+
+
+def test_a_machine_that_does_not_lock_down_claims_nothing(
+    api: Api, executor: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = profile._namespaces
+    monkeypatch.setattr(
+        profile,
+        "_namespaces",
+        lambda *given: tuple(word for word in real(*given) if word != "--unshare-ipc"),
+    )
+    made = api.submit(HELLO)
+    trouble = until(lambda: executor.house.breaker.trouble)
+    assert trouble is not None
+    assert "shares the host's ipc namespace" in trouble.cause
+    assert state_of(made) == "queued"
+    monkeypatch.undo()
+    until(lambda: state_of(made) == "succeeded")
 
 
 def test_lost_wake_ups_cost_a_second(

@@ -5,6 +5,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroups, orphans
+from sandbox import cgroups, orphans, process
 from sandbox.berths import Berths
 from sandbox.container import Container
 from sandbox.errors import IsolationUnavailableError
 from sandbox.groups import NoGroup
 from sandbox.hierarchy import Hierarchy
-from sandbox.launch import Berth, Shape, Shares, launch, park, shape_of
+from sandbox.launch import Berth, Shape, Shares, launch, park, shape_of, starts_as_root
 from sandbox.limits import MIB, State
 from sandbox.profile import HOSTS, Profile, Tmpfs, options
 from sandbox.runner import start
@@ -107,9 +108,12 @@ def test_a_parked_one_has_made_and_runs_nothing() -> None:
         until(lambda: "pipe" in Path(f"/proc/{berth.child.pid}/wchan").read_text())
         assert berth.alive()
         assert table.read_text() == ""
-        for space in ("mnt", "net", "pid", "uts"):
+        maker = process._spawner.thread.submit(threading.get_native_id).result()
+        for space in ("mnt", "net", "pid", "uts"):  # as root, the maker's mounts are its own
             theirs = Path(f"/proc/{berth.child.pid}/ns/{space}").readlink()
-            assert theirs == Path(f"/proc/self/ns/{space}").readlink()
+            assert theirs == Path(f"/proc/self/task/{maker}/ns/{space}").readlink()
+            if space != "mnt" or not starts_as_root():
+                assert theirs == Path(f"/proc/self/ns/{space}").readlink()
         assert berth.group.pids() == [berth.child.pid]
     finally:
         berth.close()

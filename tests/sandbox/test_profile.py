@@ -15,6 +15,7 @@ from sandbox.profile import (
     host_layout,
     options,
     parked,
+    variables,
 )
 from sandbox.runner import Tree, tree_profile
 
@@ -38,7 +39,7 @@ TREE = Tree(
 def argv(host: Host = ROOT_HOST, profile: Profile | None = None) -> tuple[str, ...]:
     """The options, and then what is started."""
     inside = profile or tree_profile(TREE, Limits())
-    visible = parked(host, inside.command, options=8)
+    visible = parked(host, inside.command, options=8, variables=len(variables(inside)))
     return (*options(host, inside, DESCRIPTORS), *visible[visible.index("--") :])
 
 
@@ -51,7 +52,7 @@ def test_it_is_the_same_for_the_same_values() -> None:
 
 
 def test_the_visible_argv_names_nothing_but_the_command() -> None:
-    visible = parked(USER_HOST, ("/template/bin/node", "run"), options=8)
+    visible = parked(USER_HOST, ("/template/bin/node", "run"), options=8, variables=3)
     named = ("--hostname", "sandbox", "--args", "8", "--", "/template/bin/node", "run")
     assert visible == ("/b/bwrap", *named)
 
@@ -101,17 +102,37 @@ def test_a_user_gets_a_user_namespace_and_root_drops_by_setpriv() -> None:
     assert user[user.index("--") + 1] == "/template/bin/node"
 
 
+def test_as_root_no_variable_has_its_name_before_the_rights_are_dropped() -> None:
+    hostile = replace(TREE, env={"LD_PRELOAD": "/template/x.so", "A": "b=c $d"})
+    found = argv(profile=tree_profile(hostile, Limits()))
+    names = [found[at + 1] for at, item in enumerate(found) if item == "--setenv"]
+    assert names == [f"STENCIL_{number}" for number in range(len(names))]
+    assert holds(found, "--setenv", "STENCIL_0", "A=b=c $d")
+    assert holds(found, "--setenv", "STENCIL_3", "LD_PRELOAD=/template/x.so")
+    command = found[found.index("--") + 1 :]
+    at = command.index("/usr/bin/env")
+    assert command[at - 1 : at] == ("--",)  # setpriv's own last word
+    held = " ".join(f'"${{{name}}}"' for name in names)
+    assert command[at : at + 4] == ("/usr/bin/env", "-S", f"-i {held}", "/template/bin/node")
+    assert not any("x.so" in item or "$d" in item for item in command)
+
+
+def test_as_root_a_program_whose_name_would_be_a_variable_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot have a '='"):
+        parked(ROOT_HOST, ("/template/a=b",), options=8, variables=0)
+    assert parked(USER_HOST, ("/template/a=b",), options=8, variables=0)[-1] == "/template/a=b"
+
+
 def test_a_tree_is_shown_read_only_with_its_links() -> None:
-    found = argv()
+    found = argv(USER_HOST)
     assert holds(found, "--ro-bind", "/data/v/tree", "/template")
     assert holds(found, "--ro-bind", "/data/v/cache", "/cache")
     assert holds(found, "--symlink", "/template/node_modules", "/workspace/node_modules")
     assert found[-4:] == ("/template/bin/node", "--flag=a/b", "/template/runner/main.mjs", "test")
     assert holds(found, "--setenv", "STENCIL_MODE", "test")
     assert "STENCIL_COLD" not in found
-    assert holds(
-        argv(profile=tree_profile(TREE, Limits(), cold=True)), "--setenv", "STENCIL_COLD", "1"
-    )
+    cold = argv(USER_HOST, tree_profile(TREE, Limits(), cold=True))
+    assert holds(cold, "--setenv", "STENCIL_COLD", "1")
     assert holds(found, "--setenv", "NODE_COMPILE_CACHE", "/cache/v8")
 
 
