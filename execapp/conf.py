@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields
 
 from django.conf import settings
 
+SPARE_VALUES = 500
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
@@ -18,6 +20,14 @@ class Sizes:
     max_labels: int = 16
     max_label_bytes: int = 256
     max_wait_seconds: int = 60
+
+    @property
+    def values(self) -> int:
+        """What the body of a request may hold at most: what the largest submission of these
+        sizes needs (an object with three members a file), and some to say what is wrong with it.
+        """
+        tables = self.max_env + self.max_labels
+        return 4 * self.max_files + self.max_args + 2 * tables + SPARE_VALUES
 
 
 def sizes() -> Sizes:

@@ -8,6 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+MAX_TOLD = 20  # things wrong that one answer names
+MAX_PATH = 120  # characters
+MAX_MESSAGE = 300
+
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
@@ -30,15 +34,25 @@ class ExecutionError(Exception):
 
 
 class InvalidRequestError(ExecutionError):
-    """The request is understood and wrong; `fields` says where."""
+    """The request is understood and wrong; `fields` says where, the first of them.
+
+    `more` are wrong besides those that are given. However long the texts are, the answer is not.
+    """
 
     code = "invalid_request"
 
-    def __init__(self, fields: Iterable[Field], message: str = "") -> None:
-        self.fields = tuple(fields)
+    def __init__(self, fields: Iterable[Field], message: str = "", *, more: int = 0) -> None:
+        given = tuple(fields)
+        self.fields = tuple(
+            Field(path=field.path[:MAX_PATH], message=field.message[:MAX_MESSAGE])
+            for field in given[:MAX_TOLD]
+        )
         first = self.fields[0]
         listed = [{"path": field.path, "message": field.message} for field in self.fields]
-        super().__init__(message or f"{first.path}: {first.message}", details={"fields": listed})
+        details: dict[str, Any] = {"fields": listed}
+        if more := more + len(given) - len(self.fields):
+            details["more"] = more
+        super().__init__(message or f"{first.path}: {first.message}", details=details)
 
 
 class MalformedError(ExecutionError):

@@ -143,6 +143,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
+    "webui.limits.limit",  # before anything reads a body, a cookie or the database
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -292,6 +293,7 @@ if STENCIL_OIDC_ISSUER:
 
 # The API's own limit is 10 MB; anything larger is refused before it is read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = _number("STENCIL_BODY_BYTES", 10_000_000, least=1024)
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000  # of a form; query strings have a limit in webui.limits
 
 LOGGING = {
     "version": 1,

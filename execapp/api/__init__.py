@@ -1,6 +1,9 @@
 """The HTTP API. `api` is the NinjaAPI behind /api/v1."""
 
+from typing import Any
+
 from ninja import NinjaAPI
+from ninja.errors import ValidationError, ValidationErrorContext
 from ninja.operation import Operation
 
 from execapp.api import builds, changes, errors, executions, keeping, me, templates
@@ -16,6 +19,21 @@ class Api(NinjaAPI):
         """`builds_log` for the view `log` of the module `builds`."""
         view = operation.view_func
         return f"{view.__module__.rpartition('.')[2]}_{view.__name__}"
+
+    def validation_error_from_error_contexts(
+        self, error_contexts: list[ValidationErrorContext[Any]]
+    ) -> ValidationError:
+        """As ninja does, without keeping what was wrong beside what is wrong with it."""
+        found: list[dict[str, Any]] = []
+        for context in error_contexts:
+            model = context.model
+            for error in context.pydantic_validation_error.errors(
+                include_url=False, include_input=False, include_context=False
+            ):
+                place = model.__ninja_flatten_map_reverse__.get(error["loc"], error["loc"])
+                where = (model.__ninja_param_source__, *place)
+                found.append({"type": error["type"], "loc": where, "msg": error["msg"]})
+        return ValidationError(found)
 
 
 api = Api(

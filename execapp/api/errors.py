@@ -13,7 +13,15 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from execapp.api.replies import reply
-from execapp.errors import BusyError, ExecutionError, Field, InvalidRequestError
+from execapp.errors import (
+    MAX_MESSAGE,
+    MAX_PATH,
+    MAX_TOLD,
+    BusyError,
+    ExecutionError,
+    Field,
+    InvalidRequestError,
+)
 from execapp.services import probes
 from templatemgr.errors import TemplateError
 
@@ -67,6 +75,9 @@ WAYS = {
 }
 
 
+MAX_ANSWER_BYTES = 48 * 1024  # of an error; a longer one loses its details
+
+
 def error_reply(
     code: str,
     message: str,
@@ -79,6 +90,9 @@ def error_reply(
     status = status or STATUSES.get(code, 500)
     body = {"error": {"code": code, "message": message, "details": dict(details or {})}}
     response = reply(body, status=status)
+    if len(response.content) > MAX_ANSWER_BYTES:
+        body["error"] = {"code": code, "message": message[:MAX_MESSAGE], "details": {}}
+        response = reply(body, status=status)
     if status == 401:
         response["WWW-Authenticate"] = 'Bearer realm="stencil"'
     if retry_after is not None:
@@ -143,13 +157,11 @@ def _template_error(exc: TemplateError) -> HttpResponse:
 
 def validation_reply(exc: ValidationError) -> HttpResponse:
     """What pydantic found, with paths as a client wrote them."""
-    fields = [{"path": _path(error["loc"]), "message": error["msg"]} for error in exc.errors]
-    if [field["path"] for field in fields] == ["body"] and exc.errors[0]["type"] == "missing":
+    told = exc.errors[:MAX_TOLD]
+    fields = [Field(path=_path(error["loc"]), message=error["msg"]) for error in told]
+    if [field.path for field in fields] == ["body"] and told[0]["type"] == "missing":
         return error_reply("malformed", "The body is empty: send JSON.")
-    first = fields[0]
-    return error_reply(
-        "invalid_request", f"{first['path']}: {first['message']}", details={"fields": fields}
-    )
+    return handle(InvalidRequestError(fields, more=len(exc.errors) - len(told)))
 
 
 def http_reply(exc: HttpError) -> HttpResponse:
@@ -188,7 +200,7 @@ def _any(request: HttpRequest, exc: Exception | type[Exception]) -> HttpResponse
 
 def _path(location: tuple[str | int, ...]) -> str:
     """("body", "body", "files", 0, "path") → "files.0.path"."""
-    parts = [str(part) for part in location[1:]]
+    parts = [str(part)[:MAX_PATH] for part in location[1:]]
     if location and location[0] == "body":
         parts = parts[1:]
     return ".".join(parts) or str(location[0])

@@ -8,7 +8,6 @@ from ninja import Query, Router
 
 from execapp.api import auth, parked, schemas
 from execapp.api.openapi import ERRORS, idempotency_header
-from execapp.api.parsing import loads
 from execapp.api.replies import check_query, reply, token_of, wait_parameter
 from execapp.engine import hub, room
 from execapp.errors import Field, InvalidRequestError, NotSupportedError
@@ -178,5 +177,6 @@ def _body_hash(request: HttpRequest) -> str | None:
     """Of the body's meaning: the order of keys and white space make no other body."""
     if "Idempotency-Key" not in request.headers:
         return None
-    text = json.dumps(loads(request.body), sort_keys=True, separators=(",", ":"))
+    document: object = vars(request)["document"]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

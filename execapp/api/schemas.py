@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from core import parsing
+from execapp.api import bounds
 from execapp.api.replies import wait_seconds
 from execapp.models import ExecutionState, Mode
 
@@ -21,6 +22,11 @@ class Strict(BaseModel):
     """A request body: no key that we do not know, no value of another type."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_keys(cls, value: object) -> object:
+        return bounds.known_keys(value, cls.model_fields)
 
 
 class FileIn(Strict):
@@ -47,15 +53,15 @@ class SubmissionIn(Strict):
 
     template: str = Field(max_length=200, examples=["typescript", "typescript@7"])
     mode: Literal["run", "test"]
-    files: list[FileIn]
+    files: Annotated[list[FileIn], bounds.files()]
     entry: str | None = Field(default=None, max_length=512)
-    args: list[str] = []
+    args: Annotated[list[str], bounds.texts(lambda size: size.max_args, "arguments")] = []
     stdin: str = ""
-    env: dict[str, str] = {}
+    env: Annotated[dict[str, str], bounds.table(lambda size: size.max_env, "variables")] = {}
     limits: LimitsIn = LimitsIn()
     wait: bool | float = False
     callback_url: str | None = None
-    labels: dict[str, str] = {}
+    labels: Annotated[dict[str, str], bounds.table(lambda size: size.max_labels, "labels")] = {}
 
     @field_validator("wait", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from ninja import Schema
 from pydantic import AfterValidator, Field
 
+from execapp.api import bounds
 from execapp.api.schemas import (
     Number,
     PageQuery,
@@ -33,14 +34,14 @@ class BuildIn(Strict):
 
     kind: Literal["rebuild", "refresh", "update", "edit"]
     from_: Number | None = Field(default=None, alias="from", description="a version's number")
-    packages: list[Text] = Field(
+    packages: Annotated[list[Text], bounds.texts(bounds.MAX_PACKAGES, "packages")] = Field(
         default=[],
         description="of an update: names, or name@1.2.3; none moves all within their ranges",
         examples=[["vitest", "vite@8.0.1"]],
     )
-    files: dict[Text, Text] | None = Field(
-        default=None, description="of an edit: path of an input file → its new text"
-    )
+    files: Annotated[
+        dict[Text, Text] | None, bounds.table(lambda size: size.max_files, "files")
+    ] = Field(default=None, description="of an edit: path of an input file → its new text")
 
 
 class ReasonIn(Strict):
@@ -71,7 +72,9 @@ class RollBackIn(ReasonIn):
 class PolicyIn(ReasonIn):
     """`PUT /templates/{name}/policy`."""
 
-    required: list[Text] | None = Field(description="names of gates; null: all of them")
+    required: Annotated[list[Text] | None, bounds.texts(bounds.MAX_GATES, "gates")] = Field(
+        description="names of gates; null: all of them"
+    )
 
 
 class DiffQuery(Schema):

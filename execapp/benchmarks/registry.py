@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from execapp.benchmarks import languages, measures, pages, upkeep
+from execapp.benchmarks import languages, measures, pages, requests, upkeep
 from execapp.benchmarks.house import House
 from execapp.benchmarks.measures import Size
 from execapp.benchmarks.table import Row
@@ -13,4 +13,5 @@ PARTS: tuple[Callable[[House, Size], Iterator[Row]], ...] = (
     measures.every,
     languages.every,
     pages.every,
+    requests.every,
 )

@@ -197,7 +197,7 @@ def _complete(execution: Execution, template: str) -> None:
 
 def _check_room(execution: Execution) -> None:
     """What does not fit into the workspace is the client's to know, not the runner's to meet."""
-    needed = sum(len(checks.content_of(file) or b"") for file in execution.files)
+    needed = sum(checks.content_size(file) for file in execution.files)
     if needed > execution.limits["disk_bytes"]:
         text = f"The files alone need {needed} bytes."
         raise InvalidRequestError([Field(path="limits.disk_bytes", message=text)])

@@ -1,0 +1,82 @@
+"""How much of a wrong request is looked at: validation tells the first errors, so the rest of a
+list that is wrong throughout need not be validated.
+
+Each of these goes before pydantic's own validator of a field, which says what is wrong.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any
+
+from pydantic import BeforeValidator
+
+from execapp.conf import Sizes, sizes
+from execapp.errors import MAX_TOLD
+
+FILE_KEYS = frozenset({"path", "content", "encoding"})
+MAX_PACKAGES = 1_000
+MAX_GATES = 100
+
+
+def files() -> BeforeValidator:
+    """A list of files."""
+    return BeforeValidator(lambda value: _list(value, sizes().max_files, "files", _no_file))
+
+
+def texts(most: int | Callable[[Sizes], int], what: str) -> BeforeValidator:
+    """A list of texts, at most so many."""
+    return BeforeValidator(lambda value: _list(value, _bound(most), what, _no_text))
+
+
+def table(most: Callable[[Sizes], int], what: str) -> BeforeValidator:
+    """An object whose values are texts, at most so many."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        _check_length(value, _bound(most), what)
+        wrong = list(islice((key for key in value if _no_text(value[key])), MAX_TOLD))
+        return {key: value[key] for key in wrong} if len(wrong) == MAX_TOLD else value
+
+    return BeforeValidator(check)
+
+
+def known_keys(value: object, known: Iterable[str]) -> object:
+    """An object with few keys beyond those that are known: each of them would be an error."""
+    names = set(known)
+    if not isinstance(value, dict) or len(value) <= len(names) + MAX_TOLD:
+        return value
+    message = f"It has {len(value)} keys; known are {', '.join(sorted(names))}."
+    raise ValueError(message)
+
+
+def _list(value: object, most: int, what: str, wrong: Callable[[Any], bool]) -> object:
+    if not isinstance(value, list):
+        return value
+    _check_length(value, most, what)
+    told = list(islice((index for index, item in enumerate(value) if wrong(item)), MAX_TOLD))
+    return value[: told[-1] + 1] if len(told) == MAX_TOLD else value
+
+
+def _check_length(value: list[Any] | dict[str, Any], most: int, what: str) -> None:
+    if len(value) > most:
+        message = f"At most {most} {what} are taken."
+        raise ValueError(message)
+
+
+def _bound(most: int | Callable[[Sizes], int]) -> int:
+    return most if isinstance(most, int) else most(sizes())
+
+
+def _no_text(value: object) -> bool:
+    return not isinstance(value, str)
+
+
+def _no_file(value: object) -> bool:
+    return not (
+        isinstance(value, dict)
+        and value.keys() <= FILE_KEYS
+        and "path" in value
+        and "content" in value
+        and all(isinstance(text, str) for text in value.values())
+    )
