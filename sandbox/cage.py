@@ -1,9 +1,10 @@
 """One command in a cage, for builds: the only folder it can change is the one it is given.
 
-Without network it may run foreign code (install scripts). With network it shares the host's
-network namespace, so only commands that run none belong there. Started as root, the folder is
-handed to the uid inside and taken back at the end, when nothing runs in it any more; it must not
-hold hard links to anything that stays.
+Without a way out it may run foreign code (install scripts). With one (`egress`) it has a network
+namespace of its own, too, and a proxy there that leads to named places only; and the command can
+begin no process, which the kernel holds: what a tool's configuration names as a program stays
+unstarted. Started as root, the folder is handed to the uid inside and taken back at the end, when
+nothing runs in it any more; it must not hold hard links to anything that stays.
 """
 
 import contextlib
@@ -16,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import descent, profile
+from sandbox import descent, listening, profile
 from sandbox.container import Container
+from sandbox.egress import ADDRESS, PORT, Egress, Forwarder, Place
 from sandbox.errors import CageStoppedError
 from sandbox.launch import Shares, launch, this_host
 from sandbox.limits import MIB
@@ -33,10 +35,8 @@ _DISK_TICK = 2.0
 _DISK_RESERVE = 256 * MIB
 _BLOCK = 4096
 _OPEN_FILES = 16_384
-# What resolving names and trusting certificates needs, where a distribution has it.
-_NETWORK_FILES = (
-    "/etc/resolv.conf",
-    "/etc/hosts",
+# What trusting certificates needs, where a distribution has it. Names are resolved outside.
+_CERTIFICATES = (
     "/etc/ssl",
     "/etc/pki",
     "/etc/ca-certificates",
@@ -54,18 +54,27 @@ class Cage:
     and PATH, and may replace them. `disk_bytes` bounds what `writable` holds: looked at every two
     seconds and at the end, so that it can be exceeded by what is written in between, but never
     beyond the last 256 MiB of the filesystem.
+
+    `egress`: where its proxy leads, at `egress.ADDRESS`; without, there is no network. What
+    was reached through it is added to `reached`.
     """
 
     writable: Path
     read_only: tuple[tuple[Path, str], ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # perhaps with tokens
-    network: bool = False
+    egress: Egress | None = None
+    reached: set[Place] = field(default_factory=set)
     env: Mapping[str, str] = field(default_factory=dict)
     wall_ms: int = 600_000
     memory_bytes: int = 4096 * MIB
     processes: int = 512
     scratch_bytes: int = 1024 * MIB
     disk_bytes: int = 8192 * MIB
+
+    @property
+    def network(self) -> bool:
+        """Whether it leads anywhere."""
+        return self.egress is not None
 
 
 def run(
@@ -86,15 +95,43 @@ def run(
         processes=cage.processes,
         rlimits={resource.RLIMIT_NOFILE: _OPEN_FILES},
     )
-    with _handed_over(cage.writable):
+    with _handed_over(cage.writable), _Way(cage, on_line) as way:
         container = launch(
             cage_profile(cage, argv), shares, slot="adhoc-cage", startup_ms=_STARTUP_MS,
-            channel=False,
+            channel=False, prepare=way.open,
         )  # fmt: skip
         try:
-            return _follow(container, cage, on_line, cancel)
+            return _follow(container, cage, on_line, cancel, way)
         finally:
             container.close()
+
+
+class _Way:
+    """The proxy of a cage, if it has one, from before its first instruction to its end."""
+
+    def __init__(self, cage: Cage, on_line: OnLine) -> None:
+        self._cage, self._on_line = cage, on_line
+        self._held = contextlib.ExitStack()
+        self._forwarder: Forwarder | None = None
+
+    def __enter__(self) -> "_Way":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._held.close()
+        if self._forwarder is not None:
+            self._cage.reached.update(self._forwarder.reached)
+
+    def open(self, init_pidfd: int) -> None:
+        if self._cage.egress is not None:
+            listener = listening.listen(init_pidfd, PORT)
+            self._forwarder = Forwarder(listener, self._cage.egress)
+            self._held.enter_context(self._forwarder)
+
+    def tell(self) -> None:
+        if self._forwarder is not None:
+            for text in self._forwarder.refusals():
+                self._on_line("stderr", text)
 
 
 def _check_disk(cage: Cage) -> None:
@@ -111,29 +148,41 @@ def _check_reserve(cage: Cage) -> None:
 
 
 def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
-    """What the command sees. With a network it depends on which files this host has."""
+    """What the command sees. With a way out it depends on which files this host has."""
     binds = [(str(cage.writable), "/build", True)]
     binds += [(str(source), place, False) for source, place in cage.read_only]
     if cage.network:
-        shown = [name for name in _NETWORK_FILES if Path(name).exists()]
+        shown = [name for name in _CERTIFICATES if Path(name).exists()]
         # Resolved, because resolv.conf is often a link to what is not shown inside.
         binds += [(str(Path(name).resolve()), name, False) for name in shown]
     return profile.Profile(
         command=tuple(argv),
         directory="/build",
-        environment={**profile.BASE_ENVIRONMENT, "PATH": PATH, **cage.env},
+        environment={**profile.BASE_ENVIRONMENT, "PATH": PATH, **cage.env, **_proxies(cage)},
         binds=tuple(binds),
         tmpfs=(
             profile.Tmpfs(at="/tmp", size_bytes=cage.scratch_bytes),  # noqa: S108 - inside
             profile.Tmpfs(at="/dev/shm", size_bytes=64 * MIB),  # noqa: S108 - inside
         ),
-        network=cage.network,
-        files={**cage.files, **({} if cage.network else {"/etc/hosts": profile.HOSTS})},
+        files={**cage.files, "/etc/hosts": profile.HOSTS},
+        alone=cage.network,
     )
 
 
+def _proxies(cage: Cage) -> dict[str, str]:
+    """The proxy as tools read it from their environment; nothing may go around it."""
+    if not cage.network:
+        return {}
+    names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    return {**dict.fromkeys(names, ADDRESS), "no_proxy": "", "NO_PROXY": ""}
+
+
 def _follow(
-    container: Container, cage: Cage, on_line: OnLine, cancel: threading.Event | None
+    container: Container,
+    cage: Cage,
+    on_line: OnLine,
+    cancel: threading.Event | None,
+    way: _Way,
 ) -> int:
     pump = Pump(container.child.pidfd)
     streams = {
@@ -144,7 +193,7 @@ def _follow(
         for descriptor, lines in streams.items():
             pump.read(descriptor, lines.feed)
         pump.write(container.take_stdin(), b"")
-        _watch(container, pump, cage, cancel)
+        _watch(container, pump, cage, cancel, way)
         status = container.child.wait()
         container.kill()
         deadline = time.monotonic() + _DRAIN
@@ -154,13 +203,16 @@ def _follow(
         pump.close()
     for lines in streams.values():
         lines.end()
+    way.tell()
     if container.group.out_of_memory():
         raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
     _check_disk(cage)
     return status
 
 
-def _watch(container: Container, pump: Pump, cage: Cage, cancel: threading.Event | None) -> None:
+def _watch(
+    container: Container, pump: Pump, cage: Cage, cancel: threading.Event | None, way: _Way
+) -> None:
     deadline = time.monotonic() + cage.wall_ms / 1000
     look_at = measure_at = 0.0
     while not pump.exited:
@@ -175,6 +227,7 @@ def _watch(container: Container, pump: Pump, cage: Cage, cancel: threading.Event
             if container.group.out_of_memory():
                 raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
             _check_reserve(cage)
+            way.tell()
         if now >= measure_at:
             _check_disk(cage)
             # Measuring a large tree takes a while itself: a tenth of the time at most.

@@ -13,7 +13,7 @@ import resource
 import shutil
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -131,8 +131,11 @@ def launch(
     startup_ms: int,
     channel: bool,
     berth: Berth | None = None,
+    prepare: Callable[[int], None] | None = None,
 ) -> Container:
     """Start a sandbox; it runs when this returns. A `berth` must have its shape, and is used up.
+
+    `prepare` gets a pidfd of its first process while that waits in its namespaces.
 
     IsolationUnavailableError when the machine refuses namespaces, StartupError when it takes
     longer than `startup_ms`, LimitsError when the kernel refuses the limits.
@@ -143,7 +146,7 @@ def launch(
     try:
         if berth.shape != shape:
             raise ValueError(f"parked for {berth.shape}, not for {shape}")
-        return _go(berth, inside, shares, deadline)
+        return _go(berth, inside, shares, deadline, prepare)
     except BaseException:
         berth.close()
         raise
@@ -181,7 +184,13 @@ def _argv(shape: Shape) -> tuple[str, ...]:
         raise StartupError(str(error)) from error
 
 
-def _go(berth: Berth, inside: profile.Profile, shares: Shares, deadline: float) -> Container:
+def _go(
+    berth: Berth,
+    inside: profile.Profile,
+    shares: Shares,
+    deadline: float,
+    prepare: Callable[[int], None] | None,
+) -> Container:
     host, child, ends, group = this_host(), berth.child, berth.ends, berth.group
     try:
         group.begin(memory_bytes=shares.memory_bytes, processes=shares.processes)
@@ -192,6 +201,8 @@ def _go(berth: Berth, inside: profile.Profile, shares: Shares, deadline: float) 
         _limit(init, host, group, shares)
         if shares.low_priority:
             group.set_priority(low=True)
+        if prepare is not None:
+            prepare(init_pidfd)
         os.write(ends.block, b"1")
         _await_release(ends, deadline)
     except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
@@ -222,7 +233,7 @@ def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
     given = profile.options(host, inside, numbers)
     if any("\0" in item for item in given):  # it would end one option and begin another
         raise ValueError("NUL cannot be in an option")
-    os.pwrite(ends.program, seccomp.program(), 0)
+    os.pwrite(ends.program, seccomp.program(alone=inside.alone), 0)
     for file, content in zip(ends.files, texts.values(), strict=True):
         os.pwrite(file, content.encode() if isinstance(content, str) else content, 0)
     with suppress(BrokenPipeError):  # it has died: what it said is read with what it did not say

@@ -77,7 +77,10 @@ class Tmpfs:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One sandbox. `binds` are (host, inside, writable); `network` shares the host's."""
+    """One sandbox. `binds` are (host, inside, writable); `network` shares the host's.
+
+    `alone`: what is started there can begin threads, and no process.
+    """
 
     command: tuple[str, ...]
     directory: str
@@ -88,6 +91,7 @@ class Profile:
     links: tuple[tuple[str, str], ...] = ()
     network: bool = False
     files: Mapping[str, str | bytes] = field(default_factory=dict)
+    alone: bool = False
     channel: int = 3  # the number that the command finds its channel at, if it is given one
 
 

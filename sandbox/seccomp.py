@@ -119,36 +119,61 @@ _PERSONALITIES = (0, 0xFFFFFFFF)  # the usual one, and asking; not ADDR_NO_RANDO
 _ACT_BADARCH, _OPTIMIZE, _BINARY_TREE = 2, 8, 2
 
 
+# Whoever may begin no process has only this of clone: a thread (CLONE_THREAD) of its own.
+NEW_THREAD = 0x00010000
+_NEW_PROCESSES = frozenset({"fork", "vfork"})
+
+
 @cache
-def program() -> bytes:
-    """The filter as BPF, for `bwrap --seccomp`. IsolationUnavailableError without libseccomp."""
+def program(*, alone: bool = False) -> bytes:
+    """The filter as BPF, for `bwrap --seccomp`. IsolationUnavailableError without libseccomp.
+
+    `alone`: threads can be begun, and no process.
+    """
     try:
         import pyseccomp
     except (ImportError, RuntimeError) as error:
         raise IsolationUnavailableError(f"libseccomp cannot be used: {error}") from error
     rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
     rules.set_attr(_ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    _allow_named(pyseccomp, rules)
-    _allow_by_argument(pyseccomp, rules)
+    _allow_named(pyseccomp, rules, _NEW_PROCESSES if alone else frozenset())
+    _allow_by_argument(pyseccomp, rules, alone=alone)
     for number in ABSENT.values():
         rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), number)
     _optimize(rules)
     return _export(rules)
 
 
-def _allow_named(pyseccomp: Any, rules: Any) -> None:
+@cache
+def no_execution() -> bytes:
+    """A second filter, for a process to put on itself: it becomes no other program (EPERM).
+
+    IsolationUnavailableError without libseccomp.
+    """
+    try:
+        import pyseccomp
+    except (ImportError, RuntimeError) as error:
+        raise IsolationUnavailableError(f"libseccomp cannot be used: {error}") from error
+    rules = pyseccomp.SyscallFilter(pyseccomp.ALLOW)
+    for name in ("execve", "execveat"):
+        rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
+    return _export(rules)
+
+
+def _allow_named(pyseccomp: Any, rules: Any, without: frozenset[str]) -> None:
     architecture = pyseccomp.system_arch()
     for group in ALLOWED:
-        for name in group.split():
+        for name in set(group.split()) - without:
             # A name that this machine or this libseccomp does not know resolves to below zero.
             if pyseccomp.resolve_syscall(architecture, name) >= 0:
                 rules.add_rule(pyseccomp.ALLOW, name)
 
 
-def _allow_by_argument(pyseccomp: Any, rules: Any) -> None:
+def _allow_by_argument(pyseccomp: Any, rules: Any, *, alone: bool) -> None:
     allow, argument = pyseccomp.ALLOW, pyseccomp.Arg
     equal, masked = pyseccomp.EQ, pyseccomp.MASKED_EQ
-    rules.add_rule(allow, "clone", argument(0, masked, NAMESPACE_FLAGS, 0))
+    thread = NEW_THREAD if alone else 0
+    rules.add_rule(allow, "clone", argument(0, masked, NAMESPACE_FLAGS | thread, thread))
     for mask, value in FCNTL:
         rules.add_rule(allow, "fcntl", argument(1, masked, mask, value))
     for domain in (AF_UNIX, AF_INET, AF_INET6):

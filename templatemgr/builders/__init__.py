@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from sandbox.egress import Place
 from templatemgr.definition import Definition
 from templatemgr.lockfile import Locked, Package
 
@@ -18,6 +19,8 @@ class Job:
     """What a builder works on: a bench/tree that already holds the definition's files.
 
     A step with network may write in the whole bench, one that runs foreign code in the tree alone.
+    `fetch_hosts` may be reached besides the configured registries ("host" or "host:port"). What was
+    `configured` and what was `reached` is noted while it works.
     """
 
     definition: Definition
@@ -25,6 +28,9 @@ class Job:
     log: OnLine
     cancel: threading.Event = field(default_factory=threading.Event)
     disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
+    fetch_hosts: tuple[str, ...] = ()
+    configured: set[Place] = field(default_factory=set)
+    reached: set[Place] = field(default_factory=set)
 
     @property
     def tree(self) -> Path:

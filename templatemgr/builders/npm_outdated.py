@@ -118,14 +118,13 @@ def _plant(job: Job, path: str, entry: Mapping[str, Any]) -> None:
 def _ask(job: Job) -> str:
     """Run npm; it ends with 1 when something is newer, as with other troubles."""
     said: dict[str, list[str]] = {"stdout": [], "stderr": []}
-    argv = [*npm.NPM, *QUESTION, *npm.PATIENCE, "--prefix=/build/tree"]
+    jail, held = npm.online(job, wall_ms=WALL_MS)
+    argv = [*npm.NPM, *QUESTION, *npm.PATIENCE, *held]
     try:
-        status = cage.run(
-            npm.online_cage(job, wall_ms=WALL_MS),
-            argv,
-            lambda stream, text: said[stream].append(text),
-            cancel=job.cancel,
-        )
+        with npm.hidden(job):
+            status = cage.run(
+                jail, argv, lambda stream, text: said[stream].append(text), cancel=job.cancel
+            )
     except CageStoppedError as error:
         if job.cancel.is_set():
             raise BuildCancelledError from None

@@ -7,9 +7,12 @@ the same order, or null where the index has none; each lies in <folder>/<name>.t
 <folder>` downloads nothing.
 
 pip builds what it is given as a link, a path or a repository, whatever its options say. So this
-process may start no other: what a build would run, it would run in one.
+process may start no other: what a build would run, it would run in one. The kernel holds that, by
+the cage's filter and by one that this process puts on itself before it reads anything foreign; what
+pip is told then says why.
 """
 
+import ctypes
 import hashlib
 import importlib
 import json
@@ -24,16 +27,36 @@ STARTS = (
 )  # fmt: skip
 SUFFIX = ".tar.gz"  # what PEP 517 and PEP 625 call a source distribution
 CHUNK = 1 << 20
+SEAL = "/toolchain/seal.bpf"  # a filter that refuses execve and execveat, as struct sock_filter[]
+PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
+
+
+class Program(ctypes.Structure):
+    """struct sock_fprog of linux/filter.h."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
 def main(toolchain: str, task: str, *arguments: str) -> int:
     """Do one of the tasks and return the exit status."""
+    seal()
     sys.addaudithook(refuse)
     sys.path.insert(0, toolchain)
     if task == "pip":
         sys.argv = ["pip", *arguments]
         runpy.run_module("pip", run_name="__main__", alter_sys=True)  # ends by sys.exit
     return sources(arguments[0], fetching=task == "sources")
+
+
+def seal() -> None:
+    """Become a process that can never be another program. OSError if the kernel refuses."""
+    with open(SEAL, "rb") as file:
+        code = file.read()
+    program = Program(len(code) // 8, code)
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+    if not done or libc.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "the kernel took no filter")
 
 
 def refuse(event: str, arguments: tuple[Any, ...]) -> None:

@@ -61,7 +61,8 @@ def install(job: Job) -> None:
     steps.prune(job.tree, job.definition.prune)
     script = Path(compile_tree.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
-    argv = (f"{TREE}/bin/python", "-B", "-P", "-s", shown, "/build", TREE)
+    # Without `site`: what is installed could run code of its own by a .pth file there.
+    argv = (f"{TREE}/bin/python", "-I", "-S", "-B", shown, "/build", TREE)
     pip_cage.offline(job, argv, "the compiler", shown=((script, shown),))
     for link, target in job.definition.toolchain.items():
         steps.link(job.tree, link, target.replace("{site}", SITE))

@@ -6,15 +6,17 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox import cage
-from templatemgr.builders import Job, interpreter, online_pip, pip_config, steps
+from sandbox import cage, seccomp
+from templatemgr.builders import Job, interpreter, online_pip, pip_config, registries, steps
 from templatemgr.builders.interpreter import InterpreterError
 from templatemgr.errors import BuildError
 
 WALL_MS = 15 * 60 * 1000
 TREE, TOOLCHAIN = "/template", "/toolchain"
+SEAL = online_pip.SEAL
 WHEELS_ONLY = ("--only-binary", ":all:")
 REMEDIES = {
+    steps.CLOSED: registries.HINT,
     online_pip.REFUSED: "A link, a path or a repository is built as soon as pip reads it. Ask for "
     "what the index has, by name; what has no wheel can be named in `install_scripts`.",
     r"DO NOT MATCH THE HASHES": "The index served other bytes than the lock names. Do not trust "
@@ -49,7 +51,7 @@ def prepare(job: Job) -> None:
 
 def program(tree: str) -> tuple[str, ...]:
     """Return the argv of pip, run by the Python of a tree that lies there."""
-    return (f"{tree}/bin/python", "-I", "-B", f"{TOOLCHAIN}/pip")
+    return (f"{tree}/bin/python", "-I", "-S", "-B", f"{TOOLCHAIN}/pip")
 
 
 def _pip_folder() -> Path:
@@ -70,6 +72,7 @@ def _environment() -> dict[str, str]:
         "PIP_CACHE_DIR": "/build/downloads",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
+        "PIP_KEYRING_PROVIDER": "disabled",
         "PIP_PROGRESS_BAR": "off",
         "PIP_ROOT_USER_ACTION": "ignore",
         "SOURCE_DATE_EPOCH": "315532800",
@@ -83,20 +86,25 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
     """
     try:
         machine = pip_config.read(os.environ)
+        upstream = machine.upstream(os.environ)
+        further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
+    named, usual = machine.places()
+    job.configured.update(named | usual)
     script = Path(online_pip.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
     jail = cage.Cage(
         writable=job.bench,
         read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), (script, shown), *machine.binds),
-        files=machine.files,
-        network=True,
+        files={**machine.files, SEAL: seccomp.no_execution()},
+        egress=registries.egress(named | further, usual, upstream, seconds=wall_ms / 1000),
+        reached=job.reached,
         env={**_environment(), **machine.env},
         wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
-    whole = ("/build/tree/bin/python", "-I", "-B", shown, TOOLCHAIN, task, *argv)
+    whole = ("/build/tree/bin/python", "-I", "-S", "-B", shown, TOOLCHAIN, task, *argv)
     _run(job, jail, whole, step="fetching", what=f"pip {argv[0] if task == 'pip' else task}")
 
 
@@ -139,7 +147,6 @@ def offline(
             (_pip_folder(), f"{TOOLCHAIN}/pip"),
             *shown,
         ),
-        network=False,
         env={
             **_environment(),
             "PIP_CONFIG_FILE": os.devnull,

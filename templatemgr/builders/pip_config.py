@@ -10,20 +10,37 @@ import sys
 from collections.abc import Iterable, Mapping
 from configparser import Error as IniError
 from configparser import RawConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from pip._internal.models.index import PyPI
+
+from sandbox.egress import Place
+from sandbox.upstream import Upstream
+from templatemgr.builders import registries
+
 SETTINGS = (
-    "index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "proxy", "cert",
-    "client-cert", "constraint", "timeout", "default-timeout", "retries", "uploaded-prior-to",
-)  # fmt: skip
+    "index-url",
+    "extra-index-url",
+    "find-links",
+    "no-index",
+    "trusted-host",
+    "proxy",
+    "cert",
+    "client-cert",
+    "constraint",
+    "timeout",
+    "default-timeout",
+    "retries",
+    "uploaded-prior-to",
+)
+LINKS = ("index-url", "extra-index-url", "find-links")  # fmt: skip
 PLACE = "/pip-config"  # inside
 CONFIG, NETRC, CLIENT = (f"{PLACE}/{name}" for name in ("pip.conf", "netrc", "client.pem"))
 SECTIONS = ("global", "download", "install")
 INDEXES = ("index-url", "extra-index-url")
 FILES = ("find-links", "cert", "constraint")
-PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -35,9 +52,28 @@ class Machine:
     when only their owner may.
     """
 
-    files: Mapping[str, bytes]
+    files: Mapping[str, bytes] = field(repr=False)
     binds: tuple[tuple[Path, str], ...]
     env: Mapping[str, str]
+    settings: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
+        """Return the hosts that were named here, and the usual index's if none was named for it."""
+        words = " ".join(self.settings.get(key, "") for key in LINKS).split()
+        named = frozenset(filter(None, map(registries.place, words)))
+        if "index-url" in self.settings or self.settings.get("no-index"):
+            return named, frozenset()
+        return named, usual() - named
+
+    def upstream(self, environ: Mapping[str, str]) -> Upstream:
+        """Return the operator's proxy: pip's setting, else the environment's. ValueError."""
+        return registries.upstream(environ, self.settings.get("proxy", ""))
+
+
+def usual() -> frozenset[Place]:
+    """Return where pip looks when nothing is configured: its index, and that one's files."""
+    index = PyPI  # pip's own constant
+    return frozenset({(index.netloc, 443), (index.file_storage_domain, 443)})
 
 
 def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
@@ -49,7 +85,7 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     for file in _files(environ, root):
         settings |= _from_file(file)
     settings |= _from_variables(environ)
-    env = {name: environ[name] for name in (*PROXIES, *CERTIFICATES) if environ.get(name)}
+    env = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
     named = [Path(env[name]) for name in CERTIFICATES if name in env]
     named += [path for key in FILES for path in _paths(settings.get(key, ""))]
     # The pages of an index in a folder point to files that lie beside it.
@@ -62,8 +98,10 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     for path in _paths(settings.get("client-cert", "")):
         if path.is_file():
             files[CLIENT], settings["client-cert"] = path.read_bytes(), CLIENT
-    files[CONFIG] = _text(settings).encode()
-    return Machine(files=files, binds=tuple(binds), env=env)
+    # The proxy stays outside, with its credentials: the cage has one of its own.
+    shown = {key: value for key, value in settings.items() if key != "proxy"}
+    files[CONFIG] = _text(shown).encode()
+    return Machine(files=files, binds=tuple(binds), env=env, settings=settings)
 
 
 def _files(environ: Mapping[str, str], root: Path) -> list[Path]:

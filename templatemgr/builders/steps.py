@@ -13,6 +13,7 @@ from templatemgr.errors import BuildCancelledError, BuildError
 
 KEPT_LINES = 200  # of the output, to say at the end what was wrong
 SHOWN_LINES = 12
+CLOSED = r"The way to \S+ is closed"  # what a cage's proxy says of a place that nobody named
 
 
 def run(

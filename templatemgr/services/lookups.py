@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -118,6 +119,7 @@ def _ask(lookup: Lookup, cancel: threading.Event) -> list[Candidate]:
             bench=Path(folder) / "bench",
             log=_quiet(lookup),
             cancel=cancel,
+            fetch_hosts=settings.STENCIL_FETCH_HOSTS,
         )
         store.copy({path: source.files[path] for path in source.definition.files}, job.tree)
         job.downloads.mkdir()

@@ -10,6 +10,7 @@ import pytest
 from sandbox import cage as cages
 from sandbox import descent
 from sandbox.cage import Cage, run
+from sandbox.egress import Egress
 from sandbox.errors import CageStoppedError
 from sandbox.limits import MIB
 from tests.patience import HANGS_SECONDS
@@ -90,21 +91,46 @@ def test_without_network_there_is_only_a_loopback(build: Path) -> None:
     assert "resolv.conf" not in text
 
 
-def test_with_network_the_hosts_is_shared(build: Path) -> None:
+def test_a_way_out_leads_where_it_is_named_and_nowhere_else(build: Path) -> None:
+    """Not by itself to the host's loopback, which is another one; through the proxy alone."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        code = f"require('net').connect({port}, '127.0.0.1').on('connect', () => process.exit(7))"
-        status = {
-            network: run(
-                Cage(
-                    writable=build, network=network, read_only=((NODE, "/opt/node"),), env=NODE_PATH
-                ),
-                [NPM[0], "-e", code],
-                lambda *_: None,
+        direct = f"require('net').connect({port}, '127.0.0.1').on('connect', () => process.exit(7))"
+        through = (
+            "const asked = require('http').request({host: '127.0.0.1', port: 3128, method: "
+            f"'CONNECT', path: '127.0.0.1:{port}'}});"
+            "asked.on('connect', (answer) => process.exit(answer.statusCode - 200)).end()"
+        )
+
+        def status(code: str, egress: Egress | None) -> int:
+            cage = Cage(
+                writable=build, egress=egress, read_only=((NODE, "/opt/node"),), env=NODE_PATH
             )
-            for network in (True, False)
-        }
-    assert status == {True: 7, False: 1}
+            return run(cage, [NPM[0], "-e", code], lambda *_: None)
+
+        named = Egress(named=frozenset({("127.0.0.1", port)}))
+        assert [status(direct, None), status(direct, named), status(direct, Egress())] == [1, 1, 1]
+        assert status(through, named) == 0
+        assert status(through, Egress()) == 203
+        assert (
+            status(through, Egress(usual=named.named)) == 203
+        )  # it is not for a name to lead here
+
+
+def test_where_there_is_a_way_out_no_program_can_be_started(build: Path) -> None:
+    code = (
+        "const child = require('child_process');"
+        "for (const how of ['spawnSync', 'execFileSync', 'execSync', 'spawn'])"
+        " try { const made = child[how]('/bin/true'); if (how == 'spawnSync') throw made.error;"
+        " made.on('error', (error) => console.log(error.code)) }"
+        " catch (error) { console.log(error.code) };"
+        "const {Worker} = require('worker_threads');"
+        "new Worker('console.log(\"a thread\")', {eval: true})"
+    )
+    cage = Cage(writable=build, egress=Egress(), read_only=((NODE, "/opt/node"),), env=NODE_PATH)
+    lines: list[str] = []
+    assert run(cage, [NPM[0], "-e", code], lambda _, text: lines.append(text)) == 0
+    assert sorted(lines) == ["EPERM", "EPERM", "EPERM", "EPERM", "a thread"]
 
 
 def test_npm_of_the_wheel_runs(build: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cage import Cage, cage_profile
+from sandbox.egress import ADDRESS, Egress
 from sandbox.limits import Limits
 from sandbox.profile import (
     Descriptors,
@@ -151,14 +152,18 @@ def test_everything_is_sealed_after_it_is_made() -> None:
     )
 
 
-def test_only_a_cage_with_network_shares_it() -> None:
+def test_no_cage_shares_the_hosts_network() -> None:
     cage = Cage(writable=Path("/data/staging"))
     alone = argv(profile=cage_profile(cage, ["npm"]))
     assert "--unshare-net" in alone
     assert holds(alone, "--bind", "/data/staging", "/build")
     assert holds(alone, "--chdir", "/build")
-    shared = cage_profile(Cage(writable=Path("/data/staging"), network=True), ["npm"])
-    assert "--unshare-net" not in argv(profile=shared)
+    out = cage_profile(Cage(writable=Path("/data/staging"), egress=Egress()), ["npm"])
+    assert "--unshare-net" in argv(profile=out)
+    assert out.alone
+    assert not cage_profile(cage, ["npm"]).alone
+    assert out.environment["HTTPS_PROXY"] == out.environment["http_proxy"] == ADDRESS
+    assert "/etc/resolv.conf" not in str(argv(profile=out))
 
 
 def test_parents_of_what_is_shown_can_be_entered() -> None:

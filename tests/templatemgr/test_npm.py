@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
-from templatemgr.builders import npm, steps
+from templatemgr.builders import npm, npm_config, steps
 from templatemgr.errors import BuildError
 
 
@@ -18,7 +18,7 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path) -> None:
-    found = npm.machine_configuration(
+    found = npm_config.machine_configuration(
         {
             "HOME": str(home),
             "npm_config_globalconfig": str(home / "globalrc"),
@@ -33,8 +33,7 @@ def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path)
         "/npm-config/global": (home / "globalrc").read_bytes(),
     }
     assert found.binds == ((home / "ca.pem", str(home / "ca.pem")),)
-    assert found.env == {
-        "HTTPS_PROXY": "http://proxy.example:3128",
+    assert found.env == {  # and no proxy: that stays outside
         "NPM_CONFIG_REGISTRY": "https://mirror.example/",
         "NPM_TOKEN": "s3cret",
         "npm_config_userconfig": "/npm-config/user",
@@ -44,33 +43,37 @@ def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path)
 
 def test_npm_reads_a_file_that_only_its_owner_may_read(home: Path, tmp_path: Path) -> None:
     """The real npm, in the cage of the fetch step, whose user is another one."""
-    (home / ".npmrc").write_text("registry=https://private.example/\n//private.example/:_auth=x\n")
+    (home / ".npmrc").write_text(
+        "registry=https://private.example/\n//private.example/:_auth=x\n"
+        "proxy=http://me:s3cret@proxy.example:3128\ngit=/usr/bin/git\n"
+    )
     (home / ".npmrc").chmod(0o600)
     build = tmp_path / "build"
     build.mkdir()
-    machine = npm.machine_configuration({"HOME": str(home), "PATH": "/none"})
+    machine = npm_config.machine_configuration({"HOME": str(home), "PATH": "/none"})
     jail = cage.Cage(
         writable=build,
-        read_only=((npm._wheel(), npm.TOOLCHAIN),),
-        files=machine.files,
+        read_only=((npm_config.wheel(), npm_config.TOOLCHAIN),),
+        files={f"{npm_config.CONFIG}/user": npm_config.settings(machine).file},
         env={**machine.env, **npm._environment()},
     )
     lines: list[str] = []
-    script = f"{' '.join(npm.NPM)} config get registry; echo more >> {npm.CONFIG}/user || echo no"
+    asked = f"{' '.join(npm.NPM)} config get registry git proxy"
+    script = f"{asked}; echo more >> {npm_config.CONFIG}/user || echo no"
     cage.run(jail, ["/bin/sh", "-c", script], lambda _, text: lines.append(text))
-    assert "https://private.example/" in lines
+    assert lines[:3] == ["registry=https://private.example/", "git=git", "proxy=null"]
     assert "no" in lines
 
 
 def test_settings_that_we_make_ourselves_do_not_pass(home: Path) -> None:
-    found = npm.machine_configuration(
+    found = npm_config.machine_configuration(
         {"HOME": "/none", "PATH": "/none", "npm_config_cache": "/x", "NPM_CONFIG_PREFIX": "/y"}
     )
     assert set(found.env) == {"npm_config_userconfig", "npm_config_globalconfig"}
 
 
 def test_a_certificate_folder_covers_the_files_in_it(home: Path) -> None:
-    found = npm.machine_configuration(
+    found = npm_config.machine_configuration(
         {
             "HOME": "/none",
             "npm_config_globalconfig": "/none",

@@ -239,10 +239,9 @@ def test_configuration_is_merged_and_only_says_where_from(tmp_path: Path) -> Non
     assert machine.binds == tuple(
         (tmp_path / name, str(tmp_path / name)) for name in ("ca.pem", "mirror", "wheels")
     )
-    assert machine.env == {
-        "HTTPS_PROXY": "http://proxy.example:3128",
-        "NETRC": "/pip-config/netrc",
-    }
+    assert machine.env == {"NETRC": "/pip-config/netrc"}  # and no proxy: that stays outside
+    named = {("one.example", 443), ("two.example", 443)}
+    assert machine.places() == (frozenset(named), frozenset[tuple[str, int]]())
 
 
 def test_a_configuration_that_is_none_is_named(tmp_path: Path) -> None:

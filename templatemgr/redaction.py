@@ -1,0 +1,164 @@
+"""Takes this machine's secrets out of what people read: log lines, messages, answers.
+
+Tools quote what they were given in their errors. What is known here as secret (tokens, passwords,
+pairs in addresses, in the forms in which they travel) becomes a mark, and so does what has the
+shape of a credential, whoever it belongs to.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+MARK = "[secret]"
+# A short secret is only taken out as a word of its own, for it may be a part of many.
+SHORT, SHORTEST = 6, 2
+# A part of a secret that ends or begins a line is taken for a secret that was cut there.
+CUT = 8
+_SHAPES = (
+    (re.compile(r"(?i)\b(bearer|basic)[ \t]{1,4}[A-Za-z0-9._~+/=-]{8,4096}"), rf"\1 {MARK}"),
+    (re.compile(r"//[^\s/@:'\"<>]{0,256}:[^\s/@'\"<>]{1,1024}@"), f"//{MARK}@"),
+    (
+        re.compile(
+            r"(?i)(:?_(?:authtoken|auth|password)|[?&](?:token|password|secret))"
+            r"(\s{0,4}[=:]\s{0,4}[\"']?)[^\s\"'&]{3,4096}"
+        ),
+        rf"\1\2{MARK}",
+    ),
+)
+_SECRET_KEY = re.compile(
+    r"(?i)(auth|authtoken|password|passwd|token|secret|otp|username)$|^(key|cert)$"
+)
+_SECRET_NAME = re.compile(r"(?i)token|passw|secret|credential|_auth|api_?key")
+_USER_INFO = re.compile(r"//(?P<user>[^\s/@:]{0,256})(:(?P<password>[^\s/@]{0,1024}))?@")
+_VARIABLE = re.compile(r"\$\{?(\w+)\??\}?")
+_USUAL_WORDS = frozenset(("true", "false", "null", "none", "anonymous", "git", "root", "oauth2"))
+
+
+class Redactor:
+    """Knows secrets, and takes them out of texts."""
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        forms = {form for secret in secrets for form in _forms(secret)}
+        known = sorted(forms, key=len, reverse=True)
+        long = [re.escape(form) for form in known if len(form) >= SHORT]
+        short = [re.escape(form) for form in known if SHORTEST <= len(form) < SHORT]
+        parts = [*long, *(rf"(?<![\w]){form}(?![\w])" for form in short)]
+        self._known = re.compile("|".join(parts)) if parts else None
+        self._forms = tuple(form for form in known if len(form) >= 2 * CUT)
+
+    def __call__(self, text: str) -> str:
+        """Return a text, of one line or several, without what is secret."""
+        found = self._known.sub(MARK, text) if self._known else text
+        for shape, instead in _SHAPES:
+            found = shape.sub(instead, found)
+        if self._forms:
+            found = "\n".join(map(self._uncut, found.split("\n")))
+        return found
+
+    def holds(self, text: str) -> bool:
+        """Whether a text has a secret in it that is known here."""
+        return self._known is not None and self._known.search(text) is not None
+
+    def _uncut(self, line: str) -> str:
+        """Take out the beginning of a secret at the end of a line, and its end at the beginning."""
+        for form in self._forms:
+            for length in range(min(len(form) - 1, len(line)), CUT - 1, -1):
+                if line.endswith(form[:length]):
+                    line = line[:-length] + MARK
+                    break
+            for length in range(min(len(form) - 1, len(line)), CUT - 1, -1):
+                if line.startswith(form[-length:]):
+                    line = MARK + line[length:]
+                    break
+        return line
+
+
+def of_machine(
+    environ: Mapping[str, str], files: Iterable[bytes] = (), settings: Iterable[object] = ()
+) -> Redactor:
+    """Return one that knows the secrets of an environment, and of files of npm, pip and netrc.
+
+    `settings` are values that are secret whole, or hold addresses with a user in them.
+    """
+    found: set[str] = set()
+    for name, value in environ.items():
+        if _SECRET_NAME.search(name):
+            found.add(value)
+        found |= _in_addresses(value)
+    for content in files:
+        found |= _in_file(content.decode("utf-8", "replace"), environ)
+    for setting in settings:
+        found |= {str(setting)} | _in_addresses(str(setting))
+    return Redactor(item for item in found if item.lower() not in _USUAL_WORDS)
+
+
+def files_of(environ: Mapping[str, str], paths: Iterable[Path | None]) -> list[bytes]:
+    """Read what can be read of some files, and the netrc."""
+    netrc = Path(environ.get("NETRC") or Path(environ.get("HOME", "/"), ".netrc"))
+    found = []
+    for path in (*paths, netrc):
+        if path is not None:
+            with suppress(OSError):
+                found.append(path.read_bytes())
+    return found
+
+
+def _in_file(text: str, environ: Mapping[str, str]) -> set[str]:
+    found = _in_addresses(text)
+    for line in text.splitlines():
+        key, equals, value = line.partition("=")
+        if equals and _SECRET_KEY.search(key.strip().strip("\"'")):
+            found |= _values(value, environ)
+        for name in _VARIABLE.findall(line):
+            given = environ.get(name, "")
+            if not given.startswith(("/", "http:", "https:")):
+                found.add(given)
+    words = text.split()
+    found |= {
+        after.strip("\"'")
+        for word, after in pairwise(words)
+        if word in ("password", "account")  # of a netrc
+    }
+    return found
+
+
+def _values(value: str, environ: Mapping[str, str]) -> set[str]:
+    plain = value.strip().strip("\"'")
+    whole = _VARIABLE.sub(lambda match: environ.get(match[1], match[0]), plain)
+    return {plain, whole} - {""}
+
+
+def _in_addresses(text: str) -> set[str]:
+    found: set[str] = set()
+    for match in _USER_INFO.finditer(text):
+        user, password = match["user"], match["password"]
+        if password:
+            found |= {password, unquote(password), f"{user}:{password}"}
+            found.add(f"{unquote(user)}:{unquote(password)}")
+        elif user and user != "git":
+            found |= {user, unquote(user)}  # a token may stand there alone
+    return found
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it travels: as it is, quoted for addresses and JSON, encoded, decoded."""
+    text = secret.strip()
+    if len(text) < SHORTEST:
+        return set()
+    found = {text, quote(text, safe=""), quote(text)}
+    found.add(text.replace("\\", "\\\\").replace('"', '\\"'))
+    encoded = base64.b64encode(text.encode()).decode()
+    found |= {encoded, encoded.rstrip("=")}
+    with suppress(binascii.Error, UnicodeDecodeError, ValueError):
+        decoded = base64.b64decode(text, validate=True).decode("utf-8")
+        if decoded.isprintable() and len(decoded) >= SHORTEST:
+            found.add(decoded)
+            found.add(quote(decoded, safe=""))
+            if ":" in decoded and len(decoded.partition(":")[2]) >= SHORTEST:
+                found.add(decoded.partition(":")[2])
+    return found
