@@ -7,7 +7,8 @@ over "..", proven by inode number. Links are never followed.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,13 +64,51 @@ def descend(root: Path, *, unlock: bool = False) -> Iterator[Visit]:
         os.close(here)
 
 
-def clear(root: Path) -> None:
-    """Delete all that a folder holds, and change the modes of nothing but folders."""
+def clear(root: Path, *, on_refusal: Callable[[str, int], None] | None = None) -> None:
+    """Delete all that a folder holds, and change the modes of nothing but folders.
+
+    Nothing of another mount is touched: OSError when one lies at the root or below it. An entry
+    that cannot be deleted is given to `on_refusal` by name and folder, then tried once more.
+    """
+    own: str | None = _mount_around(root)
     for visit in descend(root, unlock=True):
         if visit.left is not None:
-            os.rmdir(visit.left, dir_fd=visit.descriptor)
+            _delete(os.rmdir, visit.left, visit.descriptor, on_refusal)
+        elif mount_of(visit.descriptor) != own:
+            message = f"something is mounted in {root}: unmount it first"
+            raise OSError(message)
         for name in visit.others:
-            os.unlink(name, dir_fd=visit.descriptor)
+            _delete(os.unlink, name, visit.descriptor, on_refusal)
+
+
+def mount_of(descriptor: int) -> str:
+    """Return which mount an open file lies on: its number in /proc/self/fdinfo."""
+    lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
+    return next((line for line in lines if line.startswith("mnt_id:")), "")
+
+
+def _mount_around(root: Path) -> str:
+    descriptor = os.open(root.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return mount_of(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _delete(
+    act: Callable[..., None],
+    name: str,
+    folder: int,
+    on_refusal: Callable[[str, int], None] | None,
+) -> None:
+    try:
+        act(name, dir_fd=folder)
+    except PermissionError:
+        if on_refusal is None:
+            raise
+        on_refusal(name, folder)
+        on_refusal(".", folder)
+        act(name, dir_fd=folder)
 
 
 def _arrived(here: int, trail: list[_Level]) -> Visit:
@@ -96,8 +135,10 @@ def _open(name: str | Path, here: int | None, unlock: bool) -> int:
         seen = os.open(name, flags | os.O_PATH, dir_fd=here)
         try:
             if stat.S_IMODE(os.fstat(seen).st_mode) & 0o700 != 0o700:
-                # By the descriptor: changing modes by name would follow a link.
-                Path(f"/proc/self/fd/{seen}").chmod(0o700)
+                # By the descriptor: changing modes by name would follow a link. Who may not (a
+                # folder can be marked as unchangeable) may still be allowed to look in.
+                with suppress(PermissionError):
+                    Path(f"/proc/self/fd/{seen}").chmod(0o700)
         finally:
             os.close(seen)
     return os.open(name, flags | os.O_RDONLY, dir_fd=here)

@@ -308,9 +308,17 @@ class Lookup(models.Model):
 class HealthState(models.TextChoices):
     """What we know of a version now."""
 
-    VERIFIED = "verified"  # the tree matched its manifest when it was last looked at
-    QUARANTINED = "quarantined"  # it did not: never served, kept for inspection
+    VERIFIED = "verified"  # the tree is the one that was sealed: served, also with doubts
+    QUARANTINED = "quarantined"  # it is not, or could not be looked at: never served, to be healed
     RETIRED = "retired"  # taken out of use on purpose
+
+
+class Severity(models.TextChoices):
+    """How bad it is: a program may see the tree, nobody sees what it is made from."""
+
+    NONE = "none"
+    NOT_PROVABLE = "not_provable"  # served, marked, and mended beside executions
+    UNSAFE = "unsafe"  # not served
 
 
 class VersionHealth(models.Model):
@@ -322,7 +330,17 @@ class VersionHealth(models.Model):
     )
     checked_at = models.DateTimeField()
     checked_by = models.CharField(max_length=150)
+    # What is wrong with the tree: [{"path", "problem"[, "detail"]}]. Some: quarantined.
     problems = models.JSONField(default=list)
+    # What keeps it from being proven or made again: [{"part", "path", "problem"[, "detail"]}], with
+    # part "cache", "manifest", "inputs" or "objects".
+    doubts = models.JSONField(default=list, blank=True)
+    # Sizes, times, inodes, modes and owners when it was last found whole, as one digest; empty: it
+    # was not yet. See `trees.fingerprint`.
+    record = models.CharField(max_length=64, blank=True, default="")
+    # When healing is tried next, and how often it was in vain since it was whole.
+    retry_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveIntegerField(default=0)
     # How often it was quarantined: what was loaded from it before such a time is not used after it.
     epoch = models.PositiveIntegerField(default=0)
     # Why it could not be healed, or why it was removed; empty when there is nothing to say.
@@ -337,6 +355,20 @@ class VersionHealth(models.Model):
     def __str__(self) -> str:
         return f"{self.version}: {self.state}"
 
+    @property
+    def severity(self) -> Severity:
+        """Return how bad it is; a removed version has nothing that could be bad."""
+        if self.state == HealthState.QUARANTINED:
+            return Severity.UNSAFE
+        if self.state == HealthState.VERIFIED and self.doubts:
+            return Severity.NOT_PROVABLE
+        return Severity.NONE
+
+    @property
+    def parts(self) -> list[str]:
+        """Return the parts that cannot be proven, each once, in the order of the alphabet."""
+        return sorted({doubt["part"] for doubt in self.doubts})
+
 
 class VerificationState(models.TextChoices):
     """Where a verification is; the last four are ends."""
@@ -346,7 +378,7 @@ class VerificationState(models.TextChoices):
     VERIFIED = "verified"  # nothing is wrong
     HEALED = "healed"  # something was, and is made whole again
     QUARANTINED = "quarantined"  # something is; `build` is the rebuild that is to heal it
-    FAILED = "failed"  # it could not be carried out; `message` says why
+    FAILED = "failed"  # it could not be carried out for a reason of ours; `message` says which
 
 
 OPEN_VERIFICATIONS = (VerificationState.QUEUED, VerificationState.RUNNING)

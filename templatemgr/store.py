@@ -8,20 +8,25 @@ objects are safe, because a collector only takes objects that no tree links to.
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import descent
-from templatemgr import hashing
+from templatemgr import hashing, trees
 from templatemgr import manifest as manifests
 from templatemgr.manifest import Entry, Manifest
+from templatemgr.restoring import restore as restore
+
+logger = logging.getLogger(__name__)
+ASIDE = "aside"  # below the data directory: what stood in the way, for people to look through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +61,8 @@ class Freed:
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
     """Hold a file lock. The kernel frees it when the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():  # nothing of ours: a folder cannot be locked as a file is
+        set_aside(path, path.parent / ASIDE)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
@@ -130,64 +137,28 @@ def publish(staged: Path, final: Path) -> None:
     _sync(final.parent)
 
 
-def restore(tree: Path, objects: Path, entry: Entry) -> bool:
-    """Put one path of a closed tree back as its entry says; False when its content is nowhere.
-
-    A file comes from the store, if the object's bytes prove to be the right ones, as the object's
-    own inode: whoever holds the wrong one keeps it until restored in its turn.
-    """
-    place = tree / entry.path
-    with _opened(place.parent):
-        if _is(place, entry.kind) and entry.kind != "link":
-            place.chmod(entry.mode)  # perhaps all that was wrong; a shared file is mended for all
-        if entry.kind == "file":
-            return _restore_file(place, objects, entry)
-        if entry.kind == "link":
-            remove(place)
-            place.symlink_to(entry.target)
-        elif not _is(place, "folder"):
-            remove(place)
-            place.mkdir()
-            place.chmod(entry.mode)
-    return True
-
-
-def discard(tree: Path, path: str) -> None:
-    """Remove what was added to a closed tree."""
-    with _opened((tree / path).parent):
-        remove(tree / path)
-
-
-def _restore_file(place: Path, objects: Path, entry: Entry) -> bool:
-    if _sound(place, entry):
-        return True
-    stored = object_path(objects, entry)
-    if not _sound(stored, entry):
-        return False
-    if not _is(place, "file"):
-        remove(place)
-    if not _link(stored, place):  # too many links, or a filesystem without
-        temporary = place.with_name(f".copy-{secrets.token_hex(6)}")
-        shutil.copyfile(stored, temporary)
-        temporary.chmod(entry.mode)
-        temporary.replace(place)
-    return True
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[None]:
-    """Make a closed folder writable for a moment."""
-    folder.chmod(0o755)
+def can_link(folder: Path) -> bool:
+    """Whether hard links can be made in a folder now. Tried, since nothing else tells."""
+    mark = folder / f".link-{secrets.token_hex(6)}"
+    other = mark.with_name(f"{mark.name}-2")
     try:
-        yield
+        mark.touch(0o600)
+        os.link(mark, other)
+    except OSError:
+        return False
     finally:
-        folder.chmod(manifests.FOLDER_MODE)
+        for path in (mark, other):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+    return True
 
 
-def _is(path: Path, kind: str) -> bool:
-    if path.is_symlink():
-        return kind == "link"
-    return path.is_file() if kind == "file" else kind == "folder" and path.is_dir()
+def set_aside(path: Path, aside: Path) -> Path:
+    """Move what stands in the way to a folder for people to look through. Raises OSError."""
+    aside.mkdir(parents=True, exist_ok=True)
+    place = aside / f"{path.name}-{secrets.token_hex(4)}"
+    path.rename(place)
+    return place
 
 
 def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
@@ -201,13 +172,21 @@ def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
     freed = Freed()
     for path in lonely:
         if path.name not in kept:
-            freed += Freed(files=1, bytes=path.lstat().st_size)
-            path.unlink()
+            size = path.lstat().st_size
+            try:
+                path.unlink()
+            except OSError as error:
+                logger.warning("%s cannot be removed: %s", path, error)
+                continue
+            freed += Freed(files=1, bytes=size)
     return freed
 
 
 def _lonely(path: Path) -> bool:
-    info = path.lstat()
+    try:
+        info = path.lstat()
+    except OSError:  # what is foreign here, or went, is nothing to collect
+        return False
     return stat.S_ISREG(info.st_mode) and info.st_nlink == 1
 
 
@@ -245,9 +224,12 @@ def take_away(folder: Path, trash: Path) -> None:
     """Rename a folder out of a closed parent: from then on it is gone from its place, whole."""
     parent = folder.parent
     parent.chmod(0o755)
-    folder.chmod(0o755)  # a read-only folder cannot be renamed to another parent
-    folder.rename(trash)
-    parent.chmod(manifests.FOLDER_MODE)
+    try:
+        if folder.is_dir() and not folder.is_symlink():
+            folder.chmod(0o755)  # a read-only folder cannot be renamed to another parent
+        folder.rename(trash)
+    finally:
+        parent.chmod(manifests.FOLDER_MODE)
 
 
 def copy_files(source: Path, target: Path, paths: list[str]) -> None:
@@ -272,24 +254,41 @@ def _store(tree: Path, objects: Path, entry: Entry, *, trusted: bool = False) ->
     """
     file, stored = tree / entry.path, object_path(objects, entry)
     file.chmod(entry.mode)
+    for name in trees.attributes(str(file)):  # a default access list of the folder, for instance
+        os.removexattr(file, name, follow_symlinks=False)
     if trusted or _sound(stored, entry):
         return Stored(new=False, linked=_link(stored, file))
-    stored.parent.mkdir(parents=True, exist_ok=True)
+    make_room(stored)
     return Stored(new=True, linked=_link(file, stored))
+
+
+def make_room(stored: Path) -> None:
+    """See to it that an object can be put in its place: its folder is one, and nothing is in it.
+
+    What stands in the way is set aside, by a name beside the store. Raises OSError.
+    """
+    objects = stored.parents[1]
+    for folder in (objects, stored.parent):
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+            set_aside(folder, objects.parent / ASIDE)
+    stored.parent.mkdir(parents=True, exist_ok=True)
+    if stored.is_dir() and not stored.is_symlink():
+        set_aside(stored, objects.parent / ASIDE)
 
 
 def _sound(stored: Path, entry: Entry) -> bool:
     try:
         info = stored.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
     if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
         return False
     if hashing.hash_file(stored) != entry.digest:
         return False
-    if stat.S_IMODE(info.st_mode) != entry.mode:
-        stored.chmod(entry.mode)
-    return True
+    # Nothing is mended here: it would be changed wherever else it is linked to.
+    if stat.S_IMODE(info.st_mode) != entry.mode or trees.attributes(str(stored)):
+        return False
+    return trees.owners(stored.parents[2]).include(info)
 
 
 def _link(source: Path, target: Path) -> bool:

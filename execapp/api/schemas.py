@@ -319,14 +319,34 @@ class TemplatesOut(Schema):
     next: str | None
 
 
+class FindingOut(Schema):
+    """One thing that is wrong; "unsafe" is not served, "not_provable" is, and mended beside it."""
+
+    part: Literal["tree", "cache", "manifest", "inputs", "objects"]
+    path: str
+    problem: str
+    detail: str | None
+    severity: Literal["unsafe", "not_provable"]
+
+
+class RetryOut(Schema):
+    """When healing is tried next, and how often it was in vain so far."""
+
+    at: datetime
+    tries: int
+
+
 class HealthOut(Schema):
     """What is known of a version now."""
 
     state: Literal["verified", "quarantined", "retired"]
     checked_at: datetime
     checked_by: str
-    problems: list[Any]
+    problems: list[Any] = Field(description="of the tree; `findings` has everything")
     message: str | None = Field(description="why it could not be healed, or was removed")
+    severity: Literal["none", "not_provable", "unsafe"]
+    findings: list[FindingOut]
+    retry: RetryOut | None
 
 
 class VersionSummaryOut(Schema):
@@ -368,11 +388,12 @@ class VerificationOut(Schema):
 
 
 class VersionOut(VersionSummaryOut):
-    """A version with its packages, smoke results and latest verification."""
+    """A version with its packages, smoke results, latest verification, and tries to heal it."""
 
     packages: list[dict[str, Any]]
     smoke: list[dict[str, Any]]
     verification: VerificationOut | None
+    healing: list[VerificationOut]
 
 
 class VersionsOut(Schema):

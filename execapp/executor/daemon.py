@@ -24,7 +24,7 @@ from execapp.executor.registry import Registry
 from execapp.services import building, claims, heartbeats
 from sandbox import cgroups, orphans, probe, resources
 from sandbox.berths import Berths
-from templatemgr.services import builds, promotions
+from templatemgr.services import arrival, builds, caches, promotions
 from templatemgr.services import lookups as questions
 
 logger = logging.getLogger(__name__)
@@ -138,6 +138,10 @@ class Daemon:
             logger.warning(text, *counts)
         # The links are for people: no trouble with them keeps anybody from being served.
         self._if_possible("renewing the links `current`", promotions.reconcile_all)
+        self._if_possible("clearing what was filled", caches.sweep)
+        self._if_possible(
+            "looking for what changed", lambda: database.patiently(arrival.check_current)
+        )
 
     def _if_possible[T](self, what: str, act: Callable[[], T]) -> T | None:
         """Do what start-up can do without; its failure is logged."""

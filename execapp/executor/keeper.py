@@ -10,12 +10,14 @@ import time
 from execapp.executor import database
 from execapp.executor.bell import Bell
 from execapp.executor.registry import Registry
-from templatemgr.services import integrity, verification
+from templatemgr.services import arrival, integrity, retrying, verification
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 SCHEDULE_SECONDS = 300.0
 REAP_SECONDS = 15.0
+# After a start: when everything current is read whole, also what looks as it should.
+READ_ALL_SECONDS = 20.0
 
 
 class Keeper:
@@ -27,6 +29,7 @@ class Keeper:
         self._bell = bell
         self._stopping = threading.Event()
         self._schedule_at = self._reap_at = 0.0
+        self._read_all_at: float | None = time.monotonic() + READ_ALL_SECONDS
         self._thread = threading.Thread(target=self._work, name="keeper")
 
     def start(self) -> None:
@@ -42,6 +45,7 @@ class Keeper:
 
     def _work(self) -> None:
         try:
+            self._arrive()
             while not self._stopping.is_set():
                 seen = self._bell.count
                 try:
@@ -56,8 +60,19 @@ class Keeper:
         finally:
             database.release()
 
+    def _arrive(self) -> None:
+        try:
+            database.patiently(arrival.check_others)
+        except Exception:
+            logger.exception("what is not current could not be looked at; the schedule will")
+            database.release()
+
     def _tend(self) -> None:
         now = time.monotonic()
+        if self._read_all_at is not None and now >= self._read_all_at:
+            self._read_all_at = None
+            arrival.read_current()
+        retrying.due()
         if now >= self._reap_at:
             self._reap_at = now + REAP_SECONDS
             verification.reap()
@@ -76,7 +91,9 @@ class Keeper:
             verification.run(
                 verification=found,
                 surroundings=verification.Surroundings(
-                    busy=lambda: len(self._registry) > 0, stop=self._stopping.is_set
+                    busy=lambda: len(self._registry) > 0,
+                    stop=self._stopping.is_set,
+                    slot=f"{self._worker}-keeper",
                 ),
                 reader=shared if found.scheduled else None,
             )

@@ -121,4 +121,7 @@ def _of_template(template: Template) -> Readiness:
     state = health.state if health else "unknown"
     number = version.number if version else 0
     ok = state == HealthState.VERIFIED
-    return Readiness(name=template.name, ok=ok, detail=f"version {number} is {state}")
+    detail = f"version {number} is {state}"
+    if ok and health and health.doubts:  # served all the same
+        detail += f", but not provable: {', '.join(health.parts)}"
+    return Readiness(name=template.name, ok=ok, detail=detail)

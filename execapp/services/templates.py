@@ -9,8 +9,15 @@ from core import parsing
 from execapp.services import cursors
 from execapp.services.presenting import limits_to_json, moment, reference
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
-from templatemgr.models import HealthState, Promotion, Template, Verification, Version
-from templatemgr.services import catalog, gates, verification
+from templatemgr.models import (
+    HealthState,
+    Promotion,
+    Severity,
+    Template,
+    Verification,
+    Version,
+)
+from templatemgr.services import catalog, gates, retrying, verification
 from templatemgr.services import promotions as promotions_service
 
 
@@ -56,11 +63,13 @@ def version(*, name: str, number: str) -> dict[str, Any]:
     """One version with its packages and smoke results."""
     found = find_version(name=name, number=number)
     latest = verification.latest(version=found)
+    tries = retrying.tries(version=found)
     return {
         **_version(found, found.template),
         "packages": found.packages,
         "smoke": found.smoke,
         "verification": show_verification(latest) if latest else None,
+        "healing": [show_verification(one) for one in tries],
     }
 
 
@@ -178,6 +187,9 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
             "checked_by": health.checked_by,
             "problems": health.problems,
             "message": health.message or None,
+            "severity": str(health.severity),
+            "findings": _findings(found),
+            "retry": _retry(found),
         },
         "digest": f"sha256:{found.identity}",
         "tree_digest": f"sha256:{found.tree_digest}",
@@ -191,6 +203,30 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
         "created_by": found.created_by,
         "build": str(found.build_id),
     }
+
+
+def _findings(found: Version) -> list[dict[str, Any]]:
+    """Everything that is wrong with a version, each with how bad that is."""
+    unsafe = [{"part": "tree", **problem} for problem in found.health.problems]
+    rest = [(doubt, Severity.NOT_PROVABLE) for doubt in found.health.doubts]
+    return [
+        {
+            "part": finding["part"],
+            "path": finding["path"],
+            "problem": finding["problem"],
+            "detail": finding.get("detail"),
+            "severity": str(severity),
+        }
+        for finding, severity in [*((one, Severity.UNSAFE) for one in unsafe), *rest]
+    ]
+
+
+def _retry(found: Version) -> dict[str, Any] | None:
+    """When healing is tried next, and how often it was in vain; None when nothing is to heal."""
+    health = found.health
+    if health.severity == Severity.NONE or health.retry_at is None:
+        return None
+    return {"at": moment(health.retry_at), "tries": health.tries}
 
 
 def _state(found: Version, row: Any) -> str:

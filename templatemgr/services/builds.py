@@ -1,6 +1,7 @@
 """Builds: asked for, claimed, run to a version, cancelled, reaped."""
 
 import logging
+import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from core import parsing
 from templatemgr import audit, store
+from templatemgr import manifest as manifests
 from templatemgr.errors import (
     BuildCancelledError,
     BuildError,
@@ -31,7 +33,7 @@ from templatemgr.models import (
     HealthState,
     Version,
 )
-from templatemgr.services import catalog, changes, integrity, pipeline, places, publishing, removal
+from templatemgr.services import catalog, changes, integrity, mending, pipeline, places, removal
 from templatemgr.services.recording import LEASE, Recorder
 from templatemgr.store import Freed
 
@@ -218,9 +220,7 @@ def sweep() -> Swept:
         )
         removed += [path for path in staged if path.name not in running]
         removed += [path for path in published if f"versions/{path.name}" not in known]
-    for path in removed:
-        logger.info("sweeping %s", path)
-        store.remove(path)
+    removed = [path for path in removed if _swept(path)]
     removed += removal.finish()
     # Without them nothing can have become nobody's: the walk over all objects is spared.
     freed = store.collect(places.objects(), integrity.needed_objects) if removed else Freed()
@@ -247,13 +247,29 @@ def estimate_seconds(template: str) -> float | None:
     return sum(durations, timedelta()).total_seconds() / len(durations)
 
 
+def _swept(path: Path) -> bool:
+    """Remove what nobody knows; what cannot be removed is said, and is in nobody's way."""
+    logger.info("sweeping %s", path)
+    try:
+        store.remove(path)
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", path, error)
+        return False
+    return True
+
+
 def _put_back(path: Path) -> bool:
     """Return a version's folder that was about to be replaced, and was not, to its place."""
-    place = path.parents[1] / "versions" / path.name.removesuffix(publishing.DAMAGED)
-    if not path.name.endswith(publishing.DAMAGED) or place.exists():
+    place = path.parents[1] / "versions" / path.name.removesuffix(mending.DAMAGED)
+    if not path.name.endswith(mending.DAMAGED) or os.path.lexists(place):
         return False
-    path.chmod(0o755)
-    store.publish(path, place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        mending.move_away(path, place)  # as it is: what is wrong with it is for healing to say
+        if place.is_dir() and not place.is_symlink():
+            place.chmod(manifests.FOLDER_MODE)
+    except OSError as error:
+        logger.warning("%s cannot be put back: %s", path, error)
     return True
 
 

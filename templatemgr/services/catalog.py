@@ -22,7 +22,7 @@ from templatemgr.errors import (
 )
 from templatemgr.models import Template, Version
 from templatemgr.prepared import Prepared, given
-from templatemgr.services import places
+from templatemgr.services import places, sources
 
 REFERENCE = re.compile(
     r"(?P<name>[^@]+)(?:@(?:(?P<number>[0-9]{1,9})|sha256:(?P<hex>[0-9a-f]{64})))?"
@@ -110,13 +110,23 @@ def resolve(*, reference: str) -> Version:
 
 
 def runtime(version: Version) -> Runtime:
-    """Return how to run submissions on this version. Raises UnavailableError."""
+    """Return how to run submissions on this version. Raises UnavailableError.
+
+    While its kept inputs are in doubt they are read from a sound copy.
+    """
     home = places.version(version)
+    epoch = version.health.epoch  # what was read before the inputs were doubted is not used
     try:
-        return _kept_runtime(home)
-    except DefinitionError as error:
-        message = f"{version} cannot be run: {error.message}"
-        raise UnavailableError(message, template=version.template.name) from error
+        if "inputs" not in version.health.parts:
+            return _kept_runtime(home, home / "inputs", epoch)
+        reason = "its kept inputs are damaged, and no sound copy of them is left"
+    except (DefinitionError, OSError) as error:
+        reason = str(error)
+    copy = sources.definition(version)
+    if copy is None:
+        message = f"{version} cannot be run: {reason}"
+        raise UnavailableError(message, template=version.template.name)
+    return _kept_runtime(home, copy, epoch)
 
 
 def make_runtime(definition: Definition, home: Path) -> Runtime:
@@ -162,8 +172,8 @@ def writable_cache(tree: Tree) -> Tree:
 
 
 @lru_cache(maxsize=256)
-def _kept_runtime(home: Path) -> Runtime:
-    return make_runtime(definitions.read(home / "inputs"), home)
+def _kept_runtime(home: Path, inputs: Path, _epoch: int) -> Runtime:
+    return make_runtime(definitions.read(inputs), home)
 
 
 def _sync(definition: Definition) -> Template:

@@ -1,15 +1,25 @@
 """Do rows, links and folders agree? What `doctor` says of the templates."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+<<<<<<< HEAD
 from django.conf import settings
 from django.db import DatabaseError, connection
 
 from templatemgr import audit, modes, store, triggers
 from templatemgr.models import HealthState, Template, Version
+=======
+from django.db import DatabaseError, connection
+
+from templatemgr import audit, foreign, store, trees, triggers
+from templatemgr.models import HealthState, Severity, Template, Version
+>>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
 from templatemgr.services import builds, integrity, places, promotions, verification
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,18 +38,21 @@ def notes() -> list[Note]:
     Quick: folders are looked at, not hashed; `verify_templates` does that. What is on disk without
     a row goes, a row without its tree is quarantined, and each of these is said.
     """
+<<<<<<< HEAD
     found = [_modes(), _triggers(), _chain(), _disk()]
+=======
+    found = [_triggers(), _chain(), _disk(), *_aside()]
+>>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
         remedy = "run `manage.py build_template <name> --promote`"
         found.append(Note(level="weaker", title="templates", detail="none yet", remedy=remedy))
     for template in templates:
-        found += _quarantine_lost(template)
-        template.refresh_from_db()
-        found += [_link(template), _current(template), *_versions(template)]
+        found += _isolated(template)
     return found
 
 
+<<<<<<< HEAD
 def _modes() -> Note:
     """What other users of this machine could read is closed, and named."""
     title, opened = "private files", modes.close_to_others(Path(settings.STENCIL_DATA))
@@ -52,6 +65,21 @@ def _modes() -> Note:
         shown = ", ".join(f"{one.path.name} was {one.mode:04o}" for one in opened)
         return Note(level="ok", title=title, detail=f"closed to other users: {shown}")
     return Note(level="ok", title=title, detail="nobody else can read the data directory")
+=======
+def _isolated(template: Template) -> list[Note]:
+    """What is said of one template; what goes wrong with it is its own."""
+    try:
+        lost = _quarantine_lost(template)
+        template.refresh_from_db()
+        return [*lost, _link(template), _current(template), *_versions(template)]
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.exception("%s could not be looked at", template)
+        detail = f"could not be looked at: {foreign.reason(error)}"
+        remedy = f"look at {places.template(template.name)}"
+        return [Note(level="missing", title=template.name, detail=detail, remedy=remedy)]
+>>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
 
 
 def _triggers() -> Note:
@@ -74,6 +102,15 @@ def _chain() -> Note:
 
 def _disk() -> Note:
     """From the disk to the rows: what no row and no build knows is removed."""
+    try:
+        return _tidied()
+    except OSError as error:
+        detail = f"cannot be tidied: {error}"
+        remedy = f"look at {error.filename or places.data()}"
+        return Note(level="weaker", title="disk", detail=detail, remedy=remedy)
+
+
+def _tidied() -> Note:
     again = verification.reap()
     tidied = builds.tidy()
     with store.locked(places.store_lock()):
@@ -89,14 +126,39 @@ def _disk() -> Note:
 
 
 def _link(template: Template) -> Note:
-    link = places.template(template.name) / "current"
-    before = str(link.readlink()) if link.is_symlink() else None
-    promotions.reconcile(template=template.name)
-    after = str(link.readlink()) if link.is_symlink() else None
-    title = f"{template.name} link"
+    link, title = places.template(template.name) / "current", f"{template.name} link"
+    before = _shape(link)
+    trouble = promotions.picture(template=template.name)
+    after = _shape(link)
+    if trouble:
+        remedy = f"look at {link.parent}; executions do not need the link"
+        detail = f"cannot be set: {trouble}"
+        return Note(level="weaker", title=title, detail=detail, remedy=remedy)
     if before == after:
         return Note(level="ok", title=title, detail=after or "none, as nothing is current")
     return Note(level="ok", title=title, detail=f"was {before}, now {after}")
+
+
+def _shape(link: Path) -> str | None:
+    """Return where a link leads, or what lies in its place; None when nothing does."""
+    seen = trees.look(link)
+    if seen is None:
+        return None
+    if seen.trouble:
+        return f"not to be looked at ({seen.trouble})"
+    return seen.target if seen.kind == "link" else f"a {seen.kind}"
+
+
+def _aside() -> list[Note]:
+    """What stood in the way of something, and was moved out of it for people to look through."""
+    kept = sorted(path.name for path in places.aside().glob("*"))
+    if not kept:
+        return []
+    shown = ", ".join(kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
+    remedy = "look through it, then delete what nobody needs"
+    return [
+        Note(level="weaker", title="set aside", detail=f"{places.aside()}: {shown}", remedy=remedy)
+    ]
 
 
 def _current(template: Template) -> Note:
@@ -106,10 +168,29 @@ def _current(template: Template) -> Note:
         return Note(level="weaker", title=title, detail="nothing is current", remedy=remedy)
     if not current.healthy:
         remedy = f"run `manage.py rollback_template {template.name}` or promote another version"
-        detail = f"{current} is {current.health.state}"
+        detail = f"{current} is {current.health.state}: unsafe, not served{_next(current)}"
         return Note(level="missing", title=title, detail=detail, remedy=remedy)
+    if current.health.doubts:
+        detail = f"{current} is served, but not provable: {_doubted(current)}{_next(current)}"
+        remedy = f"run `manage.py heal_template {template.name} {current.number}`"
+        return Note(level="weaker", title=title, detail=detail, remedy=remedy)
     pinned = ", pinned" if template.pinned else ""
     return Note(level="ok", title=title, detail=f"{current} ({current.health.state}{pinned})")
+
+
+def _next(version: Version) -> str:
+    """Return when healing is tried next, and why it was not done."""
+    health = version.health
+    said = f"; {health.message}" if health.message else ""
+    if health.retry_at is None:
+        return said
+    return f"{said}; tried again at {health.retry_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _doubted(version: Version) -> str:
+    """Return which parts are in doubt, each with the first thing that is wrong."""
+    firsts = {doubt["part"]: doubt for doubt in reversed(version.health.doubts)}
+    return ", ".join(f"{d['path']} is {d['problem']}" for _part, d in sorted(firsts.items()))
 
 
 def _quarantine_lost(template: Template) -> list[Note]:
@@ -117,9 +198,9 @@ def _quarantine_lost(template: Template) -> list[Note]:
     served = Version.objects.select_related("template").filter(
         template=template, health__state=HealthState.VERIFIED
     )
-    lost = [row for row in served if not (places.version(row) / "tree").is_dir()]
+    lost = [row for row in served if not _there(row)]
     for row in lost:
-        integrity.verify(template=template.name, version=row.number, actor="doctor")
+        integrity.verify_one(version=row, actor="doctor")
     return [
         Note(
             level="weaker",
@@ -131,16 +212,30 @@ def _quarantine_lost(template: Template) -> list[Note]:
     ]
 
 
+def _there(row: Version) -> bool:
+    """Whether a version's folder and its tree are folders, and neither a link to one."""
+    home = places.version(row)
+    seen = [trees.look(place) for place in (home, home / "tree")]
+    return all(found and not found.trouble and found.kind == "folder" for found in seen)
+
+
 def _versions(template: Template) -> list[Note]:
     rows = list(Version.objects.select_related("template", "health").filter(template=template))
     title = f"{template.name} versions"
     bad = [row for row in rows if row.health.state == HealthState.QUARANTINED]
     kept = [row for row in rows if row.health.state != HealthState.RETIRED]
+    doubted = [row for row in kept if row.health.severity == Severity.NOT_PROVABLE]
+    found = []
     if bad:
         detail = f"quarantined: {', '.join(map(str, bad))}"
         remedy = f"never served; run `manage.py heal_template {template.name} <version>`"
-        return [Note(level="weaker", title=title, detail=detail, remedy=remedy)]
+        found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
+    if doubted:
+        detail = f"not provable: {'; '.join(f'{row}: {_doubted(row)}' for row in doubted)}"
+        remedy = "they are served; what is in doubt is mended in the background"
+        found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
     removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
+<<<<<<< HEAD
     return [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
 
 
@@ -166,3 +261,6 @@ def database_notes() -> list[Note]:
         detail = "; ".join(f"{row[0]} row {row[1]} names a missing {row[2]}" for row in loose)
         return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
     return [Note(level="ok", title=title, detail="every page, index and reference is in order")]
+=======
+    return found or [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
+>>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)

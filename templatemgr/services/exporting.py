@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from templatemgr import definition as definitions
-from templatemgr import store
+from templatemgr import spares, store
 from templatemgr.errors import ExportError
-from templatemgr.services import catalog, integrity, places
+from templatemgr.services import catalog, places
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def export(*, template: str, version: int, target: Path, overwrite: bool = False
 def _proven(template: str, version: int) -> Path:
     row = catalog.get_version(template=template, number=version)
     inputs = places.version(row) / "inputs"
-    if not integrity.inputs_sound(inputs, row.definition_digest):
+    if not spares.inputs_sound(inputs, row.definition_digest):
         message = f"The inputs of {row} are damaged: heal it first."
         raise ExportError(message, template=template, version=version)
     return inputs

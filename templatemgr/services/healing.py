@@ -7,13 +7,26 @@ beside it.
 
 import contextlib
 from collections.abc import Callable
+from datetime import timedelta
 
-from templatemgr import definition as definitions
-from templatemgr import store
-from templatemgr.definition import DefinitionError
+from django.utils import timezone
+
+from templatemgr import spares, store
 from templatemgr.errors import NotHealedError, TemplateError
-from templatemgr.models import FINAL_STATES, Build, BuildKind, HealthState, Version, VersionHealth
-from templatemgr.services import builds, catalog, integrity, mending, places
+from templatemgr.models import (
+    FINAL_STATES,
+    Build,
+    BuildKind,
+    BuildState,
+    HealthState,
+    Severity,
+    Version,
+    VersionHealth,
+)
+from templatemgr.services import builds, caches, catalog, integrity, mending, places
+
+AUTOMATIC = "schedule"  # who asks of its own accord, and again
+ANOTHER_REBUILD = timedelta(days=1)
 
 NO_INPUTS = (
     "its kept inputs are damaged, and neither the definition folder nor another version has the "
@@ -31,20 +44,27 @@ def heal(
 ) -> VersionHealth:
     """Verify a version and make it and all that share its bad files whole, here and now.
 
-    Returns its health, verified. Raises UnknownTemplateError, UnknownVersionError, NotHealedError
-    with the reason, which the health's `message` keeps.
+    Returns its health, verified; what is still in doubt stands there. Raises UnknownTemplateError,
+    UnknownVersionError, NotHealedError with the reason, which the health's `message` keeps.
     """
-    health = mend(template=template, version=version, actor=actor)
+    health = integrity.verify(template=template, version=version, actor=actor)
+    row = health.version
+    if health.state == HealthState.RETIRED:
+        message = f"{row} was removed: a rebuild from it brings it back."
+        raise NotHealedError(message, version=version)
+    if health.severity == Severity.NONE:
+        return health
+    mended = _mend(row, actor, slot=worker)
+    health.refresh_from_db()
     if health.state == HealthState.VERIFIED:
         return health
-    row = catalog.get_version(template=template, number=version)
     try:
         build = request(template=template, version=version, actor=actor)
         claimed = builds.claim(worker=worker, build_id=build.pk)
         if claimed is not None:
             build = builds.run(build=claimed, worker=worker, on_line=on_line)
     except TemplateError as error:
-        raise _not_healed(row, error.message, actor) from error
+        raise _not_healed(row, _joined(mended.reason, error.message), actor) from error
     health = VersionHealth.objects.select_related("version__template").get(version=row)
     if health.state != HealthState.VERIFIED:
         reason = build.message or f"another process builds it now: build {build.pk}"
@@ -52,51 +72,73 @@ def heal(
     return health
 
 
-def recover(*, version: Version, actor: str) -> Build | None:
-    """Heal a quarantined version without waiting: from the store now, else by a queued rebuild.
+def recover(*, version: Version, actor: str, slot: str = "heal") -> Build | None:
+    """Heal a version without waiting: from this disk now, else by a queued rebuild.
 
     Returns that build, or that of a version which shares the damage and can be rebuilt where this
-    one cannot; None when the version is whole. Raises NotHealedError, with the reason on record,
-    when there is nothing to rebuild it from.
+    one cannot; None when the tree is whole. Raises NotHealedError, with the reason on record: there
+    is nothing to rebuild it from, or a rebuild was in vain lately and nobody asks for another.
     """
-    with store.locked(places.store_lock()):
-        mending.mend_all(actor=actor, because="store")
+    mended = _mend(version, actor, slot=slot)
     if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
         return None
     try:
         return _rebuild(version, actor)
-    except NotHealedError as error:
-        failed = _not_healed(version, error.message, actor)
+    except TemplateError as error:
+        failed = _not_healed(version, _joined(mended.reason, error.message), actor)
     # Whoever shares its bad files and can be rebuilt brings them back for all.
     others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
     for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
-        with contextlib.suppress(NotHealedError):
+        with contextlib.suppress(TemplateError):
             return _rebuild(other, actor)
     raise failed
 
 
+def _mend(version: Version, actor: str, *, slot: str) -> mending.Mended:
+    """Mend it and, of its own accord, everything else that is down; then fill its cache."""
+    row = Version.objects.select_related("template", "health").get(pk=version.pk)
+    with store.locked(places.store_lock()):
+        mended = mending.mend(row, actor=actor, because="store")
+        mending.mend_all(actor=actor, because="store", but=row)
+    row.health.refresh_from_db()
+    if mended.whole and any(doubt["part"] == "cache" for doubt in row.health.doubts):
+        try:
+            caches.refill(version=row, slot=slot)
+        except NotHealedError as error:
+            integrity.not_healed(row, error.message, actor)
+        else:
+            VersionHealth.objects.filter(version=row).update(message="")
+            mended = mending.again(row, actor=actor)
+    return mended
+
+
 def _rebuild(version: Version, actor: str) -> Build:
     """Return the rebuild that heals a version: the one on its way, or a new one."""
-    coming = Build.objects.filter(template=version.template, options__heal=version.number)
-    return coming.exclude(state__in=FINAL_STATES).first() or request(
-        template=version.template.name, version=version.number, actor=actor
-    )
+    mine = Build.objects.filter(template=version.template, options__heal=version.number)
+    coming = mine.exclude(state__in=FINAL_STATES).first()
+    if coming is not None:
+        return coming
+    last = mine.order_by("-created_at", "-pk").first()
+    if actor == AUTOMATIC and last is not None and _in_vain(last):
+        reason = last.message.splitlines()[0] if last.message else "it failed"
+        message = f"the last rebuild was in vain and another would be: {reason}"
+        raise NotHealedError(message, version=version.number)
+    return request(template=version.template.name, version=version.number, actor=actor)
 
 
-def mend(*, template: str, version: int, actor: str) -> VersionHealth:
-    """Verify a version, then mend every quarantined one as far as the store's own files go.
+def _in_vain(build: Build) -> bool:
+    """Whether a rebuild failed for a reason that does not pass by itself; asked for once a day.
 
-    Raises UnknownTemplateError, UnknownVersionError, NotHealedError for a removed version.
+    A registry that is down, a full disk, a process that was killed: those pass.
     """
-    health = integrity.verify(template=template, version=version, actor=actor)
-    if health.state == HealthState.RETIRED:
-        message = f"{health.version} was removed: a rebuild from it brings it back."
-        raise NotHealedError(message, version=version)
-    if health.state == HealthState.QUARANTINED:
-        with store.locked(places.store_lock()):
-            mending.mend_all(actor=actor, because="store")
-        health.refresh_from_db()
-    return health
+    if build.state != BuildState.FAILED or build.step != BuildState.SMOKE:
+        return False
+    lately = build.created_at > timezone.now() - ANOTHER_REBUILD
+    return lately and "disk is full" not in build.message
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
 
 
 def request(*, template: str, version: int, actor: str) -> Build:
@@ -121,13 +163,10 @@ def _source(row: Version) -> int | None:
     )
     # Its own come first.
     for version in sorted(same, key=lambda other: other.pk != row.pk):
-        if integrity.inputs_sound(places.version(version) / "inputs", row.definition_digest):
+        if spares.inputs_sound(places.version(version) / "inputs", row.definition_digest):
             return version.number
-    try:
-        if definitions.digest(places.definition(row.template.name)) == row.definition_digest:
-            return None
-    except (OSError, DefinitionError):
-        pass
+    if spares.inputs_sound(places.definition(row.template.name), row.definition_digest):
+        return None
     message = f"{row} cannot be rebuilt: {NO_INPUTS}."
     raise NotHealedError(message, version=row.number)
 

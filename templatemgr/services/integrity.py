@@ -1,115 +1,114 @@
-"""Rehash versions against their manifests, and quarantine what does not match.
+"""Rehash versions against their manifests, and record what is wrong with them.
 
 One inode, many versions: versions share files by hard link, so a byte that changed in place
 changed in all of them. Verification reads each inode once and quarantines every version, of
 every template, that holds a bad one.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from templatemgr import audit
-from templatemgr import definition as definitions
-from templatemgr import manifest as manifests
-from templatemgr.definition import DefinitionError
-from templatemgr.hashing import Hasher, look_at_all
-from templatemgr.manifest import Inode, Manifest, ManifestError, Problem, Reading
+from templatemgr import audit, foreign, spares, store, trees
+from templatemgr.manifest import Inode, Manifest, Problem
 from templatemgr.models import HealthState, Version, VersionHealth
-from templatemgr.services import catalog, places
+from templatemgr.services import backoff, caches, catalog, places, sources
+from templatemgr.services.inspection import RECORDED, Doubt, Inspection
+from templatemgr.services.inspection import Reader as Reader
+from templatemgr.services.inspection import inspect as inspect
 
+logger = logging.getLogger(__name__)
 MAX_PROBLEMS = 1000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inspection:
-    """What is wrong with a version, and the manifests' words for the objects that are bad."""
-
-    problems: tuple[Problem, ...]
-    bad: Mapping[str, frozenset[Inode]]  # content hash → inodes that should hold it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reader:
-    """How files are read: by what, and what was read already.
-
-    To be kept for minutes only: a byte that a disk flips leaves the time of the last change alone.
-    """
-
-    hasher: Hasher = look_at_all
-    known: dict[Reading, str] = field(default_factory=dict)
 
 
 def verify(
     *, template: str, version: int, actor: str, reader: Reader | None = None
 ) -> VersionHealth:
-    """Rehash one version's tree, cache and inputs, and record what was found.
+    """Rehash one version's tree, cache, inputs and objects, and record what was found.
 
-    With nothing wrong it is verified, also when it was quarantined before (retired stays so);
-    else it is quarantined, and so is every version that shares a bad file with it. Raises
-    UnknownTemplateError, UnknownVersionError, and what the reader raises: then nothing is recorded.
+    With a sound tree it is verified, also when it was quarantined before (retired stays so) and
+    with doubts about the rest; else it is quarantined, and so is every version that shares a bad
+    file with it. A damaged cache is away when this returns. Raises UnknownTemplateError,
+    UnknownVersionError, and HashingError from the reader: then nothing is recorded.
     """
     row = catalog.get_version(template=template, number=version)
     found = inspect(row, reader)
+    if caches.damaged(found):
+        with store.locked(places.store_lock()):
+            found = caches.take_away(row, found)
     sharers = _sharers(row, found.bad)
     with transaction.atomic():
-        health = _record(row, found.problems, actor)
+        health = record(row, found, actor)
+        details = {"state": health.state, "problems": len(found.problems)}
+        details |= {"doubts": len(found.doubts)} if found.doubts else {}
+        audit.append(actor=actor, action="version.verify", object=str(row), details=details)
         for other, problems in sharers:
             quarantine(other, problems, actor, because=str(row))
     return health
 
 
+def record(version: Version, found: Inspection, actor: str) -> VersionHealth:
+    """Record an inspection, after `caches.take_away`. In the caller's transaction."""
+    if found.problems:
+        health = quarantine(version, list(found.problems), actor, because=str(version))
+    else:
+        health = mark_whole(version, actor)
+    return note(health, found)
+
+
+def condemn(*, version: Version, actor: str, reason: str) -> VersionHealth:
+    """Quarantine a version that could not be looked at, with the reason as its problem."""
+    problem = Problem(path=".", problem="unreadable", detail=reason)
+    with transaction.atomic():
+        return quarantine(version, [problem], actor, because=str(version))
+
+
+def note(health: VersionHealth, found: Inspection) -> VersionHealth:
+    """Keep the doubts beside a version, and what it looked like if nothing is wrong with it."""
+    inputs = _inputs_doubted(health.doubts), any(d.part == "inputs" for d in found.doubts)
+    health.doubts = [_shown(doubt) for doubt in found.doubts[:MAX_PROBLEMS]]
+    fields = ["doubts", "record"]
+    health.record = "" if found.problems or found.doubts else found.fingerprint
+    if health.state == HealthState.VERIFIED:
+        if found.doubts and health.retry_at is None:
+            health.retry_at = timezone.now() + backoff.FIRST
+        elif not found.doubts:
+            health.retry_at, health.tries, health.message = None, 0, ""
+        fields += ["retry_at", "tries", "message"]
+    health.save(update_fields=fields)
+    if inputs[0] != inputs[1]:  # what was read from the damaged ones is not used any more
+        VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
+    if health.record and found.manifest is not None:
+        _spare(health.version, found.manifest)
+    return health
+
+
 def verify_all(*, actor: str, template: str | None = None) -> list[VersionHealth]:
-    """Verify every version, or those of one template, oldest first; each inode is read once."""
+    """Verify every version, or those of one template, oldest first; each inode is read once.
+
+    One that cannot be looked at is quarantined with the reason, and the next one is read.
+    """
     reader = Reader()
-    rows = Version.objects.order_by("template__name", "number")
+    rows = Version.objects.select_related("template").order_by("template__name", "number")
     if template is not None:
         rows = rows.filter(template=catalog.get(name=template))
-    wanted = rows.values_list("template__name", "number")
-    return [
-        verify(template=name, version=number, actor=actor, reader=reader) for name, number in wanted
-    ]
+    return [verify_one(version=row, actor=actor, reader=reader) for row in rows]
 
 
-def inspect(version: Version, reader: Reader | None = None) -> Inspection:
-    """Compare a version on disk with what its row and its manifests say. Changes nothing."""
-    reader = reader or Reader()
-    home = places.version(version)
-    if version.health.state == HealthState.RETIRED and not (home / "tree").exists():
-        return Inspection(problems=(), bad={})  # removed on purpose
-    problems: list[Problem] = []
-    bad: dict[str, set[Inode]] = {}
-    for folder, file, digest in (
-        ("tree", "manifest.json.gz", version.tree_digest),
-        ("cache", "cache-manifest.json.gz", version.health.cache_digest or version.cache_digest),
-    ):
-        manifest = sealed_manifest(home / file, digest)
-        if manifest is None:
-            problems.append(Problem(path=file, problem="changed"))
-            continue
-        hashes = {entry.path: entry.digest for entry in manifest.files}
-        for problem in manifests.compare(manifest, home / folder, reader.known, reader.hasher):
-            if problem.inode is not None:
-                bad.setdefault(hashes[problem.path], set()).add(problem.inode)
-            prefix = "" if folder == "tree" else f"{folder}/"
-            problems.append(Problem(path=prefix + problem.path, problem=problem.problem))
-    if not inputs_sound(home / "inputs", version.definition_digest):
-        problems.append(Problem(path="inputs", problem="changed"))
-    frozen = {digest: frozenset(inodes) for digest, inodes in bad.items()}
-    return Inspection(problems=tuple(problems), bad=frozen)
-
-
-def sealed_manifest(file: Path, digest: str) -> Manifest | None:
-    """Read a manifest and prove it against the row; None when it is not the one that was sealed."""
+def verify_one(*, version: Version, actor: str, reader: Reader | None = None) -> VersionHealth:
+    """Verify one of several. Raises for the database alone: else it is quarantined for it."""
+    row = version
     try:
-        manifest = manifests.load(file.read_bytes())
-    except (OSError, ManifestError):
-        return None
-    return manifest if manifest.digest() == digest else None
+        return verify(template=row.template.name, version=row.number, actor=actor, reader=reader)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.exception("%s could not be verified", row)
+        return condemn(version=row, actor=actor, reason=foreign.reason(error))
 
 
 def needed_objects() -> set[str]:
@@ -120,18 +119,11 @@ def needed_objects() -> set[str]:
     kept = Version.objects.select_related("template").exclude(health__state=HealthState.RETIRED)
     found: set[str] = set()
     for version in kept:
-        file = places.version(version) / "manifest.json.gz"
-        manifest = sealed_manifest(file, version.tree_digest)
-        found.update(entry.key for entry in (manifest.files if manifest else ()))
+        manifest = sources.manifest(version)
+        if manifest is None:  # whatever is there may be what it needs
+            return {path.name for path in places.objects().glob("*/*")}
+        found.update(entry.key for entry in manifest.files)
     return found
-
-
-def inputs_sound(inputs: Path, digest: str) -> bool:
-    """Whether kept inputs are those that the row's definition digest was made of."""
-    try:
-        return definitions.digest(inputs) == digest
-    except (OSError, DefinitionError):
-        return False
 
 
 def _sharers(
@@ -139,62 +131,74 @@ def _sharers(
 ) -> list[tuple[Version, list[Problem]]]:
     """Return the other versions that hold a bad inode, each with the paths it has there.
 
-    Manifests say where to look, inode numbers prove it: a version with a copy of its own, or a
-    file that was replaced in one tree only, is not concerned.
+    Inode numbers prove it: a version with a copy of its own, or a file that was replaced in one
+    tree only, is not concerned. One that cannot be looked at does not stand in the way: its own
+    verification finds that.
     """
     if not bad:
         return []
-    others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
-    found = ((other, list(_shared_paths(other, bad))) for other in others)
+    found = [(other, _shared_paths(other, bad)) for other in sources.neighbours(version)]
     return [(other, problems) for other, problems in found if problems]
 
 
-def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> Iterable[Problem]:
-    home = places.version(version)
-    manifest = sealed_manifest(home / "manifest.json.gz", version.tree_digest)
-    for entry in manifest.files if manifest else ():
-        inodes = bad.get(entry.digest)
-        if inodes and _inode(home / "tree" / entry.path) in inodes:
-            yield Problem(path=entry.path, problem="changed")
+def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> list[Problem]:
+    tree = places.version(version) / "tree"
+    manifest = sources.manifest(version)
+    inodes = frozenset().union(*bad.values())
+    if manifest is not None:
+        paths: Iterable[str] = [entry.path for entry in manifest.files if entry.digest in bad]
+    else:  # without one, every file is looked at
+        paths = trees.walk(tree).found
+    seen = ((path, trees.look(tree / path)) for path in paths)
+    return [
+        Problem(path=path, problem="changed")
+        for path, there in seen
+        if there is not None and (there.info.st_dev, there.info.st_ino) in inodes
+    ]
 
 
-def _inode(path: Path) -> Inode | None:
+def remember(version: Version, manifest: Manifest) -> None:
+    """Keep beside a version that was just made what it looks like, and its spares."""
+    fingerprint = trees.fingerprint(places.version(version), RECORDED)
+    VersionHealth.objects.filter(version=version).update(record=fingerprint)
+    _spare(version, manifest)
+
+
+def _spare(version: Version, manifest: Manifest) -> None:
+    """Keep second copies of what proved to be right; doing without them is no failure."""
+    home, inputs = places.version(version), version.definition_digest
     try:
-        info = path.lstat()
-    except OSError:
-        return None
-    return info.st_dev, info.st_ino
+        spares.keep(places.data(), home, manifest=manifest, inputs=inputs)
+    except OSError as error:
+        logger.warning("%s has no spare of its manifest or inputs: %s", version, error)
 
 
-def _record(version: Version, problems: tuple[Problem, ...], actor: str) -> VersionHealth:
-    if problems:
-        health = quarantine(version, list(problems), actor, because=str(version))
-    else:
-        health = mark_whole(version, actor)
-    audit.append(
-        actor=actor,
-        action="version.verify",
-        object=str(version),
-        details={"state": health.state, "problems": len(problems)},
-    )
-    return health
+def _shown(doubt: Doubt) -> dict[str, str]:
+    shown = {key: str(value) for key, value in asdict(doubt).items()}
+    return shown if doubt.detail else {k: v for k, v in shown.items() if k != "detail"}
+
+
+def _inputs_doubted(doubts: Iterable[Mapping[str, str]]) -> bool:
+    return any(doubt["part"] == "inputs" for doubt in doubts)
 
 
 def not_healed(version: Version, reason: str, actor: str) -> None:
     """Keep the reason beside a version that stays quarantined, and in the audit trail."""
     with transaction.atomic():
-        VersionHealth.objects.filter(version=version).update(message=reason)
-        details = {"reason": reason}
-        audit.append(
-            actor=actor, action="version.heal_failed", object=str(version), details=details
-        )
+        fresh = VersionHealth.objects.filter(version=version).exclude(message=reason)
+        if fresh.update(message=reason):  # a try an hour later with the same end is no news
+            details = {"reason": reason}
+            audit.append(
+                actor=actor, action="version.heal_failed", object=str(version), details=details
+            )
 
 
 def mark_whole(version: Version, actor: str) -> VersionHealth:
-    """Record that nothing is wrong; a retired version stays so. In the caller's transaction."""
+    """Record that the tree is sound; a retired version stays so. In the caller's transaction."""
     health = VersionHealth.objects.select_for_update().get(version=version)
     if health.state == HealthState.QUARANTINED:
         health.state, health.message = HealthState.VERIFIED, ""
+        health.retry_at, health.tries = None, 0
     return _save(health, actor, [])
 
 
@@ -203,12 +207,15 @@ def quarantine(
 ) -> VersionHealth:
     """Never serve this version again, unless a later verification finds it whole.
 
-    In the caller's transaction.
+    In the caller's transaction. Healing is due a moment later.
     """
     health = VersionHealth.objects.select_for_update().get(version=version)
     before = health.state
     health.state = HealthState.QUARANTINED
-    listed = [{"path": p.path, "problem": p.problem} for p in problems[:MAX_PROBLEMS]]
+    listed = [_problem(problem) for problem in problems[:MAX_PROBLEMS]]
+    if before != HealthState.QUARANTINED or health.retry_at is None:
+        health.retry_at, health.tries = timezone.now() + backoff.FIRST, 0
+    health.record = ""
     _save(health, actor, listed)
     if before != HealthState.QUARANTINED:
         VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
@@ -217,7 +224,13 @@ def quarantine(
     return health
 
 
+def _problem(problem: Problem) -> dict[str, str]:
+    shown = {"path": problem.path, "problem": problem.problem}
+    return {**shown, "detail": problem.detail} if problem.detail else shown
+
+
 def _save(health: VersionHealth, actor: str, problems: list[dict[str, str]]) -> VersionHealth:
     health.checked_at, health.checked_by, health.problems = timezone.now(), actor, problems
-    health.save(update_fields=["state", "checked_at", "checked_by", "problems", "message"])
+    fields = ["state", "checked_at", "checked_by", "problems", "message"]
+    health.save(update_fields=[*fields, "record", "retry_at", "tries"])
     return health

@@ -23,6 +23,16 @@ def objects() -> Path:
     return data() / "objects"
 
 
+def aside() -> Path:
+    """Return where things are put that stood in the way, for people to look through."""
+    return data() / "aside"
+
+
+def refills() -> Path:
+    """Return the folder in which caches are filled anew, outside of what a sweep empties."""
+    return data() / "refills"
+
+
 def downloads(builder: str) -> Path:
     """Return what a package manager keeps between builds."""
     return data() / "cache" / builder

@@ -1,15 +1,16 @@
 """What is current: promote, roll back, pin, and the link on disk that pictures the row."""
 
+import logging
 import os
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from django.conf import settings
-from django.db import transaction
+from django.db import DatabaseError, transaction
 from django.utils import timezone
 
-from templatemgr import audit, store
+from templatemgr import audit, foreign, store
 from templatemgr.errors import (
     CurrentChangedError,
     GateError,
@@ -26,8 +27,10 @@ from templatemgr.models import (
     Version,
 )
 from templatemgr.services import gates as checks
+from templatemgr.services import places
 from templatemgr.services.gates import Gate
 
+logger = logging.getLogger(__name__)
 REASON_LENGTH = 500
 
 
@@ -61,7 +64,7 @@ def promote(
         target = _version(row, version)
         passed_by = _check_gates(target, override, override_reason)
         promotion = _move(row, target, actor, text, PromotionKind.PROMOTE, passed_by)
-    reconcile(template=template)
+    picture(template=template)
     return promotion
 
 
@@ -88,7 +91,7 @@ def roll_back(
             raise NothingToRollBackToError(template=template)
         passed_by = _check_gates(target, override, override_reason)
         promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK, passed_by)
-    reconcile(template=template)
+    picture(template=template)
     return promotion
 
 
@@ -158,10 +161,14 @@ def reconcile(*, template: str) -> None:
     the last one writes what was committed last.
     """
     home = Path(settings.STENCIL_DATA) / "templates" / template
+    if os.path.lexists(home) and not home.is_dir():
+        store.set_aside(home, places.aside())  # a file, or a link that leads nowhere
     home.mkdir(parents=True, exist_ok=True)
     with store.locked(home / ".current.lock"):
         row = _template(template)
         link = home / "current"
+        if os.path.lexists(link) and not link.is_symlink() and link.is_dir():
+            store.set_aside(link, places.aside())  # nothing else is in the way of a rename
         if row.current is None:
             link.unlink(missing_ok=True)
         elif not link.is_symlink() or str(link.readlink()) != row.current.directory:
@@ -170,10 +177,30 @@ def reconcile(*, template: str) -> None:
             os.replace(temporary, link)  # noqa: PTH105 - named in the design: atomic
 
 
-def reconcile_all() -> None:
-    """Reconcile every template: at the start of an executor, on wake-up and in `doctor`."""
-    for name in Template.objects.values_list("name", flat=True):
-        reconcile(template=name)
+def picture(*, template: str) -> str:
+    """Reconcile, and return why that cannot be done; empty when it was.
+
+    The link is for people: whatever lies in its place stops no promotion and no executor.
+    """
+    try:
+        reconcile(template=template)
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is for people
+        reason = foreign.reason(error)
+        logger.warning("the link `current` of %s cannot be set: %s", template, reason)
+        return reason
+    return ""
+
+
+def reconcile_all() -> dict[str, str]:
+    """Reconcile every template: at the start of an executor, on wake-up and in `doctor`.
+
+    One template's trouble is its own: returned is why, by name.
+    """
+    names = Template.objects.values_list("name", flat=True)
+    troubles = {name: picture(template=name) for name in names}
+    return {name: reason for name, reason in troubles.items() if reason}
 
 
 def _move(

@@ -15,8 +15,6 @@ from templatemgr.models import BuildState, HealthState, Template, Version, Versi
 from templatemgr.services import integrity, mending, places
 from templatemgr.services.bench import Bench, advance, check, definition_of
 
-DAMAGED = ".damaged"  # a version's folder in staging, while a healed one takes its place
-
 
 def publish(bench: Bench) -> None:
     """Under the store's lock: find a number, rename into place, then commit the rows.
@@ -46,6 +44,8 @@ def publish(bench: Bench) -> None:
         except BaseException:
             store.remove(place)
             raise
+        if bench.sealed is not None:
+            integrity.remember(version, bench.sealed.manifest)
     bench.recorder.line("build", f"{version} is ready.")
 
 
@@ -79,15 +79,16 @@ def _reproduce(bench: Bench, same: Version) -> None:
     # Never served in that state, so it may be away for a moment. Should we die here, the sweep
     # puts it back under this name.
     place = places.version(same)
-    damaged = bench.home.with_name(f"{place.name}{DAMAGED}")
+    damaged = bench.home.with_name(f"{place.name}{mending.DAMAGED}")
     store.remove(damaged)
-    if place.exists():
-        place.chmod(0o755)  # a read-only folder cannot be renamed to another parent
-        place.rename(damaged)
+    mending.move_away(place, damaged)
     store.publish(bench.home, place)
     with transaction.atomic():
         _record_healed(bench, same, was=before)
-    store.remove(damaged)
+    try:
+        store.remove(damaged)
+    except OSError as error:
+        bench.recorder.line("build", f"What was damaged cannot be removed: {error}")
     bench.recorder.line("build", f"{same} was {before} and is healed.")
     # The files that were bad lie anew in the store: whoever shared the old ones gets these.
     for other in mending.mend_all(actor=bench.build.requested_by, because=str(bench.build.pk)):
@@ -101,14 +102,17 @@ def _record_healed(bench: Bench, same: Version, *, was: str) -> None:
         checked_by=bench.build.requested_by,
         problems=[],
         message="",
+        retry_at=None,
+        tries=0,
         cache_digest=_cache_digest(bench),
     )
     fresh = Version.objects.select_related("template", "health").get(pk=same.pk)
-    problems = integrity.inspect(fresh).problems  # the proof: read from where it is served
-    if problems:
-        first = problems[0]
+    found = integrity.inspect(fresh)  # the proof: read from where it is served
+    if found.problems:
+        first = found.problems[0]
         message = f"{same} is still not whole: {first.path} is {first.problem}."
         raise BuildError(message, step=bench.build.step)
+    integrity.note(fresh.health, found)
     _finish(bench, BuildState.REPRODUCED, reproduces=same)
     details = {"build": str(bench.build.pk), "was": was, "tree": same.tree_digest}
     action = "version.heal" if was == HealthState.QUARANTINED else "version.restore"

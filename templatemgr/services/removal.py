@@ -6,6 +6,8 @@ that no tree links to are deleted. `finish` does what a killed removal left. A r
 inputs brings the version back.
 """
 
+import logging
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from templatemgr.models import (
 from templatemgr.services import integrity, places, promotions, usage
 from templatemgr.store import Freed
 
+logger = logging.getLogger(__name__)
 REMOVED = ".removed"  # what a version leaves in staging until it is deleted
 FOLDERS = ("tree", "cache")
 
@@ -55,7 +58,11 @@ def remove(
             _keep(target, before, actor, needed)
         raise _refusal(target, needed)
     with store.locked(places.store_lock()):
-        freed = _clear(target)
+        try:
+            freed = _clear(target)
+        except OSError as error:  # it is served no more; the next sweep tries again
+            logger.warning("%s is retired, and not all of it can be removed: %s", target, error)
+            freed = Freed()
         return freed + store.collect(places.objects(), integrity.needed_objects)
 
 
@@ -75,14 +82,16 @@ def finish() -> list[Path]:
     retired = Version.objects.select_related("template", "health").filter(
         health__state=HealthState.RETIRED
     )
-    found = [
-        places.version(version) / name
-        for version in retired
-        for name in FOLDERS
-        if (places.version(version) / name).exists()
-    ]
+    found: list[Path] = []
     for version in retired:
-        _clear(version)
+        home = places.version(version)
+        left = [home / name for name in FOLDERS if os.path.lexists(home / name)]
+        try:
+            _clear(version)
+        except OSError as error:  # said, tried again at the next sweep, and in nobody's way
+            logger.warning("what %s left cannot be removed: %s", version, error)
+        else:
+            found += left
     return found
 
 
@@ -131,7 +140,7 @@ def _clear(version: Version) -> Freed:
     home = places.version(version)
     trash = home.parents[1] / "staging" / f"{home.name}{REMOVED}"
     for name in FOLDERS:
-        if (home / name).exists():
+        if os.path.lexists(home / name):
             trash.mkdir(parents=True, exist_ok=True)
             store.remove(trash / name)
             store.take_away(home / name, trash / name)

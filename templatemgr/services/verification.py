@@ -15,21 +15,32 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from templatemgr import audit, hashing
+from templatemgr import audit, foreign, hashing
 from templatemgr import manifest as manifests
-from templatemgr.errors import NotHealedError, TemplateError, UnknownVerificationError
+from templatemgr.errors import NotHealedError, UnknownVerificationError
 from templatemgr.models import (
     OPEN_VERIFICATIONS,
     HealthState,
+    Severity,
     Verification,
     VerificationState,
     Version,
+    VersionHealth,
 )
-from templatemgr.services import catalog, healing, integrity, places, promotions, usage
+from templatemgr.services import (
+    backoff,
+    catalog,
+    healing,
+    inspection,
+    integrity,
+    places,
+    promotions,
+    usage,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +57,7 @@ class Surroundings:
 
     busy: Callable[[], bool] = lambda: False
     stop: Callable[[], bool] = lambda: False
+    slot: str = "heal"  # whose control group a sandbox gets that fills a cache
 
 
 def request(
@@ -103,7 +115,9 @@ def claim(*, worker: str) -> Verification | None:
     """Take the oldest queued verification, what people asked for first; None when there is none."""
     while True:
         queued = Verification.objects.filter(state=VerificationState.QUEUED)
-        oldest = queued.order_by("scheduled", "created_at", "pk").values_list("pk", flat=True)
+        # Of what nobody waits for in person, what is down goes before what is due.
+        down = F("version__health__retry_at").asc(nulls_last=True)
+        oldest = queued.order_by("scheduled", down, "created_at", "pk").values_list("pk", flat=True)
         first = oldest.first()
         if first is None:
             return None
@@ -125,11 +139,12 @@ def run(
     *,
     verification: Verification,
     surroundings: Surroundings | None = None,
-    reader: integrity.Reader | None = None,
+    reader: inspection.Reader | None = None,
 ) -> Verification:
     """Verify, heal if the row says so, and return the row as it ended.
 
-    Never raises for damage. Told to stop, it goes back to the queue. `reader.known` may be shared
+    Never raises for damage: what could not be looked at is quarantined, a hashing process that dies
+    at the third time. Told to stop, it goes back to the queue. `reader.known` may be shared
     between verifications of one round; its hasher is replaced by one that makes way for others.
     """
     around = surroundings or Surroundings()
@@ -149,18 +164,22 @@ def run(
             template=version.template.name,
             version=version.number,
             actor=verification.requested_by,
-            reader=integrity.Reader(hasher=apart, known=known),
+            reader=inspection.Reader(hasher=apart, known=known),
         )
-        problems = len(health.problems)
-        if health.state == HealthState.QUARANTINED:
-            _end(verification, **_healed(verification), problems=problems)
-        else:
-            _end(verification, state=VerificationState.VERIFIED, problems=problems)
+        _finish(verification, health, around.slot)
     except hashing.StoppedError:
-        _give_back(_mine(verification))
-    except (hashing.HashingError, TemplateError, OSError) as error:
+        _give_back(_mine(verification), counts=False)
+    except hashing.HashingError as error:
+        logger.warning("verification %s of %s: %s", verification.pk, version, error)
+        if verification.attempt < MAX_ATTEMPTS:
+            _give_back(_mine(verification))
+        else:
+            _condemn(verification, f"{error} That was the third time.", around.slot)
+    except DatabaseError:
+        raise
+    except Exception as error:
         logger.exception("verification %s of %s failed", verification.pk, version)
-        _end(verification, state=VerificationState.FAILED, message=str(error))
+        _condemn(verification, foreign.reason(error), around.slot)
     return get(verification_id=verification.pk)
 
 
@@ -174,16 +193,28 @@ def schedule(*, now: datetime | None = None) -> list[Verification]:
     waiting = Verification.objects.filter(state__in=OPEN_VERIFICATIONS).values("version")
     rows = (
         Version.objects.select_related("template", "health")
-        .filter(health__checked_at__lte=moment - shortest)
+        # What was checked in the future was so by a clock that has since gone back.
+        .filter(Q(health__checked_at__lte=moment - shortest) | Q(health__checked_at__gt=moment))
         .exclude(health__state=HealthState.RETIRED)
         .exclude(pk__in=waiting)
         .order_by("health__checked_at")
     )
-    return [
-        request(template=row.template.name, version=row.number, actor=SCHEDULER, scheduled=True)
-        for row in rows
-        if _due(row, moment, often, rarely)
-    ]
+    asked = (ask(row) for row in rows if _due(row, moment, often, rarely))
+    return [verification for verification in asked if verification is not None]
+
+
+def ask(version: Version) -> Verification | None:
+    """Queue a verification as the schedule does; None, with the reason logged, when that fails."""
+    try:
+        return request(
+            template=version.template.name,
+            version=version.number,
+            actor=SCHEDULER,
+            scheduled=True,
+        )
+    except Exception:
+        logger.exception("the verification of %s could not be asked for", version)
+        return None
 
 
 def take_over(*, worker: str) -> int:
@@ -225,18 +256,41 @@ class _Progress:
             )
 
 
-def _healed(verification: Verification) -> dict[str, Any]:
-    """Make whole what was found damaged, if that is wanted; return how the row is to end."""
-    if not verification.heal:
-        return {"state": VerificationState.QUARANTINED}
-    _mine(verification).update(lease_until=timezone.now() + HEALING)  # nothing renews it there
-    try:
-        build = healing.recover(version=verification.version, actor=verification.requested_by)
-    except NotHealedError as error:
-        return {"state": VerificationState.QUARANTINED, "message": error.message}
-    if build is not None:
-        return {"state": VerificationState.QUARANTINED, "build": build}
-    return {"state": VerificationState.HEALED}
+def _finish(verification: Verification, health: VersionHealth, slot: str) -> None:
+    """Heal what was found, if that is wanted, and end the row as it then is."""
+    problems = len(health.problems) + len(health.doubts)
+    if health.severity == Severity.NONE:
+        _end(verification, state=VerificationState.VERIFIED, problems=problems)
+        return
+    build, message = None, ""
+    if verification.heal:
+        _mine(verification).update(lease_until=timezone.now() + HEALING)  # nothing renews it there
+        try:
+            build = healing.recover(
+                version=verification.version, actor=verification.requested_by, slot=slot
+            )
+        except NotHealedError as error:
+            message = error.message
+    backoff.plan(version=verification.version)
+    left = VersionHealth.objects.get(version=verification.version)
+    state = {
+        Severity.NONE: VerificationState.HEALED,
+        Severity.NOT_PROVABLE: VerificationState.VERIFIED,
+        Severity.UNSAFE: VerificationState.QUARANTINED,
+    }[left.severity]
+    if left.severity == Severity.NOT_PROVABLE:
+        message = left.message or f"Served, but not provable: {', '.join(left.parts)}."
+    _end(verification, state=state, problems=problems, build=build, message=message)
+
+
+def _condemn(verification: Verification, reason: str, slot: str) -> None:
+    """What could not be looked at is not served; healing looks for itself."""
+    health = integrity.condemn(
+        version=verification.version, actor=verification.requested_by, reason=reason
+    )
+    _finish(verification, health, slot)
+    ended = Verification.objects.filter(pk=verification.pk, message="")
+    ended.update(message=reason)
 
 
 def _mine(verification: Verification) -> QuerySet[Verification]:
@@ -255,18 +309,26 @@ def _end(verification: Verification, **values: Any) -> None:
 
 
 def _recover(condition: Q) -> int:
-    stale = Verification.objects.filter(condition, state=VerificationState.RUNNING)
+    running = Verification.objects.filter(condition, state=VerificationState.RUNNING)
+    stale = list(running.select_related("version__template", "version__health"))
     for verification in stale:
         if verification.attempt < MAX_ATTEMPTS:
             _give_back(_mine(verification))
-        else:
-            text = f"The process that verified it ended, {MAX_ATTEMPTS} times. Ask for it again."
-            _end(verification, state=VerificationState.FAILED, message=text)
+            continue
+        text = f"The process that verified it ended, {MAX_ATTEMPTS} times."
+        integrity.condemn(
+            version=verification.version, actor=verification.requested_by, reason=text
+        )
+        _end(verification, state=VerificationState.QUARANTINED, problems=1, message=text)
     return len(stale)
 
 
-def _give_back(rows: QuerySet[Verification]) -> None:
-    rows.update(state=VerificationState.QUEUED, worker="", lease_until=None, started_at=None)
+def _give_back(rows: QuerySet[Verification], *, counts: bool = True) -> None:
+    """Back to the queue. An orderly stop is no failed attempt."""
+    attempts: dict[str, Any] = {} if counts else {"attempt": F("attempt") - 1}
+    rows.update(
+        state=VerificationState.QUEUED, worker="", lease_until=None, started_at=None, **attempts
+    )
 
 
 def _due(row: Version, now: datetime, often: timedelta | None, rarely: timedelta | None) -> bool:

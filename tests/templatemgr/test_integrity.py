@@ -92,25 +92,45 @@ def test_added_missing_and_re_moded_paths_are_found(versions: list[Version]) -> 
     (tree / "new").write_text("")
     (tree / "own").unlink()
     assert verify(3).problems == [
+        {"path": ".", "problem": "mode"},
         {"path": "new", "problem": "added"},
         {"path": "own", "problem": "missing"},
     ]
 
 
 @pytest.mark.parametrize(
-    ("path", "problem"),
+    ("path", "part", "named"),
     [
-        ("cache/warm", {"path": "cache/warm", "problem": "changed"}),
-        ("inputs/template.toml", {"path": "inputs", "problem": "changed"}),
-        ("manifest.json.gz", {"path": "manifest.json.gz", "problem": "changed"}),
+        ("cache/warm", "cache", "cache/warm"),
+        ("inputs/template.toml", "inputs", "inputs"),
+        ("manifest.json.gz", "manifest", "manifest.json.gz"),
     ],
 )
-def test_cache_inputs_and_manifest_are_held_to_the_row(
-    versions: list[Version], path: str, problem: dict[str, str]
+def test_cache_inputs_and_manifest_are_doubts_and_the_version_is_served(
+    versions: list[Version], path: str, part: str, named: str
 ) -> None:
     flip_a_byte(places.version(versions[0]) / path)
     health = verify()
-    assert (health.state, health.problems) == ("quarantined", [problem])
+    assert (health.state, health.problems, health.severity) == ("verified", [], "not_provable")
+    assert [(doubt["part"], doubt["path"]) for doubt in health.doubts] == [(part, named)]
+    assert catalog.resolve(reference="fake@1").healthy
+    assert AuditEvent.objects.get().details == {"state": "verified", "problems": 0, "doubts": 1}
+
+
+def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
+    versions: list[Version],
+) -> None:
+    flip_a_byte(places.version(versions[0]) / "cache/warm")
+    before = VersionHealth.objects.get(version=versions[0])
+    health = verify()
+    assert list((places.version(versions[0]) / "cache").iterdir()) == []
+    fresh = VersionHealth.objects.get(version=versions[0])
+    assert fresh.epoch > before.epoch  # what a warm sandbox loaded from it is not used
+    assert health.doubts[0]["problem"] == "changed"
+    # Away is not mended: the next look says so, until it is filled again.
+    again = verify()
+    assert again.doubts[0]["path"] == "cache"
+    assert "without it" in again.doubts[0]["detail"]
 
 
 def test_a_manifest_rewritten_to_fit_the_damage_is_found(
@@ -119,7 +139,14 @@ def test_a_manifest_rewritten_to_fit_the_damage_is_found(
     home, forged = places.version(versions[0]), places.version(versions[2])
     (home / "manifest.json.gz").chmod(0o644)
     (home / "manifest.json.gz").write_bytes((forged / "manifest.json.gz").read_bytes())
-    assert verify().problems[0] == {"path": "manifest.json.gz", "problem": "changed"}
+    health = verify()
+    assert health.doubts[0]["path"] == "manifest.json.gz"
+    assert "not the one that was sealed" in health.doubts[0]["detail"]
+    tree = home / "tree"
+    tree.chmod(0o755)
+    (tree / "own").write_text("3")
+    tree.chmod(0o555)
+    assert verify().state == "quarantined"
 
 
 def test_a_version_made_whole_again_is_verified_again(versions: list[Version]) -> None:

@@ -54,6 +54,22 @@ def ago(moment: datetime | None) -> SafeString | str:
     )
 
 
+@register.filter
+def due(moment: datetime) -> SafeString:
+    """A `<time>` that says how soon, with the exact time on hover; what is past is "now"."""
+    seconds = (moment - timezone.now()).total_seconds()
+    if seconds < 1:
+        text = "now"
+    else:
+        text = f"in {seconds:.0f} s" if seconds < 120 else f"in {seconds / 60:.0f} min"
+    return format_html(
+        '<time datetime="{}" title="{} UTC">{}</time>',
+        moment.isoformat(),
+        moment.strftime("%Y-%m-%d %H:%M:%S"),
+        text,
+    )
+
+
 def elapsed(seconds: float) -> str:
     """`seconds` ago in one rounded unit: "just now", "6 min ago", "9 days ago"."""
     if seconds < 5:

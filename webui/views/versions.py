@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from execapp.services import keeping
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Version
-from templatemgr.services import catalog, inputs, promotions, removal, verification
+from templatemgr.services import catalog, inputs, promotions, removal, retrying, verification
 from webui import asks
 from webui.templatetags.stencil import size
 from webui.views import guards
@@ -85,6 +85,9 @@ def integrity_of(version: Version) -> dict[str, Any]:
         "verification": verification.latest(version=version),
         "problems": version.health.problems[:PROBLEMS_SHOWN],
         "problems_left": max(0, len(version.health.problems) - PROBLEMS_SHOWN),
+        "doubts": version.health.doubts[:PROBLEMS_SHOWN],
+        "doubts_left": max(0, len(version.health.doubts) - PROBLEMS_SHOWN),
+        "tries": retrying.tries(version=version) if version.health.tries else [],
     }
 
 

@@ -1,0 +1,77 @@
+"""Foreign bytes: whatever a file holds, reading it ends in a value or in one kind of error.
+
+What lies on a disk was written by us once, and since then by anybody. A reader that lists the
+exceptions it thought of lets the next one through, so these let none through.
+"""
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_CHUNK = 1 << 16
+
+
+@contextmanager
+def reading(what: str, error: type[Exception]) -> Iterator[None]:
+    """Raise `error`, which takes one sentence, for any exception inside: also for no memory."""
+    try:
+        yield
+    except error:
+        raise
+    except Exception as cause:
+        message = f"{what} cannot be read: {reason(cause)}"
+        raise error(message) from cause
+
+
+def reason(cause: BaseException) -> str:
+    """Return an exception in words: what the system says, or its kind and its text, shortened."""
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    text = " ".join(str(cause).split())[:300]
+    return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
+
+
+def read_file(path: Path, *, most: int) -> bytes:
+    """Return the bytes of a regular file; no link is followed and no pipe waited for.
+
+    Raises OSError, and ValueError for what is no regular file or larger than `most` bytes.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        info = os.fstat(file.fileno())
+        if not stat.S_ISREG(info.st_mode):
+            message = "it is not a regular file"
+            raise ValueError(message)
+        data = file.read(most + 1) if info.st_size <= most else b""
+    if info.st_size > most or len(data) > most:
+        message = f"it is larger than {most} bytes"
+        raise ValueError(message)
+    return data
+
+
+def gunzip(data: bytes, *, most: int) -> bytes:
+    """Return what one gzip member holds.
+
+    Raises zlib.error for damage, ValueError when it is cut short, over `most` or followed by more.
+    """
+    unpacker, parts, size, rest = zlib.decompressobj(31), [], 0, data
+    while not unpacker.eof:
+        part = unpacker.decompress(rest, _CHUNK)
+        rest = unpacker.unconsumed_tail
+        size += len(part)
+        if size > most:
+            message = f"it unpacks to more than {most} bytes"
+            raise ValueError(message)
+        parts.append(part)
+        if not rest and len(part) < _CHUNK:  # nothing waits inside of it, either
+            break
+    if not unpacker.eof:
+        message = "it ends too early"
+        raise ValueError(message)
+    if unpacker.unused_data:
+        message = f"{len(unpacker.unused_data)} bytes follow its end"
+        raise ValueError(message)
+    return b"".join(parts)

@@ -1,0 +1,26 @@
+"""When what is down is tried again: after seconds at first, after an hour at most."""
+
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from templatemgr.models import HealthState, Version, VersionHealth
+
+FIRST, LONGEST = timedelta(seconds=5), timedelta(hours=1)
+
+
+def delay(tries: int) -> timedelta:
+    """Return how long to wait after so many tries in vain: 5 s, 10 s, 20 s … one hour."""
+    return min(LONGEST, FIRST * (1 << min(tries, 20)))
+
+
+def plan(*, version: Version) -> datetime | None:
+    """Set the time of the next try after one in vain, and return it; None for what is whole."""
+    health = VersionHealth.objects.get(version=version)
+    if health.state == HealthState.RETIRED or not (
+        health.state == HealthState.QUARANTINED or health.doubts
+    ):
+        return None
+    moment = timezone.now() + delay(health.tries)
+    VersionHealth.objects.filter(pk=health.pk).update(retry_at=moment, tries=health.tries + 1)
+    return moment
