@@ -5,18 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-<<<<<<< HEAD
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from templatemgr import audit, modes, store, triggers
-from templatemgr.models import HealthState, Template, Version
-=======
-from django.db import DatabaseError, connection
-
-from templatemgr import audit, foreign, store, trees, triggers
+from templatemgr import audit, foreign, modes, store, trees, triggers
 from templatemgr.models import HealthState, Severity, Template, Version
->>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
 from templatemgr.services import builds, integrity, places, promotions, verification
 
 logger = logging.getLogger(__name__)
@@ -38,11 +31,7 @@ def notes() -> list[Note]:
     Quick: folders are looked at, not hashed; `verify_templates` does that. What is on disk without
     a row goes, a row without its tree is quarantined, and each of these is said.
     """
-<<<<<<< HEAD
-    found = [_modes(), _triggers(), _chain(), _disk()]
-=======
-    found = [_triggers(), _chain(), _disk(), *_aside()]
->>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
+    found = [_modes(), _triggers(), _chain(), _disk(), *_aside()]
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
         remedy = "run `manage.py build_template <name> --promote`"
@@ -52,7 +41,6 @@ def notes() -> list[Note]:
     return found
 
 
-<<<<<<< HEAD
 def _modes() -> Note:
     """What other users of this machine could read is closed, and named."""
     title, opened = "private files", modes.close_to_others(Path(settings.STENCIL_DATA))
@@ -65,7 +53,8 @@ def _modes() -> Note:
         shown = ", ".join(f"{one.path.name} was {one.mode:04o}" for one in opened)
         return Note(level="ok", title=title, detail=f"closed to other users: {shown}")
     return Note(level="ok", title=title, detail="nobody else can read the data directory")
-=======
+
+
 def _isolated(template: Template) -> list[Note]:
     """What is said of one template; what goes wrong with it is its own."""
     try:
@@ -79,7 +68,6 @@ def _isolated(template: Template) -> list[Note]:
         detail = f"could not be looked at: {foreign.reason(error)}"
         remedy = f"look at {places.template(template.name)}"
         return [Note(level="missing", title=template.name, detail=detail, remedy=remedy)]
->>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
 
 
 def _triggers() -> Note:
@@ -235,8 +223,7 @@ def _versions(template: Template) -> list[Note]:
         remedy = "they are served; what is in doubt is mended in the background"
         found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
     removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
-<<<<<<< HEAD
-    return [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
+    return found or [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
 
 
 def database_notes() -> list[Note]:
@@ -261,6 +248,3 @@ def database_notes() -> list[Note]:
         detail = "; ".join(f"{row[0]} row {row[1]} names a missing {row[2]}" for row in loose)
         return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
     return [Note(level="ok", title=title, detail="every page, index and reference is in order")]
-=======
-    return found or [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
->>>>>>> 49e36cb (Let no doubt count as health, tell what is unsafe from what cannot be proven, and heal in a loop that is tried again)
