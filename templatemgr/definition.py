@@ -1,42 +1,43 @@
 """Definitions: `template.toml` and the files beside it, read strictly.
 
 An unknown key, a missing file, a path that leaves the folder: `DefinitionError`, which names the
-file, the key and the reason. The same reader serves the definition folder and the inputs that
-each version keeps.
+file, the line, the key, the reason and the remedy. `read` is for what is to be built: besides,
+every file that a tool reads must hold nothing but what the reader of its kind takes. `read_kept` is
+for the inputs of versions that exist: what they were built from is not judged anew.
 """
 
-import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.limits import Limits, Outcome, State
-from sandbox.reports import TestReport
-from sandbox.runner import SourceFile, Submission
+from sandbox.limits import Limits
 from sandbox.variables import Variables
-from templatemgr import variables
-from templatemgr.errors import TemplateError
-from templatemgr.toml import Table, TomlError, load
+from templatemgr import screening, smoke, variables
+from templatemgr.errors import DefinitionError
+from templatemgr.readers import Rules
+from templatemgr.smoke import Expectation, SmokeCase
+from templatemgr.sources import (
+    FILE,
+    check_sizes,
+    digest,
+    explained,
+    include,
+    input_files,
+    names,
+    sources,
+)
+from templatemgr.toml import MAX_BYTES, Table, TomlError, load
+
+__all__ = ["BUILDERS", "FILE", "FORMAT", "LIMITS", "Definition", "DefinitionError", "Expectation",
+           "Mode", "SmokeCase", "check_sizes", "digest", "input_files", "names", "read",
+           "read_kept", "sources"]  # fmt: skip
 
 FORMAT = 1
-FILE = "template.toml"
 BUILDERS = ("npm", "pip")
-MODES = ("run", "test")
+MODES = smoke.MODES
 NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
-SHARED = re.compile(r"_[a-z][a-z0-9-]{0,62}")
 LIMITS = ("wall_ms", "cpu_ms", "memory_bytes", "disk_bytes", "output_bytes", "processes")
-
-
-class DefinitionError(TemplateError):
-    """A definition is wrong."""
-
-    code = "invalid_definition"
-
-    def __init__(self, file: str, key: str, reason: str) -> None:
-        message = f"{file}: {key}: {reason}" if key else f"{file}: {reason}"
-        super().__init__(message, file=file, key=key, reason=reason)
-        self.file, self.key, self.reason = file, key, reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,48 +47,6 @@ class Mode:
     command: tuple[str, ...]
     entry: str | None = None
     pattern: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expectation:
-    """What a smoke case must come to. None: not looked at."""
-
-    state: str
-    exit_code: int | None = None
-    passed: int | None = None
-    failed: int | None = None
-    skipped: int | None = None
-    stdout: str | None = None
-
-    def mismatches(self, outcome: Outcome) -> list[str]:
-        """Return a sentence for each way the outcome differs; none when it is as expected."""
-        counts = outcome.report or TestReport(cases=(), errors=(), complete=False)
-        pairs: tuple[tuple[str, object, object], ...] = (
-            ("state", self.state, str(outcome.state)),
-            ("exit_code", self.exit_code, outcome.exit_code),
-            ("passed", self.passed, counts.passed),
-            ("failed", self.failed, counts.failed),
-            ("skipped", self.skipped, counts.skipped),
-            ("stdout", self.stdout, outcome.stdout.data.decode("utf-8", "replace")),
-        )
-        return [
-            f"{key}: expected {wanted!r}, got {got!r}"
-            for key, wanted, got in pairs
-            if wanted is not None and wanted != got
-        ]
-
-
-@dataclass(frozen=True, kw_only=True)
-class SmokeCase:
-    """A submission that every build must run as expected before its version exists.
-
-    One with a title is an example, too: it is offered to people who begin.
-    """
-
-    name: str
-    title: str | None
-    submission: Submission
-    expect: Expectation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,107 +72,34 @@ class Definition:
     smoke: tuple[SmokeCase, ...]
 
 
-def read(root: Path) -> Definition:
-    """Read and check the definition in a folder. Raises DefinitionError."""
+def read(root: Path, rules: Rules | None = None, *, without: Collection[str] = ()) -> Definition:
+    """Read and check a definition that is to be built. Raises DefinitionError.
+
+    `rules` are what the operator allows, by default nothing but the registry. Of `without`, locks
+    that are made anew before anything reads them, no content is looked at.
+    """
+    check_sizes(root)
+    definition = _load(root, MAX_BYTES)
+    screening.check(definition, rules or Rules(), without=without)
+    return definition
+
+
+def read_kept(root: Path) -> Definition:
+    """Read the inputs that a version keeps, for what runs on it. Raises DefinitionError.
+
+    They must be whole. What `read` asks besides is asked when a build starts from them.
+    """
+    return _load(root, None)
+
+
+def _load(root: Path, largest: int | None) -> Definition:
     try:
-        return _read(root, load(root / FILE))
+        return _read(root, load(root / FILE, largest), largest)
     except TomlError as error:
-        raise DefinitionError(_shown(root, error.file), error.key, error.reason) from error
+        raise explained(root, error) from error
 
 
-def names(folder: Path) -> list[str]:
-    """Return the names of the definitions in a folder, sorted. A missing folder has none.
-
-    A folder whose name begins with `_` is shared by definitions and is none itself.
-    """
-    if not folder.is_dir():
-        return []
-    entries = (entry for entry in folder.iterdir() if not entry.name.startswith("_"))
-    return sorted(entry.name for entry in entries if (entry / FILE).is_file())
-
-
-def digest(root: Path) -> str:
-    """Return the hex SHA-256 over every file of a definition: path, size and bytes.
-
-    Names beginning with `.` count, `__pycache__` and the like do not occur: folders are data.
-    """
-    total = hashlib.sha256(b"stencil-definition-1\n")
-    for path, file in sources(root).items():
-        content = file.read_bytes()
-        total.update(f"{len(path.encode())}:{path}:{len(content)}:".encode())
-        total.update(content)
-    return total.hexdigest()
-
-
-def input_files(root: Path) -> list[str]:
-    """Return the relative paths of every file of a definition, sorted by bytes.
-
-    Raises DefinitionError for a link or a special file: inputs are copied, never followed.
-    """
-    return list(sources(root))
-
-
-def sources(root: Path) -> dict[str, Path]:
-    """Return where each file of a definition lies, by its relative path, sorted by bytes.
-
-    What a definition includes lies in a folder beside it, under the same name; or inside of it, as
-    in the inputs that a version keeps, which need nothing else. Raises DefinitionError.
-    """
-    found = _below(root)
-    for name in _included(root):
-        if not (root / name).is_dir():
-            folder = root.parent / name
-            found |= {f"{name}/{path}": file for path, file in _below(folder, name).items()}
-    return dict(sorted(found.items(), key=lambda item: item[0].encode()))
-
-
-def _below(folder: Path, shown: str = "") -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in folder.rglob("*"):
-        relative = path.relative_to(folder).as_posix()
-        if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            place = Path(shown, relative).as_posix()
-            raise DefinitionError(place, "", "only plain files and folders are allowed")
-        if path.is_file() and not _ignored(relative):
-            found[relative] = path
-    return found
-
-
-def _included(root: Path) -> tuple[str, ...]:
-    """Return the shared folders that a definition names. Raises DefinitionError."""
-    try:
-        return _include(root, load(root / FILE))
-    except TomlError as error:
-        raise DefinitionError(_shown(root, error.file), error.key, error.reason) from error
-
-
-def _include(root: Path, table: Table) -> tuple[str, ...]:
-    names = table.texts("include", ())
-    for name in names:
-        if not SHARED.fullmatch(name):
-            table.fail("include", f"{name!r} is not the name of a shared folder, like '_node'")
-        place = next((p / name for p in (root, root.parent) if (p / name).is_dir()), None)
-        if place is None:
-            table.fail("include", f"there is no folder {name!r} beside the definition")
-        if place.is_symlink():
-            table.fail("include", f"{name!r} is a link")
-        if not any(place.iterdir()):
-            table.fail("include", f"{name!r} is empty")
-        if names.count(name) > 1:
-            table.fail("include", f"{name!r} is listed twice")
-    return names
-
-
-def _ignored(path: str) -> bool:
-    """Whether a path is what a tool leaves in a checkout, and no part of the definition."""
-    return path.split("/")[0] == "node_modules"
-
-
-def _shown(root: Path, file: Path) -> str:
-    return file.relative_to(root.parent).as_posix()
-
-
-def _read(root: Path, table: Table) -> Definition:
+def _read(root: Path, table: Table, largest: int | None) -> Definition:
     if table.number("format") != FORMAT:
         table.fail("format", f"this release reads format {FORMAT}")
     name = table.text("name")
@@ -222,7 +108,7 @@ def _read(root: Path, table: Table) -> Definition:
     if root.name not in (name, "inputs"):
         table.fail("name", f"must be the folder's name, {root.name!r}")
     default, maximum = _limits(table)
-    smoke = _smoke(root, table)
+    cases = smoke.read(root, table, largest)
     definition = Definition(
         root=root,
         name=name,
@@ -239,8 +125,8 @@ def _read(root: Path, table: Table) -> Definition:
         modes=_modes(table),
         default=default,
         maximum=maximum,
-        cache_submissions=_cache_submissions(table, smoke),
-        smoke=smoke,
+        cache_submissions=_cache_submissions(table, cases),
+        smoke=cases,
     )
     table.done()
     return definition
@@ -248,7 +134,7 @@ def _read(root: Path, table: Table) -> Definition:
 
 def _files(root: Path, table: Table) -> tuple[str, ...]:
     """Return what is listed, and all that is included."""
-    files, included = table.paths("files"), _include(root, table)
+    files, included = table.paths("files"), include(root, table)
     for file in files:
         if not (root / file).is_file():
             table.fail("files", f"{file!r} is missing")
@@ -327,78 +213,14 @@ def _limit_set(part: Table, name: str) -> dict[str, int]:
     return values
 
 
-def _cache_submissions(table: Table, smoke: tuple[SmokeCase, ...]) -> tuple[str, ...]:
+def _cache_submissions(table: Table, cases: tuple[SmokeCase, ...]) -> tuple[str, ...]:
     part = table.table("cache")
     if part is None:
         return ()
     wanted = part.texts("submissions", ())
-    known = {case.name for case in smoke}
+    known = {case.name for case in cases}
     for name in wanted:
         if name not in known:
             part.fail("submissions", f"there is no smoke case {name!r}")
     part.done()
     return wanted
-
-
-def _smoke(root: Path, table: Table) -> tuple[SmokeCase, ...]:
-    folder = root / "smoke"
-    folders = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
-    if not folders:
-        table.fail("", "needs at least one smoke case: smoke/<case>/case.toml and its src/")
-    return tuple(_case(path) for path in folders)
-
-
-def _case(folder: Path) -> SmokeCase:
-    table = load(folder / "case.toml")
-    mode = table.choice("mode", MODES)
-    expect = table.table("expect")
-    if expect is None:
-        table.fail("expect", "is missing")
-    submission = Submission(
-        mode=mode,
-        files=_sources(folder, table),
-        entry=_entry(table),
-        args=table.texts("args", ()),
-        stdin=(table.text("stdin", "") or "").encode(),
-    )
-    case = SmokeCase(
-        name=folder.name,
-        title=table.text("title", None),
-        submission=submission,
-        expect=_expectation(expect),
-    )
-    table.done()
-    return case
-
-
-def _entry(table: Table) -> str | None:
-    entry = table.text("entry", None)
-    if entry is not None:
-        table.check_path("entry", entry)
-    return entry
-
-
-def _sources(folder: Path, table: Table) -> tuple[SourceFile, ...]:
-    root = folder / "src"
-    if not root.is_dir():
-        table.fail("", "needs a folder src/ beside it")
-    found = sorted(path for path in root.rglob("*") if path.is_file())
-    if not found:
-        table.fail("", "needs at least one file under src/")
-    return tuple(
-        SourceFile(path=path.relative_to(root).as_posix(), content=path.read_bytes())
-        for path in found
-    )
-
-
-def _expectation(table: Table) -> Expectation:
-    expectation = Expectation(
-        state=table.choice("state", tuple(str(state) for state in State)),
-        exit_code=table.number("exit_code", None),
-        passed=table.number("passed", None),
-        failed=table.number("failed", None),
-        skipped=table.number("skipped", None),
-        stdout=table.text("stdout", None),
-    )
-    table.done()
-    return expectation

@@ -19,8 +19,11 @@ from templatemgr.manifest import Entry, Manifest
 MAX_FILES = 500
 MAX_TEXTS = 50
 MAX_TEXT_BYTES = 256 * 1024
+MAX_DIFF_LINES = 10_000
 MAX_TEXT_LINES = 2_000
-SEMVER = re.compile(r"(\d+)\.(\d+)\.(\d+)(?:-([0-9A-Za-z.-]+))?(?:\+[0-9A-Za-z.-]+)?")
+SEMVER = re.compile(
+    r"(\d{1,18})\.(\d{1,18})\.(\d{1,18})(?:-([0-9A-Za-z.-]{1,100}))?(?:\+[0-9A-Za-z.-]+)?"
+)
 
 What = Literal["added", "removed", "changed"]
 Distance = Literal["", "major", "minor", "patch", "prerelease", "other"]
@@ -344,7 +347,8 @@ def _texts(
 def _text(path: str, old: bytes | None, new: bytes | None) -> Text:
     what: What = "added" if old is None else ("removed" if new is None else "changed")
     sides = (old or b"", new or b"")
-    if any(len(side) > MAX_TEXT_BYTES for side in sides):
+    # The time of a difference grows by more than the number of lines.
+    if any(len(side) > MAX_TEXT_BYTES or side.count(b"\n") > MAX_DIFF_LINES for side in sides):
         return Text(path=path, what=what, lines=(), note="too large")
     try:
         left, right = (side.decode("utf-8") for side in sides)

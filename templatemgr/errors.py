@@ -115,6 +115,37 @@ class InvalidOptionsError(InvalidBuildError):
     code = "invalid_request"
 
 
+class DefinitionError(TemplateError):
+    """A definition is wrong.
+
+    `details` has file, key, reason, and where they are known `line` (from 1), `excerpt` (that line)
+    and `remedy`.
+    """
+
+    code = "invalid_definition"
+
+    def __init__(
+        self,
+        file: str,
+        key: str,
+        reason: str,
+        *,
+        line: int | None = None,
+        remedy: str = "",
+        excerpt: str = "",
+    ) -> None:
+        message = f"{file}: {key}: {reason}" if key else f"{file}: {reason}"
+        if remedy:
+            place = f"{file}, line {line}" if line else file
+            what = f"{key}: {reason}" if key else reason
+            message = f"{place}: {what}. {remedy}"
+        super().__init__(
+            message, file=file, line=line, key=key, reason=reason, remedy=remedy, excerpt=excerpt
+        )
+        self.file, self.key, self.reason = file, key, reason
+        self.line, self.remedy, self.excerpt = line, remedy, excerpt
+
+
 class BuildError(TemplateError):
     """A step of a build failed. `details` has `step`, and `remedy` where one is known."""
 

@@ -7,21 +7,33 @@ from typing import Any, NoReturn, overload
 
 
 class TomlError(Exception):
-    """A value is missing, of the wrong type, or not known: file, key and reason."""
+    """A value is missing, of the wrong type, or not known: file, key, reason; the line if known."""
 
-    def __init__(self, file: Path, key: str, reason: str) -> None:
+    def __init__(self, file: Path, key: str, reason: str, line: int | None = None) -> None:
         super().__init__(f"{file}: {key}: {reason}")
-        self.file, self.key, self.reason = file, key, reason
+        self.file, self.key, self.reason, self.line = file, key, reason, line
 
 
 _REQUIRED: Any = object()
+MAX_BYTES = 64 * 1024
+MAX_DOTS = 100  # of a line, and so of a key
 _LARGEST = 2**63 - 1  # what a database and the kernel's limits hold
 
 
-def load(file: Path) -> "Table":
-    """Parse a file. Raises TomlError when it is missing, no file, or not TOML."""
+def load(file: Path, largest: int | None = None) -> "Table":
+    """Parse a file. Raises TomlError when it is missing, no file, or not TOML.
+
+    With `largest` one of more bytes is refused, and lines that could be a key of very many parts:
+    Python's parser takes time by the square of their number.
+    """
     try:
-        return Table(file, "", tomllib.loads(file.read_text(encoding="utf-8")))
+        with file.open("rb") as opened:
+            data = opened.read() if largest is None else opened.read(largest + 1)
+        if largest is not None:
+            _check_costs(file, data, largest)
+        # As `Path.read_text` has it: all ends of lines are one.
+        text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        return Table(file, "", tomllib.loads(text))
     except FileNotFoundError:
         raise TomlError(file, "", "is missing") from None
     except OSError as error:
@@ -29,7 +41,46 @@ def load(file: Path) -> "Table":
     except RecursionError:
         raise TomlError(file, "", "is nested too deeply") from None
     except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
-        raise TomlError(file, "", f"is not valid TOML: {error}") from error
+        line = _number(str(error).rpartition("(at line ")[2].partition(",")[0])
+        raise TomlError(file, "", f"is not valid TOML: {error}", line) from error
+
+
+def line_of(file: Path, key: str) -> int | None:
+    """Return the line on which a dotted key stands, or the nearest table around it; None for none.
+
+    Good enough to be shown: it looks at the beginnings of lines, and takes no text apart.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError):
+        return None
+    found: dict[str, int] = {}
+    section = ""
+    for number, line in enumerate(lines, start=1):
+        bare = line.strip()
+        if bare.startswith("["):
+            section = bare.strip("[] \t")
+            found.setdefault(section, number)
+        elif "=" in bare:
+            name = bare.partition("=")[0].strip().strip("\"'")
+            found.setdefault(f"{section}.{name}" if section else name, number)
+    while key:
+        if key in found:
+            return found[key]
+        key = key.rpartition(".")[0]
+    return None
+
+
+def _check_costs(file: Path, data: bytes, largest: int) -> None:
+    if len(data) > largest:
+        raise TomlError(file, "", f"is larger than {largest} bytes")
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line.count(b".") > MAX_DOTS:
+            raise TomlError(file, "", f"has more than {MAX_DOTS} dots on a line: break it", number)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 class Table:
@@ -104,10 +155,12 @@ class Table:
     def paths(self, key: str, default: tuple[str, ...] = _REQUIRED) -> tuple[str, ...]:
         """Return a list of relative paths that stay inside, none twice."""
         paths = self.texts(key, default)
+        seen: set[str] = set()
         for path in paths:
             self.check_path(key, path)
-            if paths.count(path) > 1:
+            if path in seen:
                 self.fail(key, f"{path!r} is listed twice")
+            seen.add(path)
         return paths
 
     def mapping(self, key: str) -> dict[str, str]:

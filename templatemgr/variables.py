@@ -12,13 +12,15 @@ def read(table: Table) -> Variables:
     start, anew = part.texts("start", ()), part.texts("anew", ())
     refused = part.mapping("refused")
     for key, names in (("start", start), ("anew", anew), ("refused", tuple(refused))):
+        seen: set[str] = set()
         for name in names:
             if not PATTERN.fullmatch(name):
                 part.fail(
                     key, f"{name!r} is no name of a variable, nor the beginning of some and *"
                 )
-            if names.count(name) > 1:
+            if name in seen:
                 part.fail(key, f"{name!r} is listed twice")
+            seen.add(name)
     for name, why in refused.items():
         if not why:
             part.fail(f"refused.{name}", "say why: a client reads it")

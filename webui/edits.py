@@ -7,6 +7,7 @@ from typing import Any
 
 from templatemgr import builders
 from templatemgr.difference import Text
+from templatemgr.errors import DefinitionError
 from templatemgr.services import inputs as sources
 from templatemgr.services.inputs import Inputs
 
@@ -36,12 +37,16 @@ class Editor:
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """What is open and what it changes. `previewed`: the difference was asked for."""
+    """What is open and what it changes. `previewed`: the difference was asked for.
+
+    `fault` says where the inputs would be refused as they were typed.
+    """
 
     files: Mapping[str, str]
     changed: Mapping[str, str] = field(default_factory=dict)
     texts: tuple[Text, ...] = ()
     problem: str = ""
+    fault: DefinitionError | None = None
     previewed: bool = False
 
     @property
@@ -87,7 +92,8 @@ def from_post(inputs: Inputs, form: Mapping[str, Any]) -> Edit:
         files=files,
         changed=changed,
         texts=proposal.texts,
-        problem=problem or proposal.problem,
+        problem=problem or (proposal.problem.message if proposal.problem else ""),
+        fault=proposal.problem,
         previewed=True,
     )
 

@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
+from templatemgr.readers import rules
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -97,6 +99,25 @@ STENCIL_RATE_PER_MINUTE = _number("STENCIL_RATE_PER_MINUTE", 30_000)
 STENCIL_BUILD_BYTES = _number("STENCIL_BUILD_BYTES", 8 * 1024**3, least=1)
 STENCIL_FETCH_HOSTS = tuple(_list("STENCIL_FETCH_HOSTS"))
 STENCIL_DOWNLOAD_BYTES = _number("STENCIL_DOWNLOAD_BYTES", 2 * 1024**3)
+# What definitions may do on this machine, whoever wrote them.
+STENCIL_PACKAGE_SOURCES = _list("STENCIL_PACKAGE_SOURCES")
+if _unknown := set(STENCIL_PACKAGE_SOURCES) - set(rules.KINDS):
+    message = (
+        f"STENCIL_PACKAGE_SOURCES: {', '.join(sorted(_unknown))}: of {', '.join(rules.KINDS)}."
+    )
+    raise ImproperlyConfigured(message)
+STENCIL_LOCK_REGISTRIES = _list("STENCIL_LOCK_REGISTRIES")
+_CEILINGS = rules.Ceilings()
+STENCIL_CEILING_WALL_MS = _number("STENCIL_CEILING_WALL_MS", _CEILINGS.wall_ms, least=1)
+STENCIL_CEILING_CPU_MS = _number("STENCIL_CEILING_CPU_MS", _CEILINGS.cpu_ms, least=1)
+STENCIL_CEILING_MEMORY_BYTES = _number(
+    "STENCIL_CEILING_MEMORY_BYTES", _CEILINGS.memory_bytes, least=1
+)
+STENCIL_CEILING_DISK_BYTES = _number("STENCIL_CEILING_DISK_BYTES", _CEILINGS.disk_bytes, least=1)
+STENCIL_CEILING_OUTPUT_BYTES = _number(
+    "STENCIL_CEILING_OUTPUT_BYTES", _CEILINGS.output_bytes, least=1
+)
+STENCIL_CEILING_PROCESSES = _number("STENCIL_CEILING_PROCESSES", _CEILINGS.processes, least=1)
 STENCIL_MAX_FILES = _number("STENCIL_MAX_FILES", 1_000, least=1)
 STENCIL_MAX_ARGS = _number("STENCIL_MAX_ARGS", 256)
 STENCIL_MAX_ARG_BYTES = _number("STENCIL_MAX_ARG_BYTES", 32 * 1024)

@@ -51,6 +51,7 @@ STATUSES = {
     "idempotency_conflict": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
+    "invalid_definition": 422,
     "invalid_request": 422,
     "not_supported": 422,
     "rate_limited": 429,

@@ -280,7 +280,7 @@ def sandbox_cpu(house: House, samples: int) -> float:
 
     bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
     """
-    inputs = definition.read(house.version / "inputs")
+    inputs = definition.read_kept(house.version / "inputs")
     runtime = catalog.make_runtime(inputs, house.version)
     files = tuple(SourceFile(path=path, content=text.encode()) for path, text in SUITE.items())
     submission = Submission(mode="test", files=files, pattern=runtime.pattern)

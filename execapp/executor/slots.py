@@ -166,7 +166,7 @@ def _sandboxed(
     house: House, slot: str, execution: Execution, running: Running, later: ExitStack
 ) -> Outcome:
     runtime = catalog.runtime(execution.version)
-    limits = replace(runtime.default, **execution.limits)
+    limits = runtime.limits(execution.limits)  # recorded when other ceilings may have held
     submission = submission_of(execution, runtime.pattern)
     epoch = execution.version.health.epoch
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)

@@ -5,14 +5,13 @@ holds all that matters of those, so they are written from it, and nothing has to
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sandbox import cage
 from sandbox.errors import CageStoppedError
 from templatemgr import difference, lockfile
-from templatemgr.builders import Job, npm
+from templatemgr.builders import Job, npm, steps
 from templatemgr.builders.candidates import Candidate
 from templatemgr.errors import BuildCancelledError, BuildError
 from templatemgr.lockfile import LockfileError
@@ -134,14 +133,10 @@ def _ask(job: Job) -> str:
     if status not in (0, 1) or _refused(answer, said["stderr"]):
         lines = [line for line in said["stderr"] if line.startswith("npm error")]
         message = f"npm outdated ended with status {status}. " + "\n".join(lines[-6:])
-        raise BuildError(message.strip(), step=STEP, remedy=_remedy(said["stderr"]))
+        raise BuildError(
+            message.strip(), step=STEP, remedy=steps.remedy(said["stderr"], npm.REMEDIES)
+        )
     return answer
-
-
-def _remedy(said: Iterable[str]) -> str | None:
-    text = "\n".join(said)
-    known = npm.REMEDIES.items()
-    return next((remedy for pattern, remedy in known if re.search(pattern, text)), None)
 
 
 def _refused(answer: str, errors: Iterable[str]) -> bool:

@@ -15,6 +15,7 @@ WALL_MS = 15 * 60 * 1000
 TREE, TOOLCHAIN = "/template", "/toolchain"
 SEAL = online_pip.SEAL
 WHEELS_ONLY = ("--only-binary", ":all:")
+REFUSED = "The index refused us: check the credentials in pip's configuration."
 REMEDIES = {
     steps.CLOSED: registries.HINT,
     online_pip.REFUSED: "A link, a path or a repository is built as soon as pip reads it. Ask for "
@@ -27,8 +28,8 @@ REMEDIES = {
     "as a wheel for this Python and machine: refresh, or pin one that is.",
     r"CERTIFICATE_VERIFY_FAILED|SSLError": "The index's certificate is not trusted: name its CA "
     "in pip's `cert` or in SSL_CERT_FILE.",
-    r"\b40[13] Client Error|\b40[13]\b.*(Unauthorized|Forbidden)": "The index refused us: check "
-    "the credentials in pip's configuration.",
+    r"\b40[13] Client Error": REFUSED,
+    r"\b40[13]\b … Unauthorized|Forbidden": REFUSED,
     r"NewConnectionError|NameResolutionError|Temporary failure|ConnectTimeout|ReadTimeout": "The "
     "index cannot be reached: check the network, the proxy and pip's `index-url`.",
     r"ResolutionImpossible|conflicting dependencies": "The ranges in requirements.in exclude each "

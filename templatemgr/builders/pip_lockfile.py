@@ -13,17 +13,14 @@ same file, takes the source distribution that `--no-binary` names, and ignores t
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from templatemgr.builders.requirements import plain
 
 PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==([^\s;\\]+)")
 HASH = re.compile(r"--hash=sha256:([0-9A-Za-z]+)")
 BUILT = re.compile(r"--no-binary[ =]([\w.,-]+)$")
-OURS = re.compile(
-    r"(?P<text>.+?) ; (\((?P<marker>.+)\) and )?"
-    r'extra == "(?P<part>build|needs)-of-(?P<name>[\w.-]+)"(?P<rest>( .*)?)$'
-)
-JOINED = re.compile(r"\s*\\\n\s*")
+PART = re.compile(r'extra == "(build|needs)-of-([\w.-]+)"( |$)')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +56,12 @@ def read(text: str) -> Lock:
     for line in _lines(text):
         if found := BUILT.match(line):
             built += map(plain, found[1].split(","))
-        elif found := OURS.match(line):
-            if found["part"] == "build":
-                build.setdefault(found["name"], {}).update(_pin(line))
+        elif ours := _ours(line):
+            if ours.part == "build":
+                build.setdefault(ours.name, {}).update(_pin(line))
             else:
-                marker = f" ; {found['marker']}" if found["marker"] else ""
-                needs.setdefault(found["name"], []).append(found["text"] + marker)
+                marker = f" ; {ours.marker}" if ours.marker else ""
+                needs.setdefault(ours.name, []).append(ours.text + marker)
         else:
             packages |= _pin(line)
     recipes = {
@@ -93,11 +90,42 @@ def wheels(text: str, built: Iterable[str]) -> str:
     """Return a lock as it is, without the packages that are built and without their recipes."""
     left_out = set(built)
     kept = [line for line in _lines(text) if not left_out & _pin(line).keys()]
-    return "".join(f"{line}\n" for line in kept if not BUILT.match(line) and not OURS.match(line))
+    return "".join(f"{line}\n" for line in kept if not BUILT.match(line) and not _ours(line))
 
 
 def _lines(text: str) -> Iterator[str]:
-    return filter(None, (line.strip() for line in JOINED.sub(" ", text).splitlines()))
+    """Yield what is no empty line, each with the lines that a backslash at its end leads to."""
+    parts: list[str] = []
+    for line in text.splitlines():
+        bare = line.strip()
+        parts.append(bare.removesuffix("\\").rstrip())
+        if not line.endswith("\\"):
+            yield from filter(None, [" ".join(filter(None, parts))])
+            parts = []
+    yield from filter(None, [" ".join(filter(None, parts))])
+
+
+class _Ours(NamedTuple):
+    text: str
+    marker: str
+    part: str
+    name: str
+
+
+def _ours(line: str) -> _Ours | None:
+    """Return what a line of a recipe says; None for another one. The last marker counts."""
+    text, semicolon, rest = line.partition(" ; ")
+    at = rest.rfind("extra == ")
+    found = PART.match(rest, max(at, 0))
+    before = rest[: max(at, 0)]
+    if not (text and semicolon and found) or (before and not _bracketed(before)):
+        return None
+    return _Ours(text, before[1:-6], found[1], found[2])
+
+
+def _bracketed(marker: str) -> bool:
+    """`(python_version < "4") and `, with something in the brackets."""
+    return marker.startswith("(") and marker.endswith(") and ") and len(marker) > 7
 
 
 def _pin(line: str) -> dict[str, Pin]:

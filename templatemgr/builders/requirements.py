@@ -3,7 +3,6 @@
 Names are compared as PEP 503 normalises them; requirements are those of PEP 508.
 """
 
-import re
 from collections import deque
 from collections.abc import Iterable, Mapping
 from email.message import Message
@@ -12,7 +11,6 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-COMMENT = re.compile(r"(^|\s+)#.*")
 OSI = "License :: OSI Approved :: "
 INACTIVE = "Development Status :: 7 - Inactive"
 LONGEST_LICENCE = 60  # longer ones are the licence's text, not its name
@@ -49,9 +47,9 @@ def hold(text: str, name: str, version: str) -> str:
             lines.append(line)
             continue
         found = True
-        comment = COMMENT.search(line)
+        comment = line[len(_without_comment(line)) :]
         requirement.specifier = SpecifierSet(f"=={version}")
-        lines.append(f"{requirement}{comment[0] if comment else ''}")
+        lines.append(f"{requirement}{comment}")
     if not found:
         lines.append(f"{plain(name)}=={version}")
     return "".join(f"{line}\n" for line in lines)
@@ -111,10 +109,18 @@ def deprecated(metadata: Message) -> str:
 
 
 def _requirement(line: str) -> Requirement | None:
-    text = COMMENT.sub("", line).strip()
+    text = _without_comment(line).strip()
     if not text or text.startswith("-"):
         return None
     try:
         return Requirement(text)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
+
+
+def _without_comment(line: str) -> str:
+    """Return what stands before a comment, which begins by `#` at the start or after a space."""
+    at = line.find("#")
+    while at > 0 and not line[at - 1].isspace():
+        at = line.find("#", at + 1)
+    return line if at < 0 else line[:at].rstrip()

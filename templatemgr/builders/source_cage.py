@@ -29,10 +29,13 @@ ARCHIVE, ENV, TOOLS = "/source.tar.gz", "/build/env", "tools.txt"
 MAX_ANSWER = 1 << 20
 WALL_MS = pip_cage.WALL_MS
 EXTRA = re.compile(r"""extra\s*==\s*["']([^"']+)["']""")
+COMPILED = (
+    "It has parts in C or another compiled language, and there is no compiler in a build: take a "
+    "version that has wheels."
+)
 REMEDIES = {
-    r"Python\.h|(command|directory:) '[^' ]*(cc|\+\+|clang)'|"
-    r"(?i:compiler .*(not found|cannot be found|unknown))": "It has parts in C or another compiled "
-    "language, and there is no compiler in a build: take a version that has wheels.",
+    r"Python\.h|(command|directory:) '[^' ]*(cc|\+\+|clang)'": COMPILED,
+    r"(?i)compiler  … (?i)not found|cannot be found|unknown": COMPILED,
     r"ModuleNotFoundError|BackendUnavailable": "Its pyproject.toml does not name all that its "
     "build imports: take another version, or one that has wheels.",
     r"Network is unreachable|Temporary failure in name resolution|Connection refused|URLError": "A "

@@ -14,6 +14,7 @@ from templatemgr.errors import BuildCancelledError, BuildError
 KEPT_LINES = 200  # of the output, to say at the end what was wrong
 SHOWN_LINES = 12
 CLOSED = r"The way to \S+ is closed"  # what a cage's proxy says of a place that nobody named
+THEN = " … "  # between the parts of a remedy's pattern
 
 
 def run(
@@ -28,8 +29,8 @@ def run(
 ) -> None:
     """Run a program to its end and hand its lines to the log.
 
-    Of a failure the lines that begin with `mark` are told, with the first of `remedies` (pattern →
-    what to do) that is found in the output. Raises BuildError, BuildCancelledError.
+    Of a failure the lines that begin with `mark` are told, with the first of `remedies` (see
+    `remedy`) that is found in the output. Raises BuildError, BuildCancelledError.
     """
     said: list[str] = []
 
@@ -57,9 +58,27 @@ def essence(said: list[str], mark: str) -> str:
 
 
 def remedy(said: list[str], remedies: Mapping[str, str]) -> str | None:
-    """Return what to do about the first known trouble in the output."""
-    text = "\n".join(said)
-    return next((words for pattern, words in remedies.items() if re.search(pattern, text)), None)
+    """Return what to do about the first known trouble in the output.
+
+    The keys of `remedies` are patterns for one line each. Where a line holds several things, one
+    after the other, they stand with THEN between them: each is looked for once, so that no line,
+    however long, takes time by more than its length.
+    """
+    for pattern, words in remedies.items():
+        pieces = [re.compile(piece) for piece in pattern.split(THEN)]
+        if any(_has(line, pieces) for line in said):
+            return words
+    return None
+
+
+def _has(line: str, pieces: Iterable[re.Pattern[str]]) -> bool:
+    place = 0
+    for piece in pieces:
+        found = piece.search(line, place)
+        if found is None:
+            return False
+        place = found.end()
+    return True
 
 
 def prune(tree: Path, patterns: Iterable[str]) -> None:

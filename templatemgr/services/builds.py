@@ -72,7 +72,8 @@ def request(
     `packages` ("vitest", "vitest@5.2.0"; none: all within their ranges) are what kind "update"
     moves, `files` (path of an input → new text) what kind "edit" replaces. With `heal` it fails
     unless it comes out as that version again. Raises UnknownTemplateError, UnknownVersionError,
-    InvalidBuildError (an unknown kind), InvalidOptionsError.
+    InvalidBuildError (an unknown kind), InvalidOptionsError, DefinitionError (the inputs are not
+    taken).
     """
     if kind not in BuildKind.values:
         message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
@@ -85,6 +86,8 @@ def request(
     )
     inputs = places.version(source) / "inputs" if source else places.definition(template)
     options = changes.options(kind, packages, files, inputs)
+    if heal is None:  # what heals is built as it was; a refusal is told beside the version
+        changes.check(kind, options, inputs)
     options |= {} if heal is None else {"heal": heal}
     with transaction.atomic():
         build = Build.objects.create(

@@ -21,7 +21,7 @@ from templatemgr.definition import Definition
 from templatemgr.errors import NotHealedError
 from templatemgr.manifest import Manifest, Problem
 from templatemgr.models import Version, VersionHealth
-from templatemgr.services import catalog, places, sources
+from templatemgr.services import catalog, places, rules, sources
 from templatemgr.services.inspection import DROPPED, EMPTY, Inspection
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,8 @@ def refill(*, version: Version, slot: str) -> None:
     home = places.refills() / secrets.token_hex(8)
     try:
         with foreign.reading("The cache is not filled: what fills it", NotHealedError):
-            cache, manifest = _filled(version, definitions.read(inputs), home, slot)
+            kept = catalog.held(definitions.read_kept(inputs), rules.ceilings())
+            cache, manifest = _filled(version, kept, home, slot)
             with store.locked(places.store_lock()):
                 _put(version, manifest, cache)
     finally:

@@ -1,5 +1,6 @@
 """Which templates there are, which version a reference means, and how to run on it."""
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +23,11 @@ from templatemgr.errors import (
 )
 from templatemgr.models import Template, Version
 from templatemgr.prepared import Prepared, given
-from templatemgr.services import places, sources
+from templatemgr.readers import environment
+from templatemgr.readers.rules import Ceilings
+from templatemgr.services import places, rules, sources
+
+logger = logging.getLogger(__name__)
 
 REFERENCE = re.compile(
     r"(?P<name>[^@]+)(?:@(?:(?P<number>[0-9]{1,9})|sha256:(?P<hex>[0-9a-f]{64})))?"
@@ -54,11 +59,16 @@ class Runtime:
         """Return what the sandbox mounts and starts for this mode. KeyError for an unknown one."""
         return self.trees[mode]
 
+    def limits(self, asked: Mapping[str, int]) -> Limits:
+        """Return the limits in force for what was asked for, none over the maximum."""
+        return rules.lowered(replace(self.default, **asked), self.maximum)
+
 
 def sync_definitions() -> list[Template]:
     """Create or retitle a row for every definition; never removes one. Raises DefinitionError."""
     folder = Path(settings.STENCIL_DEFINITIONS)
-    read = [definitions.read(folder / name) for name in definitions.names(folder)]
+    allowed = rules.current()
+    read = [definitions.read(folder / name, allowed) for name in definitions.names(folder)]
     with transaction.atomic():
         return [_sync(definition) for definition in read]
 
@@ -110,15 +120,16 @@ def resolve(*, reference: str) -> Version:
 
 
 def runtime(version: Version) -> Runtime:
-    """Return how to run submissions on this version. Raises UnavailableError.
+    """Return how to run submissions on this version, within what this machine allows today.
 
-    While its kept inputs are in doubt they are read from a sound copy.
+    While its kept inputs are in doubt they are read from a sound copy. Raises UnavailableError.
     """
     home = places.version(version)
+    ceilings = rules.ceilings()
     epoch = version.health.epoch  # what was read before the inputs were doubted is not used
     try:
         if "inputs" not in version.health.parts:
-            return _kept_runtime(home, home / "inputs", epoch)
+            return _kept_runtime(home, home / "inputs", epoch, ceilings)
         reason = "its kept inputs are damaged, and no sound copy of them is left"
     except (DefinitionError, OSError) as error:
         reason = str(error)
@@ -126,7 +137,7 @@ def runtime(version: Version) -> Runtime:
     if copy is None:
         message = f"{version} cannot be run: {reason}"
         raise UnavailableError(message, template=version.template.name)
-    return _kept_runtime(home, copy, epoch)
+    return _kept_runtime(home, copy, epoch, ceilings)
 
 
 def make_runtime(definition: Definition, home: Path) -> Runtime:
@@ -171,9 +182,26 @@ def writable_cache(tree: Tree) -> Tree:
     return replace(tree, cache_writable=True)
 
 
+def held(definition: Definition, ceilings: Ceilings) -> Definition:
+    """Return a definition that was built under other rules as it is run today.
+
+    Within the ceilings, and without variables that act on Stencil's own programs.
+    """
+    left = [name for name in definition.env if environment.before_rights_are_dropped(name)]
+    if left:
+        names = ", ".join(left)[:300]
+        logger.warning("%s runs without %s of its [env]", definition.root, names)
+    return replace(
+        definition,
+        default=rules.lowered(definition.default, ceilings),
+        maximum=rules.lowered(definition.maximum, ceilings),
+        env={name: value for name, value in definition.env.items() if name not in left},
+    )
+
+
 @lru_cache(maxsize=256)
-def _kept_runtime(home: Path, inputs: Path, _epoch: int) -> Runtime:
-    return make_runtime(definitions.read(inputs), home)
+def _kept_runtime(home: Path, inputs: Path, _epoch: int, ceilings: Ceilings) -> Runtime:
+    return make_runtime(held(definitions.read_kept(inputs), ceilings), home)
 
 
 def _sync(definition: Definition) -> Template:

@@ -1,14 +1,17 @@
 """What a build of kind update or edit changes in its inputs: checked when asked, then applied."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from templatemgr import builders, store
+from templatemgr import builders, readers, screening, store
 from templatemgr import definition as definitions
 from templatemgr.definition import Definition
-from templatemgr.errors import BuildError, InvalidOptionsError
+from templatemgr.errors import BuildError, DefinitionError, InvalidOptionsError
 from templatemgr.models import Build, BuildKind
+from templatemgr.services import rules
 
 MAX_PACKAGES = 200
 MAX_BYTES = 1024 * 1024  # of all edited files together
@@ -25,10 +28,63 @@ def options(
         message = f"Files are for builds of kind edit, not {kind}."
         raise InvalidOptionsError(message, field="files")
     if kind == BuildKind.UPDATE:
-        return {"packages": _packages(packages, definitions.read(source).builder)}
+        return {"packages": _packages(packages, definitions.read_kept(source).builder)}
     if kind == BuildKind.EDIT:
         return {"files": _files(files or {}, source)}
     return {}
+
+
+def check(kind: str, chosen: Mapping[str, Any], source: Path) -> None:
+    """Refuse a build whose inputs are not taken, before anybody waits for it.
+
+    Raises InvalidOptionsError for what an edit brings, DefinitionError for all else.
+    """
+    files: Mapping[str, str] = chosen.get("files", {})
+    if not files:
+        read(kind, files, source)
+        return
+    found = problem(source, files)
+    if found is None:
+        return
+    path = found.file.partition("/")[2]
+    if path not in files:
+        raise found
+    raise InvalidOptionsError(
+        found.message,
+        field=f"files.{path}",
+        **{key: found.details[key] for key in ("file", "line", "key", "remedy", "excerpt")},
+    )
+
+
+def problem(source: Path, files: Mapping[str, str]) -> DefinitionError | None:
+    """Return what is wrong with a definition when these of its files are written anew, or None.
+
+    Nothing is written but a copy that is gone when this returns.
+    """
+    with TemporaryDirectory(prefix="stencil-edit-") as folder:
+        copy = Path(folder) / source.name  # a definition is called as its folder
+        try:
+            definitions.check_sizes(source)
+            store.copy(definitions.sources(source), copy)
+            for path, text in files.items():
+                (copy / path).write_bytes(text.encode())
+            read(BuildKind.EDIT, files, copy)
+        except DefinitionError as error:
+            return error
+    return None
+
+
+def read(kind: str, edited: Collection[str], inputs: Path) -> Definition:
+    """Read inputs that a build of this kind begins with. Raises DefinitionError.
+
+    A lock that is made anew is not looked at before. One that is to follow an edited manifest may
+    still have what the manifest asks for no more; it is looked at again when it was written.
+    """
+    allowed = rules.current()
+    if kind == BuildKind.REFRESH:
+        return definitions.read(inputs, allowed, without=readers.LOCKS)
+    stale = kind == BuildKind.EDIT and not set(readers.LOCKS) & set(edited)
+    return definitions.read(inputs, replace(allowed, stale_lock=stale))
 
 
 def shown(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,7 +125,11 @@ def lock(build: Build, definition: Definition, job: builders.Job) -> list[str]:
 
 
 def copy_back(job: builders.Job, inputs: Path, written: list[str]) -> None:
-    """Keep with the inputs what the package manager wrote."""
+    """Keep with the inputs what the package manager wrote, if it is what we would take from people.
+
+    Raises DefinitionError.
+    """
+    screening.check_files(job.tree, job.definition.builder, written, rules.current())
     store.copy_files(job.tree, inputs, written)
 
 

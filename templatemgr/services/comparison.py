@@ -143,7 +143,7 @@ def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked
 
 def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[str, str]:
     """Return the links to programs with the package and version that each leads into."""
-    definition = definitions.read(inputs)
+    definition = definitions.read_kept(inputs)
     targets = {
         entry.path: posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
         for entry in manifest.entries

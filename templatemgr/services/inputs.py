@@ -5,16 +5,15 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal
 
 from templatemgr import definition as definitions
-from templatemgr import difference, store
+from templatemgr import difference
 from templatemgr.definition import Definition, DefinitionError
 from templatemgr.difference import Text
 from templatemgr.errors import UnavailableError
 from templatemgr.models import Version
-from templatemgr.services import catalog, exporting, places
+from templatemgr.services import catalog, changes, exporting, places
 
 # The earliest time that a zip can hold: the same inputs give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -37,10 +36,10 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """What an edit would change, and what is wrong with it; `problem` is empty when nothing is."""
+    """What an edit would change, and what is wrong with it: `problem`, None when nothing is."""
 
     texts: tuple[Text, ...]
-    problem: str
+    problem: DefinitionError | None
 
 
 def read(*, template: str, version: int | None) -> Inputs:
@@ -52,7 +51,7 @@ def read(*, template: str, version: int | None) -> Inputs:
     row = None if version is None else catalog.get_version(template=template, number=version)
     folder = places.version(row) / "inputs" if row else places.definition(template)
     try:
-        definition = definitions.read(folder)
+        definition = definitions.read_kept(folder)  # to be mended, if need be: `propose` judges
         files, digest = definitions.sources(folder), definitions.digest(folder)
     except (DefinitionError, OSError) as error:
         what = f"The inputs of {row}" if row else f"The definition of {template}"
@@ -70,7 +69,7 @@ def propose(*, inputs: Inputs, files: Mapping[str, str]) -> Proposal:
         {path: inputs.files[path].read_bytes() for path in files},
         {path: text.encode() for path, text in files.items()},
     )
-    return Proposal(texts=texts, problem=_problem(inputs, files))
+    return Proposal(texts=texts, problem=changes.problem(inputs.definition.root, files))
 
 
 def archive(*, template: str, version: int, form: Form) -> bytes:
@@ -88,19 +87,6 @@ def archive(*, template: str, version: int, form: Form) -> bytes:
             entry.external_attr = (0o755 if file.executable else 0o644) << 16
             archive.writestr(entry, file.content)
     return packed.getvalue()
-
-
-def _problem(inputs: Inputs, files: Mapping[str, str]) -> str:
-    with TemporaryDirectory(prefix="stencil-edit-") as folder:
-        copy = Path(folder) / inputs.definition.name  # a definition is called as its folder
-        store.copy(inputs.files, copy)
-        for path, text in files.items():
-            (copy / path).write_bytes(text.encode())
-        try:
-            definitions.read(copy)
-        except DefinitionError as error:
-            return error.message
-    return ""
 
 
 def _text(data: bytes) -> str | None:

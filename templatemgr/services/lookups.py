@@ -16,12 +16,12 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from templatemgr import builders, store
+from templatemgr import builders, screening, store
 from templatemgr.builders import candidates
 from templatemgr.builders.candidates import Candidate
 from templatemgr.errors import InvalidBuildError, TemplateError
 from templatemgr.models import Lookup, LookupState
-from templatemgr.services import catalog, inputs, places
+from templatemgr.services import catalog, inputs, places, rules
 
 logger = logging.getLogger(__name__)
 
@@ -84,8 +84,9 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
     try:
         found = _ask(lookup, cancel)
     except TemplateError as error:
-        remedy = error.details.get("remedy")
-        _end(lookup, LookupState.FAILED, message=f"{error.message}\n{remedy or ''}".strip())
+        remedy = str(error.details.get("remedy") or "")
+        text = error.message if remedy in error.message else f"{error.message}\n{remedy}"
+        _end(lookup, LookupState.FAILED, message=text)
     except Exception:  # the row must end, whatever went wrong
         logger.exception("lookup %s failed for a reason of ours", lookup.pk)
         _end(lookup, LookupState.FAILED, message="Stencil itself failed; its log says how.")
@@ -122,6 +123,9 @@ def _ask(lookup: Lookup, cancel: threading.Event) -> list[Candidate]:
             fetch_hosts=settings.STENCIL_FETCH_HOSTS,
         )
         store.copy({path: source.files[path] for path in source.definition.files}, job.tree)
+        allowed = rules.current()
+        screening.check(source.definition, allowed)
+        screening.check_files(job.tree, job.definition.builder, source.definition.files, allowed)
         job.downloads.mkdir()
         return list(scout.outdated(job))
 

@@ -70,11 +70,11 @@ def _copy_inputs(bench: Bench) -> None:
     # Nobody else on this machine looks in while parts of it are writable for the cage's user.
     bench.home.mkdir(parents=True, mode=0o700)
     bench.recorder.line("build", f"Starting from {shown}.")
-    definitions.read(source)
+    definitions.check_sizes(source)
     store.copy(definitions.sources(source), bench.inputs)
     changes.edit(build, bench.inputs)
     # Read again from the copy: what is built is what was checked, whoever edits the folder now.
-    bench.definition = definitions.read(bench.inputs)
+    bench.definition = changes.read(build.kind, build.options.get("files", {}), bench.inputs)
     if bench.definition.name != build.template.name:
         message = f"The definition calls itself {bench.definition.name}: names do not change."
         raise BuildError(message, step=build.step)

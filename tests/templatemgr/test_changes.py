@@ -77,12 +77,18 @@ def test_an_edit_of_a_config_file_does_not_touch_the_lock(tiny: Path) -> None:
     assert "package-lock-only" not in log_text(build)
 
 
-def test_an_edit_that_breaks_or_renames_the_definition_fails(tiny: Path) -> None:
+def test_an_edit_that_breaks_or_renames_the_definition_is_refused(tiny: Path) -> None:
     toml = (tiny / "template.toml").read_text()
-    build = run_build(kind="edit", files={"template.toml": "format = 9\n"})
-    assert "this release reads format" in build.message
+    with pytest.raises(InvalidOptionsError, match="this release reads format") as caught:
+        run_build(kind="edit", files={"template.toml": "# mine\nformat = 9\n"})
+    assert caught.value.details["field"] == "files.template.toml"
+    assert (caught.value.details["line"], caught.value.details["key"]) == (2, "format")
     renamed = toml.replace('name = "tiny"', 'name = "other"')
-    build = run_build(kind="edit", files={"template.toml": renamed})
+    with pytest.raises(InvalidOptionsError, match="must be the folder's name, 'tiny'"):
+        run_build(kind="edit", files={"template.toml": renamed})
+    assert not Build.objects.exists()
+    run_build()
+    build = run_build(kind="edit", files={"template.toml": renamed}, from_version=1)
     assert "names do not change" in build.message
 
 
