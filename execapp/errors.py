@@ -121,6 +121,19 @@ class RateLimitedError(ExecutionError):
     code = "rate_limited"
 
 
+class QuotaError(ExecutionError):
+    """The client has stored as much as it may in a day."""
+
+    code = "quota_exceeded"
+
+
+class NoSpaceError(ExecutionError):
+    """Less disk is free than must stay free."""
+
+    code = "no_space"
+    retry_after = 60
+
+
 class QueueFullError(ExecutionError):
     """As many executions wait as this server lets wait."""
 

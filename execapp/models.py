@@ -221,6 +221,20 @@ class ExecutionLabel(models.Model):
         return f"{self.key}:{self.value}"
 
 
+class StoredBytes(models.Model):
+    """What one client has stored on one day, by UTC: changed by conditional UPDATE alone."""
+
+    owner = models.CharField(max_length=160)  # token:<id> or user:<name>
+    day = models.CharField(max_length=10)  # 2026-11-30
+    bytes = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["owner", "day"], name="stored_bytes_once")]
+
+    def __str__(self) -> str:
+        return f"{self.owner} {self.day}: {self.bytes}"
+
+
 class IdempotencyKey(models.Model):
     """What a token's `Idempotency-Key` stood for; forgotten after 24 hours."""
 

@@ -95,6 +95,10 @@ STENCIL_QUEUE_LIMIT = _number("STENCIL_QUEUE_LIMIT", 1000, least=1)
 STENCIL_VERIFY_HOURS = _number("STENCIL_VERIFY_HOURS", 24)
 STENCIL_VERIFY_ALL_HOURS = _number("STENCIL_VERIFY_ALL_HOURS", 7 * 24)
 STENCIL_HEAL = _choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
+# What one token, or one user of the playground, may store in a day (UTC), and the disk that stays
+# free. 0: no limit.
+STENCIL_CLIENT_BYTES_PER_DAY = _number("STENCIL_CLIENT_BYTES_PER_DAY", 10 * 1024**3)
+STENCIL_FREE_BYTES = _number("STENCIL_FREE_BYTES", 1024**3)
 STENCIL_RATE_PER_MINUTE = _number("STENCIL_RATE_PER_MINUTE", 30_000)
 STENCIL_BUILD_BYTES = _number("STENCIL_BUILD_BYTES", 8 * 1024**3, least=1)
 STENCIL_FETCH_HOSTS = tuple(_list("STENCIL_FETCH_HOSTS"))

@@ -10,7 +10,7 @@ from execapp.api import auth, schemas
 from execapp.api.openapi import ERRORS
 from execapp.api.replies import check_query, reply, token_of
 from execapp.conf import sizes
-from execapp.services import health, pins
+from execapp.services import health, pins, storage
 from execapp.services.presenting import moment
 
 router = Router(tags=["Me"])
@@ -25,6 +25,11 @@ def me(request: HttpRequest) -> HttpResponse:
     token = token_of(request)
     body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT
     standing = getattr(request, "standing", None)
+    remaining = {
+        "queue": max(0, queue - health.snapshot().queued),
+        "requests": standing.remaining if standing else None,
+        "bytes": storage.left(token_id=token.id, client=token.name),
+    }
     shown = {
         "client": token.name,
         "scopes": token.scopes,
@@ -40,10 +45,9 @@ def me(request: HttpRequest) -> HttpResponse:
             "max_body_bytes": body_bytes,
             "max_queued": queue,
             "requests_per_minute": standing.limit if standing else None,
+            "bytes_per_day": settings.STENCIL_CLIENT_BYTES_PER_DAY or None,
         },
-        "remaining": {
-            "queue": max(0, queue - health.snapshot().queued),
-            "requests": standing.remaining if standing else None,
-        },
+        "remaining": remaining,
+        "left": remaining,  # its later name
     }
     return reply(shown)

@@ -13,17 +13,19 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
-from execapp.services import presenting
+from execapp.services import presenting, storage
 from execapp.services.submissions import KEY_LIFETIME
 from sandbox.limits import Outcome, State
 from templatemgr.models import Version
 from templatemgr.prepared import Prepared, PreparedUpdate, given
 
 LEASE = timedelta(seconds=30)
+COUNTS_KEPT = timedelta(days=31)  # of what clients stored, by day
 MAX_ATTEMPTS = 3
 CLAIM_TRIES = 5
 QUEUED = ExecutionState.QUEUED
@@ -174,7 +176,7 @@ def finish(
     }
     if outcome.state is not State.CANCELLED:  # else the row says who asked for it
         values["message"] = outcome.message or ""
-    return _end(execution.id, attempt, now, values)
+    return _end(execution, attempt, now, values)
 
 
 def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> bool:
@@ -186,7 +188,7 @@ def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> 
         "message": message,
         "timings": _timings(execution, now, None),
     }
-    return _end(execution.id, attempt, now, values)
+    return _end(execution, attempt, now, values)
 
 
 def refuse(*, execution: Execution, attempt: int) -> bool:
@@ -242,7 +244,8 @@ def take_over(*, worker: str) -> int:
 
 
 def forget_keys() -> int:
-    """Drop idempotency keys that are older than their promise."""
+    """Drop idempotency keys that are older than their promise, and counts of days long over."""
+    storage.forget(before=timezone.now() - COUNTS_KEPT)
     old = IdempotencyKey.objects.filter(created_at__lte=timezone.now() - KEY_LIFETIME)
     return old.delete()[0] if old.exists() else 0
 
@@ -255,7 +258,7 @@ def _recover(condition: Q) -> int:
 def _light() -> QuerySet[Execution]:
     """Rows without their large columns."""
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
-    return Execution.objects.only(*names)
+    return Execution.objects.only(*names, "client", "token_id", "limits")
 
 
 def _give_back(execution: Execution, *, last: bool, counted: bool = True) -> bool:
@@ -263,7 +266,7 @@ def _give_back(execution: Execution, *, last: bool, counted: bool = True) -> boo
     if execution.cancel_requested:
         timings = _timings(execution, now, None)
         values = {"state": ExecutionState.CANCELLED, "timings": timings}
-        return _end(execution.id, attempt, now, values)
+        return _end(execution, attempt, now, values)
     if last:
         text = f"The executor died {attempt} times while running this."
         error_id = secrets.token_hex(6)
@@ -277,9 +280,13 @@ def _give_back(execution: Execution, *, last: bool, counted: bool = True) -> boo
     return rows.update(started_at=None, attempt=left, **queued) == 1
 
 
-def _end(execution_id: uuid.UUID, attempt: int, now: datetime, values: dict[str, Any]) -> bool:
+def _end(execution: Execution, attempt: int, now: datetime, values: dict[str, Any]) -> bool:
     changed = {**values, "finished_at": now, "lease_until": None}
-    return _ending(frozenset(changed)).run(id=execution_id, current=attempt, **changed) == 1
+    with transaction.atomic():
+        ended = _ending(frozenset(changed)).run(id=execution.id, current=attempt, **changed) == 1
+        if ended:
+            storage.settle(execution, changed)
+    return ended
 
 
 @lru_cache

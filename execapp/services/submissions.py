@@ -27,7 +27,7 @@ from execapp.models import (
     IdempotencyKey,
     Mode,
 )
-from execapp.services import checks, health, pins, presenting, probes
+from execapp.services import checks, health, pins, presenting, probes, storage
 from templatemgr.prepared import Prepared, given
 from templatemgr.services import catalog
 
@@ -137,13 +137,19 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
     waited = max(0.0, round((now - execution.created_at).total_seconds() * 1000, 3))
     rows = Execution.objects.filter(id=execution_id)
     # Each step is conditional: whoever claims or finishes in between makes it touch no row.
-    changed = rows.filter(state=ExecutionState.QUEUED).update(
-        state=ExecutionState.CANCELLED,
-        cancel_requested=True,
-        message=message,
-        finished_at=now,
-        timings={"queued_ms": waited, "total_ms": waited, "warm": False},
-    ) or rows.filter(state=ExecutionState.RUNNING).update(cancel_requested=True, message=message)
+    with transaction.atomic():
+        changed = rows.filter(state=ExecutionState.QUEUED).update(
+            state=ExecutionState.CANCELLED,
+            cancel_requested=True,
+            message=message,
+            finished_at=now,
+            timings={"queued_ms": waited, "total_ms": waited, "warm": False},
+        )
+        if changed:
+            storage.settle(execution, {})
+    changed = changed or rows.filter(state=ExecutionState.RUNNING).update(
+        cancel_requested=True, message=message
+    )
     if changed:
         local.cancel(execution_id)
     return wait(execution_id=execution_id, seconds=0), bool(changed)
@@ -204,12 +210,15 @@ def _check_room(execution: Execution) -> None:
 
 
 def _admit(execution: Execution, key: _Key | None, *, wake: bool) -> tuple[Execution, bool]:
+    storage.check_disk()
     try:
         with transaction.atomic():
             earlier = _earlier(key) if key else None
             if earlier is not None:
                 return earlier, False
             _check_room_in_queue()
+            execution.created_at = timezone.now()
+            storage.charge(execution)
             _insert(execution, key)
     except IntegrityError:
         # Two requests with one key at a time, where transactions run side by side.
@@ -234,7 +243,6 @@ def _check_room_in_queue() -> None:
 
 
 def _insert(execution: Execution, key: _Key | None) -> None:
-    execution.created_at = timezone.now()
     execution.save(force_insert=True)
     ExecutionLabel.objects.bulk_create(
         ExecutionLabel(execution=execution, key=name, value=value)

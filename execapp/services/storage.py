@@ -1,0 +1,177 @@
+"""What clients may store: bytes of one client in a day, and disk that must stay free.
+
+A submission is charged for what it brings and, until it has ended, for the most that it may print;
+then for what it printed. The row of a client and a day is changed by conditional UPDATE, inside
+the transaction that admits: whoever is refused, and whatever is rolled back, has cost nothing.
+"""
+
+import json
+import shutil
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
+from django.utils import timezone
+
+from execapp.errors import NoSpaceError, QuotaError
+from execapp.models import Execution, StoredBytes
+from execapp.services.checks import size_of
+from templatemgr.prepared import PreparedUpdate, given
+
+ROW_BYTES = 1024  # what a row takes besides its texts
+LOOK_SECONDS = 1.0  # between two looks at the disk
+
+_TAKE = PreparedUpdate(
+    lambda: (
+        StoredBytes.objects.filter(
+            owner=given(StoredBytes, "owner"),
+            day=given(StoredBytes, "day"),
+            bytes__lte=given(StoredBytes, "bytes", "room"),
+        ),
+        {"bytes": F("bytes") + given(StoredBytes, "bytes", "size")},
+    )
+)
+_SETTLE = PreparedUpdate(
+    lambda: (
+        StoredBytes.objects.filter(
+            owner=given(StoredBytes, "owner"), day=given(StoredBytes, "day")
+        ),
+        {"bytes": Greatest(F("bytes") + given(StoredBytes, "bytes", "more"), 0)},
+    )
+)
+
+
+class _Disk:
+    """Free bytes where the database lies, looked at once a second at most."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._looked, self._free = -LOOK_SECONDS, 0
+
+    def free(self) -> int:
+        with self._lock:
+            now = monotonic()
+            if now - self._looked >= LOOK_SECONDS:
+                self._free = shutil.disk_usage(settings.STENCIL_DATA).free
+                self._looked = now
+            return self._free
+
+    def forget(self) -> None:
+        """Look again at the next question."""
+        self._looked = -LOOK_SECONDS
+
+
+disk = _Disk()
+
+
+def check_disk() -> None:
+    """Refuse while less is free than must be. Raises NoSpaceError."""
+    least = settings.STENCIL_FREE_BYTES
+    if not least:
+        return
+    free = disk.free()
+    if free < least:
+        message = (
+            f"The disk has {free // 1024**2:,} MiB free, and {least // 1024**2:,} must stay free: "
+            "nothing is taken until there is room."
+        )
+        raise NoSpaceError(message, details={"free_bytes": free, "least_free_bytes": least})
+
+
+def charge(execution: Execution) -> None:
+    """Count a submission that is about to be inserted, in the same transaction.
+
+    Raises QuotaError when it does not fit into what its client has left of the day.
+    """
+    limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
+    if not limit:
+        return
+    size, day = submitted_bytes(execution) + reserve(execution.limits), _day(execution.created_at)
+    who = {"owner": owner_of(execution), "day": day}
+    if _TAKE.run(**who, size=size, room=limit - size):
+        return
+    try:
+        with transaction.atomic():  # the first one of the day
+            if size <= limit:
+                StoredBytes.objects.create(**who, bytes=size)
+                return
+    except IntegrityError:
+        if _TAKE.run(**who, size=size, room=limit - size):
+            return
+    raise _over(who["owner"], day, size, limit)
+
+
+def settle(execution: Execution, ending: Mapping[str, Any]) -> None:
+    """Count what an execution printed instead of what it might have; `ending`: its last columns."""
+    if not settings.STENCIL_CLIENT_BYTES_PER_DAY:
+        return
+    printed = len(ending.get("stdout", b"")) + len(ending.get("stderr", b""))
+    if ending.get("tests") is not None:
+        printed += len(json.dumps(ending["tests"]))
+    more = printed - reserve(execution.limits)
+    _SETTLE.run(owner=owner_of(execution), day=_day(execution.created_at), more=more)
+
+
+def left(*, token_id: UUID | None, client: str) -> int | None:
+    """Bytes that a client may still store today; None where there is no limit."""
+    limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
+    if not limit:
+        return None
+    return _left(_owner(token_id, client), _day(timezone.now()), int(limit))
+
+
+def submitted_bytes(execution: Execution) -> int:
+    """What a submission brings, as UTF-8."""
+    files = sum(size_of(file["path"]) + size_of(file["content"]) for file in execution.files)
+    tables = (*execution.env.items(), *execution.labels.items())
+    texts = [execution.stdin, *execution.args, *(text for pair in tables for text in pair)]
+    return ROW_BYTES + files + sum(map(size_of, texts))
+
+
+def reserve(limits: Mapping[str, int]) -> int:
+    """The most that stdout and stderr may hold."""
+    return 2 * limits.get("output_bytes", 0)
+
+
+def owner_of(execution: Execution) -> str:
+    """Who is charged: the token, or the user of the dashboard."""
+    return _owner(execution.token_id, execution.client)
+
+
+def forget(*, before: datetime) -> int:
+    """Drop the counts of days that are over."""
+    old = StoredBytes.objects.filter(day__lt=_day(before))
+    return old.delete()[0] if old.exists() else 0
+
+
+def _owner(token_id: UUID | None, client: str) -> str:
+    return f"token:{token_id}" if token_id is not None else f"user:{client}"
+
+
+def _day(moment: datetime) -> str:
+    return moment.astimezone(UTC).date().isoformat()
+
+
+def _left(owner: str, day: str, limit: int) -> int:
+    row = StoredBytes.objects.filter(owner=owner, day=day).values_list("bytes", flat=True).first()
+    return max(0, limit - (row or 0))
+
+
+def _over(owner: str, day: str, size: int, limit: int) -> QuotaError:
+    has = _left(owner, day, limit)
+    message = (
+        f"This would store {size:,} bytes with room for its output; of {limit:,} a day {has:,} are "
+        "left. Send less, ask for a smaller limits.output_bytes, or go on tomorrow (UTC)."
+    )
+    error = QuotaError(message, details={"limit": limit, "left": has, "needed": size})
+    now = timezone.now().astimezone(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    error.retry_after = max(1, round((midnight - now).total_seconds()))
+    return error
