@@ -1,9 +1,12 @@
 // A child process that runs one test file. See pool.mjs.
 import { init, runBaseTests, setupEnvironment } from "vitest/worker";
 import "./flush.mjs";
+import { watchConsole } from "./output.mjs";
 
 // Ours, not the user's, and read already.
 delete process.env.NODE_COMPILE_CACHE;
+
+watchConsole();
 
 const send = process.send.bind(process);
 const on = process.on.bind(process);

@@ -1,6 +1,7 @@
 // vitest's pool, in two kinds. One test file runs in this very process, whose runtime is warm. Several files are
 // isolated from each other as bare vitest isolates them: a child process each.
 import { fork } from "node:child_process";
+import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { EventEmitter } from "node:events";
 import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
@@ -65,6 +66,22 @@ class LocalWorker {
   }
 }
 
+let input = null;
+
+/**
+ * A descriptor with the submission's standard input. Each file reads all of it, as if it were the only one; vitest's
+ * own workers have a pipe there that nobody ends, at which a test that reads waits for ever.
+ */
+function openInput() {
+  if (input === null) {
+    const path = "/tmp/.stencil-input";
+    writeFileSync(path, readFileSync(0));
+    input = openSync(path, "r");
+    unlinkSync(path);
+  }
+  return openSync(`/proc/self/fd/${input}`, "r");
+}
+
 /** vitest's own forks, less its watchdog process and its copying of output: both streams are the user's already. */
 class ForkWorker {
   name = "stencil";
@@ -88,12 +105,15 @@ class ForkWorker {
   }
   async start() {
     const { env, execArgv } = this.#options;
-    this.#child ??= fork(FORK, [], {
+    if (this.#child) return;
+    const stdin = openInput();
+    this.#child = fork(FORK, [], {
       env: COMPILE_CACHE ? { ...env, NODE_COMPILE_CACHE: COMPILE_CACHE } : env,
       execArgv,
-      stdio: ["pipe", "inherit", "inherit", "ipc"],
+      stdio: [stdin, "inherit", "inherit", "ipc"],
       serialization: "advanced",
     });
+    closeSync(stdin);
   }
   async stop() {
     this.#child.kill("SIGKILL");

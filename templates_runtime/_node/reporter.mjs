@@ -6,6 +6,9 @@ const NAME_BYTES = 2_000;
 // All errors travel in one line, which the host bounds.
 const ERRORS = 50;
 const CAUSES = 5;
+// Of one stream of a test, and of all tests of a run together: what the host keeps.
+const OUTPUT_BYTES = 65_536;
+const OUTPUTS_BYTES = 2 * 1024 * 1024;
 
 /** One per process. Says nothing until `listen` gives it somewhere to say it. */
 export class CaseReporter {
@@ -14,6 +17,8 @@ export class CaseReporter {
   #source;
   #send = null;
   #sent = new Set();
+  #written = new Map();
+  #room = OUTPUTS_BYTES;
 
   constructor(source) {
     this.#source = `${source}/`;
@@ -26,6 +31,28 @@ export class CaseReporter {
   onTestCaseResult(test) {
     const { state } = test.result();
     if (state !== "pending") this.#tell(test, state);
+  }
+
+  /** What vitest attributes to a test, which is told with it; the rest is in the streams of the run. */
+  onUserConsoleLog({ type, taskId, content }) {
+    if (!this.#written.has(taskId)) this.#written.set(taskId, { stdout: "", stderr: "" });
+    const written = this.#written.get(taskId);
+    // A little more than there is room for: then it can be told that some is missing.
+    if (Buffer.byteLength(written[type]) <= OUTPUT_BYTES) written[type] += content;
+  }
+
+  #output(taskId) {
+    const written = this.#written.get(taskId);
+    if (written === undefined) return {};
+    this.#written.delete(taskId);
+    const output = { truncated: false };
+    for (const type of ["stdout", "stderr"]) {
+      const most = Math.min(OUTPUT_BYTES, this.#room);
+      output[type] = beginning(written[type], most);
+      output.truncated ||= output[type] !== written[type];
+      this.#room -= Buffer.byteLength(output[type]);
+    }
+    return output;
   }
 
   #tell(test, state) {
@@ -41,6 +68,7 @@ export class CaseReporter {
       duration_ms: test.diagnostic()?.duration ?? null,
       message: errors.length > 0 ? capped(errors.map((error) => describe(error)).join("\n\n")) : null,
       ...this.#location(errors[0], test.module.moduleId),
+      ...this.#output(test.id),
     });
   }
 
@@ -109,7 +137,13 @@ function visible({ stack, stacks, ...own }) {
 }
 
 function capped(text, most = MESSAGE_BYTES) {
+  const kept = beginning(text, most);
+  return kept === text ? text : `${kept}…`;
+}
+
+/** As much of a text as has at most so many bytes. */
+function beginning(text, most) {
   const bytes = Buffer.from(text);
   if (bytes.length <= most) return text;
-  return `${bytes.subarray(0, most).toString("utf8").replace(/\uFFFD$/, "")}…`;
+  return bytes.subarray(0, most).toString("utf8").replace(/\uFFFD$/, "");
 }

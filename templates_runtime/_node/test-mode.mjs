@@ -3,7 +3,8 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { createVitest, rootDir } from "vitest/node";
-import { send } from "./protocol.mjs";
+import protocol from "./protocol.cjs";
+import { watchConsole } from "./output.mjs";
 import { CaseReporter } from "./reporter.mjs";
 import { createPoolWorker, runInOneProcess } from "./pool.mjs";
 
@@ -13,6 +14,8 @@ const WARMING = `
     expect({ a: [1] as unknown }).toEqual({ a: [1] });
   });
 `;
+
+const { send } = protocol;
 
 // Each worker is a process of about ten threads, all of which count as processes of the sandbox.
 const MOST_WORKERS = 4;
@@ -24,6 +27,7 @@ const LONGEST = 2 ** 31 - 1; // milliseconds, of a timer
 
 export async function prepare({ workspace, source, cold }) {
   resembleWorker();
+  watchConsole();
   const reporter = new CaseReporter(source);
   const vitest = await start(workspace, reporter);
   if (!cold) await warm(vitest, workspace);

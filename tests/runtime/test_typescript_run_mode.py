@@ -206,23 +206,23 @@ def test_the_environment_is_the_submissions(typescript: Tool) -> None:
 
 
 def test_what_a_program_says_on_the_channel_is_its_own_mischief(typescript: Tool) -> None:
-    main = "import fs from 'node:fs';\nfs.writeSync(3, 'nonsense\\n');\nconsole.log('over');"
+    main = "import fs from 'node:fs';\nfs.writeSync(16, 'nonsense\\n');\nconsole.log('over');"
     assert printed(typescript.run({"main.ts": main})) == "over"
 
 
 def test_a_flood_on_the_channel_goes_nowhere(typescript: Tool) -> None:
     main = (
         "import fs from 'node:fs';\nconst much = 'x'.repeat(65_536);\n"
-        "for (let n = 0; n < 2_000; n++) fs.writeSync(3, much);\nconsole.log('over');"
+        "for (let n = 0; n < 2_000; n++) fs.writeSync(16, much);\nconsole.log('over');"
     )
     assert printed(typescript.run({"main.ts": main})) == "over"
 
 
 def test_nothing_is_said_into_a_file_that_took_the_channels_number(typescript: Tool) -> None:
     main = (
-        "import fs from 'node:fs';\nfs.closeSync(3);\nconsole.log(fs.openSync('/dev/stdout', 'w'));"
+        "import fs from 'node:fs';\nfs.closeSync(16);\nconsole.log(fs.openSync('/dev/stdout', 'w'));"
     )
-    assert printed(typescript.run({"main.ts": main})) == "3"
+    assert printed(typescript.run({"main.ts": main})) == "16"
 
 
 def test_a_child_does_not_have_the_channel(typescript: Tool) -> None:

@@ -1,11 +1,18 @@
-// Descriptor 3: a stream socket that carries JSON, one object a line. Everything here is synchronous, so that
+"use strict";
+// The channel: a stream socket that carries JSON, one object a line. Everything here is synchronous, so that
 // a message is with the host before the code that follows it can loop for ever, and uses only primitives
 // captured before foreign code loads.
-import fs from "node:fs";
+const fs = require("node:fs");
 
-const CHANNEL = 3;
+// Among the numbers that Node opens for itself, where no program is ever given one, and the last that Node closes to
+// the children of a process when it starts.
+const CHANNEL = Number(process.env.STENCIL_CHANNEL ?? 3);
 const CHUNK_BYTES = 65_536;
 const RETRY_MS = 1;
+
+// Ours, not the user's, and read already. NODE_COMPILE_CACHE is Node's, and in force.
+const cold = process.env.STENCIL_COLD !== undefined;
+for (const name of ["STENCIL_CHANNEL", "STENCIL_COLD", "STENCIL_MODE", "NODE_COMPILE_CACHE"]) delete process.env[name];
 
 const { fstatSync, mkdirSync, readSync, writeFileSync, writeSync } = fs;
 const { stringify, parse } = JSON;
@@ -25,7 +32,7 @@ function persistently(operation) {
   }
 }
 
-export function send(message) {
+function send(message) {
   const line = from(`${stringify(message)}\n`);
   for (let sent = 0; sent < line.length; ) {
     const offset = sent;
@@ -34,7 +41,7 @@ export function send(message) {
 }
 
 /** The one job, or null when the host closed the channel without giving any. */
-export function receive() {
+function receive() {
   const chunks = [];
   for (;;) {
     const chunk = alloc(CHUNK_BYTES);
@@ -46,13 +53,13 @@ export function receive() {
 }
 
 /** Has `exit(0)` end the process when the host was told so: it need not wait for the memory to be freed. */
-export function tellExit(exit) {
+function tellExit(exit, key) {
   const { ino } = fstatSync(CHANNEL);
   return () => {
     try {
       // The program may have closed the descriptor, and opened a file of its own that has the number now.
       if (fstatSync(CHANNEL).ino !== ino) return;
-      send({ type: "exit", code: 0 });
+      send({ type: "exit", code: 0, key });
     } catch {
       return;
     }
@@ -61,7 +68,7 @@ export function tellExit(exit) {
 }
 
 /** Writes the submitted files under `folder`. The host has checked the paths. */
-export function writeFiles(folder, files) {
+function writeFiles(folder, files) {
   mkdirSync(folder, { recursive: true });
   for (const { path, content, encoding } of files) {
     const target = `${folder}/${path}`;
@@ -69,3 +76,5 @@ export function writeFiles(folder, files) {
     writeFileSync(target, content, encoding);
   }
 }
+
+module.exports = { CHANNEL, cold, receive, send, tellExit, writeFiles };

@@ -1,0 +1,54 @@
+"use strict";
+// The `paths` and `baseUrl` of a submission's tsconfig.json, by the resolver that vite has for them. A submission that
+// has no such file loads nothing of it.
+const { existsSync, readFileSync } = require("node:fs");
+const Module = require("node:module");
+const { dirname } = require("node:path");
+const { fileURLToPath } = require("node:url");
+
+const WORKSPACE = "/workspace/src";
+const EXTENSIONS = [".mjs", ".js", ".mts", ".ts", ".jsx", ".tsx", ".json"];
+const OF_JAVASCRIPT = { ".js": [".ts", ".tsx", ".js"], ".jsx": [".tsx", ".jsx"], ".mjs": [".mts", ".mjs"], ".cjs": [".cts", ".cjs"] };
+const MAPS = /"(?:paths|baseUrl|extends)"\s*:/;
+
+const configs = new Map();
+const resolvers = new Map();
+
+/** Where a bare specifier leads by the nearest tsconfig; null when it leads nowhere, or to a package. */
+function withPaths(specifier, parentURL) {
+  if (/^(?:\.{1,2}(?:\/|$)|\/|#|[a-z]+:)/.test(specifier) || !parentURL?.startsWith("file:")) return null;
+  if (Module.isBuiltin(specifier)) return null;
+  const folder = dirname(fileURLToPath(parentURL));
+  const config = configOf(folder);
+  if (config === null) return null;
+  const found = resolver(config).sync(folder, specifier).path;
+  return found && !found.includes("/node_modules/") ? found : null;
+}
+
+function configOf(folder) {
+  if (folder !== WORKSPACE && !folder.startsWith(`${WORKSPACE}/`)) return null;
+  if (!configs.has(folder)) configs.set(folder, findConfig(folder));
+  return configs.get(folder);
+}
+
+/** The nearest tsconfig.json; null when it maps nothing. */
+function findConfig(folder) {
+  const path = `${folder}/tsconfig.json`;
+  if (!existsSync(path)) return configOf(dirname(folder));
+  return MAPS.test(readFileSync(path, "utf8")) ? path : null;
+}
+
+function resolver(configFile) {
+  if (!resolvers.has(configFile)) {
+    const known = new Set(Object.keys(Module._cache));
+    const requireFromVite = Module.createRequire(require.resolve("vite"));
+    const { ResolverFactory } = requireFromVite("rolldown/experimental");
+    for (const key of Object.keys(Module._cache)) if (!known.has(key)) delete Module._cache[key];
+    const tsconfig = { configFile, references: "auto" };
+    const options = { tsconfig, extensions: EXTENSIONS, extensionAlias: OF_JAVASCRIPT, conditionNames: ["node", "import"] };
+    resolvers.set(configFile, new ResolverFactory(options));
+  }
+  return resolvers.get(configFile);
+}
+
+module.exports = { withPaths };
