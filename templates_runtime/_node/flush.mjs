@@ -4,11 +4,43 @@
 import { TestRunner } from "vitest";
 import { taken } from "./output.mjs";
 
-const { onAfterRunTask } = TestRunner.prototype;
+const { onAfterRetryTask, onAfterRunTask, onBeforeRunTask } = TestRunner.prototype;
+const DONE = Symbol.for("stencil.flushes");
 
-TestRunner.prototype.onAfterRunTask = async function (task) {
-  await onAfterRunTask.call(this, task);
+/** To be called before vitest has made a runner. */
+export function flushEach() {
+  TestRunner.prototype.onAfterRunTask = async function (task) {
+    await onAfterRunTask.call(this, task);
+    await sendOutput(task);
+    await sendResult(this, task);
+  };
+}
+
+/** In a runner that is made already, and has taken some of its methods: there the next test sends the one before it. */
+export function flushBeforeNext() {
+  if (TestRunner.prototype[DONE]) return;
+  Object.defineProperty(TestRunner.prototype, DONE, { value: true });
+  const begun = new Set();
+  TestRunner.prototype.onBeforeRunTask = async function (task) {
+    for (const other of begun) {
+      if (other.result?.state === "run") continue;
+      begun.delete(other);
+      await sendResult(this, other);
+    }
+    begun.add(task);
+    await onBeforeRunTask.call(this, task);
+  };
+  TestRunner.prototype.onAfterRetryTask = async function (task, options) {
+    await onAfterRetryTask.call(this, task, options);
+    await sendOutput(task);
+  };
+}
+
+async function sendOutput(task) {
   const { rpc } = globalThis.__vitest_worker__;
   for (const log of taken(task.id)) await rpc.onUserConsoleLog(log);
-  await this.onTaskUpdate([[task.id, task.result, task.meta]], [[task.id, "test-finished", undefined]]);
-};
+}
+
+async function sendResult(runner, task) {
+  await runner.onTaskUpdate([[task.id, task.result, task.meta]], [[task.id, "test-finished", undefined]]);
+}

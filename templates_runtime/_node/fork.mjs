@@ -1,11 +1,12 @@
 // A child process that runs one test file. See pool.mjs.
 import { init, runBaseTests, setupEnvironment } from "vitest/worker";
-import "./flush.mjs";
+import { flushEach } from "./flush.mjs";
 import { watchConsole } from "./output.mjs";
 
 // Ours, not the user's, and read already.
 delete process.env.NODE_COMPILE_CACHE;
 
+flushEach();
 watchConsole();
 
 const send = process.send.bind(process);

@@ -1,24 +1,57 @@
 // Mode `test`: `node _node/main.mjs test`. It loads all it needs, says `ready`, waits for one job and does it.
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import protocol from "./protocol.cjs";
 
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
-const { cold, receive, send, writeFiles } = protocol;
+const { cold, handedOver, receive, send, writeFiles } = protocol;
+// Where vitest looks for a configuration, and what it may be called.
+const CONFIGURATION = /^(?:vitest|vite)\.config\.[cm]?[jt]s$/;
 
-// The compiler starts threads by the number of CPUs, which on a large machine are more than a sandbox may have.
-const THREADS = { ROLLDOWN_WORKER_THREADS: "1", RAYON_NUM_THREADS: "1" };
-Object.assign(process.env, THREADS);
+// What a process that has waited cannot give back.
+const inherited = { ...process.env };
+
+const handed = handedOver();
+const ownConfiguration = (job) => job.files.find(({ path }) => CONFIGURATION.test(path))?.path;
 
 process.chdir(WORKSPACE);
-await import("./pristine.mjs");
-const { prepare } = await import("./test-mode.mjs");
-const perform = await prepare({ workspace: WORKSPACE, source: SOURCE, cold });
-for (const variable of Object.keys(THREADS)) delete process.env[variable];
+if (handed && ownConfiguration(handed)) {
+  const { test } = await import("./own.mjs");
+  await test(SOURCE);
+} else {
+  await testAsUsual();
+}
 
-send({ type: "ready" });
-const job = receive();
-if (job) {
+async function testAsUsual() {
+  // The compiler starts threads by the number of CPUs, which on a large machine are more than a sandbox may have.
+  const threads = { ROLLDOWN_WORKER_THREADS: "1", RAYON_NUM_THREADS: "1" };
+  Object.assign(process.env, threads);
+  await import("./pristine.mjs");
+  const { prepare } = await import("./test-mode.mjs");
+  const perform = await prepare({ workspace: WORKSPACE, source: SOURCE, cold });
+  for (const variable of Object.keys(threads)) delete process.env[variable];
+  if (handed) {
+    await perform(handed);
+    return;
+  }
+  send({ type: "ready" });
+  const job = receive();
+  if (job === null) return;
   writeFiles(SOURCE, job.files);
+  const reason = whyAnew(job);
+  if (reason) {
+    const argv = [fileURLToPath(new URL("./main.mjs", import.meta.url)), "test"];
+    const { startAnew } = createRequire(import.meta.url)("./anew.cjs");
+    startAnew({ reason, argv, job, env: { ...inherited, ...job.env } });
+  }
   Object.assign(process.env, job.env);
   await perform(job);
+}
+
+/** Why this process cannot do the job; undefined when it can. */
+function whyAnew(job) {
+  if (job.late?.length > 0) return `${job.late[0]} is read when Node starts`;
+  const own = ownConfiguration(job);
+  return own && `${own} is the submission's own configuration`;
 }

@@ -2,11 +2,18 @@
 // written. It goes on to the stream as it was.
 const LIMIT = 65_536; // bytes of each stream of a test, as the host has it
 
-/** By task: what it wrote, until it is taken. */
-const written = new Map();
+/** Says of a piece of output that it has reached the stream already. */
+export const KEPT = "stencil";
+
+const WATCHED = Symbol.for("stencil.written");
+/** By task: what it wrote, until it is taken. One for all copies of this module that a worker may load. */
+const written = console[WATCHED] ?? new Map();
 
 /** Has the console of this process write through us. */
 export function watchConsole() {
+  // Another console than Node's shows what it takes by itself: vitest's own is told with the test already.
+  if (console[WATCHED] || !Object.getOwnPropertyDescriptor(console, "_stdout").get) return;
+  Object.defineProperty(console, WATCHED, { value: written });
   for (const name of ["stdout", "stderr"]) {
     const key = `_${name}`;
     const original = Object.getOwnPropertyDescriptor(console, key);
@@ -52,5 +59,5 @@ export function taken(taskId) {
   written.delete(taskId);
   return ["stdout", "stderr"]
     .filter((type) => kept[type].length > 0)
-    .map((type) => ({ type, taskId, content: kept[type].join(""), size: kept.bytes[type], time: Date.now() }));
+    .map((type) => ({ type, taskId, content: kept[type].join(""), size: kept.bytes[type], time: Date.now(), origin: KEPT }));
 }

@@ -7,7 +7,7 @@ import { getCompileCacheDir } from "node:module";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { init, runBaseTests, setupEnvironment } from "vitest/worker";
-import "./flush.mjs";
+import { flushEach } from "./flush.mjs";
 
 const FORK = fileURLToPath(new URL("./fork.mjs", import.meta.url));
 // Node keeps a folder for each of its versions inside the one it was given.
@@ -15,6 +15,8 @@ const COMPILE_CACHE = getCompileCacheDir() && dirname(getCompileCacheDir());
 
 const clone = structuredClone;
 const later = setImmediate;
+
+flushEach();
 
 let inProcess = true;
 

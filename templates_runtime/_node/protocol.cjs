@@ -11,10 +11,12 @@ const CHUNK_BYTES = 65_536;
 const RETRY_MS = 1;
 
 // Ours, not the user's, and read already. NODE_COMPILE_CACHE is Node's, and in force.
-const cold = process.env.STENCIL_COLD !== undefined;
-for (const name of ["STENCIL_CHANNEL", "STENCIL_COLD", "STENCIL_MODE", "NODE_COMPILE_CACHE"]) delete process.env[name];
+const OURS = ["STENCIL_CHANNEL", "STENCIL_COLD", "STENCIL_JOB", "STENCIL_MODE", "NODE_COMPILE_CACHE"];
+const environment = Object.fromEntries(OURS.filter((name) => name in process.env).map((name) => [name, process.env[name]]));
+const cold = environment.STENCIL_COLD !== undefined;
+for (const name of OURS) delete process.env[name];
 
-const { fstatSync, mkdirSync, readSync, writeFileSync, writeSync } = fs;
+const { closeSync, fstatSync, mkdirSync, readFileSync, readSync, writeFileSync, writeSync } = fs;
 const { stringify, parse } = JSON;
 const { alloc, concat, from } = Buffer;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
@@ -52,6 +54,15 @@ function receive() {
   }
 }
 
+/** The job that another process of the runner was given and handed over to this one; null if none did. */
+function handedOver() {
+  if (environment.STENCIL_JOB === undefined) return null;
+  const number = Number(environment.STENCIL_JOB);
+  const job = parse(readFileSync(number, "utf8"));
+  closeSync(number);
+  return job;
+}
+
 /** Has `exit(0)` end the process when the host was told so: it need not wait for the memory to be freed. */
 function tellExit(exit, key) {
   const { ino } = fstatSync(CHANNEL);
@@ -77,4 +88,4 @@ function writeFiles(folder, files) {
   }
 }
 
-module.exports = { CHANNEL, cold, receive, send, tellExit, writeFiles };
+module.exports = { CHANNEL, cold, environment, handedOver, receive, send, tellExit, writeFiles };

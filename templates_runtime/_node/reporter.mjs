@@ -1,5 +1,6 @@
 // Turns what vitest reports into the runner's messages.
 import { inspect, stripVTControlCharacters } from "node:util";
+import { KEPT } from "./output.mjs";
 
 const MESSAGE_BYTES = 8_192;
 const NAME_BYTES = 2_000;
@@ -19,6 +20,9 @@ export class CaseReporter {
   #sent = new Set();
   #written = new Map();
   #room = OUTPUTS_BYTES;
+  #passes = false;
+  /** How many tests were told. */
+  told = 0;
 
   constructor(source) {
     this.#source = `${source}/`;
@@ -28,13 +32,24 @@ export class CaseReporter {
     this.#send = send;
   }
 
+  /** A test may have failed before it ran: `it.only` where that is not allowed. vitest tells of none of its results. */
+  onTestModuleCollected(module) {
+    for (const test of module.children.allTests("failed")) this.#tell(test, "failed");
+  }
+
   onTestCaseResult(test) {
     const { state } = test.result();
     if (state !== "pending") this.#tell(test, state);
   }
 
+  /** Whether what vitest has taken from the console goes on to the streams. */
+  passOutputOn(yes) {
+    this.#passes = yes;
+  }
+
   /** What vitest attributes to a test, which is told with it; the rest is in the streams of the run. */
-  onUserConsoleLog({ type, taskId, content }) {
+  onUserConsoleLog({ type, taskId, content, origin }) {
+    if (this.#passes && origin !== KEPT) process[type].write(content);
     if (!this.#written.has(taskId)) this.#written.set(taskId, { stdout: "", stderr: "" });
     const written = this.#written.get(taskId);
     // A little more than there is room for: then it can be told that some is missing.
@@ -58,6 +73,7 @@ export class CaseReporter {
   #tell(test, state) {
     if (this.#send === null || this.#sent.has(test.id)) return;
     this.#sent.add(test.id);
+    this.told += 1;
     // A test that passed in the end may have the errors of its first tries.
     const errors = (state === "failed" && test.result().errors) || [];
     this.#send({
@@ -85,7 +101,10 @@ export class CaseReporter {
     this.failed = reason !== "passed" || unhandled.length > 0;
     // A worker that died leaves tests that never ran.
     for (const module of modules) {
-      for (const test of module.children.allTests()) this.#tell(test, "skipped");
+      for (const test of module.children.allTests()) {
+        const { state } = test.result();
+        this.#tell(test, state === "pending" ? "skipped" : state);
+      }
     }
     for (const error of unhandled) {
       const file = error.VITEST_TEST_PATH ? this.#relative(error.VITEST_TEST_PATH) : "";

@@ -21,6 +21,7 @@ function runOne({ receive, send, tellExit, writeFiles }) {
   const main = `${SOURCE}/${job.entry}`;
   writeFiles(SOURCE, job.files);
   Object.assign(process.env, job.env);
+  if (job.late?.length > 0) startAgain(job, main);
   if (!require("node:fs").existsSync(main)) {
     process.stderr.write(`Entry file not found: ${job.entry}\n`);
     exit(1);
@@ -31,6 +32,14 @@ function runOne({ receive, send, tellExit, writeFiles }) {
   startWith(main);
   watchExit(tellExit(exit, job.key));
   hide();
+}
+
+/** A variable that Node reads when it starts came after that. */
+function startAgain(job, main) {
+  const { startAnew } = require("./anew.cjs");
+  const reason = `${job.late[0]} is read when Node starts`;
+  const others = process.execArgv.filter((item, index, all) => item !== __filename && all[index + 1] !== __filename);
+  startAnew({ reason, argv: [...others, main, ...job.args], env: { ...process.env, ...job.env } });
 }
 
 /**

@@ -41,7 +41,8 @@ export async function prepare({ workspace, source, cold }) {
 
 /** What a test sees of its process in one of vitest's own workers. */
 function resembleWorker() {
-  Object.assign(process.env, { TEST: "true", VITEST: "true", VITEST_MODE: "RUN", NODE_ENV: "test", FORCE_TTY: "" });
+  process.env.NODE_ENV ??= "test";
+  Object.assign(process.env, { TEST: "true", VITEST: "true", VITEST_MODE: "RUN", FORCE_TTY: "" });
   process.argv.length = 2;
   // vitest refuses to fake `nextTick` in a child process, and tells one by this function.
   process.send = () => true;

@@ -10,6 +10,7 @@ from typing import Any
 
 from sandbox.limits import Limits, Outcome
 from sandbox.runner import SourceFile, Submission, Tree, execute, start
+from sandbox.variables import Variables
 
 TIMEOUT = 60
 # What vitest's JSON reporter calls a test that has not run.
@@ -44,6 +45,10 @@ class Tool:
             links=tuple(self.definition["links"]),
             command=tuple(self.definition[mode]["command"]),
             env=self.definition["env"],
+            variables=Variables(
+                start=tuple(self.definition["variables"]["start"]),
+                refused=self.definition["variables"]["refused"],
+            ),
         )
 
     def test(
@@ -103,16 +108,21 @@ class Tool:
         entry: str = "main.ts",
         args: tuple[str, ...] = (),
         stdin: bytes = b"",
+        options: tuple[str, ...] = (),
+        env: Mapping[str, str] | None = None,
     ) -> Bare:
-        """`node src/<entry>` in a workspace of its own, outside the sandbox."""
+        """`node <options> src/<entry>` in a workspace of its own, outside the sandbox.
+
+        What it says of where it runs is put as it would be inside.
+        """
         with tempfile.TemporaryDirectory() as folder:
-            ended = self._bare(Path(folder), files, [f"src/{entry}", *args], stdin)
-        return Bare(
-            exit_code=ended.returncode,
-            stdout=ended.stdout.decode(),
-            stderr=ended.stderr.decode(),
-            cases=[],
-        )
+            argv = [*(item.replace("/template", str(self.root)) for item in options)]
+            ended = self._bare(Path(folder), files, [*argv, f"src/{entry}", *args], stdin, env)
+            stdout, stderr = (
+                text.decode().replace(folder, "/workspace").replace(str(self.root), "/template")
+                for text in (ended.stdout, ended.stderr)
+            )
+        return Bare(exit_code=ended.returncode, stdout=stdout, stderr=stderr, cases=[])
 
     def _perform(self, mode: str, submission: Submission, limits: Limits, *, warm: bool) -> Outcome:
         if warm:
@@ -120,7 +130,12 @@ class Tool:
         return execute(self.tree(mode), submission, limits, slot="test")
 
     def _bare(
-        self, workspace: Path, files: Mapping[str, str], argv: list[str], stdin: bytes
+        self,
+        workspace: Path,
+        files: Mapping[str, str],
+        argv: list[str],
+        stdin: bytes,
+        env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         for name in self.definition["links"]:
             (workspace / name).symlink_to(self.root / name)
@@ -131,7 +146,7 @@ class Tool:
         return subprocess.run(
             [str(self.root / "bin/node"), *argv],
             cwd=workspace,
-            env={"HOME": str(workspace), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+            env={"HOME": str(workspace), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(env or {})},
             input=stdin,
             capture_output=True,
             timeout=TIMEOUT,
