@@ -219,8 +219,10 @@ def test_a_flood_on_the_channel_goes_nowhere(typescript: Tool) -> None:
 
 
 def test_nothing_is_said_into_a_file_that_took_the_channels_number(typescript: Tool) -> None:
-    main = "import fs from 'node:fs';\nfs.closeSync(16);\n"
+    main = (
+        "import fs from 'node:fs';\nfs.closeSync(16);\n"
         "console.log(fs.openSync('/dev/stdout', 'w'));"
+    )
     assert printed(typescript.run({"main.ts": main})) == "16"
 
 

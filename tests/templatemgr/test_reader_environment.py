@@ -47,6 +47,8 @@ def test_names_that_nothing_reads(name: str) -> None:
         ("NODE_COMPILE_CACHE", "/cache/v8", "/template/x"),
         ("NODE_COMPILE_CACHE", "/cache", "/cache/../template"),
         ("STENCIL_PRELOAD", "numpy pandas.core", "numpy;import os"),
+        ("STENCIL_CHANNEL", "16", "100"),
+        ("STENCIL_CHANNEL", "3", "2"),
         ("PYTHONHASHSEED", "0", "x"),
         ("PYTHONUTF8", "1", "2"),
         ("NODE_ENV", "production", "../x"),
