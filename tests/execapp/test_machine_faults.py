@@ -112,7 +112,7 @@ def test_whatever_the_machine_lacks_the_queue_keeps_and_the_cause_is_named(
     error: Exception,
     word: str,
 ) -> None:
-    start_executor(warm=1)
+    start_executor()
     with monkeypatch.context() as patch:
         # Nothing is started by anybody: neither a submission's sandbox nor the trial.
         patch.setattr("sandbox.launch._open_ends", _raiser(error))
