@@ -8,11 +8,10 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import DatabaseError
 
 from execapp.executor.daemon import Daemon
 from execapp.executor.lock import LockedError
-from execapp.services import schema
+from execapp.management.starting import require_schema
 from sandbox import probe
 
 
@@ -48,17 +47,6 @@ class Command(BaseCommand):
         finally:
             daemon.stop()
         self.stdout.write("executor: stopped")
-
-
-def require_schema() -> None:
-    """CommandError with the remedy unless the database's schema fits this code."""
-    try:
-        schema.require()
-    except schema.SchemaError as error:
-        raise CommandError(str(error)) from error
-    except DatabaseError as error:
-        message = f"The database cannot be read: {error}. `manage.py doctor` says more."
-        raise CommandError(message) from error
 
 
 def require_isolation() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
+from execapp.management.starting import require_schema
+
 
 class Command(BaseCommand):
     """Serves the dashboard and the API until SIGTERM or Ctrl-C."""
@@ -18,6 +20,7 @@ class Command(BaseCommand):
         parser.add_argument("--port", type=int, default=settings.STENCIL_PORT)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        require_schema()
         from webui.server import serving
         from webui.wsgi import application
 
