@@ -65,8 +65,8 @@ def _transport() -> list[CheckMessage]:
     return [
         Warn(
             "Nothing says that requests come over https: forms behind a proxy are answered 403.",
-            hint="Set STENCIL_PROXIES to the number of proxies in front (they must set "
-            "X-Forwarded-Proto and X-Forwarded-For), or name the address in "
+            hint="Set STENCIL_PROXIES to the number of proxies in front, or to their addresses "
+            "(they must set X-Forwarded-Proto and X-Forwarded-For), or name the address in "
             "STENCIL_TRUSTED_ORIGINS.",
             id="webui.W003",
         )

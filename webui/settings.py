@@ -7,6 +7,7 @@ Development is the default of a checkout: the secret key is then made once and k
 
 import os
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -43,6 +44,23 @@ def _required(name: str, because: str) -> str:
         message = f"{name} is not set: {because} needs it."
         raise ImproperlyConfigured(message)
     return value
+
+
+def _proxies() -> int | tuple[str, ...]:
+    """How many proxies stand in front, or which, by address or network."""
+    given = _list("STENCIL_PROXIES", "0")
+    if len(given) == 1 and given[0].isdecimal() and len(given[0]) < 3:
+        return int(given[0])
+    for name in given:
+        try:
+            ip_network(name, strict=False)
+        except ValueError as error:
+            message = (
+                f"STENCIL_PROXIES names {name!r}: give the number of proxies in front, or their "
+                "addresses such as 10.0.0.5,10.1.0.0/16."
+            )
+            raise ImproperlyConfigured(message) from error
+    return tuple(given)
 
 
 def _origin(name: str) -> str:
@@ -147,7 +165,7 @@ SECRET_KEY = _secret_key(STENCIL_DATA, production=PRODUCTION)
 ALLOWED_HOSTS = _list("STENCIL_ALLOWED_HOSTS", "" if PRODUCTION else "*")
 CSRF_TRUSTED_ORIGINS = _list("STENCIL_TRUSTED_ORIGINS")
 STENCIL_HTTPS = _choice("STENCIL_HTTPS", "1" if PRODUCTION else "0", ("0", "1")) == "1"
-STENCIL_PROXIES = _number("STENCIL_PROXIES", 0)
+STENCIL_PROXIES = _proxies()
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -167,10 +185,12 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "webui.forwarded.Middleware",  # first: the others see the client's own address and scheme
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "webui.limits.limit",  # before anything reads a body, a cookie or the database
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "webui.caching.Middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -250,9 +270,6 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True  # no mail is sent: no address is ever verifie
 MFA_TOTP_ISSUER = "Stencil"
 MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be 30 s off
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not STENCIL_HTTPS  # browsers allow http on localhost alone
-if STENCIL_PROXIES:
-    ALLAUTH_TRUSTED_PROXY_COUNT = STENCIL_PROXIES
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 
 # Failed sign-ins are counted in the database: the count outlives a restart, and every process
 # and machine sees the same one. Sign-in and the system page use the cache; the API never does.
@@ -292,6 +309,8 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "webui.views.errors.csrf_failure"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = STENCIL_HTTPS
+# A browser that was here by https asks for nothing else so long. Sent over https alone.
+SECURE_HSTS_SECONDS = _number("STENCIL_HSTS_SECONDS", 31_536_000 if STENCIL_HTTPS else 0)
 
 # One OpenID Connect provider, when STENCIL_OIDC_ISSUER names it.
 STENCIL_OIDC_ISSUER = os.environ.get("STENCIL_OIDC_ISSUER", "").rstrip("/")

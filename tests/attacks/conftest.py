@@ -12,7 +12,7 @@ from tests.attacks import host
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack
 from tests.execapp import tiny
-from tests.execapp.conftest import Api, make_api
+from tests.execapp.conftest import Api, alive, committed, current, make_api  # noqa: F401 - fixtures
 
 Assault = Callable[[Attack], None]
 

@@ -24,6 +24,7 @@ QUICK = Bounds(
     idle_seconds=1,
     write_seconds=0.5,
     linger_seconds=0.5,
+    grace_seconds=0,
     drain_seconds=0.5,
     body_bytes=200_000,
     bodies_bytes=250_000,

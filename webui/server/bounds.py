@@ -17,6 +17,7 @@ class Bounds:
     idle_seconds: float = 75.0
     write_seconds: float = 30.0  # for each 64 KiB of an answer
     linger_seconds: float = 5.0  # for what is left to send when a connection is closed
+    grace_seconds: float = 2.0  # in which no bound but that of all connections lets one go
     drain_seconds: float = 5.0  # what is read on of a body that is refused
     drain_bytes: int = 128 * 1024 * 1024
     header_bytes: int = 64 * 1024

@@ -1,5 +1,6 @@
 """Who is connected, and who has to go when there are too many. Used on the event loop alone."""
 
+import time
 from typing import Literal, Protocol
 
 from webui.server.bounds import Bounds
@@ -27,9 +28,10 @@ class Crowd:
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        self._states: dict[State, dict[Member, None]] = {"half": {}, "idle": {}, "busy": {}}
+        # Each with the time at which it came into its state, the earliest first.
+        self._states: dict[State, dict[Member, float]] = {"half": {}, "idle": {}, "busy": {}}
         self._state_of: dict[Member, State] = {}
-        self._half_of: dict[str, dict[Member, None]] = {}
+        self._half_of: dict[str, dict[Member, float]] = {}
 
     def admit(self, member: Member) -> bool:
         """Take a new connection, in the place of another if need be; False when there is none."""
@@ -47,17 +49,16 @@ class Crowd:
         """Note the state of a connection; whoever is one too many in it goes."""
         self.leave(member)
         self._state_of[member] = state
-        among = self._states[state]
-        among[member] = None
-        if state == "idle" and len(among) > self._bounds.idle:
-            self._evict(next(iter(among)))
+        among, now = self._states[state], time.monotonic()
+        among[member] = now
+        if state == "idle":
+            self._shorten(among, self._bounds.idle, now)
         elif state == "half":
             mine = self._half_of.setdefault(member.address, {})
-            mine[member] = None
-            if self._bounds.half_of_address and len(mine) > self._bounds.half_of_address:
-                self._evict(next(iter(mine)))
-            elif len(among) > self._bounds.half:
-                self._evict(next(iter(among)))
+            mine[member] = now
+            if self._bounds.half_of_address:
+                self._shorten(mine, self._bounds.half_of_address, now)
+            self._shorten(among, self._bounds.half, now)
 
     def leave(self, member: Member) -> None:
         """Forget a connection; one that is not known is no error."""
@@ -74,6 +75,14 @@ class Crowd:
     def count(self, state: State) -> int:
         """How many are in a state."""
         return len(self._states[state])
+
+    def _shorten(self, among: dict[Member, float], most: int, now: float) -> None:
+        """Let the oldest go, but none that came just now: its request may be here unread."""
+        while len(among) > most:
+            oldest, since = next(iter(among.items()))
+            if now - since < self._bounds.grace_seconds:
+                return
+            self._evict(oldest)
 
     def _evict(self, member: Member) -> None:
         self.leave(member)

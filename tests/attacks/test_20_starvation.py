@@ -1,0 +1,253 @@
+"""Starvation: connections and requests that are held by the hundred. Everyone else is served.
+
+A real web server on loopback, with the bounds that it comes with. What is held stays held until the
+test is over: nothing here goes by the clock, only by who is answered meanwhile.
+"""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from execapp.models import ApiToken, Execution, ExecutorHeartbeat
+from templatemgr.models import Version
+from tests.conftest import free_port
+from tests.execapp import tiny
+from tests.execapp.conftest import ROOT, Api, make_api, until
+from tests.patience import HANGS_SECONDS
+
+HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(64)
+SUBMIT = b"POST /api/v1/executions HTTP/1.1\r\nHost: a\r\n"
+HALVES = {
+    "no header": b"",
+    "half a header": b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Half: ",
+    "half a body": SUBMIT + b"Content-Type: application/json\r\nContent-Length: 4000\r\n\r\n{",
+    "refused with a body to come": SUBMIT + b"Content-Length: 90000000\r\n\r\n{",
+    "a byte a second": b"GET /api/v1/me HTTP/1.1\r\n",
+    "a chunk that never ends": SUBMIT + b"Transfer-Encoding: chunked\r\n\r\nfff\r\n{",
+    "the start of TLS": HELLO,
+}
+HELD = 504  # half-open connections, as many of each kind
+WAITS = 500
+
+
+@dataclass
+class Server:
+    """A web server as a process, and whoever hangs on to it."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    links: list[socket.socket] = field(default_factory=list)
+
+    def link(self, data: bytes) -> socket.socket:
+        made = socket.create_connection(("127.0.0.1", self.port), HANGS_SECONDS)
+        self.links.append(made)
+        made.sendall(data)
+        return made
+
+    def call(self, method: str, path: str, secret: str = "", body: Any = None) -> tuple[int, Any]:
+        """Status and JSON of a call with a connection of its own; None for a page."""
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_SECONDS)
+        headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
+        link.request(method, path, None if body is None else json.dumps(body), headers)
+        answer = link.getresponse()
+        text = answer.read()
+        link.close()
+        self.headers = answer.headers
+        return answer.status, json.loads(text) if text.startswith(b"{") else None
+
+
+def start(**environment: str) -> Server:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "web", "--port", str(port)],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "DJANGO_SETTINGS_MODULE": "tests.execapp.executor_settings",
+            "STENCIL_DATA": str(settings.STENCIL_DATA),
+            "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
+        }
+        | environment,
+        stderr=subprocess.DEVNULL,
+    )
+    server = Server(port, process)
+
+    def answers() -> bool:
+        try:
+            return server.call("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    until(answers)
+    return server
+
+
+@pytest.fixture
+def serve(committed: None) -> Iterator[Callable[..., Server]]:
+    running: list[Server] = []
+
+    def begin(**environment: str) -> Server:
+        running.append(start(**environment))
+        return running[-1]
+
+    yield begin
+    for server in running:
+        for link in server.links:
+            link.close()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(HANGS_SECONDS) == 0
+
+
+@pytest.fixture
+def breathing(current: Version, alive: ExecutorHeartbeat) -> Iterator[None]:
+    """An executor that is alive by its row and takes nothing: whoever waits goes on waiting."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(1):
+            ExecutorHeartbeat.objects.update(seen_at=timezone.now())
+        connection.close()
+
+    thread = threading.Thread(target=beat)
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def waits(server: Server, api: Api, count: int) -> str:
+    """So many requests that wait for one execution; its id."""
+    status, made = server.call("POST", "/api/v1/executions", api.secret, tiny.HELLO.body())
+    assert status == 201
+    asked = f"GET /api/v1/executions/{made['id']}?wait=60 HTTP/1.1\r\nHost: a\r\n"
+    for _ in range(count):
+        server.link(f"{asked}Authorization: Bearer {api.secret}\r\n\r\n".encode())
+    return str(made["id"])
+
+
+def trickle(links: list[socket.socket], stop: threading.Event) -> None:
+    """A byte a second, to whoever still takes one."""
+    while not stop.wait(1):
+        for link in links:
+            try:
+                link.send(b"x")
+            except OSError:
+                continue
+
+
+def hold(server: Server, count: int) -> list[socket.socket]:
+    """Half-open connections of every kind; the ones of which a byte comes each second."""
+    slow = []
+    for number in range(count):
+        kind = list(HALVES)[number % len(HALVES)]
+        link = server.link(HALVES[kind])
+        if kind == "a byte a second":
+            slow.append(link)
+    return slow
+
+
+def test_half_requests_and_waits_leave_everyone_else_served(
+    serve: Callable[..., Server], breathing: None
+) -> None:
+    server, one, other = serve(), make_api("one"), make_api("other")
+    identifier = waits(server, one, WAITS)
+    slow, stop = hold(server, HELD), threading.Event()
+    thread = threading.Thread(target=trickle, args=(slow, stop))
+    thread.start()
+    try:
+        for _ in range(5):
+            assert server.call("GET", "/healthz")[0] == 200
+            assert server.call("GET", "/readyz")[0] == 200
+            assert server.call("GET", "/api/v1/me", other.secret)[0] == 200
+            status, made = server.call(
+                "POST", "/api/v1/executions", other.secret, tiny.HELLO.body()
+            )
+            assert (status, made["state"]) == (201, "queued")
+    finally:
+        stop.set()
+        thread.join()
+    # All of them waited through that, and each gets the end.
+    waiting = server.links[:WAITS]
+    for link in waiting:
+        link.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            link.recv(1)
+        link.settimeout(HANGS_SECONDS)
+    Execution.objects.filter(id=identifier).update(state="cancelled")
+    answers = [link.recv(65536) for link in waiting]
+    assert all(b" 200 OK" in answer and b'"cancelled"' in answer for answer in answers)
+
+
+def test_many_connections_from_one_address_take_no_descriptor_from_others(
+    serve: Callable[..., Server],
+) -> None:
+    server = serve(STENCIL_CONNECTIONS="320")
+    for _ in range(2):
+        hold(server, 420)
+        assert server.call("GET", "/healthz")[0] == 200
+
+
+def test_waits_of_one_token_are_bounded_and_say_so(
+    serve: Callable[..., Server], breathing: None
+) -> None:
+    server, one, other = serve(STENCIL_CLIENT_WAITS="20"), make_api("one"), make_api("other")
+    identifier = waits(server, one, 25)  # ours below takes a place for a moment
+    wait = f"/api/v1/executions/{identifier}?wait=60"
+    until(lambda: refused(server, wait, one) == "refused; scope=client; limit=20")
+    status, made = server.call("POST", "/api/v1/executions", one.secret, tiny.HELLO.body(wait=60))
+    assert (status, made["state"]) == (201, "queued")
+    assert server.headers["Stencil-Wait"] == "refused; scope=client; limit=20"
+    # Another token waits, until its time is over.
+    status, made = server.call(
+        "POST", "/api/v1/executions", other.secret, tiny.HELLO.body(wait=0.2)
+    )
+    assert (status, made["state"]) == (201, "queued")
+    assert "Stencil-Wait" not in server.headers
+    # Who goes away makes room.
+    for link in server.links:
+        link.close()
+    until(lambda: refused(server, f"/api/v1/executions/{identifier}?wait=0.1", one) is None)
+
+
+def test_waits_of_all_are_bounded_and_say_so(serve: Callable[..., Server], breathing: None) -> None:
+    server, one, other = serve(STENCIL_WAITS="20"), make_api("one"), make_api("other")
+    identifier = waits(server, one, 25)  # ours below takes a place for a moment
+    until(lambda: refused(server, f"/api/v1/executions/{identifier}?wait=1", one) is not None)
+    _, made = server.call("POST", "/api/v1/executions", other.secret, tiny.HELLO.body(wait=60))
+    assert made["state"] == "queued"
+    assert server.headers["Stencil-Wait"] == "refused; scope=server; limit=20"
+
+
+def test_waits_get_the_row_when_the_server_stops(
+    serve: Callable[..., Server], breathing: None
+) -> None:
+    server = serve()
+    waits(server, make_api("one"), 30)
+    slow = hold(server, 30)
+    until(lambda: ApiToken.objects.filter(name="one", last_used_at__isnull=False).exists())
+    server.process.send_signal(signal.SIGTERM)
+    for link in server.links[:30]:
+        answer = link.recv(65536)
+        assert b" 200 OK" in answer
+        assert b'"queued"' in answer
+        assert b"stencil-wait: ended; reason=stopping" in answer.lower()
+    assert slow
+    assert server.process.wait(HANGS_SECONDS) == 0
+
+
+def refused(server: Server, path: str, api: Api) -> str | None:
+    server.call("GET", path.replace("wait=60", "wait=0.1"), api.secret)
+    return server.headers["Stencil-Wait"]
