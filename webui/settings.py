@@ -267,6 +267,14 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True  # no mail is sent: no address is ever verified by us
+MFA_FORMS = {
+    "authenticate": "webui.signin.forms.AuthenticateForm",
+    "reauthenticate": "webui.signin.forms.ReauthenticateForm",
+    "add_webauthn": "webui.signin.forms.AddWebAuthnForm",
+    "authenticate_webauthn": "webui.signin.forms.AuthenticateWebAuthnForm",
+    "login_webauthn": "webui.signin.forms.LoginWebAuthnForm",
+    "reauthenticate_webauthn": "webui.signin.forms.ReauthenticateWebAuthnForm",
+}
 MFA_TOTP_ISSUER = "Stencil"
 MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be 30 s off
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not STENCIL_HTTPS  # browsers allow http on localhost alone
@@ -277,6 +285,9 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "stencil_cache",
+        # A full cache drops a third of what it holds: nobody may push out the count of their
+        # failures by failing under many names.
+        "OPTIONS": {"MAX_ENTRIES": 50_000},
     }
 }
 

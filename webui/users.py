@@ -14,13 +14,12 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 
+from core import actors
 from templatemgr import audit
 from webui import roles
 from webui.signin import sessions
 
 PAGE = 50
-# Whom the trail knows already: a user of that name could pass for them.
-TAKEN = frozenset({"doctor", "executor", "make up", "stencil", "unknown user", "command line"})
 
 
 class UserError(Exception):
@@ -194,8 +193,8 @@ def _problems(user: User, role: str) -> dict[str, str]:
         User._meta.get_field("username").clean(user.username, user)
     except ValidationError:
         problems["name"] = "Give 1 to 150 letters, digits or any of @ . + - _"
-    if user.username.lower() in TAKEN:
-        problems["name"] = "This name stands for Stencil itself."
+    if actors.stands_for_system(user.username):
+        problems["name"] = actors.SAYS
     elif User.objects.filter(username__iexact=user.username).exists():
         problems["name"] = "Somebody has this name."
     if user.email:

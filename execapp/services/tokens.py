@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from core import actors
 from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
 from execapp.services import pins as client_pins
@@ -111,6 +112,8 @@ def _check(name: str, scopes: Sequence[str], expires_at: datetime | None) -> Non
     if not _NAME.fullmatch(name):
         text = "Give 1 to 100 letters, digits, spaces or any of . _ @ + -"
         problems.append(Field(path="name", message=text))
+    elif actors.stands_for_system(name, local=True):
+        problems.append(Field(path="name", message=actors.SAYS))
     unknown = sorted(set(scopes) - set(Scope.values))
     if unknown or not scopes:
         text = f"Choose at least one of {', '.join(Scope.values)}."

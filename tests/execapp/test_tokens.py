@@ -64,13 +64,13 @@ def test_invalid_tokens(name: str, scopes: list[str]) -> None:
 
 def test_command_prints_the_secret_once() -> None:
     out = StringIO()
-    call_command("create_token", "cli", "--scope", "read", "--days", "3", stdout=out)
+    call_command("create_token", "laptop", "--scope", "read", "--days", "3", stdout=out)
     secret = out.getvalue().strip()
     token = tokens.authenticate(secret=secret)
     assert token is not None
     assert token.scopes == ["read"]
     assert token.expires_at is not None
-    assert Api(token=token, secret=secret).get("/me")["client"] == "cli"
+    assert Api(token=token, secret=secret).get("/me")["client"] == "laptop"
     with pytest.raises(CommandError, match="letters"):
         call_command("create_token", "\n", stdout=out)
     with pytest.raises(CommandError, match="passed"):

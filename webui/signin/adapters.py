@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
 from webui import roles
-from webui.signin import record
+from webui.signin import names, record
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -29,6 +29,12 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Only when the setting says so."""
         return bool(settings.STENCIL_SIGNUP)
+
+    def clean_username(self, username: str, shallow: bool = False) -> str:
+        """Names of Stencil's own are refused: of who signs up, and of who comes by OIDC."""
+        names.validate_from_outside(username)
+        cleaned: str = super().clean_username(username, shallow=shallow)
+        return cleaned
 
     def save_user(
         self, request: HttpRequest, user: User, form: Any, commit: bool = True

@@ -20,6 +20,8 @@ class OidcAdapter(DefaultSocialAccountAdapter):
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """A user who was invited by address is known by it, if the provider has verified it."""
+        for each in sociallogin.email_addresses:
+            each.verified = each.verified and _says_verified(sociallogin)
         if sociallogin.is_existing or request.user.is_authenticated:
             return
         verified = [each.email for each in sociallogin.email_addresses if each.verified]
@@ -38,3 +40,11 @@ class OidcAdapter(DefaultSocialAccountAdapter):
         details = {"role": role, "by": "oidc"}
         record.changed(user=user.username, action="user.sign_up", details=details)
         return user
+
+
+def _says_verified(sociallogin: SocialLogin) -> bool:
+    """Whether the claim `email_verified` is true. Some providers send it as text: "false", too."""
+    data: dict[str, Any] = sociallogin.account.extra_data or {}
+    parts = [data, *(part for part in data.values() if isinstance(part, dict))]
+    said = [part["email_verified"] for part in parts if "email_verified" in part]
+    return bool(said) and all(value is True or value == "true" for value in said)

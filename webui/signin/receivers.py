@@ -26,6 +26,10 @@ def on_failed(*, request: HttpRequest, user: User, authenticator: Any, **_kwargs
 
 def on_added(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
     """An authenticator app, a passkey, or recovery codes."""
+    if authenticator.type == "totp":
+        from webui.signin import codes  # the cryptography below it takes long to load
+
+        codes.begin(authenticator=authenticator)
     _changed(user, "user.factor_add", authenticator)
 
 

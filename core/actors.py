@@ -1,0 +1,70 @@
+"""Names under which acts are recorded, and those that stand for Stencil itself.
+
+The trail, executions and messages record a name by its value. Whoever had one of these names could
+pass for the system, so every entrance asks here. Those who have one already keep it.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+
+# Whom Stencil itself records, and what people would take for it.
+SYSTEM = (
+    "anonymous",
+    "cli",
+    "command line",
+    "doctor",
+    "executor",
+    "make up",
+    "stencil",
+    "supervisor",
+    "system",
+    "unknown user",
+    "webui",
+)
+# The first admin has one of these, made on the machine itself; nobody takes one from outside.
+ADMINS = ("admin", "administrator", "root", "superuser")
+SAYS = "This name stands for Stencil itself: choose another."
+
+# Written for one another although Unicode does not call them alike; "rn" looks like "m".
+_PAIRS = (("rn", "m"), ("vv", "w"))
+_DIGITS = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "|": "il"}
+# Combining marks, what is not seen, spaces, punctuation: a name looks the same without them.
+_UNSEEN = re.compile(r"[\W_]")
+
+
+def stands_for_system(name: str, *, local: bool = False) -> bool:
+    """Whether a name is, or looks like, one of Stencil's own.
+
+    Case, spaces, punctuation, accents, other scripts' letters of the same shape and digits for
+    letters make no other name. `local`: asked on the machine itself or by an admin, where a plain
+    "admin" is in order.
+    """
+    taken = SYSTEM if local and name.casefold() in ADMINS else (*SYSTEM, *ADMINS)
+    shapes = {name, *(name.casefold().replace(pair, one) for pair, one in _PAIRS)}
+    return any(_looks_like(shape, own.replace(" ", "")) for shape in shapes for own in taken)
+
+
+def _looks_like(name: str, own: str) -> bool:
+    letters = [shapes for character in name if (shapes := _shapes(character))]
+    return len(letters) == len(own) and all(
+        letter in shapes for letter, shapes in zip(own, letters, strict=True)
+    )
+
+
+@lru_cache(4096)
+def _shapes(character: str) -> frozenset[str]:
+    """The plain letters that a character looks like; none for what is not seen in a name."""
+    # Here and not above: its tables take 20 ms to load, and most processes never ask.
+    from confusable_homoglyphs import confusables
+
+    found: set[str] = set()
+    for form in {character, character.lower(), character.upper()}:
+        for plain in {form, *unicodedata.normalize("NFKD", form)[:1]}:
+            alike = [entry["c"] for entry in confusables.confusables_data.get(plain, ())]
+            found |= {one.casefold() for one in (plain, *alike) if len(one) == 1 and one.isascii()}
+    found |= {letter for one in found for letter in _DIGITS.get(one, "")}
+    letters = frozenset(one for one in found if one.isalnum())
+    if letters:
+        return letters
+    return frozenset() if _UNSEEN.fullmatch(character) else frozenset(character)
