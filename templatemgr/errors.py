@@ -145,6 +145,17 @@ class DefinitionError(TemplateError):
         self.file, self.key, self.reason = file, key, reason
         self.line, self.remedy, self.excerpt = line, remedy, excerpt
 
+    def with_remedy(self, more: str) -> "DefinitionError":
+        """Return the same, with a further sentence about what to do."""
+        return DefinitionError(
+            self.file,
+            self.key,
+            self.reason,
+            line=self.line,
+            remedy=f"{self.remedy} {more}".strip(),
+            excerpt=self.excerpt,
+        )
+
 
 class BuildError(TemplateError):
     """A step of a build failed. `details` has `step`, and `remedy` where one is known."""

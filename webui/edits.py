@@ -22,12 +22,18 @@ MODES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Editor:
-    """One open file: its field, its text, and the language that colours it."""
+    """One open file: its field, its text, the language that colours it, and what is wrong."""
 
     path: str
     field: str
     text: str
     mode: str
+    fault: DefinitionError | None = None
+
+    @property
+    def row(self) -> int | None:
+        """The line that is wrong, as Ace counts: from 0."""
+        return self.fault.line - 1 if self.fault is not None and self.fault.line else None
 
     @property
     def lines(self) -> int:
@@ -64,7 +70,9 @@ def opened(inputs: Inputs, asked: list[str]) -> Edit:
         text = inputs.text(path)
         if text is not None:
             files[path] = text
-    return Edit(files=files)
+    fault = sources.propose(inputs=inputs, files={}).problem
+    _open(inputs, files, fault)
+    return Edit(files=files, problem=fault.message if fault else "", fault=fault)
 
 
 def from_post(inputs: Inputs, form: Mapping[str, Any]) -> Edit:
@@ -88,6 +96,7 @@ def from_post(inputs: Inputs, form: Mapping[str, Any]) -> Edit:
     if form.get("digest") != inputs.digest:
         problem = "The files changed since you opened them: look at the difference again."
     proposal = sources.propose(inputs=inputs, files=changed)
+    _open(inputs, files, proposal.problem)
     return Edit(
         files=files,
         changed=changed,
@@ -98,11 +107,27 @@ def from_post(inputs: Inputs, form: Mapping[str, Any]) -> Edit:
     )
 
 
-def editor(path: str, text: str) -> Editor:
-    """How a file is shown while it is edited."""
+def editor(path: str, text: str, fault: DefinitionError | None = None) -> Editor:
+    """How a file is shown while it is edited; `fault` is marked where it is of this file."""
+    mine = fault if fault is not None and _path(fault) == path else None
     name = PurePosixPath(path).name
     suffix = PurePosixPath(path).suffix or name
-    return Editor(path=path, field=f"{FIELD}{path}", text=text, mode=MODES.get(suffix, "text"))
+    mode = MODES.get(suffix, "text")
+    return Editor(path=path, field=f"{FIELD}{path}", text=text, mode=mode, fault=mine)
+
+
+def _path(fault: DefinitionError) -> str:
+    """The file of a fault, relative to the definition's folder."""
+    return fault.file.partition("/")[2]
+
+
+def _open(inputs: Inputs, files: dict[str, str], fault: DefinitionError | None) -> None:
+    """Open what is wrong beside what was opened, so that it can be mended where it is told."""
+    if fault is None or _path(fault) in files or len(files) >= MAX_OPEN:
+        return
+    text = inputs.text(_path(fault))
+    if text is not None:
+        files[_path(fault)] = text
 
 
 def _typed(inputs: Inputs, form: Mapping[str, Any]) -> tuple[dict[str, str], str]:

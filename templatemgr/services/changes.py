@@ -13,6 +13,7 @@ from templatemgr.errors import BuildError, DefinitionError, InvalidOptionsError
 from templatemgr.models import Build, BuildKind
 from templatemgr.services import rules
 
+EDIT_IT = "Nothing is built from it until a build of kind edit changes that."
 MAX_PACKAGES = 200
 MAX_BYTES = 1024 * 1024  # of all edited files together
 
@@ -41,14 +42,17 @@ def check(kind: str, chosen: Mapping[str, Any], source: Path) -> None:
     """
     files: Mapping[str, str] = chosen.get("files", {})
     if not files:
-        read(kind, files, source)
+        try:
+            read(kind, files, source)
+        except DefinitionError as error:
+            raise error.with_remedy(EDIT_IT) from None
         return
     found = problem(source, files)
     if found is None:
         return
     path = found.file.partition("/")[2]
     if path not in files:
-        raise found
+        raise found.with_remedy("Edit this file, too.")
     raise InvalidOptionsError(
         found.message,
         field=f"files.{path}",

@@ -300,6 +300,42 @@ def test_what_is_wrong_is_named_and_not_built(
     assert not Build.objects.exists()
 
 
+def test_a_wrong_line_is_marked_beside_its_file(admin: Client, definition: Path) -> None:
+    """Number, key, remedy and the line itself; the file is opened when it is not."""
+    before = (definition / "package.json").read_text()
+    typed = before.replace('"5.1.1"', '"git+https://h.example/<r>.git"')
+    form = {"do": "build", "digest": digest_of(definition), **files(package=typed, ts="{}")}
+    response = admin.post(EDIT, form)
+    assert response.status_code == 409
+    number = next(n for n, line in enumerate(typed.split("\n"), 1) if "git+" in line)
+    assert f"Line {number}: <code>dependencies.vitest</code>" in response.text
+    assert "git+https://h.example/&lt;r&gt;.git&quot;</pre>" in response.text
+    assert "STENCIL_PACKAGE_SOURCES" in response.text
+    assert response.text.count("aria-invalid") == 1
+    assert f'aria-describedby="editor-fault-1" data-row="{number - 1}"' in response.text
+    assert not Build.objects.exists()
+
+
+def test_inputs_that_are_refused_now_say_what_to_edit(admin: Client, definition: Path) -> None:
+    """They were taken once: the version runs, and a build from it waits for an edit."""
+    version = make_version(Template.objects.get())
+    kept = keep_inputs(version, definition)
+    (kept / ".npmrc").write_text("audit=false\nregistry=https://h.example/\n")
+    response = admin.get(f"{PAGE}?kind=edit&from=1")
+    assert 'name="file:.npmrc"' in response.text
+    assert "Line 2: <code>registry</code>" in response.text
+    url = "/templates/typescript/builds"
+    assert admin.post(url, {"kind": "rebuild"}).status_code == 302  # the folder is as it should be
+    refused = admin.post(url, {"kind": "rebuild", "from_version": "1"})
+    assert refused.status_code == 409
+    assert ".npmrc, line 2: registry" in refused.text
+    assert "a build of kind edit" in refused.text
+    form = {"do": "build", "from_version": "1", "digest": digest_of(kept), **files(ts="{}\n")}
+    assert ".npmrc, line 2: registry" in admin.post(EDIT, form).text
+    mended = form | {"file:.npmrc": "audit=false\n"}
+    assert admin.post(EDIT, mended).status_code == 302
+
+
 def test_files_that_changed_meanwhile_are_looked_at_again_first(
     admin: Client, definition: Path
 ) -> None:

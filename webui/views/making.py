@@ -189,7 +189,8 @@ def _page(
         context["others"] = " ".join(value for value in ticked if value not in offered)
     if kind == BuildKind.EDIT:
         asked = request.GET.getlist("file")
-        context |= _edit_context(inputs, opened(inputs, asked))
+        edited = opened(inputs, asked)
+        context |= _edit_context(inputs, edited) | {"problem": problem or edited.problem}
     return render(request, "webui/builds/new.html", context, status=status)
 
 
@@ -246,7 +247,7 @@ def _answer(lookup: Lookup | None) -> list[candidates.Candidate]:
 def _edit_context(inputs: Inputs, edited: Edit) -> dict[str, Any]:
     return {
         "edit": edited,
-        "editors": [editor(path, text) for path, text in edited.files.items()],
+        "editors": [editor(path, text, edited.fault) for path, text in edited.files.items()],
         "closed": [path for path in inputs.files if path not in edited.files],
         "digest": inputs.digest,
     }
