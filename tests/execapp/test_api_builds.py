@@ -11,11 +11,12 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from execapp.api.template_schemas import BuildOut, BuildsOut, LogOut
+from execapp.models import ExecutorHeartbeat
 from execapp.services import following
-from templatemgr import store
+from templatemgr import screening, store
 from templatemgr.models import AuditEvent, Build, Version
 from templatemgr.services import builds, catalog
-from tests.execapp.conftest import Api
+from tests.execapp.conftest import Api, make_api
 from tests.execapp.lifecycle import (
     add_lines,
     changer,
@@ -26,7 +27,7 @@ from tests.execapp.lifecycle import (
     reader,
     refused,
 )
-from tests.templatemgr.conftest import package_files, write_definition
+from tests.templatemgr.conftest import LIMITS, package_files, write_definition
 
 BUILDS = "/templates/tiny/builds"
 THEN = "2026-11-23T02:31:12.461578+00:00"
@@ -302,3 +303,54 @@ def test_a_submission_to_what_was_never_built_says_how_to_build(
     error = refused(api, "POST", "/executions", body, 409, "not_built")
     assert "manage.py build_template tiny --promote" in error["message"]
     assert "POST /api/v1/templates/tiny/builds" in error["message"]
+
+
+def test_an_edit_that_is_not_taken_is_answered_with_its_line(definition: Path) -> None:
+    text = (definition / "package.json").read_text()
+    wanted = text.replace('"6.0.0"', '"git+https://h.example/r.git"')
+    body = {"kind": "edit", "files": {"package.json": wanted}}
+    error = refused(changer(), "POST", BUILDS, body, 422, "invalid_request")
+    details = error["details"]
+    assert details["fields"][0]["path"] == "files.package.json"
+    assert (details["file"], details["key"]) == ("tiny/package.json", "dependencies.is-number")
+    assert '"git+https' in wanted.split("\n")[details["line"] - 1]
+    assert details["excerpt"] == '"is-number": "git+https://h.example/r.git"'
+    assert "STENCIL_PACKAGE_SOURCES" in details["remedy"]
+    assert f"line {details['line']}" in error["message"]
+    assert not Build.objects.exists()
+
+
+def test_a_definition_that_is_not_taken_is_answered_with_its_line(definition: Path) -> None:
+    (definition / ".npmrc").write_text("fund=false\nshell=/bin/sh\n")
+    body = {"kind": "rebuild"}
+    error = refused(changer(), "POST", BUILDS, body, 422, "invalid_definition")
+    details = error["details"]
+    assert (details["file"], details["line"], details["key"]) == ("tiny/.npmrc", 2, "shell")
+    assert "a build of kind edit" in error["message"]
+
+
+def test_an_old_version_gives_no_more_than_the_ceiling(
+    definition: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limits were taken once. Asked for today they are refused, and its own are lowered."""
+    text = (definition / "template.toml").read_text()
+    usual = f"[limits.maximum]{LIMITS}"
+    large = text.replace(usual, usual.replace("5000", "86400000"))
+    (definition / "template.toml").write_text(large)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(screening, "check", lambda *_, **__: None)
+        post(changer(), BUILDS, {"kind": "rebuild"}, 202)
+        run_next()
+    post(changer(), "/templates/tiny/promote", {"version": 1, "reason": "it runs"})
+    settings.ROOT_URLCONF = "execapp.api.urls"
+    ExecutorHeartbeat.objects.create(
+        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
+    )
+    api = make_api("client")
+    body = {"template": "tiny", "mode": "run", "files": [{"path": "main.js", "content": ""}]}
+    asked = {**body, "limits": {"wall_ms": 86_400_000}}
+    error = refused(api, "POST", "/executions", asked, 422, "invalid_request")
+    assert "at most 600000" in error["message"]
+    settings.STENCIL_CEILING_WALL_MS = 700
+    taken = post(api, "/executions", body, 201)
+    assert taken["limits"]["wall_ms"] == 700
