@@ -62,3 +62,7 @@ def test_the_same_program_as_typescript_is_what_bare_node_makes_of_it(
     assert b"/template/_node" not in warm.stderr.data + warm.stdout.data
     assert b"/template/runner" not in warm.stderr.data + warm.stdout.data
     agrees(warm, typescript.bare_node(files, args=ARGS, stdin=STDIN), of=without_scheme)
+
+
+def test_each_matrix_counts_at_least_250_submissions() -> None:
+    assert len(PROGRAMS) >= 250

@@ -84,13 +84,15 @@ class Tool:
         )
         return self._perform("run", submission, Limits(), warm=warm)
 
-    def bare_vitest(self, files: Mapping[str, str]) -> Bare:
+    def bare_vitest(
+        self, files: Mapping[str, str], *, env: Mapping[str, str] | None = None
+    ) -> Bare:
         """`vitest run` in a workspace of its own, outside the sandbox."""
         report = "report.json"
         argv = ["node_modules/.bin/vitest", "run", "--configLoader", "runner", "--cache=false"]
         argv += ["--reporter=json", f"--outputFile={report}"]
         with tempfile.TemporaryDirectory() as folder:
-            ended = self._bare(Path(folder), files, argv, b"")
+            ended = self._bare(Path(folder), files, argv, b"", env)
             path = Path(folder, report)
             said = json.loads(path.read_text()) if path.exists() else {"testResults": []}
             cases = sorted(reported(said, f"{Path(folder).resolve()}/src/"))
