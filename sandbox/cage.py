@@ -94,6 +94,7 @@ def run(
         memory_bytes=cage.memory_bytes,
         processes=cage.processes,
         rlimits={resource.RLIMIT_NOFILE: _OPEN_FILES},
+        low_priority=True,
     )
     with _handed_over(cage.writable), _Way(cage, on_line) as way:
         container = launch(

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from sandbox import naming
 from sandbox.groups import Group, GroupV1, GroupV2, NoGroup, remove_folders
 from sandbox.hierarchy import Hierarchy, detect
 
@@ -34,6 +35,7 @@ class Leases:
         """A group for one run, to be given back."""
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", slot):
             raise ValueError(f"not a name for a slot: {slot!r}")
+        slot = naming.full(slot)
         with self._lock:
             free = self._free.get(slot, [])
             # The one that was given back first: its dead have had the longest time to go.
@@ -47,7 +49,7 @@ class Leases:
 
     def give_back(self, slot: str, group: Group) -> None:
         with self._lock:
-            self._free.setdefault(slot, []).append(group)
+            self._free.setdefault(naming.full(slot), []).append(group)
 
     def mine(self) -> frozenset[str]:
         with self._lock:

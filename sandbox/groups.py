@@ -35,7 +35,7 @@ class Group(Protocol):
         """Lower the limits of a running sandbox. LimitsError if more is already in use."""
 
     def set_priority(self, *, low: bool) -> None:
-        """Whether what is in it yields the processors to others; where the machine allows it."""
+        """Whether it yields processors, and disks, to others; where the machine allows it."""
 
     def cpu_ms(self) -> float: ...
 
@@ -152,8 +152,11 @@ class GroupV2(_Folders):
                 _write(self.folder / name, text)
 
     def set_priority(self, *, low: bool) -> None:
+        weight = "25" if low else "100"
         with suppress(*_NOT_THERE):  # the cpu controller was not handed down
-            _write(self.folder / "cpu.weight", "25" if low else "100")
+            _write(self.folder / "cpu.weight", weight)
+        with suppress(OSError):  # nor that of disks, or none of them knows weights
+            _write(self.folder / "io.weight", f"default {weight}")
 
     def memory_used(self) -> int:
         stat = _numbers(_read(self.folder / "memory.stat"))

@@ -1,6 +1,7 @@
 """Where this process may make control groups."""
 
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Literal
 
 CONTROLLERS_V1 = ("memory", "pids", "cpuacct")
 _PRIORITY = "cpu"  # of either; without it, warming is not slowed down
+_DISK = "io"  # of v2; without it, builds yield the disk by their priority alone
 _CONTROLLERS_V2 = ("memory", "pids")
 _OWN_LEAF = "stencil-host"
+_MADE_BY_US = re.compile(r"stencil-[A-Za-z0-9_.-]+-\d+-\d+")  # as `cgroups` names them
 
 Kind = Literal["v2", "v1", "none"]
 
@@ -81,6 +84,8 @@ def parse_membership(text: str) -> dict[str, str]:
 def _below(mount: Path, own: str) -> Path:
     """Our own group's folder; in a container the path may name what is above the mount."""
     inside = mount / own.lstrip("/")
+    if _MADE_BY_US.fullmatch(inside.name):  # a helper's own group: its sandboxes lie beside it
+        inside = inside.parent
     return inside if inside.is_dir() else mount
 
 
@@ -107,8 +112,9 @@ def _hand_down(base: Path) -> None:
     try:
         _enable(base, control)
     finally:
-        with suppress(OSError):  # not offered: nothing depends on it
-            control.write_text(f"+{_PRIORITY}")
+        for name in (_PRIORITY, _DISK):
+            with suppress(OSError):  # not offered: nothing depends on it
+                control.write_text(f"+{name}")
 
 
 def _enable(base: Path, control: Path) -> None:

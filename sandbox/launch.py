@@ -344,7 +344,9 @@ def _last_words(child: process.Child, ends: _Ends) -> str:
 
 
 def _limit(init: int, host: profile.Host, group: Group, shares: Shares) -> None:
-    for kind, wanted in {resource.RLIMIT_CORE: 0, **shares.rlimits}.items():
+    # A helper's own limits, which are soft, are none of its sandboxes'.
+    own = dict.fromkeys((resource.RLIMIT_AS, resource.RLIMIT_CPU), resource.RLIM_INFINITY)
+    for kind, wanted in {resource.RLIMIT_CORE: 0, **own, **shares.rlimits}.items():
         _lower_rlimit(init, kind, wanted)
     if group.kind == "none":
         # Counted by user: in a user namespace that is this sandbox, as root it is all of them.
@@ -354,5 +356,6 @@ def _limit(init: int, host: profile.Host, group: Group, shares: Shares) -> None:
 
 def _lower_rlimit(pid: int, kind: int, wanted: int) -> None:
     hard = resource.prlimit(pid, kind)[1]
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    limits = [each for each in (wanted, hard) if each != resource.RLIM_INFINITY]
+    value = min(limits, default=resource.RLIM_INFINITY)
     resource.prlimit(pid, kind, (value, value))

@@ -10,12 +10,14 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from sandbox import naming
+
 MARK = "STENCIL_SLOT"
 
 
 def environment(slot: str) -> dict[str, str]:
     """What bubblewrap itself is started with."""
-    return {MARK: slot}
+    return {MARK: naming.full(slot)}
 
 
 def sweep(prefix: str) -> list[int]:

@@ -15,6 +15,7 @@ from execapp.engine.local import socket_path
 from execapp.executor import database, lookups, slots
 from execapp.executor.bell import Bell
 from execapp.executor.breaker import CircuitBreaker
+from execapp.executor.build_lane import BuildLane
 from execapp.executor.failures import FailureLog
 from execapp.executor.keeper import Keeper
 from execapp.executor.listener import Listener
@@ -24,13 +25,12 @@ from execapp.executor.registry import Registry
 from execapp.services import building, claims, heartbeats
 from sandbox import cgroups, orphans, probe, resources
 from sandbox.berths import Berths
-from templatemgr.services import arrival, builds, caches, promotions
+from templatemgr.services import arrival, caches, promotions
 from templatemgr.services import lookups as questions
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
 REAP_SECONDS = 5.0
-BUILD_REAP_SECONDS = 15.0
 
 
 class Daemon:
@@ -48,7 +48,7 @@ class Daemon:
         self.grace = float(_setting("STENCIL_GRACE_SECONDS", 20)) if grace is None else grace
         self._stopped = threading.Event()
         self.stopped = False
-        self._building: set[int] = set()  # lanes that build now
+        self._builders: list[BuildLane] = []
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -81,12 +81,12 @@ class Daemon:
             self._thread(f"slot-{number}", slots.serve, house, f"{house.worker}-slot{number}")
         self._thread("lookups", lookups.serve, house)
         self._thread("tender", self._tend)
+        self._builders = [BuildLane(house, n) for n in range(_setting("STENCIL_BUILDS", 1))]
         self._lanes = [
-            threading.Thread(target=self._build_lane, args=(number,), name=f"builds-{number}")
-            for number in range(_setting("STENCIL_BUILDS", 1))
+            threading.Thread(target=builder.serve, name=f"builds-{number}")
+            for number, builder in enumerate(self._builders)
         ]
         for lane in self._lanes:
-            lane.daemon = True
             lane.start()
         self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.errands)
         self._keeper.start()
@@ -106,6 +106,10 @@ class Daemon:
         self._keeper.stop()
         for lane in self._lanes:
             lane.join(max(0.0, deadline - time.monotonic()))
+        for builder in self._builders:  # what took longer can be asked for again
+            builder.abandon()
+        for lane in self._lanes:
+            lane.join()
         for thread in self._threads:
             if thread.name not in ("tender", "breaker"):
                 thread.join()
@@ -115,10 +119,6 @@ class Daemon:
         for thread in self._threads:
             thread.join()
         house.listener.close()
-        if any(
-            lane.is_alive() for lane in self._lanes
-        ):  # a build took longer than the grace: it can be asked for again
-            database.patiently(lambda: building.take_over(worker=house.worker))
         database.patiently(lambda: heartbeats.leave(worker=house.worker))
         database.release()
         self._lock.release()
@@ -227,7 +227,7 @@ class Daemon:
             worker=house.worker,
             busy=len(running),
             pool=house.pool.figures(),
-            builds_running=len(self._building),
+            builds_running=sum(builder.busy for builder in self._builders),
             draining=house.draining.is_set(),
             trouble="" if trouble is None else f"{trouble.cause} (error {trouble.error_id})",
         )
@@ -240,37 +240,6 @@ class Daemon:
         claims.heartbeat(worker=house.worker, executions=house.registry.ids())
         if claims.reap():
             house.bell.ring()
-
-    def _build_lane(self, number: int) -> None:
-        """Builds, one at a time in each lane, beside the slots."""
-        house, reap_at = self.house, 0.0
-        try:
-            while not house.draining.is_set():
-                seen = house.errands.count
-                try:
-                    if time.monotonic() >= reap_at:
-                        builds.reap()
-                        reap_at = time.monotonic() + BUILD_REAP_SECONDS
-                    worked = self._build_one(number)
-                except Exception:
-                    logger.exception("the build lane stumbled; it goes on")
-                    database.release()
-                    worked = False
-                if not worked:
-                    house.errands.wait(seen, slots.LOOK_SECONDS)
-        finally:
-            database.release()
-
-    def _build_one(self, lane: int) -> bool:
-        build = database.patiently(lambda: builds.claim(worker=self.house.worker))
-        if build is None:
-            return False
-        self._building.add(lane)
-        try:
-            builds.run(build=build, worker=self.house.worker)
-        finally:
-            self._building.discard(lane)
-        return True
 
 
 def _woken(bell: Bell, errands: Bell, pool: Pool, kind: str) -> None:

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from execapp.executor import database, slots
+from execapp.executor import database, helpers, slots
 from templatemgr.services import lookups
 
 logger = logging.getLogger(__name__)
@@ -35,5 +35,18 @@ def _answer_one(house: slots.House) -> bool:
     lookup = database.patiently(lambda: lookups.claim(worker=house.worker))
     if lookup is None:
         return False
-    lookups.run(lookup=lookup, cancel=house.draining)
+    # What the lock and the registry say is a stranger's: it is read in a process of its own.
+    helper = helpers.start(
+        "run_lookup", str(lookup.pk), "--worker", house.worker, slot=f"{house.worker}-lookup"
+    )
+    ending, reason = helpers.follow(helper, lambda seconds: _why_stop(house, seconds))
+    what = "was stopped" if reason else ending.cause
+    message = f"The process that asked {what}. Ask again."
+    database.patiently(lambda: lookups.died(lookup=lookup, message=message))
     return True
+
+
+def _why_stop(house: slots.House, seconds: float) -> str | None:
+    if house.draining.is_set():
+        return "stopped"
+    return "wall" if seconds > lookups.LEASE.total_seconds() else None

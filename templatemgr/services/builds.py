@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Max
 from django.utils import timezone
 
 from core import parsing
@@ -40,6 +40,9 @@ from templatemgr.store import Freed
 logger = logging.getLogger(__name__)
 
 INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
+OUT_OF_MEMORY = (
+    "The build's process needed more memory than it may have. Look at what its inputs hold."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,6 +159,9 @@ def run(
         except BuildError as error:
             _end(build, recorder, BuildState.FAILED, _explain(error))
             _gave_up_healing(build, error.message)
+        except MemoryError:
+            logger.exception("build %s needed more memory than its process may have", build.pk)
+            _end(build, recorder, BuildState.FAILED, OUT_OF_MEMORY)
         except Exception:  # the row must end, whatever went wrong
             logger.exception("build %s failed for a reason of ours", build.pk)
             text = "Stencil itself failed; its log says how. Ask for the build again."
@@ -164,6 +170,24 @@ def run(
             _end(build, recorder, BuildState.INTERRUPTED, INTERRUPTED)
             raise
     return get(build_id=build.pk)
+
+
+def died(*, build: Build, message: str, state: BuildState = BuildState.INTERRUPTED) -> bool:
+    """Record how a build ended whose process died without saying, and sweep what it left.
+
+    For whoever knows that the process is dead. False when an end was recorded, or the build is
+    another attempt's by now.
+    """
+    with store.locked(places.store_lock()):
+        mine = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
+        row = mine.first()
+        ended = row is not None and _interrupt(row, message, state) == 1
+        if row is not None and ended:
+            sequence = row.lines.aggregate(last=Max("sequence"))["last"] or 0
+            line = {"time": timezone.now(), "step": row.step, "stream": "build", "text": message}
+            BuildLogLine.objects.create(build=row, sequence=sequence + 1, **line)
+        sweep()
+    return ended
 
 
 def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
@@ -313,14 +337,16 @@ def _gave_up_healing(build: Build, reason: str) -> None:
         integrity.not_healed(version, reason, build.requested_by)
 
 
-def _interrupt(build: Build) -> int:
+def _interrupt(
+    build: Build, message: str = INTERRUPTED, state: BuildState = BuildState.INTERRUPTED
+) -> int:
     still = Build.objects.filter(
         pk=build.pk, attempt=build.attempt, state=build.state, lease_until=build.lease_until
     )
     return still.update(
-        state=BuildState.INTERRUPTED,
-        message=INTERRUPTED,
-        steps=_closed_steps(build, BuildState.INTERRUPTED),
+        state=state,
+        message=message,
+        steps=_closed_steps(build, state),
         finished_at=timezone.now(),
         lease_until=None,
     )

@@ -96,6 +96,23 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
     return lookup
 
 
+def get(*, lookup_id: int) -> Lookup | None:
+    """Return a question, or None when there is none of this number."""
+    rows = Lookup.objects.select_related("template", "from_version__template")
+    return rows.filter(pk=lookup_id).first()
+
+
+def died(*, lookup: Lookup, message: str) -> bool:
+    """Record that the process that asked ended without an answer; False if it has ended."""
+    mine = Lookup.objects.filter(pk=lookup.pk, worker=lookup.worker, state=LookupState.RUNNING)
+    return (
+        mine.update(
+            state=LookupState.FAILED, message=message, finished_at=timezone.now(), lease_until=None
+        )
+        == 1
+    )
+
+
 def reap(*, worker: str | None = None) -> int:
     """End questions whose lease ran out, or that a worker known to be dead held; how many."""
     held = Lookup.objects.filter(state=LookupState.RUNNING)

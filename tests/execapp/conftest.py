@@ -104,8 +104,12 @@ def alive(committed: None) -> ExecutorHeartbeat:
 
 
 @pytest.fixture
-def start_executor(current: Version) -> Iterator[Callable[..., Daemon]]:
-    """Start executors in this process; each is stopped at the end."""
+def start_executor(
+    current: Version, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Daemon]]:
+    """Start executors in this process; each is stopped at the end. Helpers use our database."""
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor_settings")
+    monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
     started: list[Daemon] = []
 
     def start(**options: Any) -> Daemon:

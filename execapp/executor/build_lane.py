@@ -1,0 +1,104 @@
+"""A build lane: a thread that claims builds, one at a time, and has each run by a helper."""
+
+import logging
+import threading
+import time
+
+from execapp.executor import database, helpers, slots
+from sandbox.helper import Ending
+from templatemgr.models import ACTIVE_STATES, Build, BuildState
+from templatemgr.services import builds
+
+logger = logging.getLogger(__name__)
+REAP_SECONDS = 15.0
+WALL_SECONDS = 4 * 3600.0  # each step has limits of its own; this ends what none of them ends
+STOP_SECONDS = 20.0  # what a helper gets to record its own end, when it was cancelled or lost
+
+
+class BuildLane:
+    """`serve` in a thread, until the executor drains; `abandon` ends the build that runs."""
+
+    def __init__(self, house: slots.House, number: int) -> None:
+        self._house = house
+        self._slot = f"{house.worker}-build{number}"
+        self._abandoned = threading.Event()
+        self._ending_since: float | None = None
+        self.busy = False
+
+    def serve(self) -> None:
+        """Claim and run; never raises."""
+        house, reap_at = self._house, 0.0
+        try:
+            while not house.draining.is_set():
+                seen = house.errands.count
+                try:
+                    if time.monotonic() >= reap_at:
+                        builds.reap()
+                        reap_at = time.monotonic() + REAP_SECONDS
+                    worked = self._one()
+                except Exception:
+                    logger.exception("the build lane stumbled; it goes on")
+                    database.release()
+                    worked = False
+                if not worked:
+                    house.errands.wait(seen, slots.LOOK_SECONDS)
+        finally:
+            database.release()
+
+    def abandon(self) -> None:
+        """End what runs: the executor stops, and has waited for as long as it may."""
+        self._abandoned.set()
+
+    def _one(self) -> bool:
+        build = database.patiently(lambda: builds.claim(worker=self._house.worker))
+        if build is None:
+            return False
+        self.busy, self._ending_since = True, None
+        try:
+            self._run(build)
+        finally:
+            self.busy = False
+        return True
+
+    def _run(self, build: Build) -> None:
+        words = (str(build.pk), "--worker", build.worker, "--attempt", str(build.attempt))
+        try:
+            helper = helpers.start("run_build", *words, slot=self._slot)
+        except Exception as error:
+            logger.exception("build %s: its process could not be started", build.pk)
+            text = f"Its process could not be started: {error}. Ask for the build again."
+            database.patiently(lambda: builds.died(build=build, message=text))
+            return
+        ending, reason = helpers.follow(helper, lambda seconds: self._why_stop(build, seconds))
+        state, message = _told(ending, reason)
+        if database.patiently(lambda: builds.died(build=build, message=message, state=state)):
+            logger.warning("build %s: %s", build.pk, message)
+
+    def _why_stop(self, build: Build, seconds: float) -> str | None:
+        """Why the helper is to be killed: it does not end by itself when it should."""
+        if self._abandoned.is_set():
+            return "stopped"
+        if seconds > WALL_SECONDS:
+            return "wall"
+        row = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
+        cancelled = row.values_list("cancel_requested", flat=True).first()
+        if cancelled is False:
+            return None
+        now = time.monotonic()
+        self._ending_since = self._ending_since or now
+        if now - self._ending_since < STOP_SECONDS:
+            return None
+        return "lost" if cancelled is None else "cancelled"
+
+
+def _told(ending: Ending, reason: str | None) -> tuple[BuildState, str]:
+    """The state and the message for a build whose process has not recorded its end."""
+    again = "Nothing is left of it; ask for the build again."
+    if reason == "cancelled":
+        return BuildState.CANCELLED, "Cancelled."
+    if reason == "stopped":
+        return BuildState.INTERRUPTED, f"The executor stopped while it was built. {again}"
+    if reason == "wall":
+        text = f"It took longer than {WALL_SECONDS / 3600:.0f} hours and was stopped. {again}"
+        return BuildState.FAILED, text
+    return BuildState.INTERRUPTED, f"The process that built it {ending.cause}. {again}"

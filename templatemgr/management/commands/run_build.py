@@ -1,0 +1,30 @@
+"""`manage.py run_build <id>`: one claimed build, in a process of its own, for an executor."""
+
+import uuid
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from sandbox import helper
+from templatemgr.models import Build
+from templatemgr.services import builds
+
+
+class Command(BaseCommand):
+    help = "Run a build that an executor has claimed. Started by executors; not for people."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("build", type=uuid.UUID)
+        parser.add_argument("--worker", required=True, help="who claimed it")
+        parser.add_argument("--attempt", type=int, required=True, help="which claim it was")
+        parser.add_argument("--parent", type=int, required=True, help="the executor's process")
+        parser.add_argument("--slot", required=True, help="what its sandboxes' slots begin with")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Settle, look whether the claim still holds, run."""
+        helper.settle(parent=options["parent"], slot=options["slot"])
+        mine = Build.objects.filter(pk=options["build"], attempt=options["attempt"])
+        if mine.filter(worker=options["worker"]).exists():
+            build = builds.get(build_id=options["build"])
+            builds.run(build=build, worker=options["worker"])

@@ -1,0 +1,27 @@
+"""`manage.py run_lookup <number>`: one claimed question to a registry, in a process of its own."""
+
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from sandbox import helper
+from templatemgr.services import lookups
+
+
+class Command(BaseCommand):
+    help = "Ask a registry what an executor has claimed. Started by executors; not for people."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("lookup", type=int)
+        parser.add_argument("--worker", required=True, help="who claimed it")
+        parser.add_argument("--parent", type=int, required=True, help="the executor's process")
+        parser.add_argument("--slot", required=True, help="what its sandboxes' slots begin with")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Settle, look whether the claim still holds, ask."""
+        helper.settle(parent=options["parent"], slot=options["slot"])
+        lookup = lookups.get(lookup_id=options["lookup"])
+        if lookup is not None and lookup.worker == options["worker"]:
+            lookups.run(lookup=lookup, cancel=threading.Event())
