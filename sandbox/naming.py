@@ -1,4 +1,4 @@
-"""Whose sandboxes these are: a process that works for another puts that one's name before its slots.
+"""Whose sandboxes these are: a process that works for another puts its name before its slots.
 
 What it leaves behind when it is killed is then found by that name, in control groups and in the
 environment of bubblewrap (see `cgroups.sweep` and `orphans.sweep`).

@@ -4,6 +4,8 @@ import logging
 import threading
 import time
 
+from django.db import DatabaseError
+
 from execapp.executor import database, helpers, slots
 from sandbox.helper import Ending
 from templatemgr.models import ACTIVE_STATES, Build, BuildState
@@ -81,7 +83,11 @@ class BuildLane:
         if seconds > WALL_SECONDS:
             return "wall"
         row = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
-        cancelled = row.values_list("cancel_requested", flat=True).first()
+        try:
+            cancelled = row.values_list("cancel_requested", flat=True).first()
+        except DatabaseError:  # it is no reason to end a build
+            database.release()
+            return None
         if cancelled is False:
             return None
         now = time.monotonic()

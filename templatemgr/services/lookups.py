@@ -6,6 +6,7 @@ since it takes seconds and a registry may not answer at all.
 
 import logging
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
@@ -96,8 +97,8 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
     return lookup
 
 
-def get(*, lookup_id: int) -> Lookup | None:
-    """Return a question, or None when there is none of this number."""
+def get(*, lookup_id: uuid.UUID) -> Lookup | None:
+    """Return a question, or None when there is none of this id."""
     rows = Lookup.objects.select_related("template", "from_version__template")
     return rows.filter(pk=lookup_id).first()
 

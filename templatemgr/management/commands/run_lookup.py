@@ -1,6 +1,7 @@
-"""`manage.py run_lookup <number>`: one claimed question to a registry, in a process of its own."""
+"""`manage.py run_lookup <id>`: one claimed question to a registry, in a process of its own."""
 
 import threading
+import uuid
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
@@ -14,7 +15,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("lookup", type=int)
+        parser.add_argument("lookup", type=uuid.UUID)
         parser.add_argument("--worker", required=True, help="who claimed it")
         parser.add_argument("--parent", type=int, required=True, help="the executor's process")
         parser.add_argument("--slot", required=True, help="what its sandboxes' slots begin with")
