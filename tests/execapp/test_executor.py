@@ -255,7 +255,7 @@ def test_lost_wake_ups_cost_a_second(
 def test_build_lane_takes_builds(api: Api, executor: Daemon, current: Version) -> None:
     build = building.request_build(template="tiny", kind="rebuild", actor="ann")
     # The tiny template has no definition folder: the lane must end the build, not die of it.
-    until(lambda: Build.objects.filter(pk=build.pk, state=BuildState.FAILED).exists())
+    until(lambda: Build.objects.filter(pk=build.pk, state=BuildState.FAILED).exists(), 240)
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
 
 
@@ -277,7 +277,7 @@ def test_as_many_builds_run_at_once_as_the_setting_says(
         assert Build.objects.filter(state=BuildState.QUEUED).count() == 1
         for build in asked:
             building.cancel_build(build_id=build.pk, actor="ann")
-    until(lambda: Build.objects.filter(state=BuildState.CANCELLED).count() == 3)
+    until(lambda: Build.objects.filter(state=BuildState.CANCELLED).count() == 3, 240)
     assert not daemon.stopped
 
 
