@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,9 +49,10 @@ def asked() -> Build:
     return building.request_build(template="tiny", kind="rebuild", actor="ann")
 
 
-def children(command: str) -> list[int]:
-    """The processes that we started to run this command of manage.py."""
-    ours = (member.pid for member in tree_of(os.getpid()) if member.parent == os.getpid())
+def children(command: str, parent: int | None = None) -> list[int]:
+    """The processes that an executor (in this process, by default) started for this command."""
+    parent = parent or os.getpid()
+    ours = (member.pid for member in tree_of(parent) if member.parent == parent)
     return [pid for pid in ours if command in words_of(pid)]
 
 
@@ -61,9 +63,9 @@ def words_of(pid: int) -> list[str]:
         return []
 
 
-def building_process(build: Build) -> int:
+def building_process(build: Build, executor: int | None = None) -> int:
     """The process of a build that waits in its first step."""
-    [pid] = until(lambda: children("run_build"), STARTS_SECONDS)
+    [pid] = until(lambda: children("run_build", executor), STARTS_SECONDS)
     assert str(build.pk) in words_of(pid)
     until(lambda: build.lines.exists(), STARTS_SECONDS)
     return pid
@@ -200,14 +202,16 @@ def test_one_that_outlasts_the_executors_grace_ends_with_it(
 
 
 def test_it_dies_with_an_executor_that_is_killed(
-    definition: Path, held: ExitStack, executor_process: Callable[..., object],
+    definition: Path,
+    held: ExitStack,
+    executor_process: Callable[..., subprocess.Popen[str]],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setenv("STENCIL_DEFINITIONS", str(definition.parent))
     executor = executor_process("--slots", "1", "--warm", "0")
     build = asked()
-    pid = building_process(build)
-    os.kill(executor.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    pid = building_process(build, executor.pid)
+    executor.kill()
     until(lambda: not Path(f"/proc/{pid}").exists() or zombie(pid))
     executor_process("--slots", "1", "--warm", "0")
     assert ended(build, BuildState.INTERRUPTED).version is None
