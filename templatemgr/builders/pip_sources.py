@@ -28,7 +28,7 @@ FOLDER, TOOLS = "sources", "tools.txt"
 # A name with extras, versions and a marker: no address, one line, nothing that pip's files give a
 # meaning.
 PLAIN = re.compile(r"[A-Za-z0-9._,<>=!~*+()\[\] -]+(; [A-Za-z0-9._,<>=!~*+()'\" -]+)?")
-MISSING = re.compile(r"No matching distribution found for (?P<text>.+?)(?= \(from |$)", re.M)
+MISSING = "No matching distribution found for "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +126,9 @@ def newest(job: Job, names: Iterable[str], *, wall_ms: int) -> dict[str, str]:
 
 def explained(job: Job, error: BuildError) -> BuildError:
     """Return an error that says what to write when all that is missing is leave to build."""
-    missing = MISSING.search(error.message)
+    _, missing, rest = error.message.partition(MISSING)
     try:
-        asked = Requirement(missing["text"]) if missing else None
+        asked = Requirement(rest.partition("\n")[0].partition(" (from ")[0]) if missing else None
     except InvalidRequirement:
         asked = None
     if asked is None:

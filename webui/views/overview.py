@@ -19,7 +19,7 @@ from webui.views.templates import ways_back
 
 LATELY = 6
 # What moves by itself: how long ago, and the medians of the last hour.
-TIME = re.compile(r"<time[^>]*>.*?</time>|\b\d+(\.\d+)? ms\b")
+TIME = re.compile(r"<time[^<>]*>[^<]*</time>|\b\d+(\.\d+)? ms\b")
 # What only says that something else will happen, or that nothing is wrong.
 QUIET = ("build.request", "version.verify", "token.create", "user.sign_in", "audit.export")
 
