@@ -60,9 +60,8 @@ class Parked(HttpResponse):
         self.execution_id, self.seconds, self.begun = execution_id, seconds, begun
         self._shown, self._place = shown, place
 
-    def close(self) -> None:
-        """Give the place back, too."""
-        super().close()
+    def leave(self) -> None:
+        """Give the place back: nobody waits here any more. `close` only lets the request go."""
         self._place.release()
 
     def look(self, *, last: bool, stopping: bool = False) -> HttpResponse | None:

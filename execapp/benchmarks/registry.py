@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from execapp.benchmarks import languages, measures, pages, requests, upkeep
+from execapp.benchmarks import languages, measures, pages, requests, upkeep, waiting
 from execapp.benchmarks.house import House
 from execapp.benchmarks.measures import Size
 from execapp.benchmarks.table import Row
@@ -14,4 +14,5 @@ PARTS: tuple[Callable[[House, Size], Iterator[Row]], ...] = (
     languages.every,
     pages.every,
     requests.every,
+    waiting.every,
 )

@@ -153,16 +153,14 @@ class Exchange:
         environ[hub.KEY] = self._bridge.hub
         response = self._bridge.wsgi(environ, _ignore)
         if isinstance(response, Parked):
+            response.close()  # the request is not held for as long as its reply takes
             return Answer(status=0, headers=[], parked=response)
         return _answer_of(response)
 
     def _look(self, parked: Parked, last: bool) -> Answer | None:
         stopping = self._bridge.hub is not None and self._bridge.hub.stopping.is_set()
         reply = parked.look(last=last, stopping=stopping)
-        if reply is None:
-            return None
-        parked.close()
-        return _answer_of(reply)
+        return None if reply is None else _answer_of(reply)
 
     # --- on the event loop
 
@@ -172,6 +170,7 @@ class Exchange:
         waits, until = self._bridge.hub, time.monotonic() + parked.seconds
         begun = parked.begun
         self.release()
+        self._body = Body(whole=self._body.whole)  # ten megabytes are not held for a wait
         try:
             while not self._connection.transport.is_closing():
                 left = max(0.0, until - time.monotonic())
@@ -183,11 +182,11 @@ class Exchange:
                 answer = await self._call(functools.partial(self._look, parked, not ended))
                 if answer is not None:
                     return answer
-            await self._call(parked.close)
             raise bodies.GoneError
         except asyncio.CancelledError as error:
-            await self._call(parked.close)
             raise bodies.GoneError from error
+        finally:
+            parked.leave()
 
     async def _whole(self, answer: Answer) -> None:
         rest = not self._body.whole

@@ -1,0 +1,83 @@
+"""What browsers and proxies may keep, and that they come back by https."""
+
+import json
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from pytest_django import Settings
+
+from execapp.models import ExecutorHeartbeat
+from execapp.services import tokens
+from tests.webui import conftest as make
+
+
+def addresses(resolver: URLResolver, before: str = "/") -> list[str]:
+    """Every address that takes nothing from its path."""
+    found = []
+    for each in resolver.url_patterns:
+        path = before + str(each.pattern)
+        if isinstance(each, URLResolver):
+            found += addresses(each, path)
+        elif isinstance(each, URLPattern) and not set("<(^$") & set(path):
+            found.append(path)
+    return found
+
+
+def test_nothing_is_kept_that_may_carry_code_logs_or_names(admin: Client) -> None:
+    template = make.make_template()
+    version = make.make_version(template)
+    make.make_current(version)
+    make.make_lines(make.make_build(template), "a line")
+    paths = [path for path in addresses(get_resolver()) if "logout" not in path]
+    assert len(paths) > 30
+    paths += [
+        f"/templates/{template.name}",
+        f"/templates/{template.name}/versions/1",
+        f"/builds/{version.build_id}",
+        f"/builds/{version.build_id}/log",
+        f"/builds/{version.build_id}/events",
+        "/nothing/here",
+        "/api/nothing/here",
+    ]
+    for client in (admin, Client()):
+        for path in paths:
+            answer = client.get(path)
+            assert "no-store" in answer.get("Cache-Control", ""), (path, answer.status_code)
+
+
+def test_nor_what_the_api_answers(data_dir: Path, alive_token: str) -> None:
+    client = Client(headers={"Authorization": f"Bearer {alive_token}"})
+    for path in ("me", "templates", "executions", "executions/x", "openapi.json"):
+        answer = client.get(f"/api/v1/{path}")
+        assert "no-store" in answer["Cache-Control"], path
+    posted = client.post("/api/v1/executions", json.dumps({}), content_type="application/json")
+    assert "no-store" in posted["Cache-Control"]
+
+
+@pytest.fixture
+def alive_token(db: None) -> str:
+    ExecutorHeartbeat.objects.all().delete()
+    _, secret = tokens.create(name="ci", scopes=["execute", "read"], actor="ada")
+    return secret
+
+
+def test_static_files_are_kept(db: None, settings: Settings) -> None:
+    (Path(settings.STATIC_ROOT) / "kept.0123456789ab.css").write_text("a {}")
+    answer = Client().get("/static/kept.0123456789ab.css")
+    assert answer.status_code == 200
+    assert "max-age" in answer["Cache-Control"]
+    assert "no-store" not in answer["Cache-Control"]
+    answer.close()
+
+
+def test_browsers_are_told_to_stay_with_https(db: None, settings: Settings) -> None:
+    settings.SECURE_HSTS_SECONDS = 1000
+    assert Client().get("/login", secure=True)["Strict-Transport-Security"] == "max-age=1000"
+    assert "Strict-Transport-Security" not in Client().get("/login")
+    settings.STENCIL_PROXIES = 1
+    told = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https"}
+    assert "Strict-Transport-Security" in Client().get("/login", headers=told)
+    settings.SECURE_HSTS_SECONDS = 0
+    assert "Strict-Transport-Security" not in Client().get("/login", secure=True)
