@@ -21,7 +21,6 @@ QUERY_PARAMETERS = 100
 HEADER_BYTES = 32 * 1024  # names and values of all headers together
 FORM = "application/x-www-form-urlencoded"
 STATUSES = {"too_large": 413, "unsupported_media_type": 415}
-MACHINES = ("/api/", "/healthz", "/readyz", "/metrics")
 
 
 class RefusedError(Exception):
@@ -36,7 +35,7 @@ def limit(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[.
     """Middleware: refuse what is over a limit in the form that the client expects."""
 
     def limited(request: HttpRequest) -> HttpResponseBase:
-        machine = request.path_info.startswith(MACHINES)
+        machine = request.path_info.startswith(errors.MACHINES)
         try:
             check_head(request)
             if not machine:

@@ -18,5 +18,5 @@ urlpatterns = [
     path("healthz", views.one_shape(views.healthz), name="healthz"),
     path("readyz", views.one_shape(views.readyz), name="readyz"),
     path("metrics", views.one_shape(views.metrics), name="metrics"),
-    re_path(r"^api(?:/.*)?$", views.one_shape(views.missing)),
+    re_path(r"^api(?:/[\s\S]*)?\Z", views.one_shape(views.missing)),
 ]

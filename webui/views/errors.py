@@ -16,11 +16,12 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
-from execapp.api.errors import trouble_that_passes
+from execapp.api.errors import error_reply, trouble_that_passes
 from execapp.services import probes
 from webui.signin import freshness
 
 RETRY_SECONDS = 5
+MACHINES = ("/api/", "/healthz", "/readyz", "/metrics")  # whoever asks there reads no page
 AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
 
 
@@ -35,8 +36,13 @@ class Words:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400: what came could not be read, or was sent to a name that is not ours."""
+    """400: what came could not be read, or was sent to a name that is not ours.
+
+    What is refused before the API sees it comes here, too, and is told in the API's shape.
+    """
     says, then = _unreadable(exception)
+    if request.path_info.startswith(MACHINES):
+        return error_reply("malformed", f"{says} {then}")
     again = None
     if not isinstance(exception, DisallowedHost):
         again = ("Back to the form", freshness.page_shown(request))
