@@ -19,8 +19,9 @@ class Job:
     """What a builder works on: a bench/tree that already holds the definition's files.
 
     A step with network may write in the whole bench, one that runs foreign code in the tree alone.
-    `fetch_hosts` may be reached besides the configured registries ("host" or "host:port"). What was
-    `configured` and what was `reached` is noted while it works.
+    `sources` are the kinds of sources besides the registry that the operator allows (see
+    readers.rules). `fetch_hosts` may be reached besides the configured registries ("host" or
+    "host:port"). What was `configured` and what was `reached` is noted while it works.
     """
 
     definition: Definition
@@ -28,6 +29,7 @@ class Job:
     log: OnLine
     cancel: threading.Event = field(default_factory=threading.Event)
     disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
+    sources: frozenset[str] = frozenset()
     fetch_hosts: tuple[str, ...] = ()
     configured: set[Place] = field(default_factory=set)
     reached: set[Place] = field(default_factory=set)

@@ -63,9 +63,6 @@ HELD = (
     f"--https-proxy={egress.ADDRESS}",
     "--noproxy=",
     "--allow-git=none",
-    "--allow-remote=none",
-    "--allow-file=none",
-    "--allow-directory=none",
     "--git=/nonexistent/git",
     "--script-shell=/nonexistent/shell",
     "--node-options=",
@@ -80,6 +77,7 @@ HELD = (
     "--fund=false",
     "--workspaces=false",
 )
+QUIET = ("--registry=", "--allow-")  # not worth a place in the log
 REMEDIES = {
     steps.CLOSED: registries.HINT,
     r"EALLOW\w+|allow-(git|remote|file|directory)": "Only packages of a registry are fetched, by "
@@ -291,7 +289,16 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
         wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
-    return jail, (*HELD, *told.flags, "--prefix=/build/tree")
+    return jail, (*HELD, *_allowed(job), *told.flags, "--prefix=/build/tree")
+
+
+def _allowed(job: Job) -> tuple[str, ...]:
+    """Return npm's options about sources. Of git there is none: it takes another program."""
+    kinds = {"remote": {"http"}, "file": {"file"}, "directory": {"file", "link", "workspace"}}
+    return tuple(
+        f"--allow-{name}={'all' if wanted & job.sources else 'none'}"
+        for name, wanted in kinds.items()
+    )
 
 
 def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
@@ -301,6 +308,6 @@ def _online(job: Job, argv: tuple[str, ...], what: str) -> None:
 
 
 def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...], *, step: str, what: str) -> None:
-    shown = [word for word in argv[2:] if word not in HELD and not word.startswith("--registry=")]
+    shown = [word for word in argv[2:] if word not in HELD and not word.startswith(QUIET)]
     job.log("build", "$ npm " + " ".join(shown))
     steps.run(job, jail, argv, step=step, what=what, remedies=REMEDIES, mark="npm error")

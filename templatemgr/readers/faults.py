@@ -11,6 +11,7 @@ class FileError(Exception):
     """A file of a definition is refused. `line` counts from 1; None where there is no one line."""
 
     def __init__(self, key: str, reason: str, *, line: int | None = None, remedy: str = "") -> None:
+        key, reason = printable(key), printable(reason)
         super().__init__(f"{key}: {reason}" if key else reason)
         self.key, self.reason, self.line, self.remedy = key, reason, line, remedy
 
@@ -50,9 +51,14 @@ def excerpt(text: str, line: int | None) -> str:
     if line is None:
         return ""
     found = text.split("\n", line)[line - 1 : line]
-    shown = found[0][:MAX_EXCERPT].strip() if found else ""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                   for character in shown)  # fmt: skip
+    return printable(found[0][:MAX_EXCERPT].strip() if found else "")
+
+
+def printable(text: str) -> str:
+    """Replace what cannot be shown, or not even be encoded: half a character of an escape."""
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )
 
 
 def refuse(reason: str, line: int | None, remedy: str = "", key: str = "") -> NoReturn:

@@ -138,6 +138,7 @@ def _ask(lookup: Lookup, cancel: threading.Event) -> list[Candidate]:
             bench=Path(folder) / "bench",
             log=_quiet(lookup),
             cancel=cancel,
+            sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),
             fetch_hosts=settings.STENCIL_FETCH_HOSTS,
         )
         store.copy({path: source.files[path] for path in source.definition.files}, job.tree)

@@ -56,6 +56,7 @@ def _job(bench: Bench) -> builders.Job:
         log=bench.recorder.line,
         cancel=bench.recorder.cancel,
         disk_bytes=settings.STENCIL_BUILD_BYTES,
+        sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),
         fetch_hosts=settings.STENCIL_FETCH_HOSTS,
     )
 

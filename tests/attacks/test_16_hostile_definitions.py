@@ -129,6 +129,7 @@ HOSTILE: tuple[Hostile, ...] = (
     manifest("a name that climbs", "dependencies.../../x", dependencies={"../../x": "1.0.0"}),
     Hostile(name="a key twice", files={"package.json": '{"dependencies": {"a": "1"},\n "dependencies": {"a": "u/r"}}'}, key="dependencies"),
     Hostile(name="deep nesting", files={"package.json": '{"x": ' + "[" * 50_000 + "]" * 50_000 + "}"}, key=""),
+    Hostile(name="half a character in a name", files={"package.json": '{"dependencies": {"\\ud800": "1"}}'}, key="dependencies.\N{REPLACEMENT CHARACTER}"),
     Hostile(name="a long number", files={"package.json": '{"x": ' + "9" * 100_000 + "}"}, key=""),
     entry("an archive of loopback in the lock", "resolved", resolved="http://127.0.0.1:9/x.tgz"),
     entry("another registry in the lock", "resolved", resolved="https://h.example/is-number/-/is-number-7.0.0.tgz"),

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
-from templatemgr.builders import npm, npm_config, steps
+from templatemgr import definition as definitions
+from templatemgr.builders import Job, npm, npm_config, steps
 from templatemgr.errors import BuildError
+from tests.templatemgr.conftest import write_definition
 
 
 @pytest.fixture
@@ -111,3 +113,26 @@ def test_a_toolchain_link_is_relative_and_must_lead_somewhere(tmp_path: Path) ->
     assert str((tmp_path / "bin/node").readlink()) == "../node_modules/node/bin/node"
     with pytest.raises(BuildError, match="which is not installed"):
         steps.link(tmp_path, "bin/other", "node_modules/other")
+
+
+def test_npm_takes_other_sources_where_the_operator_allows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    definition = definitions.read(write_definition(tmp_path / "tiny"))
+
+    def flags(*kinds: str) -> set[str]:
+        job = Job(
+            definition=definition,
+            bench=tmp_path / "bench",
+            log=lambda *_: None,
+            sources=frozenset(kinds),
+        )
+        _, held = npm.online(job)
+        return {flag for flag in held if flag.startswith("--allow-") and flag.endswith("=all")}
+
+    assert flags() == set()
+    assert flags("git", "shrinkwrap") == set()
+    assert flags("http") == {"--allow-remote=all"}
+    assert flags("link") == flags("workspace") == {"--allow-directory=all"}
+    assert flags("file") == {"--allow-file=all", "--allow-directory=all"}
