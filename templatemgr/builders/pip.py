@@ -65,7 +65,7 @@ def install(job: Job) -> None:
     argv = (f"{TREE}/bin/python", "-I", "-S", "-B", shown, "/build", TREE)
     pip_cage.offline(job, argv, "the compiler", shown=((script, shown),))
     for link, target in job.definition.toolchain.items():
-        steps.link(job.tree, link, target.replace("{site}", SITE))
+        steps.link(job.tree, link.replace("{site}", SITE), target.replace("{site}", SITE))
 
 
 def _install(job: Job, lock: Lock) -> None:

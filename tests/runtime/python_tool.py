@@ -19,9 +19,16 @@ STDIN = b"Ada\nBab\n"
 ARGS = ("one", "two words")
 
 
+Files = Mapping[str, str] | Mapping[str, str | bytes]
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Python:
-    """The built template."""
+    """The built template. `settings` are added to what its definition says to the runner."""
 
     root: Path
     definition: Definition
@@ -29,11 +36,12 @@ class Python:
     def execute(
         self,
         mode: str,
-        files: Mapping[str, str],
+        files: Files,
         *,
         warm: bool = False,
         limits: Limits | None = None,
         env: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
         **others: str,
     ) -> Outcome:
         """One submission in the sandbox."""
@@ -41,30 +49,40 @@ class Python:
         said = self.definition.modes[mode]
         submission = Submission(
             mode=mode,
-            files=tuple(SourceFile(path=p, content=text.encode()) for p, text in files.items()),
+            files=tuple(SourceFile(path=p, content=_bytes(text)) for p, text in files.items()),
             entry=others.get("entry", said.entry),
             pattern=others.get("pattern", said.pattern),
             args=ARGS if mode == "run" else (),
             stdin=STDIN,
             env=env or {},
         )
-        tree = Tree(root=self.root, command=said.command, env=self.definition.env)
+        tree = Tree(
+            root=self.root,
+            command=said.command,
+            env={**self.definition.env, **(settings or {})},
+            variables=self.definition.variables,
+        )
         if warm:
             return start(tree, limits, slot="test-python").deliver(submission, limits)
         return execute(tree, submission, limits, slot="test-python")
 
     def bare(
-        self, files: Mapping[str, str], workspace: Path, *argv: str
+        self, files: Files, workspace: Path, *argv: str, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """The tree's own interpreter in a workspace of its own, outside the sandbox."""
         for name, text in files.items():
             target = workspace / "src" / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text)
+            target.write_bytes(_bytes(text))
         return subprocess.run(
             [str(self.root / "bin/python"), "-B", *argv],
             cwd=workspace,
-            env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(workspace)},
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "HOME": str(workspace),
+                **(env or {}),
+            },
             input=STDIN.decode(),
             capture_output=True,
             text=True,

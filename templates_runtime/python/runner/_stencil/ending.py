@@ -1,75 +1,72 @@
-"""How the process ends: as Python ends, less the dismantling of what only warming has loaded.
+"""How the process ends: as Python ends, unless it is proven that nothing of the program waits for that.
 
-Registered before anything else, so that it is the last of the callbacks that the interpreter calls
-once the threads have ended. Whatever is out of the ordinary is left to the interpreter.
+The interpreter's own end dismantles every module, which takes longer than a small program. It matters when something acts on it: an
+object with a finalizer, a buffer that is not written yet, a thread. Where the program leaves none, the process is ended at once.
 """
 import atexit
+import ctypes
 import gc
 import os
 import sys
 
-from . import protocol
+from . import frameless, pending, protocol
 
-_leave, _flush_c = os._exit, None
+_leave = os._exit
+_flush_c = ctypes.CDLL(None).fflush
 _status = None
-_program = None
-_kept = frozenset()
+_installed = False
+_kept = frozenset()  # modules that only warming has loaded
 
 
 def install():
-    """Be the last at exit."""
-    atexit.register(_end)
+    """Have `_end` called at exit, after all that is registered later."""
+    global _installed
+    _installed = True
+    atexit.register(frameless.chain(frameless.unseen(_end)))
 
 
-def keep(program=None):
-    """Take what is loaded now as ours: it needs no dismantling."""
-    global _kept, _program
-    _kept, _program = frozenset(sys.modules), program
+def keep(names):
+    """Take what is loaded and frozen now as ours: nobody can notice whether it is dismantled."""
+    global _kept
+    _kept = names
 
 
 def expect(status):
-    """Say which status the process is ending with; None leaves the end to the interpreter."""
+    """Say which status the process is ending with."""
     global _status
     _status = status
-
-
-def by_exit(code):
-    """Say that `sys.exit(code)` is ending it."""
-    if isinstance(code, int):
-        expect(code & 0xFF if abs(code) < 1 << 31 else None)
-    else:
-        expect(0 if code is None else 1)
+    if not _installed and atexit._ncallbacks() == 0:
+        install()
 
 
 def _end():
-    if _status is None:
+    """Called when all threads have ended and all callbacks of the program were called."""
+    if sys._getframe().f_back is not None:  # no end: the program calls what is registered
         return
     try:
-        _flush()
-        _forget()
-        _flush()
+        nothing = pending.nothing()
     except BaseException:
-        return
-    protocol.tell_exit(_status)
-    _leave(_status)
+        nothing = False
+    if not nothing:
+        gc.unfreeze()  # so that what hangs on something warm is found, too
+    elif _status is None:
+        _spare()
+    elif _flushed():
+        protocol.tell_exit(_status)
+        _leave(_status)
 
 
-def _flush():
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None and not stream.closed:
-            stream.flush()
-    if "ctypes" in sys.modules:  # without it no C library has printed for the program
-        sys.modules["ctypes"].CDLL(None).fflush(None)
+def _flushed():
+    """Write what the streams and the C library hold. What fails is for the interpreter to tell."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BaseException:
+        return False
+    return _flush_c(None) == 0
 
 
-def _forget():
-    """Let go of the program and its modules, so that what waits for that can act on it."""
-    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-        if hasattr(sys, name):
-            setattr(sys, name, None)
-    for name in [name for name in sys.modules if name not in _kept]:
-        del sys.modules[name]
-    sys.modules.pop("__main__", None)
-    if _program is not None:
-        _program.namespace = None
-    gc.collect()
+def _spare():
+    """Keep the interpreter, which will end with a status that only it knows, from dismantling what is warm."""
+    kept = {name: sys.modules.pop(name) for name in _kept if name in sys.modules}
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))

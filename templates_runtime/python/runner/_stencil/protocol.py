@@ -1,34 +1,71 @@
-"""Descriptor 3: a stream socket that carries JSON, one object a line.
+"""The channel: a stream socket that carries JSON, one object a line.
 
-Everything here uses only what was captured before foreign code loads.
+Everything here uses only what was captured before foreign code loads. The package `json` is left out: a cold start would spend half of
+its time on it.
 """
-import base64
-import json
+import binascii
 import os
+import sys
 
-CHANNEL = 3
-ASIDE = 200
+import _json
+
+FIRST = 3  # where the sandbox puts it
+CHANNEL = 200  # where a program does not look
 CHUNK_BYTES = 65_536
 # A job that another interpreter of this process has received already: see `hand_over`.
 RECEIVED = "STENCIL_JOB"
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+_text = _json.encode_basestring_ascii
 _write, _getpid, _fstat = os.write, os.getpid, os.fstat
 _owner = os.getpid()
-_aside = None
+_inode = None
 _key = ""
+
+
+def open_channel():
+    """Move the channel where nobody looks for it; no program that is started here gets it."""
+    global _inode
+    if RECEIVED not in os.environ:
+        os.dup2(FIRST, CHANNEL, inheritable=False)
+        os.close(FIRST)
+    os.set_inheritable(CHANNEL, False)
+    _inode = os.fstat(CHANNEL).st_ino
 
 
 def send(message):
     """Send one message. A forked child has nothing to say, and after a test closed the channel nobody listens."""
-    if _getpid() != _owner:
-        return
-    line = memoryview(f"{_encode(message)}\n".encode("ascii"))
+    line = memoryview(f"{encode(message)}\n".encode("ascii"))
     try:
-        while line:
+        while line and _ours():
             line = line[_write(CHANNEL, line) :]
     except OSError:
         pass
+
+
+def _ours():
+    """The program may have closed the descriptor, and opened a file of its own that has the number now."""
+    return _getpid() == _owner and _fstat(CHANNEL).st_ino == _inode
+
+
+def encode(value):
+    """JSON of texts, numbers, None, lists and dicts with texts for keys."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{_text(key)}:{encode(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(encode(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else repr(value)
+
+
+def decode(line):
+    """The value of one line of JSON."""
+    settings = type(sys.implementation)(
+        strict=True, object_hook=None, object_pairs_hook=None, parse_float=float, parse_int=int, parse_constant=float
+    )
+    return _json.make_scanner(settings)(line.decode("utf-8"), 0)[0]
 
 
 def receive():
@@ -53,27 +90,17 @@ def received():
 
 
 def hand_over(line):
-    """Keep a job for the program that replaces this one."""
+    """Keep a job, and the channel, for the program that replaces this one; return what tells it."""
     descriptor = os.memfd_create("job", 0)
     with open(descriptor, "wb", closefd=False) as file:
         file.write(line)
-    os.environ[RECEIVED] = str(descriptor)
+    os.set_inheritable(CHANNEL, True)
+    return {RECEIVED: str(descriptor)}
 
 
 def close():
     """Close the channel: what follows is not ours."""
     os.close(CHANNEL)
-
-
-def set_aside():
-    """Move the channel out of the program's way, who may expect to be given 3; it serves `tell_exit` alone."""
-    global _aside
-    try:
-        os.dup2(CHANNEL, ASIDE, inheritable=False)
-        _aside = os.fstat(ASIDE).st_ino
-    except OSError:  # fewer descriptors are allowed
-        _aside = None
-    close()
 
 
 def hold_key(job):
@@ -84,12 +111,7 @@ def hold_key(job):
 
 def tell_exit(status):
     """Tell the host that all is done. It need not wait until this process's memory is free."""
-    try:
-        # The program may have closed the descriptor, and opened a file of its own that has the number now.
-        if _aside is not None and _getpid() == _owner and _fstat(ASIDE).st_ino == _aside:
-            _write(ASIDE, b'{"type":"exit","code":%d,"key":"%s"}\n' % (status, _key.encode()))
-    except OSError:
-        pass
+    send({"type": "exit", "code": status, "key": _key})
 
 
 def write_files(folder, files):
@@ -101,7 +123,11 @@ def write_files(folder, files):
         if parent not in made:
             os.makedirs(parent, exist_ok=True)
             made.add(parent)
-        content = file["content"]
-        data = base64.b64decode(content) if file["encoding"] == "base64" else content.encode("utf-8", "surrogatepass")
         with open(path, "wb") as target:
-            target.write(data)
+            target.write(content_of(file))
+
+
+def content_of(file):
+    """The bytes of a submitted file."""
+    content = file["content"]
+    return binascii.a2b_base64(content) if file["encoding"] == "base64" else content.encode("utf-8", "surrogatepass")

@@ -4,6 +4,7 @@ import os
 import pytest
 
 from . import protocol
+from .output import Budget, Output, pass_on
 
 MESSAGE_CHARS = 8_000
 NAME_CHARS = 1_900
@@ -17,8 +18,10 @@ class Reporter:
     def __init__(self, source, *, silent=False):
         self.errors = []
         self._source = f"{source}/"
+        self._silent = silent
         self._send = (lambda message: None) if silent else protocol.send
         self._running = None
+        self._budget = Budget()
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config):
@@ -32,18 +35,33 @@ class Reporter:
             terminal._tw._file.close()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_cmdline_main(self, config):
+        status = yield
+        if status == pytest.ExitCode.NO_TESTS_COLLECTED and not self.errors:
+            self.error("", "No tests found")
+        self._ends(status)
+        return status
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(self, item, call):
         report = yield
         if self._running is None or self._running.item is not item:
-            self._running = _Case(item, self.relative(item.path))
-        self._running.take(report, call)
+            self._running = _Case(item, self.relative(item.path), Output(self._budget))
+        self._running.looks_at(report, call)
+        self._running.hears(item._report_sections, silent=self._silent)
         return report
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report):
-        """A subtest is told of here alone; it belongs to the test that is running."""
+        """What counts comes here. A subtest belongs to the test that is running, which it can make fail."""
         case = self._running
-        if case is not None and hasattr(report, "context") and report.failed:
+        if case is None:
+            return
+        if not hasattr(report, "context"):
+            case.take(report)
+            return
+        case.hears_of(report, silent=self._silent)
+        if report.failed:
             case.fail(f"{report.head_line}: {_text(report.longrepr)}", None)
 
     @pytest.hookimpl(trylast=True)
@@ -52,9 +70,12 @@ class Reporter:
         if case is not None:
             self._send(case.message())
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_make_collect_report(self, collector):
         report = yield
+        if not self._silent:
+            for title, text in report.sections:
+                pass_on(title.split(), text)
         file = self.relative(getattr(collector, "path", ""))
         if report.failed:
             self.error(file, str(report.longrepr))
@@ -68,7 +89,8 @@ class Reporter:
 
     def pytest_keyboard_interrupt(self, excinfo):
         # What interrupted it has been told of, if it was an error while collecting.
-        if not isinstance(excinfo.value, pytest.Session.Interrupted):
+        ends_well = getattr(excinfo.value, "returncode", None) == pytest.ExitCode.OK
+        if not isinstance(excinfo.value, pytest.Session.Interrupted) and not ends_well:
             self.error("", excinfo.exconly())
 
     def relative(self, path):
@@ -78,22 +100,57 @@ class Reporter:
         if len(self.errors) < ERRORS:
             self.errors.append({"file": self.relative(file), "message": _capped(message)})
 
+    def gives_up(self, file, message, status):
+        """pytest ends before it has tested anything."""
+        self.error(file, message)
+        self._ends(status)
+
+    def _ends(self, status):
+        code = int(status) & 0xFF
+        self._send({"type": "result", "errors": self.errors, "exit_code": code})
+
 
 class _Case:
     """One test, from its set-up to its tear-down."""
 
-    def __init__(self, item, file):
+    def __init__(self, item, file, output):
         self.item = item
         self._file = file
+        self._output = output
         self._state = PASSED
         self._messages = []
         self._line = None
+        self._place_of = {}
         self._seconds = 0.0
+        self._heard = 0
 
-    def take(self, report, call):
+    def looks_at(self, report, call):
+        """Keep where it went wrong: the report that counts comes without."""
+        if report.failed:
+            self._place_of[report.when] = self._place(call)
+
+    def hears(self, sections, *, silent):
+        """Take what pytest has captured since."""
+        for when, stream, text in sections[self._heard :]:
+            self._output.add(stream, text)
+            if not silent:
+                pass_on((stream,), text)
+        self._heard = len(sections)
+
+    def hears_of(self, report, *, silent):
+        """The same of a subtest, whose output is in its own report."""
+        for title, text in report.sections:
+            stream = next((word for word in title.split() if word in ("stdout", "stderr")), None)
+            self._output.add(stream, text)
+            if not silent:
+                pass_on((stream,), text)
+
+    def take(self, report):
         self._seconds += report.duration
         if report.failed:
-            self.fail(_text(report.longrepr), self._place(call))
+            known = self._state == FAILED and str(report.longrepr).startswith("contains ")  # subtests
+            if not known:
+                self.fail(_text(report.longrepr), self._place_of.get(report.when))
         elif report.skipped and self._state == PASSED:
             self._state = SKIPPED
             reason = getattr(report, "wasxfail", None)
@@ -114,6 +171,7 @@ class _Case:
             "message": _capped("\n\n".join(self._messages)) or None,
             "line": self._line,
             "column": None,
+            **self._output.fields(),
         }
 
     def _name(self):

@@ -1,99 +1,71 @@
-"""From the start to the job: load, say `ready`, wait, make the place, choose how to go on.
+"""From the start to the job: load, say `ready`, wait, make the place, leave no trace, let the interpreter do its task.
 
 Where the job is there already (STENCIL_COLD), nothing is loaded that it may not need.
 """
 import gc
-import importlib
-import importlib.machinery
-import json
 import os
 import sys
 
-from . import ending, protocol
+from . import clean, ending, pending, program, protocol, shadows
 
 WORKSPACE = "/workspace"
 SOURCE = f"{WORKSPACE}/src"
-RUNNER = sys.path[0]
-HERE = f"{RUNNER}/"
 
 
-class Program:
-    """The entry file as this process's main module."""
-
-    def __init__(self, path):
-        self._path = path
-        module = type(sys)("__main__")
-        loader = importlib.machinery.SourceFileLoader("__main__", path)
-        module.__dict__.update(
-            __file__=path, __loader__=loader, __builtins__=sys.modules["builtins"], __cached__=None, __package__=None
-        )
-        if sys.version_info < (3, 14):
-            module.__annotations__ = {}
-        sys.modules["__main__"] = module
-        self.namespace = module.__dict__
-
-    def code(self):
-        with open(self._path, "rb") as file:
-            return compile(file.read(), self._path, "exec", dont_inherit=True)
-
-    def hide_runner(self):
-        """Have the interpreter show the error that it is about to show without our frames."""
-        hook = sys.excepthook
-
-        def show(kind, error, trace):
-            sys.excepthook = hook
-            while trace is not None and trace.tb_frame.f_code.co_filename.startswith(HERE):
-                trace = trace.tb_next
-            error.__traceback__ = trace
-            try:
-                hook(kind, error, trace)
-            except BaseException:
-                ending.expect(None)
-                raise
-
-        sys.excepthook = show
+def main():
+    """Do everything up to the interpreter's own task: the entry file in mode `run`, pytest in mode `test`."""
+    try:
+        begin()
+    except BaseException:  # which `site` would only print, to go on without us
+        sys.excepthook(*sys.exc_info())
+        os._exit(1)
 
 
-def main(mode, bare):
-    """Do everything up to the program. Mode `test` does not return."""
-    ending.install()
-    preload = os.environ.pop("STENCIL_PRELOAD", "").split()
-    os.environ.pop("STENCIL_MODE", None)
-    cold = os.environ.pop("STENCIL_COLD", None) is not None
-    sys.path.pop(0)
+def begin():
+    """The same; what it raises is our own fault."""
+    before = clean.Before()
+    before.forget()
+    pending.remember()
+    told = take_settings()
+    protocol.open_channel()
     line = protocol.received()
+    again = line is not None
     testing = None
-    if mode == "test":
+    if told["STENCIL_MODE"] == "test":
         from . import testing
 
-        bare = testing.load()
-    if line is None:
-        if not cold:
-            warm(preload, testing)
-        line = await_job()
-    job = json.loads(line)
+        before.modules |= testing.load()
+    if not again and "STENCIL_COLD" not in told:
+        warm(told.get("STENCIL_PRELOAD", "").split(), testing)
+    before.is_ready()
+    line = line or await_job()
+    job = protocol.decode(line)
     protocol.hold_key(job)
     protocol.write_files(SOURCE, job["files"])
+    reason = None if again else why_anew(job, before)
+    if reason:
+        start_anew(line, job, reason, told)
     os.environ.update(job["env"])
-    entry = f"{SOURCE}/{job['entry']}"
-    if shadows(job["files"], bare):
-        start_again(mode, line, entry, job["args"])
-    sys.path.insert(0, SOURCE if testing else os.path.dirname(entry))
-    if testing:
-        ending.keep()
-        status = testing.perform(job, SOURCE)
-        ending.expect(status)
-        sys.exit(status)
-    return prepare(entry, job["args"])
+    ending.keep(before.warm)
+    first = testing.prepare(job, SOURCE, told) if testing else prepare(job)
+    before.restore()
+    sys.path[:0] = first
+    pending.begin()
+
+
+def take_settings():
+    """Take out of the environment what is said to the runner."""
+    names = [name for name in os.environ if name.startswith("STENCIL_") and name != protocol.RECEIVED]
+    return {name: os.environ.pop(name) for name in names}
 
 
 def warm(preload, testing):
     """Load what makes a start slow."""
+    ending.install()
     for name in ("traceback", *preload):  # the interpreter itself imports that to show an error
-        importlib.import_module(name)
+        __import__(name)
     if testing:
-        testing.rehearse()
-        testing.prepare(SOURCE)
+        testing.rehearse(SOURCE)
     # What is loaded now stays for good: no collection needs to look at it again.
     gc.collect()
     gc.freeze()
@@ -108,32 +80,33 @@ def await_job():
     return line
 
 
-def shadows(files, bare):
-    """Whether a submitted module has the name of one that only warming has loaded."""
-    tops = {file["path"].split("/", 1)[0] for file in files}
-    names = {top.removesuffix(".py") for top in tops}
-    return any(name in sys.modules and name not in bare for name in names)
+def why_anew(job, before):
+    """Why this process cannot do the job as a Python that has loaded nothing would; None if it can."""
+    late = job.get("late") or []
+    if late:
+        return f"{', '.join(late)[:200]} {'is' if len(late) == 1 else 'are'} read when the runtime starts"
+    return shadows.found(job, SOURCE, before.tops)
 
 
-def start_again(mode, line, entry, args):
+def start_anew(line, job, reason, told):
     """Replace this process by a Python that has loaded nothing, in which every name means what it should."""
-    if mode == "run":
-        protocol.close()
-        rest = [entry, *args]
+    protocol.send({"type": "cold", "reason": reason})
+    environment = {**os.environ, **job["env"]}
+    if job["mode"] == "run":
+        arguments = [f"{SOURCE}/{job['entry']}", *job["args"]]
     else:
-        protocol.hand_over(line)
-        rest = [f"{RUNNER}/main.py", mode]
-    os.execv(sys.executable, [sys.executable, "-B", *rest])
+        arguments = ["-m", "pytest", "src"]
+        environment |= {**told, "STENCIL_COLD": "1", **protocol.hand_over(line)}
+    os.execve(sys.executable, [sys.executable, "-B", *arguments], environment)
 
 
-def prepare(entry, args):
-    """Look like a Python that was started with the entry file."""
-    protocol.set_aside()
-    sys.argv[:] = [entry, *args]
-    sys.orig_argv[:] = [sys.orig_argv[0], entry, *args]
-    if not os.path.isfile(entry):
-        sys.stderr.write(f"{sys.executable}: can't open file {entry!r}: [Errno 2] No such file or directory\n")
-        sys.exit(2)
-    program = Program(entry)
-    ending.keep(program)
-    return program
+def prepare(job):
+    """Have the interpreter run the entry file; return what to put on sys.path: nothing, it does so itself."""
+    entry = f"{SOURCE}/{job['entry']}"
+    try:
+        program.prepare(entry, job["args"], WORKSPACE)
+    except OSError as error:
+        said = f"{sys.executable}: can't open file {entry!r}: [Errno {error.errno}] {error.strerror}\n"
+        os.write(2, said.encode("utf-8", "surrogateescape"))
+        os._exit(2)
+    return []

@@ -1,10 +1,9 @@
-"""Mode `test`: pytest in this process, rehearsed before the job arrives."""
+"""Mode `test`: pytest, started by the interpreter as `python -m pytest src`, and rehearsed before the job arrives."""
 import os
 import shutil
 import sys
 import tempfile
 
-import pytest
 from _pytest import config as pytest_config
 from _pytest._code import ExceptionInfo
 
@@ -13,9 +12,13 @@ from .reporter import Reporter
 
 # pytest's own; given as an option it would win over what the submission's pytest.ini says.
 PATTERN = "test_*.py *_test.py"
-OURS = ("--capture=no",)
 TELLING = frozenset({"conftest.py", "setup.py"})
-_prepared = None
+# What the definition may say: these tests read standard input; they import from src/, wherever they lie.
+STDIN, ROOT = "STENCIL_TEST_STDIN", "STENCIL_TEST_ROOT"
+# What pytest tells of itself: see `listen`.
+TOLD = pytest_config.ConftestImportFailure, pytest_config.PluginImportFailure, pytest_config.UsageError
+_prepareconfig = pytest_config._prepareconfig
+_ready = None
 REHEARSAL = '''
 import unittest
 import pytest
@@ -47,18 +50,22 @@ class TestCase(unittest.TestCase):
 
 
 def load():
-    """Load pytest and its plugins; return the modules that are loaded then."""
-    pytest_config._prepareconfig(["--noconftest", "-c", os.devnull])._ensure_unconfigure()
+    """Load pytest and its plugins; return the names of what is loaded then."""
+    _prepareconfig(["--noconftest", "-c", os.devnull])._ensure_unconfigure()
     return frozenset(sys.modules)
 
 
-def rehearse():
-    """Run a few tests of our own, which loads all of pytest, and leave no trace of them."""
+def rehearse(source):
+    """Run a few tests of our own, which loads all of pytest, leave no trace of them, and configure it for most jobs."""
+    global _ready
     path, environment = list(sys.path), dict(os.environ)
     folder = tempfile.mkdtemp(prefix=".warm-")
     with open(f"{folder}/test_warm.py", "w") as file:
         file.write(REHEARSAL)
-    session(["-p", "no:cacheprovider", "--rootdir", folder, "-c", os.devnull, folder], Reporter(folder, silent=True))
+    args = ["-p", "no:cacheprovider", "--rootdir", folder, "-c", os.devnull, folder]
+    config = _prepareconfig(args, [Reporter(folder, silent=True)])
+    config.hook.pytest_cmdline_main(config=config)
+    config._ensure_unconfigure()
     shutil.rmtree(folder)
     sys.path[:] = path
     os.environ.clear()
@@ -67,66 +74,71 @@ def rehearse():
         del sys.modules[name]
     for place in [place for place in sys.path_importer_cache if place.startswith(folder)]:
         del sys.path_importer_cache[place]
+    reporter = Reporter(source)
+    _ready = reporter, _prepareconfig(["src"], [reporter])
 
 
 def in_folder(module, folder):
     return str(getattr(module, "__file__", None) or "").startswith(f"{folder}/")
 
 
-def prepare(source):
-    """Configure pytest for a submission that says nothing of its own about that: most do not."""
-    global _prepared
-    reporter = Reporter(source)
-    _prepared = reporter, pytest_config._prepareconfig([*OURS, "src"], [reporter])
-
-
-def prepared(job, options):
+def ready_for(job, args):
     """Return the reporter and configuration made before, or None if this job could change it.
 
     Settings stand in files that are no modules, in `conftest.py` and in the environment; and the
     place of a `setup.py` tells pytest which folder is the root.
     """
-    global _prepared
-    ready, _prepared = _prepared, None
+    global _ready
+    ready, _ready = _ready, None
     if ready is None:
         return None
     names = [file["path"].rpartition("/")[2] for file in job["files"]]
     plain = all(name.endswith(".py") and name not in TELLING for name in names)
-    if plain and not job["env"] and not options:
+    if plain and not job["env"] and args == ["src"]:
         return ready
     ready[1]._ensure_unconfigure()
     return None
 
 
-def perform(job, source):
-    """Test the submission and tell the host; return the exit status."""
+def prepare(job, source, told):
+    """Have pytest, when it begins, test the submission and tell the host; return what to put on sys.path."""
     pattern = job["pattern"]
-    options = ["-o", f"python_files={pattern}"] if pattern and pattern != PATTERN else []
-    reporter, config = prepared(job, options) or (Reporter(source), None)
-    os.environ["PYTEST_VERSION"] = pytest.__version__
-    status = session([*options, "src"], reporter, config)
-    if status == pytest.ExitCode.NO_TESTS_COLLECTED and not reporter.errors:
-        reporter.error("", "No tests found")
-    code = 0 if status == pytest.ExitCode.OK and not reporter.errors else 1
-    protocol.send({"type": "result", "errors": reporter.errors, "exit_code": code})
-    return code
+    args = ["-o", f"python_files={pattern}"] if pattern and pattern != PATTERN else []
+    args += ["--capture=no"] if told.get(STDIN) == "1" else []
+    args += ["src"]
+    sys.argv[1:] = ["src"]
+    sys.orig_argv[:] = [sys.orig_argv[0], "-B", "-m", "pytest", "src"]
+    reporter, config = ready_for(job, args) or (Reporter(source), None)
+
+    def configured(given, plugins=None, *, prog=None):
+        pytest_config._prepareconfig = _prepareconfig
+        try:
+            return config or _prepareconfig(args, [reporter, *(plugins or ())], prog=prog)
+        except TOLD:
+            raise
+        except BaseException as error:
+            status = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
+            reporter.gives_up("", f"{type(error).__name__}: {error}", status)
+            raise SystemExit(status) from None
+
+    pytest_config._prepareconfig = configured
+    listen(reporter)
+    return [source] if told.get(ROOT) == "1" else []
 
 
-def session(args, reporter, config=None):
-    """What `pytest.main` does, with its complaints in the report instead of on standard error."""
-    try:
-        config = config or pytest_config._prepareconfig([*OURS, *args], [reporter])
-    except pytest_config.ConftestImportFailure as failure:
+def listen(reporter):
+    """Have what keeps pytest from beginning told in the report, instead of on standard error."""
+
+    def conftest(failure, file):
         shown = ExceptionInfo.from_exception(failure.cause).getrepr(style="short", chain=False)
-        reporter.error(str(failure.path), f"ImportError while loading conftest\n{shown}")
-        return pytest.ExitCode.USAGE_ERROR
-    except (Exception, SystemExit, pytest.exit.Exception) as error:
-        reporter.error("", f"{type(error).__name__}: {error}")
-        return pytest.ExitCode.USAGE_ERROR
-    try:
-        return config.hook.pytest_cmdline_main(config=config)
-    except pytest.UsageError as error:
-        reporter.error("", str(error))
-        return pytest.ExitCode.USAGE_ERROR
-    finally:
-        config._ensure_unconfigure()
+        reporter.gives_up(str(failure.path), f"ImportError while loading conftest\n{shown}", 4)
+
+    def plugin(failure, file):
+        reporter.gives_up("", str(failure), 3)
+
+    def usage(error, file):
+        reporter.gives_up("", "\n".join(map(str, error.args)), 4)
+
+    pytest_config.print_conftest_import_error = conftest
+    pytest_config.print_plugin_import_error = plugin
+    pytest_config.print_usage_error = usage
