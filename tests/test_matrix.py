@@ -47,7 +47,7 @@ def test_what_has_passed_is_unchanged(checkout: Path) -> None:
     ("path", "left"),
     [
         ("templates_runtime/python/template.toml", {"javascript", "typescript"}),
-        ("templates_runtime/python/runner/main.py", {"javascript", "typescript"}),
+        ("templates_runtime/python/runner/stencil.pth", {"javascript", "typescript"}),
         ("templates_runtime/typescript/package-lock.json", {"javascript", "python"}),
         ("templates_runtime/_node/pool.mjs", {"python"}),
         ("sandbox/seccomp.py", set()),

@@ -26,7 +26,7 @@ def _bytes(content: str | bytes) -> bytes:
     return content if isinstance(content, bytes) else content.encode()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)  # one is told from another by itself
 class Python:
     """The built template. `settings` are added to what its definition says to the runner."""
 

@@ -4,6 +4,7 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,23 +12,51 @@ import pytest
 
 from sandbox.limits import Limits, Outcome, State
 from sandbox.reports import TestCase
+from tests.runtime.python_cases import Case
+from tests.runtime.python_endings import ENDINGS
+from tests.runtime.python_names import NAMES, VARIABLES
 from tests.runtime.python_submissions import RUNS, TESTS
+from tests.runtime.python_suites import SUITES
+from tests.runtime.python_surroundings import HIDDEN, SOURCES
 from tests.runtime.python_tool import ARGS, Python
 
+RUN_CASES = {name: Case(files=files) for name, files in RUNS.items()} | {
+    f"{kind}, {name}": case
+    for kind, cases in (
+        ("end", ENDINGS),
+        ("hidden", HIDDEN),
+        ("source", SOURCES),
+        ("name", NAMES),
+        ("set", VARIABLES),
+    )
+    for name, case in cases.items()
+}
 
-@pytest.mark.parametrize("name", RUNS)
+
+@cache
+def bare_run(python: Python, name: str) -> tuple[int, str, str]:
+    """What the tree's own interpreter makes of a case: status and both streams."""
+    case = RUN_CASES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        entry = f"{folder}/src/{case.entry}"
+        ended = python.bare(case.files, Path(folder), entry, *ARGS, env=case.env)
+        there = {folder: "/workspace", str(python.root): "/template"}
+    return ended.returncode, translated(ended.stdout, there), translated(ended.stderr, there)
+
+
+@pytest.mark.parametrize("name", RUN_CASES)
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_it_ends_as_bare_python_does(python: Python, name: str, warm: bool, tmp_path: Path) -> None:
-    bare = python.bare(RUNS[name], tmp_path, str(tmp_path / "src/main.py"), *ARGS)
-    outcome = python.execute("run", RUNS[name], warm=warm)
-    if bare.returncode < 0:
+def test_it_ends_as_bare_python_does(python: Python, name: str, warm: bool) -> None:
+    status, stdout, stderr = bare_run(python, name)
+    case = RUN_CASES[name]
+    outcome = python.execute("run", case.files, warm=warm, env=case.env, entry=case.entry)
+    if status < 0:
         assert (outcome.state, outcome.exit_code) == (State.CRASHED, None)
     else:
-        assert outcome.exit_code == bare.returncode, outcome
-        assert outcome.state is (State.FAILED if bare.returncode else State.SUCCEEDED)
-    there = {str(tmp_path): "/workspace", str(python.root): "/template"}
-    assert outcome.stdout.data.decode() == translated(bare.stdout, there)
-    assert placeless(outcome.stderr.data.decode()) == placeless(translated(bare.stderr, there))
+        assert outcome.exit_code == status, outcome
+        assert outcome.state is (State.FAILED if status else State.SUCCEEDED)
+    assert placeless(outcome.stdout.data.decode()) == placeless(stdout)
+    assert placeless(outcome.stderr.data.decode()) == placeless(stderr)
 
 
 def placeless(text: str) -> str:
@@ -41,18 +70,28 @@ def translated(text: str, places: Mapping[str, str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("name", TESTS)
+TEST_CASES = {**TESTS, **{f"corner, {name}": files for name, files in SUITES.items()}}
+
+
+@cache
+def bare_test(python: Python, name: str) -> tuple[int, list[tuple[str, str]], str]:
+    """What the tree's own pytest makes of a suite: status, tests by its report, output."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = ("--junitxml=report.xml", "src")
+        bare = python.bare(TEST_CASES[name], Path(folder), "-m", "pytest", *options)
+        report = Path(folder, "report.xml")
+        return bare.returncode, junit(report) if report.exists() else [], bare.stdout
+
+
+@pytest.mark.parametrize("name", TEST_CASES)
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool, tmp_path: Path) -> None:
-    options = ("--junitxml=report.xml", "src")
-    bare = python.bare(TESTS[name], tmp_path, "-m", "pytest", *options)
-    outcome = python.execute("test", TESTS[name], warm=warm)
-    assert outcome.exit_code == bare.returncode, (outcome, bare.stdout)
-    assert outcome.state is (State.FAILED if bare.returncode else State.SUCCEEDED)
+def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool) -> None:
+    status, said, shown = bare_test(python, name)
+    outcome = python.execute("test", TEST_CASES[name], warm=warm)
+    assert outcome.exit_code == status, (outcome, shown)
+    assert outcome.state is (State.FAILED if status else State.SUCCEEDED)
     assert outcome.report is not None
     assert outcome.report.complete
-    report = tmp_path / "report.xml"
-    said = junit(report) if report.exists() else []
     seen = sorted((case.name.rpartition(" > ")[2], case.state) for case in outcome.report.cases)
     assert seen == said
     assert outcome.stderr.data == b""

@@ -48,7 +48,8 @@ def _end():
     except BaseException:
         nothing = False
     if not nothing:
-        gc.unfreeze()  # so that what hangs on something warm is found, too
+        if _installed and not pending.hidden():
+            gc.unfreeze()  # so that what hangs on something warm is found, too
     elif _status is None:
         _spare()
     elif _flushed():

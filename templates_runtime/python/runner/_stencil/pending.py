@@ -46,6 +46,11 @@ def nothing():
     return _streams() and _alone() and _shown == _shown_warnings() and sys.getallocatedblocks() - _blocks < MOST_BLOCKS and _objects()
 
 
+def hidden(objects=None):
+    """Whether the program has taken objects out of the collector's sight."""
+    return not any(item is _mark for item in objects or gc.get_objects())
+
+
 def _streams():
     """The streams are those of the beginning."""
     return all(
@@ -72,7 +77,7 @@ def _alone():
 def _objects():
     """No object acts when it goes."""
     objects = gc.get_objects()
-    if not any(item is _mark for item in objects):  # the program has hidden some
+    if hidden(objects):
         return False
     kinds = {}
     for kind in set(map(type, objects)):
