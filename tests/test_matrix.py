@@ -11,7 +11,16 @@ import pytest
 from tests.conftest import ROOT
 from tests.runtime import matrix
 
-KEPT = ("execapp", "requirements", "sandbox", "templatemgr", "templates_runtime", "tests", "webui")
+KEPT = (
+    "core",
+    "execapp",
+    "requirements",
+    "sandbox",
+    "templatemgr",
+    "templates_runtime",
+    "tests",
+    "webui",
+)
 
 
 @pytest.fixture

@@ -82,6 +82,8 @@ EXACT: Mapping[str, Callable[[str], object]] = {
     "PYTHONUNBUFFERED": _SWITCH,
     "PYTHONUTF8": _SWITCH,
     "STENCIL_PRELOAD": re.compile(r"[A-Za-z0-9_.]+(?: [A-Za-z0-9_.]+)*", re.ASCII).fullmatch,
+    "STENCIL_TEST_STDIN": _SWITCH,
+    "STENCIL_TEST_ROOT": _SWITCH,
     "STENCIL_CHANNEL": re.compile(r"[3-9]|[1-9][0-9]", re.ASCII).fullmatch,
     "LANG": _LOCALE,
     "LANGUAGE": _LOCALE,

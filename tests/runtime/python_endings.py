@@ -106,6 +106,9 @@ ENDINGS: dict[str, Case] = {
     "the collector is off": program(
         "import gc\ngc.disable()\n" + GONE + "a = Gone()\na.me = a\ndel a"
     ),
+    "somebody listens to the collector": program(
+        "import gc\ngc.callbacks.append(lambda phase, info: print(phase, flush=True))\nprint('end')"
+    ),
     "everything is unfrozen": program("import gc\ngc.unfreeze()\n" + GONE + "a = Gone()\ndel a"),
     "weak reference's callback": program(
         "import weakref\nclass A: pass\na = A()\n"

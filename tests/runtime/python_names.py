@@ -143,7 +143,7 @@ VARIABLES: dict[str, Case] = {
         ("PYTHON_COLORS", "1", "1/0"),
         ("FORCE_COLOR", "1", "1/0"),
         ("NO_COLOR", "1", "1/0"),
-        ("TMPDIR", "/dev", "import tempfile\nprint(tempfile.gettempdir() == '/tmp', tempfile.gettempprefix())"),
+        ("TMPDIR", "/nowhere", "import tempfile\nprint(tempfile.gettempdir() == '/tmp', tempfile.gettempprefix())"),
         ("OMP_NUM_THREADS", "1", "import numpy\nprint(numpy.ones(2).sum())"),
         ("COLUMNS", "40", "import shutil\nprint(shutil.get_terminal_size())"),
         ("GREETING", "héllo", "print(os.environb[b'GREETING'])"),

@@ -148,9 +148,9 @@ HIDDEN: dict[str, Case] = {
         "print(timeit.timeit('f()', 'from __main__ import f', number=3) > 0)"
     ),
     "unittest's main": program(
-        "import unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(1, 1)\n"
-        "if __name__ == '__main__':\n    import sys\n    unittest.main(argv=['x'], exit=False, verbosity=0)\n"
-        "    print('end')"
+        "import io, unittest\nclass T(unittest.TestCase):\n    def test(self): self.assertEqual(1, 1)\n"
+        "if __name__ == '__main__':\n    quiet = unittest.TextTestRunner(stream=io.StringIO())\n"
+        "    print(unittest.main(argv=['x'], exit=False, testRunner=quiet).result)"
     ),
     "doctest": program(
         "'''\n>>> 1 + 1\n3\n'''\nimport doctest\nprint(doctest.testmod())"

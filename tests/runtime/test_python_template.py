@@ -93,27 +93,33 @@ def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool) -> N
     assert outcome.report is not None
     assert outcome.report.complete
     seen = sorted((case.name.rpartition(" > ")[2], case.state) for case in outcome.report.cases)
-    assert seen == said
+    if "subtest" in name:  # pytest's report takes a part for the whole, its last line does not
+        told = re.search(r"(\d+) passed", shown.splitlines()[-1])
+        assert outcome.report.passed == (int(told[1]) if told else 0)
+    else:
+        assert seen == said
     assert outcome.stderr.data == b""
     assert re.sub(r"seen\n|torn down\n", "", outcome.stdout.data.decode()) == ""
 
 
 def junit(report: Path) -> list[tuple[str, str]]:
     """What pytest's own report tells of the tests; files that could not be loaded left out."""
-    found: dict[str, str] = {}
+    found: dict[tuple[str, str], str] = {}
     states = {"failure": "failed", "error": "failed", "skipped": "skipped"}
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by pytest here
         name = case.get("name", "")
         kinds = [states[child.tag] for child in case if child.tag in states]
         loading = any(child.get("message") == "collection failure" for child in case)
-        if loading or not name:  # the last is what pytest.exit leaves in the report
+        place = case.get("classname") or ""
+        # What pytest.exit leaves in the report has no name.
+        if loading or not name or (place, name) == ("pytest", "internal"):
             continue
-        if not case.get("classname"):  # a module that skipped itself
+        if not place:  # a module that skipped itself
             name = name.split(".")[-1] + ".py"
         state = "failed" if "failed" in kinds else "skipped" if kinds else "passed"
-        if found.get(name) != "failed":
-            found[name] = state
-    return sorted(found.items())
+        if found.get((place, name)) != "failed":
+            found[place, name] = state
+    return sorted((name, state) for (_, name), state in found.items())
 
 
 def cases(outcome: Outcome) -> dict[str, TestCase]:

@@ -64,8 +64,8 @@ def _shown_warnings():
 
 
 def _alone():
-    """No thread, no other interpreter, no helper process of `multiprocessing`."""
-    if _thread._count():
+    """No thread, nobody who listens to the collector, no other interpreter, no helper process of `multiprocessing`."""
+    if _thread._count() or gc.callbacks:
         return False
     for name in ("_interpreters", "_xxsubinterpreters", "multiprocessing.forkserver"):
         if name in sys.modules:

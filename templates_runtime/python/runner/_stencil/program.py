@@ -19,6 +19,7 @@ _run_file = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ct
 
 def prepare(entry, args, workspace):
     """Have the interpreter run `entry`, in `workspace`, when it turns to its task."""
+    sys.path_importer_cache[entry] = None  # as if it had been looked at for an archive
     sys.argv[:] = [entry, *args]
     sys.orig_argv[:] = [sys.orig_argv[0], "-B", entry, *args]
     os.chdir(os.path.dirname(entry))  # from where the interpreter takes the first place of sys.path
