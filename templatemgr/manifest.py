@@ -194,7 +194,8 @@ def _checked(entries: list[Entry]) -> Manifest:
     for entry in entries:
         _check_entry(entry)
         parent, _, name = entry.path.rpartition("/")
-        if name in ("", ".", "..") or parent not in folders or trees.too_deep(entry.path):
+        inside = parent in folders and not entry.path.startswith("/")
+        if name in ("", ".", "..") or not inside or trees.too_deep(entry.path):
             _refuse(entry.path, "is no place in a tree")
         order = _order(entry)
         if order <= before:

@@ -23,7 +23,7 @@ Part = Literal["cache", "manifest", "inputs", "objects"]
 EMPTY = Manifest(entries=())
 DROPPED = "it was damaged and is away: executions run without it until it is filled again"
 UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
-OPEN_TO_OTHERS = 0o022  # write bits that a version's own folder never has
+HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being mended
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ def _roots(home: Path) -> Iterable[Problem]:
             yield Problem(path=".", problem=word, detail=why)
             return
         mode = seen.info.st_mode & 0o7777
-        if mode != manifests.FOLDER_MODE if place != home else mode & OPEN_TO_OTHERS:
+        if mode not in ((manifests.FOLDER_MODE,) if place != home else HOME_MODES):
             yield Problem(path=".", problem="mode")
         if not owners().include(seen.info):
             yield Problem(path=".", problem="owner")
@@ -209,7 +209,7 @@ def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
                 words[name] = "mode"
     digests = _hash_objects(root, list(unread), reader)
     words |= {n: "changed" for n, entry in unread.items() if digests.get(n) != entry.digest}
-    if words and not store.can_link(root):
+    if words and not store.can_link(places.data()):
         words = {name: word for name, word in words.items() if word != "missing"}
     return [Doubt(part="objects", path=f"objects/{n}", problem=w) for n, w in words.items()]
 

@@ -174,7 +174,7 @@ def _spare(version: Version, manifest: Manifest) -> None:
 
 
 def _shown(doubt: Doubt) -> dict[str, str]:
-    shown = {key: str(value) for key, value in asdict(doubt).items()}
+    shown = {key: _printable(str(value)) for key, value in asdict(doubt).items()}
     return shown if doubt.detail else {k: v for k, v in shown.items() if k != "detail"}
 
 
@@ -184,6 +184,7 @@ def _inputs_doubted(doubts: Iterable[Mapping[str, str]]) -> bool:
 
 def not_healed(version: Version, reason: str, actor: str) -> None:
     """Keep the reason beside a version that stays quarantined, and in the audit trail."""
+    reason = _printable(reason)
     with transaction.atomic():
         fresh = VersionHealth.objects.filter(version=version).exclude(message=reason)
         if fresh.update(message=reason):  # a try an hour later with the same end is no news
@@ -225,8 +226,13 @@ def quarantine(
 
 
 def _problem(problem: Problem) -> dict[str, str]:
-    shown = {"path": problem.path, "problem": problem.problem}
-    return {**shown, "detail": problem.detail} if problem.detail else shown
+    shown = {"path": _printable(problem.path), "problem": problem.problem}
+    return {**shown, "detail": _printable(problem.detail)} if problem.detail else shown
+
+
+def _printable(text: str) -> str:
+    """Return text that any answer can carry: a name that is no UTF-8 is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _save(health: VersionHealth, actor: str, problems: list[dict[str, str]]) -> VersionHealth:

@@ -104,6 +104,10 @@ def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, di
     manifest = before.manifest
     if manifest is None:
         return before, 0, {".": "its manifest is lost, and no sound copy of it is left"}
+    home = os.path.realpath(places.version(version))
+    if any(problem.detail == home for problem in before.problems if problem.problem == "mounted"):
+        # What lies there is somebody else's; ours is below it, and may be sound.
+        return before, 0, {".": f"something is mounted over {home}: unmount it"}
     supply = Supplies(
         objects=places.objects(), owners=inspection.owners(), elsewhere=_Elsewhere(version=version)
     )

@@ -15,7 +15,6 @@ from templatemgr.models import (
     ACTIVE_STATES,
     OPEN_VERIFICATIONS,
     Build,
-    BuildState,
     HealthState,
     Verification,
     Version,
@@ -59,8 +58,7 @@ def tries(*, version: Version) -> list[Verification]:
 
 def _try(health: VersionHealth) -> Verification | None:
     version = health.version
-    active = (BuildState.QUEUED, *ACTIVE_STATES)
-    building = Build.objects.filter(template=version.template, state__in=active)
+    building = Build.objects.filter(template=version.template, state__in=ACTIVE_STATES)
     if building.filter(options__heal=version.number).exists():
         # Its end is the end of this try; not counted as one of its own.
         VersionHealth.objects.filter(pk=health.pk).update(retry_at=timezone.now() + FIRST)

@@ -1,0 +1,220 @@
+"""A small Stencil on disk and in rows, and how it is looked at: API, page, doctor, bytes."""
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from execapp.models import ExecutorHeartbeat
+from templatemgr import definition as definitions
+from templatemgr import manifest as manifests
+from templatemgr import store
+from templatemgr.models import Build, Template, Version, VersionHealth
+from templatemgr.services import (
+    diagnosis,
+    inspection,
+    integrity,
+    places,
+    promotions,
+    publishing,
+    retrying,
+    verification,
+)
+from tests.execapp.conftest import Api, make_api
+from tests.templatemgr.conftest import DEFINITION, RUNNER, write_definition
+
+BODY = {"template": "fake", "mode": "run", "files": [{"path": "main.js", "content": "1"}]}
+CANARY = b"not ours: never to be changed\n"
+
+
+@dataclass(kw_only=True)
+class House:
+    """fake@1, fake@2 (current) and other@1 (current): all three share files."""
+
+    data: Path
+    outside: Path  # a folder of somebody else, with a canary in it
+    client: Client
+    api: Api
+    undo: list[Any] = field(default_factory=list)  # mounts and the like, last first
+
+    @property
+    def version(self) -> Version:
+        """The one that is damaged."""
+        return Version.objects.select_related("template", "health").get(
+            template__name="fake", number=2
+        )
+
+    @property
+    def home(self) -> Path:
+        return places.version(self.version)
+
+    @property
+    def tree(self) -> Path:
+        return self.home / "tree"
+
+    @property
+    def canary(self) -> Path:
+        return self.outside / "canary"
+
+    @property
+    def health(self) -> VersionHealth:
+        return VersionHealth.objects.get(version=self.version)
+
+    def object_of(self, path: str) -> Path:
+        """Where the store keeps a file of the tree."""
+        manifest = manifests.load((self.home / "manifest.json.gz").read_bytes())
+        entry = next(entry for entry in manifest.files if entry.path == path)
+        return store.object_path(places.objects(), entry)
+
+    def verify(self, *, heal: bool) -> None:
+        """Verify as the keeper does, until the row has ended."""
+        verification.request(template="fake", version=2, actor="ann", heal=heal)
+        self.work()
+
+    def work(self) -> None:
+        """What a keeper does: everything that is queued, in the order of claims."""
+        while (claimed := verification.claim(worker="keeper")) is not None:
+            verification.run(verification=claimed)
+
+    def let_time_pass(self, minutes: int = 61, times: int = 3) -> None:
+        """Let the retries come that are due by then; rebuilds stay queued, as without a lane."""
+        now = timezone.now()
+        for round_ in range(times):
+            retrying.due(now=now + timedelta(minutes=minutes * (round_ + 1)))
+            self.work()
+
+    def submit(self) -> int:
+        """The status of a submission."""
+        status: int = self.api.call("POST", "/executions", BODY).status_code
+        return status
+
+    def shown(self) -> dict[str, Any]:
+        """The health of the version as the API shows it."""
+        found: dict[str, Any] = self.api.get("/templates/fake/versions/2")["health"]
+        return found
+
+    def page(self) -> str:
+        """The version's page."""
+        answer = self.client.get("/templates/fake/versions/2")
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    def doctor(self) -> dict[str, diagnosis.Note]:
+        """What doctor says, by title; the last of several."""
+        return {note.title: note for note in diagnosis.notes()}
+
+    def whole(self) -> bool:
+        """Whether the tree is, byte for byte and mode for mode, the one that was sealed."""
+        return self.tree_digest() == self.version.tree_digest and _modes_hold(self.tree)
+
+    def tree_digest(self) -> str:
+        """The digest of what lies there now."""
+        return manifests.scan(self.tree).digest()
+
+
+def build(data: Path, outside: Path, definition_folder: Path) -> House:
+    """Lay out everything, and look at it once so that it is on record."""
+    outside.mkdir()
+    (outside / "canary").write_bytes(CANARY)
+    (outside / "canary").chmod(0o640)
+    for name in ("fake", "other"):
+        toml = DEFINITION.replace('name = "tiny"', f'name = "{name}"')
+        write_definition(definition_folder / name, template_toml=toml)
+    for name, number in (("fake", 1), ("fake", 2), ("other", 1)):
+        _make(name, number, definition_folder / name)
+    for name, number in (("fake", 1), ("fake", 2), ("other", 1)):
+        promotions.promote(template=name, version=number, actor="ann", reason="r")
+        integrity.verify(template=name, version=number, actor="ann")
+    ExecutorHeartbeat.objects.create(
+        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now() + timedelta(hours=1)
+    )
+    client = Client()
+    client.force_login(User.objects.create_superuser("ada", password="x"))
+    return House(data=data, outside=outside, client=client, api=make_api("client", "admin"))
+
+
+def _make(name: str, number: int, definition: Path) -> Version:
+    """Make and seal a version without npm: what a build leaves, to the byte."""
+    template, _ = Template.objects.get_or_create(name=name, defaults={"title": name.title()})
+    build = Build.objects.create(template=template, kind="rebuild", state="ready", requested_by="a")
+    home = places.staging(name, build.pk)
+    store.copy(definitions.sources(definition), home / "inputs")
+    digests = _sealed(home, name, number)
+    version = Version(
+        template=template, number=number, platform="linux-test", created_by="ann", build=build,
+        smoke=[{"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}], **digests,
+    )  # fmt: skip
+    version.directory = f"versions/{number:04d}-{version.identity[:12]}"
+    store.publish(home, places.version(version))
+    version.save()
+    VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
+    return version
+
+
+def _sealed(home: Path, name: str, number: int) -> dict[str, Any]:
+    files = {
+        "runner/main.sh": RUNNER, "said.txt": "hello\n", "lib/a.js": "shared a", "run": "#!/bin/sh",
+        "lib/deep/b.js": "shared b", "lib/deep/er/c.js": "c" * 5000, "own": f"{name} {number}",
+        "node_modules/x/index.js": "x",
+    }  # fmt: skip
+    for path, text in files.items():
+        (home / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+        (home / "tree" / path).write_text(text)
+    for path in ("runner/main.sh", "run"):
+        (home / "tree" / path).chmod(0o755)
+    (home / "tree/link").symlink_to("lib/a.js")
+    (home / "tree/folder").symlink_to("lib/deep")
+    (home / "cache").mkdir()
+    (home / "cache/filled").write_text("filled\n")
+    sealed = store.seal(home / "tree", places.objects())
+    store.close(home / "cache")
+    store.close(home / "tree")
+    cache = manifests.scan(home / "cache")
+    (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
+    (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
+    tree, definition = sealed.manifest.digest(), definitions.digest(home / "inputs")
+    return {
+        "identity": publishing.make_identity(tree, definition, "linux-test"),
+        "tree_digest": tree, "definition_digest": definition, "cache_digest": cache.digest(),
+        "size_bytes": sealed.manifest.size, "own_bytes": sealed.own_bytes,
+        "file_count": len(sealed.manifest.files),
+    }  # fmt: skip
+
+
+def _modes_hold(tree: Path) -> bool:
+    for path in (tree, *tree.rglob("*")):
+        info = path.lstat()
+        if stat.S_ISLNK(info.st_mode):
+            continue
+        wanted = {0o555} if stat.S_ISDIR(info.st_mode) else {0o444, 0o555}
+        if stat.S_IMODE(info.st_mode) not in wanted or info.st_uid != os.geteuid():
+            return False
+        if os.listxattr(path, follow_symlinks=False):
+            return False
+    return True
+
+
+def objects_are_sound() -> bool:
+    """Whether every stored file has the bytes and the mode of its name."""
+    for stored in places.objects().glob("*/*"):
+        info = stored.lstat()
+        wanted = 0o555 if stored.name.endswith(".x") else 0o444
+        digest = hashlib.sha256(stored.read_bytes()).hexdigest()
+        if digest != stored.name.removesuffix(".x") or stat.S_IMODE(info.st_mode) != wanted:
+            return False
+    return True
+
+
+def others_are_whole() -> bool:
+    """Whether the versions beside the damaged one are as they were sealed."""
+    rows = Version.objects.select_related("template", "health").exclude(
+        template__name="fake", number=2
+    )
+    return all(inspection.inspect(row).problems == () for row in rows)
