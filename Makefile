@@ -9,7 +9,7 @@ PYTHON ?=
 WALL := tests/attacks tests/sandbox tests/runtime
 export PYTHON
 
-.PHONY: help up bench test test-wall test-browser test-rest test-all test-fuzz test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-wall test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ test-fuzz: $(VENV)/dev.lock ## 10,000 hostile inputs for each parser (minutes)
 
 bench: $(VENV)/run.lock ## measure against the bare tools; writes docs/benchmarks.md
 	@$(PY) manage.py bench --write
+
+test-faults: $(VENV)/dev.lock ## every kind of damage to versions (minutes); `make test` takes a third by day
+	STENCIL_FAULTS=all $(PY) -m pytest -q -n 2 tests/faults
 
 test-attacks-lowered: $(VENV)/dev.lock ## lower each wall in turn: which attacks succeed then
 	@$(PY) scripts/attacks_lowered.py

@@ -119,8 +119,12 @@ def same_bytes(descriptor: int, entry: Entry) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == entry.digest
 
 
-def open_beneath(root: Path, path: str) -> int:
-    """Open a file of a tree for reading; no component is a link. Raises OSError."""
+def open_beneath(root: Path, path: str, *, force: bool = False) -> int:
+    """Open a file of a tree for reading; no component is a link. Raises OSError.
+
+    With `force` a file of ours that its mode closes to us is opened all the same; its mode is
+    then as it was before.
+    """
     *folders, name = path.split("/")
     here = os.open(root, os.O_RDONLY | _FOLDER)
     try:
@@ -128,9 +132,31 @@ def open_beneath(root: Path, path: str) -> int:
             there = os.open(folder, os.O_RDONLY | _FOLDER, dir_fd=here)
             os.close(here)
             here = there
-        return os.open(name, _FILE, dir_fd=here)
+        try:
+            return os.open(name, _FILE, dir_fd=here)
+        except PermissionError:
+            if not force:
+                raise
+            return _open_closed(name, here)
     finally:
         os.close(here)
+
+
+def _open_closed(name: str, folder: int) -> int:
+    """Open a file that we own and may not read, by a descriptor that proves which it is."""
+    seen = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        info, here = os.fstat(seen), Path(f"/proc/self/fd/{seen}")
+        if not stat.S_ISREG(info.st_mode):
+            message = "it is not a regular file"
+            raise OSError(message)
+        here.chmod(stat.S_IMODE(info.st_mode) | 0o400)
+        try:
+            return os.open(here, os.O_RDONLY | os.O_CLOEXEC)
+        finally:
+            here.chmod(stat.S_IMODE(info.st_mode))
+    finally:
+        os.close(seen)
 
 
 def unfix(name: str | Path, folder: int | None = None) -> None:

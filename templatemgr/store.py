@@ -271,7 +271,9 @@ def make_room(stored: Path) -> None:
     for folder in (objects, stored.parent):
         if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
             set_aside(folder, objects.parent / ASIDE)
-    stored.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o700 != 0o700:
+            folder.chmod(0o755)
     if stored.is_dir() and not stored.is_symlink():
         set_aside(stored, objects.parent / ASIDE)
 

@@ -32,6 +32,7 @@ class Supplies:
 
     def __call__(self, entry: Entry) -> Path | None:
         stored = store.object_path(self.objects, entry)
+        store.make_room(stored)
         if self._stored_soundly(stored, entry):
             restoring.unfix(stored)  # or no name could be added to it
             return stored
@@ -41,7 +42,7 @@ class Supplies:
             *self._rest(entry),
         ):
             with suppress(OSError):
-                descriptor = restoring.open_beneath(tree, path)
+                descriptor = restoring.open_beneath(tree, path, force=tree == self.objects)
                 try:
                     if restoring.same_bytes(descriptor, entry):
                         self._renew(stored, descriptor, entry)
@@ -69,7 +70,6 @@ class Supplies:
 
     def _renew(self, stored: Path, source: int, entry: Entry) -> None:
         """Put a sound inode where the object belongs: the open file itself, or a copy of it."""
-        store.make_room(stored)
         folder = os.open(stored.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         temporary = f".new-{secrets.token_hex(6)}"
         try:

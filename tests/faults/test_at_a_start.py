@@ -112,7 +112,10 @@ def test_one_templates_trouble_is_its_own(place: House, monkeypatch: pytest.Monk
         lambda h: (h.data / "objects/stray").write_text("x"),
         lambda h: folder_with("in/f")(h.data / "objects/zz/folder"),
         lambda h: folder_with("f")(h.data / "store.lock-"),
-        lambda h: ((h.data / "store.lock").unlink(missing_ok=True), folder_with("f")(h.data / "store.lock")),
+        lambda h: (
+            (h.data / "store.lock").unlink(missing_ok=True),
+            folder_with("f")(h.data / "store.lock"),
+        ),
         lambda h: ((h.data / "templates/fake/.current.lock").unlink(missing_ok=True),
                    folder_with()(h.data / "templates/fake/.current.lock")),
     ],
