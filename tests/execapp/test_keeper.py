@@ -42,8 +42,10 @@ def version(tmp_path: Path, settings: Settings, committed: None) -> Iterator[Ver
 
 
 @pytest.fixture
-def start(version: Version) -> Iterator[Callable[..., Daemon]]:
-    """Start executors in this process; each is stopped at the end."""
+def start(version: Version, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Daemon]]:
+    """Start executors in this process; each is stopped at the end. Helpers use our database."""
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor_settings")
+    monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
     started: list[Daemon] = []
 
     def begin(**options: int) -> Daemon:
