@@ -103,13 +103,16 @@ def alive(committed: None) -> ExecutorHeartbeat:
     )
 
 
-@pytest.fixture
-def start_executor(
-    current: Version, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Daemon]]:
-    """Start executors in this process; each is stopped at the end. Helpers use our database."""
+@pytest.fixture(autouse=True)
+def helpers_use_our_database(django_db_setup: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an executor in this process starts works on the test's database."""
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor_settings")
     monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
+
+
+@pytest.fixture
+def start_executor(current: Version) -> Iterator[Callable[..., Daemon]]:
+    """Start executors in this process; each is stopped at the end."""
     started: list[Daemon] = []
 
     def start(**options: Any) -> Daemon:

@@ -1,5 +1,6 @@
 """Damage in what is being served: found, healed and proven by a real executor, under load."""
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -109,7 +110,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
         until(lambda: b"Jello" in b"".join(outputs()))
         asked = keeping.request_verification(template="tiny", version=1, actor="ann")
         until(lambda: Verification.objects.get(pk=asked.pk).finished, 60)
-        until(lambda: VersionHealth.objects.get().state == "verified", 60)
+        until(lambda: VersionHealth.objects.get().state == "verified", 240)
         served = Execution.objects.filter(state="succeeded").count()
         until(lambda: Execution.objects.filter(state="succeeded").count() >= served + 10)
     finally:
@@ -136,6 +137,8 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     assert manifest.digest() == version.tree_digest
     actions = list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
     told = [action for action in actions if action.startswith("version.")]
+    # While the rebuild's process is on its way, what is down is looked at once more, or twice.
+    told = [action for action, _ in itertools.groupby(told)]
     assert told == [
         "version.create",
         "version.promote",

@@ -51,6 +51,24 @@ def test_delegated_v2_is_preferred(tmp_path: Path) -> None:
     assert (found.kind, found.place("unified")) == ("v2", base)
 
 
+@pytest.mark.parametrize(
+    ("own", "beside"),
+    [
+        ("stencil-w-build0-helper-12-0", True),
+        ("stencil-executor.service", False),  # a unit's name, and what is delegated to us
+        ("stencil-host-1", False),
+    ],
+)
+def test_a_helper_makes_its_groups_beside_its_own(tmp_path: Path, own: str, beside: bool) -> None:
+    base = fake_v2(tmp_path)
+    (base / own).mkdir()
+    for name in ("cgroup.controllers", "cgroup.subtree_control"):
+        (base / own / name).write_text("memory pids")
+    mounts = f"cgroup2 {tmp_path}/sys/fs/cgroup cgroup2 rw 0 0\n"
+    found = detect(fake_proc(tmp_path, mounts, f"0::/unit.service/{own}\n"))
+    assert found.place("unified") == (base if beside else base / own)
+
+
 def test_a_process_of_our_own_leaf_goes_on_in_its_parent(tmp_path: Path) -> None:
     base = fake_v2(tmp_path)
     (base / "stencil-host").mkdir()
@@ -124,15 +142,21 @@ def test_file_pages_that_may_be_dropped_are_not_held(tmp_path: Path) -> None:
     assert GroupV1(folders).memory_used() == 950
 
 
+def weight(place: Path) -> int:
+    """The number at the end: of disks it stands behind a word."""
+    return int(place.read_text().split()[-1])
+
+
 def test_priority_is_written_where_there_is_a_controller(tmp_path: Path) -> None:
     for group, name in (
         (GroupV2(tmp_path), "cpu.weight"),
+        (GroupV2(tmp_path), "io.weight"),
         (GroupV1(dict.fromkeys(("memory", "pids", "cpuacct"), tmp_path)), "cpu.shares"),
     ):
         group.set_priority(low=True)
-        low = int((tmp_path / name).read_text())
+        low = weight(tmp_path / name)
         group.set_priority(low=False)
-        assert low < int((tmp_path / name).read_text())
+        assert low < weight(tmp_path / name)
 
 
 @pytest.mark.parametrize("allowed", [True, False])

@@ -1,0 +1,156 @@
+"""A process of our own beside us: what it yields, what it may take, how it ends."""
+
+import ctypes
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox import cgroups, helper, orphans
+from sandbox.helper import Ending, Helper
+from sandbox.hierarchy import Hierarchy
+from tests.patience import HANGS_SECONDS
+
+ROOT = Path(__file__).resolve().parents[2]
+SLOT = f"helped{os.getpid()}"
+SETTLE = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from sandbox import cage, helper
+words = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+helper.settle(parent=int(words["--parent"]), slot=words["--slot"])
+build = Path({build!r})
+said = lambda _, text: (build.parent / "said").open("a").write(text + "\\n")
+"""
+Begin = Callable[..., Helper]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    """Start a helper with these lines of Python; each is ended."""
+    started: list[Helper] = []
+    build = tmp_path / "build"
+    build.mkdir(mode=0o700)
+
+    def go(lines: str) -> Helper:
+        code = SETTLE.format(root=str(ROOT), build=str(build)) + lines
+        started.append(Helper([sys.executable, "-c", code], os.environ, slot=SLOT))
+        return started[-1]
+
+    yield go
+    for each in started:
+        if Path(f"/proc/{each.pid}").exists():
+            each.end()
+
+
+def until(holds: Callable[[], object]) -> None:
+    deadline = time.monotonic() + HANGS_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_it_yields_processors_and_disks(begin: Begin, tmp_path: Path) -> None:
+    made = begin("(build / 'settled').touch()\ntime.sleep(300)")
+    until((tmp_path / "build/settled").exists)
+    assert os.getpriority(os.PRIO_PROCESS, made.pid) >= 10
+    get = {"x86_64": 252, "aarch64": 31}[platform.machine()]  # ioprio_get(2)
+    assert ctypes.CDLL(None).syscall(get, 1, made.pid) == helper._IOPRIO_LOWEST
+    assert os.getsid(made.pid) == made.pid
+    assert made.end() == Ending(status=-signal.SIGKILL, out_of_memory=False)
+    assert not Path(f"/proc/{made.pid}").exists()
+
+
+def test_its_sandboxes_bear_its_name_and_end_with_it(begin: Begin, tmp_path: Path) -> None:
+    made = begin("cage.run(cage.Cage(writable=build), ['/usr/bin/sleep', '300'], said)")
+    until(lambda: orphans._marked(f"{SLOT}-"))
+    made.end()
+    assert orphans._marked(f"{SLOT}-") == []
+    prefix = f"{cgroups.NAME_PREFIX}{SLOT}-"
+    left = set(cgroups._names(cgroups.current_hierarchy(), prefix))
+    assert left <= cgroups.leases().mine()
+
+
+def test_its_own_limits_are_none_of_its_sandboxes(begin: Begin, tmp_path: Path) -> None:
+    """Node alone reserves more addresses than a helper may have."""
+    argv = ["/usr/bin/bash", "-c", "ulimit -v; ulimit -t"]
+    made = begin(f"cage.run(cage.Cage(writable=build), {argv!r}, said)")
+    assert made.wait(HANGS_SECONDS)
+    assert made.end().status == 0
+    hard = subprocess.run(
+        ["/usr/bin/bash", "-c", "ulimit -Hv; ulimit -Ht"], capture_output=True, check=True
+    )
+    assert (tmp_path / "said").read_bytes() == hard.stdout
+
+
+@pytest.mark.parametrize("groups", [True, False])
+def test_what_it_began_outside_of_sandboxes_ends_with_it(
+    groups: bool, begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not groups:
+        monkeypatch.setattr(cgroups, "_leases", cgroups.Leases(Hierarchy(kind="none")))
+    lines = "import subprocess\nchild = subprocess.Popen(['/usr/bin/sleep', '300'])\n"
+    made = begin(lines + "(build / 'pid').write_text(str(child.pid))\ntime.sleep(300)")
+    until(lambda: (tmp_path / "build/pid").exists() and (tmp_path / "build/pid").read_text())
+    pid = int((tmp_path / "build/pid").read_text())
+    made.end()
+    until(lambda: gone(pid))
+
+
+def test_one_that_is_not_started_by_its_parent_does_nothing(tmp_path: Path) -> None:
+    code = SETTLE.format(root=str(ROOT), build=str(tmp_path)) + "(build / 'settled').touch()"
+    argv = [sys.executable, "-c", code, "--parent", "1", "--slot", SLOT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "process 1, which started this one, is gone" in done.stderr
+    assert not (tmp_path / "settled").exists()
+
+
+def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
+    inner = SETTLE.format(root=str(ROOT), build=str(tmp_path))
+    inner += "import os\n(build / 'pid').write_text(str(os.getpid()))\ntime.sleep(300)"
+    outer = f"""
+import os, sys, time
+sys.path.insert(0, {str(ROOT)!r})
+from sandbox.helper import Helper
+Helper([sys.executable, "-c", {inner!r}], os.environ, slot="{SLOT}-outer")
+time.sleep(300)
+"""
+    starter = subprocess.Popen([sys.executable, "-c", outer])
+    try:
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())
+        pid = int((tmp_path / "pid").read_text())
+    finally:
+        starter.kill()
+        starter.wait()
+    until(lambda: gone(pid))
+    cgroups.sweep(f"{SLOT}-outer")
+
+
+def gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("ending", "cause"),
+    [
+        (Ending(status=0, out_of_memory=False), "ended with status 0"),
+        (Ending(status=3, out_of_memory=False), "ended with status 3"),
+        (Ending(status=-9, out_of_memory=False), "was killed by SIGKILL"),
+        (Ending(status=-11, out_of_memory=False), "was killed by SIGSEGV"),
+        (Ending(status=-24, out_of_memory=False), "needed more than 900 s of processor time"),
+        (Ending(status=-9, out_of_memory=True), "needed more than 2048 MiB of memory"),
+    ],
+)
+def test_its_end_has_a_cause(ending: Ending, cause: str) -> None:
+    assert ending.cause == cause
