@@ -7,7 +7,7 @@ hundred thousand files.
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from packaging.version import InvalidVersion
@@ -38,6 +38,8 @@ class Side:
     programs: Mapping[str, str]  # link in the tree → package and version that it leads to
     manifest: Manifest
     inputs: Mapping[str, bytes]  # configuration by path, without lockfiles
+    origins: Mapping[str, str] = field(default_factory=dict)  # host:port by "name version"
+    registries: frozenset[str] = frozenset()  # those that were configured when it was built
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +54,7 @@ class PackageChange:
     chain: tuple[str, ...]  # what brings it in: in the new version, or in the old when removed
     distance: Distance  # between the highest versions; "" when added or removed
     down: bool  # moved to a lower version
+    origin: str = ""  # the hosts that the new version's came from; "" when not on record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +137,8 @@ class Difference:
     files: Files
     texts: tuple[Text, ...]
     texts_left_out: int
+    # Packages whose host is another one now, or none of the registries that were configured.
+    origins: tuple[Pair, ...] = ()
 
 
 def compare(before: Side, after: Side) -> Difference:
@@ -142,7 +147,10 @@ def compare(before: Side, after: Side) -> Difference:
     return Difference(
         before=before.label,
         after=after.label,
-        packages=_packages(before.packages, after.packages),
+        packages=tuple(
+            replace(change, origin=_hosts(after, change.name))
+            for change in _packages(before.packages, after.packages)
+        ),
         programs=_pairs(before.programs, after.programs),
         scripts=_scripts(before.packages, after.packages),
         licences=_licences(before.packages, after.packages),
@@ -150,6 +158,7 @@ def compare(before: Side, after: Side) -> Difference:
         files=_files(before.manifest, after.manifest),
         texts=tuple(_text(path, old, new) for path, old, new in texts[:MAX_TEXTS]),
         texts_left_out=max(0, len(texts) - MAX_TEXTS),
+        origins=_origins(before, after),
     )
 
 
@@ -203,6 +212,28 @@ def _python_order(
     marks = ((True, 0, letter), (False, count, ""), dev)
     released = read.pre is None and read.dev is None
     return (*numbers, *post), released, () if released else marks, ""
+
+
+def _origins(before: Side, after: Side) -> tuple[Pair, ...]:
+    names = sorted({package.name for package in after.packages})
+    pairs = (Pair(name=n, before=_hosts(before, n), after=_hosts(after, n)) for n in names)
+    return tuple(
+        pair
+        for pair in pairs
+        if pair.after
+        and (
+            (pair.before and pair.before != pair.after)
+            or not set(pair.after.split(", ")) <= after.registries
+        )
+    )
+
+
+def _hosts(side: Side, name: str) -> str:
+    """Return where all versions of a package came from; pip's names are compared as PEP 503's."""
+    plain = re.sub(r"[-_.]+", "-", name).lower()
+    keys = [f"{n} {p.version}" for p in side.packages if p.name == name for n in (name, plain)]
+    found = {host for key in keys for host in side.origins.get(key, "").split(", ")}
+    return ", ".join(sorted(found - {""}))
 
 
 def _by_name(packages: Iterable[Locked]) -> dict[str, list[Locked]]:

@@ -1,17 +1,123 @@
-"""What package managers downloaded, kept for later builds: within a bound, oldest use first out.
+"""What package managers downloaded, kept for later builds by its hash and nothing else.
 
-Every file here is one of a cache that checks what it reads, so that each can go by itself: npm
-and pip fetch again what is missing.
+    <algorithm>/<digest>/<name>      the bytes, which have that digest
+    <algorithm>/<digest>/.origin     host and port that they first came from
+
+A build gets copies of what its lock names, each hashed while it is copied: what another build left
+here under a false digest reaches nobody. No index, no page and no metadata of a registry is kept:
+these are asked for anew. Within a bound the longest unused files go first.
 """
 
+import base64
+import binascii
+import hashlib
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import descent
+from templatemgr import store
 from templatemgr.store import Freed
+
+LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}  # hexadecimal digits
+ORIGIN = ".origin"
+CHUNK = 1 << 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]{0,254}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """A file that a lock names, and where its package manager looks for it, below the bench.
+
+    `name` is what it is called there; None: as it was called when it was kept.
+    """
+
+    algorithm: str
+    digest: str  # lower case, hexadecimal
+    folder: str
+    name: str | None = None
+
+
+def from_integrity(text: str) -> tuple[str, str] | None:
+    """Return algorithm and digest of "sha512-…" (W3C subresource integrity), or None."""
+    algorithm, _, encoded = text.partition("-")
+    try:
+        digest = base64.b64decode(encoded.partition("?")[0], validate=True).hex()
+    except (binascii.Error, ValueError):
+        return None
+    return (algorithm, digest) if is_digest(algorithm, digest) else None
+
+
+def is_digest(algorithm: str, digest: str) -> bool:
+    """Whether it is one that is kept by: of a hash that nobody can collide."""
+    return len(digest) == LENGTHS.get(algorithm) and re.fullmatch("[0-9a-f]+", digest) is not None
+
+
+def take(kept: Path, wanted: Iterable[Content], bench: Path) -> dict[str, str]:
+    """Copy what is kept of the wanted files to their places; return origins by digest.
+
+    A file that does not have its digest is removed instead.
+    """
+    origins: dict[str, str] = {}
+    for content in wanted:
+        home = kept / content.algorithm / content.digest
+        if not is_digest(content.algorithm, content.digest) or not home.is_dir():
+            continue
+        for file in sorted(home.iterdir()):
+            if file.name == ORIGIN:
+                continue
+            target = bench / content.folder / (content.name or file.name)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if not _copy(file, target, content.algorithm, content.digest):
+                file.unlink()
+                continue
+            os.utime(file)  # it was used
+            origins[content.digest] = _read(home / ORIGIN)
+    return origins
+
+
+def keep(
+    kept: Path, wanted: Iterable[Content], files: Iterable[Path], origins: Mapping[str, str]
+) -> None:
+    """Take over those files that a lock names by what is in them; what is no such file is left.
+
+    What an earlier layout had kept by address goes.
+    """
+    _forget_addresses(kept)
+    known = {(content.algorithm, content.digest): content for content in wanted}
+    algorithms = {algorithm for algorithm, _ in known}
+    for file in files:
+        for algorithm in algorithms:
+            digest = _digest(file, algorithm)
+            content = known.get((algorithm, digest))
+            name = "content" if content is not None and content.name else file.name
+            if content is None or not _NAME.fullmatch(name):
+                continue
+            home = kept / algorithm / digest
+            home.mkdir(parents=True, exist_ok=True)
+            if not (home / name).exists():
+                _copy(file, home / name, algorithm, digest)
+            if digest in origins and not (home / ORIGIN).exists():
+                (home / ORIGIN).write_text(origins[digest][:300], encoding="utf-8")
+
+
+def trim(folder: Path, limit: int) -> Freed:
+    """Remove files, those whose last use is longest ago first, until `limit` bytes are left."""
+    files = sorted(_files(folder), key=lambda kept: (kept.used_at, str(kept.path)))
+    total, freed = sum(kept.size for kept in files), Freed()
+    for kept in files:
+        if total <= limit:
+            break
+        kept.path.unlink()
+        total -= kept.size
+        freed += Freed(files=1, bytes=kept.size)
+        (kept.path.parent / ORIGIN).unlink(missing_ok=True)
+    if freed.files:
+        _remove_empty(folder)
+    return freed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,40 +127,59 @@ class _Kept:
     size: int  # on disk
 
 
-def forget_reads(folder: Path) -> None:
-    """Make every file look as if it had never been read, so that `trim` sees which were.
-
-    Filesystems note a read at least when the noted one is older than the last change. Where they
-    note none at all (`noatime`), what was downloaded first goes first.
-    """
-    for kept in _files(folder):
-        os.utime(kept.path, ns=(0, kept.used_at), follow_symlinks=False)
-
-
-def trim(folder: Path, limit: int) -> Freed:
-    """Remove files, those whose last use is longest ago first, until `limit` bytes are left."""
-    files = sorted(_files(folder), key=lambda kept: (kept.used_at, str(kept.path)))
-    total, freed = sum(kept.size for kept in files), Freed()
-    for kept in files:
-        if total <= limit:
-            os.utime(kept.path, ns=(kept.used_at, kept.used_at), follow_symlinks=False)
-            continue
-        kept.path.unlink()
-        total -= kept.size
-        freed += Freed(files=1, bytes=kept.size)
-    if freed.files:
-        _remove_empty(folder)
-    return freed
-
-
 def _files(folder: Path) -> Iterator[_Kept]:
     for path, _folders, names in os.walk(folder):
         for name in names:
             file = Path(path, name)
             info = file.lstat()
-            if stat.S_ISREG(info.st_mode):
-                used = max(info.st_atime_ns, info.st_mtime_ns)
-                yield _Kept(path=file, used_at=used, size=info.st_blocks * 512)
+            if stat.S_ISREG(info.st_mode) and name != ORIGIN:
+                yield _Kept(path=file, used_at=info.st_mtime_ns, size=info.st_blocks * 512)
+
+
+def _copy(source: Path, target: Path, algorithm: str, digest: str) -> bool:
+    """Copy a plain file and say whether it has this digest; nothing is left of one that has not."""
+    part = target.with_name(f"{target.name}.part")
+    found = hashlib.new(algorithm)
+    try:
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    with open(descriptor, "rb") as file, part.open("wb") as copy:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            while data := file.read(CHUNK):
+                found.update(data)
+                copy.write(data)
+    if found.hexdigest() != digest:
+        part.unlink()
+        return False
+    part.chmod(0o644)  # as root, the cage's user is another one
+    part.replace(target)
+    return True
+
+
+def _digest(file: Path, algorithm: str) -> str:
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    with open(descriptor, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return ""
+        return hashlib.file_digest(opened, algorithm).hexdigest()
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")[:300]
+    except OSError:
+        return ""
+
+
+def _forget_addresses(kept: Path) -> None:
+    if kept.is_dir():
+        for path in kept.iterdir():
+            if path.name not in LENGTHS:
+                store.remove(path)
 
 
 def _remove_empty(folder: Path) -> None:

@@ -156,6 +156,9 @@ class Build(models.Model):
     # What the kind needs: {"packages": [str]}, {"files": {path: text}}, {"heal": number}.
     options = models.JSONField(default=dict, blank=True)
     message = models.TextField(blank=True, default="")
+    # Where its packages came from, no credentials: {"packages": {"name version": "host:port"},
+    # "configured": [the registries of this machine then], "reached": [all that was connected to]}.
+    origins = models.JSONField(default=dict, blank=True)
     steps = models.JSONField(default=list)
     created_at = models.DateTimeField(default=timezone.now)
     started_at = models.DateTimeField(null=True, blank=True)

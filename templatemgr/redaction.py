@@ -30,9 +30,7 @@ _SHAPES = (
         rf"\1\2{MARK}",
     ),
 )
-_SECRET_KEY = re.compile(
-    r"(?i)(auth|authtoken|password|passwd|token|secret|otp|username)$|^(key|cert)$"
-)
+_SECRET_KEY = re.compile(r"(?i)(auth|authtoken|password|passwd|token|secret|otp)$|^(key|cert)$")
 _SECRET_NAME = re.compile(r"(?i)token|passw|secret|credential|_auth|api_?key")
 _USER_INFO = re.compile(r"//(?P<user>[^\s/@:]{0,256})(:(?P<password>[^\s/@]{0,1024}))?@")
 _VARIABLE = re.compile(r"\$\{?(\w+)\??\}?")
@@ -43,7 +41,8 @@ class Redactor:
     """Knows secrets, and takes them out of texts."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        forms = {form for secret in secrets for form in _forms(secret)}
+        said = {part for secret in secrets for part in (secret, *_decoded(secret))}
+        forms = {form for secret in said for form in _forms(secret)}
         known = sorted(forms, key=len, reverse=True)
         long = [re.escape(form) for form in known if len(form) >= SHORT]
         short = [re.escape(form) for form in known if SHORTEST <= len(form) < SHORT]
@@ -67,14 +66,13 @@ class Redactor:
     def _uncut(self, line: str) -> str:
         """Take out the beginning of a secret at the end of a line, and its end at the beginning."""
         for form in self._forms:
-            for length in range(min(len(form) - 1, len(line)), CUT - 1, -1):
-                if line.endswith(form[:length]):
-                    line = line[:-length] + MARK
-                    break
-            for length in range(min(len(form) - 1, len(line)), CUT - 1, -1):
-                if line.startswith(form[-length:]):
-                    line = MARK + line[length:]
-                    break
+            lengths = range(min(len(form) - 1, len(line)), CUT - 1, -1)
+            if line[-CUT:] in form:
+                cut = next((n for n in lengths if line.endswith(form[:n])), 0)
+                line = line[:-cut] + MARK if cut else line
+            if line[:CUT] in form:
+                cut = next((n for n in lengths if line.startswith(form[-n:])), 0)
+                line = MARK + line[cut:] if cut else line
         return line
 
 
@@ -87,7 +85,7 @@ def of_machine(
     """
     found: set[str] = set()
     for name, value in environ.items():
-        if _SECRET_NAME.search(name):
+        if _SECRET_NAME.search(name) and len(value) >= SHORT:  # else a number or a switch
             found.add(value)
         found |= _in_addresses(value)
     for content in files:
@@ -140,13 +138,13 @@ def _in_addresses(text: str) -> set[str]:
         if password:
             found |= {password, unquote(password), f"{user}:{password}"}
             found.add(f"{unquote(user)}:{unquote(password)}")
-        elif user and user != "git":
+        elif len(user) >= SHORT:
             found |= {user, unquote(user)}  # a token may stand there alone
     return found
 
 
 def _forms(secret: str) -> set[str]:
-    """Return a secret as it travels: as it is, quoted for addresses and JSON, encoded, decoded."""
+    """Return a secret as it travels: as it is, quoted for addresses and JSON, encoded."""
     text = secret.strip()
     if len(text) < SHORTEST:
         return set()
@@ -154,11 +152,13 @@ def _forms(secret: str) -> set[str]:
     found.add(text.replace("\\", "\\\\").replace('"', '\\"'))
     encoded = base64.b64encode(text.encode()).decode()
     found |= {encoded, encoded.rstrip("=")}
-    with suppress(binascii.Error, UnicodeDecodeError, ValueError):
-        decoded = base64.b64decode(text, validate=True).decode("utf-8")
-        if decoded.isprintable() and len(decoded) >= SHORTEST:
-            found.add(decoded)
-            found.add(quote(decoded, safe=""))
-            if ":" in decoded and len(decoded.partition(":")[2]) >= SHORTEST:
-                found.add(decoded.partition(":")[2])
     return found
+
+
+def _decoded(secret: str) -> set[str]:
+    """Return what a secret says in base64: npm keeps pairs and passwords so."""
+    with suppress(binascii.Error, UnicodeDecodeError, ValueError):
+        text = base64.b64decode(secret.strip(), validate=True).decode("utf-8")
+        if text.isprintable():
+            return {text, text.partition(":")[2]}
+    return set()

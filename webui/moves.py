@@ -51,8 +51,9 @@ class Weighed:
     @property
     def risks(self) -> int:
         """How many things want a second look."""
-        licences = len(self.difference.licences) if self.difference else 0
-        return len(self.scripts) + len(self.deprecated) + licences
+        found = self.difference
+        others = len(found.licences) + len(found.origins) if found else 0
+        return len(self.scripts) + len(self.deprecated) + others
 
 
 def weigh(packages: Comparison, difference: Difference | None) -> Weighed:
@@ -79,6 +80,8 @@ def _marks(difference: Difference | None) -> Mapping[str, tuple[Mark, ...]]:
         found.setdefault(script.name, []).append(Mark(tone="bad", text=text))
     for item in difference.deprecations:
         found.setdefault(item.name, []).append(Mark(tone="warn", text="deprecated"))
+    for pair in difference.origins:
+        found.setdefault(pair.name, []).append(Mark(tone="warn", text=f"from {pair.after}"))
     for licence in difference.licences:
         if licence.before:
             found.setdefault(licence.name, []).append(Mark(tone="warn", text="licence changed"))

@@ -236,6 +236,7 @@ class DiffOut(Schema):
     programs: list[dict[str, Any]]
     install_scripts: list[dict[str, Any]]
     licences: list[dict[str, Any]]
+    origins: list[dict[str, Any]]
     deprecations: list[dict[str, Any]]
     files: DiffFilesOut
     size_bytes: SizesOut

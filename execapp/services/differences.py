@@ -22,6 +22,7 @@ def show(found: Difference) -> dict[str, Any]:
         "programs": data["programs"],
         "install_scripts": data["scripts"],
         "licences": data["licences"],
+        "origins": data["origins"],
         "deprecations": data["deprecations"],
         "files": {
             "added": files["added"],

@@ -2,13 +2,14 @@
 
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from sandbox.egress import Place
 from templatemgr.definition import Definition
+from templatemgr.downloads import Content
 from templatemgr.lockfile import Locked, Package
 
 OnLine = Callable[[str, str], None]  # stream, text
@@ -33,6 +34,7 @@ class Job:
     fetch_hosts: tuple[str, ...] = ()
     configured: set[Place] = field(default_factory=set)
     reached: set[Place] = field(default_factory=set)
+    origins: dict[str, str] = field(default_factory=dict)  # host:port by hexadecimal digest
 
     @property
     def tree(self) -> Path:
@@ -41,7 +43,7 @@ class Job:
 
     @property
     def downloads(self) -> Path:
-        """Return what the package manager may keep for later builds."""
+        """Return the package manager's own cache, which ends with the build."""
         return self.bench / "downloads"
 
 
@@ -59,8 +61,17 @@ class Builder(Protocol):
     def relock(self, job: Job) -> None:
         """Resolve the ranges anew, with network; foreign code runs without it, if at all."""
 
+    def contents(self, job: Job) -> Sequence[Content]:
+        """Return the files that the lock names by their hashes."""
+
     def fetch(self, job: Job) -> None:
         """Bring the locked packages, with network and without running foreign code."""
+
+    def fetched(self, job: Job, wanted: Sequence[Content]) -> Sequence[Path]:
+        """Return what `fetch` has left of such files; `job.origins` then says where from."""
+
+    def came_from(self, job: Job) -> Mapping[str, str]:
+        """Return the host:port of each locked package, by "name version"."""
 
     def install(self, job: Job) -> None:
         """Run the code of packages that the definition names, without network; tidy up."""

@@ -19,9 +19,12 @@ from sandbox import cage, egress
 from templatemgr import lockfile
 from templatemgr.builders import Job, npm_config, registries, steps
 from templatemgr.builders.npm_config import CERTIFICATES, CONFIG, NODE, TOOLCHAIN
+from templatemgr.builders.npm_contents import came_from, contents, fetched
 from templatemgr.errors import BuildError
 from templatemgr.lockfile import LockfileError, Package
 
+__all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "came_from", "contents", "fetch",
+           "fetched", "install", "packages", "relock", "update"]  # fmt: skip
 LOCKS = ("package-lock.json",)
 MANIFEST = "package.json"
 # A name as npm allows it, and nothing that could be an option; exact versions only, since a range
@@ -134,7 +137,7 @@ def update(job: Job, packages: Sequence[str]) -> None:
 def fetch(job: Job) -> None:
     """Install exactly what the lock names."""
     _lock(job)
-    # The lock has the hashes: what was downloaded once need not be asked for again.
+    # The lock has the hashes: a tarball that is there already need not be fetched again.
     _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
 
 

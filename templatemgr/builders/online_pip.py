@@ -19,6 +19,7 @@ import json
 import runpy
 import sys
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 REFUSED = "no program may be started where there is a network"
 STARTS = (
@@ -29,6 +30,9 @@ SUFFIX = ".tar.gz"  # what PEP 517 and PEP 625 call a source distribution
 CHUNK = 1 << 20
 SEAL = "/toolchain/seal.bpf"  # a filter that refuses execve and execveat, as struct sock_filter[]
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
+
+
+ORIGINS = "origins.jsonl"  # in the bench: [file's name, "host:port"], a line each
 
 
 class Program(ctypes.Structure):
@@ -42,6 +46,7 @@ def main(toolchain: str, task: str, *arguments: str) -> int:
     seal()
     sys.addaudithook(refuse)
     sys.path.insert(0, toolchain)
+    note_origins()
     if task == "pip":
         sys.argv = ["pip", *arguments]
         runpy.run_module("pip", run_name="__main__", alter_sys=True)  # ends by sys.exit
@@ -57,6 +62,24 @@ def seal() -> None:
     done = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     if not done or libc.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "the kernel took no filter")
+
+
+def note_origins() -> None:
+    """Write down which host sends each file, after its redirects; no path and no user."""
+    sessions = importlib.import_module("pip._internal.network.session")
+    request = sessions.PipSession.request
+
+    def noted(self: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
+        response = request(self, method, url, *args, **options)
+        asked, sent = urlsplit(url), urlsplit(response.url or url)
+        name = unquote(asked.path.rpartition("/")[2])
+        if sent.hostname and name.endswith((".whl", ".gz", ".zip")):
+            port = sent.port or {"http": 80, "https": 443}.get(sent.scheme, 0)
+            with open(f"/build/{ORIGINS}", "a", encoding="utf-8") as file:
+                file.write(json.dumps([name, f"{sent.hostname}:{port}"]) + "\n")
+        return response
+
+    sessions.PipSession.request = noted
 
 
 def refuse(event: str, arguments: tuple[Any, ...]) -> None:

@@ -22,13 +22,14 @@ from templatemgr.builders import (
 )
 from templatemgr.builders.interpreter import SITE, VERSION
 from templatemgr.builders.pip_cage import TOOLCHAIN, TREE
+from templatemgr.builders.pip_contents import came_from, contents, fetched
 from templatemgr.builders.pip_lock import LOCKS, MANIFEST, align, relock, update
 from templatemgr.builders.pip_lockfile import Lock
 from templatemgr.errors import BuildError
 from templatemgr.lockfile import Locked
 
-__all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "fetch", "install", "packages",
-           "relock", "update"]  # fmt: skip
+__all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "came_from", "contents", "fetch",
+           "fetched", "install", "packages", "relock", "update"]  # fmt: skip
 PACKAGE = re.compile(
     r"(?P<name>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)"
     r"(@(?P<version>(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?))?",

@@ -111,7 +111,9 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
 
 def download(job: Job, requirements: str) -> None:
     """Download the wheels that a file names inside the cage, each checked by its hash."""
-    how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, "--dest", "/build/wheels")
+    (job.bench / "kept").mkdir(exist_ok=True)
+    known = ("--find-links", "/build/kept")  # checked by their hashes, as all
+    how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, *known, "--dest", "/build/wheels")
     online(job, ("download", *how, "-r", requirements))
 
 

@@ -82,7 +82,7 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     Raises ValueError for a file that is none of pip's, OSError for one that cannot be read.
     """
     settings: dict[str, str] = {}
-    for file in _files(environ, root):
+    for file in files(environ, root):
         settings |= _from_file(file)
     settings |= _from_variables(environ)
     env = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
@@ -91,20 +91,20 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     # The pages of an index in a folder point to files that lie beside it.
     named += [path.parent for key in INDEXES for path in _paths(settings.get(key, ""))]
     binds = [(path, str(path)) for path in _outermost(named)]
-    files: dict[str, bytes] = {}
+    copies: dict[str, bytes] = {}
     netrc = Path(environ.get("NETRC") or Path(environ.get("HOME", "/"), ".netrc"))
     if netrc.is_file():
-        files[NETRC], env["NETRC"] = netrc.read_bytes(), NETRC
+        copies[NETRC], env["NETRC"] = netrc.read_bytes(), NETRC
     for path in _paths(settings.get("client-cert", "")):
         if path.is_file():
-            files[CLIENT], settings["client-cert"] = path.read_bytes(), CLIENT
+            copies[CLIENT], settings["client-cert"] = path.read_bytes(), CLIENT
     # The proxy stays outside, with its credentials: the cage has one of its own.
     shown = {key: value for key, value in settings.items() if key != "proxy"}
-    files[CONFIG] = _text(shown).encode()
-    return Machine(files=files, binds=tuple(binds), env=env, settings=settings)
+    copies[CONFIG] = _text(shown).encode()
+    return Machine(files=copies, binds=tuple(binds), env=env, settings=settings)
 
 
-def _files(environ: Mapping[str, str], root: Path) -> list[Path]:
+def files(environ: Mapping[str, str], root: Path = Path("/")) -> list[Path]:
     """Return pip's configuration files that exist, least important first."""
     named = environ.get("PIP_CONFIG_FILE")
     if named == os.devnull:  # pip's way to say: none at all

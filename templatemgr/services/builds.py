@@ -158,7 +158,7 @@ def run(
             logger.warning("build %s was taken from %s", build.pk, worker)
         except BuildError as error:
             _end(build, recorder, BuildState.FAILED, _explain(error))
-            _gave_up_healing(build, error.message)
+            _gave_up_healing(build, recorder.redact(error.message))
         except MemoryError:
             logger.exception("build %s needed more memory than its process may have", build.pk)
             _end(build, recorder, BuildState.FAILED, OUT_OF_MEMORY)
@@ -315,6 +315,7 @@ def _closed_steps(build: Build, state: str) -> list[dict[str, Any]]:
 
 def _end(build: Build, recorder: Recorder, state: BuildState, message: str) -> None:
     """Record an end that made no version; nothing when the build is not ours any more."""
+    message = recorder.redact(message)
     for line in message.splitlines():
         recorder.line("build", line)
     mine = Build.objects.filter(pk=build.pk, attempt=build.attempt).exclude(state__in=FINAL_STATES)

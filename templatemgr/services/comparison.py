@@ -14,6 +14,7 @@ from typing import Any
 from templatemgr import builders, difference, lockfile
 from templatemgr import definition as definitions
 from templatemgr import manifest as manifests
+from templatemgr.builders.pip_contents import LOCAL
 from templatemgr.definition import DefinitionError
 from templatemgr.difference import Difference, Side
 from templatemgr.errors import UnavailableError
@@ -58,6 +59,7 @@ def to_text(found: Difference) -> Iterator[str]:
         for item in found.deprecations
     ]
     yield from _section("Deprecated", deprecated)
+    yield from _section("Hosts", [_pair(p.name, p.before, p.after) for p in found.origins])
     shown = [f"{_sign(file.what)} {file.path}" for file in files.shown[:SHOWN_FILES]]
     left = len(files.shown) - len(shown) + files.left_out
     yield from _section("Files", [*shown, *([f"and {left} more"] if left else [])])
@@ -122,6 +124,8 @@ def _side(version: Version) -> Side:
         programs=programs,
         manifest=manifest,
         inputs=inputs,
+        origins=version.build.origins.get("packages", {}),
+        registries=frozenset((*version.build.origins.get("configured", ()), LOCAL)),
     )
 
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 
 from templatemgr import audit
+from templatemgr.builders.pip_contents import LOCAL
 from templatemgr.errors import InvalidPolicyError, UnknownTemplateError
 from templatemgr.models import BuildState, HealthState, Template, Version
 
+SHOWN = 5  # packages and hosts that a gate names
 ESSENTIAL = frozenset({"ready", "healthy", "unpinned"})
 
 
@@ -114,6 +116,23 @@ def _healthy(version: Version) -> tuple[bool, str]:
     return health.state == HealthState.VERIFIED, detail
 
 
+def _origins(version: Version) -> tuple[bool, str]:
+    """Warn of what came from, or led over, a host that was no configured registry then."""
+    told = version.build.origins
+    if not told:
+        return True, "not on record: built before hosts were kept"
+    usual = {*told.get("configured", ()), LOCAL}
+    packages: dict[str, str] = told.get("packages", {})
+    odd = sorted(name for name, host in packages.items() if not set(host.split(", ")) <= usual)
+    hosts = sorted(set(told.get("reached", ())) - usual)
+    if not odd and not hosts:
+        return True, f"{len(packages)} packages from the configured registries"
+    shown = ", ".join(f"{name} from {packages[name]}" for name in odd[:SHOWN])
+    more = f" and {len(odd) - SHOWN} more" if len(odd) > SHOWN else ""
+    led = f"reached besides: {', '.join(hosts[:SHOWN])}" if hosts else ""
+    return False, "; ".join(filter(None, (f"{shown}{more}", led)))
+
+
 def _unpinned(version: Version) -> tuple[bool, str]:
     template = version.template
     if not template.pinned:
@@ -125,3 +144,4 @@ register("ready", _ready)
 register("smoke", _smoke)
 register("healthy", _healthy)
 register("unpinned", _unpinned)
+register("origins", _origins)

@@ -5,10 +5,11 @@ since it takes seconds and a registry may not answer at all.
 """
 
 import logging
+import os
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,10 +19,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from templatemgr import builders, screening, store
-from templatemgr.builders import candidates
+from templatemgr.builders import candidates, secrets
 from templatemgr.builders.candidates import Candidate
 from templatemgr.errors import InvalidBuildError, TemplateError
 from templatemgr.models import Lookup, LookupState
+from templatemgr.redaction import Redactor
 from templatemgr.services import catalog, inputs, places, rules
 
 logger = logging.getLogger(__name__)
@@ -82,12 +84,13 @@ def claim(*, worker: str) -> Lookup | None:
 
 def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
     """Ask the registry and record what it said. Never raises for what the registry does."""
+    redact = secrets.redactor(os.environ)
     try:
-        found = _ask(lookup, cancel)
+        found = [_redacted(item, redact) for item in _ask(lookup, cancel, redact)]
     except TemplateError as error:
         remedy = str(error.details.get("remedy") or "")
         text = error.message if remedy in error.message else f"{error.message}\n{remedy}"
-        _end(lookup, LookupState.FAILED, message=text)
+        _end(lookup, LookupState.FAILED, message=redact(text))
     except Exception:  # the row must end, whatever went wrong
         logger.exception("lookup %s failed for a reason of ours", lookup.pk)
         _end(lookup, LookupState.FAILED, message="Stencil itself failed; its log says how.")
@@ -123,7 +126,17 @@ def reap(*, worker: str | None = None) -> int:
     )
 
 
-def _ask(lookup: Lookup, cancel: threading.Event) -> list[Candidate]:
+def _redacted(found: Candidate, redact: Redactor) -> Candidate:
+    """A registry may answer with what it was sent."""
+    return replace(
+        found,
+        installed=redact(found.installed),
+        wanted=redact(found.wanted),
+        latest=redact(found.latest),
+    )
+
+
+def _ask(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Candidate]:
     number = lookup.from_version.number if lookup.from_version else None
     source = inputs.read(template=lookup.template.name, version=number)
     scout = candidates.scout(source.definition.builder)
@@ -136,7 +149,7 @@ def _ask(lookup: Lookup, cancel: threading.Event) -> list[Candidate]:
         job = builders.Job(
             definition=source.definition,
             bench=Path(folder) / "bench",
-            log=_quiet(lookup),
+            log=_quiet(lookup, redact),
             cancel=cancel,
             sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),
             fetch_hosts=settings.STENCIL_FETCH_HOSTS,
@@ -149,8 +162,8 @@ def _ask(lookup: Lookup, cancel: threading.Event) -> list[Candidate]:
         return list(scout.outdated(job))
 
 
-def _quiet(lookup: Lookup) -> Callable[[str, str], None]:
-    return lambda stream, text: logger.debug("lookup %s %s: %s", lookup.pk, stream, text)
+def _quiet(lookup: Lookup, redact: Redactor) -> Callable[[str, str], None]:
+    return lambda stream, text: logger.debug("lookup %s %s: %s", lookup.pk, stream, redact(text))
 
 
 def _end(

@@ -1,8 +1,8 @@
 """The steps of a build, from inputs to a published version."""
 
 import os
-import shutil
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -10,6 +10,7 @@ from sandbox import descent, runner
 from templatemgr import builders, downloads, store
 from templatemgr import definition as definitions
 from templatemgr import manifest as manifests
+from templatemgr.builders import registries
 from templatemgr.definition import SmokeCase
 from templatemgr.errors import BuildError
 from templatemgr.models import (
@@ -17,7 +18,7 @@ from templatemgr.models import (
     BuildState,
 )
 from templatemgr.services import catalog, changes, places, publishing
-from templatemgr.services.bench import Bench, check, definition_of, step
+from templatemgr.services.bench import Bench, advance, check, definition_of, step
 from templatemgr.services.recording import Recorder
 
 
@@ -83,24 +84,45 @@ def _copy_inputs(bench: Bench) -> None:
 
 
 def _fetch(bench: Bench) -> None:
-    """Fetch into a private copy of what earlier builds downloaded, and keep it for later ones.
-
-    Shared folders would not do: a cage owns what it writes while it runs.
-    """
+    """Make the lock by what registries say now; then fetch, except what is kept by its hash."""
     job, kept = _job(bench), places.downloads(definition_of(bench).builder)
     builder = builders.find(definition_of(bench).builder)
+    job.downloads.mkdir()
     with store.locked(kept.with_suffix(".lock"), shared=True):
-        shutil.copytree(kept, job.downloads) if kept.is_dir() else job.downloads.mkdir()
-    downloads.forget_reads(job.downloads)
-    changes.copy_back(job, bench.inputs, changes.lock(bench.build, definition_of(bench), job))
+        pass  # whoever tidies there goes first
+    written = changes.lock(bench.build, definition_of(bench), job)
+    _check_told(bench, job, written)
+    changes.copy_back(job, bench.inputs, written)
+    wanted = builder.contents(job)
+    with store.locked(kept.with_suffix(".lock"), shared=True):
+        job.origins.update(downloads.take(kept, wanted, job.bench))
     builder.fetch(job)
-    freed = downloads.trim(job.downloads, settings.STENCIL_DOWNLOAD_BYTES)
+    files = builder.fetched(job, wanted)
+    with store.locked(kept.with_suffix(".lock")):
+        downloads.keep(kept, wanted, files, job.origins)
+        freed = downloads.trim(kept, settings.STENCIL_DOWNLOAD_BYTES)
     if freed.files:
         text = f"{freed.files} files of {freed.bytes} bytes left the downloads, the oldest first."
         bench.recorder.line("build", text)
-    with store.locked(kept.with_suffix(".lock")):
-        store.remove(kept)
-        job.downloads.rename(kept)
+    advance(bench.build, origins=_origins(builder, job))
+
+
+def _check_told(bench: Bench, job: builders.Job, written: list[str]) -> None:
+    """Raise BuildError if a registry's answer has a secret of this machine in it."""
+    for name in written:
+        file = job.tree / name
+        if file.is_file() and bench.recorder.redact.holds(file.read_text("utf-8", "replace")):
+            message = f"{name} would have held a secret of this machine's configuration."
+            remedy = "The registry sends back what it is sent: look at it before you trust it."
+            raise BuildError(message, step=bench.build.step, remedy=remedy)
+
+
+def _origins(builder: builders.Builder, job: builders.Job) -> dict[str, Any]:
+    return {
+        "packages": dict(builder.came_from(job)),
+        "configured": sorted(map(registries.shown, job.configured)),
+        "reached": sorted(map(registries.shown, job.reached)),
+    }
 
 
 def _install(bench: Bench) -> None:

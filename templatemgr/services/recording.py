@@ -5,6 +5,7 @@ that pages stream live without a transaction for each line.
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,6 +15,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from templatemgr.builders import secrets
 from templatemgr.models import ACTIVE_STATES, Build, BuildLogLine
 
 logger = logging.getLogger(__name__)
@@ -31,12 +33,14 @@ class Recorder:
     """Use as a context around the steps of a claimed build.
 
     `cancel` is set when somebody asked for it, and with `lost` when the lease went to another.
+    Whatever is recorded goes through `redact` first.
     """
 
     def __init__(self, build: Build, on_line: OnLine | None = None) -> None:
         self.cancel = threading.Event()
         self.lost = False
         self.step = build.step
+        self.redact = secrets.redactor(os.environ)
         self._build, self._attempt, self._on_line = build, build.attempt, on_line
         self._pending: list[BuildLogLine] = []
         self._lock = threading.Lock()
@@ -61,7 +65,8 @@ class Recorder:
 
     def line(self, stream: str, text: str) -> None:
         """Take one line of output ("stdout", "stderr") or of our own ("build")."""
-        clean = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:MAX_TEXT]
+        plain = self.redact(text)
+        clean = plain.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:MAX_TEXT]
         with self._lock:
             if self._sequence >= MAX_LINES:
                 return

@@ -36,7 +36,7 @@ def last_event() -> AuditEvent:
 
 def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, replayed: None) -> None:
     found = promotions.gates(version=version)
-    assert [gate.name for gate in found] == ["ready", "smoke", "healthy", "unpinned", "replay"]
+    assert [gate.name for gate in found] == ["ready", "smoke", "healthy", "unpinned", "origins", "replay"]
     assert all(gate.required for gate in found)
     with pytest.raises(GateError, match="replay: 3 of 9 came out other"):
         promote()

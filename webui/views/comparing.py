@@ -23,6 +23,7 @@ TITLES = {
     "smoke": "Smoke",
     "healthy": "Integrity",
     "unpinned": "Not pinned",
+    "origins": "Registries",
 }
 
 

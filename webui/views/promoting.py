@@ -28,6 +28,7 @@ SAYS = {
     "smoke": "Every smoke submission came out as the definition expects, in the real sandbox.",
     "healthy": "Its files are what was built, when they were last looked at.",
     "unpinned": "Nobody holds the template on its version.",
+    "origins": "Every package came from a registry of this machine's configuration.",
 }
 
 

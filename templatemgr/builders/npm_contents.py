@@ -1,0 +1,80 @@
+"""npm's tarballs by their hashes, as its cache lays them out, and where they came from."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from templatemgr import downloads, lockfile
+from templatemgr.builders import Job, registries
+from templatemgr.downloads import Content
+from templatemgr.lockfile import LockfileError
+
+CACHE = "downloads/_cacache"
+LOCK = "package-lock.json"
+
+
+def contents(job: Job) -> list[Content]:
+    """Return the tarballs that the lock names."""
+    found = {digest: _content(*digest) for _, _, digest in _locked(job)}
+    return list(found.values())
+
+
+def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
+    """Return what npm's cache has of them; note in `job.origins` where from."""
+    addresses = _addresses(job.bench / CACHE / "index-v5")
+    for content in wanted:
+        place = addresses.get((content.algorithm, content.digest))
+        if place is not None:
+            job.origins[content.digest] = place
+    return [job.bench / content.folder / str(content.name) for content in wanted]
+
+
+def came_from(job: Job) -> Mapping[str, str]:
+    """Return the host:port of each package of the lock, by "name version"."""
+    return {
+        f"{name} {version}": job.origins[digest]
+        for name, version, (_, digest) in _locked(job)
+        if job.origins.get(digest)
+    }
+
+
+def _content(algorithm: str, digest: str) -> Content:
+    folder = f"{CACHE}/content-v2/{algorithm}/{digest[:2]}/{digest[2:4]}"
+    return Content(algorithm=algorithm, digest=digest, folder=folder, name=digest[4:])
+
+
+def _locked(job: Job) -> Iterator[tuple[str, str, tuple[str, str]]]:
+    """Yield name, version and digest of what the lock names with a hash."""
+    try:
+        places = lockfile.entries((job.tree / LOCK).read_bytes())
+    except (OSError, LockfileError):
+        return
+    for path, entry in places.items():
+        for word in str(entry.get("integrity", "")).split()[:8]:
+            digest = downloads.from_integrity(word)
+            if digest is not None:
+                name = str(entry.get("name") or path.rpartition(lockfile.FOLDER)[2])
+                yield name, str(entry.get("version", "")), digest
+
+
+def _addresses(index: Path) -> dict[tuple[str, str], str]:
+    """Read the cache's index: which content came from which host. What is no entry is left out."""
+    found: dict[tuple[str, str], str] = {}
+    for file in sorted(index.glob("*/*/*")):
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+            entry = _entry(line.partition("\t")[2])
+            digest = downloads.from_integrity(str(entry.get("integrity", "")))
+            _, _, address = str(entry.get("key", "")).partition("request-cache:")
+            place = registries.place(address)
+            if digest is not None and place is not None:
+                found[digest] = registries.shown(place)
+    return found
+
+
+def _entry(text: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}

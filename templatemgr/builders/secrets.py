@@ -1,0 +1,17 @@
+"""What the fetch steps' tools know and nobody may read: collected for the redactor."""
+
+from collections.abc import Mapping
+
+from templatemgr import redaction
+from templatemgr.builders import npm_config, pip_config
+from templatemgr.redaction import Redactor
+
+
+def redactor(environ: Mapping[str, str]) -> Redactor:
+    """Return one that knows the secrets of this machine's npm, pip, netrc and proxies.
+
+    Files that cannot be read are left out: no step can read them either.
+    """
+    npm = (npm_config.user_file(environ), npm_config.global_file(environ))
+    paths = (*npm, *pip_config.files(environ))
+    return redaction.of_machine(environ, redaction.files_of(environ, paths))
