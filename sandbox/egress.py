@@ -46,12 +46,16 @@ Place = tuple[str, int]  # host in lower case, port
 class Egress:
     """Where a cage may lead. `named` by the operator: at any address; `usual`: at public ones.
 
+    Of the named ones, `bare` are sent no credentials where that can be seen, which is without TLS:
+    npm follows a redirect to another port of a host with the token of the first.
+
     `upstream` is the operator's own proxy; behind it names are its affair. `seconds` and `size`
     bound one connection's life and the bytes of all together. `hint` ends a refusal's line.
     """
 
     named: frozenset[Place] = frozenset()
     usual: frozenset[Place] = frozenset()
+    bare: frozenset[Place] = frozenset()
     upstream: Upstream = field(default_factory=Upstream)
     seconds: float = 900.0
     size: int = 16 * 1024**3
@@ -175,6 +179,8 @@ class Forwarder:
                 self._relay(client, server)
             else:
                 proxied = self._egress.upstream.for_host("http", request.host)
+                if place in self._egress.bare:
+                    request = request.without_credentials()
                 server.sendall(request.onward(proxied.authorization if proxied else None))
                 head, rest = http_heads.read(server, time.monotonic() + IDLE_SECONDS)
                 client.sendall(http_heads.closing(head) + rest)

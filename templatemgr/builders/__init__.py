@@ -32,6 +32,7 @@ class Job:
     disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
     sources: frozenset[str] = frozenset()
     fetch_hosts: tuple[str, ...] = ()
+    start_files: tuple[str, ...] = ()  # packages that may run code whenever Python starts
     configured: set[Place] = field(default_factory=set)
     reached: set[Place] = field(default_factory=set)
     origins: dict[str, str] = field(default_factory=dict)  # host:port by hexadecimal digest

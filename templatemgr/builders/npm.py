@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sandbox import cage, egress
 from templatemgr import lockfile
-from templatemgr.builders import Job, npm_config, registries, steps
+from templatemgr.builders import Job, npm_config, npm_contents, placed, registries, steps
 from templatemgr.builders.npm_config import CERTIFICATES, CONFIG, NODE, TOOLCHAIN
 from templatemgr.builders.npm_contents import came_from, contents, fetched
 from templatemgr.errors import BuildError
@@ -78,12 +78,11 @@ HELD = (
     "--install-links=false",
     "--audit=false",
     "--fund=false",
-    "--workspaces=false",
 )
 QUIET = ("--registry=", "--allow-")  # not worth a place in the log
 REMEDIES = {
     steps.CLOSED: registries.HINT,
-    r"EALLOW\w+|allow-(git|remote|file|directory)": "Only packages of a registry are fetched, by "
+    r"EALLOW\w+": "Only packages of a registry are fetched, by "
     "name and version: no git, no address, no file and no folder.",
     r"EINTEGRITY": "The registry served other bytes than the lockfile names. Do not trust them: "
     "compare with another registry, then refresh the lock.",
@@ -136,9 +135,15 @@ def update(job: Job, packages: Sequence[str]) -> None:
 
 def fetch(job: Job) -> None:
     """Install exactly what the lock names."""
-    _lock(job)
-    # The lock has the hashes: a tarball that is there already need not be fetched again.
-    _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
+    ours, before = _lock(job), placed.look(job.tree, beside="node_modules")
+    told = npm_config.settings(npm_config.machine_configuration(os.environ))
+    # A tarball that is there already need not be fetched again: it is known by its hash.
+    (job.tree / LOCKS[0]).write_bytes(npm_contents.with_addresses(job, told.registry_of))
+    try:
+        _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
+    finally:
+        (job.tree / LOCKS[0]).write_bytes(ours)
+    placed.check_files(job, before)
 
 
 def install(job: Job) -> None:
@@ -154,10 +159,18 @@ def install(job: Job) -> None:
             disk_bytes=job.disk_bytes,
         )
         with hidden(job):
+            before = placed.look(job.tree)
             _run(job, jail, argv, step="installing", what="an install script")
+            placed.check_scripts(job, before, _folders(job, names))
     steps.prune(job.tree, (*LEFTOVERS, *job.definition.prune))
     for link, target in job.definition.toolchain.items():
         steps.link(job.tree, link, target.replace("{arch}", architecture()))
+
+
+def _folders(job: Job, names: Sequence[str]) -> list[str]:
+    """Return the folders of packages by name."""
+    found = lockfile.read(_lock(job), lambda _path: True)
+    return [package.path for package in found if package.name in names]
 
 
 def packages(tree: Path) -> list[Package]:
@@ -272,18 +285,18 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
     """Return a cage that leads to this machine's registries, and the options that hold in it."""
     machine = npm_config.machine_configuration(os.environ)
     told = npm_config.settings(machine)
-    named, usual = told.places()
+    places = told.places()
     try:
         upstream = told.upstream(os.environ)
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
-    job.configured.update(named | usual)
+    job.configured.update(*places)
     jail = cage.Cage(
         writable=job.bench,
         read_only=((npm_config.wheel(), TOOLCHAIN), *machine.binds),
         files={f"{CONFIG}/user": told.file, f"{CONFIG}/global": b""},
-        egress=registries.egress(named | further, usual, upstream, seconds=wall_ms / 1000),
+        egress=registries.egress(places, further, upstream, seconds=wall_ms / 1000),
         reached=job.reached,
         env={
             **{name: machine.env[name] for name in CERTIFICATES if name in machine.env},

@@ -90,6 +90,11 @@ class Settings:
         strict = f"--strict-ssl={json.dumps(self.values.get('strict-ssl', True))}"
         return (*(f"--{key}={value}" for key, value in sorted(found.items())), strict)
 
+    def registry_of(self, name: str) -> str:
+        """Return the registry of a package: its scope's, else the one for all."""
+        scope = name.partition("/")[0] if name.startswith("@") else ""
+        return str(self.values.get(f"{scope}:registry") or self.values.get("registry") or "")
+
     def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
         """Return the registries that were named here, and the usual one if none was."""
         named: set[Place] = set()

@@ -1,7 +1,7 @@
 """npm's tarballs by their hashes, as its cache lays them out, and where they came from."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,31 @@ def came_from(job: Job) -> Mapping[str, str]:
         for name, version, (_, digest) in _locked(job)
         if job.origins.get(digest)
     }
+
+
+def with_addresses(job: Job, registry_of: Callable[[str], str]) -> bytes:
+    """Return the lock with the usual address of each tarball that is there already.
+
+    npm takes nothing from its cache without one; a lock of ours has none. What is not there keeps
+    the registry's own word. The address is not asked: the bytes are there, and have their hash.
+    """
+    text = (job.tree / LOCK).read_bytes()
+    try:
+        lock = json.loads(text)
+        places = lockfile.entries(text)
+    except (LockfileError, ValueError):
+        return text
+    for path, entry in places.items():
+        name = str(entry.get("name") or path.rpartition(lockfile.FOLDER)[2])
+        digest = downloads.from_integrity(str(entry.get("integrity", "")))
+        if digest is None or not path or "resolved" in entry or entry.get("link"):
+            continue
+        content = _content(*digest)
+        if (job.bench / content.folder / str(content.name)).is_file():
+            file = f"{name.rpartition('/')[2]}-{entry.get('version')}.tgz"
+            address = f"{registry_of(name).rstrip('/')}/{name}/-/{file}"
+            lock["packages"][path]["resolved"] = address
+    return json.dumps(lock).encode()
 
 
 def _content(algorithm: str, digest: str) -> Content:

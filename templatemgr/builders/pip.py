@@ -14,8 +14,10 @@ from templatemgr.builders import (
     Job,
     compile_tree,
     pip_cage,
+    pip_contents,
     pip_lockfile,
     pip_sources,
+    placed,
     requirements,
     source_cage,
     steps,
@@ -36,7 +38,7 @@ PACKAGE = re.compile(
     re.ASCII,  # other digits are no version's
 )
 PROGRAMS = ("bin/python",)
-WHEELS = "wheels.txt"
+WHEELS, MISSING = "wheels.txt", "missing.txt"
 
 
 def fetch(job: Job) -> None:
@@ -49,7 +51,11 @@ def fetch(job: Job) -> None:
     pip_sources.check(job, lock)
     pip_cage.prepare(job)
     (job.bench / WHEELS).write_text(pip_lockfile.wheels(text, lock.recipes), encoding="utf-8")
-    pip_cage.download(job, f"/build/{WHEELS}")
+    there = pip_contents.reuse(job)
+    missing = pip_lockfile.wheels(text, {*lock.recipes, *there})
+    if missing.strip() or not there:
+        (job.bench / MISSING).write_text(missing, encoding="utf-8")
+        pip_cage.download(job, f"/build/{MISSING}")
     if lock.recipes:
         pip_sources.fetch(job, {name: lock.packages[name] for name in sorted(lock.recipes)})
     for recipe in lock.recipes.values():
@@ -58,7 +64,9 @@ def fetch(job: Job) -> None:
 
 def install(job: Job) -> None:
     """Build what is to be built, install all into the tree, prune, compile, link the toolchain."""
+    before = placed.look(job.tree)
     _install(job, pip_lockfile.read((job.tree / LOCKS[0]).read_text(encoding="utf-8")))
+    placed.check_wheels(job, before)
     steps.prune(job.tree, job.definition.prune)
     script = Path(compile_tree.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"

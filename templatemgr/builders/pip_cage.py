@@ -91,15 +91,15 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
-    named, usual = machine.places()
-    job.configured.update(named | usual)
+    places = machine.places()
+    job.configured.update(*places)
     script = Path(online_pip.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
     jail = cage.Cage(
         writable=job.bench,
         read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), (script, shown), *machine.binds),
         files={**machine.files, SEAL: seccomp.no_execution()},
-        egress=registries.egress(named | further, usual, upstream, seconds=wall_ms / 1000),
+        egress=registries.egress(places, further, upstream, seconds=wall_ms / 1000),
         reached=job.reached,
         env={**_environment(), **machine.env},
         wall_ms=wall_ms,
@@ -111,9 +111,7 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
 
 def download(job: Job, requirements: str) -> None:
     """Download the wheels that a file names inside the cage, each checked by its hash."""
-    (job.bench / "kept").mkdir(exist_ok=True)
-    known = ("--find-links", "/build/kept")  # checked by their hashes, as all
-    how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, *known, "--dest", "/build/wheels")
+    how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, "--dest", "/build/wheels")
     online(job, ("download", *how, "-r", requirements))
 
 

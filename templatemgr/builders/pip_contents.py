@@ -2,8 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from packaging import tags
+from packaging.utils import InvalidWheelFilename, parse_wheel_filename
+from packaging.version import InvalidVersion
 
 from templatemgr.builders import Job, online_pip, pip_lockfile
 from templatemgr.downloads import Content, is_digest
@@ -24,6 +29,31 @@ def contents(job: Job) -> list[Content]:
         for digest in digests
         if is_digest("sha256", digest)
     ]
+
+
+def reuse(job: Job) -> set[str]:
+    """Put the wheels that were kept beside those to come; return whose they are, by plain name.
+
+    They have the lock's hashes. One for another machine stays where it is.
+    """
+    usable = set(tags.sys_tags())
+    packages = pip_lockfile.read((job.tree / LOCK).read_text(encoding="utf-8")).packages
+    found: set[str] = set()
+    for file in sorted((job.bench / KEPT).glob("*.whl")):
+        try:
+            name, version, _, fits = parse_wheel_filename(file.name)
+        except (InvalidWheelFilename, InvalidVersion):
+            continue
+        pin = packages.get(str(name))
+        if name in found or pin is None or not usable & fits or pin.version != str(version):
+            continue
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        if digest in pin.hashes:
+            (job.bench / "wheels").mkdir(exist_ok=True)
+            shutil.copy(file, job.bench / "wheels" / file.name)
+            found.add(str(name))
+    return found
 
 
 def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:

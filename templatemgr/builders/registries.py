@@ -38,12 +38,17 @@ def further(hosts: Iterable[str]) -> frozenset[Place]:
 
 
 def egress(
-    named: Iterable[Place], usual: Iterable[Place], upstream: Upstream, *, seconds: float
+    places: tuple[frozenset[Place], frozenset[Place]],
+    further: frozenset[Place],
+    upstream: Upstream,
+    *,
+    seconds: float,
 ) -> Egress:
-    """Return the way out of a fetch step."""
+    """Return the way out of a fetch step: the named, the usual, and further places."""
+    named, usual = places
     return Egress(
-        named=frozenset(named), usual=frozenset(usual), upstream=upstream, seconds=seconds,
-        hint=HINT,
+        named=named | further, usual=usual, bare=further - named - usual, upstream=upstream,
+        seconds=seconds, hint=HINT,
     )  # fmt: skip
 
 

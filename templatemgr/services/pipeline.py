@@ -59,6 +59,7 @@ def _job(bench: Bench) -> builders.Job:
         disk_bytes=settings.STENCIL_BUILD_BYTES,
         sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),
         fetch_hosts=settings.STENCIL_FETCH_HOSTS,
+        start_files=settings.STENCIL_START_FILES,
     )
 
 

@@ -87,6 +87,7 @@ def test_gates_are_listed_with_reasons(second: Version, shut: None) -> None:
         "smoke": True,
         "healthy": True,
         "unpinned": True,
+        "origins": True,
         "replay": False,
     }
     error = refused(api, "POST", f"{TINY}/promote", {"version": 2, **WHY}, 409, "not_ready")

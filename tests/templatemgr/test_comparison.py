@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from templatemgr import difference, lockfile
 from templatemgr.difference import Side
 from templatemgr.lockfile import Locked
 from templatemgr.manifest import Entry, Manifest
+from templatemgr.models import Version
 from templatemgr.services import comparison
 from tests.templatemgr.conftest import run_build, write_definition
 
@@ -161,6 +163,14 @@ def test_configuration_is_compared_line_by_line_within_bounds() -> None:
     assert "same" not in texts
 
 
+def host_of(number: int) -> str:
+    """The host on record of the build of a version of `tiny`."""
+    build = Version.objects.get(template__name="tiny", number=number).build
+    [host] = build.origins["packages"].values()
+    assert host in build.origins["configured"]
+    return str(host)
+
+
 def test_two_real_versions_as_data_and_as_text(tiny: Path) -> None:
     run_build()
     write_definition(tiny, pin="6.0.0", **{"said.txt": "hello\n", "notes.md": "pinned\n"})
@@ -176,8 +186,10 @@ def test_two_real_versions_as_data_and_as_text(tiny: Path) -> None:
             "chain": ["is-number"],
             "distance": "major",
             "down": True,
+            "origin": host_of(2),
         }
     ]
+    assert data["origins"] == []  # both came from the configured registry
     assert data["programs"] == [
         {"name": "bin/number.js", "before": "is-number 7.0.0", "after": "is-number 6.0.0"}
     ]
@@ -191,3 +203,18 @@ def test_two_real_versions_as_data_and_as_text(tiny: Path) -> None:
     assert json.loads(out.getvalue()) == data
     with pytest.raises(CommandError, match="has no version 9"):
         call_command("compare_versions", "tiny", "1", "9")
+
+
+def test_a_package_from_another_host_is_told() -> None:
+    usual = frozenset({"one.example:443"})
+    packages = (locked("a", "1.0"), locked("B_b", "1.0"), locked("c", "1.0"))
+    old = {"a 1.0": "one.example:443", "b-b 1.0": "one.example:443"}
+    before = replace(side(*packages), origins=old, registries=usual)
+    new = {"a 1.0": "two.example:443", "b-b 1.0": "one.example:443", "c 1.0": "three.example:80"}
+    after = replace(side(*packages), origins=new, registries=usual | {"two.example:443"})
+    found = difference.compare(before, after).origins
+    assert [(pair.name, pair.before, pair.after) for pair in found] == [
+        ("a", "one.example:443", "two.example:443"),  # configured, but another one
+        ("c", "", "three.example:80"),  # none of the registries
+    ]
+    assert difference.compare(before, replace(after, origins={})).origins == ()

@@ -1,59 +1,143 @@
+"""What is kept between builds: by its hash, verified when it is taken, within a bound."""
+
+import base64
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 from pytest_django import Settings
 
-from templatemgr import downloads, hashing
+from templatemgr import downloads
+from templatemgr.downloads import Content
 from templatemgr.services import places
-from tests.templatemgr.conftest import log_text, run_build
+from tests.templatemgr.conftest import INTEGRITY, log_text, run_build
 
 BLOCK = 4096
 
 
+def digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    return hashlib.new(algorithm, data).hexdigest()
+
+
+def wanted(data: bytes, *, name: str | None = None) -> Content:
+    return Content(algorithm="sha256", digest=digest_of(data), folder="kept", name=name)
+
+
 @pytest.fixture
-def cache(tmp_path: Path) -> Path:
-    """Four files of a block each, downloaded one after the other long ago."""
-    for number, name in enumerate(("a/one", "a/two", "b/three", "b/four"), start=1):
-        path = tmp_path / "cache" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(BLOCK))
-        os.utime(path, (number * 1000, number * 1000))
-    return tmp_path / "cache"
+def kept(tmp_path: Path) -> Path:
+    """Four files of a block each, kept one after the other long ago."""
+    folder = tmp_path / "cache"
+    for number in range(1, 5):
+        data = bytes([number]) * BLOCK
+        source = tmp_path / f"file-{number}.whl"
+        source.write_bytes(data)
+        downloads.keep(folder, [wanted(data)], [source], {digest_of(data): f"host-{number}:443"})
+        place = folder / "sha256" / digest_of(data) / source.name
+        os.utime(place, (number * 1000, number * 1000))
+    return folder
 
 
-def left(cache: Path) -> set[str]:
-    return {path.relative_to(cache).as_posix() for path in cache.rglob("*")}
+def left(kept: Path) -> set[str]:
+    return {path.name for path in kept.rglob("*.whl")}
 
 
-def test_what_fits_stays(cache: Path) -> None:
-    before = left(cache)
-    assert downloads.trim(cache, 4 * BLOCK).files == 0
-    assert left(cache) == before
+def test_what_is_wanted_is_taken_with_where_it_came_from(kept: Path, tmp_path: Path) -> None:
+    data = b"\2" * BLOCK
+    origins = downloads.take(kept, [wanted(data), wanted(b"never kept")], tmp_path / "bench")
+    assert origins == {digest_of(data): "host-2:443"}
+    assert [path.name for path in (tmp_path / "bench/kept").iterdir()] == ["file-2.whl"]
+    named = Content(algorithm="sha256", digest=digest_of(data), folder="a/b", name="c")
+    downloads.take(kept, [named], tmp_path / "bench")
+    assert (tmp_path / "bench/a/b/c").read_bytes() == data
 
 
-def test_what_was_used_longest_ago_goes_first_and_empty_folders_with_it(cache: Path) -> None:
-    freed = downloads.trim(cache, 2 * BLOCK)
+@pytest.mark.parametrize("how", ["bytes", "link", "folder", "pipe"])
+def test_what_has_another_digest_than_its_name_reaches_nobody(
+    kept: Path, tmp_path: Path, how: str
+) -> None:
+    data = b"\2" * BLOCK
+    place = kept / "sha256" / digest_of(data) / "file-2.whl"
+    place.unlink()
+    if how == "bytes":
+        place.write_bytes(b"false")
+    elif how == "link":
+        place.symlink_to(tmp_path / "file-1.whl")
+    elif how == "pipe":
+        os.mkfifo(place)
+    else:
+        place = kept / "sha256" / digest_of(data) / "empty"
+        place.write_bytes(b"")
+    assert downloads.take(kept, [wanted(data)], tmp_path / "bench") == {}
+    assert not list((tmp_path / "bench").rglob("*.whl"))
+    assert not place.exists()
+
+
+def test_only_what_the_lock_names_is_kept(tmp_path: Path) -> None:
+    for name, data in (("good.whl", b"good"), ("other.whl", b"other")):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "link.whl").symlink_to(tmp_path / "good.whl")
+    files = sorted(tmp_path.glob("*.whl"))
+    old = tmp_path / "cache/_cacache/index-v5/aa"
+    old.parent.mkdir(parents=True)
+    old.write_text("an answer that an earlier layout kept by its address")
+    downloads.keep(tmp_path / "cache", [wanted(b"good")], files, {})
+    found = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert found == [tmp_path / "cache/sha256" / digest_of(b"good") / "good.whl"]
+
+
+@pytest.mark.parametrize("text", ["", "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "md5-x", "sha512-AAAA",
+    "sha512-../../../x", "sha256-" + "A" * 88, "sha512"])  # fmt: skip
+def test_what_is_no_strong_hash_is_none(text: str) -> None:
+    assert downloads.from_integrity(text) is None
+
+
+def test_an_integrity_is_read() -> None:
+    raw = base64.b64encode(hashlib.sha512(b"x").digest()).decode()
+    assert downloads.from_integrity(f"sha512-{raw}") == ("sha512", digest_of(b"x", "sha512"))
+
+
+@pytest.mark.parametrize("digest", ["..", "a/b", "A" * 64, "g" * 64, "a" * 63, ""])
+def test_a_digest_that_is_a_path_is_none(kept: Path, tmp_path: Path, digest: str) -> None:
+    content = Content(algorithm="sha256", digest=digest, folder="kept")
+    assert downloads.take(kept, [content], tmp_path / "bench") == {}
+
+
+def test_what_fits_stays(kept: Path) -> None:
+    assert downloads.trim(kept, 4 * BLOCK).files == 0
+    assert len(left(kept)) == 4
+
+
+def test_what_was_used_longest_ago_goes_first_and_empty_folders_with_it(kept: Path) -> None:
+    freed = downloads.trim(kept, 2 * BLOCK)
     assert (freed.files, freed.bytes) == (2, 2 * BLOCK)
-    assert left(cache) == {"b", "b/three", "b/four"}
+    assert left(kept) == {"file-3.whl", "file-4.whl"}
+    assert len(list((kept / "sha256").iterdir())) == 2
 
 
-def test_what_a_build_read_counts_as_used(cache: Path) -> None:
-    downloads.forget_reads(cache)
-    hashing.hash_file(cache / "a/one")
-    if (cache / "a/one").stat().st_atime_ns == 0:
-        os.utime(cache / "a/one")  # this filesystem notes no reads: as one that does would
-    downloads.trim(cache, 2 * BLOCK)
-    assert left(cache) == {"a", "a/one", "b", "b/four"}
-    downloads.forget_reads(cache)
-    downloads.trim(cache, BLOCK)  # and it is remembered until the next build
-    assert left(cache) == {"a", "a/one"}
+def test_what_a_build_took_counts_as_used(kept: Path, tmp_path: Path) -> None:
+    downloads.take(kept, [wanted(b"\1" * BLOCK)], tmp_path / "bench")
+    downloads.trim(kept, 2 * BLOCK)
+    assert left(kept) == {"file-1.whl", "file-4.whl"}
 
 
-def test_a_build_keeps_its_downloads_within_the_setting(tiny: Path, settings: Settings) -> None:
-    assert run_build().state == "ready"
+def test_a_build_keeps_tarballs_alone_and_within_the_setting(
+    tiny: Path, settings: Settings
+) -> None:
+    first = run_build()
+    assert first.state == "ready", first.message
     kept = places.downloads("npm")
-    assert sum(path.stat().st_size for path in kept.rglob("*") if path.is_file()) > 0
+    found = downloads.from_integrity(INTEGRITY["7.0.0"])
+    assert found is not None
+    files = [path for path in kept.rglob("*") if path.is_file()]
+    home = kept / found[0] / found[1]
+    assert sorted(files) == [home / ".origin", home / "content"]
+    host = first.origins["packages"]["is-number 7.0.0"]
+    assert (home / ".origin").read_text() == host
+    assert first.origins["configured"] == first.origins["reached"] == [host]
+    second = run_build()
+    assert second.origins["packages"] == first.origins["packages"]
+    assert second.origins["reached"] == []  # nothing was asked: it was there
     settings.STENCIL_DOWNLOAD_BYTES = 0
     build = run_build()
     assert build.state == "reproduced"

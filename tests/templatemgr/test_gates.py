@@ -6,7 +6,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from templatemgr.errors import GateError, InvalidPolicyError, PinnedError, UnknownTemplateError
-from templatemgr.models import AuditEvent, Version, VersionHealth
+from templatemgr.models import AuditEvent, Build, Version, VersionHealth
 from templatemgr.services import gates, promotions
 from tests.templatemgr.conftest import MakeVersion
 
@@ -30,13 +30,28 @@ def promote(*, override: bool = False) -> None:
     promotions.promote(template="fake", version=1, actor="ann", reason="r", override=override)
 
 
+def _from(host: str, *reached: str) -> dict[str, object]:
+    return {
+        "packages": {"thing 1.0": host},
+        "configured": ["one.example:443"],
+        "reached": ["one.example:443", *reached],
+    }
+
+
 def last_event() -> AuditEvent:
     return AuditEvent.objects.latest("sequence")
 
 
 def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, replayed: None) -> None:
     found = promotions.gates(version=version)
-    assert [gate.name for gate in found] == ["ready", "smoke", "healthy", "unpinned", "origins", "replay"]
+    assert [gate.name for gate in found] == [
+        "ready",
+        "smoke",
+        "healthy",
+        "unpinned",
+        "origins",
+        "replay",
+    ]
     assert all(gate.required for gate in found)
     with pytest.raises(GateError, match="replay: 3 of 9 came out other"):
         promote()
@@ -89,7 +104,9 @@ def run(*arguments: str) -> str:
 
 def test_gate_policy_and_the_override_flag(make_version: MakeVersion) -> None:
     make_version({"a": "1"}, smoke_ok=False)
-    assert run("gate_policy", "fake") == "fake must pass: healthy, ready, smoke, unpinned\n"
+    assert (
+        run("gate_policy", "fake") == "fake must pass: healthy, origins, ready, smoke, unpinned\n"
+    )
     with pytest.raises(CommandError, match="smoke: failed"):
         run("promote_template", "fake", "1", "--reason", "r")
     assert "fake@1 is current" in run(
@@ -100,3 +117,23 @@ def test_gate_policy_and_the_override_flag(make_version: MakeVersion) -> None:
     said = run("gate_policy", "fake", "--essential", "--reason", "trial")
     assert said == "fake must pass: healthy, ready, unpinned\n"
     assert "smoke" in run("gate_policy", "fake", "--all", "--reason", "over")
+
+
+@pytest.mark.parametrize(
+    ("origins", "ok", "says"),
+    [
+        ({}, True, "not on record"),
+        (_from("one.example:443"), True, "1 packages from the configured registries"),
+        (_from("a folder of this machine"), True, "configured registries"),
+        (_from("two.example:443"), False, "thing 1.0 from two.example:443"),
+        (_from("one.example:443, two.example:443"), False, "two.example:443"),
+        (_from("one.example:443", "cdn.example:443"), False, "reached besides: cdn.example:443"),
+    ],
+)
+def test_a_host_that_is_no_configured_registry_closes_a_gate(
+    version: Version, origins: dict[str, object], ok: bool, says: str
+) -> None:
+    Build.objects.filter(pk=version.build_id).update(origins=origins)
+    again = Version.objects.get(pk=version.pk)
+    gate = next(gate for gate in promotions.gates(version=again) if gate.name == "origins")
+    assert (gate.ok, says in gate.detail) == (ok, True), gate.detail

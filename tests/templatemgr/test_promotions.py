@@ -169,7 +169,8 @@ def test_gates_are_all_shown_and_the_closed_ones_refuse(make_version: MakeVersio
         state="quarantined", checked_at=timezone.now()
     )
     shown = {gate.name: gate.ok for gate in promotions.gates(version=version)}
-    assert shown == {"ready": True, "smoke": False, "healthy": False, "unpinned": True}
+    found = {"ready": True, "smoke": False, "healthy": False, "unpinned": True, "origins": True}
+    assert shown == found
     with pytest.raises(GateError) as caught:
         promote(4)
     assert caught.value.details["gates"] == ["smoke", "healthy"]

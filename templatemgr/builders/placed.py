@@ -1,0 +1,170 @@
+"""What lay in a tree before packages came lies there unchanged when they are installed.
+
+A wheel may hold files for any place below the prefix (`.data/data`, `.data/scripts`), and an
+install script can write in the whole tree: over the runner, the interpreter, another package. What
+they bring is compared with what was there, and refused with the name of the package.
+"""
+
+import csv
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PurePosixPath
+
+from sandbox import profile
+from templatemgr.builders import Job
+from templatemgr.builders.interpreter import SITE, STDLIB
+from templatemgr.errors import BuildError
+
+Marks = Mapping[str, tuple[str, int, str]]  # path → kind, mode, digest or target
+SHOWN = 5
+REMEDY = "Do not trust this package: take another version, or do without it."
+# Below the prefix: where wheels may bring files, besides the packages' own folder.
+DATA = ("share", "etc", "include")
+_STARTING = re.compile(r"(sitecustomize|usercustomize)(\.|$)")
+_PROGRAM = re.compile(r"python[\d.]*|node|npm|npx|pyvenv\.cfg|.*\._pth")
+
+
+def look(tree: Path, *, beside: str = "") -> Marks:
+    """Return what a tree holds, folders aside, and without one at its top. No link is followed."""
+    found: dict[str, tuple[str, int, str]] = {}
+    for folder, folders, names in os.walk(tree):
+        if beside and folder == str(tree) and beside in folders:
+            folders.remove(beside)
+        linked = [name for name in folders if os.path.islink(f"{folder}/{name}")]  # noqa: PTH114
+        for name in (*names, *linked):
+            path = Path(folder, name)
+            info = path.lstat()
+            kind, said = "other", ""
+            if stat.S_ISLNK(info.st_mode):
+                kind, said = "link", os.readlink(path)  # noqa: PTH115 - bytes as they are
+            elif stat.S_ISREG(info.st_mode):
+                with path.open("rb") as file:
+                    kind, said = "file", hashlib.file_digest(file, "sha256").hexdigest()
+            mode = stat.S_IMODE(info.st_mode) & 0o111  # of the rest, sealing decides
+            found[path.relative_to(tree).as_posix()] = (kind, mode if kind == "file" else 0, said)
+    return found
+
+
+def check_wheels(job: Job, before: Marks) -> None:
+    """Raise BuildError unless wheels have brought files to their own places alone."""
+    after = look(job.tree)
+    changed = sorted(path for path, mark in before.items() if after.get(path) != mark)
+    if changed:
+        _refuse(job.tree, changed, "replaces what it must not")
+    fresh = sorted(after.keys() - before.keys())
+    odd = [path for path in fresh if not _may_bring(path) or after[path][0] == "other"]
+    if odd:
+        _refuse(job.tree, odd, "brings a file to a place that is not a package's")
+    led = [path for path in fresh if after[path][0] == "link" and not _leads_inside(path, after)]
+    if led:
+        _refuse(job.tree, led, "brings a link that leads out of the tree")
+    _check_starts(job, fresh)
+
+
+def check_scripts(job: Job, before: Marks, own: Iterable[str]) -> None:
+    """Raise BuildError if install scripts have changed more than their packages' `own` folders."""
+    after, folders = look(job.tree), tuple(f"{folder}/" for folder in own)
+    changed = sorted(
+        path
+        for path in before.keys() | after.keys()
+        if before.get(path) != after.get(path)
+        and not path.startswith(folders)
+        # No package can have such a name: what tools keep there is nobody else's.
+        and not (path.startswith("node_modules/.") and path not in before)
+        and path != "node_modules/.package-lock.json"
+    )
+    if changed:
+        names = ", ".join(job.definition.install_scripts)
+        message = f"An install script of {names} changed what is not its own: {_listed(changed)}."
+        raise BuildError(message, step="installing", remedy=REMEDY)
+
+
+def check_files(job: Job, before: Marks) -> None:
+    """Raise BuildError if fetching has changed what lay in the tree beside node_modules."""
+    after = look(job.tree, beside="node_modules")
+    changed = sorted(path for path, mark in before.items() if after.get(path) != mark)
+    changed += sorted(after.keys() - before.keys())
+    if changed:
+        message = f"Fetching changed files of the definition: {_listed(changed)}."
+        raise BuildError(message, step="fetching", remedy=REMEDY)
+
+
+def _may_bring(path: str) -> bool:
+    place = PurePosixPath(path)
+    if path.startswith(f"{SITE}/"):
+        return True
+    if place.parts[0] == "bin":
+        name = place.name
+        usual = len(place.parts) == 2 and not _PROGRAM.fullmatch(name)
+        return usual and name not in profile.TOOLS
+    if place.parts[0] == "lib":  # the interpreter's own folder comes before the packages'
+        return len(place.parts) > 2 and not path.startswith(f"{STDLIB}/")
+    return place.parts[0] in DATA
+
+
+def _leads_inside(path: str, after: Marks) -> bool:
+    target = after[path][2]
+    whole = os.path.normpath(f"{PurePosixPath(path).parent}/{target}")
+    return not target.startswith("/") and not whole.startswith("..")
+
+
+def _check_starts(job: Job, fresh: Iterable[str]) -> None:
+    """Refuse files that run code whenever Python starts, but for packages that may."""
+    allowed = {re.sub(r"[-_.]+", "-", name).lower() for name in job.start_files}
+    for path in fresh:
+        inside = path.removeprefix(f"{SITE}/")
+        top = inside.partition("/")[0]
+        starting = bool(_STARTING.match(top)) or (
+            inside == top and top.endswith((".pth", ".start")) and not _only_paths(job.tree / path)
+        )
+        if not starting or not path.startswith(f"{SITE}/"):
+            continue
+        owner = _owner(job.tree, path)
+        if owner in allowed:
+            job.log("build", f"{owner} runs code when Python starts ({inside}): it may.")
+            continue
+        message = f"{owner or 'A package'} would run code in every sandbox, before the runner: "
+        remedy = (
+            f"Take another version, or do without it. Whoever runs Stencil can allow it: "
+            f"STENCIL_START_FILES={owner or 'name'}."
+        )
+        raise BuildError(f"{message}{inside}.", step="installing", remedy=remedy)
+
+
+def _only_paths(file: Path) -> bool:
+    """Whether a .pth file names folders below its own and nothing else (Python's site module)."""
+    if file.is_symlink() or file.suffix != ".pth":
+        return False
+    text = file.read_bytes()[: 1 << 20].decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines()]
+    return all(
+        not line.startswith(("import ", "import\t", "/", "~"))
+        and ".." not in PurePosixPath(line).parts
+        for line in lines
+        if line and not line.startswith("#")
+    )
+
+
+def _refuse(tree: Path, paths: list[str], what: str) -> None:
+    owners = sorted(filter(None, {_owner(tree, path) for path in paths[:SHOWN]}))
+    who = ", ".join(owners) or "A package"
+    raise BuildError(f"{who} {what}: {_listed(paths)}.", step="installing", remedy=REMEDY)
+
+
+def _listed(paths: list[str]) -> str:
+    more = f" and {len(paths) - SHOWN} more" if len(paths) > SHOWN else ""
+    return f"{', '.join(path[:200] for path in paths[:SHOWN])}{more}"
+
+
+def _owner(tree: Path, path: str) -> str:
+    """Return which package says in its RECORD that a file is its own; empty if none does."""
+    for record in sorted(tree.glob(f"{SITE}/*.dist-info/RECORD")):
+        with record.open(encoding="utf-8", errors="replace", newline="") as file:
+            for row in csv.reader(file):
+                if row and os.path.normpath(f"{SITE}/{row[0]}") == path:
+                    name = record.parent.name.removesuffix(".dist-info").partition("-")[0]
+                    return re.sub(r"[-_.]+", "-", name).lower()
+    return ""
