@@ -359,6 +359,12 @@ def hooks(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 SETUP = "import pathlib; pathlib.Path('/build/ran').write_text('x')\nraise SystemExit(1)\n"
+# A backend of its own that takes nothing from an index: it is what pip starts first.
+PROJECT = {
+    "pyproject.toml": sdists.OWN.format(requires="[]"),
+    "backend.py": SETUP,
+    "setup.py": SETUP,
+}
 REQUIREMENTS = {
     "editable": "-e /build/tree/project",
     "editable git": "-e git+file:///build/tree/project#egg=x",
@@ -377,8 +383,9 @@ REQUIREMENTS = {
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
 def test_pip_starts_nothing(bench: Bench, hooks: str, name: str) -> None:
-    bench.write(**{"project__setup.py": SETUP, "requirements.in": REQUIREMENTS[name] + "\n"})
-    sdists.pack(bench.job.tree, "evil", "1.0", {"setup.py": SETUP})
+    bench.write(**{f"project__{file}": text for file, text in PROJECT.items()})
+    bench.write(**{"requirements.in": REQUIREMENTS[name] + "\n"})
+    sdists.pack(bench.job.tree, "evil", "1.0", PROJECT)
     with pytest.raises(BuildError):
         pip.relock(bench.job)
     assert not bench.ran
