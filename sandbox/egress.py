@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -23,7 +24,7 @@ from sandbox.upstream import Upstream
 PORT = 3128  # inside, where nobody else listens
 ADDRESS = f"http://127.0.0.1:{PORT}"
 HEAD_SECONDS, CONNECT_SECONDS, IDLE_SECONDS = 30.0, 20.0, 120.0
-CONNECTIONS = 128
+CONNECTIONS = 64  # two threads each, and a build's process has a bound
 CHUNK = 64 * 1024
 _JOIN_SECONDS = 2.0
 # Where a name that only a default names may not lead: this machine's and its neighbours' networks.
@@ -107,11 +108,15 @@ class Forwarder:
             found.append(self._told.get())
         return found
 
-    def _start(self, act: Callable[..., None], *given: object) -> None:
+    def _start(self, act: Callable[..., None], *given: object) -> threading.Thread | None:
+        """Start a thread; None where no more can be had: the process may be bounded."""
         thread = threading.Thread(target=act, args=given, name="egress", daemon=True)
         self._threads = [other for other in self._threads if other.is_alive()]
-        self._threads.append(thread)
-        thread.start()
+        with suppress(RuntimeError, MemoryError):
+            thread.start()
+            self._threads.append(thread)
+            return thread
+        return None
 
     def _accept(self) -> None:
         while True:
@@ -124,8 +129,8 @@ class Forwarder:
                 continue
             if not self._keep(client):
                 client.close()
-                continue
-            self._start(self._serve, client)
+            elif self._start(self._serve, client) is None:
+                self._drop(client)
 
     def _keep(self, sock: socket.socket) -> bool:
         with self._lock:
@@ -227,16 +232,17 @@ class Forwarder:
         raise trouble
 
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
-        """Carry bytes both ways until both ends are done, or time or bytes are."""
+        """Carry bytes both ways until the server is done, or time or bytes are."""
         deadline = time.monotonic() + self._egress.seconds
         for sock in (client, server):
             sock.settimeout(IDLE_SECONDS)
-        back = threading.Thread(
-            target=self._carry, args=(client, server, deadline), name="egress", daemon=True
-        )
-        back.start()
+        back = self._start(self._carry, client, server, deadline)
+        if back is None:
+            return
         self._carry(server, client, deadline)
-        back.join(IDLE_SECONDS)
+        for sock in (client, server):  # when a server has ended, nobody reads what still comes
+            _shut(sock)
+        back.join(_JOIN_SECONDS)
 
     def _carry(self, source: socket.socket, sink: socket.socket, deadline: float) -> None:
         try:
