@@ -16,6 +16,7 @@ from typing import Any
 
 from templatemgr import definition as definitions
 from templatemgr import hashing, store
+from templatemgr.readers import Rules
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -42,10 +43,10 @@ class Collection:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def collect(source: Path) -> Collection:
-    """Read and check every definition of a folder. Raises DefinitionError."""
+def collect(source: Path, rules: Rules | None = None) -> Collection:
+    """Read and check every definition of a folder by these rules. Raises DefinitionError."""
     for name in definitions.names(source):
-        definitions.read(source / name)
+        definitions.read(source / name, rules)
     return Collection(files={path: _item(file) for path, file in _sources(source).items()})
 
 

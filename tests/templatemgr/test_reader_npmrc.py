@@ -94,6 +94,11 @@ def test_what_is_no_plain_text_is_refused(data: bytes) -> None:
         decoded(data)
 
 
+def test_a_variable_of_the_machine_is_called_so() -> None:
+    with pytest.raises(FileError, match="takes a variable of the machine"):
+        npmrc.read("before=${DAY}\n")
+
+
 def test_an_error_names_line_key_and_remedy() -> None:
     with pytest.raises(FileError) as caught:
         npmrc.read("audit=false\n\nregistry=https://elsewhere.example/\n")

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr import collection
 from templatemgr.definition import DefinitionError
+from templatemgr.services import rules
 
 
 class Command(BaseCommand):
@@ -26,7 +27,7 @@ class Command(BaseCommand):
         """Collect, check or preview."""
         source, target = options["source"], options["target"]
         try:
-            found = collection.collect(source)
+            found = collection.collect(source, rules.current())
         except DefinitionError as error:
             raise CommandError(error.message) from error
         if not found.files:
