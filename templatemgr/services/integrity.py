@@ -23,6 +23,7 @@ from templatemgr.services.inspection import inspect as inspect
 
 logger = logging.getLogger(__name__)
 MAX_PROBLEMS = 1000
+AUTOMATIC = ("schedule", "start")  # who asks of its own accord, and again
 
 
 def verify(
@@ -41,11 +42,14 @@ def verify(
         with store.locked(places.store_lock()):
             found = caches.take_away(row, found)
     sharers = _sharers(row, found.bad)
+    before = row.health.state, row.health.problems, row.health.doubts
     with transaction.atomic():
         health = record(row, found, actor)
         details = {"state": health.state, "problems": len(found.problems)}
         details |= {"doubts": len(found.doubts)} if found.doubts else {}
-        audit.append(actor=actor, action="version.verify", object=str(row), details=details)
+        same = before == (health.state, health.problems, health.doubts)
+        if not (same and actor in AUTOMATIC):  # the same again, every hour, is no event
+            audit.append(actor=actor, action="version.verify", object=str(row), details=details)
         for other, problems in sharers:
             quarantine(other, problems, actor, because=str(row))
     return health
