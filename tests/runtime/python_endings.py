@@ -218,14 +218,15 @@ ENDINGS: dict[str, Case] = {
         "class A:\n    def __del__(self): 1/0\na = A()"
     ),
     "profiler left on": program(
-        "import sys\ndef p(frame, event, arg):\n"
-        "    if event in ('call', 'return') and 'frozen' not in frame.f_code.co_filename:\n"
-        "        sys.__stdout__.write(f'{event} {frame.f_code.co_name}\\n')\n"
+        "import sys\ndef p(frame, event, arg, me=__file__):\n"
+        "    if event in ('call', 'return') and frame.f_code.co_filename == me:\n"
+        "        sys.__stdout__.write(event + ' ' + frame.f_code.co_name + chr(10))\n"
         "def f(): pass\nsys.setprofile(p)\nf()"
     ),
     "tracer left on": program(
-        "import sys\ndef t(frame, event, arg):\n"
-        "    sys.__stdout__.write(f'{event} {frame.f_code.co_name}\\n')\n"
+        "import sys\ndef t(frame, event, arg, me=__file__):\n"
+        "    if frame.f_code.co_filename == me:\n"
+        "        sys.__stdout__.write(event + ' ' + frame.f_code.co_name + chr(10))\n"
         "def f(): pass\nsys.settrace(t)\nf()"
     ),
     "C callback": program(

@@ -1,7 +1,8 @@
 """Whether something of the program waits for the interpreter's end.
 
-Every object that can act when it goes is known to the collector, or of a class that is. What was there before the program is frozen
-(`gc.freeze`) and looked at by name. In doubt the answer is no: the interpreter's own end is always right.
+Every object of a class written in Python is known to the collector, and so is what C has that can act when it goes, but an open folder
+(`os.scandir`), which can only warn. What was there before the program is frozen (`gc.freeze`) and looked at by name. In doubt the answer
+is no: the interpreter's own end is always right.
 """
 import _io
 import _thread
@@ -12,7 +13,6 @@ import sys
 
 MOST_BLOCKS = 400_000  # of memory, more than what was there before the program: a longer list would cost more than the end that it spares
 _STREAMS = "stdin", "stdout", "stderr"
-_COLLECTED = 1 << 14  # Py_TPFLAGS_HAVE_GC
 # Callbacks of weak references that only keep containers tidy.
 _TIDY = {"weakref", "_weakrefset", "functools"}
 _HARMLESS = _io.StringIO, _io.BytesIO
@@ -83,8 +83,6 @@ def _objects():
     for kind in set(map(type, objects)):
         if _acts(kind):
             kinds[kind] = _question(kind)
-        elif issubclass(kind, type):
-            kinds[kind] = _class_is_harmless
     return None not in kinds.values() and all(
         kinds[type(item)](item) for item in objects if type(item) in kinds
     )
@@ -120,10 +118,3 @@ def _reference_is_harmless(item):
 
 def _file_is_harmless(item):
     return id(item) in _std or type(item) in _HARMLESS or item.closed
-
-
-def _class_is_harmless(item):
-    """A class whose objects the collector does not know, such as one with empty slots, has no finalizer."""
-    if item.__module__ == "posix":  # an open folder, of which only a warning would tell
-        return True
-    return bool(item.__flags__ & _COLLECTED) or not any("__del__" in base.__dict__ for base in item.__mro__)
