@@ -1,8 +1,14 @@
 """The arithmetic of the benchmark's table, and what it counts."""
 
 from pathlib import Path
+from typing import Any
 
-from execapp.benchmarks import bare, measures, phases, table
+import pytest
+
+from execapp.benchmarks import bare, hostile_bodies, measures, phases, requests, table
+from execapp.benchmarks.house import House, HouseError
+from execapp.models import Execution
+from tests.execapp.conftest import Api
 from tests.sandbox.trees import build_tree
 
 
@@ -67,3 +73,19 @@ def test_set_up_is_measured_in_a_real_sandbox_cold_and_warm(tmp_path: Path) -> N
     with measures.parked() as berths:
         assert measures.set_up(tmp_path / "version", berths=berths) > 0
         assert berths.count() == 1  # for the next
+
+
+def test_hostile_requests_are_measured_against_a_good_one(
+    api: Api, alive: object, live_server: Any, tmp_path: Path
+) -> None:
+    port = int(live_server.url.rpartition(":")[2])
+    house = House(data=tmp_path, port=port, token=api.secret, pid=0)
+    good = hostile_bodies.good(requests.BODY_BYTES)
+    time, memory = requests.beside(house, good, turns=1)
+    assert time.measure.endswith("hostile bodies of 200 KB, beside a good one")
+    assert time.must == "≤ 2×"
+    assert memory.measure.startswith("memory of ")
+    assert memory.must == "≤ 4×"
+    assert Execution.objects.count() >= 2  # the good ones, and what is odd and right
+    with pytest.raises(HouseError, match="201"):
+        list(requests.beside(house, hostile_bodies.good(200_000, template="none"), turns=1))

@@ -252,3 +252,21 @@ def test_others_read_the_policy_and_do_not_change_it(releaser: Client) -> None:
     assert "needs the role admin" in text
     assert 'name="reason"' not in text
     assert releaser.post(f"{PAGE}/policy/set", {"reason": "x"}).status_code == 403
+
+
+# What a form expects
+
+
+@pytest.mark.parametrize("seen", ["x", "-1", "9" * 5000, "\u0662", "2147483648"])
+@pytest.mark.parametrize("act", ["promote", "rollback"])
+def test_an_expectation_that_cannot_be_read_is_not_left_out(
+    admin: Client, act: str, seen: str
+) -> None:
+    template = two_versions()
+    make_current(make_version(template))
+    form = {"version": "2", "reason": "x", "expected_current": seen}
+    assert admin.post(f"{PAGE}/{act}", form).status_code in {302, 409}
+    assert current() == 3
+    form["expected_current"] = " 3 "
+    admin.post(f"{PAGE}/{act}", form)
+    assert current() in {1, 2}

@@ -59,7 +59,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             version=wanted,
             actor=guards.actor(request),
             reason=reason,
-            expected_current=parsing.whole_or_none(request.POST.get("expected_current", "")),
+            expected_current=_expected(request),
             override=override,
         )
     except TemplateError as error:
@@ -83,7 +83,7 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponse:
     """Make the version before this one current again."""
     template = catalog.get(name=name)
     try:
-        _expect(template, parsing.whole_or_none(request.POST.get("expected_current", "")))
+        _expect(template, _expected(request))
         promotion = promotions.roll_back(
             template=name, actor=guards.actor(request), reason=request.POST.get("reason", "")
         )
@@ -238,6 +238,15 @@ def _event(promotion: Promotion) -> AuditEvent | None:
     target = f"{promotion.template.name}@{promotion.to_version.number}"
     events = AuditEvent.objects.filter(object=target, action=f"version.{promotion.kind}")
     return events.filter(time__gte=promotion.created_at).order_by("sequence").first()
+
+
+def _expected(request: HttpRequest) -> int | None:
+    """The version that the form's page showed as current; 0, which none has, for what is no number.
+
+    What cannot be read must not pass for a form that expects nothing.
+    """
+    text = request.POST.get("expected_current", "").strip()
+    return (parsing.whole_or_none(text) or 0) if text else None
 
 
 def _expect(template: Template, expected: int | None) -> None:
