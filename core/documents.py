@@ -96,10 +96,8 @@ def _check_budget(body: bytes, budget: Budget) -> None:
     the budget at most, and what is kept beside the body never larger than it.
     """
     most = 2 * budget.values  # strings: a key and a text for each value
-    quotes = body.count(b'"')
-    if quotes - body.count(b'\\"') > 2 * most:
-        raise _too_much(budget)
-    bare, strings = (_between_quotes if quotes <= LOOKS else _between_strings)(body, most)
+    look = _between_quotes if body.count(b'"') <= LOOKS else _between_strings
+    bare, strings = look(body, most)
     opened, closed = bare.count(b"[") + bare.count(b"{"), bare.count(b"]") + bare.count(b"}")
     if max(strings // 2, closed, opened + bare.count(b",")) > budget.values:
         raise _too_much(budget)

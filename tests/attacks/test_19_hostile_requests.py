@@ -15,16 +15,19 @@ from urllib.parse import urlencode
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import Group, User
-from django.test import Client
+from django.test import Client, RequestFactory
+from pydantic import ValidationError
 from pytest_django import Settings
 
 from core import documents
+from execapp.api import schemas
 from execapp.benchmarks import hostile_bodies, requests
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field, InvalidRequestError
 from execapp.models import Execution
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, make_api
+from webui import limits
 
 SIZE = 200_000
 HOSTILE = hostile_bodies.bodies(SIZE)
@@ -174,9 +177,17 @@ def test_what_a_document_may_be(body: bytes, says: str) -> None:
         {"a[{,": ["}]"] * 1000, "k" * 1024: "\\" * 7},
         [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]],
         -(10**98),
+        ['"' + "[" * 100, '\\"' + "[" * 100],
         ["\\", "\\\\", '\\"', '"', "\\\\\\"],
     ],
-    ids=["brackets in a text", "brackets in keys", "32 levels", "99 digits", "backslashes"],
+    ids=[
+        "brackets in a text",
+        "brackets in keys",
+        "32 levels",
+        "99 digits",
+        "quotes",
+        "backslashes",
+    ],
 )
 @pytest.mark.parametrize("looks", [0, documents.LOOKS])
 def test_what_is_right_is_read(
@@ -198,6 +209,52 @@ def test_the_largest_submission_fits_into_the_budget(api: Api) -> None:
         limits={"wall_ms": 1000},
     )
     assert api.call("POST", "/executions", body).status_code == 201
+
+
+# What is validated.
+
+WRONG: dict[str, Any] = {
+    "files": [0] * 1000,
+    "files of no keys": [{}] * 1000,
+    "files with a key too many": [{"path": "a", "content": "", "mode": 1}] * 1000,
+    "files with another content": [{"path": "a", "content": 1}] * 1000,
+    "more files": [{"path": "a", "content": ""}] * 1001,
+    "args": [1] * 256,
+    "more args": ["a"] * 257,
+    "env": {str(n): 1 for n in range(64)},
+    "more env": {str(n): "" for n in range(65)},
+    "labels": {str(n): [] for n in range(16)},
+    "more labels": {str(n): "" for n in range(17)},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_list_is_validated_up_to_its_twentieth_fault(wrong: str) -> None:
+    name = wrong.removeprefix("more ").partition(" ")[0]
+    with pytest.raises(ValidationError) as refusal:
+        schemas.SubmissionIn.model_validate({**tiny.HELLO.body(), name: WRONG[wrong]})
+    assert refusal.value.error_count() <= 2 * MAX_TOLD
+    assert all(error["loc"][0] == name for error in refusal.value.errors())
+
+
+def test_few_of_many_unknown_keys_are_named() -> None:
+    for many in (200, 4_000):
+        body = {**tiny.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
+        with pytest.raises(ValidationError) as refusal:
+            schemas.SubmissionIn.model_validate(body)
+        assert refusal.value.error_count() <= MAX_TOLD
+        file = {"path": "a", "content": "", **{f"k{n}": 0 for n in range(many)}}
+        with pytest.raises(ValidationError) as refusal:
+            schemas.SubmissionIn.model_validate({**tiny.HELLO.body(), "files": [file]})
+        assert refusal.value.error_count() <= MAX_TOLD
+
+
+def test_one_wrong_item_is_found_wherever_it_stands(api: Api) -> None:
+    files = [{"path": f"f{n}", "content": ""} for n in range(999)]
+    for at in (0, 500, 999):
+        body = tiny.HELLO.body(files=[*files[:at], {"path": "a", "content": None}, *files[at:]])
+        fields = api.call("POST", "/executions", body).json()["error"]["details"]["fields"]
+        assert [field["path"] for field in fields] == [f"files.{at}.content"]
 
 
 # Answers.
@@ -327,6 +384,20 @@ def test_a_form_takes_a_few_times_its_size(piece: str) -> None:
     finally:
         tracemalloc.stop()
     assert name == "content"
+    assert peak < 6 * len(body)
+
+
+def test_pages_read_forms_so(rf: RequestFactory) -> None:
+    body = b"content=" + b"%d0%b0" * 300_000 + b"&path=a&path=b"
+    request = rf.generic("POST", "/playground/run", body, content_type=FORM)
+    tracemalloc.start()
+    try:
+        limits.check_form(request)
+        content, paths = request.POST["content"], request.POST.getlist("path")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (content, paths, len(request.FILES)) == ("\u0430" * 300_000, ["a", "b"], 0)
     assert peak < 6 * len(body)
 
 
