@@ -35,10 +35,13 @@ ALLOWED: Mapping[str, Callable[[str], bool]] = {
     "package-lock": _one_of("true"),
     "prefer-dedupe": _SWITCH,
     "save-exact": _SWITCH,
+    "save-prefix": _one_of("^", "~"),
     "strict-peer-deps": _SWITCH,
     # What npm says. Builds set them, too.
     "audit": _SWITCH,
+    "color": _SWITCH,
     "fund": _SWITCH,
+    "loglevel": _one_of("silent", "error", "warn", "notice", "http", "info", "verbose"),
     "progress": _SWITCH,
     "update-notifier": _SWITCH,
     # What builds do anyway: only the careful value may be written down.

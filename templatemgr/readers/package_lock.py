@@ -51,8 +51,8 @@ def read(text: str, rules: Rules, manifest: str | None = None) -> dict[str, Any]
             strict_json.fail(text, ("packages", path), "must be a table", REMEDY)
     for path, entry in packages.items():
         at = ("packages", path)
-        # Of a package it says what its archive brings; of the definition it is refused.
-        own = {**entry, "bundleDependencies": None} if path else entry
+        # Of a package they say what its archive brings; of the definition they are refused.
+        own = {**entry, "bundleDependencies": None, "workspaces": None} if path else entry
         package_json.check(text, at, own, rules)
         if path:
             _Entry(text, at, path, entry, rules).check(packages)

@@ -370,6 +370,12 @@ def test_an_alias_is_taken_where_something_asks_for_it() -> None:
         read_lock(lock(name="is-odd"), RULES, manifest(overrides={"other": "npm:is-odd@7.0.0"}))
 
 
+def test_what_npm_copies_out_of_a_package_is_taken() -> None:
+    values = {"workspaces": ["packages/*"], "license": {"type": "MIT"}, "funding": ["https://x"],
+              "engines": ["node"], "bin": {"x": "x.js"}, "hasInstallScript": True}  # fmt: skip
+    read_lock(lock(**values))
+
+
 def test_a_package_that_another_one_brings() -> None:
     table = lock(bundleDependencies=["b"])
     inner = {"version": "1.0.0", "inBundle": True}

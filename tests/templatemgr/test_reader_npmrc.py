@@ -125,6 +125,7 @@ def test_what_is_taken_holds_no_other_key(lines: list[str], end: str) -> None:
 def test_npm_reads_what_we_read(tmp_path: Path) -> None:
     """The real `ini` of npm, about everything that is taken."""
     values = {"before": "2026-11-01", "min-release-age": "3", "lockfile-version": "3"}
+    values |= {"save-prefix": "~", "loglevel": "warn"}
     taken = {
         key: values.get(key) or next(v for v in ("true", "false", "none") if allowed(v))
         for key, allowed in npmrc.ALLOWED.items()
