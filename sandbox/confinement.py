@@ -72,7 +72,11 @@ def check(init: int, *, as_root: bool) -> None:
 
 def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
     """What is wrong with the first process, and what with the others."""
-    spaces = _spaces(init, wanted.namespaces)
+    try:
+        spaces = _spaces(init, wanted.namespaces)
+    except PermissionError as error:
+        message = f"the namespaces of process {init} cannot be looked at"
+        raise ConfinementError(message) from error
     ours = [
         f"process {init} shares the host's {name} namespace"
         for name, space in spaces.items()
@@ -80,25 +84,24 @@ def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
     ]
     children, wrong = _look(init, wanted.first, wanted.filters)
     ours += wrong
-    theirs: list[str] = [] if children else ["nothing runs in it"]
-    waiting = list(children)
+    theirs: list[str] = []
+    alive, waiting = 0, list(children)
     while waiting:
         pid = waiting.pop()
         try:
             below, wrong = _look(pid, wanted.others, wanted.filters)
-            found = _spaces(pid, wanted.namespaces)
+            found = _spaces_of_other(pid, wanted.namespaces)
         except (FileNotFoundError, ProcessLookupError):
-            if pid not in children:
-                continue  # a helper of the runner, which has ended
-            return ours, [*theirs, f"process {pid} has ended"]
+            continue  # a helper of the runner, which has ended
+        alive += 1
         theirs += wrong
         theirs += [
             f"process {pid} is in another {name} namespace than its sandbox"
-            for name in spaces
-            if found[name] != spaces[name]
+            for name, space in found.items()
+            if space != spaces[name]
         ]
         waiting += below
-    return ours, theirs
+    return ours, theirs if alive else ["nothing runs in it"]
 
 
 def _look(pid: int, wanted: Identity, filters: int | None) -> tuple[list[int], list[str]]:
@@ -150,13 +153,19 @@ def _value(status: str, name: str) -> str | None:
 
 
 def _spaces(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in names}  # noqa: PTH115 - no path
+
+
+def _spaces_of_other(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    """The namespaces of a process that may be another user's.
+
+    Empty where root has no CAP_SYS_PTRACE. Then it is in those of the first process all the same:
+    it was begun there, and has no capability to go elsewhere.
+    """
     try:
-        return {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in names}  # noqa: PTH115 - no path
-    except PermissionError as error:
-        message = (
-            f"the namespaces of process {pid} cannot be looked at: root without CAP_SYS_PTRACE"
-        )
-        raise ConfinementError(message) from error
+        return _spaces(pid, names)
+    except PermissionError:
+        return {}
 
 
 @cache

@@ -9,6 +9,7 @@ import os
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -27,6 +28,7 @@ from sandbox.runner import Tree
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE
 from tests.attacks.trials import Trial
+from tests.patience import HANGS_SECONDS
 from tests.sandbox.trees import tree_for
 
 HERE = Path(__file__).parent
@@ -287,6 +289,27 @@ def test_a_runner_that_dropped_all_of_it_itself_counts(arena: Arena) -> None:
     with keeping(arena) as root:
         tree = Tree(root=root, command=("bin/regains", "nobody"))
         runner.start(tree, LIMITS, slot="attack").close()
+
+
+@as_root
+def test_root_without_the_right_to_trace_sees_enough() -> None:
+    """As in many containers: the namespaces of the first process can be read all the same."""
+    code = "from sandbox import resources; resources.try_start(slot='adhoc-attack')"
+    argv = ["/usr/bin/setpriv", "--bounding-set=-sys_ptrace", sys.executable, "-c", code]
+    root = Path(__file__).resolve().parents[2]
+    subprocess.run(argv, cwd=root, check=True, timeout=HANGS_SECONDS)
+
+
+def test_helpers_of_a_runner_may_come_and_go(arena: Arena) -> None:
+    """Processes that end while the host looks are no fault, orphans included."""
+    with own_tree(arena) as root:
+        (root / "startup.mjs").write_text(
+            "import cp from 'node:child_process';"
+            "for (let n = 0; n < 20; n++) cp.spawn('/bin/sh', ['-c', '(sleep 0.0$1 &) ; exit',"
+            " 'x', String(n)], { detached: true, stdio: 'ignore' }).unref();"
+        )
+        for _ in range(5):
+            runner.start(tree_for(root, "run"), LIMITS, slot="attack").close()
 
 
 def looked_at_trials() -> list[Trial]:
