@@ -116,7 +116,7 @@ def promote(page: Page, before: str, after: str) -> None:
     expect(row).to_contain_text("direct")
     expect(row).to_contain_text("major")
     expect(page.locator(".config-diff").first).to_contain_text('+    "@types/node"')
-    expect(page.get_by_text("4 of 4")).to_be_visible()
+    expect(page.get_by_text("5 of 5")).to_be_visible()
     page.get_by_label("Why").fill(WHY)
     page.get_by_role("button", name=f"Promote {after}").click()
     expect(page.get_by_role("heading", name=f"TypeScript {before} → {after}")).to_be_visible()

@@ -82,7 +82,7 @@ def test_comparison_with_current_is_where_it_is_promoted(admin: Client) -> None:
     assert "1 major" in text
     assert "1 added" in text
     assert "19 more than in 1" in text
-    assert "4 of 4" in text
+    assert "5 of 5" in text
     assert "undo: roll back to 1" in text
     assert '<button class="button primary">Promote 2</button>' in text
 
@@ -111,7 +111,7 @@ def test_closed_gate_says_why_and_disables_the_act(releaser: Client) -> None:
     smoke = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
     make_version(template, smoke=smoke)
     text = releaser.get(f"{PAGE}/compare/1/2").text
-    assert "3 of 4" in text
+    assert "4 of 5" in text
     assert "failed: run" in text
     assert '<button class="button primary" disabled>' in text
 
