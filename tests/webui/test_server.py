@@ -47,7 +47,9 @@ def view(request: WSGIRequest) -> HttpResponseBase:
         return HttpResponse(b"x" * 20_000_000)
     if kind == "held":
         held.set()
-        let_go.wait(HANGS_SECONDS)
+        let_go.wait(300)
+    if kind == "header":
+        return HttpResponse(str(request.META.get("HTTP_X_OWN")))
     if kind == "paced":
         return Paced(paced(), room.streams.enter("t", most=9, most_of_client=9), content_type="a/b")
     if kind == "refused":
@@ -118,6 +120,25 @@ def test_what_is_never_whole_ends(quick: Web, data: bytes, trickle: bytes) -> No
     if data.startswith(b"POST /") and b"10000000" not in data:
         # What trickles into a chunk is its length at first, then no chunk any more.
         assert (b" 408 " in found and b'"timeout"' in found) or (trickle and b" 400 " in found)
+
+
+@pytest.mark.parametrize("piece", [b"\r\n", b"G"], ids=["empty lines", "a method without end"])
+def test_no_pause_is_filled_for_ever(quick: Web, piece: bytes) -> None:
+    link = quick.link(GET % b"first")
+    with link.makefile("rb") as lines:
+        assert answer(lines)[0] == 200
+    link.settimeout(0.05)
+    until = time.monotonic() + HANGS_SECONDS
+    while time.monotonic() < until:
+        try:
+            link.send(piece)
+            if link.recv(65536) == b"":
+                return
+        except TimeoutError:
+            continue
+        except OSError:
+            return
+    pytest.fail("the connection is still open")
 
 
 def test_garbage_is_refused_at_once(web: Web) -> None:
@@ -230,6 +251,12 @@ def test_headers_that_may_not_stand_twice(web: Web) -> None:
     assert web.ask(twice)[0] == 400
     both = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n"
     assert web.ask(both + b"0\r\n\r\n")[0] == 400
+
+
+def test_a_name_with_an_underscore_is_no_other_name(web: Web) -> None:
+    ask = b"GET /header HTTP/1.1\r\nHost: a\r\n%b: 1\r\n\r\n"
+    assert web.ask(ask % b"X-Own")[2] == b"1"
+    assert web.ask(ask % b"X_Own")[2] == b"None"
 
 
 def test_a_client_that_does_not_read_is_let_go(quick: Web) -> None:
