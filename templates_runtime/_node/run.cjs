@@ -2,19 +2,24 @@
 // Mode `run`: `node [--require module…] --require _node/run.cjs run`. Node loads this file before its main module, which
 // it then starts by itself, as it starts any program: nothing of ours is on the stack, and nothing waits in the loop. It
 // says `ready`, waits for one job, and makes the job's entry the main module.
+const fs = require("node:fs");
+const Module = require("node:module");
 const { isMainThread } = require("node:worker_threads");
 const { hide } = require("./hide.cjs");
 
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
+// What Node loads when a program prints or reads for the first time.
+const USUAL = ["node:net", "node:tty", "node:util"];
 
 // A thread of the program loads what its process has loaded, and is no runner.
 if (isMainThread) runOne(require("./protocol.cjs"));
 else hide();
 
-function runOne({ receive, send, tellExit, writeFiles }) {
+function runOne({ cold, receive, send, tellExit, writeFiles }) {
   const exit = process.reallyExit.bind(process);
   process.chdir(WORKSPACE);
+  if (!cold) rehearse();
   send({ type: "ready" });
   const job = receive();
   if (job === null) exit(0);
@@ -22,7 +27,7 @@ function runOne({ receive, send, tellExit, writeFiles }) {
   writeFiles(SOURCE, job.files);
   Object.assign(process.env, job.env);
   if (job.late?.length > 0) startAgain(job, main);
-  if (!require("node:fs").existsSync(main)) {
+  if (!fs.existsSync(main)) {
     process.stderr.write(`Entry file not found: ${job.entry}\n`);
     exit(1);
   }
@@ -42,12 +47,19 @@ function startAgain(job, main) {
   startAnew({ reason, argv: [...others, main, ...job.args], env: { ...process.env, ...job.env } });
 }
 
+/** Loaded and done once before the job, it is not waited for. */
+function rehearse() {
+  for (const name of USUAL) require(name);
+  const { Console } = require("node:console");
+  const { Writable } = require("node:stream");
+  new Console(new Writable({ write: (chunk, encoding, done) => done() })).log("warm", { a: [1] });
+}
+
 /**
  * Has Node start `main` where it would have started `run`. Node gets its function with another argument, bound, which
  * no stack shows, and finds the original in its place from then on.
  */
 function startWith(main) {
-  const Module = require("node:module");
   const original = Object.getOwnPropertyDescriptor(Module, "runMain");
   Object.defineProperty(Module, "runMain", {
     ...{ configurable: true, enumerable: true },

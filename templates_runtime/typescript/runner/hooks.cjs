@@ -67,11 +67,16 @@ function resolve(specifier, context, nextResolve) {
   const limit = Error.stackTraceLimit;
   const mapped = withPaths(specifier, context.parentURL);
   if (mapped) return { url: pathToFileURL(mapped).href, shortCircuit: true };
+  // Node's error for what is not there costs more than all the rest.
+  const path = pathOf(specifier, context.parentURL);
+  if (path && !existsSync(path)) {
+    const found = guess(path);
+    if (found) return { url: pathToFileURL(found).href, shortCircuit: true };
+  }
   try {
     if (typeof limit === "number") Reflect.set(Error, "stackTraceLimit", limit + OUR_FRAMES);
     return nextResolve(specifier, context);
   } catch (error) {
-    const path = pathOf(specifier, context.parentURL);
     const found = path && guess(path);
     if (!found) rethrow(error, limit);
     return { url: pathToFileURL(found).href, shortCircuit: true };
@@ -128,10 +133,18 @@ function load(url, context, nextLoad) {
   const compiled = COMPILED.test(path);
   if (!compiled && !(path.endsWith(".js") && !context.format)) return nextLoad(url, context);
   const text = readFileSync(path, "utf8");
-  const source = compiled ? compile(path, text) : text;
+  const source = compiled ? compiledOnce(path, text) : text;
   // "module-typescript" and the like: an extension or a package.json says it. Else the syntax decides, as in Node.
   const declared = /^(?:module|commonjs)/.exec(context.format ?? "")?.[0];
   return { format: declared ?? formatOf(source), source, shortCircuit: true };
+}
+
+let latest = {};
+
+/** As `compile`. Node asks twice for a main module whose syntax says that it is no CommonJS. */
+function compiledOnce(path, source) {
+  if (latest.path !== path || latest.source !== source) latest = { path, source, code: compile(path, source) };
+  return latest.code;
 }
 
 /** JavaScript with an inline source map. @throws SyntaxError that shows the place. */

@@ -9,5 +9,9 @@ const hooks = require("./hooks.cjs");
 hooks.install();
 children.reach(__filename);
 // The runner's process hides all at once, when it has a job; it is told its mode.
-if (isMainThread && process.env.STENCIL_MODE !== undefined) hooks.warm();
-else hide();
+if (isMainThread && process.env.STENCIL_MODE !== undefined) {
+  hooks.warm();
+  if (process.env.STENCIL_COLD === undefined) require("./warm.cts");
+} else {
+  hide();
+}
