@@ -51,8 +51,10 @@ function startAgain(job, main) {
 function rehearse() {
   for (const name of USUAL) require(name);
   const { Console } = require("node:console");
-  const { Writable } = require("node:stream");
-  new Console(new Writable({ write: (chunk, encoding, done) => done() })).log("warm", { a: [1] });
+  // No stream of Node's, and no look for colours: both would leave what the program's stacks and handles show.
+  const nothing = () => 0;
+  const nowhere = { write: nothing, once: nothing, removeListener: nothing, listenerCount: nothing };
+  new Console({ stdout: nowhere, colorMode: false }).log("warm", { a: [1] });
 }
 
 /**

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from execapp.conf import Sizes
+from execapp.services.checks import check_env
 from sandbox.limits import Limits
 from sandbox.runner import execute
 from templatemgr import definition as definitions
@@ -91,3 +93,41 @@ def test_the_smoke_cases_end_as_they_expect(
 @pytest.mark.parametrize("name", NAMES)
 def test_every_smoke_case_is_run_here(name: str) -> None:
     assert tuple(case.name for case in definitions.read(DEFINITIONS / name).smoke) == SMOKE
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "NODE_OPTIONS",
+            "NODE_V8_COVERAGE",
+            "NODE_COMPILE_CACHE",
+            "NODE_CHANNEL_FD",
+            "NODE_DEBUG",
+        ),
+        *("NODE_UNIQUE_ID", "NODE_PENDING_DEPRECATION", "NODE_EXTRA_CA_CERTS", "NODE_REPL_HISTORY"),
+        *("RAYON_NUM_THREADS", "ROLLDOWN_WORKER_THREADS", "OPENSSL_CONF", "SSL_CERT_FILE"),
+        *("npm_config_registry", "LD_PRELOAD", "STENCIL_CHANNEL", "UV_USE_IO_URING"),
+    ],
+)
+def test_a_variable_that_would_have_another_effect_is_refused_by_name(
+    folder: Path, name: str
+) -> None:
+    variables = definitions.read(folder).variables
+    [problem] = check_env({name: "1"}, Sizes(), variables)
+    assert name in problem.message
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TZ", "LANG", "LC_ALL", "LC_TIME", "CI", "NO_COLOR", "FORCE_COLOR", "DEBUG", "NODE_ENV"),
+        *("NODE_PATH", "NODE_NO_WARNINGS", "VITE_A", "VITEST_MAX_WORKERS", "UV_THREADPOOL_SIZE"),
+    ],
+)
+def test_a_variable_that_is_read_at_the_start_is_taken_and_goes_cold(
+    folder: Path, name: str
+) -> None:
+    variables = definitions.read(folder).variables
+    assert check_env({name: "1"}, Sizes(), variables) == []
+    assert variables.at_start([name, "GREETING"]) == [name]
