@@ -13,7 +13,7 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from execapp.benchmarks import house, measures, phases, registry
+from execapp.benchmarks import faults, house, measures, phases, registry
 from execapp.benchmarks.table import Row, markdown
 from execapp.management.commands.executor import require_isolation
 
@@ -47,9 +47,11 @@ class Command(BaseCommand):
                         rows.append(row)
                     self.say("where the time goes")
                     table = phases.breakdown(running, size)
+                    self.say("damaging the current version")
+                    damaged = faults.measure(running)
         except house.HouseError as error:
             raise CommandError(str(error)) from error
-        text = page(rows, table, toolchain, size)
+        text = page(rows, table, toolchain, size, damaged)
         self.stdout.write(text)
         if options["write"]:
             (settings.BASE_DIR / "docs/benchmarks.md").write_text(text, encoding="utf-8")
@@ -70,7 +72,7 @@ def toolchain_of(running: house.House) -> str:
     )
 
 
-def page(rows: list[Row], breakdown: str, toolchain: str, size: measures.Size) -> str:
+def page(rows: list[Row], breakdown: str, toolchain: str, size: measures.Size, damaged: str) -> str:
     """The page of docs: what was measured, on what, and how."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
@@ -106,4 +108,13 @@ into one wait, and those that follow at once hardly.
 commit to the claim. *Set-up*: until the job is delivered. *Run*: from there to the end of the
 sandbox's program. *Collect*: until it is killed and its output is read. *Record*: reading
 the version before and writing the result after.
+
+## When a version is damaged
+
+{damaged}
+
+Each kind is done to the current TypeScript version while one client submits, one after the other,
+and a verification is asked for at once. *Found*: until the API says so. *Served again*: from there
+until nothing is wrong. The last kind takes a rebuild, since every version shares the file and no
+disk has its bytes any more.
 """
