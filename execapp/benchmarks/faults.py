@@ -97,7 +97,8 @@ class Client:
                 self.house.submit("run", PROGRAM)
                 self.served += 1
             except HouseError as error:
-                if not str(error).startswith("503"):
+                # Not admitted; or admitted before the damage was known, and then not run.
+                if not str(error).startswith(("503", "201: error")):
                     raise
                 self.refused += 1
                 time.sleep(LOOK_SECONDS)

@@ -6,6 +6,7 @@ try is a verification that heals, and stays on record with its end.
 
 import logging
 from datetime import datetime
+from itertools import takewhile
 
 from django.conf import settings
 from django.db.models import Q
@@ -17,6 +18,7 @@ from templatemgr.models import (
     Build,
     HealthState,
     Verification,
+    VerificationState,
     Version,
     VersionHealth,
 )
@@ -50,10 +52,11 @@ def due(*, now: datetime | None = None) -> list[Verification]:
 
 
 def tries(*, version: Version) -> list[Verification]:
-    """Return the latest tries to heal a version that have ended, newest first."""
+    """Return the latest tries to heal a version that were in vain, newest first."""
     rows = Verification.objects.filter(version=version, heal=True).select_related("build")
     ended = rows.exclude(state__in=OPEN_VERIFICATIONS).filter(problems__gt=0)
-    return list(ended.order_by("-created_at", "-pk")[:SHOWN])
+    latest = ended.order_by("-created_at", "-pk")[:SHOWN]
+    return list(takewhile(lambda one: one.state != VerificationState.HEALED, latest))
 
 
 def _try(health: VersionHealth) -> Verification | None:

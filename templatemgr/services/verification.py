@@ -271,7 +271,12 @@ def _finish(verification: Verification, health: VersionHealth, slot: str) -> Non
             )
         except NotHealedError as error:
             message = error.message
-    backoff.plan(version=verification.version)
+        except DatabaseError:
+            raise
+        except Exception as error:
+            logger.exception("%s could not be healed", verification.version)
+            message = foreign.reason(error)
+        backoff.plan(version=verification.version)
     left = VersionHealth.objects.get(version=verification.version)
     state = {
         Severity.NONE: VerificationState.HEALED,

@@ -166,3 +166,20 @@ def test_without_hard_links_everything_is_a_copy_and_heals(
     assert (place.health.state, place.health.problems) == ("verified", [])
     assert place.whole()
     assert Path(place.tree / "lib/a.js").stat().st_nlink == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "added nested folders", "moved folder", "link to a folder copied as by cp -rL",
+        "folder to link outside", "file to folder with files", "missing folder", "setuid",
+    ],
+)  # fmt: skip
+def test_the_loop_mends_in_place_where_it_can(place: House, name: str) -> None:
+    """Not by the second way, a whole folder beside: that one would hide what the loop cannot do."""
+    before = place.tree.stat().st_ino
+    damage.BY_NAME[name].do(place)
+    place.verify(heal=True)
+    back_in_service(place)
+    assert place.tree.stat().st_ino == before
+    assert place.canary.read_bytes() == house.CANARY
