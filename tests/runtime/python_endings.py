@@ -50,11 +50,11 @@ ENDINGS: dict[str, Case] = {
         "import io\nkept = [io.BufferedWriter(io.FileIO(2, 'w', closefd=False))]\nkept[0].write(b'e')"
     ),
     "a file that is not closed": program(
-        "f = open('/tmp/left', 'w')\nf.write('text')\nimport atexit\n"
-        "atexit.register(lambda: print(open('/tmp/left').read() == ''))"
+        "f = open('src/left', 'w')\nf.write('text')\nimport atexit\n"
+        "atexit.register(lambda: print(open('src/left').read() == ''))"
     ),
     "a file that is written when the interpreter ends": program(
-        "import os, sys\nf = open('/tmp/left', 'w')\nf.write('text')\n"
+        "import os, sys\nf = open('src/left', 'w')\nf.write('text')\n"
         "class See:\n    def __del__(self, open=open, print=print):\n        f = open\n"
         "        print('seen')\nsys.see = See()"
     ),
@@ -165,8 +165,8 @@ ENDINGS: dict[str, Case] = {
         "logging.getLogger().addHandler(h)\nlogging.getLogger().error('kept')"
     ),
     "logging to a file that is read": program(
-        "import logging, atexit\nlogging.basicConfig(filename='/tmp/log')\n"
-        "logging.error('x')\nprint(open('/tmp/log').read())"
+        "import logging, atexit\nlogging.basicConfig(filename='src/log')\n"
+        "logging.error('x')\nprint(open('src/log').read())"
     ),
     "temporary folder": program(
         "import tempfile, os, atexit\natexit.register(lambda: print(os.path.exists(d.name)))\n"

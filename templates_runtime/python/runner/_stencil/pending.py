@@ -14,7 +14,8 @@ import sys
 MOST_BLOCKS = 400_000  # of memory, more than what was there before the program: a longer list would cost more than the end that it spares
 _STREAMS = "stdin", "stdout", "stderr"
 # Callbacks of weak references that only keep containers tidy.
-_TIDY = {"weakref", "_weakrefset", "functools"}
+_TIDY = {"weakref", "_weakrefset", "functools", "logging"}
+_TIDY_IN_C = {"_destroy": _weakref.ReferenceType, "clear_locals": tuple}  # of abstract classes, of threading.local
 _HARMLESS = _io.StringIO, _io.BytesIO
 _generator = type(item for item in ())
 _builtin = type(len)
@@ -59,8 +60,9 @@ def _streams():
 
 
 def _shown_warnings():
-    """What is shown of warnings: that a file was left open, say, which is ignored as a rule."""
-    return [item for item in _warnings.filters if item[0] != "ignore" or item[2] is ResourceWarning]
+    """What decides whether it is shown that a folder was left open, which is ignored as a rule."""
+    about = [item for item in _warnings.filters if issubclass(ResourceWarning, item[2])]
+    return [item for item in about if item[0] != "ignore" or item[2] is ResourceWarning]
 
 
 def _alone():
@@ -112,7 +114,7 @@ def _reference_is_harmless(item):
     if callback is None:
         return True
     if type(callback) is _builtin:
-        return callback.__name__ == "_destroy" and isinstance(callback.__self__, _weakref.ReferenceType)
+        return isinstance(callback.__self__, _TIDY_IN_C.get(callback.__name__, ()))
     return getattr(callback, "__module__", None) in _TIDY
 
 

@@ -45,7 +45,6 @@ def _opened(entry):
 def _finish(results, steps):
     """The program has ended without `sys.exit`, and what was to be said of an error is said."""
     if results[-1] == 0:
-        ending.expect(0)
+        steps.extend(ending.expect(0))
     elif not isinstance(getattr(sys, "last_exc", None), KeyboardInterrupt):  # that ends by a signal
-        ending.expect(1)
-        steps.append(partial(sys.exit, 1))
+        steps.extend([*ending.expect(1), partial(sys.exit, 1)])
