@@ -179,13 +179,14 @@ def died(*, build: Build, message: str, state: BuildState = BuildState.INTERRUPT
     another attempt's by now.
     """
     with store.locked(places.store_lock()):
-        mine = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
-        row = mine.first()
-        ended = row is not None and _interrupt(row, message, state) == 1
-        if row is not None and ended:
-            sequence = row.lines.aggregate(last=Max("sequence"))["last"] or 0
-            line = {"time": timezone.now(), "step": row.step, "stream": "build", "text": message}
-            BuildLogLine.objects.create(build=row, sequence=sequence + 1, **line)
+        with transaction.atomic():  # whoever sees the end sees its line as well
+            mine = Build.objects.filter(pk=build.pk, attempt=build.attempt)
+            row = mine.filter(state__in=ACTIVE_STATES).first()
+            ended = row is not None and _interrupt(row, message, state) == 1
+            if row is not None and ended:
+                sequence = row.lines.aggregate(last=Max("sequence"))["last"] or 0
+                said = {"time": timezone.now(), "step": row.step, "stream": "build"}
+                row.lines.create(sequence=sequence + 1, text=message, **said)
         sweep()
     return ended
 

@@ -18,7 +18,7 @@ from sandbox import cgroups, helper, orphans
 from sandbox.processtree import tree_of
 from templatemgr import store
 from templatemgr.models import Build, BuildState, Lookup, Version
-from templatemgr.services import builds, places
+from templatemgr.services import arrival, builds, places, verification
 from tests.execapp.conftest import Api, until
 from tests.execapp.tiny import HELLO
 from tests.templatemgr.conftest import write_definition
@@ -28,8 +28,15 @@ Start = Callable[..., Daemon]
 
 
 @pytest.fixture
-def definition(current: Version, settings: Settings, tmp_path: Path) -> Path:
-    """The tiny template's definition, to be built."""
+def definition(
+    current: Version, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The tiny template's definition, to be built.
+
+    The current version has no manifest, which nobody looks for meanwhile.
+    """
+    monkeypatch.setattr(verification, "schedule", lambda **_: [])
+    monkeypatch.setattr(arrival, "read_current", list)
     settings.STENCIL_DEFINITIONS, settings.STENCIL_BUILDS = tmp_path / "definitions", 1
     write_definition(tmp_path / "definitions/tiny")
     return tmp_path / "definitions/tiny"
@@ -172,6 +179,26 @@ def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
     building.cancel_build(build_id=build.pk, actor="ann")
     assert ended(build, BuildState.CANCELLED).message == "Cancelled."
     nothing_is_left(daemon)
+
+
+def test_what_a_definition_makes_slow_slows_no_execution(
+    api: Api, definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern that counts backtracks holds the lock of its process, which hears of nothing."""
+    monkeypatch.setattr(build_lane, "STOP_SECONDS", 0.5)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.backtracking_settings")
+    daemon = start_executor()
+    build = asked()
+    [pid] = until(lambda: children("run_build"), STARTS_SECONDS)
+    until(lambda: processor_seconds(pid) > 3, STARTS_SECONDS)  # Django starts in less
+    assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+    building.cancel_build(build_id=build.pk, actor="ann")
+    assert ended(build, BuildState.CANCELLED).message == "Cancelled."
+    nothing_is_left(daemon)
+
+
+def processor_seconds(pid: int) -> float:
+    return sum(member.cpu_ms for member in tree_of(pid) if member.pid == pid) / 1000
 
 
 def test_one_whose_build_was_taken_away_is_killed(
