@@ -300,9 +300,9 @@ SCRIPTS = {
     "the runner": "echo evil > ../../runner/main.sh",
     "a linked file": "echo evil > ../../said.txt",
     "package.json": "echo '{}' > ../../package.json",
-    "the runner's mode": "chmod 755 ../../said.txt",
-    "no runner": "rm ../../runner/main.sh",
-    "a link instead of the runner": "ln -sf /tmp/x ../../runner/main.sh",
+    "the runner's mode": "node -e \"fs.chmodSync('../../said.txt', 0o755)\"",
+    "no runner": "node -e \"fs.rmSync('../../runner/main.sh')\"",
+    "a link instead of the runner": "node -e \"fs.rmSync('../../said.txt'); fs.symlinkSync('/tmp/x', '../../said.txt')\"",
     "another package": "echo evil > ../good/index.js",
     "a package that nobody locked": "mkdir ../planted; echo evil > ../planted/index.js",
     "beside the runner": "echo evil > ../../runner/sitecustomize.py",
@@ -434,7 +434,8 @@ def wheel(name: str, files: dict[str, str], version: str = "1.0") -> tuple[str, 
             entry.external_attr = (0o120777 if text.startswith("LINK:") else 0o100755) << 16
             packed.writestr(entry, text.removeprefix("LINK:"))
         packed.writestr(
-            f"{info}/RECORD", "".join(f"{path},,\n" for path in (*inside, f"{info}/RECORD"))
+            zipfile.ZipInfo(f"{info}/RECORD"),
+            "".join(f"{path},,\n" for path in (*inside, f"{info}/RECORD")),
         )
     return f"{name}-{version}-py3-none-any.whl", out.getvalue()
 
