@@ -173,6 +173,7 @@ def test_without_hard_links_everything_is_a_copy_and_heals(
     [
         "added nested folders", "moved folder", "link to a folder copied as by cp -rL",
         "folder to link outside", "file to folder with files", "missing folder", "setuid",
+        "another inode", "two files swapped",
     ],
 )  # fmt: skip
 def test_the_loop_mends_in_place_where_it_can(place: House, name: str) -> None:
