@@ -37,7 +37,10 @@ class Shelf:
 def shelves() -> list[Shelf]:
     """The examples of every template that has a healthy current version, by name."""
     rows = Template.objects.filter(current__health__state=HealthState.VERIFIED)
-    found = [_shelf(row) for row in rows.select_related("current__template").order_by("name")]
+    found = [
+        _shelf(row)
+        for row in rows.select_related("current__template", "current__health").order_by("name")
+    ]
     return [shelf for shelf in found if shelf.examples]
 
 

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import F
 from django.utils import timezone
 
 from execapp.engine import local
-from execapp.models import ALIVE_WITHIN, ApiToken, Execution, ExecutorHeartbeat
+from execapp.models import ALIVE_WITHIN, Execution, ExecutorHeartbeat
 from execapp.services import schema
-from templatemgr.models import Template
 
 KEPT_SECONDS = 1.0
 PATIENCE_SECONDS = 3.0
@@ -130,18 +131,13 @@ def _database() -> str:
     if _kept.damage:
         message = f"a query met damage ({_kept.damage}): see `manage.py doctor --database`"
         raise DatabaseError(message)
-    for newest in (
-        ApiToken.objects.order_by("-id"),
-        Template.objects.select_related("current__health").order_by("-id"),
-        Execution.objects.order_by("-created_at").only("id", "state", "version_id"),
-    ):
-        list(newest[:1])
-    with transaction.atomic():
-        row = ExecutorHeartbeat.objects.create(
-            worker=f"probe-{os.getpid()}-{threading.get_ident()}",
-            host="probe", pid=os.getpid(), slots=0, seen_at=timezone.now() - 2 * ALIVE_WITHIN,
-        )  # fmt: skip
-        row.delete()
+    newest = Execution.objects.order_by("-created_at").select_related("version__template")
+    list(newest.only("id", "state", "version__number", "version__template__name")[:1])
+    # A row that is always there gets the value that it has: a write like any other, and no trace.
+    applied = MigrationRecorder.Migration.objects.filter(app="execapp", name="0001_initial")
+    if applied.update(applied=F("applied")) != 1:
+        message = "the first migration is not recorded: run `manage.py migrate`"
+        raise DatabaseError(message)
     return "reads and writes"
 
 

@@ -1,9 +1,11 @@
 """Does the database's schema fit this code? Asked at start and by `/readyz`."""
 
+from functools import cache
+
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 
 SHOWN = 3
 
@@ -14,10 +16,10 @@ class SchemaError(ImproperlyConfigured):
 
 def misfit() -> str | None:
     """Return a sentence that says what does not fit and what to do, or None. DatabaseError."""
-    loader = MigrationLoader(connection, ignore_no_migrations=True)
-    known, applied = set(loader.disk_migrations), set(loader.applied_migrations)
+    known = _known()
+    applied = set(MigrationRecorder.Migration.objects.values_list("app", "name"))
     ours = {app.rpartition(".")[2] for app in settings.INSTALLED_APPS}
-    missing = sorted(known - applied - {key for key in known if _replaced(loader, key)})
+    missing = sorted(known - applied)
     if missing:
         return (
             f"The database is older than this code, which needs {_shown(missing)}: run "
@@ -39,9 +41,11 @@ def require() -> None:
         raise SchemaError(found)
 
 
-def _replaced(loader: MigrationLoader, key: tuple[str, str]) -> bool:
-    """Whether a migration is squashed away: its replacement stands for it."""
-    return any(key in migration.replaces for migration in loader.replacements.values())
+@cache
+def _known() -> frozenset[tuple[str, str]]:
+    """The migrations of this code; of squashed ones those that the squash replaces."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    return frozenset(loader.disk_migrations) - frozenset(loader.replacements)
 
 
 def _shown(keys: list[tuple[str, str]]) -> str:
