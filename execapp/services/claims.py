@@ -21,7 +21,7 @@ from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKe
 from execapp.services import presenting, storage
 from execapp.services.submissions import KEY_LIFETIME
 from sandbox.limits import Outcome, State
-from templatemgr.models import Version
+from templatemgr.models import Version, VersionHealth
 from templatemgr.prepared import Prepared, PreparedUpdate, given
 
 LEASE = timedelta(seconds=30)
@@ -48,6 +48,9 @@ _WHOLE = Prepared(
     lambda: Execution.objects.filter(id=given(Execution, "id"), state=QUEUED).select_related(
         "version__template", "version__health"
     )[:1]
+)
+_HEALTH = Prepared(
+    lambda: VersionHealth.objects.filter(version_id=given(VersionHealth, "version_id"))[:1]
 )
 _OPEN = Prepared(
     lambda: (
@@ -147,6 +150,10 @@ def _take(candidate: Execution, worker: str) -> bool:
         return False
     for name, value in values.items():
         setattr(candidate, name, value)
+    # Read after the row was taken: a quarantine that was committed since it was chosen counts.
+    health = _HEALTH.first(version_id=candidate.version_id)
+    if health is not None:
+        candidate.version.health = health
     return True
 
 

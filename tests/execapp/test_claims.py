@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.utils import timezone
 
-from execapp.models import Execution, ExecutionState
+from execapp.models import Execution, ExecutionState, ExecutorHeartbeat
 from execapp.services import claims
 from sandbox.limits import Outcome, State, Stream, Usage
-from templatemgr.models import Version
+from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.services import usage
 from tests.execapp.conftest import Api, make_api, state_of
 
@@ -162,3 +163,20 @@ def test_a_version_is_needed_until_its_executions_end(
     assert usage.reasons(current) == ["open executions hold it: 1"]
     assert claims.finish(execution=running, attempt=1, outcome=OUTCOME)
     assert usage.reasons(current) == []
+
+
+def test_a_quarantine_between_choosing_and_taking_is_seen(
+    current: Version, api: Api, alive: ExecutorHeartbeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.submit()
+    choose = claims._next
+
+    def chosen_too_early(*arguments: Any) -> Any:
+        found = choose(*arguments)
+        VersionHealth.objects.update(state=HealthState.QUARANTINED)
+        return found
+
+    monkeypatch.setattr(claims, "_next", chosen_too_early)
+    claimed = claims.claim(worker="late")
+    assert claimed is not None
+    assert not claimed.version.healthy
