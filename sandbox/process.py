@@ -18,8 +18,9 @@ from sandbox import devices
 
 # Above anything that a child is given, so that no dup2 overwrites a source.
 _SAFE = 256
-# Python ignores the first two, and ignored signals are inherited.
-_DEFAULTED = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Ignored signals are inherited: Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a script's `&`
+# SIGINT and SIGQUIT.
+_DEFAULTED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class _Spawner:

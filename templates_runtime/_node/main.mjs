@@ -2,6 +2,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import protocol from "./protocol.cjs";
+import { giveStdinBack, withholdStdin } from "./stdin.mjs";
 
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
@@ -17,7 +18,9 @@ const ownConfiguration = (job) => job.files.find(({ path }) => CONFIGURATION.tes
 
 process.chdir(WORKSPACE);
 if (handed && ownConfiguration(handed)) {
+  withholdStdin();
   const { test } = await import("./own.mjs");
+  giveStdinBack();
   await test(SOURCE);
 } else {
   await testAsUsual();
@@ -27,9 +30,11 @@ async function testAsUsual() {
   // The compiler starts threads by the number of CPUs, which on a large machine are more than a sandbox may have.
   const threads = { ROLLDOWN_WORKER_THREADS: "1", RAYON_NUM_THREADS: "1" };
   Object.assign(process.env, threads);
+  withholdStdin();
   await import("./pristine.mjs");
   const { prepare } = await import("./test-mode.mjs");
   const perform = await prepare({ workspace: WORKSPACE, source: SOURCE, cold });
+  giveStdinBack();
   for (const variable of Object.keys(threads)) delete process.env[variable];
   if (handed) {
     await perform(handed);

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { startVitest } from "vitest/node";
 import protocol from "./protocol.cjs";
 import { CaseReporter } from "./reporter.mjs";
+import { noInput } from "./stdin.mjs";
 
 const { send } = protocol;
 const WORKER = fileURLToPath(new URL("./worker.mjs", import.meta.url));
@@ -23,7 +24,7 @@ export async function test(source) {
   mkdirSync(`${source}/node_modules`, { recursive: true });
   const options = { root: source, run: true, watch: false, cache: false };
   try {
-    const vitest = await startVitest("test", [], options, { plugins: [ours(reporter)] });
+    const vitest = await startVitest("test", [], options, { plugins: [ours(reporter)] }, { stdin: noInput });
     await vitest.close();
   } catch (error) {
     showStartupError(error);

@@ -13,6 +13,7 @@ from templatemgr import definition as definitions
 from templatemgr import store
 from templatemgr.builders import Job, pip
 from templatemgr.definition import Definition
+from tests.runtime.tool import DEFAULT_SIGNALS
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates_runtime" / "python"
 STDIN = b"Ada\nBab\n"
@@ -75,7 +76,7 @@ class Python:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(_bytes(text))
         return subprocess.run(
-            [str(self.root / "bin/python"), "-B", *argv],
+            [*DEFAULT_SIGNALS, str(self.root / "bin/python"), "-B", *argv],
             cwd=workspace,
             env={
                 "PATH": "/usr/bin:/bin",

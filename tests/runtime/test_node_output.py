@@ -1,7 +1,10 @@
 """What each test wrote, as vitest attributes it; and stdin in tests. By vitest's own console."""
 
+import time
+
 import pytest
 
+from sandbox.container import Container
 from sandbox.limits import Limits, Outcome, State
 from sandbox.reports import MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES
 from sandbox.runner import Submission, execute, start
@@ -143,11 +146,50 @@ def test_tests_in_several_files_read_the_input(typescript: Tool, name: str, warm
         f"{file}.test.ts": f'{head}it("{file}", async () => {{ {body} }});'
         for file, body in READERS[name].items()
     }
+    outcome = with_input(typescript, files, warm=warm)
+    assert outcome.state is State.SUCCEEDED, outcome
+
+
+OWN = 'export default { test: { pool: "threads", testTimeout: 60_000 } };'
+LATE: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # files, variables
+    "one file": ({"a.test.ts": READS}, {}),
+    "two files": ({"a.test.ts": READS, "b.test.ts": READS}, {}),
+    "started anew": ({"a.test.ts": READS}, {"TZ": "Asia/Tokyo"}),
+    "threads of its own configuration": ({"a.test.ts": READS, "vitest.config.ts": OWN}, {}),
+}
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("name", LATE)
+def test_input_that_is_late_is_waited_for(
+    typescript: Tool, monkeypatch: pytest.MonkeyPatch, name: str, warm: bool
+) -> None:
+    bodies, env = LATE[name]
+    head = 'import fs from "node:fs";\n' + HEAD
+    files = {
+        path: f'{head}it("t", () => {{ {text} }});' if path.endswith(".test.ts") else text
+        for path, text in bodies.items()
+    }
+    take_stdin = Container.take_stdin
+
+    def late(container: Container) -> int:
+        time.sleep(2)  # the runner has its job already, and gets to the first read
+        return take_stdin(container)
+
+    monkeypatch.setattr(Container, "take_stdin", late)
+    outcome = with_input(typescript, files, warm=warm, env=env)
+    assert outcome.state is State.SUCCEEDED, outcome
+
+
+def with_input(
+    typescript: Tool, files: dict[str, str], *, warm: bool, env: dict[str, str] | None = None
+) -> Outcome:
+    """Mode test with a line of input."""
     pattern = typescript.definition["test"]["pattern"]
-    job = Submission(mode="test", files=sources(files), stdin=b"x y\n", pattern=pattern)
+    job = Submission(
+        mode="test", files=sources(files), stdin=b"x y\n", env=env or {}, pattern=pattern
+    )
     tree = typescript.tree("test")
     if warm:
-        outcome = start(tree, Limits(), slot="test").deliver(job, Limits())
-    else:
-        outcome = execute(tree, job, Limits(), slot="test")
-    assert outcome.state is State.SUCCEEDED, outcome
+        return start(tree, Limits(), slot="test").deliver(job, Limits())
+    return execute(tree, job, Limits(), slot="test")

@@ -13,6 +13,9 @@ from sandbox.runner import SourceFile, Submission, Tree, execute, start
 from sandbox.variables import Variables
 
 TIMEOUT = 60
+# Ignored signals are inherited, such as those that `nohup` and a shell's `&` ignore. In a sandbox
+# none is ignored.
+DEFAULT_SIGNALS = ("/usr/bin/env", "--default-signal")
 # What vitest's JSON reporter calls a test that has not run.
 STATES = {"pending": "skipped", "todo": "skipped", "disabled": "skipped"}
 
@@ -146,7 +149,7 @@ class Tool:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(content)
         return subprocess.run(
-            [str(self.root / "bin/node"), *argv],
+            [*DEFAULT_SIGNALS, str(self.root / "bin/node"), *argv],
             cwd=workspace,
             env={"HOME": str(workspace), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **(env or {})},
             input=stdin,
