@@ -21,6 +21,7 @@ from execapp.engine.local import LOOK_SECONDS, short_address, socket_path
 KEY = "stencil.hub"  # where a server that has a hub puts it into a request's environment
 CHUNK = 500  # identifiers of one query
 MOST_BEGUN = 10_000
+MOST_UNSENT = 4 * 1024 * 1024
 GATHER_SECONDS = 0.005  # what one query looks at was registered within this time
 CONNECT_PAUSE_SECONDS = 0.2  # between tries, however many begin to wait meanwhile
 
@@ -192,23 +193,47 @@ class _Link:
         self._socket: socket.socket | None = None
         self._tried = -CONNECT_PAUSE_SECONDS
         self._rest = b""
+        self._unsent = bytearray()  # what the link has not taken yet
         self._made = 0
 
     def send(self, message: wire.Message) -> None:
-        """Send; dropped when nobody listens, or does not keep up."""
+        """Send, at once or when the link takes it; dropped when nobody listens or keeps up."""
         line = wire.encode(message)
         with self._lock:
             link = self._socket or self._connect()
             if link is None:
                 return
-            try:
-                whole = link.send(line) == len(line)
-            except BlockingIOError:
+            if self._unsent:
+                self._unsent += line
+                if len(self._unsent) > MOST_UNSENT:
+                    self._drop(link)
                 return
+            try:
+                sent = link.send(line)
+            except BlockingIOError:
+                sent = 0
             except OSError:
-                whole = False
-            if not whole:
                 self._drop(link)
+                return
+            if sent < len(line):
+                self._unsent += line[sent:]
+                self._loop.call_soon_threadsafe(self._write_on, link)
+
+    def _write_on(self, link: socket.socket) -> None:
+        if link.fileno() >= 0:
+            self._loop.add_writer(link.fileno(), self._flush, link)
+
+    def _flush(self, link: socket.socket) -> None:
+        with self._lock:
+            if self._socket is link:
+                try:
+                    del self._unsent[: link.send(self._unsent)]
+                except BlockingIOError:
+                    return
+                except OSError:
+                    self._drop(link)
+            if self._socket is not link or not self._unsent:
+                self._loop.remove_writer(link.fileno())
 
     def number(self) -> int:
         """Which connection this is, by count; connects if there is none."""
@@ -222,6 +247,7 @@ class _Link:
         with self._lock:
             if self._socket is not None:
                 self._loop.remove_reader(self._socket.fileno())
+                self._loop.remove_writer(self._socket.fileno())
                 self._socket.close()
                 self._socket = None
 
@@ -254,6 +280,7 @@ class _Link:
             link.shutdown(socket.SHUT_RDWR)
         if self._socket is link:
             self._socket = None
+            self._unsent.clear()
 
     def _read(self, link: socket.socket) -> None:
         try:
@@ -271,6 +298,7 @@ class _Link:
             data = b""
         if not data:
             self._loop.remove_reader(link.fileno())
+            self._loop.remove_writer(link.fileno())
             with self._lock:
                 self._drop(link)
             link.close()

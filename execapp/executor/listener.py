@@ -15,6 +15,7 @@ from execapp.engine.local import short_address
 
 logger = logging.getLogger(__name__)
 BACKLOG = 256
+MOST_UNSENT = 4 * 1024 * 1024
 _SERVER = "server"  # marks the listening socket in the selector: it may be replaced meanwhile
 
 
@@ -34,6 +35,7 @@ class Listener:
         self._lock = threading.Lock()
         self._waiting: dict[str, set[socket.socket]] = {}
         self._pending: dict[socket.socket, bytes] = {}
+        self._unsent: dict[socket.socket, bytearray] = {}
         self._selector = selectors.DefaultSelector()
         self._stop_read, self._stop_write = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
@@ -87,8 +89,7 @@ class Listener:
         with self._lock:
             waiters = self._waiting.pop(str(execution_id), set())
             for waiter in waiters:
-                with contextlib.suppress(OSError):
-                    waiter.send(said)
+                self._send(waiter, said)
 
     def close(self) -> None:
         """Stop listening; whoever waits sees the end of the stream and looks at the row."""
@@ -99,14 +100,17 @@ class Listener:
     def _serve(self) -> None:
         stopping = False
         while not stopping:
-            for key, _ in self._selector.select():
+            for key, events in self._selector.select():
                 assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - nothing else is
                 if key.data is _SERVER:
                     self._accept(key.fileobj)
                 elif key.fileobj is self._stop_read:
                     stopping = True
                 else:
-                    self._read(key.fileobj)
+                    if events & selectors.EVENT_WRITE:
+                        self._flush(key.fileobj)
+                    if events & selectors.EVENT_READ:
+                        self._read(key.fileobj)
         for link in list(self._pending):
             self._forget(link)
         for link in (self._server, self._stop_read, self._stop_write):
@@ -149,15 +153,54 @@ class Listener:
             # One that was still queued has ended already; whoever waits looks, and waits on if not.
             self.finished(uuid.UUID(message.id))
         elif message.type == "wait":
-            with self._lock, contextlib.suppress(OSError):
-                execution_id = str(uuid.UUID(message.id))
+            execution_id = str(uuid.UUID(message.id))
+            with self._lock:
                 self._waiting.setdefault(execution_id, set()).add(link)
-                link.send(wire.encode(wire.Message(type="waiting", id=execution_id)))
+                self._send(link, wire.encode(wire.Message(type="waiting", id=execution_id)))
             if message.kind:  # after the wait is noted: its end cannot be missed
                 self._on_wake(message.kind)
 
+    def _send(self, link: socket.socket, data: bytes) -> None:
+        """Send, or keep what the link does not take now until it does. The lock is held.
+
+        One link carries the news of thousands of waits, and the kernel holds some hundred messages.
+        """
+        kept = self._unsent.get(link)
+        if kept is not None:
+            kept += data
+            if len(kept) > MOST_UNSENT:  # it reads nothing: its end makes the other side look
+                with contextlib.suppress(OSError):
+                    link.shutdown(socket.SHUT_RDWR)
+            return
+        try:
+            sent = link.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:  # it is gone
+            return
+        if sent < len(data):
+            self._unsent[link] = bytearray(data[sent:])
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.modify(link, selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def _flush(self, link: socket.socket) -> None:
+        with self._lock:
+            kept = self._unsent.get(link)
+            if kept is None:
+                return
+            try:
+                del kept[: link.send(kept)]
+            except BlockingIOError:
+                return
+            except OSError:  # it is gone, and its end is read next
+                kept.clear()
+            if not kept:
+                del self._unsent[link]
+                self._selector.modify(link, selectors.EVENT_READ)
+
     def _forget(self, link: socket.socket) -> None:
         with self._lock:
+            self._unsent.pop(link, None)
             for execution_id in [key for key, links in self._waiting.items() if link in links]:
                 self._waiting[execution_id].discard(link)
                 if not self._waiting[execution_id]:

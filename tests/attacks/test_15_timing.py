@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -115,7 +116,8 @@ def test_a_runner_killed_while_it_runs_is_an_end(whom: str, arena: Arena) -> Non
             process.send_kill(container.init_pidfd)
         else:
             for pid in container.group.pids():
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it went with one that was killed before it
+                    os.kill(pid, signal.SIGKILL)
 
     timer = threading.Timer(0.15, kill)
     timer.start()

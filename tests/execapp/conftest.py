@@ -169,13 +169,15 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
         process.stdout.close()
 
 
-def until[T](look: Callable[[], T], seconds: float = HANGS_SECONDS) -> T:
+def until[T](
+    look: Callable[[], T], seconds: float = HANGS_SECONDS, *, left: Callable[[], str] = str
+) -> T:
     """Look until what is seen is true, and return it."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
         if seen or time.monotonic() > deadline:
-            assert seen, "it did not happen in time"
+            assert seen, f"it did not happen in time {left()}"
             return seen
         time.sleep(0.02)
 

@@ -87,7 +87,7 @@ def test_nothing_is_left_of_a_killed_executor(api: Api, executor_process: StartP
     process.send_signal(signal.SIGKILL)
     process.wait(10)
     made_by = json.loads((data() / "executor.lock").read_text())["identity"]
-    until(lambda: not sandboxes_of(made_by))
+    until(lambda: not sandboxes_of(made_by), left=lambda: commands_of(made_by))
     again = executor_process("--slots", "1", "--warm", "0", "--grace", "0.2")
     api.get(f"/executions/{made['id']}?wait=1")
     again.send_signal(signal.SIGTERM)
@@ -327,6 +327,12 @@ def attempts(execution: dict[str, str]) -> int:
 
 def data() -> Path:
     return Path(django_settings.STENCIL_DATA)
+
+
+def commands_of(identity: str) -> str:
+    """The command lines of what is left, for the message of a failure."""
+    found = (Path(f"/proc/{pid}/cmdline") for pid in sandboxes_of(identity))
+    return "; ".join(path.read_text().replace("\0", " ")[:200] for path in found if path.exists())
 
 
 def sandboxes_of(identity: str) -> list[str]:

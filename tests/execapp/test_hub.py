@@ -91,6 +91,21 @@ def test_ends_are_told_to_everyone_over_one_link(run: Callable[..., None], rows:
     run(work)
 
 
+def test_more_ends_than_the_kernel_holds_messages_are_all_told(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        ids = [uuid.uuid4() for _ in range(2000)]
+        with executor() as (listener, _):
+            waits = [asyncio.create_task(made.wait(each, 300, begun=False)) for each in ids]
+            await until(lambda: waiting(listener) == 2000)
+            for each in ids:
+                listener.finished(each)
+            assert all(await asyncio.gather(*waits))
+
+    run(work)
+
+
 def test_the_end_of_what_was_begun_is_kept_until_somebody_waits(
     run: Callable[..., None], rows: Rows
 ) -> None:
