@@ -4,15 +4,18 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sandbox.streams import Lines
 from templatemgr import foreign, spares
 from templatemgr import manifest as manifests
 from templatemgr.manifest import Entry, Manifest, ManifestError
+from templatemgr.redaction import Redactor
 from tests.templatemgr.conftest import write_definition
 
 TREE = Manifest(
@@ -137,3 +140,30 @@ def test_mangled_inputs_are_damaged_and_nothing_is_raised(
     changed = (folder / name).read_bytes() != before
     digest = "0" * 64 if changed else ""
     assert spares.inputs_sound(folder, digest or "0" * 64) is False
+
+
+LOG = (
+    b"npm http fetch GET 200\r\n\x1b[32mok\x1b[0m caf\xc3\xa9 token=s3cr3t-of-a-registry\n"
+    b"WARN \xe2\x9c\x93\n"
+)
+SECRET = "s3cr3t-of-a-registry"
+
+
+@settings(max_examples=300)
+@given(data=mangled(LOG, LOG[::-1]), cuts=st.lists(st.integers(0, 120), max_size=5))
+def test_a_mangled_log_is_lines_of_text_however_it_arrives(data: bytes, cuts: list[int]) -> None:
+    said: list[str] = []
+    lines = Lines(said.append)
+    places = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
+    for start, end in pairwise(places):
+        lines.feed(data[start:end])
+    lines.end()
+    redact = Redactor([SECRET])
+    for text in said:
+        plain = redact(text)
+        assert "\n" not in plain
+        plain.encode("utf-8")  # a page and a row can hold it
+        assert SECRET not in plain
+    assert "".join(said) == "".join(
+        line.decode("utf-8", "replace").rstrip("\r") for line in data.split(b"\n")
+    )
