@@ -31,6 +31,8 @@ class Command(BaseCommand):
         parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        # Trees that are made here by hand are read by the sandbox's user, as sealed ones are.
+        os.umask(0o022)
         require_isolation()
         size = measures.SHORT if options["short"] else measures.FULL
         given = {name: options[name] for name in ("samples", "burst", "disk") if options[name]}
