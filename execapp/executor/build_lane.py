@@ -38,8 +38,9 @@ class BuildLane:
                         builds.reap()
                         reap_at = time.monotonic() + REAP_SECONDS
                     worked = self._one()
-                except Exception:
-                    logger.exception("the build lane stumbled; it goes on")
+                    house.failures.worked("the build lane")
+                except Exception as error:  # noqa: BLE001 - logged, and tried again
+                    house.failures.failed("the build lane", error)
                     database.release()
                     worked = False
                 if not worked:

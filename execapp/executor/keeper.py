@@ -9,6 +9,7 @@ import time
 
 from execapp.executor import database
 from execapp.executor.bell import Bell
+from execapp.executor.failures import FailureLog
 from execapp.executor.registry import Registry
 from templatemgr.services import arrival, integrity, retrying, verification
 
@@ -25,6 +26,7 @@ class Keeper:
 
     def __init__(self, *, worker: str, registry: Registry, bell: Bell) -> None:
         self._worker = worker
+        self._failures = FailureLog(logger)
         self._registry = registry
         self._bell = bell
         self._stopping = threading.Event()
@@ -51,8 +53,9 @@ class Keeper:
                 try:
                     self._tend()
                     worked = self._round()
-                except Exception:
-                    logger.exception("the keeper stumbled; it goes on")
+                    self._failures.worked("the verification worker")
+                except Exception as error:  # noqa: BLE001 - logged, and tried again
+                    self._failures.failed("the verification worker", error)
                     database.release()
                     worked = False
                 if not worked and not self._stopping.is_set():

@@ -1,12 +1,10 @@
 """The executor's lane of questions to registries: one at a time, beside slots and builds."""
 
-import logging
 import time
 
 from execapp.executor import database, helpers, slots
 from templatemgr.services import lookups
 
-logger = logging.getLogger(__name__)
 REAP_SECONDS = 15.0
 
 
@@ -21,8 +19,9 @@ def serve(house: slots.House) -> None:
                     lookups.reap()
                     reap_at = time.monotonic() + REAP_SECONDS
                 worked = _answer_one(house)
-            except Exception:
-                logger.exception("the lane of lookups stumbled; it goes on")
+                house.failures.worked("the lane of look-ups")
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                house.failures.failed("the lane of look-ups", error)
                 database.release()
                 worked = False
             if not worked:

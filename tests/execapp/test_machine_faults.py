@@ -383,3 +383,35 @@ def test_kill_of_what_runs_is_not_blamed_on_the_machine(api: Api, executor: Daem
     assert done["signal"] in ("SIGKILL", int(signal.SIGKILL))
     assert state_of(done) == "crashed"
     assert executor.house.breaker.trouble is None
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        ("templatemgr.services.builds.claim", "the build lane"),
+        ("templatemgr.services.lookups.claim", "the lane of look-ups"),
+        ("templatemgr.services.verification.claim", "the verification worker"),
+        ("execapp.services.claims.claim", "claiming"),
+    ],
+)
+def test_a_loop_that_fails_every_second_is_logged_once_and_once_when_it_is_over(
+    current: Version,
+    start_executor: Callable[..., Daemon],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    step: str,
+    what: str,
+) -> None:
+    tries: list[int] = []
+
+    def fails(**_options: object) -> None:
+        tries.append(1)
+        raise ValueError("damaged")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(step, fails)
+        start_executor()
+        until(lambda: len(tries) >= 3)
+    until(lambda: f"{what} works again" in caplog.text)
+    assert caplog.text.count(f"{what} failed") == 1
+    assert caplog.text.count("Traceback") == 1
