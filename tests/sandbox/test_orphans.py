@@ -19,6 +19,8 @@ def test_only_what_bears_the_prefix_is_killed() -> None:
         for slot in ("gone-slot0", "gone-warm-1", "here-slot0")
     ]
     try:
+        for child in children:
+            wait_for_mark(child.pid)
         swept = orphans.sweep("gone-")
         assert sorted(swept) == sorted(child.pid for child in children[:2])
         assert [child.wait(10) for child in children[:2]] == [-signal.SIGKILL] * 2
@@ -54,6 +56,17 @@ def test_a_bubblewrap_whose_maker_dies_early_is_found() -> None:
         os.close(write)
         outer.kill()
         outer.wait()
+
+
+def wait_for_mark(pid: int) -> None:
+    """Wait until the kernel shows the new program's environment.
+
+    `Popen` returns when exec has closed its descriptors, which is a moment before that.
+    """
+    deadline = time.monotonic() + 20
+    while orphans.MARK.encode() not in Path(f"/proc/{pid}/environ").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def inner_of(pid: int) -> list[int]:
