@@ -1,6 +1,6 @@
 """What can go wrong with a submission, as exceptions with the code that clients see.
 
-A program that fails is a result, never an exception. `execapp.api.errors` alone knows which
+A program that fails is a result, never an exception. `execapp.api.http.errors` alone knows which
 HTTP status each code has.
 """
 

@@ -17,13 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sandbox import descent, listening, profile
-from sandbox.container import Container
-from sandbox.egress import ADDRESS, PORT, Egress, Forwarder, Place
+from sandbox import tree_walk
 from sandbox.errors import CageStoppedError
-from sandbox.launch import Shares, launch, this_host
+from sandbox.isolation import profile
+from sandbox.isolation.container import Container
+from sandbox.isolation.launch import Shares, launch, this_host
 from sandbox.limits import MIB
-from sandbox.streams import Lines, Pump
+from sandbox.network import listening
+from sandbox.network.egress import ADDRESS, PORT, Egress, Forwarder, Place
+from sandbox.session.streams import Lines, Pump
 
 OnLine = Callable[[str, str], None]
 
@@ -251,7 +253,7 @@ def _handed_over(folder: Path) -> Iterator[None]:
 def _give(folder: Path, owner: int) -> None:
     """Make `owner` the owner of all below; links are never followed, nothing else runs there."""
     os.chown(folder, owner, owner, follow_symlinks=False)
-    for visit in descent.descend(folder):
+    for visit in tree_walk.descend(folder):
         for name in (*visit.folders, *visit.others):
             os.chown(name, owner, owner, dir_fd=visit.descriptor, follow_symlinks=False)
 
@@ -263,7 +265,7 @@ def disk_use(folder: Path) -> int:
     """
     total = 0
     with contextlib.suppress(OSError):
-        for visit in descent.descend(folder):
+        for visit in tree_walk.descend(folder):
             total += _BLOCK * len(visit.folders)
             for name in visit.others:
                 info = os.stat(name, dir_fd=visit.descriptor, follow_symlinks=False)

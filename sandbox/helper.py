@@ -15,9 +15,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sandbox import cgroups, naming, orphans, process
+from sandbox import naming
+from sandbox.cgroup import leases
+from sandbox.cgroup.groups import Group
 from sandbox.errors import SandboxError
-from sandbox.groups import Group
+from sandbox.isolation import orphans, process
 from sandbox.limits import MIB
 
 MEMORY_BYTES = 2048 * MIB  # its own: what it starts in sandboxes is counted there
@@ -62,7 +64,7 @@ class Helper:
         first, with the words that are added to its argv: --parent, our process id, --slot, `slot`.
         """
         self._slot = slot
-        self._group: Group | None = cgroups.leases().take(f"{slot}-helper")
+        self._group: Group | None = leases.leases().take(f"{slot}-helper")
         try:
             self._group.empty()
             words = [*argv, "--parent", str(os.getpid()), "--slot", slot]
@@ -100,14 +102,14 @@ class Helper:
         with suppress(ProcessLookupError):  # of its session, what was in no sandbox yet
             os.killpg(self.pid, signal.SIGKILL)
         orphans.sweep(f"{self._slot}-")
-        cgroups.sweep(f"{self._slot}-")
+        leases.sweep(f"{self._slot}-")
         self._give_back()
         return ending
 
     def _give_back(self) -> None:
         if self._group is not None:
             self._group.kill()
-            cgroups.leases().give_back(f"{self._slot}-helper", self._group)
+            leases.leases().give_back(f"{self._slot}-helper", self._group)
             self._group = None
 
 

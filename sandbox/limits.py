@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sandbox.reports import TestReport
+    from sandbox.session.runner_messages import TestReport
 
 MIB = 1024 * 1024
 

@@ -9,9 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from sandbox import cgroups, profile, resources, seccomp
+from sandbox import resources
+from sandbox.cgroup import leases
 from sandbox.errors import SandboxError
-from sandbox.launch import bubblewrap_path, starts_as_root, this_host
+from sandbox.isolation import profile, seccomp
+from sandbox.isolation.launch import bubblewrap_path, starts_as_root, this_host
 
 Level = Literal["ok", "weaker", "missing"]
 _DESCRIPTORS_WANTED = 4096
@@ -55,7 +57,7 @@ def host_fingerprint() -> dict[str, str]:
         "libc": " ".join(platform.libc_ver()).strip() or "unknown",
         "machine": platform.machine(),
         "profile": f"{profile.PROFILE_VERSION}-{_profile_digest()}",
-        "cgroups": cgroups.current_hierarchy().kind,
+        "cgroups": leases.current_hierarchy().kind,
     }
 
 
@@ -151,7 +153,7 @@ def _setting(path: Path) -> str | None:
 
 
 def _groups() -> Finding:
-    hierarchy = cgroups.current_hierarchy()
+    hierarchy = leases.current_hierarchy()
     if hierarchy.kind != "none":
         places = ", ".join(str(place) for _, place in hierarchy.places)
         title = f"Control groups {hierarchy.kind} limit memory, processes and CPU"

@@ -9,10 +9,10 @@ import os
 import resource
 from contextlib import suppress
 
-from sandbox import confinement, process
-from sandbox.launch import Shares, launch, this_host
+from sandbox.isolation import confinement, process
+from sandbox.isolation.launch import Shares, launch, this_host
+from sandbox.isolation.profile import Profile
 from sandbox.limits import MIB
-from sandbox.profile import Profile
 
 DESCRIPTORS_EACH = 8  # what a waiting sandbox keeps open, with room
 DESCRIPTORS_STARTING = 48  # what a start needs for a moment, and a running one

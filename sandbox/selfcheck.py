@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sandbox import cage, cgroups, probe
+from sandbox import cage, probe
 from sandbox.cage import Cage
+from sandbox.cgroup import leases
 from sandbox.errors import CageStoppedError, SandboxError
-from sandbox.launch import starts_as_root
+from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB
 
 _WON = "the wall is open"
@@ -176,7 +177,7 @@ def _open(attack: Attack, detail: str, remedy: str) -> Verdict:
 
 def _is_watched(attack: Attack) -> bool:
     """Whether the wall is one of control groups, and there are none."""
-    if cgroups.current_hierarchy().kind != "none":
+    if leases.current_hierarchy().kind != "none":
         return False
     return attack.stopped == "memory" or ("processes" in attack.changes and starts_as_root())
 

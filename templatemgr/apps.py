@@ -9,8 +9,8 @@ class TemplateManagerConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, and the triggers that every migration may have dropped."""
-        from templatemgr import triggers
+        from core.database import triggers
 
         post_migrate.connect(
-            triggers.install_after_migrate, sender=self, dispatch_uid="templatemgr.triggers"
+            triggers.install_after_migrate, sender=self, dispatch_uid="core.database.triggers"
         )

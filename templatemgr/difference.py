@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion
 from packaging.version import Version as PythonVersion
 
 from templatemgr.lockfile import Locked
-from templatemgr.manifest import Entry, Manifest
+from templatemgr.trees.manifests import Entry, Manifest
 
 MAX_FILES = 500
 MAX_TEXTS = 50

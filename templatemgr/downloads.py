@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import descent
+from sandbox import tree_walk
 from templatemgr import store
 from templatemgr.store import Freed
 
@@ -183,7 +183,7 @@ def _forget_addresses(kept: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    for visit in descent.descend(folder):
+    for visit in tree_walk.descend(folder):
         if visit.left is not None:
             try:
                 os.rmdir(visit.left, dir_fd=visit.descriptor)

@@ -19,11 +19,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox import descent
-from templatemgr import hashing, trees
-from templatemgr import manifest as manifests
-from templatemgr.manifest import Entry, Manifest
-from templatemgr.restoring import restore as restore
+from sandbox import tree_walk
+from templatemgr.trees import hashing, listing, manifests
+from templatemgr.trees.manifests import Entry, Manifest
+from templatemgr.trees.restoring import restore as restore
 
 logger = logging.getLogger(__name__)
 ASIDE = "aside"  # below the data directory: what stood in the way, for people to look through
@@ -122,7 +121,7 @@ def remove(folder: Path) -> None:
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
         return
-    descent.clear(folder)
+    tree_walk.clear(folder)
     folder.rmdir()
 
 
@@ -195,7 +194,7 @@ def unshared(folder: Path) -> Freed:
     freed = Freed()
     if not folder.is_dir():
         return freed
-    for visit in descent.descend(folder):
+    for visit in tree_walk.descend(folder):
         for name in visit.others:
             info = os.stat(name, dir_fd=visit.descriptor, follow_symlinks=False)
             if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:
@@ -254,7 +253,7 @@ def _store(tree: Path, objects: Path, entry: Entry, *, trusted: bool = False) ->
     """
     file, stored = tree / entry.path, object_path(objects, entry)
     file.chmod(entry.mode)
-    for name in trees.attributes(str(file)):  # a default access list of the folder, for instance
+    for name in listing.attributes(str(file)):  # a default access list of the folder, for instance
         os.removexattr(file, name, follow_symlinks=False)
     if trusted or _sound(stored, entry):
         return Stored(new=False, linked=_link(stored, file))
@@ -288,9 +287,9 @@ def _sound(stored: Path, entry: Entry) -> bool:
     if hashing.hash_file(stored) != entry.digest:
         return False
     # Nothing is mended here: it would be changed wherever else it is linked to.
-    if stat.S_IMODE(info.st_mode) != entry.mode or trees.attributes(str(stored)):
+    if stat.S_IMODE(info.st_mode) != entry.mode or listing.attributes(str(stored)):
         return False
-    return trees.owners(stored.parents[2]).include(info)
+    return listing.owners(stored.parents[2]).include(info)
 
 
 def _link(source: Path, target: Path) -> bool:

@@ -59,7 +59,7 @@ def test_what_has_passed_is_unchanged(checkout: Path) -> None:
         ("templates_runtime/python/runner/stencil.pth", {"javascript", "typescript"}),
         ("templates_runtime/typescript/package-lock.json", {"javascript", "python"}),
         ("templates_runtime/_node/pool.mjs", {"python"}),
-        ("sandbox/seccomp.py", set()),
+        ("sandbox/isolation/seccomp.py", set()),
         ("templatemgr/builders/npm.py", set()),
         ("tests/runtime/submissions.py", set()),
         ("requirements/run.lock", set()),

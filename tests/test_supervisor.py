@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import HANGS_SECONDS
-from webui.supervisor import (
+from webui.quickstart.supervisor import (
     LONGEST_PAUSE_SECONDS,
     AlreadyRunningError,
     Program,
@@ -154,7 +154,8 @@ def test_one_data_directory_has_one_supervisor(tmp_path: Path) -> None:
 
 def test_a_killed_supervisor_leaves_no_lock(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from pathlib import Path; from webui.supervisor import SupervisorLock\n"
+        "import sys, time; from pathlib import Path\n"
+        "from webui.quickstart.supervisor import SupervisorLock\n"
         "lock = SupervisorLock(Path(sys.argv[1])); print('held', flush=True); time.sleep(300)"
     )
     argv = [sys.executable, "-c", code, str(tmp_path / "up.lock")]

@@ -11,12 +11,13 @@ class DashboardConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the checks, what follows every migration, and the record of second factors."""
-        from webui import checks, roles  # noqa: F401 - importing checks registers them
-        from webui.signin import names, receivers
+        from webui.signin import names, receivers, roles
 
         receivers.connect()
         names.guard()
-        post_migrate.connect(roles.install_after_migrate, sender=self, dispatch_uid="webui.roles")
+        post_migrate.connect(
+            roles.install_after_migrate, sender=self, dispatch_uid="webui.signin.roles"
+        )
         post_migrate.connect(make_cache_table, sender=self, dispatch_uid="webui.cache")
 
 

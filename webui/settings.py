@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
-from templatemgr.readers import rules
+from templatemgr.definitions.readers import rules
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -178,7 +178,8 @@ INSTALLED_APPS = [
     "ninja",
     "templatemgr",
     "execapp",
-    "webui",  # before allauth: its pages are ours
+    "webui",
+    "benchmarks",
     "allauth",
     "allauth.account",
     "allauth.mfa",
@@ -186,12 +187,13 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "webui.forwarded.Middleware",  # first: the others see the client's own address and scheme
+    # First: the others see the client's own address and scheme.
+    "webui.middleware.forwarded.Middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
-    "webui.limits.limit",  # before anything reads a body, a cookie or the database
+    "webui.middleware.limits.limit",  # before anything reads a body, a cookie or the database
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "webui.caching.Middleware",
+    "webui.middleware.caching.Middleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -208,14 +210,16 @@ WSGI_APPLICATION = "webui.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # Each page family holds its own; before allauth's, whose pages are ours.
+        "DIRS": sorted((BASE_DIR / "webui").glob("*/templates")),
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "webui.context.may",
-                "webui.context.shell",
+                "webui.shell.context_processors.may",
+                "webui.shell.context_processors.shell",
             ],
         },
     },
@@ -318,7 +322,7 @@ SECURE_CSP: dict[str, list[str]] = {
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "webui.views.errors.csrf_failure"
+CSRF_FAILURE_VIEW = "webui.shell.error_pages.csrf_failure"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = STENCIL_HTTPS
 # A browser that was here by https asks for nothing else so long. Sent over https alone.
@@ -350,7 +354,9 @@ if STENCIL_OIDC_ISSUER:
 
 # The API's own limit is 10 MB; anything larger is refused before it is read into memory.
 DATA_UPLOAD_MAX_MEMORY_SIZE = _number("STENCIL_BODY_BYTES", 10_000_000, least=1024)
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 1_000  # of a form; query strings have a limit in webui.limits
+DATA_UPLOAD_MAX_NUMBER_FIELDS = (
+    1_000  # of a form; query strings have a limit in webui.middleware.limits
+)
 
 LOGGING = {
     "version": 1,

@@ -2,7 +2,8 @@
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from execapp.api import api, views
+from execapp.api.http import views
+from execapp.api.v1 import api
 
 
 def _shaped() -> tuple[list[URLResolver | URLPattern], str, str]:

@@ -11,22 +11,27 @@ from pathlib import Path
 
 from django.conf import settings
 
-from execapp.engine.local import socket_path
-from execapp.executor import database, lookups, slots
-from execapp.executor.bell import Bell
+from core.database import connections
+from core.engine.local import socket_path
+from core.jobs.failures import FailureLog
+from core.jobs.wakeup import Bell
+from execapp.executor import execution_worker, lookup_worker
 from execapp.executor.breaker import CircuitBreaker
-from execapp.executor.build_lane import BuildLane
-from execapp.executor.failures import FailureLog
-from execapp.executor.keeper import Keeper
+from execapp.executor.build_worker import BuildLane
 from execapp.executor.listener import Listener
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
-from execapp.executor.registry import Registry
+from execapp.executor.running import Registry
+from execapp.executor.verification_worker import Keeper
 from execapp.services import building, claims, heartbeats
-from sandbox import cgroups, orphans, probe, resources
-from sandbox.berths import Berths
-from templatemgr.services import arrival, caches, promotions
-from templatemgr.services import lookups as questions
+from sandbox import probe, resources
+from sandbox.cgroup import leases
+from sandbox.isolation import orphans
+from sandbox.isolation.parking import Berths
+from templatemgr.build import lookups as questions
+from templatemgr.integrity import compile_caches
+from templatemgr.maintenance import startup_check
+from templatemgr.promotion import promotions
 
 logger = logging.getLogger(__name__)
 BEAT_SECONDS = 1.0
@@ -78,8 +83,10 @@ class Daemon:
         house.pool.start()
         house.berths.start()
         for number in range(self.slots):
-            self._thread(f"slot-{number}", slots.serve, house, f"{house.worker}-slot{number}")
-        self._thread("lookups", lookups.serve, house)
+            self._thread(
+                f"slot-{number}", execution_worker.serve, house, f"{house.worker}-slot{number}"
+            )
+        self._thread("lookups", lookup_worker.serve, house)
         self._thread("tender", self._tend)
         self._builders = [BuildLane(house, n) for n in range(_setting("STENCIL_BUILDS", 1))]
         self._lanes = [
@@ -119,28 +126,28 @@ class Daemon:
         for thread in self._threads:
             thread.join()
         house.listener.close()
-        database.patiently(lambda: heartbeats.leave(worker=house.worker))
-        database.release()
+        connections.patiently(lambda: heartbeats.leave(worker=house.worker))
+        connections.release()
         self._lock.release()
         self.stopped = True
         logger.info("executor %s: stopped", house.worker)
 
     def _clear_up(self, worker: str) -> None:
         # We hold the lock, so whatever bears our identity was left by a process that is dead.
-        swept = self._if_possible("removing control groups", lambda: cgroups.sweep(f"{worker}-"))
+        swept = self._if_possible("removing control groups", lambda: leases.sweep(f"{worker}-"))
         orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
-        requeued = database.patiently(lambda: claims.take_over(worker=worker))
-        interrupted = database.patiently(lambda: building.take_over(worker=worker))
-        database.patiently(lambda: questions.reap(worker=worker))
+        requeued = connections.patiently(lambda: claims.take_over(worker=worker))
+        interrupted = connections.patiently(lambda: building.take_over(worker=worker))
+        connections.patiently(lambda: questions.reap(worker=worker))
         if swept or orphaned or requeued or interrupted:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"
             counts = (len(swept or ()), len(orphaned or ()), requeued, interrupted)
             logger.warning(text, *counts)
         # The links are for people: no trouble with them keeps anybody from being served.
         self._if_possible("renewing the links `current`", promotions.reconcile_all)
-        self._if_possible("clearing what was filled", caches.sweep)
+        self._if_possible("clearing what was filled", compile_caches.sweep)
         self._if_possible(
-            "looking for what changed", lambda: database.patiently(arrival.check_current)
+            "looking for what changed", lambda: connections.patiently(startup_check.check_current)
         )
 
     def _if_possible[T](self, what: str, act: Callable[[], T]) -> T | None:
@@ -151,7 +158,7 @@ class Daemon:
             self._failures.failed(what, error)
             return None
 
-    def _furnish(self, worker: str) -> slots.House:
+    def _furnish(self, worker: str) -> execution_worker.House:
         bell, errands, registry = Bell(), Bell(), Registry()
         breaker = CircuitBreaker(
             trial=partial(resources.try_start, slot=f"{worker}-trial"),
@@ -169,7 +176,7 @@ class Daemon:
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"
             logger.warning(text, self._descriptors, room)
-        return slots.House(
+        return execution_worker.House(
             worker=worker,
             host={**probe.host_fingerprint()},
             bell=bell,
@@ -209,10 +216,10 @@ class Daemon:
                     self._failures.worked("the heartbeat")
                 except Exception as error:  # noqa: BLE001 - logged, and tried again
                     self._failures.failed("the heartbeat", error)
-                    database.release()
+                    connections.release()
                 self._stopped.wait(BEAT_SECONDS)
         finally:
-            database.release()
+            connections.release()
 
     def _tend_breaker(self) -> None:
         """Try whether sandboxes can be started: in trouble, and when none was for a while."""

@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from execapp import wire
-from execapp.engine.local import short_address
+from core.engine import protocol
+from core.engine.local import short_address
 
 logger = logging.getLogger(__name__)
 BACKLOG = 256
@@ -85,7 +85,7 @@ class Listener:
 
     def finished(self, execution_id: uuid.UUID) -> None:
         """Tell everyone who waits for this execution; they then read the row."""
-        said = wire.encode(wire.Message(type="finished", id=str(execution_id)))
+        said = protocol.encode(protocol.Message(type="finished", id=str(execution_id)))
         with self._lock:
             waiters = self._waiting.pop(str(execution_id), set())
             for waiter in waiters:
@@ -137,15 +137,15 @@ class Listener:
         *lines, rest = (self._pending[link] + data).split(b"\n")
         try:
             for line in lines:
-                self._take(link, wire.decode(line))
-        except (wire.WireError, ValueError) as error:
+                self._take(link, protocol.decode(line))
+        except (protocol.WireError, ValueError) as error:
             logger.warning("socket: %s", error)
             data = b""
         self._pending[link] = rest
-        if not data or len(rest) > wire.LINE_LIMIT:
+        if not data or len(rest) > protocol.LINE_LIMIT:
             self._forget(link)
 
-    def _take(self, link: socket.socket, message: wire.Message) -> None:
+    def _take(self, link: socket.socket, message: protocol.Message) -> None:
         if message.type == "wake":
             self._on_wake(message.kind)
         elif message.type == "cancel":
@@ -156,7 +156,7 @@ class Listener:
             execution_id = str(uuid.UUID(message.id))
             with self._lock:
                 self._waiting.setdefault(execution_id, set()).add(link)
-                self._send(link, wire.encode(wire.Message(type="waiting", id=execution_id)))
+                self._send(link, protocol.encode(protocol.Message(type="waiting", id=execution_id)))
             if message.kind:  # after the wait is noted: its end cannot be missed
                 self._on_wake(message.kind)
 

@@ -11,16 +11,17 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from execapp.executor import database, demand, shelves
-from execapp.executor.bell import Bell
+from core.database import connections
+from core.jobs.failures import FailureLog
+from core.jobs.wakeup import Bell
+from execapp.executor import demand, warm_groups
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.demand import Ask, Demand
-from execapp.executor.failures import FailureLog
-from execapp.executor.shelves import Key, Shelf, Waiting
-from sandbox import runner
+from execapp.executor.warm_groups import Key, Shelf, Waiting
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
-from sandbox.runner import Session
+from sandbox.session import sessions
+from sandbox.session.sessions import Session
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
@@ -71,7 +72,7 @@ class Pool:
         taken = None
         with self._lock:
             shelf = self._shelves.get(key)
-            if shelf is None or not runner.fits(shelf.limits, limits):
+            if shelf is None or not sessions.fits(shelf.limits, limits):
                 return None
             shelf.demand.arrived(time.monotonic())
             while shelf.waiting and taken is None:
@@ -147,7 +148,7 @@ class Pool:
                 try:
                     if self._moved.is_set() or time.monotonic() >= look_at:
                         self._moved.clear()
-                        wanted = database.patiently(shelves.wanted)
+                        wanted = connections.patiently(warm_groups.wanted)
                         look_at = time.monotonic() + LOOK_SECONDS
                     self._follow(wanted)
                     busy = self._start_one()
@@ -158,7 +159,7 @@ class Pool:
                 if not busy:
                     self._bell.wait(seen, LOOK_SECONDS)
         finally:
-            database.release()
+            connections.release()
 
     def _follow(self, wanted: dict[Key, Shelf]) -> None:
         """Keep a shelf for each key of `wanted`, with as many as demand and budget say."""
@@ -208,7 +209,7 @@ class Pool:
         key, shelf = chosen
         began = time.monotonic()
         try:
-            session = runner.start(shelf.tree, shelf.limits, slot=self._slot, low_priority=True)
+            session = sessions.start(shelf.tree, shelf.limits, slot=self._slot, low_priority=True)
         except (SandboxError, OSError) as error:
             shelf.failures += 1
             pause = min(LONGEST_PAUSE, 2.0 ** min(shelf.failures, 6))

@@ -7,9 +7,9 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from execapp.engine import local
+from core.engine import local
+from templatemgr.build import builds, lookups
 from templatemgr.models import ACTIVE_STATES, Build, Lookup
-from templatemgr.services import builds, lookups
 
 
 def request_build(

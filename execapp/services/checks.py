@@ -12,10 +12,10 @@ from typing import Any
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field
 from execapp.models import Mode
-from execapp.services.presenting import LIMIT_NAMES
+from execapp.serialization import LIMIT_NAMES
 from sandbox.limits import Limits
-from sandbox.paths import check_paths
-from sandbox.variables import Variables
+from sandbox.session.paths import check_paths
+from sandbox.session.variables import Variables
 
 ENCODINGS = ("utf8", "base64")
 MIB = 1024 * 1024

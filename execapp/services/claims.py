@@ -17,12 +17,13 @@ from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
+from core.database.prepared import Prepared, PreparedUpdate, given
+from execapp import serialization
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
-from execapp.services import presenting, storage
+from execapp.services import storage
 from execapp.services.submissions import KEY_LIFETIME
 from sandbox.limits import Outcome, State
 from templatemgr.models import Version, VersionHealth
-from templatemgr.prepared import Prepared, PreparedUpdate, given
 
 LEASE = timedelta(seconds=30)
 COUNTS_KEPT = timedelta(days=31)  # of what clients stored, by day
@@ -162,7 +163,7 @@ def finish(
 ) -> bool:
     """Record the one end of an attempt; False when the attempt is no longer the current one."""
     report = outcome.report
-    tests = presenting.tests_to_json(report) if report else None
+    tests = serialization.tests_to_json(report) if report else None
     now = timezone.now()
     values = {
         "state": ExecutionState(outcome.state.value),
@@ -173,7 +174,7 @@ def finish(
         "stderr": outcome.stderr.data,
         "stderr_truncated": outcome.stderr.truncated,
         "tests": tests,
-        "test_counts": presenting.counts_of(report) if report else None,
+        "test_counts": serialization.counts_of(report) if report else None,
         "timings": _timings(execution, now, outcome),
         "usage": {
             "cpu_ms": outcome.usage.cpu_ms,

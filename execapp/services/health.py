@@ -7,11 +7,11 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
+from core.database.prepared import Prepared, given
 from execapp.models import ALIVE_WITHIN, OPEN_STATES, Execution, ExecutionState, ExecutorHeartbeat
 from execapp.services import probes
 from execapp.services.probes import Readiness
 from templatemgr.models import HealthState, Template
-from templatemgr.prepared import Prepared, given
 
 _ALIVE = Prepared(
     lambda: (

@@ -2,10 +2,11 @@
 
 from django.db import transaction
 
-from execapp.engine import local
+from core.engine import local
+from templatemgr import catalog
 from templatemgr.errors import NotHealedError
+from templatemgr.maintenance import verification
 from templatemgr.models import HealthState, Verification
-from templatemgr.services import catalog, verification
 
 
 def request_verification(

@@ -13,13 +13,13 @@ from django.db.models import Q
 from django.utils import timezone
 
 from core import parsing
+from core.database.prepared import Prepared, given
 from execapp.errors import Field, InvalidRequestError, PinBrokenError
 from execapp.models import ApiToken, TokenPin
-from templatemgr import audit
+from templatemgr import audit, catalog
 from templatemgr.errors import TemplateError, UnavailableError
 from templatemgr.models import HealthState, Template, Version
-from templatemgr.prepared import Prepared, given
-from templatemgr.services import catalog, promotions
+from templatemgr.promotion import promotions
 
 # Few tokens have one, so the question that nearly every submission asks is a small one.
 _PINNED = Prepared(

@@ -22,7 +22,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import F
 from django.utils import timezone
 
-from execapp.engine import local
+from core.engine import local
 from execapp.models import ALIVE_WITHIN, Execution, ExecutorHeartbeat
 from execapp.services import schema
 

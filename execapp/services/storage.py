@@ -20,10 +20,10 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from core.database.prepared import PreparedUpdate, given
 from execapp.errors import NoSpaceError, QuotaError
 from execapp.models import Execution, StoredBytes
 from execapp.services.checks import size_of
-from templatemgr.prepared import PreparedUpdate, given
 
 ROW_BYTES = 1024  # what a row takes besides its texts
 LOOK_SECONDS = 1.0  # between two looks at the disk

@@ -9,8 +9,10 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from core.database.prepared import Prepared, given
+from core.engine import local
+from execapp import serialization
 from execapp.conf import sizes
-from execapp.engine import local
 from execapp.errors import (
     Field,
     IdempotencyConflictError,
@@ -27,9 +29,8 @@ from execapp.models import (
     IdempotencyKey,
     Mode,
 )
-from execapp.services import checks, health, pins, presenting, probes, storage
-from templatemgr.prepared import Prepared, given
-from templatemgr.services import catalog
+from execapp.services import checks, health, pins, probes, storage
+from templatemgr import catalog
 
 KEY_LIFETIME = timedelta(hours=24)
 _ROW = Prepared(
@@ -195,7 +196,7 @@ def _complete(execution: Execution, template: str) -> None:
         raise InvalidRequestError(problems)
     execution.version = version
     execution.template_name = runtime.name
-    execution.limits = {**presenting.limits_to_json(runtime.default), **execution.limits}
+    execution.limits = {**serialization.limits_to_json(runtime.default), **execution.limits}
     tests = execution.mode == Mode.TEST
     execution.entry = "" if tests else execution.entry or runtime.entry or ""
     _check_room(execution)

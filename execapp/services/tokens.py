@@ -11,11 +11,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from core import actors
+from core.database.prepared import Prepared, given
 from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
 from execapp.services import pins as client_pins
 from templatemgr import audit
-from templatemgr.prepared import Prepared, given
 
 PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
 USED_RESOLUTION = timedelta(minutes=1)

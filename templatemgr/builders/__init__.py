@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sandbox.egress import Place
-from templatemgr.definition import Definition
+from sandbox.network.egress import Place
+from templatemgr.definitions.definition import Definition
 from templatemgr.downloads import Content
 from templatemgr.lockfile import Locked, Package
 

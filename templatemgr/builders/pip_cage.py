@@ -6,7 +6,8 @@ import platform
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox import cage, seccomp
+from sandbox import cage
+from sandbox.isolation import seccomp
 from templatemgr.builders import Job, interpreter, online_pip, pip_config, registries, steps
 from templatemgr.builders.interpreter import InterpreterError
 from templatemgr.errors import BuildError

@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 
 from pip._internal.models.index import PyPI
 
-from sandbox.egress import Place
-from sandbox.upstream import Upstream
+from sandbox.network.egress import Place
+from sandbox.network.upstream import Upstream
 from templatemgr.builders import registries
 
 SETTINGS = (

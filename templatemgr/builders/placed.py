@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from sandbox import profile
+from sandbox.isolation import profile
 from templatemgr.builders import Job
 from templatemgr.builders.interpreter import SITE, STDLIB
 from templatemgr.errors import BuildError

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from sandbox import upstream as upstreams
-from sandbox.egress import Egress, Place
-from sandbox.upstream import Upstream
+from sandbox.network import upstream as upstreams
+from sandbox.network.egress import Egress, Place
+from sandbox.network.upstream import Upstream
 
 PORTS = {"http": 80, "https": 443}
 HINT = (

@@ -11,9 +11,10 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sandbox import cage, runner
+from sandbox import cage
 from sandbox.limits import Outcome
-from sandbox.runner import SourceFile, Submission, Tree
+from sandbox.session import sessions
+from sandbox.session.sessions import SourceFile, Submission, Tree
 from tests.attacks.attack import PRELUDE, Attack, call
 from tests.sandbox.trees import build_tree, tree_for
 
@@ -52,7 +53,7 @@ class Arena:
     def _execute(self, tree: Tree, job: Submission, attack: Attack, slot: str) -> Outcome:
         job = replace(job, env={**job.env, **attack.environment})
         marked = replace(tree, env={**tree.env, MARK: str(os.getpid())})
-        return runner.execute(marked, job, attack.limits, slot=slot)
+        return sessions.execute(marked, job, attack.limits, slot=slot)
 
     def native(self) -> Tree:
         """The tree whose runner is syscalls.c: it starts in a few milliseconds."""

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from sandbox import cgroups
-from sandbox.processtree import tree_of
-from sandbox.profile import INSIDE_ID
+from sandbox.cgroup import leases
+from sandbox.cgroup.process_tree import tree_of
+from sandbox.isolation.profile import INSIDE_ID
 from tests.attacks.arena import MARK, Arena
 
 Snapshot = dict[str, object]
@@ -117,8 +117,8 @@ def own_processes() -> list[int]:
 def _groups() -> list[tuple[str, bool]]:
     """Our groups with everything below them, and whether something lives there."""
     found = []
-    for _, place in cgroups.current_hierarchy().places:
-        for folder in place.glob(f"{cgroups.NAME_PREFIX}*-{os.getpid()}-*"):
+    for _, place in leases.current_hierarchy().places:
+        for folder in place.glob(f"{leases.NAME_PREFIX}*-{os.getpid()}-*"):
             for inner in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
                 found.append((str(inner), bool((inner / "cgroup.procs").read_text())))  # noqa: PERF401
     return sorted(found)

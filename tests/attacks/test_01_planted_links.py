@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cage, runner
+from sandbox import cage
 from sandbox.limits import State
-from sandbox.runner import SourceFile, Submission
+from sandbox.session import sessions
+from sandbox.session.sessions import SourceFile, Submission
 from templatemgr.builders import steps
 from templatemgr.errors import BuildError
 from tests.attacks.arena import Arena
@@ -58,7 +59,7 @@ def test_a_planted_link_leads_nowhere(attack: Attack, assault: Assault) -> None:
 def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None:
     """The workspace's links have the same names, one folder higher."""
     if ".." in name:
-        assert runner.check_paths([name])
+        assert sessions.check_paths([name])
         return
     code = f"""import fs from "node:fs"; console.log(JSON.stringify([
         fs.readFileSync("/workspace/src/{name}", "utf8"),
@@ -69,7 +70,7 @@ def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None
     )
     job = Submission(mode="run", files=files, entry="main.mjs")
     with arena.neighbour():
-        outcome = runner.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
     assert outcome.state == State.SUCCEEDED
     assert json.loads(outcome.stdout.data) == ["mine", '{"sealed": true}']
 

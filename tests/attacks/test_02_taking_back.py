@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
-from sandbox.profile import INSIDE_ID
+from sandbox.isolation.profile import INSIDE_ID
 from templatemgr import store
 from tests.attacks.arena import Arena
 from tests.attacks.test_01_planted_links import build, planted

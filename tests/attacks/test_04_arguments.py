@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from sandbox import runner
 from sandbox.limits import State
-from sandbox.runner import SourceFile, Submission
+from sandbox.session import sessions
+from sandbox.session.sessions import SourceFile, Submission
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE
 from tests.sandbox.trees import tree_for
@@ -53,7 +53,7 @@ def execute(arena: Arena, text: str, name: str) -> dict[str, object]:
         mode="run", files=files, entry="main.mjs", args=(text, "end"), env={"GIVEN": text}
     )
     with arena.neighbour():
-        outcome = runner.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
     assert outcome.state == State.SUCCEEDED, outcome
     found: dict[str, object] = json.loads(outcome.stdout.data)
     return found
@@ -62,7 +62,7 @@ def execute(arena: Arena, text: str, name: str) -> dict[str, object]:
 @pytest.mark.parametrize("text", NASTY.values(), ids=NASTY)
 def test_arguments_and_values_are_only_text(text: str, arena: Arena) -> None:
     name = text.replace("/", "_")
-    sound = not runner.check_paths([name])
+    sound = not sessions.check_paths([name])
     found = execute(arena, text, name if sound else "plain")
     assert found == {
         "args": [text, "end"],

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sandbox.launch import starts_as_root
+from sandbox.isolation.launch import starts_as_root
 from tests.attacks.arena import SECRET, Arena
 from tests.attacks.attack import Attack, call, program, shell, tries
 from tests.attacks.conftest import Assault

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr import manifest, store
-from templatemgr.manifest import ManifestError
+from templatemgr import store
+from templatemgr.trees import manifests
+from templatemgr.trees.manifests import ManifestError
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack, call, program
 from tests.attacks.conftest import Assault
@@ -65,4 +66,4 @@ def test_a_hard_link_within_a_build_is_sealed_as_two_files(
     planted(arena, build, "fs.writeFileSync('a', 'x'); fs.linkSync('a', 'b');")
     sealed = store.seal(build, tmp_path / "objects")
     assert {"a", "b"} <= {entry.path for entry in sealed.manifest.files}
-    assert manifest.compare(sealed.manifest, build) == [] or (build / "a").stat().st_nlink >= 2
+    assert manifests.compare(sealed.manifest, build) == [] or (build / "a").stat().st_nlink >= 2

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from sandbox import cgroups
-from sandbox.launch import starts_as_root
+from sandbox.cgroup import leases
+from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB, State
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack, bomb, call, ends, tries, within
@@ -13,7 +13,7 @@ from tests.attacks.conftest import Assault
 from tests.patience import HANGS_SECONDS
 
 # Without control groups memory that is not a process's own is not counted: `doctor` says weaker.
-WATCHED = cgroups.current_hierarchy().kind == "none"
+WATCHED = leases.current_hierarchy().kind == "none"
 # There the number of processes is RLIMIT_NPROC's, which counts by user: as root all are one.
 CROWDED = WATCHED and starts_as_root()
 KILLED = (State.OUT_OF_MEMORY,)

@@ -7,7 +7,7 @@ make itself look passed: that is said in docs/security.md, not tested away.
 import pytest
 
 from sandbox.limits import State
-from sandbox.runner import execute
+from sandbox.session.sessions import execute
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, Attack, forgery
 from tests.attacks.conftest import Assault

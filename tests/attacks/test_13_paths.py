@@ -7,9 +7,9 @@ from django.conf import settings
 
 from execapp.conf import sizes
 from execapp.services.checks import check_files
-from sandbox import runner
 from sandbox.limits import State
-from sandbox.runner import SourceFile, Submission, check_paths
+from sandbox.session import sessions
+from sandbox.session.sessions import SourceFile, Submission, check_paths
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS
 from tests.execapp import tiny
@@ -117,7 +117,7 @@ def written(arena: Arena, *names: str) -> dict[str, str]:
     ]
     job = Submission(mode="run", files=tuple(sources), entry="main.mjs")
     with arena.neighbour():
-        outcome = runner.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
     assert outcome.state == State.SUCCEEDED, outcome
     found, beside, sealed = json.loads(outcome.stdout.data)
     assert beside == ["node_modules", "package.json", "src"]

@@ -7,7 +7,7 @@ import pytest
 from django.conf import settings
 
 from execapp.models import Execution
-from sandbox.reports import Collector, ReportError, parse
+from sandbox.session.runner_messages import Collector, ReportError, parse
 from tests.execapp import tiny
 from tests.execapp.conftest import Api as Client
 

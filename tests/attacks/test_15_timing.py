@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroups, process
+from sandbox.cgroup import leases
 from sandbox.errors import SandboxError, StartupError, UsedError
+from sandbox.isolation import process
 from sandbox.limits import State
-from sandbox.runner import Session, execute, start
+from sandbox.session.sessions import Session, execute, start
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE
 from tests.sandbox.trees import tree_for
@@ -161,18 +162,18 @@ def test_when_the_host_process_is_killed_its_sandboxes_die(step: str, arena: Are
         time.sleep(0.01)
         victim.kill()
         victim.wait(10)
-    mine = f"{cgroups.NAME_PREFIX}attack-{victim.pid}-"
+    mine = f"{leases.NAME_PREFIX}attack-{victim.pid}-"
     deadline = time.monotonic() + 5
     while living(mine) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not living(mine)
-    cgroups.sweep(f"attack-{victim.pid}-")
+    leases.sweep(f"attack-{victim.pid}-")
     assert not [folder for folder in folders() if mine in str(folder)]
 
 
 def folders() -> list[Path]:
-    places = [place for _, place in cgroups.current_hierarchy().places]
-    return [path for place in places for path in place.glob(f"{cgroups.NAME_PREFIX}*")]
+    places = [place for _, place in leases.current_hierarchy().places]
+    return [path for place in places for path in place.glob(f"{leases.NAME_PREFIX}*")]
 
 
 def living(name: str) -> list[str]:

@@ -17,10 +17,12 @@ import pytest
 from django.db import connection
 from pytest_django import Settings
 
-from sandbox import cage, container
-from templatemgr import store, triggers
+from core.database import triggers
+from sandbox import cage
+from sandbox.isolation import container
+from templatemgr import catalog, store
+from templatemgr.build import builds
 from templatemgr.models import Build
-from templatemgr.services import builds, catalog
 from tests.execapp.lifecycle import changer
 from tests.templatemgr.conftest import (
     DEFINITION,

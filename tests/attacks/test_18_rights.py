@@ -20,11 +20,13 @@ from unittest.mock import patch
 
 import pytest
 
-from sandbox import cage, confinement, devices, process, profile, runner
+from sandbox import cage
 from sandbox.errors import ConfinementError, SandboxError
-from sandbox.launch import starts_as_root
+from sandbox.isolation import confinement, devices, process, profile
+from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import Outcome, State
-from sandbox.runner import Tree
+from sandbox.session import sessions
+from sandbox.session.sessions import Tree
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE
 from tests.attacks.trials import Trial
@@ -106,7 +108,7 @@ def hostile_tree(arena: Arena) -> Iterator[Path]:
 
 
 def ran(arena: Arena, tree: Tree, code: str) -> Outcome:
-    return runner.execute(tree, arena.job(PRELUDE + code), LIMITS, slot="attack")
+    return sessions.execute(tree, arena.job(PRELUDE + code), LIMITS, slot="attack")
 
 
 def obeyed(arena: Arena, variables: Mapping[str, str]) -> str | None:
@@ -161,7 +163,9 @@ def test_a_variable_comes_as_it_was_written(arena: Arena) -> None:
     code = f"say({json.dumps(list(values))}.map((name) => process.env[name]));"
     limits = replace(LIMITS, output_bytes=1_000_000)
     job = arena.job(PRELUDE + code)
-    outcome = runner.execute(replace(tree, env={**tree.env, **values}), job, limits, slot="attack")
+    outcome = sessions.execute(
+        replace(tree, env={**tree.env, **values}), job, limits, slot="attack"
+    )
     assert json.loads(outcome.stdout.data) == list(values.values())
 
 
@@ -178,7 +182,7 @@ def test_no_command_line_holds_a_variable(arena: Arena) -> None:
 def test_a_program_with_an_equals_sign_in_its_name_does_not_start(arena: Arena) -> None:
     tree = replace(tree_for(arena.tree, "run"), command=("bin/a=b", "run"))
     with pytest.raises(SandboxError, match="cannot have a '='"):
-        runner.start(tree, LIMITS, slot="attack")
+        sessions.start(tree, LIMITS, slot="attack")
 
 
 BUILD_VARIABLES = ("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "PATH", "BASH_ENV")
@@ -263,7 +267,7 @@ LOWERED_AS_ROOT: dict[str, tuple[Callable[[], AbstractContextManager[object]], s
 def test_ready_does_not_count_without_a_wall(arena: Arena, name: str, cold: bool) -> None:
     lower, said = {**LOWERED, **LOWERED_AS_ROOT}[name]
     with lower(), pytest.raises(ConfinementError, match=said):
-        runner.start(arena.native(), LIMITS, slot="attack", cold=cold, low_priority=not cold)
+        sessions.start(arena.native(), LIMITS, slot="attack", cold=cold, low_priority=not cold)
 
 
 KEEPERS = ("itself", "child", "orphan", "thread", "ids", "group")
@@ -280,7 +284,7 @@ def keeping(arena: Arena) -> Iterator[Path]:
 @pytest.mark.parametrize("who", KEEPERS)
 def test_ready_does_not_count_while_something_keeps_rights(arena: Arena, who: str) -> None:
     with keeping(arena) as root, pytest.raises(ConfinementError, match="process "):
-        runner.start(Tree(root=root, command=("bin/regains", who)), LIMITS, slot="attack")
+        sessions.start(Tree(root=root, command=("bin/regains", who)), LIMITS, slot="attack")
 
 
 @as_root
@@ -288,7 +292,7 @@ def test_a_runner_that_dropped_all_of_it_itself_counts(arena: Arena) -> None:
     """So it is what is left that is seen, and not how it was dropped."""
     with keeping(arena) as root:
         tree = Tree(root=root, command=("bin/regains", "nobody"))
-        runner.start(tree, LIMITS, slot="attack").close()
+        sessions.start(tree, LIMITS, slot="attack").close()
 
 
 @as_root
@@ -309,7 +313,7 @@ def test_helpers_of_a_runner_may_come_and_go(arena: Arena) -> None:
             " 'x', String(n)], { detached: true, stdio: 'ignore' }).unref();"
         )
         for _ in range(5):
-            runner.start(tree_for(root, "run"), LIMITS, slot="attack").close()
+            sessions.start(tree_for(root, "run"), LIMITS, slot="attack").close()
 
 
 def looked_at_trials() -> list[Trial]:
@@ -320,7 +324,7 @@ def looked_at_trials() -> list[Trial]:
             with keeping(arena) as root:
                 tree = Tree(root=root, command=("bin/regains", who))
                 try:
-                    runner.start(tree, LIMITS, slot="attack").close()
+                    sessions.start(tree, LIMITS, slot="attack").close()
                 except ConfinementError:
                     return None
             return "it was ready"
@@ -474,7 +478,7 @@ def test_a_runner_that_is_such_a_file_is_no_different(arena: Arena, name: str) -
     with own_tree(arena) as root:
         GIVERS[name](compiled("regains.c", root / "bin/giver", "-static", "-pthread"))
         tree = Tree(root=root, command=("bin/giver", "itself"))
-        runner.start(tree, LIMITS, slot="attack").close()
+        sessions.start(tree, LIMITS, slot="attack").close()
 
 
 @contextmanager

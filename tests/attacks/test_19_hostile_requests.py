@@ -19,15 +19,15 @@ from django.test import Client, RequestFactory
 from pydantic import ValidationError
 from pytest_django import Settings
 
+from benchmarks import hostile_bodies, requests
 from core import documents
-from execapp.api import schemas
-from execapp.benchmarks import hostile_bodies, requests
+from execapp.api.v1.schemas import executions
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field, InvalidRequestError
 from execapp.models import Execution
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, make_api
-from webui import limits
+from webui.middleware import limits
 
 SIZE = 200_000
 HOSTILE = hostile_bodies.bodies(SIZE)
@@ -232,7 +232,7 @@ WRONG: dict[str, Any] = {
 def test_a_list_is_validated_up_to_its_twentieth_fault(wrong: str) -> None:
     name = wrong.removeprefix("more ").partition(" ")[0]
     with pytest.raises(ValidationError) as refusal:
-        schemas.SubmissionIn.model_validate({**tiny.HELLO.body(), name: WRONG[wrong]})
+        executions.SubmissionIn.model_validate({**tiny.HELLO.body(), name: WRONG[wrong]})
     assert refusal.value.error_count() <= 2 * MAX_TOLD
     assert all(error["loc"][0] == name for error in refusal.value.errors())
 
@@ -241,11 +241,11 @@ def test_few_of_many_unknown_keys_are_named() -> None:
     for many in (200, 4_000):
         body = {**tiny.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
-            schemas.SubmissionIn.model_validate(body)
+            executions.SubmissionIn.model_validate(body)
         assert refusal.value.error_count() <= MAX_TOLD
         file = {"path": "a", "content": "", **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
-            schemas.SubmissionIn.model_validate({**tiny.HELLO.body(), "files": [file]})
+            executions.SubmissionIn.model_validate({**tiny.HELLO.body(), "files": [file]})
         assert refusal.value.error_count() <= MAX_TOLD
 
 

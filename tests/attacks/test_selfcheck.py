@@ -7,8 +7,10 @@ from unittest.mock import patch
 
 import pytest
 
-from sandbox import cgroups, profile, selfcheck
-from sandbox.launch import starts_as_root
+from sandbox import selfcheck
+from sandbox.cgroup import leases
+from sandbox.isolation import profile
+from sandbox.isolation.launch import starts_as_root
 from tests.attacks.arena import Arena
 
 Lower = Callable[[], AbstractContextManager[object]]
@@ -22,7 +24,7 @@ def test_everything_holds_here(arena: Arena) -> None:
     found = selfcheck.verdicts()
     assert len(found) == len(selfcheck.ATTACKS)
     not_held = {verdict.title: verdict.level for verdict in found if verdict.level != "ok"}
-    watched = ["filling the memory"] if cgroups.current_hierarchy().kind == "none" else []
+    watched = ["filling the memory"] if leases.current_hierarchy().kind == "none" else []
     if watched and starts_as_root():
         watched.append("starting processes without end")
     assert not_held == dict.fromkeys(watched, "weaker")

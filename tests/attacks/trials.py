@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from execapp.api import parsing
+from execapp.api.http import parsing
 from execapp.errors import ExecutionError
-from sandbox import cage, paths, reports, runner
+from sandbox import cage
 from sandbox.limits import State
-from sandbox.runner import SourceFile, Submission
+from sandbox.session import paths, sessions
+from sandbox.session import runner_messages as reports
+from sandbox.session.sessions import SourceFile, Submission
 from tests.attacks import test_01_planted_links, test_02_taking_back, test_13_paths, test_14_json
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS
@@ -72,7 +74,7 @@ def _submitted(at: str) -> Callable[[Arena], str | None]:
             SourceFile(path=path, content=text.encode()) for path, text in files.items()
         )
         job = Submission(mode="run", files=sources, entry="main.mjs")
-        outcome = runner.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
         return None if outcome.state == State.SUCCEEDED else "it is not where it says"
 
     return go

@@ -8,10 +8,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
-from execapp.api import parsing
-from sandbox import cage, confinement, groups, paths, process, profile, reports, seccomp, verdict
-from sandbox.launch import starts_as_root
+from execapp.api.http import parsing
+from sandbox import cage
+from sandbox.cgroup import groups
+from sandbox.isolation import confinement, process, profile, seccomp
+from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB
+from sandbox.session import paths, runner_messages, verdict
 from tests.attacks import (
     test_01_planted_links,
     test_03_reach,
@@ -163,7 +166,7 @@ def any_body(_: Arena) -> AbstractContextManager[object]:
 
 def any_message(_: Arena) -> AbstractContextManager[object]:
     return patch.multiple(
-        reports,
+        runner_messages,
         _object=dict,
         _constant=float,
         _no_more=lambda *_: None,

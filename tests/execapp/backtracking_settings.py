@@ -3,7 +3,7 @@
 import re
 from typing import NoReturn
 
-from templatemgr import definition
+from templatemgr.definitions import definition
 from tests.execapp.executor_settings import *  # noqa: F403
 
 

@@ -19,12 +19,12 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
+from core.database import triggers
 from execapp.executor.daemon import Daemon
 from execapp.models import ApiToken, Execution, ExecutorHeartbeat
 from execapp.services import tokens
-from templatemgr import triggers
+from templatemgr import catalog
 from templatemgr.models import Version
-from templatemgr.services import catalog
 from tests.execapp import tiny
 from tests.patience import HANGS_SECONDS
 

@@ -10,12 +10,12 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from execapp.api.template_schemas import BuildOut, BuildsOut, LogOut
+from execapp.api.v1.schemas.templates import BuildOut, BuildsOut, LogOut
 from execapp.models import ExecutorHeartbeat
-from execapp.services import following
-from templatemgr import screening, store
+from templatemgr import catalog, store
+from templatemgr.build import builds, following
+from templatemgr.definitions import screening
 from templatemgr.models import AuditEvent, Build, Version
-from templatemgr.services import builds, catalog
 from tests.execapp.conftest import Api, make_api
 from tests.execapp.lifecycle import (
     add_lines,

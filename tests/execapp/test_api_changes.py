@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from execapp.api.template_schemas import GatesOut, MovedOut, PolicyOut, RemovedOut
+from execapp.api.v1.schemas.templates import GatesOut, MovedOut, PolicyOut, RemovedOut
 from execapp.services import tokens
 from templatemgr.models import AuditEvent, HealthState, Promotion, Template, Version, VersionHealth
-from templatemgr.services import gates
+from templatemgr.promotion import gates
 from tests.execapp import tiny
 from tests.execapp.lifecycle import boss, changer, last_event, post, reader, refused
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from execapp.api.schemas import VersionOut
-from execapp.api.template_schemas import DiffOut, InputsOut
-from templatemgr import definition as definitions
+from execapp.api.v1.schemas.executions import VersionOut
+from execapp.api.v1.schemas.templates import DiffOut, InputsOut
+from templatemgr import catalog, data_paths
+from templatemgr.definitions import definition as definitions
+from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, HealthState, Verification, Version, VersionHealth
-from templatemgr.services import catalog, places, promotions, verification
+from templatemgr.promotion import promotions
 from tests.execapp.lifecycle import changer, last_event, post, reader, refused
 from tests.templatemgr.conftest import data_dir, make_version
 
@@ -41,7 +43,7 @@ def keep() -> Verification:
 
 
 def flip(version: Version, path: str, text: str) -> None:
-    file = places.version(version) / path
+    file = data_paths.version(version) / path
     file.chmod(0o644)
     file.write_text(text)
     file.chmod(0o444)

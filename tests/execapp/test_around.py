@@ -12,9 +12,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from execapp import wire
-from execapp.api.parsing import loads
-from execapp.engine import local
+from core.engine import local, protocol
+from execapp.api.http.parsing import loads
 from execapp.errors import MalformedError
 from execapp.executor.daemon import Daemon
 from execapp.models import ExecutorHeartbeat
@@ -93,13 +92,13 @@ def test_docs_use_local_assets_only() -> None:
     ],
 )
 def test_wire_refuses(line: bytes) -> None:
-    with pytest.raises(wire.WireError):
-        wire.decode(line)
+    with pytest.raises(protocol.WireError):
+        protocol.decode(line)
 
 
 def test_wire_round_trip() -> None:
-    message = wire.Message(type="wait", id="x")
-    assert wire.decode(wire.encode(message)) == message
+    message = protocol.Message(type="wait", id="x")
+    assert protocol.decode(protocol.encode(message)) == message
 
 
 def test_nonsense_on_the_socket_harms_nobody(api: Api, executor: Daemon) -> None:

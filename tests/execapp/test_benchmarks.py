@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from execapp.benchmarks import bare, hostile_bodies, measures, phases, requests, table
-from execapp.benchmarks.house import House, HouseError
+from benchmarks import bare, hostile_bodies, measures, phases, requests, table
+from benchmarks.house import House, HouseError
 from execapp.models import Execution
 from tests.execapp.conftest import Api
 from tests.sandbox.trees import build_tree

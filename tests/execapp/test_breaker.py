@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from core.jobs.failures import FailureLog
 from execapp.executor.breaker import CircuitBreaker
-from execapp.executor.failures import FailureLog
 from sandbox import resources
 from sandbox.errors import StartupError
 

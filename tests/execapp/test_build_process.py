@@ -11,14 +11,17 @@ from pathlib import Path
 import pytest
 from pytest_django.fixtures import Settings
 
-from execapp.executor import build_lane, helpers
+from execapp.executor import build_worker, helpers
 from execapp.executor.daemon import Daemon
 from execapp.services import building
-from sandbox import cgroups, helper, orphans
-from sandbox.processtree import tree_of
-from templatemgr import store
+from sandbox import helper
+from sandbox.cgroup import leases
+from sandbox.cgroup.process_tree import tree_of
+from sandbox.isolation import orphans
+from templatemgr import data_paths, store
+from templatemgr.build import builds
+from templatemgr.maintenance import startup_check, verification
 from templatemgr.models import Build, BuildState, Lookup, Version
-from templatemgr.services import arrival, builds, places, verification
 from tests.execapp.conftest import Api, until
 from tests.execapp.tiny import HELLO
 from tests.templatemgr.conftest import write_definition
@@ -36,7 +39,7 @@ def definition(
     The current version has no manifest, which nobody looks for meanwhile.
     """
     monkeypatch.setattr(verification, "schedule", lambda **_: [])
-    monkeypatch.setattr(arrival, "read_current", list)
+    monkeypatch.setattr(startup_check, "read_current", list)
     settings.STENCIL_DEFINITIONS, settings.STENCIL_BUILDS = tmp_path / "definitions", 1
     write_definition(tmp_path / "definitions/tiny")
     return tmp_path / "definitions/tiny"
@@ -45,7 +48,7 @@ def definition(
 @pytest.fixture
 def held() -> Iterator[ExitStack]:
     """No build gets past its first step until this is closed."""
-    downloads = places.downloads("npm")
+    downloads = data_paths.downloads("npm")
     downloads.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(store.locked(downloads.with_suffix(".lock")))
@@ -87,11 +90,11 @@ def ended(build: Build, *states: BuildState) -> Build:
 def nothing_is_left(daemon: Daemon) -> None:
     """Neither processes nor groups nor folders of a build that was killed."""
     slot = f"{daemon.house.worker}-build0-"
-    mine = cgroups.leases().mine()
+    mine = leases.leases().mine()
 
     def left() -> list[object]:
-        groups = set(cgroups._names(cgroups.current_hierarchy(), cgroups.NAME_PREFIX + slot))
-        folders = places.data().glob("templates/*/staging/*")
+        groups = set(leases._names(leases.current_hierarchy(), leases.NAME_PREFIX + slot))
+        folders = data_paths.data().glob("templates/*/staging/*")
         return [*children("run_build"), *orphans._marked(slot), *(groups - mine), *folders]
 
     until(lambda: not left(), STARTS_SECONDS)
@@ -120,7 +123,7 @@ def test_that_process_yields_and_cannot_take_much(
     assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == helper.CPU_SECONDS
     assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == helper.ADDRESS_BYTES
     assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
-    if cgroups.current_hierarchy().kind != "none":
+    if leases.current_hierarchy().kind != "none":
         groups = Path(f"/proc/{pid}/cgroup").read_text()
         assert f"stencil-{daemon.house.worker}-build0-helper-" in groups
 
@@ -159,7 +162,7 @@ def test_one_that_is_killed_in_a_sandbox_takes_the_sandbox_with_it(
 def test_one_that_needs_too_much_memory_is_told_so(
     definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if cgroups.current_hierarchy().kind == "none":
+    if leases.current_hierarchy().kind == "none":
         return  # there it has a limit of addresses instead, which is seen above
     monkeypatch.setattr(helper, "MEMORY_BYTES", 24 * 1024 * 1024)  # less than Django takes
     daemon = start_executor()
@@ -172,7 +175,7 @@ def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
     definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It waits for a lock and looks at nothing else, as one that counts backtracks would."""
-    monkeypatch.setattr(build_lane, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
     daemon = start_executor()
     build = asked()
     os.kill(building_process(build), signal.SIGSTOP)
@@ -185,7 +188,7 @@ def test_what_a_definition_makes_slow_slows_no_execution(
     api: Api, definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pattern that counts backtracks holds the lock of its process, which hears of nothing."""
-    monkeypatch.setattr(build_lane, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.backtracking_settings")
     daemon = start_executor()
     build = asked()
@@ -204,7 +207,7 @@ def processor_seconds(pid: int) -> float:
 def test_one_whose_build_was_taken_away_is_killed(
     definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build_lane, "STOP_SECONDS", 0.5)
+    monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
     daemon = start_executor()
     build = asked()
     os.kill(building_process(build), signal.SIGSTOP)
@@ -242,7 +245,7 @@ def test_it_dies_with_an_executor_that_is_killed(
     until(lambda: not Path(f"/proc/{pid}").exists() or zombie(pid))
     executor_process("--slots", "1", "--warm", "0")
     assert ended(build, BuildState.INTERRUPTED).version is None
-    assert list(places.data().glob("templates/*/staging/*")) == []
+    assert list(data_paths.data().glob("templates/*/staging/*")) == []
 
 
 def zombie(pid: int) -> bool:

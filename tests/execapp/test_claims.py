@@ -12,7 +12,7 @@ from execapp.models import Execution, ExecutionState, ExecutorHeartbeat
 from execapp.services import claims
 from sandbox.limits import Outcome, State, Stream, Usage
 from templatemgr.models import HealthState, Version, VersionHealth
-from templatemgr.services import usage
+from templatemgr.promotion import usage
 from tests.execapp.conftest import Api, make_api, state_of
 
 OUTCOME = Outcome(

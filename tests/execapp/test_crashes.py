@@ -24,10 +24,11 @@ from django.db import connection
 
 from execapp.executor.daemon import Daemon
 from execapp.models import FINAL_STATES, Execution
-from sandbox import cgroups, orphans
-from sandbox.processtree import tree_of
+from sandbox.cgroup import leases
+from sandbox.cgroup.process_tree import tree_of
+from sandbox.isolation import orphans
 from templatemgr.models import Version
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 from tests.conftest import free_port
 from tests.execapp import tiny
 from tests.execapp.conftest import ROOT, Api, make_api, until
@@ -178,7 +179,7 @@ def test_every_acknowledged_submission_ends_once(scene: Scene) -> None:
     worker = json.loads((settings.STENCIL_DATA / "executor.lock").read_text())["identity"]
     scene.executor.send_signal(signal.SIGTERM)
     scene.executor.wait(30)
-    assert cgroups.sweep(f"{worker}-") == []
+    assert leases.sweep(f"{worker}-") == []
     assert orphans.sweep(f"{worker}-") == []
 
 

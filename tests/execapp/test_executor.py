@@ -15,18 +15,20 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from execapp.engine import local
+from core.engine import local
 from execapp.executor.daemon import Daemon
+from execapp.executor.execution_worker import starting_limits
 from execapp.executor.lock import LockedError
-from execapp.executor.slots import starting_limits
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import building, claims, health
-from sandbox import cgroups, confinement, orphans, probe, profile, runner
+from sandbox import probe
+from sandbox.cgroup import leases
 from sandbox.errors import ConfinementError, StartupError
+from sandbox.isolation import confinement, orphans, profile
 from sandbox.limits import Limits
-from templatemgr import store
+from sandbox.session import sessions
+from templatemgr import data_paths, store
 from templatemgr.models import Build, BuildState, Version
-from templatemgr.services import places
 from tests.execapp.conftest import Api, state_of, until
 from tests.execapp.tiny import HELLO, SLEEP, program
 from tests.templatemgr.conftest import write_definition
@@ -92,7 +94,7 @@ def test_nothing_is_left_of_a_killed_executor(api: Api, executor_process: StartP
     api.get(f"/executions/{made['id']}?wait=1")
     again.send_signal(signal.SIGTERM)
     again.wait(30)
-    assert cgroups.sweep(f"{made_by}-") == []
+    assert leases.sweep(f"{made_by}-") == []
 
 
 def test_sigterm_lets_the_running_finish(api: Api, executor_process: StartProcess) -> None:
@@ -195,7 +197,7 @@ def test_our_failure_is_an_error_with_an_id(
         message = "the runner was not ready in time: host detail"
         raise StartupError(message)
 
-    monkeypatch.setattr(runner, "start", fail)
+    monkeypatch.setattr(sessions, "start", fail)
     done = api.submit(HELLO, wait=True)
     assert done["state"] == "error"
     assert done["error_id"] in caplog.text
@@ -266,7 +268,7 @@ def test_as_many_builds_run_at_once_as_the_setting_says(
     settings.STENCIL_DEFINITIONS, settings.STENCIL_BUILDS = tmp_path, 2
     write_definition(tmp_path / "tiny")
     daemon = start_executor()
-    downloads = places.downloads("npm")
+    downloads = data_paths.downloads("npm")
     downloads.parent.mkdir(parents=True, exist_ok=True)
     with store.locked(downloads.with_suffix(".lock")):  # no build gets past its first step
         asked = [

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from execapp.engine import hub, local, room
+from core.engine import hub, local
+from execapp.api.http import waiting_room
 from execapp.executor.listener import Listener
 from tests.patience import HANGS_SECONDS
 
@@ -214,13 +215,13 @@ def test_a_wait_that_nobody_wants_any_more_is_forgotten(
 
 
 def test_places_are_counted_for_each_and_in_all() -> None:
-    places = room.Room()
+    places = waiting_room.Room()
     mine = [places.enter("me", most=5, most_of_client=3) for _ in range(3)]
-    with pytest.raises(room.Full) as full:
+    with pytest.raises(waiting_room.Full) as full:
         places.enter("me", most=5, most_of_client=3)
     assert (full.value.scope, full.value.limit) == ("client", 3)
     others = [places.enter(f"other {number}", most=5, most_of_client=3) for number in range(2)]
-    with pytest.raises(room.Full) as full:
+    with pytest.raises(waiting_room.Full) as full:
         places.enter("new", most=5, most_of_client=3)
     assert (full.value.scope, full.value.limit) == ("server", 5)
     mine[0].release()
@@ -231,11 +232,11 @@ def test_places_are_counted_for_each_and_in_all() -> None:
 
 
 def test_places_are_exact_between_threads() -> None:
-    places, got = room.Room(), []
+    places, got = waiting_room.Room(), []
 
     def take() -> None:
         for _ in range(200):
-            with contextlib.suppress(room.Full):
+            with contextlib.suppress(waiting_room.Full):
                 got.append(places.enter("me", most=1000, most_of_client=500))
 
     threads = [threading.Thread(target=take) for _ in range(8)]

@@ -15,10 +15,10 @@ from pytest_django import Settings
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import keeping
-from templatemgr import hashing, store
-from templatemgr import manifest as manifests
+from templatemgr import catalog, data_paths, store
 from templatemgr.models import AuditEvent, Verification, Version, VersionHealth
-from templatemgr.services import catalog, places, promotions
+from templatemgr.promotion import promotions
+from templatemgr.trees import hashing, manifests
 from tests.execapp.conftest import Api, make_api, until
 from tests.templatemgr.conftest import run_build, write_definition
 
@@ -95,7 +95,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     start: Callable[..., Daemon], version: Version
 ) -> None:
     start()
-    file = places.version(version) / "tree/said.txt"
+    file = data_paths.version(version) / "tree/said.txt"
     refused: list[int] = []
     done = threading.Event()
     clients = [
@@ -129,7 +129,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     assert all("so it did not run" in execution.message for execution in stopped)
     assert refused or stopped
     # A new inode, and its digest is the manifest's.
-    home = places.version(version)
+    home = data_paths.version(version)
     manifest = manifests.load((home / "manifest.json.gz").read_bytes())
     entry = next(entry for entry in manifest.files if entry.path == "said.txt")
     assert file.stat().st_ino != damaged
@@ -169,7 +169,7 @@ def test_what_cannot_be_healed_answers_503_and_shows_the_way_back(
     assert run_build().version is not None
     promotions.promote(template="tiny", version=2, actor="ann", reason="r")
     start()
-    home = places.version(catalog.get_version(template="tiny", number=2))
+    home = data_paths.version(catalog.get_version(template="tiny", number=2))
     flip_a_byte(home / "tree/node_modules/is-number/index.js")
     flip_a_byte(home / "inputs/said.txt")  # nothing to rebuild it from
     write_definition(settings.STENCIL_DEFINITIONS / "tiny")
@@ -188,7 +188,7 @@ def test_what_cannot_be_healed_answers_503_and_shows_the_way_back(
 def test_what_is_due_is_verified_and_healed_without_being_asked(
     start: Callable[..., Daemon], version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = places.version(version) / "tree/said.txt"
+    file = data_paths.version(version) / "tree/said.txt"
     replace_file(file, "evil\n")
     VersionHealth.objects.update(checked_at=timezone.now() - timedelta(hours=25))
     start(warm=0)

@@ -27,14 +27,14 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from execapp.engine import local
+from core.engine import local
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import probes, schema
 from sandbox import resources
 from sandbox.errors import IsolationUnavailableError, StartupError
+from templatemgr import data_paths
 from templatemgr.models import HealthState, Version
-from templatemgr.services import places
 from tests.execapp.conftest import Api, state_of, until
 from tests.execapp.tiny import HELLO, program
 
@@ -115,7 +115,7 @@ def test_whatever_the_machine_lacks_the_queue_keeps_and_the_cause_is_named(
     start_executor()
     with monkeypatch.context() as patch:
         # Nothing is started by anybody: neither a submission's sandbox nor the trial.
-        patch.setattr("sandbox.launch._open_ends", _raiser(error))
+        patch.setattr("sandbox.isolation.launch._open_ends", _raiser(error))
         made = [api.submit(HELLO) for _ in range(6)]
         until(lambda: word in checks().get("executor", ""))
         states = set(Execution.objects.values_list("state", flat=True))
@@ -202,7 +202,7 @@ def daemon_beats_again() -> bool:
 def test_a_tree_that_is_gone_ends_one_execution_with_its_reason_and_stops_the_rest(
     api: Api, executor: Daemon, current: Version
 ) -> None:
-    tree = places.version(current) / "tree"
+    tree = data_paths.version(current) / "tree"
     tree.rename(tree.with_name("elsewhere"))
     made = api.submit(HELLO, wait=30)
     assert made["state"] == "error"
@@ -296,7 +296,7 @@ def test_damage_that_a_query_meets_is_remembered(
     def meets(**_filters: object) -> None:
         raise DatabaseError("database disk image is malformed") from damaged
 
-    monkeypatch.setattr("execapp.services.history.page", meets)
+    monkeypatch.setattr("execapp.history.query.page", meets)
     listed = api.call("GET", "/executions")
     assert (listed.status_code, listed.json()["error"]["code"]) == (500, "internal")
     response = Client().get("/readyz")
@@ -368,7 +368,7 @@ def test_a_full_disk_is_called_so(api: Api, alive: ExecutorHeartbeat, small_disk
 def test_start_up_goes_on_when_what_is_for_people_is_in_the_way(
     api: Api, start_executor: Callable[..., Daemon], current: Version
 ) -> None:
-    link = places.template("tiny") / "current"
+    link = data_paths.template("tiny") / "current"
     link.unlink(missing_ok=True)
     link.mkdir()
     (link / "kept").write_text("a person put this here")
@@ -388,9 +388,9 @@ def test_kill_of_what_runs_is_not_blamed_on_the_machine(api: Api, executor: Daem
 @pytest.mark.parametrize(
     ("step", "what"),
     [
-        ("templatemgr.services.builds.claim", "the build lane"),
-        ("templatemgr.services.lookups.claim", "the lane of look-ups"),
-        ("templatemgr.services.verification.claim", "the verification worker"),
+        ("templatemgr.build.builds.claim", "the build lane"),
+        ("templatemgr.build.lookups.claim", "the lane of look-ups"),
+        ("templatemgr.maintenance.verification.claim", "the verification worker"),
         ("execapp.services.claims.claim", "claiming"),
     ],
 )

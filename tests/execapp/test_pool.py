@@ -6,19 +6,19 @@ from datetime import timedelta
 
 import pytest
 
-from execapp.engine import local
+from core.engine import local
 from execapp.executor import pool as pool_module
-from execapp.executor import shelves
+from execapp.executor import warm_groups
 from execapp.executor.daemon import Daemon
 from execapp.executor.demand import Demand
 from execapp.executor.pool import Pool
-from execapp.executor.shelves import Key, Shelf
+from execapp.executor.warm_groups import Key, Shelf
 from execapp.services import health
-from sandbox import runner
 from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits
+from sandbox.session import sessions
 from templatemgr.models import HealthState, Version, VersionHealth
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, until
 from tests.execapp.tiny import HELLO, SLEEP, program
@@ -34,7 +34,7 @@ def shelves_of(daemon: Daemon) -> list[Shelf]:
     return list(daemon.house.pool._shelves.values())
 
 
-def waiting(daemon: Daemon) -> list[runner.Session]:
+def waiting(daemon: Daemon) -> list[sessions.Session]:
     return [one.session for shelf in shelves_of(daemon) for one in list(shelf.waiting)]
 
 
@@ -101,7 +101,7 @@ def test_promotion_drops_the_old_version(
 ) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
-    monkeypatch.setattr(shelves, "ROLLBACK_WITHIN", timedelta(0))
+    monkeypatch.setattr(warm_groups, "ROLLBACK_WITHIN", timedelta(0))
     old = set(daemon.house.pool._shelves)
     second = tiny.make_current(number=2)
     wanted = keys_of(second)
@@ -211,7 +211,7 @@ def test_figures_reach_the_snapshot(api: Api, start_executor: Start) -> None:
     assert {shelf.mode for shelf in now.shelves} == {"run", "test"}
     # Measured, and not the estimate.
     for shelf in now.shelves:
-        assert tiny.MIB < shelf.memory_bytes < shelves.ESTIMATE_BYTES
+        assert tiny.MIB < shelf.memory_bytes < warm_groups.ESTIMATE_BYTES
     assert now.warm_bytes == sum(shelf.memory_bytes for shelf in now.shelves)
 
 
@@ -224,21 +224,21 @@ def test_a_warm_one_that_fails_before_delivery_is_replaced_by_a_cold_one(
 ) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
-    original = runner.Session._lower
+    original = sessions.Session._lower
 
-    def refuse(session: runner.Session, limits: Limits) -> None:
+    def refuse(session: sessions.Session, limits: Limits) -> None:
         if session.warm:
             message = "refused"
             raise error(message)
         original(session, limits)
 
-    monkeypatch.setattr(runner.Session, "_lower", refuse)
+    monkeypatch.setattr(sessions.Session, "_lower", refuse)
     done = api.submit(HELLO, wait=True)
     assert (done["state"], done["timings"]["warm"]) == ("succeeded", False)
 
 
 def test_memory_budget_is_kept(start_executor: Start, settings: object, current: Version) -> None:
-    pool = Pool(size=5, budget=4 * shelves.ESTIMATE_BYTES, slot="budget-test")
+    pool = Pool(size=5, budget=4 * warm_groups.ESTIMATE_BYTES, slot="budget-test")
     pool._demand = {("tiny", mode): busy_demand() for mode in ("run", "test")}
     pool.start()
     try:
@@ -264,7 +264,7 @@ def test_failing_to_warm_backs_off(
         message = "no"
         raise StartupError(message)
 
-    monkeypatch.setattr(runner, "start", fail)
+    monkeypatch.setattr(sessions, "start", fail)
     start_executor(slots=1, warm=1)
     until(lambda: len(tries) >= 2)
     time.sleep(1)

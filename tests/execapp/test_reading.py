@@ -8,7 +8,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from core import parsing
-from execapp.api.schemas import (
+from execapp.api.v1.schemas.executions import (
     ExecutionsOut,
     PromotionsOut,
     TemplateOut,
@@ -16,11 +16,11 @@ from execapp.api.schemas import (
     VersionOut,
     VersionsOut,
 )
+from execapp.history import query as history
+from execapp.history.query import Viewer
 from execapp.models import Execution, ExecutionState
-from execapp.services import history
-from execapp.services.history import Viewer
 from templatemgr.models import Version
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, make_api
 from tests.execapp.tiny import HELLO

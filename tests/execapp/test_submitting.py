@@ -2,7 +2,7 @@
 
 import base64
 
-from execapp.api.schemas import ExecutionOut
+from execapp.api.v1.schemas.executions import ExecutionOut
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution
 from tests.execapp.conftest import Api

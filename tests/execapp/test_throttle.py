@@ -4,7 +4,7 @@ import uuid
 
 from pytest_django import Settings
 
-from execapp.api.throttle import FORGET_ABOVE, Buckets
+from execapp.api.http.throttle import FORGET_ABOVE, Buckets
 from templatemgr.models import Version
 from tests.execapp.conftest import Api, make_api
 from tests.execapp.lifecycle import refused

@@ -12,7 +12,7 @@ from execapp.models import ApiToken, TokenPin
 from execapp.services import pins, tokens
 from templatemgr.errors import InUseError
 from templatemgr.models import HealthState, Version, VersionHealth
-from templatemgr.services import promotions, removal
+from templatemgr.promotion import promotions, removal
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, make_api
 from tests.execapp.lifecycle import last_event, refused

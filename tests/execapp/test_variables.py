@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from execapp.executor.daemon import Daemon
-from execapp.executor.slots import NONE_WAITED
-from sandbox.variables import Variables
+from execapp.executor.execution_worker import NONE_WAITED
+from sandbox.session.variables import Variables
 from tests.execapp.conftest import Api, until
 from tests.execapp.tiny import HELLO, program
 

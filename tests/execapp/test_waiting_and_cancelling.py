@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from execapp.engine import local
+from core.engine import local
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutionState
 from execapp.services import submissions
-from sandbox.container import Container
+from sandbox.isolation.container import Container
 from tests.execapp.conftest import Api, state_of, until
 from tests.execapp.tiny import HELLO, SLEEP
 from tests.patience import HANGS_SECONDS

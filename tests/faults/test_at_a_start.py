@@ -5,8 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
+from templatemgr import data_paths
+from templatemgr.integrity import checking
+from templatemgr.maintenance import startup_check
 from templatemgr.models import VersionHealth
-from templatemgr.services import arrival, integrity, places, promotions
+from templatemgr.promotion import promotions
 from tests.faults import damage
 from tests.faults.damage import folder_with, replace, text
 from tests.faults.house import House
@@ -22,7 +25,7 @@ QUICK = [
 def test_a_change_is_found_by_the_record_and_quarantined(place: House, name: str) -> None:
     assert place.health.record
     damage.BY_NAME[name].do(place)
-    assert arrival.check_current() == [place.version]
+    assert startup_check.check_current() == [place.version]
     assert place.health.state == "quarantined"
     assert place.submit() == 503
 
@@ -30,32 +33,35 @@ def test_a_change_is_found_by_the_record_and_quarantined(place: House, name: str
 @pytest.mark.parametrize("name", ["cache byte", "inputs byte", "manifest flip"])
 def test_a_change_beside_the_tree_is_found_and_served(place: House, name: str) -> None:
     damage.BY_NAME[name].do(place)
-    assert arrival.check_current() == [place.version]
+    assert startup_check.check_current() == [place.version]
     assert place.health.severity == "not_provable"
 
 
 def test_nothing_is_read_when_nothing_changed(
     place: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(integrity, "verify_one", lambda **_: pytest.fail("it was read"))
+    monkeypatch.setattr(checking, "verify_one", lambda **_: pytest.fail("it was read"))
     # Another version that shares every file comes and goes: no other record is touched by that.
-    first = next(places.version(place.version).parent.glob("0001-*"))
+    first = next(data_paths.version(place.version).parent.glob("0001-*"))
     replace(first / "tree/own", text("evil"))
-    assert arrival.check_current() == []
+    assert startup_check.check_current() == []
 
 
 def test_a_byte_under_the_same_times_is_found_by_the_full_pass(place: House) -> None:
     damage.BY_NAME["a byte, times kept"].do(place)
-    assert arrival.check_current() == []
-    assert {found.version.template.name for found in arrival.read_current()} == {"fake", "other"}
+    assert startup_check.check_current() == []
+    assert {found.version.template.name for found in startup_check.read_current()} == {
+        "fake",
+        "other",
+    }
     place.work()
     assert place.health.state == "quarantined"
 
 
 def test_what_is_not_current_is_looked_at_beside_executions(place: House) -> None:
     first = VersionHealth.objects.get(version__template__name="fake", version__number=1)
-    damage.replace(places.version(first.version) / "tree/own", text("evil"))
-    assert arrival.check_others() == [first.version]
+    damage.replace(data_paths.version(first.version) / "tree/own", text("evil"))
+    assert startup_check.check_others() == [first.version]
     first.refresh_from_db()
     assert first.state == "quarantined"
 
@@ -125,7 +131,7 @@ def test_what_is_foreign_stops_neither_doctor_nor_start(
 ) -> None:
     make(place)
     promotions.reconcile_all()
-    arrival.check_current()
+    startup_check.check_current()
     notes = place.doctor()
     assert notes["fake current"].level == "ok"
     assert notes["disk"].level == "ok"

@@ -6,8 +6,9 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
+from templatemgr import data_paths
+from templatemgr.maintenance import backoff, retrying
 from templatemgr.models import Build, Verification, VersionHealth
-from templatemgr.services import backoff, places, retrying
 from tests.faults import damage
 from tests.faults.house import House
 
@@ -118,4 +119,4 @@ def test_a_try_is_a_verification_with_its_end(place: House, part: str) -> None:
     last = Verification.objects.filter(version=place.version).order_by("-created_at").first()
     assert last is not None
     assert (last.state, last.heal, last.requested_by) == ("healed", True, "schedule")
-    assert places.version(place.version).is_dir()
+    assert data_paths.version(place.version).is_dir()

@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sandbox.streams import Lines
-from templatemgr import foreign, spares
-from templatemgr import manifest as manifests
-from templatemgr.manifest import Entry, Manifest, ManifestError
+from sandbox.session.streams import Lines
 from templatemgr.redaction import Redactor
+from templatemgr.trees import foreign, manifests, spares
+from templatemgr.trees.manifests import Entry, Manifest, ManifestError
 from tests.templatemgr.conftest import write_definition
 
 TREE = Manifest(

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from templatemgr import catalog, data_paths
 from templatemgr.errors import UnavailableError
+from templatemgr.integrity import checking
 from templatemgr.models import Build, VersionHealth
-from templatemgr.services import catalog, integrity, places
 from tests.faults import damage, house
 from tests.faults.conftest import third_of
 from tests.faults.damage import EVERY, REST, TREE, Fault
@@ -129,14 +130,14 @@ def test_one_that_cannot_be_healed_holds_back_nobody(place: House) -> None:
     damage.replace(place.home / "inputs", lambda _: None)
     damage.write_in_place(place.data.parent / "definitions/fake/said.txt", b"J")
     for number in (1,):
-        folder = places.version(place.version).parent
+        folder = data_paths.version(place.version).parent
         first = next(folder.glob(f"{number:04d}-*"))
         damage.replace(first / "inputs", lambda _: None)
     other = place.data / "templates/other"
     tree = next((other / "versions").iterdir()) / "tree"
     damage.replace(tree / "said.txt", damage.text("evil"))
     place.verify(heal=True)
-    integrity.verify(template="other", version=1, actor="ann")
+    checking.verify(template="other", version=1, actor="ann")
     place.let_time_pass(times=1)
     assert place.health.state == "quarantined"
     assert "its content is nowhere" in place.health.message

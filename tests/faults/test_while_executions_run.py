@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection
 
-from execapp.executor import keeper
+from execapp.executor import verification_worker
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import keeping
@@ -22,7 +22,7 @@ UNFILLED = b"hello\n"  # while the cache is away
 @pytest.fixture
 def executor(place: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """An executor in this process, with a warm sandbox; its full pass comes later than the test."""
-    monkeypatch.setattr(keeper, "READ_ALL_SECONDS", 3600.0)
+    monkeypatch.setattr(verification_worker, "READ_ALL_SECONDS", 3600.0)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor_settings")
     monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
     ExecutorHeartbeat.objects.all().delete()

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sandbox.paths import check_paths
-from templatemgr import definition as definitions
-from templatemgr.definition import Definition, DefinitionError
+from sandbox.session.paths import check_paths
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions.definition import Definition, DefinitionError
 from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
 
 NAMES = st.sampled_from(

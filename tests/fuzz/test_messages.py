@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import reports, verdict
 from sandbox.limits import Limits, State
-from sandbox.reports import Collector, Ending, Exit, ReportError, parse
+from sandbox.session import runner_messages, verdict
+from sandbox.session.runner_messages import Collector, Ending, Exit, ReportError, parse
 
 TEXTS = st.one_of(st.text(max_size=30), st.sampled_from(["", "\0", "\ud800", "x" * 40_000]))
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -64,12 +64,12 @@ def test_a_line_is_a_message_or_a_fault(line: bytes) -> None:
     except ReportError:
         return
     texts = [value for value in vars(found).values() if isinstance(value, str)]
-    if isinstance(found, reports.Result):
+    if isinstance(found, runner_messages.Result):
         texts += [text for error in found.errors for text in (error.file, error.message)]
-        assert len(found.errors) <= reports.MAX_ERRORS
+        assert len(found.errors) <= runner_messages.MAX_ERRORS
     for text in texts:
         assert "\0" not in text
-        assert len(text) <= reports.MAX_MESSAGE
+        assert len(text) <= runner_messages.MAX_MESSAGE
         text.encode("utf-8")
     json.dumps(vars(found), default=vars, allow_nan=False)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.paths import check_paths
+from sandbox.session.paths import check_paths
 
 PARTS = st.sampled_from(
     ["a", "b", "A", "..", ".", "", "...", ".. ", "\u00e9", "e\u0301", "\uff0e\uff0e", "%2e%2e", "~"]

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from templatemgr import readers
-from templatemgr.readers import FileError, Rules, faults, npm_specs, package_json, package_lock
+from templatemgr.definitions import readers
+from templatemgr.definitions.readers import (
+    FileError,
+    Rules,
+    faults,
+    npm_specs,
+    package_json,
+    package_lock,
+)
 from tests.templatemgr.conftest import package_files
 
 HERE = Path(__file__).parents[2] / "templates_runtime"

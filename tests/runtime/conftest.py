@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from sandbox.limits import Limits, State
-from sandbox.runner import SourceFile, Submission, Tree, execute
-from templatemgr import definition as definitions
+from sandbox.session.sessions import SourceFile, Submission, Tree, execute
 from templatemgr import store
 from templatemgr.builders import npm, steps
+from templatemgr.definitions import definition as definitions
 from tests.runtime.python_tool import python
 from tests.runtime.tool import Tool
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr import definition as definitions
+from templatemgr.definitions import definition as definitions
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED = Path(__file__).with_name("passed.json")
@@ -22,7 +22,7 @@ PASSED = Path(__file__).with_name("passed.json")
 AROUND = (
     "sandbox/**/*.py",
     "templatemgr/builders/**/*.py",
-    "templatemgr/definition.py",
+    "templatemgr/definitions/definition.py",
     "tests/runtime/**/*.py",
     "requirements/*.lock",
 )

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from sandbox.limits import Limits, Outcome
-from sandbox.runner import SourceFile, Submission, Tree, execute, start
-from templatemgr import definition as definitions
+from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from templatemgr import store
 from templatemgr.builders import Job, pip
-from templatemgr.definition import Definition
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions.definition import Definition
 from tests.runtime.tool import DEFAULT_SIGNALS
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates_runtime" / "python"

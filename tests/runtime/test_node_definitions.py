@@ -11,8 +11,8 @@ import pytest
 from execapp.conf import Sizes
 from execapp.services.checks import check_env
 from sandbox.limits import Limits
-from sandbox.runner import execute
-from templatemgr import definition as definitions
+from sandbox.session.sessions import execute
+from templatemgr.definitions import definition as definitions
 from tests.runtime.conftest import DEFINITIONS
 
 if TYPE_CHECKING:

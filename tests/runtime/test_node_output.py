@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from sandbox.container import Container
+from sandbox.isolation.container import Container
 from sandbox.limits import Limits, Outcome, State
-from sandbox.reports import MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES
-from sandbox.runner import Submission, execute, start
+from sandbox.session.runner_messages import MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES
+from sandbox.session.sessions import Submission, execute, start
 from tests.runtime.submissions import HEAD
 from tests.runtime.tool import Tool, sources
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.limits import Outcome, State
-from sandbox.reports import TestCase
-from sandbox.variables import covers
+from sandbox.session.runner_messages import TestCase
+from sandbox.session.variables import covers
 from tests.runtime.python_tool import ARGS, Python
 
 PASSES = "def test_a(): pass\n"

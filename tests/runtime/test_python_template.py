@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 
 from sandbox.limits import Limits, Outcome, State
-from sandbox.reports import TestCase
+from sandbox.session.runner_messages import TestCase
 from tests.runtime.python_cases import Case
 from tests.runtime.python_endings import ENDINGS
 from tests.runtime.python_names import NAMES, VARIABLES

@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.limits import Limits, Outcome, State
-from sandbox.reports import TestCase
+from sandbox.session.runner_messages import TestCase
 from tests.runtime.submissions import HEAD, SUBMISSIONS, one, several
 from tests.runtime.tool import Tool, seen
 

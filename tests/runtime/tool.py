@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.limits import Limits, Outcome
-from sandbox.runner import SourceFile, Submission, Tree, execute, start
-from sandbox.variables import Variables
+from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
+from sandbox.session.variables import Variables
 
 TIMEOUT = 60
 # Ignored signals are inherited, such as those that `nohup` and a shell's `&` ignore. In a sandbox

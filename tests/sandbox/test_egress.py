@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from sandbox import egress, http_heads, upstream
-from sandbox.egress import Egress, Forwarder, near
-from sandbox.http_heads import BadRequestError
-from sandbox.upstream import Upstream
+from sandbox.network import egress, http_heads, upstream
+from sandbox.network.egress import Egress, Forwarder, near
+from sandbox.network.http_heads import BadRequestError
+from sandbox.network.upstream import Upstream
 
 PATIENCE = 20.0
 

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from sandbox import endings
+from sandbox.isolation import exit_status
 from sandbox.limits import State
 from tests.sandbox.conftest import Run
 
@@ -20,7 +20,7 @@ def ended(code: str) -> int | None:
     with subprocess.Popen([sys.executable, "-c", code]) as child:
         pidfd = os.pidfd_open(child.pid)
     try:
-        return endings.told_by(pidfd)
+        return exit_status.told_by(pidfd)
     finally:
         os.close(pidfd)
 
@@ -42,15 +42,15 @@ def test_nothing_is_told_of_the_living_and_of_what_is_no_process() -> None:
     own = os.pidfd_open(os.getpid())
     pipe = os.pipe()
     try:
-        assert endings.told_by(own) is None
-        assert endings.told_by(pipe[0]) is None
+        assert exit_status.told_by(own) is None
+        assert exit_status.told_by(pipe[0]) is None
     finally:
         for descriptor in (own, *pipe):
             os.close(descriptor)
 
 
 def test_a_guess_takes_what_could_be_a_signal_for_one() -> None:
-    assert [endings.guessed_from(status) for status in (0, 1, 128, 137, 159, 160, 255)] == [
+    assert [exit_status.guessed_from(status) for status in (0, 1, 128, 137, 159, 160, 255)] == [
         *(0, 1, 128, -9, -31, 160, 255)
     ]
 
@@ -66,13 +66,13 @@ def test_the_only_child_is_found_and_no_other() -> None:
             assert parent.stdout
             parent.stdout.readline()
             time.sleep(0.01)
-            pidfd = endings.only_child(parent.pid)
+            pidfd = exit_status.only_child(parent.pid)
             found[count] = pidfd is not None
             if pidfd is not None:
                 os.close(pidfd)
             os.killpg(parent.pid, signal.SIGKILL)
     assert found == {0: False, 1: True, 2: False}
-    assert endings.only_child(2**22 + 1) is None
+    assert exit_status.only_child(2**22 + 1) is None
 
 
 @pytest.mark.parametrize("status", [129, 137, 139, 143, 152, 159])

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroups, helper, orphans
+from sandbox import helper
+from sandbox.cgroup import leases
+from sandbox.cgroup.hierarchy import Hierarchy
 from sandbox.helper import Ending, Helper
-from sandbox.hierarchy import Hierarchy
+from sandbox.isolation import orphans
 from tests.patience import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,9 +75,9 @@ def test_its_sandboxes_bear_its_name_and_end_with_it(begin: Begin, tmp_path: Pat
     until(lambda: orphans._marked(f"{SLOT}-"))
     made.end()
     assert orphans._marked(f"{SLOT}-") == []
-    prefix = f"{cgroups.NAME_PREFIX}{SLOT}-"
-    left = set(cgroups._names(cgroups.current_hierarchy(), prefix))
-    assert left <= cgroups.leases().mine()
+    prefix = f"{leases.NAME_PREFIX}{SLOT}-"
+    left = set(leases._names(leases.current_hierarchy(), prefix))
+    assert left <= leases.leases().mine()
 
 
 def test_its_own_limits_are_none_of_its_sandboxes(begin: Begin, tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_what_it_began_outside_of_sandboxes_ends_with_it(
     groups: bool, begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not groups:
-        monkeypatch.setattr(cgroups, "_leases", cgroups.Leases(Hierarchy(kind="none")))
+        monkeypatch.setattr(leases, "_leases", leases.Leases(Hierarchy(kind="none")))
     lines = "import subprocess\nchild = subprocess.Popen(['/usr/bin/sleep', '300'])\n"
     made = begin(lines + "(build / 'pid').write_text(str(child.pid))\ntime.sleep(300)")
     until(lambda: (tmp_path / "build/pid").exists() and (tmp_path / "build/pid").read_text())
@@ -131,7 +133,7 @@ time.sleep(300)
         starter.kill()
         starter.wait()
     until(lambda: gone(pid))
-    cgroups.sweep(f"{SLOT}-outer")
+    leases.sweep(f"{SLOT}-outer")
 
 
 def gone(pid: int) -> bool:

@@ -6,10 +6,10 @@ import subprocess
 import time
 from pathlib import Path
 
-from sandbox import orphans
-from sandbox.launch import bubblewrap_path
+from sandbox.isolation import orphans
+from sandbox.isolation.launch import bubblewrap_path
 from sandbox.limits import State
-from sandbox.runner import start
+from sandbox.session.sessions import start
 from tests.sandbox.trees import program, tree_for, with_limits
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.paths import check_paths
+from sandbox.session.paths import check_paths
 
 GOOD = ["main.ts", "a/b/c.ts", "package.json", ".npmrc", "ä/ß.ts", "a b.ts", "x" * 255, "A", "a"]
 BAD = {

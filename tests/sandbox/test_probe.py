@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import launch, probe
+from sandbox import probe
 from sandbox.errors import IsolationUnavailableError
+from sandbox.isolation import launch
 
 
 def test_this_machine_isolates() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.process import spawn
+from sandbox.isolation.process import spawn
 
 
 def read_all(argv: list[str]) -> str:

@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cage import Cage, cage_profile
-from sandbox.egress import ADDRESS, Egress
-from sandbox.limits import Limits
-from sandbox.profile import (
+from sandbox.isolation.profile import (
     Descriptors,
     Host,
     Profile,
@@ -18,7 +16,9 @@ from sandbox.profile import (
     parked,
     variables,
 )
-from sandbox.runner import Tree, tree_profile
+from sandbox.limits import Limits
+from sandbox.network.egress import ADDRESS, Egress
+from sandbox.session.sessions import Tree, tree_profile
 
 ROOT_HOST = Host(
     bwrap="/b/bwrap",

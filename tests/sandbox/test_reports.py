@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox import reports
-from sandbox.reports import Collector, Ready, ReportError, Result, TestCase, parse
+from sandbox.session import runner_messages
+from sandbox.session.runner_messages import Collector, Ready, ReportError, Result, TestCase, parse
 
 CASE: dict[str, Any] = {
     "type": "case",
@@ -111,7 +111,7 @@ def test_everything_else_is_refused(message: bytes) -> None:
 def test_long_texts_are_cut_and_unstorable_characters_replaced() -> None:
     case = parse(line({**CASE, "name": "x" * 5_000, "message": "a\0b\ud800c\U0001f600"}))
     assert isinstance(case, TestCase)
-    assert len(case.name) == reports.MAX_NAME
+    assert len(case.name) == runner_messages.MAX_NAME
     assert case.name.endswith("…")
     assert case.message == "a\ufffdb\ufffdc\U0001f600"
 
@@ -127,18 +127,18 @@ def test_output_of_a_case_is_kept_as_it_was_written() -> None:
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_output_of_a_case_is_cut_by_bytes_and_says_so(stream: str) -> None:
-    whole = parse(line({**CASE, stream: "x" * reports.MAX_OUTPUT_BYTES}))
-    more = parse(line({**CASE, stream: "\u20ac" * reports.MAX_OUTPUT_BYTES}))
+    whole = parse(line({**CASE, stream: "x" * runner_messages.MAX_OUTPUT_BYTES}))
+    more = parse(line({**CASE, stream: "\u20ac" * runner_messages.MAX_OUTPUT_BYTES}))
     assert isinstance(whole, TestCase)
     assert isinstance(more, TestCase)
     assert not whole.truncated
     assert more.truncated
-    assert len(getattr(whole, stream)) == reports.MAX_OUTPUT_BYTES
-    assert getattr(more, stream) == "\u20ac" * (reports.MAX_OUTPUT_BYTES // 3)
+    assert len(getattr(whole, stream)) == runner_messages.MAX_OUTPUT_BYTES
+    assert getattr(more, stream) == "\u20ac" * (runner_messages.MAX_OUTPUT_BYTES // 3)
 
 
 def test_output_of_all_cases_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "MAX_OUTPUTS_BYTES", 10)
+    monkeypatch.setattr(runner_messages, "MAX_OUTPUTS_BYTES", 10)
     collector = Collector()
     for _ in range(3):
         collector.feed(line({**CASE, "stdout": "abcd", "stderr": "ef"}) + b"\n")
@@ -185,14 +185,14 @@ def test_a_line_without_end_is_not_kept() -> None:
 
 
 def test_the_number_of_cases_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "MAX_CASES", 3)
+    monkeypatch.setattr(runner_messages, "MAX_CASES", 3)
     collector = Collector()
     assert len(collector.feed((line(CASE) + b"\n") * 5)) == 3
     assert collector.problem == "more than 3 cases"
 
 
 def test_the_length_of_a_report_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "MAX_TOTAL_BYTES", 100)
+    monkeypatch.setattr(runner_messages, "MAX_TOTAL_BYTES", 100)
     collector = Collector()
     collector.feed(line(CASE) + b"\n")
     assert "longer than 100 bytes" in str(collector.problem)

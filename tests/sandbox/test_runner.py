@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import cgroups
+from sandbox.cgroup import leases
 from sandbox.errors import LimitsError, StartupError, UsedError
 from sandbox.limits import MIB, State
-from sandbox.runner import SourceFile, Submission, Tree, execute, start
+from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from tests.sandbox.conftest import Run
 from tests.sandbox.trees import LIMITS, build_tree, program, suite, tree_for, with_limits
 
-WEAKER = cgroups.current_hierarchy().kind == "none"
+WEAKER = leases.current_hierarchy().kind == "none"
 ENDS = [
     ("console.log('hi')", {}, State.SUCCEEDED, 0, None),
     ("process.exit(3)", {}, State.FAILED, 3, None),
@@ -386,7 +386,7 @@ def test_many_at_a_time_do_not_disturb_each_other(tree_root: Path) -> None:
 
 def test_groups_are_used_again(tree_root: Path) -> None:
     tree = tree_for(tree_root, "run")
-    before = cgroups.leases().mine()
+    before = leases.leases().mine()
     for _ in range(3):
         start(tree, LIMITS, slot="again").close()
-    assert len(cgroups.leases().mine() - before) == 1
+    assert len(leases.leases().mine() - before) == 1

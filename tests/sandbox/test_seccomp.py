@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox import seccomp
 from sandbox.cage import Cage, run
+from sandbox.isolation import seccomp
 
 CALL = """
 import ctypes, json, os, sys

@@ -1,8 +1,8 @@
 import os
 import time
 
-from sandbox.process import spawn
-from sandbox.streams import Capture, Lines, Pump
+from sandbox.isolation.process import spawn
+from sandbox.session.streams import Capture, Lines, Pump
 
 
 def test_a_capture_keeps_its_limit_and_says_when_there_was_more() -> None:

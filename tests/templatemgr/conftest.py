@@ -10,11 +10,12 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from templatemgr import definition as definitions
-from templatemgr import manifest as manifests
-from templatemgr import store, triggers
+from core.database import triggers
+from templatemgr import catalog, data_paths, store
+from templatemgr.build import builds, publishing
+from templatemgr.definitions import definition as definitions
 from templatemgr.models import Build, Template, Version, VersionHealth
-from templatemgr.services import builds, catalog, places, publishing
+from templatemgr.trees import manifests
 
 INTEGRITY = {
     "6.0.0": "sha512-"
@@ -200,7 +201,7 @@ def make_version(data_dir: Path, committed: None) -> MakeVersion:
         build = Build.objects.create(
             template=template, kind="rebuild", state="ready", requested_by="ann"
         )
-        home = places.staging(name, build.pk)
+        home = data_paths.staging(name, build.pk)
         version = Version(
             template=template,
             number=Version.objects.filter(template=template).count() + 1,
@@ -211,7 +212,7 @@ def make_version(data_dir: Path, committed: None) -> MakeVersion:
             **_staged(home, name, files, links or {}),
         )
         version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
-        store.publish(home, places.version(version))
+        store.publish(home, data_paths.version(version))
         version.save()
         VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
         return version
@@ -231,7 +232,7 @@ def _staged(
         (home / "tree" / path).symlink_to(target)
     (home / "cache").mkdir()
     (home / "cache" / "warm").write_text("warm")
-    sealed = store.seal(home / "tree", places.objects())
+    sealed = store.seal(home / "tree", data_paths.objects())
     store.close(home / "cache")
     cache = manifests.scan(home / "cache")
     (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
@@ -254,5 +255,5 @@ def _renamed(name: str) -> dict[str, str]:
 
 def link_of(name: str) -> str | None:
     """Where `current` leads on disk."""
-    link = places.template(name) / "current"
+    link = data_paths.template(name) / "current"
     return str(link.readlink()) if link.is_symlink() else None

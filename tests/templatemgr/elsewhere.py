@@ -30,7 +30,7 @@ def main() -> None:
     os.umask(0o077)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one thread at a time
     django.setup()
-    from templatemgr.services import catalog
+    from templatemgr import catalog
     from tests.templatemgr.conftest import run_build
 
     call_command("migrate", verbosity=0)

@@ -8,8 +8,8 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
-from sandbox.runner import SourceFile, Submission, execute
-from templatemgr.services import catalog, places
+from sandbox.session.sessions import SourceFile, Submission, execute
+from templatemgr import catalog, data_paths
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/how-to/add-a-language.md"
@@ -34,7 +34,7 @@ def test_the_page_makes_a_language(data_dir: Path) -> None:
     current = catalog.resolve(reference="lua")
     assert {package["name"] for package in current.packages} == {"lupa", "python"}
 
-    kept = places.version(current) / "inputs/requirements.lock"
+    kept = data_paths.version(current) / "inputs/requirements.lock"
     shutil.copyfile(kept, folder / "requirements.lock")
     call_command("build_template", "lua")
     assert catalog.resolve(reference="lua") == current

@@ -1,7 +1,8 @@
 import pytest
 from django.db import connection, transaction
 
-from templatemgr import audit, triggers
+from core.database import triggers
+from templatemgr import audit
 from templatemgr.models import AuditEvent
 
 pytestmark = pytest.mark.usefixtures("committed")

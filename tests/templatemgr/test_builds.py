@@ -9,7 +9,10 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from templatemgr import manifest as manifests
+from templatemgr import catalog, data_paths
+from templatemgr.build import builds, pipeline
+from templatemgr.build.log_writer import Recorder
+from templatemgr.build.workspace import Bench
 from templatemgr.errors import (
     InvalidBuildError,
     LeaseLostError,
@@ -17,10 +20,9 @@ from templatemgr.errors import (
     UnknownTemplateError,
     UnknownVersionError,
 )
+from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Build, Version
-from templatemgr.services import builds, catalog, integrity, pipeline, places
-from templatemgr.services.bench import Bench
-from templatemgr.services.recording import Recorder
+from templatemgr.trees import manifests
 from tests.templatemgr.conftest import log_text, run_build, write_definition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,7 +42,7 @@ def test_a_build_makes_a_read_only_version(tiny: Path, data_dir: Path) -> None:
     assert build.state == "ready", build.message
     version = build.version
     assert version is not None
-    home = places.version(version)
+    home = data_paths.version(version)
     assert version.number == 1
     assert version.directory == f"versions/0001-{version.identity[:12]}"
     assert sorted(path.name for path in home.iterdir()) == [
@@ -91,7 +93,7 @@ def test_the_same_inputs_reproduce_the_version(tiny: Path, data_dir: Path) -> No
     # Another umask, another time, no downloads kept, and files that were touched.
     for path in tiny.rglob("*"):
         os.utime(path, (1, 1))
-    (places.downloads("npm")).rename(data_dir / "gone")
+    (data_paths.downloads("npm")).rename(data_dir / "gone")
     before = os.umask(0o077)
     try:
         build = run_build()
@@ -126,7 +128,7 @@ def test_versions_share_the_files_they_have_in_common(tiny: Path) -> None:
     assert second.tree_digest == first.tree_digest
     assert second.identity != first.identity
     assert second.own_bytes == 0
-    one, two = (places.version(version) / "tree/runner/main.sh" for version in (first, second))
+    one, two = (data_paths.version(version) / "tree/runner/main.sh" for version in (first, second))
     assert one.stat().st_ino == two.stat().st_ino
 
 
@@ -136,7 +138,7 @@ def test_a_refresh_makes_a_new_lock_that_the_version_keeps(tiny: Path) -> None:
     version = build.version
     assert version is not None, build.message
     assert version.packages[0]["version"] == "7.0.0"
-    kept = places.version(version) / "inputs/package-lock.json"
+    kept = data_paths.version(version) / "inputs/package-lock.json"
     assert "6.0.0" not in kept.read_text()
     assert "resolved" not in kept.read_text()
     assert run_build(from_version=version.number).state == "reproduced"
@@ -296,7 +298,7 @@ def test_the_reaper_leaves_what_is_alive(tiny: Path, data_dir: Path) -> None:
     builds.request(template="tiny", kind="rebuild", actor="ann")
     running = builds.claim(worker="w")
     assert running is not None
-    places.staging("tiny", running.pk).mkdir(parents=True)
+    data_paths.staging("tiny", running.pk).mkdir(parents=True)
     before = published(data_dir)
     assert builds.reap() == 0
     assert published(data_dir) == before
@@ -327,7 +329,7 @@ def test_two_builds_at_once_come_to_one_version(tiny: Path) -> None:
         build.message for build in ended
     ]
     assert Version.objects.count() == 1
-    health = integrity.verify(template="tiny", version=1, actor="ann")
+    health = checking.verify(template="tiny", version=1, actor="ann")
     assert health.problems == []
 
 
@@ -336,7 +338,7 @@ def test_a_published_version_matches_its_manifest_and_runs_from_its_kept_inputs(
 ) -> None:
     version = run_build().version
     assert version is not None
-    home = places.version(version)
+    home = data_paths.version(version)
     manifest = manifests.load((home / "manifest.json.gz").read_bytes())
     assert manifest.digest() == version.tree_digest
     assert manifests.compare(manifest, home / "tree") == []
@@ -351,18 +353,18 @@ def test_a_published_version_matches_its_manifest_and_runs_from_its_kept_inputs(
 def test_a_rebuild_heals_a_quarantined_version(tiny: Path, data_dir: Path) -> None:
     version = run_build().version
     assert version is not None
-    home = places.version(version)
+    home = data_paths.version(version)
     file = home / "tree/node_modules/is-number/index.js"
     damaged = file.stat().st_ino
     file.chmod(0o644)
     file.write_text("evil")
     (home / "cache").chmod(0o755)
     (home / "cache/filled").unlink()
-    assert integrity.verify(template="tiny", version=1, actor="ann").state == "quarantined"
+    assert checking.verify(template="tiny", version=1, actor="ann").state == "quarantined"
     build = run_build(from_version=1)
     assert (build.state, build.reproduces) == ("reproduced", version)
     assert catalog.resolve(reference="tiny@1") == version
-    assert integrity.verify(template="tiny", version=1, actor="ann").problems == []
+    assert checking.verify(template="tiny", version=1, actor="ann").problems == []
     assert file.stat().st_ino != damaged
     assert "tiny@1 was quarantined and is healed" in log_text(build)
     assert AuditEvent.objects.filter(action="version.heal", object="tiny@1").count() == 1

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr.definition import DefinitionError
+from templatemgr import catalog, data_paths
+from templatemgr.definitions.definition import DefinitionError
 from templatemgr.errors import (
     NotBuiltError,
     TemplateError,
@@ -11,7 +12,7 @@ from templatemgr.errors import (
     UnknownVersionError,
 )
 from templatemgr.models import Template, VersionHealth
-from templatemgr.services import catalog, places, promotions
+from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import MakeVersion, write_definition
 
 
@@ -71,7 +72,7 @@ def test_a_tree_digest_means_a_healthy_version_that_has_it(make_version: MakeVer
 
 def test_a_version_without_its_inputs_is_unavailable(make_version: MakeVersion) -> None:
     version = make_version({"a": "1"})
-    home = places.version(version)
+    home = data_paths.version(version)
     home.chmod(0o755)
     (home / "inputs").chmod(0o755)
     (home / "inputs").rename(home / "elsewhere")

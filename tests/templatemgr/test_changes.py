@@ -6,10 +6,11 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from templatemgr import definition as definitions
+from templatemgr import data_paths
+from templatemgr.build import builds, input_changes
+from templatemgr.definitions import definition as definitions
 from templatemgr.errors import InvalidBuildError, InvalidOptionsError
 from templatemgr.models import AuditEvent, Build, Version
-from templatemgr.services import builds, changes, places
 from tests.templatemgr.conftest import log_text, package_files, run_build, write_definition
 
 
@@ -19,7 +20,7 @@ def made(build: Build) -> Version:
 
 
 def kept(version: Version, name: str) -> str:
-    return (places.version(version) / "inputs" / name).read_text()
+    return (data_paths.version(version) / "inputs" / name).read_text()
 
 
 def test_an_update_to_a_named_version_pins_it_in_the_kept_inputs(tiny: Path) -> None:
@@ -65,7 +66,7 @@ def test_an_edit_replaces_files_and_locks_anew_what_package_json_asks_for(tiny: 
     version = made(run_build(kind="edit", files={"package.json": text}, from_version=1))
     assert version.packages[0]["version"] == "6.0.0"
     assert kept(version, "package.json") == text
-    assert (places.version(version) / "inputs/runner/main.sh").stat().st_mode & 0o100
+    assert (data_paths.version(version) / "inputs/runner/main.sh").stat().st_mode & 0o100
     event = AuditEvent.objects.filter(action="build.request").latest("sequence")
     assert event.details["files"] == ["package.json"]
 
@@ -102,14 +103,14 @@ def test_an_edit_that_breaks_or_renames_the_definition_is_refused(tiny: Path) ->
         ("update", {"packages": ["is-number@^7.0.0"]}),
         ("update", {"packages": ["../is-number"]}),
         ("update", {"packages": ["a", "a@1.0.0"]}),
-        ("update", {"packages": ["a"] * (changes.MAX_PACKAGES + 1)}),
+        ("update", {"packages": ["a"] * (input_changes.MAX_PACKAGES + 1)}),
         ("update", {"files": {"said.txt": "x"}}),
         ("edit", {}),
         ("edit", {"files": {"../said.txt": "x"}}),
         ("edit", {"files": {"new.txt": "x"}}),
         ("edit", {"files": {"said.txt": "\0"}}),
         ("edit", {"files": {"said.txt": "\ud800"}}),
-        ("edit", {"files": {"said.txt": "x" * (changes.MAX_BYTES + 1)}}),
+        ("edit", {"files": {"said.txt": "x" * (input_changes.MAX_BYTES + 1)}}),
     ],
 )
 def test_wrong_options_are_refused_at_the_door(
@@ -151,7 +152,7 @@ def test_exported_inputs_are_the_definition_again(tiny: Path, tmp_path: Path) ->
     (target / "said.txt").write_text("mine")
     call_command("export_inputs", "tiny", "1", str(target), "--overwrite", stdout=out)
     assert (target / "said.txt").read_text() == "hello\n"
-    (places.version(version) / "inputs/said.txt").chmod(0o644)
-    (places.version(version) / "inputs/said.txt").write_text("evil")
+    (data_paths.version(version) / "inputs/said.txt").chmod(0o644)
+    (data_paths.version(version) / "inputs/said.txt").write_text("evil")
     with pytest.raises(CommandError, match="damaged: heal it first"):
         call_command("export_inputs", "tiny", "1", str(tmp_path / "other"))

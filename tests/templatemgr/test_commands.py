@@ -7,9 +7,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from templatemgr import triggers
+from core.database import triggers
+from templatemgr import data_paths
 from templatemgr.models import AuditEvent, Build, Template, VersionHealth
-from templatemgr.services import places, promotions
+from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import MakeVersion, link_of, write_definition
 
 
@@ -66,7 +67,7 @@ def test_verify_templates_reports_and_fails_when_one_is_not_whole(
 ) -> None:
     version = make_version({"a": "1"})
     assert "1 versions are whole" in run("verify_templates")
-    (places.version(version) / "tree/a").chmod(0o755)
+    (data_paths.version(version) / "tree/a").chmod(0o755)
     with pytest.raises(CommandError, match="1 of 1 versions are quarantined"):
         run("verify_templates", "fake")
     with pytest.raises(CommandError, match="no template 'none'"):
@@ -89,7 +90,7 @@ def test_doctor_names_each_thing_and_mends_links(make_version: MakeVersion) -> N
     said = run("doctor")
     assert "weaker  fake current: nothing is current" in said
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
-    (places.template("fake") / "current").unlink()
+    (data_paths.template("fake") / "current").unlink()
     said = run("doctor")
     assert "ok      append-only tables: guarded by triggers" in said
     assert "fake link: was None, now versions/0001-" in said
@@ -99,7 +100,7 @@ def test_doctor_names_each_thing_and_mends_links(make_version: MakeVersion) -> N
 def test_doctor_fails_when_a_current_version_is_not_there(make_version: MakeVersion) -> None:
     version = make_version({"a": "1"})
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
-    home = places.version(version)
+    home = data_paths.version(version)
     home.chmod(0o755)
     (home / "tree").chmod(0o755)
     (home / "tree").rename(home / "gone")
@@ -113,17 +114,17 @@ def test_doctor_fails_when_a_current_version_is_not_there(make_version: MakeVers
 
 def test_doctor_removes_what_no_row_knows_and_says_so(make_version: MakeVersion) -> None:
     version = make_version({"a": "1"})
-    home = places.template("fake")
+    home = data_paths.template("fake")
     (home / "staging" / "dead").mkdir(parents=True)
     (home / "versions" / "0009-unknown").mkdir()
-    orphan = places.objects() / "ab" / "abcd"
+    orphan = data_paths.objects() / "ab" / "abcd"
     orphan.parent.mkdir(exist_ok=True)
     orphan.write_text("12345")
     said = run("doctor")
     assert "staging/dead removed; versions/0009-unknown removed" in said
     assert "1 files that no version uses removed, 5 bytes" in said
     assert not orphan.exists()
-    assert sorted(path.name for path in home.glob("*/*")) == [places.version(version).name]
+    assert sorted(path.name for path in home.glob("*/*")) == [data_paths.version(version).name]
     assert "disk: nothing left over" in run("doctor")
 
 

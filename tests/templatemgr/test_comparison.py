@@ -11,9 +11,9 @@ from django.core.management.base import CommandError
 from templatemgr import difference, lockfile
 from templatemgr.difference import Side
 from templatemgr.lockfile import Locked
-from templatemgr.manifest import Entry, Manifest
 from templatemgr.models import Version
-from templatemgr.services import comparison
+from templatemgr.promotion import comparison
+from templatemgr.trees.manifests import Entry, Manifest
 from tests.templatemgr.conftest import run_build, write_definition
 
 LOCK = {

@@ -14,7 +14,10 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
 
-from templatemgr import audit
+from templatemgr import audit, data_paths
+from templatemgr.build import builds
+from templatemgr.integrity import checking
+from templatemgr.maintenance import healing, verification
 from templatemgr.models import (
     ACTIVE_STATES,
     AuditEvent,
@@ -25,15 +28,7 @@ from templatemgr.models import (
     Version,
     VersionHealth,
 )
-from templatemgr.services import (
-    builds,
-    healing,
-    integrity,
-    places,
-    promotions,
-    removal,
-    verification,
-)
+from templatemgr.promotion import promotions, removal
 from tests.templatemgr.conftest import MakeVersion, link_of, run_build, write_definition
 from tests.templatemgr.test_healing import replace, spoil
 
@@ -49,8 +44,8 @@ def kill_at(verb: str, place: str, when: str, count: int = 1, *, name: str = "fa
         env=os.environ
         | {
             "DJANGO_SETTINGS_MODULE": "webui.settings",
-            "STENCIL_DATA": str(places.data()),
-            "STENCIL_DEFINITIONS": str(places.definition("x").parent),
+            "STENCIL_DATA": str(data_paths.data()),
+            "STENCIL_DEFINITIONS": str(data_paths.definition("x").parent),
             "VICTIM_DATABASE": str(connection.settings_dict["NAME"]),
             "VICTIM_TEMPLATE": name,
         },
@@ -93,23 +88,23 @@ def agree(*undetected: Version) -> None:
 
     But for damage that nobody had read far enough to know of.
     """
-    data = places.data()
+    data = data_paths.data()
     assert list(data.glob("templates/*/staging/*")) == []
     assert list(data.rglob(".link-*")) + list(data.rglob(".copy-*")) == []
     assert not Build.objects.filter(state__in=ACTIVE_STATES).exists()
     assert not Verification.objects.filter(state="running").exists()
     rows = list(Version.objects.select_related("template", "health"))
     on_disk = set(data.glob("templates/*/versions/*"))
-    assert on_disk == {places.version(row) for row in rows}
+    assert on_disk == {data_paths.version(row) for row in rows}
     for row in rows:
         if row.health.state == HealthState.RETIRED:
-            assert not (places.version(row) / "tree").exists()
+            assert not (data_paths.version(row) / "tree").exists()
         if row.health.state == HealthState.VERIFIED and row not in undetected:
-            assert integrity.inspect(row).problems == (), row
+            assert checking.inspect(row).problems == (), row
     for template in Template.objects.select_related("current"):
         assert link_of(template.name) == (template.current.directory if template.current else None)
     lonely = {path.name for path in data.glob("objects/*/*") if path.stat().st_nlink == 1}
-    assert lonely <= integrity.needed_objects()
+    assert lonely <= checking.needed_objects()
     assert audit.verify_chain().ok
 
 
@@ -210,11 +205,11 @@ def test_a_killed_roll_back_has_happened_or_has_not(two: list[Version], when: st
 def test_a_killed_verification_has_recorded_all_or_nothing(
     two: list[Version], place: str, when: str
 ) -> None:
-    spoil(places.version(two[0]) / "tree/lib/a.js")
+    spoil(data_paths.version(two[0]) / "tree/lib/a.js")
     kill_at("verify", place, when)
     assert told() == []
     assert set(VersionHealth.objects.values_list("state", flat=True)) == {"verified"}
-    integrity.verify(template="fake", version=1, actor="ann")
+    checking.verify(template="fake", version=1, actor="ann")
     assert set(VersionHealth.objects.values_list("state", flat=True)) == {"quarantined"}
     start_again()
 
@@ -230,7 +225,7 @@ def test_a_killed_verification_has_recorded_all_or_nothing(
 def test_a_killed_verification_job_is_done_by_whoever_comes_next(
     two: list[Version], place: str, when: str
 ) -> None:
-    replace(places.version(two[0]) / "tree")
+    replace(data_paths.version(two[0]) / "tree")
     verification.request(template="fake", version=1, actor="ann", heal=True)
     kill_at("verification", place, when)
     assert "1 verifications of dead processes queued again" in start_again(two[0])
@@ -255,7 +250,7 @@ def test_a_killed_verification_job_is_done_by_whoever_comes_next(
 def test_a_killed_healing_from_the_store_is_done_again(
     two: list[Version], place: str, when: str
 ) -> None:
-    tree = places.version(two[0]) / "tree"
+    tree = data_paths.version(two[0]) / "tree"
     tree.chmod(0o755)
     (tree / "own").unlink()
     (tree / "own").mkdir()
@@ -287,7 +282,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
     assert first is not None
     write_definition(tiny, **{"smoke/run/src/extra.js": "// more\n"})
     run_build()
-    damaged = spoil(places.version(first) / "tree/said.txt")
+    damaged = spoil(data_paths.version(first) / "tree/said.txt")
     # The second time: the first only finds that the store has nothing better.
     kill_at("heal", place, when, 2 if place.endswith("mend_all") else 1, name="tiny")
     start_again()
@@ -295,7 +290,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
         healing.heal(template="tiny", version=number, actor="ann", worker="w")
     agree()
     assert set(VersionHealth.objects.values_list("state", flat=True)) == {"verified"}
-    assert (places.version(first) / "tree/said.txt").stat().st_ino != damaged
+    assert (data_paths.version(first) / "tree/said.txt").stat().st_ino != damaged
     # The last word on each is that it is whole: from the healing, or from who looked after it.
     for name in ("tiny@1", "tiny@2"):
         last = AuditEvent.objects.filter(object=name).order_by("sequence").last()

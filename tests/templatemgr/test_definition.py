@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.limits import Limits, Outcome, State, Stream, Usage
-from sandbox.reports import TestCase, TestReport
-from templatemgr import definition as definitions
-from templatemgr.definition import DefinitionError, Expectation
+from sandbox.session.runner_messages import TestCase, TestReport
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions.definition import DefinitionError, Expectation
 from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from templatemgr import store
+from templatemgr import data_paths, store
+from templatemgr.build import pipeline
+from templatemgr.build.workspace import Bench
+from templatemgr.integrity import checking
 from templatemgr.models import Version
-from templatemgr.services import integrity, pipeline, places
-from templatemgr.services.bench import Bench
 from tests.sandbox.test_descent import dig
 from tests.templatemgr.conftest import run_build, write_definition
 from tests.templatemgr.test_builds import leftovers, published
@@ -64,7 +65,7 @@ def test_a_full_disk_ends_a_build_with_a_clear_word_and_nothing_half_made(
 ) -> None:
     first = run_build().version
     assert first is not None
-    write_definition(Path(places.definition("tiny")), pin="6.0.0")
+    write_definition(Path(data_paths.definition("tiny")), pin="6.0.0")
     original = getattr(pipeline, name)
 
     def full(bench: Bench) -> None:
@@ -83,7 +84,7 @@ def test_a_full_disk_ends_a_build_with_a_clear_word_and_nothing_half_made(
     assert leftovers(small_disk) == []
     assert len(published(small_disk)) == Version.objects.count() == 1
     (small_disk / "ballast").unlink(missing_ok=True)
-    assert integrity.verify(template="tiny", version=1, actor="ann").problems == []
+    assert checking.verify(template="tiny", version=1, actor="ann").problems == []
     assert run_build().state == "ready"
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from templatemgr import downloads
+from templatemgr import data_paths, downloads
 from templatemgr.downloads import Content
-from templatemgr.services import places
 from tests.templatemgr.conftest import INTEGRITY, log_text, run_build
 
 BLOCK = 4096
@@ -126,7 +125,7 @@ def test_a_build_keeps_tarballs_alone_and_within_the_setting(
 ) -> None:
     first = run_build()
     assert first.state == "ready", first.message
-    kept = places.downloads("npm")
+    kept = data_paths.downloads("npm")
     found = downloads.from_integrity(INTEGRITY["7.0.0"])
     assert found is not None
     files = [path for path in kept.rglob("*") if path.is_file()]

@@ -7,7 +7,7 @@ from django.core.management.base import CommandError
 
 from templatemgr.errors import GateError, InvalidPolicyError, PinnedError, UnknownTemplateError
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
-from templatemgr.services import gates, promotions
+from templatemgr.promotion import gates, promotions
 from tests.templatemgr.conftest import MakeVersion
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")

@@ -6,19 +6,21 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from templatemgr import hashing, store
-from templatemgr import manifest as manifests
+from templatemgr import catalog, data_paths, store
+from templatemgr.build import builds, pipeline
+from templatemgr.build.workspace import Bench
 from templatemgr.errors import NotHealedError
+from templatemgr.integrity import checking
+from templatemgr.maintenance import healing
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
-from templatemgr.services import builds, catalog, healing, integrity, pipeline, places
-from templatemgr.services.bench import Bench
+from templatemgr.trees import hashing, manifests
 from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
 
 def tree_of(version: Version) -> Path:
-    return places.version(version) / "tree"
+    return data_paths.version(version) / "tree"
 
 
 def opened(folder: Path) -> Path:
@@ -83,13 +85,13 @@ def test_what_the_store_has_is_put_back_without_a_build(
 ) -> None:
     version = make_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
     DAMAGES[damage](tree_of(version))
-    assert integrity.verify(template="fake", version=1, actor="ann").state == "quarantined"
+    assert checking.verify(template="fake", version=1, actor="ann").state == "quarantined"
     health = heal(template="fake")
     assert (health.state, health.problems) == ("verified", [])
-    manifest = manifests.load((places.version(version) / "manifest.json.gz").read_bytes())
+    manifest = manifests.load((data_paths.version(version) / "manifest.json.gz").read_bytes())
     assert manifests.compare(manifest, tree_of(version)) == []
     assert manifest.digest() == version.tree_digest
-    stored = store.object_path(places.objects(), manifest.files[0])
+    stored = store.object_path(data_paths.objects(), manifest.files[0])
     assert (tree_of(version) / "lib/a.js").stat().st_ino == stored.stat().st_ino
     assert not tree_of(version).stat().st_mode & 0o222
     assert Build.objects.exclude(state="ready").count() == 0
@@ -114,8 +116,8 @@ def test_a_byte_flipped_in_a_shared_file_is_healed_for_all_by_a_new_inode(tiny: 
     assert Version.objects.count() == 2
     for number in (1, 2):
         assert catalog.resolve(reference=f"tiny@{number}").healthy
-        assert integrity.verify(template="tiny", version=number, actor="ann").problems == []
-    for stored in places.objects().glob("*/*"):
+        assert checking.verify(template="tiny", version=number, actor="ann").problems == []
+    for stored in data_paths.objects().glob("*/*"):
         assert hashing.hash_file(stored) == stored.name.removesuffix(".x")
 
 
@@ -125,22 +127,22 @@ def test_a_bad_cache_bad_inputs_and_a_bad_manifest_are_made_anew_without_a_regis
 ) -> None:
     version = run_build().version
     assert version is not None
-    integrity.verify(template="tiny", version=1, actor="ann")
-    spoil(places.version(version) / path)
-    health = integrity.verify(template="tiny", version=1, actor="ann")
+    checking.verify(template="tiny", version=1, actor="ann")
+    spoil(data_paths.version(version) / path)
+    health = checking.verify(template="tiny", version=1, actor="ann")
     assert (health.state, health.severity) == ("verified", "not_provable")
     assert heal().severity == "none"
-    health = integrity.verify(template="tiny", version=1, actor="ann")
+    health = checking.verify(template="tiny", version=1, actor="ann")
     assert (health.problems, health.doubts) == ([], [])
     assert Build.objects.count() == 1
-    assert (places.version(version) / "cache/filled").read_text() == "filled\n"
+    assert (data_paths.version(version) / "cache/filled").read_text() == "filled\n"
 
 
 def test_what_cannot_be_rebuilt_stays_quarantined_with_its_reason(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
     spoil(tree_of(version) / "said.txt")
-    spoil(places.version(version) / "inputs/said.txt")
+    spoil(data_paths.version(version) / "inputs/said.txt")
     (tiny / "said.txt").write_text("other\n")
     with pytest.raises(NotHealedError, match=r"tiny@1 stays quarantined: .* kept inputs"):
         heal()
@@ -177,7 +179,7 @@ def test_a_death_between_the_renames_leaves_the_version_to_be_healed_again(
     version = run_build().version
     assert version is not None
     spoil(tree_of(version) / "said.txt")
-    place = places.version(version)
+    place = data_paths.version(version)
 
     def die(staged: Path, final: Path) -> None:
         raise KeyboardInterrupt

@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from templatemgr import collection, store
-from templatemgr import definition as definitions
-from templatemgr.definition import DefinitionError
+from templatemgr import data_paths, store
+from templatemgr.build import export
+from templatemgr.definitions import collection
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions.definition import DefinitionError
 from templatemgr.models import BuildState
-from templatemgr.services import comparison, exporting, places
+from templatemgr.promotion import comparison
 from tests.templatemgr.conftest import DEFINITION, RUNNER, log_text, run_build, write_definition
 
 INCLUDING = (
@@ -130,7 +132,7 @@ def test_a_version_keeps_what_it_included(tiny: Path, tmp_path: Path) -> None:
     first = run_build()
     assert first.state == BuildState.READY, log_text(first)
     assert first.version is not None
-    kept = places.version(first.version)
+    kept = data_paths.version(first.version)
     assert (kept / "inputs/_shell/main.sh").is_file()
     assert (kept / "tree/_shell/main.sh").is_file()
     (Path(settings.STENCIL_DEFINITIONS) / "_shell").rename(tmp_path / "away")
@@ -140,9 +142,9 @@ def test_a_version_keeps_what_it_included(tiny: Path, tmp_path: Path) -> None:
     edited = RUNNER.replace("filled >", "filled  >")
     other = run_build(kind="edit", from_version=1, files={"_shell/main.sh": edited})
     assert other.version is not None, log_text(other)
-    assert (places.version(other.version) / "tree/_shell/main.sh").read_text() == edited
+    assert (data_paths.version(other.version) / "tree/_shell/main.sh").read_text() == edited
     found = comparison.compare(template="tiny", old=1, new=2)
     assert "_shell/main.sh" in [text.path for text in found.texts]
 
-    exporting.export(template="tiny", version=1, target=tmp_path / "out")
+    export.export(template="tiny", version=1, target=tmp_path / "out")
     assert definitions.digest(tmp_path / "out") == first.version.definition_digest

@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from templatemgr import catalog, data_paths
 from templatemgr.errors import GateError, UnavailableError, UnknownVersionError
+from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Version, VersionHealth
-from templatemgr.services import catalog, integrity, places, promotions
+from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import MakeVersion
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
@@ -36,7 +38,7 @@ def states() -> dict[str, str]:
 
 
 def verify(version: int = 1, template: str = "fake") -> VersionHealth:
-    return integrity.verify(template=template, version=version, actor="ann")
+    return checking.verify(template=template, version=version, actor="ann")
 
 
 def test_a_whole_version_stays_verified(versions: list[Version]) -> None:
@@ -49,7 +51,7 @@ def test_a_whole_version_stays_verified(versions: list[Version]) -> None:
 
 def test_a_flipped_byte_quarantines_every_version_that_shares_it(versions: list[Version]) -> None:
     promotions.promote(template="fake", version=2, actor="ann", reason="r")
-    flip_a_byte(places.version(versions[0]) / "tree/lib/shared.js")
+    flip_a_byte(data_paths.version(versions[0]) / "tree/lib/shared.js")
     health = verify()
     assert health.problems == [{"path": "lib/shared.js", "problem": "changed"}]
     assert states() == {
@@ -76,7 +78,7 @@ def test_a_flipped_byte_quarantines_every_version_that_shares_it(versions: list[
 
 
 def test_a_file_replaced_in_one_tree_concerns_that_version_only(versions: list[Version]) -> None:
-    tree = places.version(versions[0]) / "tree"
+    tree = data_paths.version(versions[0]) / "tree"
     (tree / "lib").chmod(0o755)
     (tree / "lib/shared.js").unlink()
     (tree / "lib/shared.js").write_text("Shared")
@@ -87,7 +89,7 @@ def test_a_file_replaced_in_one_tree_concerns_that_version_only(versions: list[V
 
 
 def test_added_missing_and_re_moded_paths_are_found(versions: list[Version]) -> None:
-    tree = places.version(versions[2]) / "tree"
+    tree = data_paths.version(versions[2]) / "tree"
     tree.chmod(0o755)
     (tree / "new").write_text("")
     (tree / "own").unlink()
@@ -109,7 +111,7 @@ def test_added_missing_and_re_moded_paths_are_found(versions: list[Version]) -> 
 def test_cache_inputs_and_manifest_are_doubts_and_the_version_is_served(
     versions: list[Version], path: str, part: str, named: str
 ) -> None:
-    flip_a_byte(places.version(versions[0]) / path)
+    flip_a_byte(data_paths.version(versions[0]) / path)
     health = verify()
     assert (health.state, health.problems, health.severity) == ("verified", [], "not_provable")
     assert [(doubt["part"], doubt["path"]) for doubt in health.doubts] == [(part, named)]
@@ -120,10 +122,10 @@ def test_cache_inputs_and_manifest_are_doubts_and_the_version_is_served(
 def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
     versions: list[Version],
 ) -> None:
-    flip_a_byte(places.version(versions[0]) / "cache/warm")
+    flip_a_byte(data_paths.version(versions[0]) / "cache/warm")
     before = VersionHealth.objects.get(version=versions[0])
     health = verify()
-    assert list((places.version(versions[0]) / "cache").iterdir()) == []
+    assert list((data_paths.version(versions[0]) / "cache").iterdir()) == []
     fresh = VersionHealth.objects.get(version=versions[0])
     assert fresh.epoch > before.epoch  # what a warm sandbox loaded from it is not used
     assert health.doubts[0]["problem"] == "changed"
@@ -136,7 +138,7 @@ def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
 def test_a_manifest_rewritten_to_fit_the_damage_is_found(
     versions: list[Version], make_version: MakeVersion
 ) -> None:
-    home, forged = places.version(versions[0]), places.version(versions[2])
+    home, forged = data_paths.version(versions[0]), data_paths.version(versions[2])
     (home / "manifest.json.gz").chmod(0o644)
     (home / "manifest.json.gz").write_bytes((forged / "manifest.json.gz").read_bytes())
     health = verify()
@@ -150,7 +152,7 @@ def test_a_manifest_rewritten_to_fit_the_damage_is_found(
 
 
 def test_a_version_made_whole_again_is_verified_again(versions: list[Version]) -> None:
-    file = places.version(versions[0]) / "tree/lib/shared.js"
+    file = data_paths.version(versions[0]) / "tree/lib/shared.js"
     flip_a_byte(file)
     assert verify().state == "quarantined"
     file.chmod(0o644)
@@ -168,9 +170,9 @@ def test_a_retired_version_that_is_whole_stays_retired(versions: list[Version]) 
 
 
 def test_all_versions_are_verified_in_order(versions: list[Version]) -> None:
-    found = integrity.verify_all(actor="ann")
+    found = checking.verify_all(actor="ann")
     assert [str(health.version) for health in found] == ["fake@1", "fake@2", "fake@3", "other@1"]
-    assert len(integrity.verify_all(actor="ann", template="other")) == 1
+    assert len(checking.verify_all(actor="ann", template="other")) == 1
 
 
 def test_an_unknown_version_cannot_be_verified(versions: list[Version]) -> None:

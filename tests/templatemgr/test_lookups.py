@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from templatemgr import definition as definitions
+from templatemgr import data_paths
+from templatemgr.build import lookups
 from templatemgr.builders import candidates, npm_outdated
+from templatemgr.definitions import definition as definitions
 from templatemgr.errors import BuildError, InvalidBuildError, UnknownVersionError
 from templatemgr.models import Lookup
-from templatemgr.services import lookups, places
 from tests.templatemgr.conftest import run_build, write_definition
 
 
@@ -37,7 +38,7 @@ def test_the_registry_says_what_is_newer_than_the_lock(tiny: Path) -> None:
     assert candidate.wanted == "6.0.0"  # package.json names that one alone
     assert candidate.latest == "7.0.0"
     assert lookup.finished_at is not None
-    assert list((places.data() / "lookups").iterdir()) == []
+    assert list((data_paths.data() / "lookups").iterdir()) == []
 
 
 def test_a_range_allows_what_is_in_it(tiny: Path) -> None:
@@ -96,7 +97,7 @@ def test_a_lock_cannot_lead_out_of_the_bench(tiny: Path) -> None:
     (tiny / "package-lock.json").write_text(json.dumps(lock))
     lookup = answer(ask())
     assert "outside of node_modules" in lookup.message
-    assert not list(places.data().rglob("planted"))
+    assert not list(data_paths.data().rglob("planted"))
 
 
 def test_one_that_is_told_to_stop_ends(tiny: Path) -> None:

@@ -3,9 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr import hashing
-from templatemgr import manifest as manifests
-from templatemgr.manifest import Manifest, ManifestError, Problem
+from templatemgr.trees import hashing, manifests
+from templatemgr.trees.manifests import Manifest, ManifestError, Problem
 
 
 def write_tree(root: Path) -> Path:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
-from templatemgr import definition as definitions
 from templatemgr.builders import Job, npm, npm_config, steps
+from templatemgr.definitions import definition as definitions
 from templatemgr.errors import BuildError
 from tests.templatemgr.conftest import write_definition
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from templatemgr import data_paths
 from templatemgr.builders import npm
 from templatemgr.models import Build, Version
-from templatemgr.services import comparison, places
+from templatemgr.promotion import comparison
 from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
 
 
@@ -32,7 +33,7 @@ def locked(version: Version) -> dict[str, tuple[str, bool]]:
 
 
 def manifest(version: Version) -> dict[str, Any]:
-    text = (places.version(version) / "inputs/package.json").read_text()
+    text = (data_paths.version(version) / "inputs/package.json").read_text()
     parsed: dict[str, Any] = json.loads(text)
     return parsed
 

@@ -12,10 +12,10 @@ from typing import Any, cast
 import pytest
 
 from sandbox.cage import Cage
-from templatemgr import manifest as manifests
 from templatemgr import store
 from templatemgr.builders import Job, compile_tree, interpreter, pip, pip_cage, pip_config, steps
 from templatemgr.errors import BuildError
+from templatemgr.trees import manifests
 
 METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{more}"
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
+from templatemgr import catalog, data_paths
+from templatemgr.build import builds, lookups
 from templatemgr.builders import pip_report
 from templatemgr.errors import InvalidOptionsError
 from templatemgr.models import Version
-from templatemgr.services import builds, catalog, comparison, lookups, places
+from templatemgr.promotion import comparison
 from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
 from tests.templatemgr.test_pip import make_wheel
 
@@ -76,7 +78,7 @@ def test_update_edit_and_compare(snake: str) -> None:
     assert versions(edited) == {"base": "2.0", "tool": "2.0"}
     back = made(kind="update", from_version=2, packages=["base@1.0"])
     assert versions(back) == {"base": "1.0", "tool": "2.0"}
-    kept = (places.version(back) / "inputs/requirements.in").read_text()
+    kept = (data_paths.version(back) / "inputs/requirements.in").read_text()
     assert kept == "tool>=2\nbase==1.0\n"
 
     found = comparison.compare(template=snake, old=1, new=2)

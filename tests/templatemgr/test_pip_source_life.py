@@ -8,10 +8,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from templatemgr import store
+from templatemgr import catalog, data_paths, store
 from templatemgr.builders import pip_report
 from templatemgr.models import Version
-from templatemgr.services import catalog, comparison, places
+from templatemgr.promotion import comparison
 from tests.templatemgr import sdists
 from tests.templatemgr.conftest import DEFINITION, log_text, run_build, write_definition
 from tests.templatemgr.test_pip import make_wheel
@@ -76,9 +76,9 @@ def test_a_backend_of_the_index_gives_the_same_version_to_everybody(
     sdists.pack(packages, "thing", "1.0", BACKENDS[backend])
     folder = define("thing", wanted="thing==1.0\n")
     here = made(kind="refresh")
-    module = next(places.version(here).glob("tree/lib/python3.*/site-packages/thing.py"))
+    module = next(data_paths.version(here).glob("tree/lib/python3.*/site-packages/thing.py"))
     assert module.read_text() == MODULE
-    store.copy_files(places.version(here) / "inputs", folder, ["requirements.lock"])
+    store.copy_files(data_paths.version(here) / "inputs", folder, ["requirements.lock"])
     _, identity, tree = build_elsewhere("snake", folder, tmp_path / "elsewhere")
     assert tree == here.tree_digest
     again = run_build("snake", from_version=1)
@@ -110,7 +110,7 @@ def test_a_source_comes_moves_and_goes_and_is_told(
         sdists.make(packages, "thing", version, needs=("tool",))
     define(wanted="tool\n")
     made(kind="refresh")
-    toml = (places.version(Version.objects.get()) / "inputs/template.toml").read_text()
+    toml = (data_paths.version(Version.objects.get()) / "inputs/template.toml").read_text()
     files = {
         "requirements.in": "thing==1.0\n",
         "template.toml": toml.replace("install_scripts = []", 'install_scripts = ["thing"]'),
@@ -125,7 +125,7 @@ def test_a_source_comes_moves_and_goes_and_is_told(
     assert "Newly built from source:\n  thing 1.0 (for the first time)" in text
     [script] = comparison.compare(template="snake", old=2, new=3).scripts
     assert (script.name, script.version, script.known, script.built) == ("thing", "2.0", True, True)
-    assert (places.version(moved) / "inputs/requirements.in").read_text() == "thing==2.0\n"
+    assert (data_paths.version(moved) / "inputs/requirements.in").read_text() == "thing==2.0\n"
     assert "direct, built from source" in page("/templates/snake/versions/2")
     assert "built from source" not in page("/templates/snake/versions/1")
     assert "it never was built here before; its own code" in page("/templates/snake/compare/1/2")

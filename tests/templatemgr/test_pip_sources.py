@@ -11,10 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from templatemgr import manifest as manifests
 from templatemgr import store
 from templatemgr.builders import Job, candidates, interpreter, pip, pip_report, source_cage
 from templatemgr.errors import BuildError
+from templatemgr.trees import manifests
 from tests.templatemgr import sdists
 from tests.templatemgr.test_pip import make_job, make_wheel
 

@@ -10,9 +10,9 @@ from django.db import connection, models
 from django.db.models import Count
 from django.db.models.sql import compiler as compilers
 
-from templatemgr import prepared
+from core.database import prepared
+from core.database.prepared import Prepared, PreparedUpdate, given
 from templatemgr.models import Build, Template
-from templatemgr.prepared import Prepared, PreparedUpdate, given
 
 pytestmark = pytest.mark.django_db
 MOMENT = datetime(2026, 11, 23, 9, 30, 0, 123456, tzinfo=UTC)

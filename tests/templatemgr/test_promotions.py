@@ -6,6 +6,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
+from templatemgr import data_paths
 from templatemgr.errors import (
     CurrentChangedError,
     GateError,
@@ -17,7 +18,7 @@ from templatemgr.errors import (
     UnknownVersionError,
 )
 from templatemgr.models import AuditEvent, Promotion, Template, VersionHealth
-from templatemgr.services import places, promotions
+from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import MakeVersion, link_of
 
 pytestmark = pytest.mark.usefixtures("three")
@@ -56,7 +57,7 @@ def test_promoting_changes_row_log_audit_and_link() -> None:
     assert (promotion.from_version.number, promotion.to_version.number) == (1, 2)
     assert current() == 2
     assert link_of("fake") == directory(2)
-    assert (places.template("fake") / "current" / "tree" / "a").read_text() == "2"
+    assert (data_paths.template("fake") / "current" / "tree" / "a").read_text() == "2"
     event = AuditEvent.objects.order_by("-sequence")[0]
     assert (event.action, event.object) == ("version.promote", "fake@2")
     assert event.details == {"from": 1, "to": 2, "reason": "vitest 5.2"}
@@ -180,7 +181,7 @@ def test_gates_are_all_shown_and_the_closed_ones_refuse(make_version: MakeVersio
 
 def test_reconciling_mends_a_link_that_is_wrong_missing_or_too_many() -> None:
     promote(1)
-    link = places.template("fake") / "current"
+    link = data_paths.template("fake") / "current"
     link.unlink()
     promotions.reconcile_all()
     assert link_of("fake") == directory(1)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templatemgr.readers import environment
+from templatemgr.definitions.readers import environment
 
 REFUSED = [
     "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "ld_preload", "GLIBC_TUNABLES", "GCONV_PATH",

@@ -9,10 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templatemgr import readers
 from templatemgr.builders import npm_config
-from templatemgr.readers import Rules, npm_specs, package_json, package_lock, strict_json
-from templatemgr.readers.faults import FileError
+from templatemgr.definitions import readers
+from templatemgr.definitions.readers import (
+    Rules,
+    npm_specs,
+    package_json,
+    package_lock,
+    strict_json,
+)
+from templatemgr.definitions.readers.faults import FileError
 from tests.templatemgr.conftest import INTEGRITY, package_files
 
 RULES = Rules()

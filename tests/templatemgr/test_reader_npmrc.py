@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templatemgr.builders import npm_config
-from templatemgr.readers import npmrc
-from templatemgr.readers.faults import FileError, decoded
+from templatemgr.definitions.readers import npmrc
+from templatemgr.definitions.readers.faults import FileError, decoded
 
 
 def test_what_definitions_want_is_taken() -> None:

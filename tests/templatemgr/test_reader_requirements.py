@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from templatemgr.builders import pip_lockfile
 from templatemgr.builders.pip_lockfile import Lock, Pin, Recipe
-from templatemgr.readers import Rules
-from templatemgr.readers.faults import FileError
-from templatemgr.readers.requirements_files import read_lock, read_wanted
+from templatemgr.definitions.readers import Rules
+from templatemgr.definitions.readers.faults import FileError
+from templatemgr.definitions.readers.requirements_files import read_lock, read_wanted
 
 RULES = Rules()
 DIGEST = "ab" * 32

@@ -7,10 +7,12 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from templatemgr import store
+from templatemgr import catalog, data_paths, store
+from templatemgr.build import builds
 from templatemgr.errors import InUseError, InvalidReasonError, UnavailableError, UnknownVersionError
+from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
-from templatemgr.services import builds, catalog, integrity, places, promotions, removal, usage
+from templatemgr.promotion import promotions, removal, usage
 from templatemgr.store import Freed
 from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
 
@@ -48,7 +50,7 @@ def on_disk(data_dir: Path) -> set[tuple[int, int]]:
 def whole() -> None:
     """Every version that is served or waits matches its manifest."""
     for number in (2, 3, 4):
-        assert integrity.verify(template="fake", version=number, actor="ann").problems == []
+        assert checking.verify(template="fake", version=number, actor="ann").problems == []
 
 
 def test_removing_frees_exactly_what_nothing_else_shares(
@@ -59,7 +61,7 @@ def test_removing_frees_exactly_what_nothing_else_shares(
     after = on_disk(data_dir)
     assert after < before
     assert sum(size for _, size in before - after) == 10 + WARM
-    home = places.version(versions[0])
+    home = data_paths.version(versions[0])
     assert not (home / "tree").exists()
     assert (home / "inputs/template.toml").is_file()
     assert home.stat().st_mode & 0o777 == 0o555
@@ -70,7 +72,7 @@ def test_removing_frees_exactly_what_nothing_else_shares(
     assert event.details == {"reason": "superseded", "was": "verified"}
     with pytest.raises(UnavailableError, match="retired"):
         catalog.resolve(reference="fake@1")
-    assert integrity.verify(template="fake", version=1, actor="ann").state == "retired"
+    assert checking.verify(template="fake", version=1, actor="ann").state == "retired"
     whole()
     assert remove(1) == Freed()
     assert AuditEvent.objects.filter(action="version.remove").count() == 1
@@ -104,7 +106,7 @@ def test_who_came_just_before_it_was_retired_keeps_it(versions: list[Version]) -
     with pytest.raises(InUseError, match="an execution runs on it"):
         remove(1, lambda _version: answers.pop())
     assert catalog.resolve(reference="fake@1") == versions[0]
-    assert (places.version(versions[0]) / "tree").is_dir()
+    assert (data_paths.version(versions[0]) / "tree").is_dir()
     assert AuditEvent.objects.filter(action="version.keep").count() == 1
 
 
@@ -123,7 +125,7 @@ def test_a_removal_killed_half_way_is_finished_by_the_sweep(
     builds.reap()
     if stage == "collect":  # nothing is left to see but the objects, which `doctor` looks through
         call_command("doctor", stdout=StringIO())
-    assert not (places.version(versions[0]) / "tree").exists()
+    assert not (data_paths.version(versions[0]) / "tree").exists()
     assert list(data_dir.glob("templates/*/staging/*")) == []
     assert all(path.stat().st_nlink > 1 for path in data_dir.glob("objects/*/*"))
     whole()
@@ -138,7 +140,7 @@ def test_a_removed_version_comes_back_by_a_rebuild_of_its_inputs(tiny: Path) -> 
     build = run_build(from_version=1)
     assert (build.state, build.reproduces) == ("reproduced", first)
     assert catalog.resolve(reference="tiny@1") == first
-    assert integrity.verify(template="tiny", version=1, actor="ann").problems == []
+    assert checking.verify(template="tiny", version=1, actor="ann").problems == []
     assert AuditEvent.objects.filter(action="version.restore", object="tiny@1").exists()
 
 

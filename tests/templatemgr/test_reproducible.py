@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pytest_django import Settings
 
-from templatemgr.services import catalog
+from templatemgr import catalog
 from tests.templatemgr.conftest import run_build
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from templatemgr import definition as definitions
-from templatemgr import screening, toml
+from templatemgr import catalog, data_paths
+from templatemgr.build import builds, lookups
 from templatemgr.builders import npm
-from templatemgr.definition import DefinitionError
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import screening, toml
+from templatemgr.definitions.definition import DefinitionError
+from templatemgr.definitions.readers.rules import Ceilings, Rules
 from templatemgr.errors import InvalidOptionsError
 from templatemgr.models import Build, Version
-from templatemgr.readers.rules import Ceilings, Rules
-from templatemgr.services import builds, catalog, lookups, places, promotions
+from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import DEFINITION, RUN_CASE, log_text, run_build, write_definition
 
 
@@ -282,7 +284,7 @@ def test_only_new_builds_from_it_are_refused(old: Version, kind: str) -> None:
         run_build(kind=kind, from_version=1)
     assert caught.value.file == "inputs/template.toml"
     assert "a build of kind edit changes that" in caught.value.message
-    text = (places.version(old) / "inputs/template.toml").read_text()
+    text = (data_paths.version(old) / "inputs/template.toml").read_text()
     clean = text.replace('LD_PRELOAD = "/x.so"\n', "").replace("86400000", "5000")
     files = {"template.toml": clean.replace("900000", "16")}
     with pytest.raises(DefinitionError, match="Edit this file, too") as caught:

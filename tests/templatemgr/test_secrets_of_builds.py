@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from templatemgr.build import lookups
 from templatemgr.models import BuildLogLine, Lookup
-from templatemgr.services import lookups
 from tests.attacks.registries import Registry, serve
 from tests.templatemgr.conftest import package_files, run_build, write_definition
 from tests.templatemgr.test_lookups import answer

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr import manifest as manifests
 from templatemgr import store
+from templatemgr.trees import manifests
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

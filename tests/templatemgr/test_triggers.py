@@ -1,9 +1,10 @@
 import pytest
 from django.db import IntegrityError, connection
 
-from templatemgr import audit, triggers
+from core.database import triggers
+from templatemgr import audit
 from templatemgr.models import AppendOnlyError, AuditEvent, Promotion, Version
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import MakeVersion
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")

@@ -10,10 +10,14 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from templatemgr import hashing
+from templatemgr import data_paths
+from templatemgr.build import builds
 from templatemgr.errors import UnknownVerificationError, UnknownVersionError
+from templatemgr.integrity import checking
+from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Build, Verification, Version, VersionHealth
-from templatemgr.services import builds, integrity, places, promotions, usage, verification
+from templatemgr.promotion import promotions, usage
+from templatemgr.trees import hashing
 from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
 from tests.templatemgr.test_healing import DAMAGES, spoil
 
@@ -55,22 +59,22 @@ def test_a_whole_version_is_read_to_the_last_byte(make_version: MakeVersion) -> 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_every_damage_is_found_and_healed(make_version: MakeVersion, damage: str) -> None:
     version = make_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
-    DAMAGES[damage](places.version(version) / "tree")
+    DAMAGES[damage](data_paths.version(version) / "tree")
     request(heal=True)
     ended = run_next()
     assert ended.state == "healed"
     assert ended.problems > 0
-    assert integrity.inspect(version).problems == ()
+    assert checking.inspect(version).problems == ()
 
 
 def test_a_bad_cache_is_dropped_and_filled_anew_without_a_rebuild(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
-    spoil(places.version(version) / "cache/filled", "cold")
+    spoil(data_paths.version(version) / "cache/filled", "cold")
     request(template="tiny", heal=True)
     ended = run_next()
     assert (ended.state, ended.problems, ended.build) == ("healed", 1, None)
-    assert (places.version(version) / "cache/filled").read_text() == "filled\n"
+    assert (data_paths.version(version) / "cache/filled").read_text() == "filled\n"
     assert VersionHealth.objects.get().doubts == []
 
 
@@ -78,7 +82,7 @@ def test_a_cache_that_cannot_be_filled_stays_away_and_is_tried_again(
     make_version: MakeVersion,
 ) -> None:
     version = make_version({"a": "a"})  # there is no runner in this tree
-    spoil(places.version(version) / "cache/warm", "cold")
+    spoil(data_paths.version(version) / "cache/warm", "cold")
     request(heal=True)
     ended = run_next()
     assert ended.state == "verified"
@@ -92,8 +96,8 @@ def test_a_cache_that_cannot_be_filled_stays_away_and_is_tried_again(
 def test_what_a_queued_rebuild_cannot_heal_says_why(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
-    spoil(places.version(version) / "tree/said.txt")
-    spoil(places.version(version) / "inputs/said.txt")
+    spoil(data_paths.version(version) / "tree/said.txt")
+    spoil(data_paths.version(version) / "inputs/said.txt")
     (tiny / "said.txt").write_text("other\n")
     request(template="tiny", heal=True)
     ended = run_next()
@@ -108,7 +112,7 @@ def test_a_rebuild_on_the_lane_that_heals_nothing_leaves_its_reason(
 ) -> None:
     version = run_build().version
     assert version is not None
-    spoil(places.version(version) / "tree/said.txt")
+    spoil(data_paths.version(version) / "tree/said.txt")
     request(template="tiny", heal=True)
     assert run_next().build is not None
     monkeypatch.setattr("templatemgr.builders.npm.NPM", ("/usr/bin/false",))
@@ -124,14 +128,14 @@ def test_a_rebuild_on_the_lane_that_heals_nothing_leaves_its_reason(
 def test_the_rebuild_on_the_lane_heals(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
-    damaged = spoil(places.version(version) / "tree/said.txt")
+    damaged = spoil(data_paths.version(version) / "tree/said.txt")
     request(template="tiny", heal=True)
     assert run_next().state == "quarantined"
     build = builds.claim(worker="w1")
     assert build is not None
     assert builds.run(build=build, worker="w1").state == "reproduced"
     assert VersionHealth.objects.get(version=version).state == "verified"
-    file = places.version(version) / "tree/said.txt"
+    file = data_paths.version(version) / "tree/said.txt"
     assert file.read_text() == "hello\n"
     assert file.stat().st_ino != damaged
 
@@ -141,7 +145,7 @@ def test_where_one_cannot_be_rebuilt_another_brings_the_shared_files_back(tiny: 
     write_definition(tiny, **{"smoke/run/src/extra.js": "// more\n"})
     versions.append(run_build().version)
     assert versions[0] is not None
-    home = places.version(versions[0])
+    home = data_paths.version(versions[0])
     spoil(home / "tree/said.txt")  # in both
     spoil(home / "inputs/said.txt")  # so that the first cannot be rebuilt
     request(template="tiny", heal=True)

@@ -17,14 +17,10 @@ from django.conf import settings
 django.setup()
 settings.DATABASES["default"]["NAME"] = os.environ["VICTIM_DATABASE"]
 
-from templatemgr.services import (  # noqa: E402 - after the setup
-    builds,
-    healing,
-    integrity,
-    promotions,
-    removal,
-    verification,
-)
+from templatemgr.build import builds  # noqa: E402
+from templatemgr.integrity import checking  # noqa: E402
+from templatemgr.maintenance import healing, verification  # noqa: E402
+from templatemgr.promotion import promotions, removal  # noqa: E402
 
 NAME = os.environ["VICTIM_TEMPLATE"]
 
@@ -51,7 +47,7 @@ VERBS: dict[str, Callable[[], object]] = {
     "remove": remove,
     "promote": lambda: promotions.promote(template=NAME, version=2, actor="victim", reason="r"),
     "roll back": lambda: promotions.roll_back(template=NAME, actor="victim", reason="r"),
-    "verify": lambda: integrity.verify(template=NAME, version=1, actor="victim"),
+    "verify": lambda: checking.verify(template=NAME, version=1, actor="victim"),
     "heal": lambda: healing.heal(template=NAME, version=1, actor="victim", worker="victim"),
 }
 

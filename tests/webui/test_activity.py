@@ -13,7 +13,8 @@ from django.utils import timezone
 from templatemgr.models import Version
 from tests.webui import conftest as make
 from tests.webui import factories
-from webui import activity, charts
+from webui.overview import activity
+from webui.shell import charts
 
 NOON = datetime(2026, 3, 5, 12, 0, 30, tzinfo=UTC)
 

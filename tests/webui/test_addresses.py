@@ -12,9 +12,9 @@ from django.urls import URLPattern, reverse
 from execapp.models import ApiToken, Execution
 from templatemgr.models import Build, Template
 from tests.webui import conftest as make
-from webui.views.urls import urlpatterns
+from webui.urls import pages
 
-NAMES = sorted(str(pattern.name) for pattern in urlpatterns if isinstance(pattern, URLPattern))
+NAMES = sorted(str(pattern.name) for pattern in pages if isinstance(pattern, URLPattern))
 # What changes something, and so answers to POST alone.
 CHANGES = {
     "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
@@ -76,7 +76,7 @@ def address(data_dir: object, db: None) -> dict[str, str]:
         "act": "pin",
         "form": "zip",
     }
-    return {str(pattern.name): _reverse(pattern, values) for pattern in urlpatterns}
+    return {str(pattern.name): _reverse(pattern, values) for pattern in pages}
 
 
 def _reverse(pattern: URLPattern, values: dict[str, object]) -> str:

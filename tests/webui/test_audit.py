@@ -15,11 +15,12 @@ from django.db import connection, transaction
 from django.test import Client
 from django.utils import timezone
 
-from templatemgr import audit, triggers
+from core.database import triggers
+from templatemgr import audit
 from templatemgr.models import AuditEvent
 from tests.conftest import ROOT
 from tests.webui import conftest as make
-from webui import acts, trail
+from webui.audit_log import event_text, queries
 
 
 def record(count: int, action: str = "template.pin", actor: str = "ada", **details: Any) -> None:
@@ -43,7 +44,7 @@ def tamper(statement: str) -> None:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Walks of four events a request."""
-    monkeypatch.setattr(trail, "PART", 4)
+    monkeypatch.setattr(queries, "PART", 4)
 
 
 def test_events_are_listed_newest_first_with_their_reasons(admin: Client) -> None:
@@ -109,7 +110,7 @@ def test_pages_are_read_by_an_index_and_never_sorted(
     db: None, given: dict[str, str], index: str
 ) -> None:
     record(300)
-    plan = trail.chosen(given).order_by("-sequence")[:51].explain()
+    plan = queries.chosen(given).order_by("-sequence")[:51].explain()
     assert index in plan
     assert "TEMP B-TREE" not in plan
 
@@ -233,7 +234,7 @@ def check(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def test_export_can_be_checked_without_us(
     admin: Client, tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trail, "BATCH", 4)
+    monkeypatch.setattr(queries, "BATCH", 4)
     record(9, cell="=1+1", umlaut="Ä", quote='"', apostrophe="'x")
     path = tmp_path / f"audit.{form}"
     path.write_text(exported(admin, form), newline="")
@@ -260,7 +261,7 @@ def test_export_of_a_part_holds_what_the_filters_show(admin: Client) -> None:
     assert [row["sequence"] for row in rows] == [4, 5]
     event = AuditEvent.objects.get(action="audit.export")
     assert event.details == {"format": "jsonl", "filters": {"actor": "eve"}}
-    assert acts.read(event).text == "audit as JSONL, filtered"
+    assert event_text.read(event).text == "audit as JSONL, filtered"
 
 
 def test_no_cell_is_a_formula(admin: Client) -> None:
@@ -272,7 +273,7 @@ def test_no_cell_is_a_formula(admin: Client) -> None:
         "'=cmd|' /C calc'!A0", "'+1", "'-1", "'@SUM(A1)", "'\tx", "''quoted", "plain",
     ]  # fmt: skip
     for row in rows:
-        assert not any(value.startswith(trail.FORMULA) for value in row.values())
+        assert not any(value.startswith(queries.FORMULA) for value in row.values())
 
 
 def test_format_or_filter_that_cannot_be_is_refused_and_nothing_is_recorded(admin: Client) -> None:
@@ -286,12 +287,12 @@ def test_every_act_that_is_known_has_a_sentence(db: None) -> None:
         "by": ["password", "totp"], "from": "viewer", "to": "operator", "factor": "webauthn",
         "scopes": ["read"], "format": "csv", "role": "viewer",
     }  # fmt: skip
-    for action in acts.WORDS:
+    for action in event_text.WORDS:
         event = AuditEvent(
             sequence=1, time=timezone.now(), actor="ada", action=action, object="grace@example.org",
             details=details,
         )  # fmt: skip
-        read = acts.read(event)
+        read = event_text.read(event)
         assert read.word != action
         assert read.text
         if action.startswith(("user.", "token.")):
@@ -301,7 +302,7 @@ def test_every_act_that_is_known_has_a_sentence(db: None) -> None:
 
 def test_acts_of_users_read_as_sentences(db: None) -> None:
     def text(action: str, **details: Any) -> str:
-        return acts.read(
+        return event_text.read(
             AuditEvent(action=action, object="grace", details=details, time=timezone.now())
         ).text
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.webui.conftest import packages
-from webui import configuration
-from webui.comparison import Distance, compare, distance
+from webui.promotions import config_diff
+from webui.promotions.package_changes import Distance, compare, distance
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_configuration_shows_the_lines_that_moved_and_leaves_the_lock_out(tmp_pa
         (folder / "package-lock.json").write_text(pin)
         (folder / "same.txt").write_text("same")
     (tmp_path / "new" / "logo.bin").write_bytes(b"\xff\xfe")
-    binary, text = configuration.changes(tmp_path / "old", tmp_path / "new")
+    binary, text = config_diff.changes(tmp_path / "old", tmp_path / "new")
     assert (binary.path, binary.lines) == ("logo.bin", ())
     assert (text.path, text.moved) == ("package.json", 1)
     assert [line.text for line in text.lines if line.tone] == [
@@ -69,4 +69,4 @@ def test_configuration_shows_the_lines_that_moved_and_leaves_the_lock_out(tmp_pa
 
 
 def test_configuration_of_folders_that_are_gone_is_empty(tmp_path: Path) -> None:
-    assert configuration.changes(tmp_path / "a", tmp_path / "b") == []
+    assert config_diff.changes(tmp_path / "a", tmp_path / "b") == []

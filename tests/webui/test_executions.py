@@ -16,7 +16,8 @@ from execapp.services import submissions
 from templatemgr.models import Version
 from tests.webui import conftest as make
 from tests.webui import factories
-from webui import charts, failing, results
+from webui.executions import annotated_source, result_page
+from webui.shell import charts
 
 
 @pytest.fixture
@@ -216,9 +217,9 @@ def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
 
 
 def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version: Version) -> None:
-    most = results.MAX_CASE_OUTPUT
+    most = result_page.MAX_CASE_OUTPUT
     cases = [{**factories.FAILING["cases"][0], "stdout": "x" * (most + 5)} for _ in range(30)]
-    shown = results.tests({**factories.FAILING, "cases": cases})
+    shown = result_page.tests({**factories.FAILING, "cases": cases})
     outputs = [output for case in shown.groups[0].cases for output in case.outputs]
     assert [len(output.text) for output in outputs] == [most] * 10 + [0] * 20
     assert all(output.cut for output in outputs)
@@ -312,7 +313,7 @@ def test_curl_says_the_same_submission_and_stays_one_argument(version: Version) 
     made = factories.make_execution(version, files=[
         {"path": "a.ts", "content": "console.log('it\\'s; $(id)')", "encoding": "utf8"}
     ])  # fmt: skip
-    command = results.curl(made, "http://here")
+    command = result_page.curl(made, "http://here")
     words = shlex.split(command.replace("\\\n", " "))
     body = json.loads(words[words.index("-d") + 1])
     assert (body["template"], body["files"]) == ("typescript@1", made.files)
@@ -340,9 +341,9 @@ def test_nothing_measured_draws_no_bar() -> None:
 
 def test_line_that_several_tests_blame_says_each_sentence_once() -> None:
     case = {"name": "a", "file": "x.ts", "state": "failed", "location": {"line": 2, "column": 1}}
-    notes = failing.notes_of([case | {"message": "no"}, case | {"message": "no"}, case])
+    notes = annotated_source.notes_of([case | {"message": "no"}, case | {"message": "no"}, case])
     assert notes == {("x.ts", 2): ["no", "a failed"]}
-    lines = failing.code_lines("x.ts", "one\r\ntwo\n", notes)
+    lines = annotated_source.code_lines("x.ts", "one\r\ntwo\n", notes)
     assert [(line.text, list(line.notes)) for line in lines] == [
         ("one", []),
         ("two", ["no", "a failed"]),

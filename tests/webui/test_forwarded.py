@@ -25,8 +25,8 @@ from tests.conftest import ROOT, free_port
 from tests.execapp.conftest import until
 from tests.webui import conftest as make
 from tests.webui.serving import serve
-from webui import forwarded
 from webui import settings as ours
+from webui.middleware import forwarded
 from webui.server.bounds import Bounds
 
 CLIENT = "127.0.0.5"

@@ -14,15 +14,14 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from templatemgr import definition as definitions
-from templatemgr import store
+from templatemgr import data_paths, store
 from templatemgr.builders import candidates
 from templatemgr.builders.candidates import Candidate
+from templatemgr.definitions import definition as definitions
 from templatemgr.models import Build, Lookup, Template, Version
-from templatemgr.services import places
 from tests.webui import factories
 from tests.webui.conftest import make_build, make_current, make_template, make_version
-from webui import updates
+from webui.builds import update_offers
 
 PAGE = "/templates/typescript/new"
 EDIT = "/templates/typescript/edit"
@@ -40,7 +39,7 @@ def definition(tmp_path: Path, settings: Settings) -> Path:
 
 def keep_inputs(version: Version, source: Path) -> Path:
     """What a build leaves beside the tree: its inputs, which the row's digest is made of."""
-    folder = places.version(version) / "inputs"
+    folder = data_paths.version(version) / "inputs"
     store.copy(definitions.sources(source), folder)
     return folder
 
@@ -231,7 +230,7 @@ def test_offers_put_the_farthest_direct_ones_first() -> None:
         Candidate(name=name, installed="1.0.0", wanted=wanted, latest=wanted, direct=direct)
         for name, wanted, direct in rows
     ]
-    shown = updates.offers(found, [], ["c"])
+    shown = update_offers.offers(found, [], ["c"])
     assert [offer.name for offer in shown.movable] == ["c", "a", "b"]
     assert [offer.stays for offer in shown.movable] == [False, True, True]
 

@@ -17,7 +17,7 @@ from execapp.errors import InvalidRequestError
 from execapp.services import rotation, tokens
 from tests.webui import conftest as make
 from tests.webui.test_oidc import Provider, come_in, provider  # noqa: F401 - a fixture
-from webui import users
+from webui.access import users
 
 # As they are, and as people would write them to be taken for them.
 LOOKS = [

@@ -16,7 +16,8 @@ from pytest_django import Settings
 
 from templatemgr.models import AuditEvent
 from tests.webui import conftest as make
-from webui import roles, users
+from webui.access import users
+from webui.signin import roles
 
 SECRET = "a provider signs with its own key, which this test does not look at"
 

@@ -11,7 +11,7 @@ from execapp.models import Execution, ExecutorHeartbeat
 from templatemgr import audit
 from templatemgr.models import Version
 from tests.webui import conftest as make
-from webui.figures import by_minute
+from webui.overview.metrics import by_minute
 
 
 def run_on(version: Version, total_ms: float, **values: Any) -> Execution:

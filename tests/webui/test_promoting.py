@@ -7,7 +7,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from templatemgr.models import AuditEvent, Promotion, Template
-from templatemgr.services import gates, promotions
+from templatemgr.promotion import gates, promotions
 from tests.webui.conftest import make_current, make_template, make_version, packages
 
 PAGE = "/templates/typescript"

@@ -11,8 +11,8 @@ from django.test import Client
 
 from tests.webui import conftest as make
 from tests.webui.test_addresses import CHANGES, NAMES, address
-from webui import roles
-from webui.views.urls import urlpatterns
+from webui.signin import roles
+from webui.urls import pages
 
 __all__ = ["address"]  # a fixture
 
@@ -46,7 +46,7 @@ ASKS = {
     "deactivate_user": "manage_users", "activate_user": "manage_users",
     "reset_factor": "manage_users",
 }  # fmt: skip
-VIEWS = {str(pattern.name): pattern.callback for pattern in urlpatterns}
+VIEWS = {str(pattern.name): pattern.callback for pattern in pages}
 
 
 def asked(name: str) -> str:

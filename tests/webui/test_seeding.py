@@ -14,22 +14,23 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from benchmarks.management.commands import page_times
+from core import pagination
+from execapp.history import query
+from execapp.history.query import Filters, Viewer
 from execapp.models import ApiToken, Execution
-from execapp.services import cursors, history
-from execapp.services.history import Filters, Viewer
 from templatemgr import audit
 from templatemgr.models import Template, Version
-from webui import seeding
-from webui.management.commands import page_times
+from webui.quickstart import sample_data
 
-SMALL = seeding.Size(executions=1_500, versions=30, tokens=60, events=60)
+SMALL = sample_data.Size(executions=1_500, versions=30, tokens=60, events=60)
 ALL = Viewer(client="admin", everything=True)
 LABEL = (("course", "cs110"),)
 
 
 @pytest.fixture
 def seeded(db: None) -> None:
-    seeding.seed(SMALL, now=timezone.now())
+    sample_data.seed(SMALL, now=timezone.now())
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")  # the planner knows how many rows there are, as it does in life
 
@@ -38,7 +39,7 @@ def seeded(db: None) -> None:
 def test_the_rows_are_there_and_hold_together() -> None:
     assert Execution.objects.count() == SMALL.executions
     assert (Version.objects.count(), ApiToken.objects.count()) == (SMALL.versions, SMALL.tokens)
-    assert Template.objects.filter(current__isnull=False).count() == len(seeding.TEMPLATES)
+    assert Template.objects.filter(current__isnull=False).count() == len(sample_data.TEMPLATES)
     assert audit.verify_chain().ok
     states = set(Execution.objects.values_list("state", flat=True))
     assert {"succeeded", "failed", "timed_out", "error"} <= states
@@ -79,13 +80,13 @@ def test_a_page_asks_under_twenty_times(admin: Client, address: str) -> None:
 def test_a_list_is_read_from_an_index_in_its_order(filters: Filters, further: bool) -> None:
     cursor = None
     if further:
-        cursor = history.page(filters=filters, viewer=ALL, limit=5).next
-    plan = plan_of(lambda: history.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
+        cursor = query.page(filters=filters, viewer=ALL, limit=5).next
+    plan = plan_of(lambda: query.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
     assert_in_order(plan)
     if cursor:  # and back from the oldest page, where the way up is long
-        oldest = cursors.write(timezone.now() - timedelta(days=9000), uuid.UUID(int=0))
+        oldest = pagination.write(timezone.now() - timedelta(days=9000), uuid.UUID(int=0))
         assert_in_order(
-            plan_of(lambda: history.page(filters=filters, viewer=ALL, newer=oldest, limit=1))
+            plan_of(lambda: query.page(filters=filters, viewer=ALL, newer=oldest, limit=1))
         )
 
 
@@ -111,7 +112,7 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
         found: list[Any] = []
         cursor: str | None = None
         while True:
-            page = history.page(filters=filters, viewer=ALL, cursor=cursor, limit=50)
+            page = query.page(filters=filters, viewer=ALL, cursor=cursor, limit=50)
             found += [row.pk for row in page.items]
             cursor = page.next
             if cursor is None:

@@ -22,8 +22,8 @@ from pytest_django import Settings
 
 from templatemgr.models import AuditEvent, Template
 from tests.webui import conftest as make
-from webui import checks
 from webui.signin import passkeys
+from webui.system import checks
 from webui.templatetags.signin import browser
 
 PASSWORD = "correct horse battery"

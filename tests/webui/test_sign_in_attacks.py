@@ -31,8 +31,8 @@ from tests.webui.test_sign_in import (  # noqa: F401 - fixtures
     no_failures_before,
     sign_in,
 )
-from webui import roles, users
-from webui.signin import codes, forms
+from webui.access import users
+from webui.signin import codes, forms, roles
 
 
 def with_app(user: User) -> Authenticator:

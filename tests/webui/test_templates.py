@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from templatemgr.models import AuditEvent, Template
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 from tests.webui.conftest import (
     make_build,
     make_current,

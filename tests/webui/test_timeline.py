@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from templatemgr.models import Promotion
 from tests.webui.conftest import make_template, make_version
-from webui import timeline
+from webui.catalog import promotion_history
 from webui.templatetags.stencil import lasted
 
 
@@ -26,7 +26,7 @@ def promoted(*turns: tuple[int, float]) -> list[Promotion]:
 
 def test_each_stretch_ends_where_the_next_begins(db: None) -> None:
     log = promoted((1, 9), (2, 4), (1, 1))
-    now, before, first = timeline.reigns(log)
+    now, before, first = promotion_history.reigns(log)
     assert (now.number, now.until, now.seconds) == (1, None, None)
     assert (before.number, before.until) == (2, log[2].created_at)
     assert first.seconds is not None
@@ -34,20 +34,20 @@ def test_each_stretch_ends_where_the_next_begins(db: None) -> None:
 
 
 def test_promoting_what_is_current_already_begins_no_other_stretch(db: None) -> None:
-    assert len(timeline.reigns(promoted((1, 9), (1, 4), (2, 1)))) == 2
+    assert len(promotion_history.reigns(promoted((1, 9), (1, 4), (2, 1)))) == 2
 
 
 def test_the_band_shows_thirty_days_in_proportion(db: None) -> None:
-    found = timeline.reigns(promoted((1, 90), (2, 60), (3, 15)))
-    older, newest = timeline.band(found, timezone.now())
+    found = promotion_history.reigns(promoted((1, 90), (2, 60), (3, 15)))
+    older, newest = promotion_history.band(found, timezone.now())
     assert [older.number, newest.number] == [2, 3]  # the first ended before
     assert older.x == 0
     assert abs(newest.x - 500) < 2
-    assert newest.x + newest.width <= timeline.WIDTH
+    assert newest.x + newest.width <= promotion_history.WIDTH
 
 
 def test_nothing_promoted_draws_nothing() -> None:
-    assert timeline.band(timeline.reigns([]), timezone.now()) == []
+    assert promotion_history.band(promotion_history.reigns([]), timezone.now()) == []
 
 
 def test_lengths_have_one_unit() -> None:

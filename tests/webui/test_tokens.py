@@ -13,7 +13,7 @@ from execapp.models import ApiToken
 from execapp.services import pins, rotation, tokens
 from templatemgr.models import AuditEvent
 from tests.webui import conftest as make
-from webui import tokens as listing
+from webui.access import token_list as listing
 
 
 def test_new_token_is_shown_once_and_works(admin: Client) -> None:

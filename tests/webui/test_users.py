@@ -13,7 +13,9 @@ from pytest_django import Settings
 
 from templatemgr.models import AuditEvent
 from tests.webui import conftest as make
-from webui import acts, roles, users
+from webui.access import users
+from webui.audit_log import event_text
+from webui.signin import roles
 
 
 def link_in(text: str) -> str:
@@ -88,7 +90,7 @@ def test_role_counts_from_the_next_request_and_is_on_record(admin: Client) -> No
     admin.post(f"/users/{user.pk}/role", {"role": "operator"})
     assert grace.get("/system").status_code == 200
     assert (last().action, last().details) == ("user.role", {"from": "viewer", "to": "operator"})
-    assert acts.read(last()).text == "grace: viewer → operator"
+    assert event_text.read(last()).text == "grace: viewer → operator"
     admin.post(f"/users/{user.pk}/role", {"role": "none"})
     assert grace.get("/").status_code == 403
 

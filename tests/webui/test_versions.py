@@ -3,8 +3,8 @@
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
+from templatemgr import data_paths
 from templatemgr.models import AuditEvent, Verification, VersionHealth
-from templatemgr.services import places
 from tests.webui.conftest import make_current, make_template, make_version, packages
 
 PAGE = "/templates/typescript"
@@ -129,7 +129,7 @@ def test_comparison_shows_the_lines_of_the_definition_that_moved(admin: Client) 
     template = make_template()
     for pin in ("8.3.8", "9.0.0"):
         version = make_version(template)
-        inputs = places.version(version) / "inputs"
+        inputs = data_paths.version(version) / "inputs"
         inputs.mkdir(parents=True)
         (inputs / "package.json").write_text(f'{{"vite": "{pin}"}}\n')
     text = admin.get(f"{PAGE}/compare/1/2").text
@@ -180,12 +180,12 @@ def test_removal_says_what_stands_in_the_way(admin: Client) -> None:
 
 def test_removal_says_what_it_frees_and_brings_the_way_back(admin: Client) -> None:
     version = make_version(make_template())
-    tree = places.version(version) / "tree"
+    tree = data_paths.version(version) / "tree"
     tree.mkdir(parents=True)
     (tree / "big.js").write_bytes(b"x" * 2_000_000)
     (tree / "shared.js").write_bytes(b"y" * 1_000_000)
     for other in ("object", "another"):
-        (places.data() / other).hardlink_to(tree / "shared.js")
+        (data_paths.data() / other).hardlink_to(tree / "shared.js")
     asked = admin.get(f"{PAGE}/versions/1/removal").text
     assert "That frees about 2.0 MB" in asked
     refused = admin.post(f"{PAGE}/versions/1/remove", {"reason": ""})

@@ -14,9 +14,9 @@ from typing import Any
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from execapp.api.errors import error_reply
-from execapp.api.parked import Paced, Parked, Pause
-from execapp.engine import hub
+from core.engine import hub
+from execapp.api.http.errors import error_reply
+from execapp.api.http.parked import Paced, Parked, Pause
 from webui.server import body as bodies
 from webui.server import connection
 from webui.server.body import Body

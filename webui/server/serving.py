@@ -53,7 +53,7 @@ def make(application: Wsgi, host: str, port: int, bounds: Bounds) -> Server:
         log_config=None,
         log_level="error",
         access_log=False,
-        proxy_headers=False,  # webui.forwarded decides whom to believe
+        proxy_headers=False,  # webui.middleware.forwarded decides whom to believe
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=int(bounds.idle_seconds),

@@ -10,8 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser, Group, User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 
-from webui import roles
-from webui.signin import names, record
+from webui.signin import names, record, roles
 
 
 class AccountAdapter(DefaultAccountAdapter):

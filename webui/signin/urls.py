@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.utils.module_loading import import_string
 
-from webui.views import account
+from webui.signin import account_views
 
 
 def later(name: str) -> Callable[..., HttpResponseBase]:
@@ -37,10 +37,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
         later("account.views.password_reset_from_key"),
         name="account_reset_password_from_key",
     ),
-    path("account", account.index, name="account"),
-    path("account", account.index, name="mfa_index"),
-    path("account", account.index, name="mfa_list_webauthn"),
-    path("account/sessions/end", account.end_sessions, name="end_sessions"),
+    path("account", account_views.index, name="account"),
+    path("account", account_views.index, name="mfa_index"),
+    path("account", account_views.index, name="mfa_list_webauthn"),
+    path("account/sessions/end", account_views.end_sessions, name="end_sessions"),
     path(
         "account/password", later("account.views.password_change"), name="account_change_password"
     ),

@@ -8,9 +8,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from templatemgr import catalog
+from templatemgr.build import builds
 from templatemgr.errors import TemplateError
 from templatemgr.models import Build, BuildKind, BuildState, Template, Version
-from templatemgr.services import builds, catalog, promotions
+from templatemgr.promotion import promotions
 
 
 class Command(BaseCommand):

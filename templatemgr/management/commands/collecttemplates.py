@@ -6,9 +6,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from templatemgr import collection
-from templatemgr.definition import DefinitionError
-from templatemgr.services import rules
+from templatemgr import operator_rules
+from templatemgr.definitions import collection
+from templatemgr.definitions.definition import DefinitionError
 
 
 class Command(BaseCommand):
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         """Collect, check or preview."""
         source, target = options["source"], options["target"]
         try:
-            found = collection.collect(source, rules.current())
+            found = collection.collect(source, operator_rules.current())
         except DefinitionError as error:
             raise CommandError(error.message) from error
         if not found.files:

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr.errors import TemplateError
-from templatemgr.services import comparison
+from templatemgr.promotion import comparison
 
 
 class Command(BaseCommand):

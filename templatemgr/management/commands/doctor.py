@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
 from sandbox import probe, selfcheck
-from templatemgr.services import diagnosis
+from templatemgr.maintenance import diagnosis
 
 
 class Command(BaseCommand):

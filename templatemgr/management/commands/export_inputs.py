@@ -5,8 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from templatemgr.build import export
 from templatemgr.errors import TemplateError
-from templatemgr.services import exporting
 
 
 class Command(BaseCommand):
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Copy and report."""
         try:
-            paths = exporting.export(
+            paths = export.export(
                 template=options["template"],
                 version=options["version"],
                 target=options["folder"],

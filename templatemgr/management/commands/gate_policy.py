@@ -4,8 +4,9 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from templatemgr import catalog
 from templatemgr.errors import TemplateError
-from templatemgr.services import catalog, gates, promotions
+from templatemgr.promotion import gates, promotions
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr.errors import TemplateError
-from templatemgr.services import healing
+from templatemgr.maintenance import healing
 
 
 class Command(BaseCommand):

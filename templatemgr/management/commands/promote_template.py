@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr.errors import TemplateError
-from templatemgr.services import promotions
+from templatemgr.promotion import promotions
 
 
 class Command(BaseCommand):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr.errors import TemplateError
-from templatemgr.services import removal
+from templatemgr.promotion import removal
 
 
 class Command(BaseCommand):

@@ -6,8 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from sandbox import helper
+from templatemgr.build import builds
 from templatemgr.models import Build
-from templatemgr.services import builds
 
 
 class Command(BaseCommand):

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from sandbox import helper
-from templatemgr.services import lookups
+from templatemgr.build import lookups
 
 
 class Command(BaseCommand):

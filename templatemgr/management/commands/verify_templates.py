@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr.errors import TemplateError
+from templatemgr.integrity import checking
 from templatemgr.models import HealthState, VersionHealth
-from templatemgr.services import integrity
 
 SHOWN = 10
 
@@ -22,7 +22,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Verify and report."""
         try:
-            found = integrity.verify_all(actor=options["actor"], template=options["template"])
+            found = checking.verify_all(actor=options["actor"], template=options["template"])
         except TemplateError as error:
             raise CommandError(error.message) from error
         bad = [health for health in found if health.state == HealthState.QUARANTINED]

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from webui import seeding
+from webui.quickstart import sample_data
 
 
 class Command(BaseCommand):
@@ -13,7 +13,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
-        usual = seeding.Size()
+        usual = sample_data.Size()
         for name in ("executions", "versions", "tokens", "events"):
             parser.add_argument(f"--{name}", type=int, default=getattr(usual, name))
         parser.add_argument("--force", action="store_true", help="also where executions are")
@@ -21,10 +21,10 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Insert the rows in one transaction."""
         names = ("executions", "versions", "tokens", "events")
-        size = seeding.Size(**{name: options[name] for name in names})
+        size = sample_data.Size(**{name: options[name] for name in names})
         try:
-            seeding.seed(size, now=timezone.now(), force=options["force"])
-        except seeding.InUseError as error:
+            sample_data.seed(size, now=timezone.now(), force=options["force"])
+        except sample_data.InUseError as error:
             message = f"{error} Seed another STENCIL_DATA, or say --force."
             raise CommandError(message) from error
         self.stdout.write(", ".join(f"{options[name]} {name}" for name in names))

@@ -22,11 +22,12 @@ from django.db import connection
 
 from execapp.services import health
 from sandbox import probe
-from templatemgr import modes
-from templatemgr.services import catalog
-from webui import credentials, examples
-from webui.first_builds import FirstBuilds
-from webui.supervisor import AlreadyRunningError, Program, Supervisor, SupervisorLock
+from templatemgr import catalog
+from templatemgr.trees import modes
+from webui.playground import examples
+from webui.quickstart import credentials
+from webui.quickstart.first_builds import FirstBuilds
+from webui.quickstart.supervisor import AlreadyRunningError, Program, Supervisor, SupervisorLock
 
 READY_SECONDS = 60
 

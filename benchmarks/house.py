@@ -1,0 +1,136 @@
+"""A whole Stencil of its own for a benchmark: started as a user starts it, spoken to over HTTP."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from templatemgr.definitions import definition
+
+READY_SECONDS = 300
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class HouseError(Exception):
+    """It did not start, or refused a submission."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class House:
+    """A running Stencil with every template; what names none asks for TypeScript."""
+
+    data: Path
+    port: int
+    token: str
+    pid: int
+
+    @property
+    def version(self) -> Path:
+        """The folder of the current TypeScript version."""
+        return (self.data / "templates/typescript/current").resolve()
+
+    def submit(
+        self, mode: str, files: dict[str, str], *, client: str = "", **more: Any
+    ) -> tuple[float, dict[str, Any]]:
+        """Milliseconds from connecting to the whole reply, and the reply. `HouseError`."""
+        body = {
+            "template": "typescript",
+            "mode": mode,
+            "wait": True,
+            "files": [{"path": path, "content": text} for path, text in files.items()],
+            "labels": {"client": client} if client else {},
+            **more,
+        }
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        began = time.perf_counter()
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
+        try:
+            link.request("POST", "/api/v1/executions", json.dumps(body), headers)
+            answer = link.getresponse()
+            reply = json.loads(answer.read())
+        finally:
+            link.close()
+        took = (time.perf_counter() - began) * 1000
+        if answer.status != 201 or reply["state"] != "succeeded":
+            raise HouseError(f"{answer.status}: {reply.get('state')} {reply.get('error')}")
+        return took, reply
+
+    def cpu_ms(self) -> float:
+        """CPU time of web and executor and of what they have waited for: no sandbox's."""
+        parents = {pid: int(fields[1]) for pid, fields in _processes().items()}
+        mine = {self.pid}
+        while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
+            mine |= more
+        ticks = (sum(map(int, fields[11:15])) for p, fields in _processes().items() if p in mine)
+        return sum(ticks) * 1000 / TICKS
+
+
+def _processes() -> dict[int, list[str]]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                text = (entry / "stat").read_text(errors="replace")
+            except OSError:  # it has just ended
+                continue
+            found[int(entry.name)] = text.rpartition(")")[2].split()
+    return found
+
+
+@contextmanager
+def started(data: Path) -> Iterator[House]:
+    """Run `manage.py up` on `data` (made if missing) until the block ends."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    env = os.environ | {
+        "STENCIL_DATA": str(data),
+        "STENCIL_HOST": "127.0.0.1",
+        "STENCIL_PORT": str(port),
+    }
+    argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), "up"]
+    log = data.parent / "up.log"
+    with log.open("wb") as said:
+        process = subprocess.Popen(argv, env=env, stdout=said, stderr=subprocess.STDOUT)
+    try:
+        _await_ready(process, log)
+        _await_templates(process, log, data)
+        made = json.loads((data / "credentials.json").read_text())
+        yield House(data=data, port=port, token=made["token"], pid=process.pid)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def _await_templates(process: subprocess.Popen[bytes], log: Path, data: Path) -> None:
+    """`up` answers as soon as its first template does; a benchmark begins when nothing builds."""
+    deadline = time.monotonic() + READY_SECONDS
+    wanted = [data / "templates" / name / "current" for name in definition.names(_definitions())]
+    while not all(link.exists() for link in wanted):
+        said = log.read_text(errors="replace")
+        if process.poll() is not None or time.monotonic() > deadline or ": not built." in said:
+            raise HouseError("a template was not built:\n" + said[-2000:])
+        time.sleep(0.2)
+
+
+def _definitions() -> Path:
+    return Path(settings.STENCIL_DEFINITIONS)
+
+
+def _await_ready(process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while "Ctrl-C stops it" not in log.read_text(errors="replace"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise HouseError("manage.py up did not become ready:\n" + log.read_text()[-2000:])
+        time.sleep(0.1)

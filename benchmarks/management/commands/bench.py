@@ -1,0 +1,122 @@
+"""`manage.py bench`: Stencil beside the bare tools, in one run, as a table."""
+
+import itertools
+import os
+import platform
+import tempfile
+from argparse import ArgumentParser
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from benchmarks import faults, house, measures, phases, registry
+from benchmarks.table import Row, markdown
+from execapp.management.commands.executor import require_isolation
+
+
+class Command(BaseCommand):
+    """Starts a Stencil of its own in a temporary directory, and ends it."""
+
+    help = "Measure Stencil against the bare tools; --write puts the table into the docs."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--short", action="store_true", help="few samples, smaller trees")
+        parser.add_argument("--samples", type=int, help="pairs of each measure")
+        parser.add_argument("--burst", type=int, help="submissions of the throughput measure")
+        parser.add_argument("--disk", type=int, help="executions before files are counted")
+        parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        # Trees that are made here by hand are read by the sandbox's user, as sealed ones are.
+        os.umask(0o022)
+        require_isolation()
+        size = measures.SHORT if options["short"] else measures.FULL
+        given = {name: options[name] for name in ("samples", "burst", "disk") if options[name]}
+        size = measures.Size(**{**vars(size), **given})
+        rows = []
+        try:
+            with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder:
+                self.say("starting a Stencil of its own")
+                with house.started(Path(folder, "var")) as running:
+                    toolchain = toolchain_of(running)
+                    parts = (part(running, size) for part in registry.PARTS)
+                    for row in itertools.chain.from_iterable(parts):
+                        self.say(f"{row.measure}: {row.ours}, {row.other}, {row.ratio}")
+                        rows.append(row)
+                    self.say("where the time goes")
+                    table = phases.breakdown(running, size)
+                    self.say("damaging the current version")
+                    damaged = faults.measure(running)
+        except house.HouseError as error:
+            raise CommandError(str(error)) from error
+        text = page(rows, table, toolchain, size, damaged)
+        self.stdout.write(text)
+        if options["write"]:
+            (settings.BASE_DIR / "docs/benchmarks.md").write_text(text, encoding="utf-8")
+
+    def say(self, line: str) -> None:
+        """One line of progress."""
+        self.stderr.write(line)
+        self.stderr.flush()
+
+
+def toolchain_of(running: house.House) -> str:
+    """What the template's version holds, as the template says it."""
+    return (
+        running.version.joinpath("inputs/template.toml")
+        .read_text()
+        .split('summary = "')[1]
+        .split('"')[0]
+    )
+
+
+def page(rows: list[Row], breakdown: str, toolchain: str, size: measures.Size, damaged: str) -> str:
+    """The page of docs: what was measured, on what, and how."""
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    machine = f"{cores} cores ({platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}"
+    versions = f"Python {platform.python_version()}, Django {django.get_version()}, {toolchain}"
+    return f"""# Benchmarks
+
+`make bench` starts a Stencil of its own and measures it beside the bare tools, in turns, in one
+run; it writes this page. Use the ratios: milliseconds belong to the machine.
+
+{datetime.now(UTC):%Y-%m-%d} · {machine} · {versions} · {size.samples} pairs a measure at most.
+
+{markdown(rows)}
+
+A ratio is taken of each pair; p95 is its poor end, one in twenty is worse. Warm set-up is the time
+from the claim of a waiting sandbox until its job is delivered; cold set-up the time until a new
+one is mounted, limited and let go. The start of the program in it is in the rows of cold
+submissions. HTTP is one new connection for each submission, with `wait`, from
+connecting to the last byte. `ratio` is ours beside the other, or, where a row asks for "faster",
+the other beside ours. CPU is that of web, executor and sandboxes together.
+
+Before a cold set-up a bubblewrap waits parked, as an executor keeps one for what it started lately:
+with its control group, but without a namespace, a mount or a version. One row tells the time with
+nothing parked. After a pause that is much longer, and beside copies, which last long, every set-up
+comes after a pause: with version 1 of control groups the kernel lets the first move of a process
+into one wait, and those that follow at once hardly.
+
+## Where the time goes
+
+{breakdown}
+
+*Around it*: connecting, the web server, the checks of the body, and the reply. *Queued*: from the
+commit to the claim. *Set-up*: until the job is delivered. *Run*: from there to the end of the
+sandbox's program. *Collect*: until it is killed and its output is read. *Record*: reading
+the version before and writing the result after.
+
+## When a version is damaged
+
+{damaged}
+
+Each kind is done to the current TypeScript version while one client submits, one after the other,
+and a verification is asked for at once. *Found*: until the API says so. *Served again*: from there
+until nothing is wrong. The last kind takes a rebuild, since every version shares the file and no
+disk has its bytes any more.
+"""

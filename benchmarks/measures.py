@@ -1,0 +1,322 @@
+"""The measures, each a row or two. What is compared is sampled in turns, never in two blocks."""
+
+import os
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from benchmarks import bare
+from benchmarks.house import House
+from benchmarks.table import Row, faster, share
+from sandbox.isolation.launch import Shares, bubblewrap_path, launch, shape_of
+from sandbox.isolation.parking import Berths
+from sandbox.isolation.profile import Profile
+from sandbox.limits import Limits
+from sandbox.session.sessions import SourceFile, Submission, Tree, start, tree_profile
+from templatemgr import catalog
+from templatemgr.definitions import definition
+
+SUITE = {
+    "sum.ts": "export const sum = (a: number, b: number) => a + b;\n",
+    "sum.test.ts": (
+        'import { expect, it } from "vitest";\nimport { sum } from "./sum";\n'
+        'it("adds", () => { expect(sum(1, 2)).toBe(3); });\n'
+        'it("adds again", () => { expect(sum(2, 2)).toBe(4); });\n'
+    ),
+}
+PROGRAMS = {
+    "JavaScript": ("main.js", "console.log(1 + 1);\n"),
+    "TypeScript": ("main.ts", "const sum: number = 1 + 1;\nconsole.log(sum);\n"),
+}
+UNPARKED = "cold set-up with no bubblewrap parked, beside `cp -a node_modules`"
+REFILL_SECONDS = 0.8  # what a warm sandbox takes to be replaced
+COLD = {
+    "disk_bytes": 65 * 1024 * 1024
+}  # the disk is fixed at the start: this never fits a warm one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is sampled."""
+
+    samples: int
+    burst: int
+    clients: int
+    files: tuple[int, int]
+    disk: int  # executions after which the files are counted
+
+
+SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000), disk=40)
+FULL = Size(samples=21, burst=200, clients=16, files=(1_000, 50_000), disk=1_000)
+# A runner that takes its job and ends: what is left is the house's own time.
+IDLE = """
+const { readSync, writeSync } = require("node:fs");
+writeSync(3, '{"type":"ready"}\\n');
+readSync(3, Buffer.alloc(65536));
+"""
+
+
+def every(house: House, size: Size) -> Iterator[Row]:
+    """All rows, in the order of the table."""
+    yield from set_up_by_size(house, size)
+    yield from set_up_against_copies(house, size)
+    yield from vitest(house, size)
+    yield from programs(house, size)
+    yield from burst(house, size)
+    yield disk(house, size)
+    yield from wall(size)
+
+
+def set_up(version: Path, root: Path | None = None, berths: Berths | None = None) -> float:
+    """Milliseconds until a sandbox of this tree is mounted, limited, and let go.
+
+    With `berths` a bubblewrap waits parked, as in an executor: the next one is parked here, too,
+    before anything else is measured.
+    """
+    profile = replace(tree_profile(_tree(version, root), Limits()), command=("/usr/bin/true",))
+    shape = shape_of(profile, channel=True)
+    began = time.perf_counter()
+    container = launch(
+        profile,
+        _shares(),
+        slot="adhoc-bench",
+        startup_ms=Limits().startup_ms,
+        channel=True,
+        berth=None if berths is None else berths.take(shape),
+    )
+    took = (time.perf_counter() - began) * 1000
+    container.close()
+    if berths is not None:
+        _refilled(berths)
+    return took
+
+
+def _refilled(berths: Berths) -> None:
+    berths.refill()
+    for _ in range(1000):
+        if berths.count():
+            return
+        time.sleep(0.01)
+    raise RuntimeError("no bubblewrap was parked in 10 s")
+
+
+@contextmanager
+def parked() -> Iterator[Berths]:
+    """What an executor keeps, for a while."""
+    berths = Berths(slot="adhoc-bench-berth")
+    berths.start()
+    try:
+        yield berths
+    finally:
+        berths.close()
+
+
+def delivery(version: Path, root: Path) -> float:
+    """Milliseconds from the claim of a warm sandbox of this tree until its job is delivered."""
+    session = start(_tree(version, root), Limits(), slot="adhoc-bench")
+    submission = Submission(mode="run", files=(), entry="main.js")
+    return session.deliver(submission, Limits()).setup_ms
+
+
+def _tree(version: Path, root: Path | None) -> Tree:
+    return Tree(
+        root=root or version / "tree",
+        cache=version / "cache",
+        links=bare.LINKS,
+        command=("bin/node", "-e", IDLE),
+        env={},
+    )
+
+
+def sandboxed(profile: Profile) -> float:
+    """Milliseconds of a sandbox, until its program has ended."""
+    began = time.perf_counter()
+    container = launch(
+        profile, _shares(), slot="adhoc-bench", startup_ms=Limits().startup_ms, channel=False
+    )
+    container.child.dead(10)
+    took = (time.perf_counter() - began) * 1000
+    container.close()
+    return took
+
+
+def _shares() -> Shares:
+    limits = Limits()
+    return Shares(memory_bytes=limits.memory_bytes, processes=limits.processes)
+
+
+def pairs(
+    count: int, ours: Callable[[], float], other: Callable[[], float]
+) -> tuple[list[float], list[float]]:
+    """`count` samples of each, in turns, after one of each that is not counted."""
+    both = [(ours(), other()) for _ in range(count + 1)][1:]
+    return [mine for mine, _ in both], [theirs for _, theirs in both]
+
+
+def set_up_by_size(house: House, size: Size) -> Iterator[Row]:
+    """Set-up on a large template beside a small one."""
+    with tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder, parked() as berths:
+        cold = partial(set_up, berths=berths)
+        roots = [_tree_of(house.version, Path(folder, str(count)), count) for count in size.files]
+        trees = f"a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
+        for name, measured in (("warm set-up", delivery), ("cold set-up", cold)):
+            small, large = (partial(measured, house.version, root) for root in roots)
+            samples = pairs(size.samples, large, small)
+            yield share(f"{name}, {trees}", *samples, most=1.2)
+
+
+def _tree_of(version: Path, root: Path, count: int) -> Path:
+    """A tree with the template's Node and `count` files in folders of 100."""
+    (root / "bin").mkdir(parents=True)
+    (root / "bin/node").hardlink_to((version / "tree/bin/node").resolve())
+    for number in range(count - 1):
+        path = root / f"node_modules/p{number // 100}/{number % 100}.js"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return root
+
+
+def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
+    """Set-up beside what it replaces."""
+    version = house.version
+
+    def ours(berths: Berths | None) -> float:
+        os.sync()  # what the copy before left to be written is not ours
+        return set_up(version, berths=berths)
+
+    def copied() -> float:
+        return bare.copied(version / "tree")
+
+    count = min(size.samples, 5)
+    with parked() as berths, tempfile.TemporaryDirectory(prefix="stencil-bench-npm-") as cache:
+        samples = pairs(count, partial(ours, berths), copied)
+        yield faster("cold set-up beside `cp -a node_modules`", *samples, least=20)
+        installed = partial(bare.installed, version, Path(cache))
+        samples = pairs(min(size.samples, 3), partial(ours, berths), installed)
+        yield faster("cold set-up beside `npm ci`, full cache", *samples, least=500)
+    row = faster(UNPARKED, *pairs(count, partial(ours, None), copied), least=0)
+    yield replace(row, must="–", holds=None)
+
+
+def vitest(house: House, size: Size) -> Iterator[Row]:
+    """One client's tests over HTTP, warm and cold, beside bare vitest."""
+
+    def other() -> float:
+        return bare.node(house.version / "tree", SUITE, bare.VITEST)
+
+    samples = pairs(size.samples, lambda: warm(house, "test", SUITE), other)
+    yield faster("vitest over HTTP, warm, beside `vitest run`", *samples, least=10)
+    samples = pairs(size.samples, lambda: house.submit("test", SUITE, limits=COLD)[0], other)
+    yield share("the same, cold", *samples, most=0.9)
+
+
+def warm(house: House, mode: str, files: dict[str, str], **more: str) -> float:
+    """One submission that met a warm sandbox."""
+    for _ in range(20):
+        time.sleep(REFILL_SECONDS)
+        took, reply = house.submit(mode, files, **more)
+        if reply["timings"]["warm"]:
+            return took
+    raise RuntimeError("no warm sandbox in 20 tries")
+
+
+def programs(house: House, size: Size) -> Iterator[Row]:
+    """Programs over HTTP beside bare Node."""
+    for (language, (name, text)), most in zip(PROGRAMS.items(), (1.0, 0.4), strict=True):
+        samples = pairs(
+            size.samples,
+            partial(warm, house, "run", {name: text}, entry=name),
+            partial(bare.node, house.version / "tree", {name: text}, (f"src/{name}",)),
+        )
+        yield share(f"{language} over HTTP beside `node {name}`", *samples, most=most)
+
+
+def burst(house: House, size: Size) -> Iterator[Row]:
+    """Many at a time: throughput, CPU, and what stays on the disk."""
+    count, cores = size.burst, len(os.sched_getaffinity(0))
+    cpu = house.cpu_ms()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(size.clients) as crowd:
+        list(crowd.map(lambda _: house.submit("test", SUITE), range(count)))
+    ours = count / (time.perf_counter() - began)
+    time.sleep(3)  # the warm ones that were used are replaced: their making is counted
+    our_cpu = (house.cpu_ms() - cpu) / count + sandbox_cpu(house, min(size.samples, 5))
+    began, cpu = time.perf_counter(), _children_ms()
+    with ThreadPoolExecutor(cores) as crowd:
+        tree = house.version / "tree"
+        list(crowd.map(lambda _: bare.node(tree, SUITE, bare.VITEST), range(count)))
+    other, other_cpu = count / (time.perf_counter() - began), (_children_ms() - cpu) / count
+    measure = f"{count} vitest submissions from {size.clients} clients, beside {cores} bare at once"
+    yield _throughput(measure, ours, other)
+    yield share("CPU of one of them, warming included", [our_cpu], [other_cpu], most=0.8)
+
+
+def disk(house: House, size: Size) -> Row:
+    """What many executions leave on the disk."""
+    name, text = PROGRAMS["JavaScript"]
+    before = left(house.data)
+    with ThreadPoolExecutor(size.clients) as crowd:
+        list(crowd.map(lambda _: house.submit("run", {name: text}, entry=name), range(size.disk)))
+    more = left(house.data) - before
+    return Row(
+        measure=f"files left by {size.disk:,} executions, beyond their rows",
+        ours=str(more),
+        other="–",
+        ratio="–",
+        must="0",
+        holds=more <= 0,
+    )
+
+
+def sandbox_cpu(house: House, samples: int) -> float:
+    """CPU milliseconds of one warm sandbox and its job, by its control group.
+
+    bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
+    """
+    inputs = definition.read_kept(house.version / "inputs")
+    runtime = catalog.make_runtime(inputs, house.version)
+    files = tuple(SourceFile(path=path, content=text.encode()) for path, text in SUITE.items())
+    submission = Submission(mode="test", files=files, pattern=runtime.pattern)
+    used = []
+    for _ in range(samples):
+        session = start(runtime.tree("test"), runtime.default, slot="adhoc-bench")
+        outcome = session.deliver(submission, runtime.default)
+        used.append(session.setup_cpu_ms + outcome.usage.cpu_ms)
+    return statistics.median(used)
+
+
+def _throughput(measure: str, ours: float, other: float) -> Row:
+    row = share(measure, [ours], [other], most=0, unit="/s")
+    return replace(row, must="≥ 1.2×", holds=ours / other >= 1.2)
+
+
+def _children_ms() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (used.ru_utime + used.ru_stime) * 1000
+
+
+def left(data: Path) -> int:
+    """How many files and folders are in the data directory, without the database's own."""
+    return sum(1 for path in data.rglob("*") if not path.name.startswith("db.sqlite3"))
+
+
+def wall(size: Size) -> Iterator[Row]:
+    """What isolation costs around the smallest program."""
+    inside = Profile(command=("/usr/bin/true",), directory="/", environment={})
+    alone = [bubblewrap_path(), "--ro-bind", "/", "/", "--unshare-all", "/usr/bin/true"]
+    here = Path("/")
+    for name, argv in (("bare", ["true"]), ("bubblewrap alone", alone)):
+        samples = pairs(
+            size.samples,
+            lambda: sandboxed(inside),
+            partial(bare.timed, argv, here),
+        )
+        row = share(f"`true` behind the whole wall, beside {name}", *samples, most=0)
+        yield replace(row, must="–", holds=None)

@@ -1,0 +1,104 @@
+"""What bad requests cost: the worst of the hostile bodies beside a good body of the same size."""
+
+import http.client
+import json
+import time
+import tracemalloc
+from collections.abc import Iterator
+
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from ninja.errors import ValidationError
+from pydantic import ValidationError as SchemaError
+
+from benchmarks import hostile_bodies
+from benchmarks.house import House, HouseError
+from benchmarks.measures import Size
+from benchmarks.table import Row, quantile, share
+from execapp.api.http.errors import handle, validation_reply
+from execapp.api.http.parsing import StrictParser
+from execapp.api.v1.schemas import executions
+from execapp.conf import sizes
+from execapp.errors import ExecutionError, InvalidRequestError
+from execapp.services import checks
+
+BODY_BYTES = 200_000
+TURNS = 3  # of each body, of which the quickest counts
+MIB = 1024 * 1024
+
+
+def every(house: House, size: Size) -> Iterator[Row]:
+    """Two rows: time over HTTP, and memory of reading, checking and refusing."""
+    good = hostile_bodies.good(BODY_BYTES, template="typescript", entry="main.ts")
+    return beside(house, good, turns=TURNS if size.samples > TURNS else 1)
+
+
+def beside(house: House, good: bytes, *, turns: int) -> Iterator[Row]:
+    """The rows, with this good body."""
+    hostile = hostile_bodies.bodies(len(good))
+    bodies = [body for name, body in hostile.items() if name not in hostile_bodies.RIGHT]
+    worst_ms = max(min(_post(house, body, 400) for _ in range(turns)) for body in bodies)
+    good_ms = min(_post(house, good, 201) for _ in range(turns + 1))
+    kilobytes = f"{round(len(good) / 1000, -1):.0f} KB"
+    measure = f"the worst of {len(bodies)} hostile bodies of {kilobytes}, beside a good one"
+    yield share(measure, [worst_ms], [good_ms], most=2.0)
+    peaks = [peak_bytes(body) / MIB for body in bodies]
+    mine = peak_bytes(good) / MIB
+    yield share(f"memory of {measure}", [quantile(peaks, 1.0)], [mine], most=4.0, unit="MB")
+
+
+def peak_bytes(body: bytes) -> int:
+    """The most memory that Python held for reading, checking and answering a body."""
+    request = RequestFactory().generic("POST", "/", body, content_type="application/json")
+    tracemalloc.start()
+    try:
+        answer(request)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def answer(request: HttpRequest) -> HttpResponse | None:
+    """What the API does with the body of a submission before it asks the database.
+
+    The refusal, or None.
+    """
+    try:
+        document = StrictParser().parse_body(request)
+        body = executions.SubmissionIn.model_validate(document)
+        files = [file.model_dump() for file in body.files]
+        problems = [
+            *checks.check_files(files, sizes()),
+            *checks.check_args(body.args, body.stdin, sizes()),
+            *checks.check_env(body.env, sizes()),
+            *checks.check_labels(body.labels, sizes()),
+        ]
+        if problems:
+            raise InvalidRequestError(problems)
+    except ExecutionError as error:
+        return handle(error)
+    except SchemaError as error:
+        return validation_reply(_as_ninja(error))
+    return None
+
+
+def _as_ninja(error: SchemaError) -> ValidationError:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return ValidationError([{**each, "loc": ("body", "body", *each["loc"])} for each in found])
+
+
+def _post(house: House, body: bytes, expected: int) -> float:
+    """Milliseconds until the whole reply is there; a refusal for a refusal. `HouseError`."""
+    headers = {"Authorization": f"Bearer {house.token}", "Content-Type": "application/json"}
+    began = time.perf_counter()
+    link = http.client.HTTPConnection("127.0.0.1", house.port, timeout=90)
+    try:
+        link.request("POST", "/api/v1/executions", body, headers)
+        reply = link.getresponse()
+        said = reply.read()
+    finally:
+        link.close()
+    took = (time.perf_counter() - began) * 1000
+    if expected // 100 != reply.status // 100:
+        raise HouseError(f"{reply.status} instead of {expected}: {json.loads(said)}"[:500])
+    return took

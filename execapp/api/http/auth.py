@@ -1,0 +1,55 @@
+"""Who calls, and whether they may."""
+
+from django.http import HttpRequest
+from ninja.security import HttpBearer
+
+from execapp.api.http import throttle
+from execapp.errors import ForbiddenError, RateLimitedError
+from execapp.models import ApiToken, Scope
+from execapp.services import tokens
+
+
+class Bearer(HttpBearer):
+    """`Authorization: Bearer <token>` with a scope; `None` asks for any valid token."""
+
+    def __init__(self, scope: Scope | None = None) -> None:
+        super().__init__()
+        self.scope = scope
+
+    def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
+        """The token, None (401), `ForbiddenError` without the scope, or `RateLimitedError`."""
+        found = tokens.authenticate(secret=token.strip())
+        if found is None:
+            return None
+        _count(request, found)
+        if self.scope is not None and not found.allows(self.scope):
+            message = f"This token does not carry the scope {self.scope.value!r}."
+            raise ForbiddenError(message, details={"scope": self.scope.value})
+        return found
+
+
+def _count(request: HttpRequest, token: ApiToken) -> None:
+    """Count this request; what is left goes with the reply, see `views.one_shape`."""
+    standing = throttle.take(token.id)
+    if standing is None:
+        return
+    vars(request)["standing"] = standing
+    if standing.retry_seconds:
+        message = f"At most {standing.limit} requests a minute are served: send fewer, or wait."
+        error = RateLimitedError(message, details={"limit": standing.limit})
+        error.retry_after = standing.retry_seconds
+        raise error
+
+
+any_token = Bearer()
+execute = Bearer(Scope.EXECUTE)
+read = Bearer(Scope.READ)
+change_templates = Bearer(Scope.TEMPLATES)
+administer = Bearer(Scope.ADMIN)
+
+
+def demand(token: ApiToken, scope: Scope, what: str) -> None:
+    """Refuse what only some requests of a call need. Raises ForbiddenError."""
+    if not token.allows(scope):
+        message = f"{what} needs a token with the scope {scope.value!r}."
+        raise ForbiddenError(message, details={"scope": scope.value})

@@ -1,0 +1,59 @@
+"""What the OpenAPI page says about every call."""
+
+from typing import Any
+
+from execapp.api.v1.schemas.executions import ErrorOut
+
+ERRORS: dict[Any, Any] = {
+    frozenset({400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}): ErrorOut
+}
+
+
+def idempotency_header() -> dict[str, Any]:
+    """The header that makes a submission safe to repeat."""
+    header = {
+        "in": "header",
+        "name": "Idempotency-Key",
+        "required": False,
+        "description": "The same key and body give the same execution back for 24 hours.",
+        "schema": {"type": "string", "maxLength": 255},
+    }
+    return {"parameters": [header]}
+
+
+def streamed(*types: str, form: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Media types that a call can answer with besides JSON, and `format`, which chooses one."""
+    text = {media: {"schema": {"type": "string"}} for media in types}
+    query = {
+        "in": "query",
+        "name": "format",
+        "required": False,
+        "description": "Instead of the Accept header.",
+        "schema": {"type": "string", "enum": list(form)},
+    }
+    extra: dict[str, Any] = {"responses": {200: {"content": text}}}
+    return {**extra, "parameters": [query]} if form else extra
+
+
+def resumed() -> dict[str, Any]:
+    """A stream of events, and the header by which it goes on."""
+    header = {
+        "in": "header",
+        "name": "Last-Event-ID",
+        "required": False,
+        "description": "The id of the last event you have; what came before is not sent again.",
+        "schema": {"type": "string"},
+    }
+    return {**streamed("text/event-stream"), "parameters": [header]}
+
+
+def reason_parameter() -> dict[str, Any]:
+    """The reason of a call whose method usually has no body."""
+    query = {
+        "in": "query",
+        "name": "reason",
+        "required": False,
+        "description": "Why, for the audit trail: 1 to 500 characters.",
+        "schema": {"type": "string", "minLength": 1, "maxLength": 500},
+    }
+    return {"parameters": [query]}

@@ -1,0 +1,37 @@
+"""Server-sent events: how one is written, and the reply that carries them."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+
+from core import parsing
+from execapp.api.http.parked import Frames, Paced
+from execapp.api.http.waiting_room import Pass
+from execapp.errors import Field, InvalidRequestError
+
+HELLO = "retry: 1000\n\n"  # milliseconds after which a client that was cut off comes back
+QUIET = ": waiting\n\n"  # a comment: finds out that the client went away
+
+
+def event(name: str, data: Mapping[str, Any], sequence: int) -> str:
+    """One event; JSON keeps its data on one line."""
+    return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def reply(frames: Frames, place: Pass) -> Paced:
+    """The stream, which nothing on the way may keep or collect. `place`: from `take_stream`."""
+    response = Paced(frames, place, content_type="text/event-stream")
+    response["Cache-Control"] = "no-store"
+    response["X-Accel-Buffering"] = "no"  # a proxy must hand every line on at once
+    return response
+
+
+def last_seen(request: HttpRequest) -> int:
+    """The number of the last event that the client has, 0 for none. Raises InvalidRequestError."""
+    try:
+        return parsing.whole(request.headers.get("Last-Event-ID") or "0")
+    except parsing.ParseError as error:
+        problem = Field(path="Last-Event-ID", message="Give the id of an event, unchanged.")
+        raise InvalidRequestError([problem]) from error

@@ -1,0 +1,100 @@
+"""Addresses outside the API's own router, and the wrapper that keeps every reply in one shape."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from django.views.decorators.csrf import csrf_exempt
+
+from execapp.api.http.bodies import drain, take_chunked
+from execapp.api.http.errors import error_reply, handle, not_found
+from execapp.api.http.responses import reply
+from execapp.errors import NotSupportedError
+from execapp.services import health
+
+View = Callable[..., HttpResponseBase]
+
+
+def one_shape(view: View) -> View:
+    """`view` with wrong methods, missing pages and exceptions answered in the one error shape."""
+
+    @functools.wraps(view)
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        head = request.method == "HEAD"
+        if head:
+            request.method = "GET"
+        response = _reply(view, request, *args, **kwargs)
+        standing = getattr(request, "standing", None)
+        for name, value in standing.headers.items() if standing else ():
+            response[name] = value
+        if response.status_code >= 400:
+            drain(request)
+        # What is our fault was logged with its id; Django would log each reply a second time.
+        vars(response)["_has_been_logged"] = True
+        if head and isinstance(response, HttpResponse):
+            response["Content-Length"] = str(len(response.content))
+            response.content = b""
+        elif head and isinstance(response, StreamingHttpResponse):
+            response.streaming_content = ()
+        return response
+
+    return csrf_exempt(wrapped)
+
+
+def _reply(view: View, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+    try:
+        take_chunked(request)
+        response = view(request, *args, **kwargs)
+    except Http404:
+        return not_found(request)
+    except Exception as error:  # noqa: BLE001 - the edge: every failure gets its reply here
+        return handle(error)
+    return _wrong_method(request, response) if response.status_code == 405 else response
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process lives. Looks at nothing else."""
+    return _get_only(request) or reply({"status": "ok"})
+
+
+def readyz(request: HttpRequest) -> HttpResponse:
+    """200 when executions can be taken; 503 with the checks that fail."""
+    refused = _get_only(request)
+    if refused is not None:
+        return refused
+    checks = health.readiness()
+    shown = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in checks]
+    if all(check.ok for check in checks):
+        return reply({"status": "ready", "checks": shown})
+    failing = ", ".join(check.name for check in checks if not check.ok)
+    message, details = f"Not ready: {failing}.", {"checks": shown}
+    return error_reply("not_ready", message, status=503, details=details, retry_after=5)
+
+
+def metrics(_request: HttpRequest) -> HttpResponse:
+    """Not served yet."""
+    message = "Metrics are not served yet."
+    raise NotSupportedError(message)
+
+
+def missing(request: HttpRequest) -> HttpResponse:
+    """Whatever else is asked for under /api."""
+    return not_found(request)
+
+
+def _get_only(request: HttpRequest) -> HttpResponse | None:
+    if request.method == "GET":
+        return None
+    response = HttpResponse(status=405)
+    response["Allow"] = "GET"
+    return response
+
+
+def _wrong_method(request: HttpRequest, response: HttpResponseBase) -> HttpResponse:
+    allowed = response.get("Allow", "")
+    message = f"{request.method} is not served here; {allowed} is."
+    answer = error_reply("method_not_allowed", message)
+    answer["Allow"] = allowed
+    return answer

@@ -1,0 +1,166 @@
+"""`/builds` and `/templates/{name}/builds`: ask for a build, follow it, cancel it."""
+
+import json
+from collections.abc import Iterator
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from ninja import Query, Router
+
+from execapp.api.http import auth, parked, sse
+from execapp.api.http.openapi import ERRORS, resumed, streamed
+from execapp.api.http.responses import (
+    MEDIA_TYPES,
+    actor_of,
+    check_query,
+    reply,
+    text_reply,
+    token_of,
+    wanted_form,
+)
+from execapp.api.presenters import builds as shown
+from execapp.api.v1.schemas import executions
+from execapp.api.v1.schemas import templates as shapes
+from execapp.services import building
+from templatemgr.build import builds, following
+from templatemgr.models import Build
+
+router = Router(tags=["Builds"])
+of_template = Router(tags=["Builds"])
+
+
+@of_template.post(
+    "/{name}/builds",
+    auth=auth.change_templates,
+    response={202: shapes.BuildOut, **ERRORS},
+    summary="Ask for a build",
+)
+def request_build(request: HttpRequest, name: str, body: shapes.BuildIn) -> HttpResponse:
+    """Ask for a build: from the definition folder, or with `from` from a version's inputs.
+
+    `rebuild` takes the same lock, `refresh` makes a new one, `update` moves the `packages`, `edit`
+    replaces the `files`. Nothing is promoted by itself.
+    """
+    check_query(request, ())
+    build = building.request_build(
+        template=name,
+        kind=body.kind,
+        actor=actor_of(request),
+        from_version=body.from_,
+        packages=body.packages,
+        files=body.files,
+    )
+    return _reply(build, status=202)
+
+
+@of_template.get(
+    "/{name}/builds",
+    auth=auth.read,
+    response={200: shapes.BuildsOut, **ERRORS},
+    summary="List a template's builds",
+)
+def listing(request: HttpRequest, name: str, query: Query[shapes.BuildsQuery]) -> HttpResponse:
+    """The builds of a template, newest first."""
+    check_query(request, shapes.BuildsQuery.model_fields)
+    items, following_page = shown.listed(
+        template=name, state=query.state, cursor=query.cursor, limit=query.limit
+    )
+    return reply({"items": items, "next": following_page})
+
+
+@router.get(
+    "/{build_id}", auth=auth.read, response={200: shapes.BuildOut, **ERRORS}, summary="Read a build"
+)
+def one(request: HttpRequest, build_id: str) -> HttpResponse:
+    """One build: where it is, and how it ended."""
+    check_query(request, ())
+    return reply(shown.show(builds.get(build_id=build_id)))
+
+
+@router.get(
+    "/{build_id}/log",
+    auth=auth.read,
+    response={200: shapes.LogOut, **ERRORS},
+    openapi_extra=streamed("text/plain", "application/jsonl", form=("json", "text", "jsonl")),
+    summary="Read the log of a build",
+)
+def log(
+    request: HttpRequest, build_id: str, query: Query[executions.PageQuery]
+) -> HttpResponseBase:
+    """The log, page by page; or all that is there as text or JSON lines, by Accept or `format`.
+
+    The cursor is a line's `sequence`: to poll a running build, give the last one you have.
+    """
+    check_query(request, ("format", *executions.PageQuery.model_fields))
+    form = wanted_form(request, "text", "jsonl")
+    if form != "json":
+        build = builds.get(build_id=build_id)
+        response = text_reply(_lines(build, form))
+        response["Content-Type"] = f"{MEDIA_TYPES[form]}; charset=utf-8"
+        return response
+    items, following_page = shown.log(build_id=build_id, cursor=query.cursor, limit=query.limit)
+    return reply({"items": items, "next": following_page})
+
+
+@router.get(
+    "/{build_id}/events",
+    auth=auth.read,
+    response={200: None, **ERRORS},
+    openapi_extra=resumed(),
+    summary="Follow a build",
+)
+def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
+    """Server-Sent Events: `step`, `line`, then `end` with the build.
+
+    A request lasts a minute at most: connect again with the `Last-Event-ID` you have, as
+    EventSource does by itself. Steps are told anew at each connection.
+    """
+    check_query(request, ())
+    build = builds.get(build_id=build_id)
+    after = sse.last_seen(request)
+    place = parked.take_stream(str(token_of(request).id))
+    return sse.reply(_frames(build, after), place)
+
+
+@router.post(
+    "/{build_id}/cancel",
+    auth=auth.change_templates,
+    response={202: shapes.BuildOut, 200: shapes.BuildOut, **ERRORS},
+    summary="Cancel a build",
+)
+def cancel(request: HttpRequest, build_id: str) -> HttpResponse:
+    """Ask for the end: 202, or 200 when it has ended already and nothing changes."""
+    check_query(request, ())
+    build = builds.get(build_id=build_id)
+    ended = build.finished
+    build = building.cancel_build(build_id=build.pk, actor=actor_of(request))
+    return _reply(build, status=200 if ended else 202)
+
+
+def _reply(build: Build, *, status: int) -> HttpResponse:
+    response = reply(shown.show(build), status=status)
+    response["Location"] = f"/api/v1/builds/{build.pk}"
+    return response
+
+
+def _lines(build: Build, form: str) -> Iterator[str]:
+    for lines in following.all_lines(build=build):
+        items = [shown.show_line(line) for line in lines]
+        if form == "jsonl":
+            yield "".join(f"{json.dumps(item)}\n" for item in items)
+        else:
+            yield "".join(f"{item['time']} {item['step']} {item['text']}\n" for item in items)
+
+
+def _frames(build: Build, after: int) -> parked.Frames:
+    yield sse.HELLO
+    for news in following.follow(build_id=build.pk, after=after):
+        if news.step is not None:
+            yield sse.event("step", shown.show_step(news.step), news.sequence)
+        elif news.line is not None:
+            yield sse.event("line", shown.show_line(news.line), news.sequence)
+        elif news.kind == "end":
+            yield sse.event("end", shown.show(news.build), news.sequence)
+        else:
+            yield sse.QUIET
+            yield parked.Pause(seconds=following.POLL_SECONDS)

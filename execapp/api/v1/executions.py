@@ -1,0 +1,185 @@
+"""`/executions`: submit, wait, read, cancel, run again."""
+
+import hashlib
+import json
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Query, Router
+
+from core.engine import hub
+from execapp import serialization
+from execapp.api.http import auth, parked, waiting_room
+from execapp.api.http.openapi import ERRORS, idempotency_header
+from execapp.api.http.responses import check_query, reply, token_of, wait_parameter
+from execapp.api.v1.schemas import executions
+from execapp.errors import Field, InvalidRequestError, NotSupportedError
+from execapp.history import query as history
+from execapp.models import Execution
+from execapp.services import submissions
+
+router = Router(tags=["Executions"])
+
+
+@router.post(
+    "",
+    auth=auth.execute,
+    response={201: executions.ExecutionOut, 200: executions.ExecutionOut, **ERRORS},
+    openapi_extra=idempotency_header(),
+)
+def submit(request: HttpRequest, body: executions.SubmissionIn) -> HttpResponse:
+    """Submit files to run or test. 200 instead of 201 when an Idempotency-Key was known."""
+    check_query(request, ())
+    if body.callback_url is not None:
+        message = "Callbacks are not served yet: use `wait`, or ask for the execution."
+        raise NotSupportedError(message, details={"path": "callback_url"})
+    token = token_of(request)
+    seconds = float(body.wait)
+    place = parked.take_place(str(token.id), seconds)
+    execution, created = submissions.submit(
+        client=token.name,
+        token=token,
+        template=body.template,
+        mode=body.mode,
+        files=[file.model_dump() for file in body.files],
+        entry=body.entry,
+        args=body.args,
+        stdin=body.stdin,
+        env=body.env,
+        limits=body.limits.model_dump(exclude_none=True),
+        labels=body.labels,
+        idempotency_key=_key(request),
+        body_hash=_body_hash(request),
+        # Who goes on to wait wakes the executor by the same message.
+        wake=not isinstance(place, waiting_room.Pass),
+    )
+    begun = created and isinstance(place, waiting_room.Pass)
+    if begun and (waits := hub.of(request.META)) is not None:
+        waits.begin(execution.id)
+    status = 201 if created else 200
+
+    def shown(execution: Execution) -> HttpResponse:
+        return reply(serialization.to_api(execution), status=status)
+
+    return parked.answer(request, execution, seconds, shown, begun=begun, place=place)
+
+
+@router.get("", auth=auth.read, response={200: executions.ExecutionsOut, **ERRORS})
+def listing(request: HttpRequest, query: Query[executions.ExecutionsQuery]) -> HttpResponse:
+    """Newest first, without output. A token without `admin` sees its own only."""
+    check_query(request, executions.ExecutionsQuery.model_fields, repeatable=("label",))
+    filters = history.Filters(
+        template=query.template,
+        version=query.version,
+        state=query.state,
+        mode=query.mode,
+        client=query.client,
+        labels=tuple(_label(text) for text in query.label),
+        since=query.since,
+        until=query.until,
+        q=query.q,
+    )
+    viewer = history.Viewer.of_token(token_of(request))
+    page = history.page(filters=filters, viewer=viewer, cursor=query.cursor, limit=query.limit)
+    items = [serialization.to_summary(execution) for execution in page.items]
+    return reply({"items": items, "next": page.next})
+
+
+@router.post("/batch", auth=auth.execute, response=ERRORS)
+def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja goes by name
+    """Not served yet."""
+    message = "Batches are not served yet: submit one by one."
+    raise NotSupportedError(message)
+
+
+@router.get("/{execution_id}", auth=auth.read, response={200: executions.ExecutionOut, **ERRORS})
+def one(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """One execution, whole; `?wait=seconds` waits for its end."""
+    check_query(request, ("wait",))
+    seconds = wait_parameter(request)
+    execution = _own(request, execution_id)
+    place = parked.take_place(str(token_of(request).id), seconds)
+    return parked.answer(request, execution, seconds, _shown, place=place)
+
+
+@router.get("/{execution_id}/files", auth=auth.read, response={200: executions.FilesOut, **ERRORS})
+def files(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """What was submitted."""
+    check_query(request, ())
+    return reply(serialization.submitted(_own(request, execution_id)))
+
+
+@router.get("/{execution_id}/events", auth=auth.read, response=ERRORS)
+def events(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """Not served yet."""
+    _own(request, execution_id)
+    message = "Events are not served yet: ask for the execution with ?wait=seconds."
+    raise NotSupportedError(message)
+
+
+@router.post(
+    "/{execution_id}/cancel",
+    auth=auth.execute,
+    response={202: executions.ExecutionOut, 200: executions.ExecutionOut, **ERRORS},
+)
+def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
+    """Ask for the end: 202, or 200 when it has ended already and nothing changes."""
+    check_query(request, ())
+    execution = _own(request, execution_id)
+    actor = token_of(request).name
+    execution, changed = submissions.cancel(execution_id=execution.id, actor=actor)
+    return reply(serialization.to_api(execution), status=202 if changed else 200)
+
+
+@router.post(
+    "/{execution_id}/rerun",
+    auth=auth.execute,
+    response={201: executions.ExecutionOut, **ERRORS},
+)
+def rerun(
+    request: HttpRequest, execution_id: str, body: executions.RerunIn | None = None
+) -> HttpResponse:
+    """The same submission again, on the same version unless another template is named."""
+    check_query(request, ())
+    token = token_of(request)
+    made = submissions.rerun(
+        execution=_own(request, execution_id),
+        client=token.name,
+        token=token,
+        template=body.template if body else None,
+    )
+    return reply(serialization.to_api(made), status=201)
+
+
+def _own(request: HttpRequest, execution_id: str) -> Execution:
+    viewer = history.Viewer.of_token(token_of(request))
+    return history.get(execution_id=execution_id, viewer=viewer)
+
+
+def _shown(execution: Execution) -> HttpResponse:
+    return reply(serialization.to_api(execution))
+
+
+def _label(text: str) -> tuple[str, str]:
+    key, colon, value = text.partition(":")
+    if not colon or not key:
+        raise InvalidRequestError([Field(path="label", message="Give key:value.")])
+    return key, value
+
+
+def _key(request: HttpRequest) -> str | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        text = "Give 1 to 255 printable ASCII characters."
+        raise InvalidRequestError([Field(path="Idempotency-Key", message=text)])
+    return key
+
+
+def _body_hash(request: HttpRequest) -> str | None:
+    """Of the body's meaning: the order of keys and white space make no other body."""
+    if "Idempotency-Key" not in request.headers:
+        return None
+    document: object = vars(request)["document"]
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

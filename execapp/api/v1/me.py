@@ -1,0 +1,57 @@
+"""`/me`: whose token, its scopes, and the limits it meets."""
+
+from dataclasses import asdict
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from execapp.api.http import auth
+from execapp.api.http.openapi import ERRORS
+from execapp.api.http.responses import check_query, reply, token_of
+from execapp.api.v1.schemas import executions
+from execapp.conf import sizes
+from execapp.serialization import moment
+from execapp.services import health, pins, storage
+
+router = Router(tags=["Me"])
+
+
+@router.get(
+    "",
+    auth=auth.any_token,
+    response={200: executions.MeOut, **ERRORS},
+    summary="Whose token is this",
+)
+def me(request: HttpRequest) -> HttpResponse:
+    """Whose token, scopes, pins, limits, and the room that is left in the queue."""
+    check_query(request, ())
+    token = token_of(request)
+    body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT
+    standing = getattr(request, "standing", None)
+    remaining = {
+        "queue": max(0, queue - health.snapshot().queued),
+        "requests": standing.remaining if standing else None,
+        "bytes": storage.left(token_id=token.id, client=token.name),
+    }
+    shown = {
+        "client": token.name,
+        "scopes": token.scopes,
+        "pins": pins.of(token=token),
+        "token": {
+            "id": str(token.id),
+            "prefix": token.prefix,
+            "created_at": moment(token.created_at),
+            "expires_at": moment(token.expires_at),
+        },
+        "limits": {
+            **asdict(sizes()),
+            "max_body_bytes": body_bytes,
+            "max_queued": queue,
+            "requests_per_minute": standing.limit if standing else None,
+            "bytes_per_day": settings.STENCIL_CLIENT_BYTES_PER_DAY or None,
+        },
+        "remaining": remaining,
+        "left": remaining,  # its later name
+    }
+    return reply(shown)

@@ -1,0 +1,129 @@
+"""`/templates/{name}/…`: what moves `current`, what holds it, and what a promotion must pass."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from core.engine import local
+from execapp.api.http import auth
+from execapp.api.http.openapi import ERRORS
+from execapp.api.http.responses import actor_of, check_query, reply, token_of
+from execapp.api.presenters import templates
+from execapp.api.v1.schemas import templates as shapes
+from execapp.api.v1.schemas.executions import TemplateOut
+from execapp.models import Scope
+from templatemgr.models import Promotion
+from templatemgr.promotion import gates, promotions
+
+router = Router(tags=["Templates"])
+
+
+@router.post(
+    "/{name}/promote",
+    auth=auth.change_templates,
+    response={200: shapes.MovedOut, **ERRORS},
+    summary="Promote a version",
+)
+def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResponse:
+    """Make a version current. Executions that are running stay on theirs."""
+    check_query(request, ())
+    promotion = promotions.promote(
+        template=name,
+        version=body.version,
+        actor=actor_of(request),
+        reason=body.reason,
+        expected_current=body.expected_current,
+        **_override(request, body.override),
+    )
+    local.wake("promotion")
+    return _moved(name, promotion)
+
+
+@router.post(
+    "/{name}/rollback",
+    auth=auth.change_templates,
+    response={200: shapes.MovedOut, **ERRORS},
+    summary="Roll back",
+)
+def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpResponse:
+    """Make the version current that was so before the current one; again: one further back."""
+    check_query(request, ())
+    promotion = promotions.roll_back(
+        template=name,
+        actor=actor_of(request),
+        reason=body.reason,
+        expected_current=body.expected_current,
+        **_override(request, body.override),
+    )
+    local.wake("promotion")
+    return _moved(name, promotion)
+
+
+@router.post(
+    "/{name}/pin",
+    auth=auth.change_templates,
+    response={200: TemplateOut, **ERRORS},
+    summary="Pin a template",
+)
+def pin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
+    """Refuse promotions and roll backs until it is unpinned."""
+    check_query(request, ())
+    promotions.pin(template=name, actor=actor_of(request), reason=body.reason)
+    return reply(templates.template(name=name))
+
+
+@router.post(
+    "/{name}/unpin",
+    auth=auth.change_templates,
+    response={200: TemplateOut, **ERRORS},
+    summary="Unpin a template",
+)
+def unpin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
+    """Allow promotions again."""
+    check_query(request, ())
+    promotions.unpin(template=name, actor=actor_of(request), reason=body.reason)
+    return reply(templates.template(name=name))
+
+
+@router.get(
+    "/{name}/policy",
+    auth=auth.read,
+    response={200: shapes.PolicyOut, **ERRORS},
+    summary="Read the policy of gates",
+)
+def policy(request: HttpRequest, name: str) -> HttpResponse:
+    """Which gates promotions of this template must pass."""
+    check_query(request, ())
+    return reply(templates.policy(name=name))
+
+
+@router.put(
+    "/{name}/policy",
+    auth=auth.administer,
+    response={200: shapes.PolicyOut, **ERRORS},
+    summary="Set the policy of gates",
+)
+def set_policy(request: HttpRequest, name: str, body: shapes.PolicyIn) -> HttpResponse:
+    """Say which gates promotions must pass besides the essential ones; needs the scope admin."""
+    check_query(request, ())
+    gates.set_policy(
+        template=name,
+        required=body.required,
+        actor=actor_of(request),
+        reason=promotions.checked_reason(body.reason),
+    )
+    return reply(templates.policy(name=name))
+
+
+def _override(request: HttpRequest, reason: str | None) -> dict[str, Any]:
+    if reason is None:
+        return {}
+    auth.demand(token_of(request), Scope.ADMIN, "Passing closed gates")
+    text = promotions.checked_reason(reason)
+    return {"override": True, "override_reason": text}
+
+
+def _moved(name: str, promotion: Promotion) -> HttpResponse:
+    shown = templates.template(name=name)
+    return reply({**shown, "promotion": templates.show_promotion(promotion)})

@@ -1,0 +1,150 @@
+"""`/templates`: what there is, what is current, what moved, what goes."""
+
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from ninja import Query, Router
+
+from execapp.api.http import auth
+from execapp.api.http.openapi import ERRORS, reason_parameter, streamed
+from execapp.api.http.parsing import StrictParser
+from execapp.api.http.responses import actor_of, check_query, reply, text_reply, wanted_form
+from execapp.api.presenters import comparison as differences
+from execapp.api.presenters import templates
+from execapp.api.v1.schemas import executions
+from execapp.api.v1.schemas import templates as shapes
+from execapp.errors import Field, InvalidRequestError
+from templatemgr.promotion import comparison, removal
+
+router = Router(tags=["Templates"])
+PAGE = ("limit", "cursor")
+
+
+@router.get(
+    "", auth=auth.read, response={200: executions.TemplatesOut, **ERRORS}, summary="List templates"
+)
+def listing(request: HttpRequest, query: Query[executions.PageQuery]) -> HttpResponse:
+    """Every template, by name."""
+    check_query(request, PAGE)
+    items, following = templates.templates(cursor=query.cursor, limit=query.limit)
+    return reply({"items": items, "next": following})
+
+
+@router.get(
+    "/{name}",
+    auth=auth.read,
+    response={200: executions.TemplateOut, **ERRORS},
+    summary="Read a template",
+)
+def one(request: HttpRequest, name: str) -> HttpResponse:
+    """One template, with the limits of its current version."""
+    check_query(request, ())
+    return reply(templates.template(name=name))
+
+
+@router.get(
+    "/{name}/versions",
+    auth=auth.read,
+    response={200: executions.VersionsOut, **ERRORS},
+    summary="List versions",
+)
+def versions(request: HttpRequest, name: str, query: Query[executions.PageQuery]) -> HttpResponse:
+    """The versions of a template, newest first."""
+    check_query(request, PAGE)
+    items, following = templates.versions(name=name, cursor=query.cursor, limit=query.limit)
+    return reply({"items": items, "next": following})
+
+
+@router.get(
+    "/{name}/versions/{number}",
+    auth=auth.read,
+    response={200: executions.VersionOut, **ERRORS},
+    summary="Read a version",
+)
+def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
+    """One version with its packages and smoke results."""
+    check_query(request, ())
+    return reply(templates.version(name=name, number=number))
+
+
+@router.get(
+    "/{name}/promotions",
+    auth=auth.read,
+    response={200: executions.PromotionsOut, **ERRORS},
+    summary="List promotions",
+)
+def promotions(request: HttpRequest, name: str, query: Query[executions.PageQuery]) -> HttpResponse:
+    """What was current when, by whom and why; newest first."""
+    check_query(request, PAGE)
+    items, following = templates.promotions(name=name, cursor=query.cursor, limit=query.limit)
+    return reply({"items": items, "next": following})
+
+
+@router.get(
+    "/{name}/versions/{number}/gates",
+    auth=auth.read,
+    response={200: shapes.GatesOut, **ERRORS},
+    summary="Ask the gates of a promotion",
+)
+def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
+    """Whether the version can be promoted now, gate by gate with the reason of each."""
+    check_query(request, ())
+    version = templates.find_version(name=name, number=number)
+    return reply(templates.gates_of(version=version))
+
+
+@router.get(
+    "/{name}/versions/{number}/diff",
+    auth=auth.read,
+    response={200: shapes.DiffOut, **ERRORS},
+    openapi_extra=streamed("text/plain", form=("json", "text")),
+    summary="Compare two versions",
+)
+def diff(
+    request: HttpRequest, name: str, number: str, query: Query[shapes.DiffQuery]
+) -> HttpResponseBase:
+    """What moved from the version `against` to this one; as text by Accept or `format`."""
+    check_query(request, ("against", "format"))
+    form = wanted_form(request, "text")
+    version = templates.find_version(name=name, number=number)
+    found = comparison.compare(
+        template=version.template.name, old=query.against, new=version.number
+    )
+    if form == "text":
+        return text_reply(f"{line}\n" for line in comparison.to_text(found))
+    return reply(differences.show(found))
+
+
+@router.delete(
+    "/{name}/versions/{number}",
+    auth=auth.administer,
+    response={200: shapes.RemovedOut, **ERRORS},
+    openapi_extra=reason_parameter(),
+    summary="Remove a version",
+)
+def remove(request: HttpRequest, name: str, number: str) -> HttpResponse:
+    """Delete a version's files. Its row, inputs and manifests stay: a rebuild brings it back.
+
+    The reason goes into the query or into a body {"reason": "…"}. Refused for what is current,
+    would be by a roll back, or is in use.
+    """
+    check_query(request, ("reason",))
+    version = templates.find_version(name=name, number=number)
+    freed = removal.remove(
+        template=version.template.name,
+        version=version.number,
+        actor=actor_of(request),
+        reason=_reason(request),
+    )
+    shown = templates.version(name=name, number=number)
+    return reply({"version": shown, "freed_bytes": freed.bytes, "freed_files": freed.files})
+
+
+def _reason(request: HttpRequest) -> str:
+    given: object = request.GET.get("reason")
+    if given is None and request.body:
+        body: object = StrictParser().parse_body(request)
+        given = body.get("reason") if isinstance(body, dict) and set(body) == {"reason"} else None
+    if not isinstance(given, str) or "\0" in given:
+        text = "Say why: ?reason=… or a body with `reason` alone."
+        raise InvalidRequestError([Field(path="reason", message=text)])
+    return given

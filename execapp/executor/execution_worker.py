@@ -1,0 +1,246 @@
+"""A slot: a thread that claims an execution, runs it in a sandbox, and records its one end."""
+
+import logging
+import secrets
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+from core.database import connections
+from core.jobs.failures import FailureLog
+from core.jobs.wakeup import Bell
+from execapp.executor.breaker import CircuitBreaker
+from execapp.executor.listener import Listener
+from execapp.executor.pool import Pool
+from execapp.executor.running import Registry, Running
+from execapp.executor.warm_groups import Key
+from execapp.models import Execution
+from execapp.services import checks, claims
+from sandbox.errors import ConfinementError, LimitsError, StartupError
+from sandbox.isolation.parking import Berths
+from sandbox.limits import Limits, Outcome, State, Stream, Usage
+from sandbox.session import sessions
+from sandbox.session.sessions import Session, SourceFile, Submission
+from sandbox.session.variables import Variables
+from templatemgr import catalog, data_paths
+from templatemgr.integrity import checking
+
+logger = logging.getLogger(__name__)
+NONE_WAITED = "no warm sandbox that could take it was waiting"
+FAILED = "The sandbox failed on our side; the log has the reason under error_id."
+NOT_CONFINED = (
+    "The sandbox was not locked down as it must be, so the submission did not run: a fault of the "
+    "template. The log has the reason under error_id."
+)
+LOOK_SECONDS = 1.0  # how often an idle slot looks by itself, should a wake-up be lost
+
+
+@dataclass(kw_only=True)
+class House:
+    """What the slots of one executor share."""
+
+    worker: str
+    host: dict[str, Any]
+    bell: Bell  # for slots: an execution waits
+    errands: Bell  # for everything else: a build, a verification, a question to a registry
+    registry: Registry
+    rotation: claims.Rotation
+    pool: Pool
+    berths: Berths
+    listener: Listener
+    draining: threading.Event
+    claiming: threading.Lock
+    breaker: CircuitBreaker
+    failures: FailureLog
+    client_limit: int | None = None
+
+
+def serve(house: House, slot: str) -> None:
+    """Claim and run until the executor drains; never raises."""
+    try:
+        while not house.draining.is_set():
+            seen = house.bell.count
+            try:
+                # While no sandbox can be started here, the queue keeps what waits.
+                closed = house.breaker.trouble is None
+                execution = connections.patiently(lambda: _claim(house)) if closed else None
+                house.failures.worked("claiming")
+            except Exception as error:  # noqa: BLE001 - logged, and tried again
+                house.failures.failed("claiming", error)
+                execution = None
+            if execution is None:
+                house.bell.wait(seen, LOOK_SECONDS)
+            else:
+                run(house, slot, execution)
+    finally:
+        connections.release()
+
+
+def _claim(house: House) -> Execution | None:
+    # One at a time: the slots of one executor need not race each other for the same row.
+    with house.claiming:
+        return claims.claim(worker=house.worker, rotation=house.rotation, limit=house.client_limit)
+
+
+def run(house: House, slot: str, execution: Execution) -> None:
+    """Run one claimed execution to its recorded end; never raises."""
+    try:
+        with ExitStack() as later:  # what nobody who waits for the answer need wait for
+            later.callback(house.pool.refill)
+            later.callback(house.berths.refill)
+            _answer(house, slot, execution, later)
+    except Exception:
+        logger.exception("execution %s: its sandbox could not be cleared away", execution.id)
+
+
+def _answer(house: House, slot: str, execution: Execution, later: ExitStack) -> None:
+    running = Running(execution_id=execution.id, attempt=execution.attempt)
+    house.registry.add(running)
+    try:
+        record = _attempt(house, slot, execution, running, later)
+        if not connections.patiently(record):
+            logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
+    except Exception:
+        logger.exception("execution %s: its end could not be recorded", execution.id)
+    finally:
+        house.registry.remove(running)
+        house.listener.finished(execution.id)
+
+
+def _attempt(
+    house: House, slot: str, execution: Execution, running: Running, later: ExitStack
+) -> Callable[[], bool]:
+    """Run it, and return how its end is to be recorded."""
+    attempt = execution.attempt
+    if not execution.version.healthy:  # read with the claim: it was whole at admission
+        return lambda: claims.refuse(execution=execution, attempt=attempt)
+    try:
+        outcome = _sandboxed(house, slot, execution, running, later)
+    except Exception as error:  # noqa: BLE001 - each kind has its record
+        return _not_run(house, execution, error)
+    house.breaker.worked()
+    if running.give_back and outcome.state is State.CANCELLED:
+        return lambda: claims.requeue(execution=execution, attempt=attempt)
+    return lambda: claims.finish(
+        execution=execution, attempt=attempt, outcome=outcome, host=house.host
+    )
+
+
+def _not_run(house: House, execution: Execution, error: Exception) -> Callable[[], bool]:
+    """Return how an attempt that did not come to an outcome is recorded.
+
+    Where the machine is at fault the execution waits in the queue, and the attempt does not count:
+    a sandbox has no effect outside of it, so that running a submission again is always safe.
+    """
+    attempt = execution.attempt
+    if house.breaker.blames_machine(error):
+        return lambda: claims.postpone(execution=execution, attempt=attempt)
+    if _tree_is_lost(execution):
+        return lambda: claims.refuse(execution=execution, attempt=attempt)
+    if isinstance(error, StartupError) and attempt < claims.MAX_ATTEMPTS:
+        # Nothing of the submission has run yet, so another attempt is safe.
+        logger.warning("execution %s did not start: %s", execution.id, error)
+        return lambda: claims.requeue(execution=execution, attempt=attempt)
+    error_id = secrets.token_hex(6)
+    logger.error(
+        "error %s: execution %s failed on our side", error_id, execution.id, exc_info=error
+    )
+    message = NOT_CONFINED if isinstance(error, ConfinementError) else FAILED
+    return lambda: claims.fail(
+        execution=execution, attempt=attempt, error_id=error_id, message=message
+    )
+
+
+def _tree_is_lost(execution: Execution) -> bool:
+    """Whether the version's tree is gone from the disk: it is then quarantined at once."""
+    version = execution.version
+    if (data_paths.version(version) / "tree").is_dir():
+        return False
+    logger.error("execution %s: the tree of %s is not on disk", execution.id, version)
+    checking.verify(template=version.template.name, version=version.number, actor="executor")
+    return True
+
+
+def _sandboxed(
+    house: House, slot: str, execution: Execution, running: Running, later: ExitStack
+) -> Outcome:
+    runtime = catalog.runtime(execution.version)
+    limits = runtime.limits(execution.limits)  # recorded when other ceilings may have held
+    submission = submission_of(execution, runtime.pattern)
+    epoch = execution.version.health.epoch
+    key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
+    reason = cold_reason(runtime.variables, execution.env)
+    warm = house.pool.take(key, limits) if reason is None else None
+    if warm is not None:
+        try:
+            return warm.deliver(submission, limits, cancel=running.cancel, later=later)
+        except (LimitsError, StartupError) as error:
+            # Nothing of the submission has run: a cold sandbox takes it.
+            logger.info("a warm sandbox was not used: %s", error)
+    started = starting_limits(limits, runtime.default)
+    session = sessions.start(
+        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=house.berths,
+        env=execution.env,
+    )  # fmt: skip
+    try:
+        outcome = session.deliver(submission, limits, cancel=running.cancel, later=later)
+    except LimitsError:
+        outcome = _no_room(session, limits)
+    return replace(outcome, cold_reason=outcome.cold_reason or reason or NONE_WAITED)
+
+
+def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
+    """Why no sandbox that waits could do it: what it brings is read at a runtime's start."""
+    names = variables.at_start(env)
+    if not names:
+        return None
+    read = "is" if len(names) == 1 else "are"
+    return f"{', '.join(names)[:200]} {read} read when the runtime starts"
+
+
+def starting_limits(limits: Limits, default: Limits) -> Limits:
+    """What a cold sandbox is started with: enough for its runner, lowered at delivery.
+
+    Otherwise a small memory limit would fail our start-up, and look like our error.
+    """
+    return replace(
+        limits,
+        memory_bytes=max(limits.memory_bytes, default.memory_bytes),
+        processes=max(limits.processes, default.processes),
+    )
+
+
+def _no_room(session: Session, limits: Limits) -> Outcome:
+    """The runtime alone holds more than the limit: out of memory, before the program began."""
+    return Outcome(
+        state=State.OUT_OF_MEMORY,
+        exit_code=None,
+        signal=None,
+        message=f"The runtime alone needs more than {limits.memory_bytes} bytes of memory.",
+        stdout=Stream(),
+        stderr=Stream(),
+        report=None,
+        usage=Usage(cpu_ms=0.0, memory_peak_bytes=None),
+        setup_ms=session.setup_ms,
+        run_ms=0.0,
+        warm=False,
+    )
+
+
+def submission_of(execution: Execution, pattern: str | None) -> Submission:
+    """The recorded submission as the sandbox takes it."""
+    files = tuple(
+        SourceFile(path=file["path"], content=checks.content_of(file) or b"")
+        for file in execution.files
+    )
+    return Submission(
+        mode=execution.mode,
+        files=files,
+        entry=execution.entry or None,
+        args=tuple(execution.args),
+        env=execution.env,
+        stdin=execution.stdin.encode(),
+        pattern=pattern,
+    )

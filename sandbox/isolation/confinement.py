@@ -1,0 +1,195 @@
+"""Whether a started sandbox is what it must be, as the host sees it from outside.
+
+Every process in it, thread by thread: user, groups, capabilities, no_new_privs, the system-call
+filter (/proc/<pid>/status, see proc(5)), and its namespaces, which must be those of the sandbox's
+first process, and none of the host's. What the processes say of themselves is not asked.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from sandbox.errors import ConfinementError
+from sandbox.isolation import profile
+
+_PATIENCE = 2.0  # seconds in which bubblewrap's inner process must have locked itself down, too
+_PAUSE = 0.0005
+_NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
+_CHUNK = 65536
+_NONE = "0" * 16
+_FILTERED = "2"  # SECCOMP_MODE_FILTER
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """User and groups of a process, as this process sees them. `bounded`: no capability at all."""
+
+    uid: int
+    gid: int
+    groups: frozenset[int]
+    bounded: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What a sandbox must be: its first process, its command and all others, its namespaces."""
+
+    first: Identity
+    others: Identity
+    namespaces: tuple[str, ...]
+    filters: int | None  # None: this kernel does not tell (before 5.9)
+
+
+def expected(*, as_root: bool) -> Expected:
+    """What holds for a submission on this host. Pure but for what this process is itself."""
+    groups = frozenset(os.getgroups())
+    own = Identity(uid=os.geteuid(), gid=os.getegid(), groups=groups)
+    namespaces = tuple(name for name in _NAMESPACES if name in _outside())
+    filters = _own_filters()
+    if not as_root:  # one user outside, whatever number it has inside
+        return Expected(first=own, others=own, namespaces=("user", *namespaces), filters=filters)
+    # bubblewrap stays root, without a capability and without a way to gain one, as the submission's
+    # user must not be able to reach it; it runs no foreign code.
+    first = Identity(uid=own.uid, gid=own.gid, groups=groups, bounded=False)
+    dropped = Identity(uid=profile.INSIDE_ID, gid=profile.INSIDE_ID, groups=frozenset())
+    return Expected(first=first, others=dropped, namespaces=namespaces, filters=filters)
+
+
+def check(init: int, *, as_root: bool) -> None:
+    """Look at everything below and at `init`, the first process. ConfinementError for a fault."""
+    wanted = expected(as_root=as_root)
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        ours, theirs = faults(init, wanted)
+        if theirs or (ours and time.monotonic() >= deadline):
+            raise ConfinementError("; ".join((*theirs, *ours)))
+        if not ours:
+            return
+        time.sleep(_PAUSE)  # the first process locks itself down beside its child
+
+
+def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
+    """What is wrong with the first process, and what with the others."""
+    try:
+        spaces = _spaces(init, wanted.namespaces)
+    except PermissionError as error:
+        message = f"the namespaces of process {init} cannot be looked at"
+        raise ConfinementError(message) from error
+    ours = [
+        f"process {init} shares the host's {name} namespace"
+        for name, space in spaces.items()
+        if space in _outside()[name]
+    ]
+    children, wrong = _look(init, wanted.first, wanted.filters)
+    ours += wrong
+    theirs: list[str] = []
+    alive, waiting = 0, list(children)
+    while waiting:
+        pid = waiting.pop()
+        try:
+            below, wrong = _look(pid, wanted.others, wanted.filters)
+            found = _spaces_of_other(pid, wanted.namespaces)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # a helper of the runner, which has ended
+        alive += 1
+        theirs += wrong
+        theirs += [
+            f"process {pid} is in another {name} namespace than its sandbox"
+            for name, space in found.items()
+            if space != spaces[name]
+        ]
+        waiting += below
+    return ours, theirs if alive else ["nothing runs in it"]
+
+
+def _look(pid: int, wanted: Identity, filters: int | None) -> tuple[list[int], list[str]]:
+    """The children of a process, and how its threads differ from what they must be."""
+    children: list[int] = []
+    wrong: list[str] = []
+    for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names only
+        try:
+            status = _read(f"/proc/{pid}/task/{thread}/status")
+            children += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+        except (FileNotFoundError, ProcessLookupError):
+            if int(thread) == pid:
+                raise
+            continue  # a thread that has ended
+        wrong += (f"process {pid}: {text}" for text in _differences(status, wanted, filters))
+    return children, wrong
+
+
+def _differences(status: str, wanted: Identity, filters: int | None) -> Iterator[str]:
+    groups, lines = _lines(wanted, filters)
+    for line in lines:
+        if line not in status:
+            name = line.partition(":")[0].strip()
+            found = _value(status, name)
+            yield f"{name} is {found or 'missing'}, not {line.partition(':')[2].strip()}"
+    found = _value(status, "Groups")
+    if found is None or frozenset(map(int, found.split())) != groups:
+        yield f"Groups is {found!r}, not {sorted(groups)}"
+
+
+@cache
+def _lines(wanted: Identity, filters: int | None) -> tuple[frozenset[int], tuple[str, ...]]:
+    """The groups, and lines that must stand in a status as they are here."""
+    ids = {"Uid": wanted.uid, "Gid": wanted.gid}
+    sets = ("CapInh", "CapPrm", "CapEff", "CapAmb", *(("CapBnd",) if wanted.bounded else ()))
+    known = {
+        **{name: "\t".join([str(number)] * 4) for name, number in ids.items()},
+        **dict.fromkeys(sets, _NONE),
+        "NoNewPrivs": "1",
+        "Seccomp": _FILTERED,
+        **({} if filters is None else {"Seccomp_filters": str(filters)}),
+    }
+    return wanted.groups, tuple(f"\n{name}:\t{value}\n" for name, value in known.items())
+
+
+def _value(status: str, name: str) -> str | None:
+    _, found, rest = status.partition(f"\n{name}:")
+    return " ".join(rest.partition("\n")[0].split()) if found else None
+
+
+def _spaces(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    return {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in names}  # noqa: PTH115 - no path
+
+
+def _spaces_of_other(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    """The namespaces of a process that may be another user's.
+
+    Empty where root has no CAP_SYS_PTRACE. Then it is in those of the first process all the same:
+    it was begun there, and has no capability to go elsewhere.
+    """
+    try:
+        return _spaces(pid, names)
+    except PermissionError:
+        return {}
+
+
+@cache
+def _outside() -> dict[str, frozenset[str]]:
+    """By name, the namespaces of this process: no sandbox may be in one of them."""
+    names = os.listdir("/proc/self/ns")  # noqa: PTH208 - names only
+    return {name: frozenset({os.readlink(f"/proc/self/ns/{name}")}) for name in names}  # noqa: PTH115
+
+
+@cache
+def _own_filters() -> int | None:
+    """How many filters a sandbox must have: those that we run under, and its own."""
+    for line in _read("/proc/self/status").splitlines():
+        if line.startswith("Seccomp_filters:"):
+            return int(line.split()[1]) + 1
+    return None
+
+
+def _read(path: str) -> str:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        text = b""
+        while data := os.read(descriptor, _CHUNK):
+            text += data
+        return text.decode("ascii", "replace")
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,83 @@
+"""One started sandbox: its pipes, its processes, its control group; and the end of all of it."""
+
+import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sandbox.cgroup import leases
+from sandbox.cgroup.groups import Group
+from sandbox.isolation import exit_status, process
+
+_PATIENCE = 10.0  # seconds that the kernel may take to end what was killed
+
+
+@dataclass
+class Container:
+    """A running sandbox. Whoever has it must `close` it."""
+
+    child: process.Child
+    init: int
+    init_pidfd: int
+    group: Group
+    slot: str
+    stdin: int
+    stdout: int
+    stderr: int
+    channel: socket.socket | None
+    _closed: bool = False
+    _command: int | None = None
+
+    def hold_command(self) -> None:
+        """Keep hold of the command's own process. Call it when that is all there is in here."""
+        self._command = exit_status.only_child(self.init)
+
+    def ended(self) -> int:
+        """Wait for the end of the command: its exit status, or minus the signal it died by."""
+        status = self.child.wait()
+        told = None if self._command is None else exit_status.told_by(self._command)
+        return exit_status.guessed_from(status) if told is None else told
+
+    def alive(self) -> bool:
+        """Whether its first process lives."""
+        return not self._closed and not self.child.dead()
+
+    def send_kill(self) -> None:
+        """Begin to end every process in it: the pid namespace dies with its first process."""
+        process.send_kill(self.init_pidfd)
+
+    def kill(self) -> None:
+        """End every process in it, now."""
+        self.send_kill()
+        process.readable(self.init_pidfd, _PATIENCE)
+        self.group.kill()
+        self.child.kill()
+        self.child.dead(_PATIENCE)
+
+    def close(self) -> None:
+        """Kill it and give back all that it held; stdin, unless somebody took it."""
+        if self._closed:
+            return
+        self._closed = True
+        self.kill()
+        self.child.wait()
+        # If we are the reaper of orphans (PID 1 of a container), the inner one became ours.
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PIDFD, self.init_pidfd, os.WEXITED)
+        for descriptor in (self.init_pidfd, self.stdout, self.stderr, self._command):
+            if descriptor is not None:
+                os.close(descriptor)
+        if self.stdin >= 0:  # nobody took it: no job was delivered
+            os.close(self.take_stdin())
+        if self.channel is not None:
+            self.channel.close()
+        leases.leases().give_back(self.slot, self.group)
+
+    def take_stdin(self) -> int:
+        """The writing end, which the caller now owns."""
+        descriptor, self.stdin = self.stdin, -1
+        return descriptor
+
+    def __del__(self) -> None:
+        if not self._closed:  # a session was forgotten: its processes must not stay
+            self.close()

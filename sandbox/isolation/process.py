@@ -1,0 +1,163 @@
+"""Starts foreign programs: the only place that does.
+
+One long-lived thread starts everything, because bubblewrap's `--die-with-parent` fires when the
+*thread* that started it ends. `posix_spawn` is used: no Python code runs between fork and exec,
+exactly the given descriptors are handed over (as 0, 1, 2, …), and nothing else is inherited.
+"""
+
+import errno
+import fcntl
+import os
+import select
+import signal
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from sandbox.isolation import devices
+
+# Above anything that a child is given, so that no dup2 overwrites a source.
+_SAFE = 256
+# Ignored signals are inherited: Python ignores SIGPIPE and SIGXFSZ, `nohup` SIGHUP, a script's `&`
+# SIGINT and SIGQUIT.
+_DEFAULTED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
+
+
+class _Spawner:
+    """The one thread. A forked child has none of its parent's threads and starts afresh."""
+
+    def __init__(self) -> None:
+        self.reset()
+        os.register_at_fork(after_in_child=self.reset)
+
+    def reset(self) -> None:
+        self.thread = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix="sandbox-spawner", initializer=_own_umask
+        )
+        self.namespace = devices.Namespace()
+
+
+def _own_umask() -> None:
+    """Give this thread a umask of its own: what it starts makes files that others may read.
+
+    Ours is 077, to keep secrets; a program in a sandbox expects the usual one.
+    """
+    os.unshare(os.CLONE_FS)
+    os.umask(0o022)
+
+
+_spawner = _Spawner()
+
+
+@dataclass
+class Child:
+    """A started process that we must wait for. `pidfd` becomes readable when it is dead."""
+
+    pid: int
+    pidfd: int
+    _status: int | None = None
+
+    def wait(self) -> int:
+        """Block until it is dead; its exit status, or 128 + signal."""
+        if self._status is None:
+            _, status = os.waitpid(self.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._status = code if code >= 0 else 128 - code
+            os.close(self.pidfd)
+        return self._status
+
+    def dead(self, timeout: float = 0) -> bool:
+        """Whether it has ended, or does within `timeout` seconds."""
+        return self._status is not None or readable(self.pidfd, timeout)
+
+    def kill(self) -> None:
+        """SIGKILL, unless it has been waited for."""
+        if self._status is None:
+            send_kill(self.pidfd)
+
+
+def readable(descriptor: int, timeout: float) -> bool:
+    """Whether there is something to read within `timeout` seconds; of a pidfd: its end."""
+    poll = select.poll()  # not select(), which knows no descriptor above 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout * 1000))
+
+
+def abandoned(pipe: int, timeout: float) -> bool:
+    """Whether nobody is left to read what we write into a pipe, within `timeout` seconds."""
+    poll = select.poll()
+    poll.register(pipe, 0)  # an error is always told
+    return bool(poll.poll(timeout * 1000))
+
+
+def send_kill(pidfd: int) -> None:
+    """SIGKILL to the process behind a pidfd; nothing if it is gone."""
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def spawn(
+    argv: Sequence[str],
+    descriptors: Sequence[int | None],
+    environment: Mapping[str, str],
+    *,
+    seal_devices: bool = False,
+) -> Child:
+    """Start `argv` with `descriptors` as its 0, 1, 2, … and nothing else open; None: not open.
+
+    With `seal_devices`, which takes root's rights, it cannot change the host's devices. OSError if
+    it cannot be started, IsolationUnavailableError if devices cannot be sealed. The caller keeps
+    its own copies of the descriptors.
+    """
+    return _spawner.thread.submit(_spawn, argv, descriptors, environment, seal_devices).result()
+
+
+def _spawn(
+    argv: Sequence[str],
+    descriptors: Sequence[int | None],
+    environment: Mapping[str, str],
+    seal_devices: bool,
+) -> Child:
+    if seal_devices:
+        _spawner.namespace.enter()
+    copies: dict[int, int] = {}
+    try:
+        for number, descriptor in enumerate(descriptors):  # so that a failure leaves none open
+            if descriptor is not None:
+                copies[number] = _copy(descriptor)
+        actions: list[tuple[int, ...]] = [
+            (os.POSIX_SPAWN_DUP2, copy, number) for number, copy in copies.items()
+        ]
+        unwanted = [number for number in _open_from(0) if number not in copies]
+        actions += [(os.POSIX_SPAWN_CLOSE, number) for number in unwanted]
+        pid = os.posix_spawn(
+            argv[0],
+            [os.path.basename(argv[0]), *argv[1:]],  # noqa: PTH119 - where we live is not told inside
+            dict(environment),
+            file_actions=actions,
+            setsigmask=[],
+            setsigdef=_DEFAULTED,
+        )
+    finally:
+        for copy in copies.values():
+            os.close(copy)
+    return Child(pid=pid, pidfd=os.pidfd_open(pid))
+
+
+def _copy(descriptor: int) -> int:
+    """Copy a descriptor above all that a child is given. OSError EMFILE if the limit is too low."""
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # fcntl(2): the smallest number asked for is above the limit of open files.
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
+
+
+def _open_from(first: int) -> list[int]:
+    """Our open descriptors from `first` on: some may be inheritable, whoever opened them."""
+    numbers = (int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only
+    return [number for number in numbers if number >= first]

@@ -1,0 +1,293 @@
+"""What is mounted and allowed, as bubblewrap's arguments. Pure: a value in, an argv out.
+
+Two kinds of start give the same inside, down to the uid. As root, bubblewrap makes the mounts with
+root's rights (so that a checkout under a 0700 home works), and `setpriv` inside then drops to one
+unprivileged uid with every capability set empty. As an ordinary user, a user namespace does both.
+
+As root, nothing of the command's environment has its name until the rights are gone: variables such
+as LD_PRELOAD would be obeyed by `setpriv`. bubblewrap sets STENCIL_0="NAME=value", STENCIL_1 and so
+on, and `env`, started by `setpriv`, sets what they hold. Values never stand in an argv.
+
+This is the seam for running without isolation: who wants that must not call `parked`.
+"""
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
+
+from sandbox.isolation import devices
+
+# One number for everybody, because Node names its compile cache by uid. It lies in a range that
+# neither Debian's nor systemd's tables give to anyone, so that it is nobody's on the host.
+INSIDE_ID = 60600
+PROFILE_VERSION = 3
+
+# The programs of the host that a submission may call: enough for a shell line, no interpreters.
+TOOLS = (
+    "bash", "cat", "cp", "echo", "env", "false", "ls", "mkdir", "mv", "pwd", "rm", "setpriv",
+    "sh", "sleep", "true", "uname",
+)  # fmt: skip
+
+_PASSWD = f"sandbox:x:{INSIDE_ID}:{INSIDE_ID}:sandbox:/tmp:/bin/sh\n"
+ETC_FILES = {
+    "/etc/passwd": f"root:x:0:0:root:/:/bin/false\n{_PASSWD}",
+    "/etc/group": f"root:x:0:\nsandbox:x:{INSIDE_ID}:\n",
+    "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+}
+DEVICES = devices.NAMES
+# These lead into our own /proc.
+_DEVICE_LINKS = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+}
+_DEV_BYTES = 64 * 1024  # for those links and the folder of /dev/shm; then it is read-only
+# Files of /proc that tell of the service: a process inherits the keyring of its session.
+_HIDDEN = ("/proc/keys",)
+
+HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
+_HELD = "STENCIL_{}"
+BASE_ENVIRONMENT = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa: S108 - inside
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """What of this machine is shown inside: binds (of itself, read-only) and links (to, at).
+
+    `hidden` are files of /proc that exist here and cannot be opened inside.
+    """
+
+    bwrap: str
+    as_root: bool
+    binds: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    hidden: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tmpfs:
+    """An empty file system in memory, writable by the uid inside."""
+
+    at: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One sandbox. `binds` are (host, inside, writable); `network` shares the host's.
+
+    `alone`: what is started there can begin threads, and no process.
+    """
+
+    command: tuple[str, ...]
+    directory: str
+    environment: Mapping[str, str]
+    binds: tuple[tuple[str, str, bool], ...] = ()
+    tmpfs: tuple[Tmpfs, ...] = ()
+    folders: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    network: bool = False
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    alone: bool = False
+    channel: int = 3  # the number that the command finds its channel at, if it is given one
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptors:
+    """Numbers that bubblewrap is started with; none of them reaches the command."""
+
+    seccomp: int
+    block: int
+    info: int
+    files: tuple[tuple[str, int], ...]
+
+
+def host_layout(*, bwrap: str, as_root: bool, root: Path = Path("/")) -> Host:
+    """Look once at how this machine lays out its libraries and tools, below `root`."""
+    links, binds = [], []
+    for name in ("bin", "lib", "lib64"):
+        place = root / name
+        if place.is_symlink():
+            links.append((str(place.readlink()), f"/{name}"))
+        elif place.is_dir() and name != "bin":
+            binds.append(f"/{name}")
+    binds += _libraries(root)
+    # The C locale in UTF-8 and the time zones are data that programs expect everywhere.
+    for data in ("usr/lib/locale/C.utf8", "usr/share/zoneinfo"):
+        if (root / data).is_dir():
+            binds.append(f"/{data}")
+    for folder in ("usr/bin", "bin"):
+        if not (root / folder).is_symlink():
+            binds += [f"/{folder}/{tool}" for tool in TOOLS if (root / folder / tool).exists()]
+    hidden = tuple(place for place in _HIDDEN if (root / place[1:]).exists())
+    return Host(bwrap=bwrap, as_root=as_root, binds=tuple(binds), links=tuple(links), hidden=hidden)
+
+
+def _libraries(root: Path) -> list[str]:
+    multiarch = f"usr/lib/{platform.machine()}-linux-gnu"
+    found = [f"/{place}" for place in (multiarch, "usr/lib64") if (root / place).is_dir()]
+    holds_libc = any((root / place[1:] / "libc.so.6").exists() for place in found)
+    return found if holds_libc else [*found, "/usr/lib"]
+
+
+def parked(
+    host: Host, command: tuple[str, ...], *, options: int, variables: int
+) -> tuple[str, ...]:
+    """The argv, which anybody may read: the options come by a pipe with the number `options`.
+
+    `variables` is how many the command gets. ValueError, as root, for a program with a "=" in its
+    name, which `env` would take for a variable.
+
+    A host name is refused without the namespace for it, which is the last of the options: if they
+    end early, because who writes them was killed, bubblewrap ends before it has made anything.
+    """
+    if host.as_root and "=" in command[0]:
+        raise ValueError(f"a program's name cannot have a '=': {command[0]}")
+    named = ("--hostname", "sandbox", "--args", str(options), "--")
+    return (host.bwrap, *named, *_drop(host), *_renaming(host, variables), *command)
+
+
+def options(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
+    """All options. Order matters: folders before what lies in them, sealing at the end."""
+    return (
+        *_namespaces(host, profile),
+        *_parents(host, profile),
+        *_system(host),
+        *_contents(profile, descriptors),
+        *_sealing(),
+        *_environment(host, profile),
+        *_control(profile, descriptors),
+        "--unshare-uts",
+    )
+
+
+def _namespaces(host: Host, profile: Profile) -> tuple[str, ...]:
+    network = () if profile.network else ("--unshare-net",)
+    spaces = ("--unshare-pid", "--unshare-ipc", "--unshare-cgroup-try", *network)
+    if host.as_root:
+        needed = ["CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP"]  # for setpriv, which drops them
+        if any(writable for _, _, writable in profile.binds):
+            needed.append("CAP_DAC_READ_SEARCH")  # to enter a folder that is the inside uid's own
+        return (*spaces, "--cap-drop", "ALL", *(x for cap in needed for x in ("--cap-add", cap)))
+    identity = ("--uid", str(INSIDE_ID), "--gid", str(INSIDE_ID))
+    return ("--unshare-user", *spaces, *identity, "--cap-drop", "ALL")
+
+
+def _parents(host: Host, profile: Profile) -> tuple[str, ...]:
+    # bubblewrap makes missing parents of a file 0700, which nobody but their owner may pass.
+    places = (*host.binds, *(place for _, place, _ in profile.binds), *profile.files)
+    parents = {parent for place in places for parent in _above(place)}
+    shown = {place for _, place, _ in profile.binds} | {tmpfs.at for tmpfs in profile.tmpfs}
+    made = sorted(parents - {"/"} - shown)
+    return tuple(item for place in made for item in _folder(place))
+
+
+@lru_cache(1024)  # few places, of which every start asks all
+def _above(place: str) -> tuple[str, ...]:
+    return tuple(str(parent) for parent in Path(place).parents)
+
+
+def _below(top: str, profile: Profile) -> list[str]:
+    """The folders inside of `top` that lead to what is shown there."""
+    places = {place for _, place, _ in profile.binds}
+    parents = {parent for place in places for parent in _above(place)}
+    return sorted({parent for parent in parents if top in _above(parent)} - places)
+
+
+def _folder(place: str) -> tuple[str, ...]:
+    return ("--perms", "0755", "--dir", place)
+
+
+@cache
+def _system(host: Host) -> tuple[str, ...]:
+    return (
+        *(item for place in host.binds for item in ("--ro-bind", place, place)),
+        *(item for target, place in host.links for item in ("--symlink", target, place)),
+        "--proc", "/proc",
+        # A device without the right to be one: whoever opens it gets EACCES.
+        *(item for place in host.hidden for item in ("--ro-bind", "/dev/null", place)),
+        # bubblewrap covers what it finds writable, but a folder of switches never looks so.
+        "--ro-bind", "/proc/sys", "/proc/sys",
+        *_devices(),
+    )  # fmt: skip
+
+
+def _devices() -> tuple[str, ...]:
+    return (
+        "--perms", "0755", "--size", str(_DEV_BYTES), "--tmpfs", "/dev",
+        *(x for name in DEVICES for x in ("--dev-bind", f"/dev/{name}", f"/dev/{name}")),
+        *(x for name, to in _DEVICE_LINKS.items() for x in ("--symlink", to, f"/dev/{name}")),
+    )  # fmt: skip
+
+
+def _contents(profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
+    # 1777: as root the links stay root's, and the sticky bit keeps them from being replaced.
+    argv: list[str] = []
+    for place, descriptor in descriptors.files:
+        argv += ["--perms", "0444", "--file", str(descriptor), place]
+    for tmpfs in profile.tmpfs:
+        argv += ["--perms", "1777", "--size", str(tmpfs.size_bytes), "--tmpfs", tmpfs.at]
+        # Those that were made before lie hidden below it.
+        argv += [item for place in _below(tmpfs.at, profile) for item in _folder(place)]
+    for source, place, writable in profile.binds:
+        argv += ["--bind" if writable else "--ro-bind", source, place]
+    for folder in profile.folders:
+        argv += ["--perms", "0777", "--dir", folder]
+    for target, place in profile.links:
+        argv += ["--symlink", target, place]
+    return tuple(argv)
+
+
+def _sealing() -> tuple[str, ...]:
+    # In a user namespace both belong to the uid inside, and neither has a size limit.
+    return ("--remount-ro", "/dev", "--remount-ro", "/")
+
+
+def variables(profile: Profile) -> dict[str, str]:
+    """What the command gets, sorted; PWD as a shell would set it."""
+    return dict(sorted({**profile.environment, "PWD": profile.directory}.items()))
+
+
+def _environment(host: Host, profile: Profile) -> tuple[str, ...]:
+    pairs = variables(profile).items()
+    if host.as_root:
+        held = (f"{name}={value}" for name, value in pairs)
+        pairs = {_HELD.format(number): text for number, text in enumerate(held)}.items()
+    return ("--clearenv", *(item for pair in pairs for item in ("--setenv", *pair)))
+
+
+def _renaming(host: Host, count: int) -> tuple[str, ...]:
+    """`env -S` puts in variables by itself: a value is one word, whatever is in it."""
+    if not host.as_root:
+        return ()
+    held = (f'"${{{_HELD.format(number)}}}"' for number in range(count))
+    return ("/usr/bin/env", "-S", " ".join(("-i", *held)))
+
+
+def _control(profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
+    return (
+        "--die-with-parent",
+        "--new-session",
+        "--seccomp", str(descriptors.seccomp),
+        "--block-fd", str(descriptors.block),
+        "--info-fd", str(descriptors.info),
+        "--chdir", profile.directory,
+    )  # fmt: skip
+
+
+def _drop(host: Host) -> tuple[str, ...]:
+    if not host.as_root:
+        return ()
+    return (
+        "/usr/bin/setpriv",
+        "--reuid", str(INSIDE_ID),
+        "--regid", str(INSIDE_ID),
+        "--clear-groups",
+        "--bounding-set=-all",
+        "--inh-caps=-all",
+        "--no-new-privs",
+        "--",
+    )  # fmt: skip

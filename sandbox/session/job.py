@@ -1,0 +1,179 @@
+"""One job in one started sandbox: delivered, watched, ended, judged."""
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from sandbox.isolation.container import Container
+from sandbox.limits import Limits, Outcome, Usage
+from sandbox.session import verdict
+from sandbox.session.runner_messages import Collector, Ending, TestCase
+from sandbox.session.streams import Capture, Pump
+from sandbox.session.submission import Submission, encode_job
+from sandbox.session.verdict import Stop
+
+OnCase = Callable[[TestCase], None]
+OnOutput = Callable[[str, bytes], None]
+
+TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
+_DRAIN = 2.0  # seconds for what is left in the pipes of a dead sandbox
+
+
+class Run:
+    """The life of one job in one container."""
+
+    def __init__(
+        self,
+        container: Container,
+        submission: Submission,
+        limits: Limits,
+        cancel: threading.Event | None,
+        on_case: OnCase | None,
+        on_output: OnOutput | None,
+        late: Sequence[str] = (),
+    ) -> None:
+        self._container = container
+        self._submission = submission
+        self._limits = limits
+        self._late = late
+        self._cancel = cancel
+        self._on_case = on_case
+        self._collector = Collector()
+        self._ending = Ending(key=secrets.token_hex(16))
+        self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
+        self._stderr = Capture(limits.output_bytes, _labelled("stderr", on_output))
+        self._cpu_base = container.group.cpu_ms()
+        self._cpu_ms = 0.0
+
+    def outcome(self, *, setup_ms: float, warm: bool) -> Outcome:
+        """Deliver, wait for the end, judge."""
+        pump = Pump(self._container.child.pidfd)
+        began = time.monotonic()
+        try:
+            self._connect(pump)
+            stop = self._watch(pump, began)
+            ended = time.monotonic()
+            run_ms = (ended - began) * 1000
+            out_of_memory = self._look()
+            exit_status = self._end(pump) if stop is None else None
+            if stop is not None:
+                self._stop(pump)
+        finally:
+            pump.close()
+        self._collector.end()
+        if out_of_memory and stop is None:
+            stop = Stop.MEMORY
+        judged = self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
+        return replace(judged, collect_ms=(time.monotonic() - ended) * 1000)
+
+    def _end(self, pump: Pump) -> int:
+        """How it ended. What has told so itself is not waited for: its memory takes time to free.
+
+        It cannot lie to its advantage: whoever sends this message is killed by it.
+        """
+        if self._ending.code is None or pump.exited:
+            status = self._container.ended()
+            self._stop(pump)
+            return status
+        self._container.send_kill()
+        _take_written(pump)
+        return self._ending.code
+
+    def _stop(self, pump: Pump) -> None:
+        self._container.kill()
+        drain(pump)
+
+    def _connect(self, pump: Pump) -> None:
+        container = self._container
+        assert container.channel is not None  # noqa: S101 - launched with one
+        pump.read(container.stdout, self._stdout.feed)
+        pump.read(container.stderr, self._stderr.feed)
+        pump.read(container.channel.fileno(), self._receive)
+        pump.write(container.channel.fileno(), self._job(), keep=True)
+        pump.write(container.take_stdin(), self._submission.stdin)
+
+    def _job(self) -> bytes:
+        return encode_job(self._submission, self._ending.key, self._late)
+
+    def _receive(self, data: bytes) -> None:
+        if self._submission.mode != "test":
+            self._ending.feed(data)
+            return
+        for case in self._collector.feed(data):
+            if self._on_case is not None:
+                self._on_case(case)
+
+    def _watch(self, pump: Pump, began: float) -> Stop | None:
+        deadline = began + self._limits.wall_ms / 1000
+        look_at = began
+        while True:
+            now = time.monotonic()
+            pump.turn(min(TICK, deadline - now))
+            if self._stdout.over or self._stderr.over:
+                return Stop.OUTPUT
+            if pump.exited or self._ending.code is not None:
+                return None
+            if self._cancel is not None and self._cancel.is_set():
+                return Stop.CANCEL
+            now = time.monotonic()
+            if now >= deadline:
+                return Stop.WALL
+            if now >= look_at:
+                look_at = now + TICK
+                if self._look():
+                    return Stop.MEMORY
+                if self._cpu_ms >= self._limits.cpu_ms:
+                    return Stop.CPU
+
+    def _look(self) -> bool:
+        group = self._container.group
+        self._cpu_ms = max(self._cpu_ms, group.cpu_ms() - self._cpu_base)
+        return group.out_of_memory()
+
+    def _judge(
+        self, stop: Stop | None, status: int | None, *, setup_ms: float, run_ms: float, warm: bool
+    ) -> Outcome:
+        testing = self._submission.mode == "test"
+        report = self._collector.report() if testing else None
+        started_again = self._collector.cold if testing else self._ending.cold
+        ruling = verdict.rule(
+            stop=stop,
+            status=status,
+            limits=self._limits,
+            cpu_ms=self._cpu_ms,
+            collected=self._collector if testing else None,
+        )
+        return Outcome(
+            state=ruling.state,
+            exit_code=ruling.exit_code,
+            signal=ruling.signal,
+            message=ruling.message,
+            stdout=self._stdout.stream(),
+            stderr=self._stderr.stream(),
+            report=report,
+            usage=Usage(cpu_ms=self._cpu_ms, memory_peak_bytes=self._container.group.memory_peak()),
+            setup_ms=setup_ms,
+            run_ms=run_ms,
+            warm=warm and started_again is None,
+            cold_reason=started_again,
+        )
+
+
+def _labelled(name: str, on_output: OnOutput | None) -> Callable[[bytes], None] | None:
+    return None if on_output is None else lambda data: on_output(name, data)
+
+
+def drain(pump: Pump) -> None:
+    """Read to the ends of what is read, or for as long as a dead sandbox may take to get there."""
+    deadline = time.monotonic() + _DRAIN
+    while pump.reading and (left := deadline - time.monotonic()) > 0:
+        pump.turn(left)
+
+
+def _take_written(pump: Pump) -> None:
+    """What is in the pipes already; whoever holds them still does not keep us."""
+    deadline = time.monotonic() + _DRAIN
+    while pump.reading and time.monotonic() < deadline and pump.turn(0):
+        pass

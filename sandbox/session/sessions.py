@@ -1,0 +1,285 @@
+"""One submission in one tree, over descriptor 3, warm or cold.
+
+The host never touches a directory that a sandbox can write: files go in and results come back as
+messages. Times are measured here, from the delivery of the job. Before Linux 6.15 `exit(137)`
+cannot be told from a SIGKILL: both are CRASHED (see `endings`).
+"""
+
+import math
+import resource
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from sandbox.errors import LimitsError, StartupError, UsedError
+from sandbox.isolation import confinement
+from sandbox.isolation.container import Container
+from sandbox.isolation.launch import Shares, launch, shape_of, this_host
+from sandbox.isolation.parking import Berths
+from sandbox.limits import Limits, Outcome
+from sandbox.session.job import TICK, OnCase, OnOutput, Run, drain
+from sandbox.session.paths import check_paths
+from sandbox.session.runner_messages import Ready, ReportError, parse
+from sandbox.session.streams import Capture, Pump
+from sandbox.session.submission import SourceFile, Submission, Tree, tree_profile
+from sandbox.session.variables import Variables
+
+__all__ = [
+    "Session",
+    "SourceFile",
+    "Submission",
+    "Tree",
+    "check_paths",
+    "execute",
+    "start",
+    "tree_profile",
+]
+
+
+_STARTUP_OUTPUT = 64 * 1024
+_READY_BYTES = 4096
+
+
+def start(
+    tree: Tree,
+    limits: Limits,
+    *,
+    slot: str,
+    low_priority: bool = False,
+    cold: bool = False,
+    berths: Berths | None = None,
+    env: Mapping[str, str] | None = None,
+) -> "Session":
+    """Start a sandbox and wait until its runner is ready for a job, and is seen to be locked down.
+
+    `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
+    is there already, so the runner should load what that needs and no more. `berths`: where one
+    may be parked for it; the groups are then theirs, not the slot's. `env`: variables of the job's
+    of which those that its tree's runtime reads at the start are set from there.
+    StartupError if it does not get ready, IsolationUnavailableError if this machine cannot,
+    ConfinementError if the host, looking from outside, does not find it locked down.
+    """
+    began = time.monotonic()
+    cpu_seconds = math.ceil((limits.startup_ms + limits.cpu_ms) / 1000) + 1
+    shares = Shares(
+        memory_bytes=limits.memory_bytes,
+        processes=limits.processes,
+        rlimits={
+            resource.RLIMIT_CPU: cpu_seconds,  # a backstop: the real limit is polled
+            resource.RLIMIT_FSIZE: limits.file_bytes,
+            resource.RLIMIT_NOFILE: limits.open_files,
+        },
+        low_priority=low_priority,
+    )
+    given = tree.variables.for_runner(env or {})
+    inside = tree_profile(tree, limits, cold=cold, env=given)
+    container = launch(
+        inside,
+        shares,
+        slot=slot,
+        startup_ms=limits.startup_ms,
+        channel=True,
+        berth=None if berths is None else berths.take(shape_of(inside, channel=True)),
+    )
+    try:
+        _await_ready(container, began + limits.startup_ms / 1000)
+        confinement.check(container.init, as_root=this_host().as_root)
+        container.hold_command()
+    except BaseException:
+        container.close()
+        raise
+    return Session(
+        container,
+        limits,
+        setup_ms=(time.monotonic() - began) * 1000,
+        setup_cpu_ms=container.group.cpu_ms(),
+        low_priority=low_priority,
+        cold=cold,
+        variables=tree.variables,
+        env=given,
+    )
+
+
+def _await_ready(container: Container, deadline: float) -> None:
+    assert container.channel is not None  # noqa: S101 - launched with one
+    pump = Pump(container.child.pidfd)
+    message = bytearray()
+    errors = Capture(_STARTUP_OUTPUT)
+    pump.read(container.channel.fileno(), message.extend)
+    pump.read(container.stdout, Capture(0).feed)
+    pump.read(container.stderr, errors.feed)
+    try:
+        while b"\n" not in message and len(message) < _READY_BYTES:
+            left = deadline - time.monotonic()
+            container.group.cpu_ms()  # without control groups this is what measures memory
+            if pump.exited or left <= 0 or container.group.out_of_memory():
+                raise StartupError(_why_not_ready(container, pump, errors))
+            pump.turn(min(left, TICK * 5))
+    finally:
+        pump.close()
+    _check_ready(bytes(message))
+
+
+def _check_ready(message: bytes) -> None:
+    try:
+        if not message.endswith(b"\n") or not isinstance(parse(message[:-1]), Ready):
+            raise StartupError("the runner's first message is not 'ready'")
+    except ReportError as error:
+        raise StartupError(f"the runner's first message is not 'ready': {error}") from error
+
+
+def _why_not_ready(container: Container, pump: Pump, errors: Capture) -> str:
+    out_of_memory = container.group.out_of_memory()
+    exited = pump.exited
+    container.kill()
+    drain(pump)
+    said = bytes(errors.data).decode("utf-8", "replace").strip()[-2000:]
+    if out_of_memory:
+        what = "the runner ran out of memory before it was ready"
+    elif exited:
+        what = f"the runner ended with status {container.child.wait()} before it was ready"
+    else:
+        what = "the runner was not ready in time"
+    return f"{what}: {said}" if said else what
+
+
+class Session:
+    """One started, locked-down, single-use sandbox whose runner waits for its job.
+
+    Not for two threads at a time, but `close` may come from any.
+    """
+
+    def __init__(
+        self,
+        container: Container,
+        limits: Limits,
+        *,
+        setup_ms: float,
+        setup_cpu_ms: float,
+        low_priority: bool = False,
+        cold: bool = False,
+        variables: Variables | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        self.limits = limits
+        self.setup_ms = setup_ms
+        self.setup_cpu_ms = setup_cpu_ms  # what it took to get ready; no job's usage holds it
+        self._container = container
+        self._low_priority = low_priority
+        self.warm = not cold  # whether it waited for its job
+        self._variables = variables or Variables()
+        self._env = dict(env or {})
+        self._used = threading.Lock()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it can still be given a job."""
+        return not self._used.locked() and self._container.alive()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds now; 0 when it is gone."""
+        try:
+            return self._container.group.memory_used()
+        except OSError:
+            return 0
+
+    def fits(self, limits: Limits) -> bool:
+        """Whether it can still be brought to `limits`."""
+        return fits(self.limits, limits)
+
+    def deliver(
+        self,
+        submission: Submission,
+        limits: Limits,
+        *,
+        cancel: threading.Event | None = None,
+        on_case: OnCase | None = None,
+        on_output: OnOutput | None = None,
+        later: ExitStack | None = None,
+    ) -> Outcome:
+        """Run one submission to its end, and end the sandbox with it.
+
+        LimitsError if the sandbox cannot take these limits (go cold), StartupError if it died
+        while it waited, UsedError the second time. `on_case` and `on_output` are called in this
+        thread as things come. The sandbox is killed when this returns; that its processes are
+        gone and its memory is free is waited for here too, or when `later` is closed.
+        """
+        began = time.monotonic()
+        if not self._used.acquire(blocking=False):
+            raise UsedError("a sandbox takes one job only")
+        with ExitStack() as end:
+            end.callback(self._container.close)
+            self._lower(limits)
+            if not self._container.alive():
+                raise StartupError("the sandbox died while it waited for its job")
+            if self._low_priority:
+                self._container.group.set_priority(low=False)
+            setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
+            late = self._late(submission)
+            run = Run(self._container, submission, limits, cancel, on_case, on_output, late)
+            outcome = run.outcome(setup_ms=setup_ms, warm=self.warm)
+            if later is not None:
+                later.callback(end.pop_all().close)
+            return outcome
+
+    def _late(self, submission: Submission) -> list[str]:
+        """Variables that should have been set when this was started: the runner must begin anew."""
+        wanted = self._variables.at_start(submission.env)
+        return [name for name in wanted if self._env.get(name) != submission.env[name]]
+
+    def close(self) -> None:
+        """End it; nothing if it is already gone. A job in another thread ends as crashed."""
+        if self._used.acquire(blocking=False):
+            self._container.close()
+
+    def _lower(self, limits: Limits) -> None:
+        if not self.fits(limits):
+            raise LimitsError("a started sandbox's limits can only be lowered")
+        mine, group = self.limits, self._container.group
+        if (limits.memory_bytes, limits.processes) != (mine.memory_bytes, mine.processes):
+            group.lower(memory_bytes=limits.memory_bytes, processes=limits.processes)
+        if (limits.file_bytes, limits.open_files) != (mine.file_bytes, mine.open_files):
+            for pid in group.pids():
+                _lower_files(pid, limits)
+
+
+def fits(started: Limits, wanted: Limits) -> bool:
+    """Whether `wanted` only lowers what a sandbox was started with; the disk's size is fixed."""
+    return wanted.disk_bytes == started.disk_bytes and (
+        wanted.memory_bytes <= started.memory_bytes
+        and wanted.processes <= started.processes
+        and wanted.file_bytes <= started.file_bytes
+        and wanted.open_files <= started.open_files
+        and wanted.cpu_ms <= started.cpu_ms
+    )
+
+
+def _lower_files(pid: int, limits: Limits) -> None:
+    wanted = {
+        resource.RLIMIT_FSIZE: limits.file_bytes,
+        resource.RLIMIT_NOFILE: limits.open_files,
+    }
+    try:
+        for kind, value in wanted.items():
+            resource.prlimit(pid, kind, (value, value))
+    except ProcessLookupError:
+        return
+    except PermissionError as error:  # another uid's, and root without CAP_SYS_RESOURCE
+        raise LimitsError("the limits of a running process may not be changed here") from error
+
+
+def execute(
+    tree: Tree,
+    submission: Submission,
+    limits: Limits,
+    *,
+    slot: str = "adhoc",
+    cancel: threading.Event | None = None,
+    on_case: OnCase | None = None,
+    on_output: OnOutput | None = None,
+) -> Outcome:
+    """Start a sandbox for this one submission and deliver it: cold. Raises as `start` does."""
+    session = start(tree, limits, slot=slot, cold=True, env=submission.env)
+    return session.deliver(submission, limits, cancel=cancel, on_case=on_case, on_output=on_output)

@@ -1,0 +1,134 @@
+"""A tree, a submission, and how they look to the sandbox and on descriptor 3. Pure."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.errors import StartupError
+from sandbox.isolation import profile
+from sandbox.limits import MIB, Limits
+from sandbox.session.variables import Variables
+
+_SHM_BYTES = 64 * MIB
+# In the environment of a tree: at which number its runner wants the channel.
+CHANNEL = "STENCIL_CHANNEL"
+_NUMBERS = range(3, 100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """A sealed tree and how its runner is started.
+
+    `root` is shown at /template and `cache` at /cache, read-only unless `cache_writable` (only
+    for the step that fills it). `links` are names below /template that get a link in /workspace.
+    Items of `command` with a slash are paths in the tree ("bin/node"); the last one is the mode.
+    `variables` says which of a submission's variables are read when this tree's runtime starts.
+    """
+
+    root: Path
+    cache: Path | None = None
+    links: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    cache_writable: bool = False
+    variables: Variables = field(default_factory=Variables)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFile:
+    """A file of a submission; `path` is under src/."""
+
+    path: str
+    content: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What is to be run: `mode` is "run" or "test"."""
+
+    mode: str
+    files: tuple[SourceFile, ...] = ()
+    entry: str | None = None
+    args: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    pattern: str | None = None
+
+
+def tree_profile(
+    tree: Tree, limits: Limits, *, cold: bool = False, env: Mapping[str, str] | None = None
+) -> profile.Profile:
+    """What a sandbox of this tree sees. Pure.
+
+    `cold`: its job is there already, and the runner is told so by STENCIL_COLD. `env`: what the
+    submission sets from the start; of what the tree sets, too, it has the last word.
+    """
+    binds = [(str(tree.root), "/template", False)]
+    if tree.cache is not None:
+        binds.append((str(tree.cache), "/cache", tree.cache_writable))
+    sizes = {
+        "/workspace": limits.disk_bytes,
+        "/tmp": limits.disk_bytes,  # noqa: S108 - inside
+        "/dev/shm": min(limits.disk_bytes, _SHM_BYTES),  # noqa: S108 - inside
+    }
+    return profile.Profile(
+        command=tuple(_inside(item) for item in tree.command),
+        directory="/workspace",
+        environment={
+            **profile.BASE_ENVIRONMENT,
+            "PATH": "/template/bin:/usr/bin:/bin",
+            "STENCIL_MODE": tree.command[-1],
+            **({"STENCIL_COLD": "1"} if cold else {}),
+            **tree.env,
+            **(env or {}),
+        },
+        binds=tuple(binds),
+        tmpfs=tuple(profile.Tmpfs(at=at, size_bytes=size) for at, size in sizes.items()),
+        folders=("/workspace/src",),
+        links=tuple((f"/template/{name}", f"/workspace/{name}") for name in tree.links),
+        files={"/etc/hosts": profile.HOSTS},
+        channel=_channel(tree),
+    )
+
+
+def _channel(tree: Tree) -> int:
+    said = tree.env.get(CHANNEL, str(_NUMBERS[0]))
+    if not said.isdecimal() or int(said) not in _NUMBERS:
+        numbers = f"{_NUMBERS[0]} to {_NUMBERS[-1]}"
+        raise StartupError(f"{CHANNEL} is {said!r}: give a number from {numbers}")
+    return int(said)
+
+
+def _inside(item: str) -> str:
+    """An item of a command that names a file of the tree has a slash in it."""
+    named = "/" in item and not item.startswith(("/", "-"))
+    return f"/template/{item}" if named else item
+
+
+def encode_job(submission: Submission, key: str, late: Sequence[str] = ()) -> bytes:
+    """The one line that the runner is sent; `key` is what its `exit` must carry.
+
+    `late`: variables of the submission that its runtime reads at the start, which is over.
+    """
+    job = {
+        "type": "job",
+        "mode": submission.mode,
+        "files": [_encode_file(file) for file in submission.files],
+        "entry": submission.entry,
+        "args": list(submission.args),
+        "env": dict(submission.env),
+        "pattern": submission.pattern,
+        "key": key,
+        "late": list(late),
+    }
+    return json.dumps(job, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _encode_file(file: SourceFile) -> dict[str, str]:
+    try:
+        text, encoding = file.content.decode("utf-8"), "utf8"
+    except UnicodeDecodeError:
+        text, encoding = base64.b64encode(file.content).decode("ascii"), "base64"
+    return {"path": file.path, "content": text, "encoding": encoding}

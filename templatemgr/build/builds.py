@@ -1,0 +1,356 @@
+"""Builds: asked for, claimed, run to a version, cancelled, reaped."""
+
+import logging
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils import timezone
+
+from core import parsing
+from templatemgr import audit, catalog, data_paths, store
+from templatemgr.build import input_changes, pipeline
+from templatemgr.build.log_writer import LEASE, Recorder
+from templatemgr.errors import (
+    BuildCancelledError,
+    BuildError,
+    InvalidBuildError,
+    LeaseLostError,
+    UnknownBuildError,
+)
+from templatemgr.integrity import checking, repair
+from templatemgr.models import (
+    ACTIVE_STATES,
+    FINAL_STATES,
+    Build,
+    BuildKind,
+    BuildLogLine,
+    BuildState,
+    HealthState,
+    Version,
+)
+from templatemgr.promotion import removal
+from templatemgr.store import Freed
+from templatemgr.trees import manifests
+
+logger = logging.getLogger(__name__)
+
+INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
+OUT_OF_MEMORY = (
+    "The build's process needed more memory than it may have. Look at what its inputs hold."
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Swept:
+    """What dead builds and removals had left on disk."""
+
+    removed: tuple[Path, ...]
+    freed: Freed  # objects that no tree links to
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tidied(Swept):
+    """The same, with how many builds of dead processes were marked."""
+
+    interrupted: int
+
+
+def request(
+    *,
+    template: str,
+    kind: str,
+    actor: str,
+    from_version: int | None = None,
+    packages: Sequence[str] = (),
+    files: Mapping[str, str] | None = None,
+    heal: int | None = None,
+) -> Build:
+    """Queue a build from the definition folder, or from the kept inputs of a version.
+
+    `packages` ("vitest", "vitest@5.2.0"; none: all within their ranges) are what kind "update"
+    moves, `files` (path of an input → new text) what kind "edit" replaces. With `heal` it fails
+    unless it comes out as that version again. Raises UnknownTemplateError, UnknownVersionError,
+    InvalidBuildError (an unknown kind), InvalidOptionsError, DefinitionError (the inputs are not
+    taken).
+    """
+    if kind not in BuildKind.values:
+        message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
+        raise InvalidBuildError(message, kind=kind)
+    row = catalog.get(name=template)
+    source = (
+        catalog.get_version(template=template, number=from_version)
+        if from_version is not None
+        else None
+    )
+    inputs = data_paths.version(source) / "inputs" if source else data_paths.definition(template)
+    options = input_changes.options(kind, packages, files, inputs)
+    if heal is None:  # what heals is built as it was; a refusal is told beside the version
+        input_changes.check(kind, options, inputs)
+    options |= {} if heal is None else {"heal": heal}
+    with transaction.atomic():
+        build = Build.objects.create(
+            template=row, kind=kind, from_version=source, requested_by=actor, options=options
+        )
+        details = {"build": str(build.pk), "kind": kind, "from": from_version}
+        details |= input_changes.shown(options)
+        audit.append(actor=actor, action="build.request", object=template, details=details)
+    return build
+
+
+def get(*, build_id: uuid.UUID | str) -> Build:
+    """Return a build with its versions. Raises UnknownBuildError."""
+    related = ("template", "version__template", "reproduces__template", "from_version__template")
+    identifier = parsing.identifier_or_none(build_id)
+    found = None
+    if identifier is not None:
+        found = Build.objects.select_related(*related).filter(pk=identifier).first()
+    if found is None:
+        shown = str(build_id)[:80]
+        message = f"There is no build {shown}."
+        raise UnknownBuildError(message, build=shown)
+    return found
+
+
+def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
+    """Take the oldest queued build (or the one named) for this worker; None when there is none."""
+    while True:
+        queued = Build.objects.filter(state=BuildState.QUEUED)
+        if build_id is not None:
+            queued = queued.filter(pk=build_id)
+        oldest = queued.order_by("created_at", "pk").values_list("pk", flat=True).first()
+        if oldest is None:
+            return None
+        now = timezone.now()
+        won = queued.filter(pk=oldest).update(
+            state=BuildState.FETCHING,
+            step=BuildState.FETCHING,
+            worker=worker,
+            attempt=F("attempt") + 1,
+            lease_until=now + LEASE,
+            started_at=now,
+        )
+        if won == 1:  # else another worker was faster: look again
+            return get(build_id=oldest)
+
+
+def run(
+    *, build: Build, worker: str, on_line: Callable[[str, str, str], None] | None = None
+) -> Build:
+    """Do every step of a build that `claim` gave to this worker, and return it as it ended.
+
+    Never raises for what is the build's own failure: the row has the step, the message and the
+    remedy. `on_line` gets (step, stream, text) for each line, besides the log's rows.
+    """
+    if build.worker != worker or build.state not in ACTIVE_STATES:
+        message = f"{worker} does not hold {build}."
+        raise LeaseLostError(message)
+    with Recorder(build, on_line) as recorder:
+        try:
+            pipeline.execute(build, recorder)
+        except BuildCancelledError:
+            _end(build, recorder, BuildState.CANCELLED, "Cancelled.")
+        except LeaseLostError:
+            logger.warning("build %s was taken from %s", build.pk, worker)
+        except BuildError as error:
+            _end(build, recorder, BuildState.FAILED, _explain(error))
+            _gave_up_healing(build, recorder.redact(error.message))
+        except MemoryError:
+            logger.exception("build %s needed more memory than its process may have", build.pk)
+            _end(build, recorder, BuildState.FAILED, OUT_OF_MEMORY)
+        except Exception:  # the row must end, whatever went wrong
+            logger.exception("build %s failed for a reason of ours", build.pk)
+            text = "Stencil itself failed; its log says how. Ask for the build again."
+            _end(build, recorder, BuildState.FAILED, text)
+        except BaseException:  # a signal, an interrupt: say so before going
+            _end(build, recorder, BuildState.INTERRUPTED, INTERRUPTED)
+            raise
+    return get(build_id=build.pk)
+
+
+def died(*, build: Build, message: str, state: BuildState = BuildState.INTERRUPTED) -> bool:
+    """Record how a build ended whose process died without saying, and sweep what it left.
+
+    For whoever knows that the process is dead. False when an end was recorded, or the build is
+    another attempt's by now.
+    """
+    with store.locked(data_paths.store_lock()):
+        with transaction.atomic():  # whoever sees the end sees its line as well
+            mine = Build.objects.filter(pk=build.pk, attempt=build.attempt)
+            row = mine.filter(state__in=ACTIVE_STATES).first()
+            ended = row is not None and _interrupt(row, message, state) == 1
+            if row is not None and ended:
+                sequence = row.lines.aggregate(last=Max("sequence"))["last"] or 0
+                said = {"time": timezone.now(), "step": row.step, "stream": "build"}
+                row.lines.create(sequence=sequence + 1, text=message, **said)
+        sweep()
+    return ended
+
+
+def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
+    """Ask a build to stop; a queued one ends at once, a finished one stays as it is."""
+    build = get(build_id=build_id)
+    with transaction.atomic():
+        queued = Build.objects.filter(pk=build.pk, state=BuildState.QUEUED)
+        ended = queued.update(
+            state=BuildState.CANCELLED,
+            cancel_requested=True,
+            finished_at=timezone.now(),
+            message="Cancelled before it started.",
+        )
+        running = Build.objects.filter(pk=build.pk, state__in=ACTIVE_STATES, cancel_requested=False)
+        if ended or running.update(cancel_requested=True):
+            details = {"build": str(build.pk)}
+            audit.append(
+                actor=actor, action="build.cancel", object=build.template.name, details=details
+            )
+    return get(build_id=build.pk)
+
+
+def reap() -> int:
+    """Mark builds interrupted whose lease ran out, and sweep what dead ones left on disk.
+
+    Returns how many builds were marked.
+    """
+    return tidy().interrupted
+
+
+def tidy() -> Tidied:
+    """Do what `reap` does and all that can be cleaned besides; return what was done.
+
+    Under the store's lock: nobody is between renaming a version into place and its row.
+    """
+    with store.locked(data_paths.store_lock()):
+        expired = Build.objects.filter(state__in=ACTIVE_STATES, lease_until__lt=timezone.now())
+        return Tidied(interrupted=sum(map(_interrupt, expired)), **vars(sweep()))
+
+
+def sweep() -> Swept:
+    """Remove staging of no running build, version folders without a row, and removed trees.
+
+    The store's lock is held.
+    """
+    removed: list[Path] = []
+    for home in sorted((data_paths.data() / "templates").glob("*/")):
+        staged = list(home.glob("staging/*"))
+        running = {
+            str(pk)
+            for pk in Build.objects.filter(state__in=ACTIVE_STATES).values_list("pk", flat=True)
+        }
+        staged = [path for path in staged if not _put_back(path)]
+        published = list(home.glob("versions/*"))
+        known = set(
+            Version.objects.filter(template__name=home.name).values_list("directory", flat=True)
+        )
+        removed += [path for path in staged if path.name not in running]
+        removed += [path for path in published if f"versions/{path.name}" not in known]
+    removed = [path for path in removed if _swept(path)]
+    removed += removal.finish()
+    # Without them nothing can have become nobody's: the walk over all objects is spared.
+    freed = store.collect(data_paths.objects(), checking.needed_objects) if removed else Freed()
+    return Swept(removed=tuple(removed), freed=freed)
+
+
+def log_lines(*, build: Build, after: int = 0, limit: int = 500) -> list[BuildLogLine]:
+    """Return log lines with a sequence greater than `after`, in order."""
+    return list(build.lines.filter(sequence__gt=after).order_by("sequence")[:limit])
+
+
+def estimate_seconds(template: str) -> float | None:
+    """Return the mean duration of the last five builds that went through, or None."""
+    through = Build.objects.filter(
+        template__name=template,
+        state__in=(BuildState.READY, BuildState.REPRODUCED),
+        started_at__isnull=False,
+        finished_at__isnull=False,
+    )
+    last = through.order_by("-finished_at").values_list("started_at", "finished_at")[:5]
+    durations = [end - start for start, end in last if start and end]
+    if not durations:
+        return None
+    return sum(durations, timedelta()).total_seconds() / len(durations)
+
+
+def _swept(path: Path) -> bool:
+    """Remove what nobody knows; what cannot be removed is said, and is in nobody's way."""
+    logger.info("sweeping %s", path)
+    try:
+        store.remove(path)
+    except OSError as error:
+        logger.warning("%s cannot be removed: %s", path, error)
+        return False
+    return True
+
+
+def _put_back(path: Path) -> bool:
+    """Return a version's folder that was about to be replaced, and was not, to its place."""
+    place = path.parents[1] / "versions" / path.name.removesuffix(repair.DAMAGED)
+    if not path.name.endswith(repair.DAMAGED) or os.path.lexists(place):
+        return False
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        repair.move_away(path, place)  # as it is: what is wrong with it is for healing to say
+        if place.is_dir() and not place.is_symlink():
+            place.chmod(manifests.FOLDER_MODE)
+    except OSError as error:
+        logger.warning("%s cannot be put back: %s", path, error)
+    return True
+
+
+def _explain(error: BuildError) -> str:
+    return f"{error.message}\n{error.remedy}" if error.remedy else error.message
+
+
+def _closed_steps(build: Build, state: str) -> list[dict[str, Any]]:
+    """Return the steps with the active one ended as `state`."""
+    now = timezone.now().isoformat()
+    return [
+        {**entry, "state": state, "finished_at": now} if entry["state"] == "active" else entry
+        for entry in build.steps
+    ]
+
+
+def _end(build: Build, recorder: Recorder, state: BuildState, message: str) -> None:
+    """Record an end that made no version; nothing when the build is not ours any more."""
+    message = recorder.redact(message)
+    for line in message.splitlines():
+        recorder.line("build", line)
+    mine = Build.objects.filter(pk=build.pk, attempt=build.attempt).exclude(state__in=FINAL_STATES)
+    mine.update(
+        state=state,
+        message=message,
+        steps=_closed_steps(build, state),
+        finished_at=timezone.now(),
+        lease_until=None,
+    )
+
+
+def _gave_up_healing(build: Build, reason: str) -> None:
+    """A rebuild that was to heal a version says beside the version why it did not."""
+    number = build.options.get("heal")
+    if number is None:
+        return
+    version = catalog.get_version(template=build.template.name, number=number)
+    if version.health.state == HealthState.QUARANTINED:
+        checking.not_healed(version, reason, build.requested_by)
+
+
+def _interrupt(
+    build: Build, message: str = INTERRUPTED, state: BuildState = BuildState.INTERRUPTED
+) -> int:
+    still = Build.objects.filter(
+        pk=build.pk, attempt=build.attempt, state=build.state, lease_until=build.lease_until
+    )
+    return still.update(
+        state=state,
+        message=message,
+        steps=_closed_steps(build, state),
+        finished_at=timezone.now(),
+        lease_until=None,
+    )

@@ -1,0 +1,98 @@
+"""The inputs that a build can start from: those of the definition folder, or of any version."""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from templatemgr import catalog, data_paths, difference
+from templatemgr.build import export, input_changes
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions.definition import Definition, DefinitionError
+from templatemgr.difference import Text
+from templatemgr.errors import UnavailableError
+from templatemgr.models import Version
+
+# The earliest time that a zip can hold: the same inputs give the same bytes.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+Form = Literal["tar.gz", "zip"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Inputs by relative path, and what they belong to; `version` None: the definition folder."""
+
+    files: Mapping[str, Path]
+    definition: Definition
+    version: Version | None
+    digest: str
+
+    def text(self, path: str) -> str | None:
+        """The text of a file; None for one that is none, or that is larger than can be shown."""
+        return _text(self.files[path].read_bytes()) if path in self.files else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What an edit would change, and what is wrong with it: `problem`, None when nothing is."""
+
+    texts: tuple[Text, ...]
+    problem: DefinitionError | None
+
+
+def read(*, template: str, version: int | None) -> Inputs:
+    """Return the inputs of a version, or of the definition folder.
+
+    Raises UnknownTemplateError, UnknownVersionError, UnavailableError when they cannot be read.
+    """
+    catalog.get(name=template)
+    row = None if version is None else catalog.get_version(template=template, number=version)
+    folder = data_paths.version(row) / "inputs" if row else data_paths.definition(template)
+    try:
+        definition = definitions.read_kept(folder)  # to be mended, if need be: `propose` judges
+        files, digest = definitions.sources(folder), definitions.digest(folder)
+    except (DefinitionError, OSError) as error:
+        what = f"The inputs of {row}" if row else f"The definition of {template}"
+        message = f"{what} cannot be read: {error}"
+        raise UnavailableError(message, template=template) from error
+    return Inputs(files=files, definition=definition, version=row, digest=digest)
+
+
+def propose(*, inputs: Inputs, files: Mapping[str, str]) -> Proposal:
+    """Return how these files differ from the inputs, and whether the definition still holds.
+
+    Nothing is written but a copy that is gone when this returns.
+    """
+    texts = difference.texts(
+        {path: inputs.files[path].read_bytes() for path in files},
+        {path: text.encode() for path, text in files.items()},
+    )
+    return Proposal(texts=texts, problem=input_changes.problem(inputs.definition.root, files))
+
+
+def archive(*, template: str, version: int, form: Form) -> bytes:
+    """Return a version's inputs, proven to be its own, as one file to commit back.
+
+    Raises UnknownTemplateError, UnknownVersionError, ExportError.
+    """
+    if form == "tar.gz":
+        return export.archive(template=template, version=version)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in export.inputs_of(template=template, version=version):
+            entry = zipfile.ZipInfo(f"{template}/{file.path}", EPOCH)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = (0o755 if file.executable else 0o644) << 16
+            archive.writestr(entry, file.content)
+    return packed.getvalue()
+
+
+def _text(data: bytes) -> str | None:
+    if len(data) > difference.MAX_TEXT_BYTES or b"\0" in data:
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None

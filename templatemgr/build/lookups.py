@@ -1,0 +1,185 @@
+"""Questions to a registry: which newer versions are there? Asked, claimed, answered, reaped.
+
+The row is the answer and its age. A web request only asks and reads; an executor does the work,
+since it takes seconds and a registry may not answer at all.
+"""
+
+import logging
+import os
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from templatemgr import builders, catalog, data_paths, operator_rules, store
+from templatemgr.build import inputs
+from templatemgr.builders import candidates, secrets
+from templatemgr.builders.candidates import Candidate
+from templatemgr.definitions import screening
+from templatemgr.errors import InvalidBuildError, TemplateError
+from templatemgr.models import Lookup, LookupState
+from templatemgr.redaction import Redactor
+
+logger = logging.getLogger(__name__)
+
+LEASE = timedelta(seconds=120)  # longer than the cage's own limit: nobody has to renew it
+OPEN = (LookupState.QUEUED, LookupState.RUNNING)
+INTERRUPTED = "The process that asked ended. Ask again."
+
+
+def request(*, template: str, from_version: int | None, actor: str) -> Lookup:
+    """Ask about the packages of a version, or of the definition; an open question is not repeated.
+
+    Raises UnknownTemplateError, UnknownVersionError, UnavailableError, and InvalidBuildError when
+    the builder has no such question.
+    """
+    source = inputs.read(template=template, version=from_version)
+    builder = source.definition.builder
+    if candidates.scout(builder) is None:
+        message = f"Nobody can be asked for newer packages of a {builder} template."
+        raise InvalidBuildError(message, template=template)
+    with transaction.atomic():
+        row = catalog.get(name=template)
+        same = Lookup.objects.filter(template=row, digest=source.digest)
+        waiting = same.filter(state__in=OPEN).first()
+        if waiting is not None:
+            return waiting
+        # One answer is enough: what was answered before stays until this one is there.
+        same.filter(state=LookupState.FAILED).delete()
+        return Lookup.objects.create(
+            template=row, from_version=source.version, digest=source.digest, requested_by=actor
+        )
+
+
+def newest(*, template: str, digest: str) -> Lookup | None:
+    """Return the last question about inputs of this digest; None when nobody asked."""
+    return Lookup.objects.filter(template__name=template, digest=digest).first()
+
+
+def answered(lookup: Lookup) -> list[Candidate]:
+    """Return the packages of an answer."""
+    return [Candidate(**candidate) for candidate in lookup.candidates]
+
+
+def claim(*, worker: str) -> Lookup | None:
+    """Take the oldest question for this worker; None when there is none."""
+    while True:
+        queued = Lookup.objects.filter(state=LookupState.QUEUED)
+        oldest = queued.order_by("created_at", "pk").values_list("pk", flat=True).first()
+        if oldest is None:
+            return None
+        won = queued.filter(pk=oldest).update(
+            state=LookupState.RUNNING, worker=worker, lease_until=timezone.now() + LEASE
+        )
+        if won == 1:  # else another worker was faster: look again
+            rows = Lookup.objects.select_related("template", "from_version__template")
+            return rows.get(pk=oldest)
+
+
+def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
+    """Ask the registry and record what it said. Never raises for what the registry does."""
+    redact = secrets.redactor(os.environ)
+    try:
+        found = [_redacted(item, redact) for item in _ask(lookup, cancel, redact)]
+    except TemplateError as error:
+        remedy = str(error.details.get("remedy") or "")
+        text = error.message if remedy in error.message else f"{error.message}\n{remedy}"
+        _end(lookup, LookupState.FAILED, message=redact(text))
+    except Exception:  # the row must end, whatever went wrong
+        logger.exception("lookup %s failed for a reason of ours", lookup.pk)
+        _end(lookup, LookupState.FAILED, message="Stencil itself failed; its log says how.")
+    else:
+        _end(lookup, LookupState.DONE, found=found)
+    lookup.refresh_from_db()
+    return lookup
+
+
+def get(*, lookup_id: uuid.UUID) -> Lookup | None:
+    """Return a question, or None when there is none of this id."""
+    rows = Lookup.objects.select_related("template", "from_version__template")
+    return rows.filter(pk=lookup_id).first()
+
+
+def died(*, lookup: Lookup, message: str) -> bool:
+    """Record that the process that asked ended without an answer; False if it has ended."""
+    mine = Lookup.objects.filter(pk=lookup.pk, worker=lookup.worker, state=LookupState.RUNNING)
+    return (
+        mine.update(
+            state=LookupState.FAILED, message=message, finished_at=timezone.now(), lease_until=None
+        )
+        == 1
+    )
+
+
+def reap(*, worker: str | None = None) -> int:
+    """End questions whose lease ran out, or that a worker known to be dead held; how many."""
+    held = Lookup.objects.filter(state=LookupState.RUNNING)
+    dead = held.filter(worker=worker) if worker else held.filter(lease_until__lt=timezone.now())
+    return dead.update(
+        state=LookupState.FAILED, message=INTERRUPTED, finished_at=timezone.now(), lease_until=None
+    )
+
+
+def _redacted(found: Candidate, redact: Redactor) -> Candidate:
+    """A registry may answer with what it was sent."""
+    return replace(
+        found,
+        installed=redact(found.installed),
+        wanted=redact(found.wanted),
+        latest=redact(found.latest),
+    )
+
+
+def _ask(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Candidate]:
+    number = lookup.from_version.number if lookup.from_version else None
+    source = inputs.read(template=lookup.template.name, version=number)
+    scout = candidates.scout(source.definition.builder)
+    if scout is None or source.digest != lookup.digest:
+        message = "The inputs changed since it was asked. Ask again."
+        raise InvalidBuildError(message)
+    home = data_paths.data() / "lookups"
+    home.mkdir(mode=0o700, exist_ok=True)
+    with TemporaryDirectory(prefix="", dir=home) as folder:
+        job = builders.Job(
+            definition=source.definition,
+            bench=Path(folder) / "bench",
+            log=_quiet(lookup, redact),
+            cancel=cancel,
+            sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),
+            fetch_hosts=settings.STENCIL_FETCH_HOSTS,
+        )
+        store.copy({path: source.files[path] for path in source.definition.files}, job.tree)
+        allowed = operator_rules.current()
+        screening.check(source.definition, allowed)
+        screening.check_files(job.tree, job.definition.builder, source.definition.files, allowed)
+        job.downloads.mkdir()
+        return list(scout.outdated(job))
+
+
+def _quiet(lookup: Lookup, redact: Redactor) -> Callable[[str, str], None]:
+    return lambda stream, text: logger.debug("lookup %s %s: %s", lookup.pk, stream, redact(text))
+
+
+def _end(
+    lookup: Lookup, state: LookupState, *, message: str = "", found: list[Candidate] | None = None
+) -> None:
+    """Record the end, fenced by the worker, and forget older answers about the same inputs."""
+    with transaction.atomic():
+        mine = Lookup.objects.filter(pk=lookup.pk, worker=lookup.worker, state=LookupState.RUNNING)
+        won = mine.update(
+            state=state,
+            message=message,
+            candidates=[asdict(candidate) for candidate in found or ()],
+            finished_at=timezone.now(),
+            lease_until=None,
+        )
+        if won and state == LookupState.DONE:
+            older = Lookup.objects.filter(template=lookup.template, digest=lookup.digest)
+            older.exclude(pk=lookup.pk).exclude(state__in=OPEN).delete()

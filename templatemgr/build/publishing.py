@@ -1,0 +1,181 @@
+"""The end of a build: into its place by rename, then into the database, or back to an equal one."""
+
+import platform
+from hashlib import sha256
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from templatemgr import audit, builders, data_paths, store
+from templatemgr.build.workspace import Bench, advance, check, definition_of
+from templatemgr.builders.npm import architecture
+from templatemgr.definitions import definition as definitions
+from templatemgr.errors import BuildError
+from templatemgr.integrity import checking, repair
+from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
+
+
+def publish(bench: Bench) -> None:
+    """Under the store's lock: find a number, rename into place, then commit the rows.
+
+    A process that dies between the rename and the commit leaves a folder without a row, which the
+    next sweep removes.
+    """
+    check(bench.recorder)
+    version = _version(bench)
+    with store.locked(data_paths.store_lock()):
+        same = (
+            Version.objects.select_related("template", "health")
+            .filter(template=version.template, identity=version.identity)
+            .first()
+        )
+        _check_healed(bench, same)
+        if same is not None:
+            _reproduce(bench, same)
+            return
+        last = Version.objects.filter(template=version.template).order_by("-number").first()
+        version.number = last.number + 1 if last else 1
+        version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
+        place = data_paths.version(version)
+        store.publish(bench.home, place)
+        try:
+            _record(bench, version)
+        except BaseException:
+            store.remove(place)
+            raise
+        if bench.sealed is not None:
+            checking.remember(version, bench.sealed.manifest)
+    bench.recorder.line("build", f"{version} is ready.")
+
+
+def this_platform() -> str:
+    """Return what a tree depends on besides its contents, like "linux-x64-glibc"."""
+    libc = platform.libc_ver()[0] or "musl"
+    return f"{platform.system().lower()}-{architecture()}-{libc}"
+
+
+def make_identity(tree: str, definition: str, machine: str) -> str:
+    """Return the hex SHA-256 that two equal builds share."""
+    return sha256(f"stencil-version-1\n{tree}\n{definition}\n{machine}\n".encode()).hexdigest()
+
+
+def _check_healed(bench: Bench, same: Version | None) -> None:
+    """Refuse to make another version where one was to be healed."""
+    wanted = bench.build.options.get("heal")
+    if wanted is not None and (same is None or same.number != wanted):
+        message = f"The rebuild did not come out as version {wanted} again: other bytes."
+        remedy = "Roll back, or promote another version; a rebuild of the kept inputs makes one."
+        raise BuildError(message, step=bench.build.step, remedy=remedy)
+
+
+def _reproduce(bench: Bench, same: Version) -> None:
+    """End as reproduced. A version that is quarantined or removed gets every file anew by it."""
+    bench.recorder.line("build", f"Reproduces version {same.number}: every byte is the same.")
+    before = same.health.state
+    if before == HealthState.VERIFIED:
+        _finish(bench, BuildState.REPRODUCED, reproduces=same)
+        return
+    # Never served in that state, so it may be away for a moment. Should we die here, the sweep
+    # puts it back under this name.
+    place = data_paths.version(same)
+    damaged = bench.home.with_name(f"{place.name}{repair.DAMAGED}")
+    store.remove(damaged)
+    repair.move_away(place, damaged)
+    store.publish(bench.home, place)
+    with transaction.atomic():
+        _record_healed(bench, same, was=before)
+    try:
+        store.remove(damaged)
+    except OSError as error:
+        bench.recorder.line("build", f"What was damaged cannot be removed: {error}")
+    bench.recorder.line("build", f"{same} was {before} and is healed.")
+    # The files that were bad lie anew in the store: whoever shared the old ones gets these.
+    for other in repair.mend_all(actor=bench.build.requested_by, because=str(bench.build.pk)):
+        bench.recorder.line("build", f"{other} shared bad files with it and is healed.")
+
+
+def _record_healed(bench: Bench, same: Version, *, was: str) -> None:
+    VersionHealth.objects.filter(version=same).update(
+        state=HealthState.VERIFIED,
+        checked_at=timezone.now(),
+        checked_by=bench.build.requested_by,
+        problems=[],
+        message="",
+        retry_at=None,
+        tries=0,
+        cache_digest=_cache_digest(bench),
+    )
+    fresh = Version.objects.select_related("template", "health").get(pk=same.pk)
+    found = checking.inspect(fresh)  # the proof: read from where it is served
+    if found.problems:
+        first = found.problems[0]
+        message = f"{same} is still not whole: {first.path} is {first.problem}."
+        raise BuildError(message, step=bench.build.step)
+    checking.note(fresh.health, found)
+    _finish(bench, BuildState.REPRODUCED, reproduces=same)
+    details = {"build": str(bench.build.pk), "was": was, "tree": same.tree_digest}
+    action = "version.heal" if was == HealthState.QUARANTINED else "version.restore"
+    actor = bench.build.requested_by
+    audit.append(actor=actor, action=action, object=str(same), details=details)
+
+
+def _cache_digest(bench: Bench) -> str:
+    if bench.cache is None:
+        message = "The cache was not filled."
+        raise BuildError(message, step=bench.build.step)
+    return bench.cache.digest()
+
+
+def _version(bench: Bench) -> Version:
+    definition = definition_of(bench)
+    if bench.sealed is None:
+        message = "The tree was not sealed."
+        raise BuildError(message, step=bench.build.step)
+    manifest = bench.sealed.manifest
+    tree, inputs = manifest.digest(), definitions.digest(bench.inputs)
+    found = builders.find(definition.builder).packages(bench.tree)
+    return Version(
+        template=bench.build.template,
+        identity=make_identity(tree, inputs, this_platform()),
+        tree_digest=tree,
+        definition_digest=inputs,
+        cache_digest=_cache_digest(bench),
+        platform=this_platform(),
+        size_bytes=manifest.size,
+        own_bytes=bench.sealed.own_bytes,
+        file_count=len(manifest.files),
+        packages=[vars(package) for package in found],
+        toolchain=definition.summary,
+        smoke=bench.smoke,
+        created_by=bench.build.requested_by,
+        build=bench.build,
+    )
+
+
+def _record(bench: Bench, version: Version) -> None:
+    with transaction.atomic():
+        version.created_at = timezone.now()
+        version.save()
+        VersionHealth.objects.create(
+            version=version,
+            state=HealthState.VERIFIED,
+            checked_at=version.created_at,
+            checked_by=version.created_by,
+        )
+        Template.objects.filter(pk=version.template_id).update(title=definition_of(bench).title)
+        _finish(bench, BuildState.READY, version=version)
+        audit.append(
+            actor=version.created_by,
+            action="version.create",
+            object=str(version),
+            details={"identity": version.identity, "build": str(bench.build.pk)},
+        )
+
+
+def _finish(bench: Bench, state: BuildState, **values: Any) -> None:
+    now = timezone.now()
+    for entry in bench.build.steps:
+        if entry["state"] == "active":
+            entry.update(state="done", finished_at=now.isoformat())
+    advance(bench.build, state=state, finished_at=now, lease_until=None, **values)

@@ -1,0 +1,110 @@
+"""Where one build works, and how it moves from step to step while it is still ours."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.utils import timezone
+
+from sandbox.errors import SandboxError
+from templatemgr.build.log_writer import Recorder
+from templatemgr.definitions.definition import Definition, DefinitionError
+from templatemgr.errors import BuildCancelledError, BuildError, LeaseLostError
+from templatemgr.models import ACTIVE_STATES, Build, BuildState
+from templatemgr.store import Sealed
+from templatemgr.trees.manifests import Manifest, ManifestError
+
+FULL = "Free some space, for instance by removing versions that nobody needs, and build again."
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """Where one build works, and what it has found out so far."""
+
+    build: Build
+    recorder: Recorder
+    home: Path  # staging/<build>, renamed as a whole when it is published
+    definition: Definition | None = None
+    sealed: Sealed | None = None
+    cache: Manifest | None = None
+    smoke: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def inputs(self) -> Path:
+        return self.home / "inputs"
+
+    @property
+    def work(self) -> Path:
+        return self.home / "work"
+
+    @property
+    def tree(self) -> Path:
+        return self.home / "tree"
+
+
+@contextmanager
+def step(bench: Bench, state: BuildState) -> Iterator[None]:
+    """Record a step's start and end. What goes wrong inside becomes a BuildError that names it."""
+    check(bench.recorder)
+    # The recorder learns of it a moment later, when a short build may have ended.
+    if Build.objects.filter(pk=bench.build.pk, cancel_requested=True).exists():
+        raise BuildCancelledError
+    bench.recorder.step = state
+    entry: dict[str, Any] = {
+        "name": str(state),
+        "started_at": timezone.now().isoformat(),
+        "finished_at": None,
+        "state": "active",
+    }
+    bench.build.steps = [*bench.build.steps, entry]
+    advance(bench.build, state=state, step=state, steps=bench.build.steps)
+    try:
+        yield
+    except (ManifestError, SandboxError, DefinitionError, OSError) as error:
+        if _is_full(error):
+            message = f"The disk is full: {str(error)[:500]}"
+            raise BuildError(message, step=state, remedy=FULL) from error
+        raise BuildError(str(error), step=state) from error
+
+
+def _is_full(error: Exception) -> bool:
+    if not isinstance(error, OSError):
+        return False
+    # A copy of many files names each that failed, and has no number of its own.
+    many = isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
+    return many or error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def advance(build: Build, **values: Any) -> None:
+    """Change a build that is still ours; LeaseLostError when it is not."""
+    now = timezone.now()
+    steps = values.setdefault("steps", build.steps)
+    for entry in steps[:-1]:
+        if entry["state"] == "active":
+            entry.update(state="done", finished_at=now.isoformat())
+    mine = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
+    if mine.update(**values) != 1:
+        raise LeaseLostError
+    for name, value in values.items():
+        setattr(build, name, value)
+
+
+def check(recorder: Recorder) -> None:
+    """Raise when the build was cancelled or taken away."""
+    if recorder.lost:
+        raise LeaseLostError
+    if recorder.cancel.is_set():
+        raise BuildCancelledError
+
+
+def definition_of(bench: Bench) -> Definition:
+    """Return the definition that is built; there from the first step on."""
+    if bench.definition is None:
+        message = "The build's inputs were not copied."
+        raise BuildError(message, step=bench.build.step)
+    return bench.definition

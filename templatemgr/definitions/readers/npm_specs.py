@@ -1,0 +1,101 @@
+"""How a package of npm may be asked for: a name with a range, a tag or an alias of another name.
+
+npm decides by the look of the text whether it means its registry, a folder, an archive somewhere or
+a repository (npm-package-arg, hosted-git-info). The characters of ranges and tags suffice for none
+of the others, so a text of these alone is a registry's, unless it looks like a file's name.
+"""
+
+import re
+
+from templatemgr.definitions.readers.rules import Rules
+
+MAX_SPEC = 256  # npm's own bound of a version is the same
+MAX_NAME = 214
+NAME = re.compile(r"(?:@[a-z0-9~_][a-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*", re.ASCII)
+VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?", re.ASCII)
+_PLAIN = frozenset(
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.*^~<>=|+- _"
+)  # fmt: skip
+_ARCHIVES = (".tgz", ".tar.gz", ".tar")
+# Addresses of these are repositories for npm, whatever their scheme is.
+_HOSTED = ("github.com", "gitlab.com", "bitbucket.org", "git.sr.ht")
+_RESERVED = ("node_modules", "favicon.ico")
+
+
+def name_fault(name: str) -> str:
+    """Return why a text is no package's name; empty when it is one."""
+    if len(name) > MAX_NAME or NAME.fullmatch(name) is None:
+        return "is no name of a package"
+    if name.lower() in _RESERVED or name.lower().endswith(_ARCHIVES):
+        return "is no name that a package can have"
+    return ""
+
+
+def spec_fault(spec: object, rules: Rules) -> str:
+    """Return why a package may not be asked for so; empty when it may."""
+    if not isinstance(spec, str):
+        return "must be a text: a range such as ^1.2.0"
+    if len(spec) > MAX_SPEC:
+        return f"is longer than {MAX_SPEC} characters"
+    if _of_registry(spec):
+        return ""
+    if spec.startswith("npm:"):
+        return _alias_fault(spec.removeprefix("npm:"))
+    kind = kind_of(spec)
+    if kind in rules.kinds and spec.isascii() and spec.isprintable():
+        return ""
+    return f"asks for {_WORDS[kind]}: {spec[:80]!r}"
+
+
+def target(spec: str) -> str:
+    """Return the name that an alias ("npm:other@1") stands for; "" for what is none."""
+    if not spec.startswith("npm:"):
+        return ""
+    rest = spec.removeprefix("npm:")
+    at = rest.find("@", 1)
+    return rest if at < 0 else rest[:at]
+
+
+def kind_of(spec: str) -> str:
+    """Return which of KINDS a text asks for that is no registry's."""
+    lower = spec.lower().strip()
+    if lower.startswith(("workspace:", "link:")):
+        return lower.partition(":")[0]
+    if lower.startswith((".", "/", "~/", "file:")) or lower[1:2] == ":":
+        return "file"
+    if lower.startswith(("http://", "https://")):
+        host = lower.partition("://")[2].partition("/")[0].rpartition("@")[2].partition(":")[0]
+        hosted = any(host == name or host.endswith(f".{name}") for name in _HOSTED)
+        return "git" if hosted or not lower.endswith(_ARCHIVES) else "http"
+    if ":" not in lower and lower.endswith(_ARCHIVES):
+        return "file"
+    return "git"
+
+
+REMEDY = (
+    "Ask the registry for it by name and range; other sources are the operator's to allow "
+    "(STENCIL_PACKAGE_SOURCES)."
+)
+_WORDS = {
+    "file": "a file or a folder",
+    "git": "a repository",
+    "http": "an archive at an address",
+    "link": "a link to a folder",
+    "workspace": "a workspace",
+}
+
+
+def _of_registry(spec: str) -> bool:
+    bare = spec.strip(" ")
+    return (
+        _PLAIN.issuperset(bare) and not bare.startswith((".", "~ ", "-"))
+        and not bare.lower().endswith(_ARCHIVES)
+    )  # fmt: skip
+
+
+def _alias_fault(rest: str) -> str:
+    at = rest.find("@", 1)
+    name, spec = (rest, "") if at < 0 else (rest[:at], rest[at + 1 :])
+    if name_fault(name) or not _of_registry(spec):
+        return f"is an alias of what is no name and range of the registry: {rest[:80]!r}"
+    return ""

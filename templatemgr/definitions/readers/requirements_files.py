@@ -1,0 +1,223 @@
+"""`requirements.in` and `requirements.lock`: names with versions, markers and hashes.
+
+pip decides by the look of a line whether it means its index, a file, a folder, an address or an
+option, and it takes variables of the machine (`${NAME}`) and declarations of an encoding. What is
+taken here is read alike by pip, by `packaging` and by us: one requirement a line as PEP 508 writes
+it, `--hash=sha256:…`, continuations after white space, comments; in a lock `--no-binary NAME` and
+the recipes that pip_lockfile describes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.markers import Marker
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from templatemgr.definitions.readers.faults import FileError, lines, refuse
+from templatemgr.definitions.readers.rules import Rules
+
+MAX_BYTES = 4 * 1024 * 1024
+MAX_LINE = 2_000  # characters of a line, and of a requirement without its hashes
+MAX_ENTRIES = 5_000
+HASH = "--hash=sha256:"
+NO_BINARY = "--no-binary"
+NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+HEX = frozenset("0123456789abcdef")
+# pip takes a requirement that ends so for a file, there or not.
+ARCHIVES = (
+    ".zip", ".whl", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lz", ".tlz", ".lzma",
+    ".egg", ".zst",
+)  # fmt: skip
+BY_NAME = "Write a name with its versions, such as thing>=1.2,<2."
+REMEDY = "Refresh it first. A refresh build makes a new lock."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One requirement: where it begins, and its hashes (hex SHA-256)."""
+
+    number: int
+    requirement: Requirement
+    hashes: tuple[str, ...] = ()
+
+
+def read_wanted(text: str, rules: Rules) -> list[Line]:
+    """Return what a requirements.in asks for. Raises FileError."""
+    found = []
+    for number, line in _entries(text):
+        if line.startswith("-"):
+            refuse("is an option of pip", number, BY_NAME, line.split()[0][:60])
+        found.append(_line(line, number, rules))
+    return found
+
+
+def read_lock(text: str, rules: Rules) -> list[Line]:
+    """Return what a requirements.lock holds, recipes included. Raises FileError."""
+    found = []
+    for number, line in _entries(text):
+        if line.startswith("-"):
+            _check_option(line, number)
+            continue
+        entry = _line(line, number, rules)
+        if entry.requirement.url is None:
+            _check_locked(entry)
+        found.append(entry)
+    return found
+
+
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    """Yield (number of its first line, text) of what is no comment, continuations joined."""
+    if len(text.encode()) > MAX_BYTES:
+        refuse(f"is larger than {MAX_BYTES} bytes", None)
+    begun, parts, count = 0, list[str](), 0
+    for number, line in enumerate(lines(text), start=1):
+        if len(line) > MAX_LINE:
+            refuse(f"is longer than {MAX_LINE} characters", number, "Break it: ` \\` at the end.")
+        bare = line.strip(" \t")
+        if bare.startswith("#"):
+            _check_comment(bare, number, inside=bool(parts))
+            continue
+        begun = begun if parts else number
+        goes_on = bare.endswith("\\")
+        if goes_on and (not line.endswith((" \\", "\t\\")) or _comment_at(bare) >= 0):
+            remedy = "Put a space before it, nothing behind it, and no comment on the line."
+            refuse("goes on after a backslash", number, remedy)
+        parts.append(_without_comment(bare.removesuffix("\\"), number))
+        if goes_on:
+            continue
+        entry = " ".join(filter(None, parts))
+        parts = []
+        if entry:
+            count += 1
+            yield begun, entry
+        if count > MAX_ENTRIES:
+            refuse(f"holds more than {MAX_ENTRIES} requirements", number)
+    if parts:
+        refuse("goes on after its end", begun, "Remove the backslash.")
+
+
+def _check_comment(line: str, number: int, *, inside: bool) -> None:
+    if inside or line.endswith("\\"):
+        refuse("is a comment within a requirement", number, "Put it on a line before.")
+    if number <= 2 and "coding" in line:  # pip would read the file in that encoding
+        refuse("declares an encoding", number, "Leave it out: the file is read as UTF-8.")
+
+
+def _without_comment(line: str, number: int) -> str:
+    """Cut off a comment; refuse what pip would take for something of the machine's."""
+    at = _comment_at(line)
+    text = line if at < 0 else line[:at]
+    if "$" in text:
+        refuse("takes a variable of the machine", number, "Write the value itself.")
+    if not text.isascii() or not text.replace("\t", " ").isprintable():
+        refuse("has a character that no requirement has", number, BY_NAME)
+    return text.strip(" \t")
+
+
+def _comment_at(line: str) -> int:
+    """Return where a comment begins behind something; -1 for none."""
+    found = (line.find(f"{space}#") for space in " \t")
+    return min((at for at in found if at >= 0), default=-1)
+
+
+def _line(text: str, number: int, rules: Rules) -> Line:
+    words = text.split()
+    hashes = [word for word in words if word.startswith("--")]
+    if hashes and words[-len(hashes) :] != hashes:
+        refuse("has something behind its options", number, BY_NAME)
+    bare = " ".join(words[: len(words) - len(hashes)])
+    digests = tuple(_digest(word, number) for word in hashes)
+    return Line(number=number, requirement=_requirement(bare, number, rules), hashes=digests)
+
+
+def _digest(word: str, number: int) -> str:
+    digest = word.removeprefix(HASH)
+    if digest == word or len(digest) != 64 or not HEX.issuperset(digest):
+        refuse("is no hash that is taken", number, f"Write {HASH} and 64 hex digits.", word[:60])
+    return digest
+
+
+def _requirement(text: str, number: int, rules: Rules) -> Requirement:
+    shown = text[:80]
+    if not text or len(text) > MAX_LINE:
+        refuse("is no requirement", number, BY_NAME, shown)
+    before = text.partition(";")[0].strip().lower()
+    try:
+        found = Requirement(text)
+    except (InvalidRequirement, RecursionError):
+        reason = (
+            "is a path or an address"
+            if "/" in before or "\\" in before
+            else "is no name and versions"
+        )
+        raise FileError(shown, reason, line=number, remedy=BY_NAME) from None
+    if found.url is not None:
+        _check_address(found, number, rules)
+    elif "/" in before or before.endswith(ARCHIVES) or found.name.lower().endswith(ARCHIVES):
+        refuse("is the name of a file for pip", number, BY_NAME, shown)
+    elif any(item.operator == "===" for item in found.specifier):
+        refuse("compares by ===, which is not read as a version", number, "Write ==.", shown)
+    return found
+
+
+def _check_address(found: Requirement, number: int, rules: Rules) -> None:
+    address = (found.url or "").lower()
+    kind = "file" if address.startswith("file:") else "git" if "+" in address[:8] else "http"
+    if kind not in rules.kinds:
+        remedy = f"{BY_NAME} Other sources are the operator's to allow (STENCIL_PACKAGE_SOURCES)."
+        refuse("comes from an address and not from the index", number, remedy, found.name[:80])
+
+
+def _check_option(line: str, number: int) -> None:
+    """`--no-binary thing` or `--no-binary=thing,other`, as a lock of ours has it."""
+    words = line.replace("=", " ", 1).split()
+    if len(words) != 2 or words[0] != NO_BINARY:
+        refuse("is an option of pip", number, REMEDY, words[0][:60])
+    for name in words[1].split(","):
+        if not name or not NAME.issuperset(name) or not name[0].isalnum():
+            refuse(f"is for {name[:60]!r}, which is no name", number, REMEDY, NO_BINARY)
+
+
+def _check_locked(line: Line) -> None:
+    """One exact version with hashes; or a line of a recipe, which pip leaves out."""
+    requirement, number = line.requirement, line.number
+    shown = str(requirement)[:80]
+    part = _recipe(requirement, number)
+    if part == "needs":
+        return
+    pins = list(requirement.specifier)
+    exact = len(pins) == 1 and pins[0].operator == "==" and not pins[0].version.endswith("*")
+    if not exact or requirement.extras:
+        refuse("is not locked to one version", number, REMEDY, shown)
+    if not line.hashes:
+        refuse("has no hash", number, REMEDY, shown)
+
+
+def _recipe(requirement: Requirement, number: int) -> str:
+    """Return "build" or "needs" for what stands under a marker that holds for nobody, else ""."""
+    marker = requirement.marker
+    if marker is None or "extra" not in str(marker):
+        return ""
+    text = str(marker)
+    part = next((part for part in ("build", "needs") if _is_recipe(text, part)), "")
+    if not part:
+        refuse("asks for an extra that is none of a lock's", number, REMEDY, text[:80])
+    if _holds(marker):
+        refuse("would be installed: its marker holds", number, REMEDY, text[:80])
+    return part
+
+
+def _is_recipe(marker: str, part: str) -> bool:
+    _, found, name = marker.rpartition(f'extra == "{part}-of-')
+    named = name.removesuffix('"')
+    plain = named != "" and named == canonicalize_name(named)
+    return bool(found) and name.endswith('"') and plain
+
+
+def _holds(marker: Marker) -> bool:
+    """Whether pip would install what stands under a marker; also where it cannot be told."""
+    try:
+        return marker.evaluate({"extra": ""})
+    except (ValueError, RecursionError):  # packaging's: a comparison or a name not defined
+        return True

@@ -1,0 +1,129 @@
+"""JSON as Python and npm read it alike, and the line on which a key of it stands.
+
+Refused are keys that stand twice, `__proto__`, NaN and its like, and more than MAX_DEPTH levels.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, NoReturn
+
+from templatemgr.definitions.readers.faults import FileError, line_at, refuse
+
+MAX_DEPTH = 32
+Path = tuple[str | int, ...]
+_scan: Any = json.decoder.scanstring  # type: ignore[attr-defined]
+
+
+class _TwiceError(ValueError):
+    pass
+
+
+def load(text: str, largest: int) -> dict[str, Any]:
+    """Return a JSON table of at most `largest` bytes. Raises FileError."""
+    if len(text.encode("utf-8", "surrogatepass")) > largest:
+        refuse(f"is larger than {largest} bytes", None)
+    try:
+        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
+    except _TwiceError as error:
+        raise _twice(text, str(error)) from None
+    except json.JSONDecodeError as error:
+        line, remedy = error.lineno, "Mend it: a comma or a quote may be missing there."
+        raise FileError("", f"is not JSON: {error.msg}", line=line, remedy=remedy) from None
+    except (ValueError, RecursionError) as error:
+        raise FileError("", f"is not JSON that is taken: {str(error)[:200]}") from None
+    if not isinstance(value, dict):
+        refuse("must be a table", 1)
+    _check_depth(value)
+    return value
+
+
+def fail(text: str, path: Sequence[str | int], reason: str, remedy: str = "") -> NoReturn:
+    """Raise FileError about what stands at a path, or nearest to it."""
+    key = ".".join(str(part) if part != "" else '""' for part in path)
+    raise FileError(key[:200], reason, line=line_of(text, path), remedy=remedy)
+
+
+def line_of(text: str, path: Sequence[str | int]) -> int | None:
+    """Return the line on which a path of a JSON text stands, or the longest part of it that does.
+
+    One walk over the text: nothing of it is needed unless something is wrong.
+    """
+    wanted, best, length = tuple(path), None, 0
+    for place, position in _walk(text):
+        if len(place) > length and place == wanted[: len(place)]:
+            best, length = position, len(place)
+            if length == len(wanted):
+                break
+    return None if best is None else line_at(text, best)
+
+
+def _check_depth(value: object) -> None:
+    pending: list[tuple[int, object]] = [(1, value)]
+    while pending:
+        depth, item = pending.pop()
+        inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        if depth > MAX_DEPTH and isinstance(item, dict | list):
+            refuse(f"is nested deeper than {MAX_DEPTH} levels", None)
+        pending.extend((depth + 1, below) for below in inner if isinstance(below, dict | list))
+
+
+def _after_string(text: str, start: int) -> int:
+    try:
+        return int(_scan(text, start + 1, False)[1])
+    except ValueError:  # no end: the parser says so
+        return len(text)
+
+
+def _walk(text: str) -> Iterator[tuple[Path, int]]:
+    """Yield the path and the position of each key and each item of a list."""
+    path: list[str | int] = []
+    position, key_next = 0, False
+    while position < len(text):
+        character = text[position]
+        if character == '"':
+            if key_next and path:
+                path[-1] = _scan(text, position + 1, False)[0]
+                yield tuple(path), position
+                key_next = False
+            position = _after_string(text, position)
+            continue
+        if character == "{":
+            path.append("")
+            key_next = True
+        elif character == "[":
+            path.append(0)
+            yield tuple(path), position
+        elif character in "}]" and path:
+            path.pop()
+            key_next = False
+        elif character == "," and path:
+            key_next = isinstance(path[-1], str)
+            if isinstance(path[-1], int):
+                path[-1] += 1
+                yield tuple(path), position
+        position += 1
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found or key == "__proto__":
+            raise _TwiceError(key)
+        found[key] = value
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    message = f"{name} is no JSON"
+    raise ValueError(message)
+
+
+def _twice(text: str, key: str) -> FileError:
+    seen: set[Path] = set()
+    for path, position in _walk(text):
+        if path[-1] == key and (path in seen or key == "__proto__"):
+            reason = "stands there twice" if path in seen else "is no name to be used"
+            shown = ".".join(map(str, path))[:200]
+            return FileError(shown, reason, line=line_at(text, position), remedy="Keep one.")
+        seen.add(path)
+    return FileError(key[:200], "stands there twice", remedy="Keep one.")

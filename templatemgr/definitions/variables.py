@@ -1,0 +1,31 @@
+"""`[variables]` of a definition: what its runtime makes of the variables of a submission."""
+
+from sandbox.session.variables import PATTERN, Variables
+from templatemgr.definitions.toml import Table
+
+
+def read(table: Table) -> Variables:
+    """Read the part of a definition's table; a missing one says nothing. Raises TomlError."""
+    part = table.table("variables")
+    if part is None:
+        return Variables()
+    start, anew = part.texts("start", ()), part.texts("anew", ())
+    refused = part.mapping("refused")
+    for key, names in (("start", start), ("anew", anew), ("refused", tuple(refused))):
+        seen: set[str] = set()
+        for name in names:
+            if not PATTERN.fullmatch(name):
+                part.fail(
+                    key, f"{name!r} is no name of a variable, nor the beginning of some and *"
+                )
+            if name in seen:
+                part.fail(key, f"{name!r} is listed twice")
+            seen.add(name)
+    for name, why in refused.items():
+        if not why:
+            part.fail(f"refused.{name}", "say why: a client reads it")
+    for key, others in (("anew", {*start}), ("refused", {*start, *anew})):
+        for name in sorted(others & set(anew if key == "anew" else refused)):
+            part.fail(key, f"{name!r} is in another list, too")
+    part.done()
+    return Variables(start=start, anew=anew, refused=refused)

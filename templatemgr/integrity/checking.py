@@ -1,0 +1,248 @@
+"""Rehash versions against their manifests, and record what is wrong with them.
+
+One inode, many versions: versions share files by hard link, so a byte that changed in place
+changed in all of them. Verification reads each inode once and quarantines every version, of
+every template, that holds a bad one.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+from django.db import DatabaseError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from templatemgr import audit, catalog, data_paths, store
+from templatemgr.integrity import compile_caches, sources
+from templatemgr.integrity.inspection import RECORDED, Doubt, Inspection
+from templatemgr.integrity.inspection import Reader as Reader
+from templatemgr.integrity.inspection import inspect as inspect
+from templatemgr.maintenance import backoff
+from templatemgr.models import HealthState, Version, VersionHealth
+from templatemgr.trees import foreign, listing, spares
+from templatemgr.trees.manifests import Inode, Manifest, Problem
+
+logger = logging.getLogger(__name__)
+MAX_PROBLEMS = 1000
+AUTOMATIC = ("schedule", "start")  # who asks of its own accord, and again
+
+
+def verify(
+    *, template: str, version: int, actor: str, reader: Reader | None = None
+) -> VersionHealth:
+    """Rehash one version's tree, cache, inputs and objects, and record what was found.
+
+    With a sound tree it is verified, also when it was quarantined before (retired stays so) and
+    with doubts about the rest; else it is quarantined, and so is every version that shares a bad
+    file with it. A damaged cache is away when this returns. Raises UnknownTemplateError,
+    UnknownVersionError, and HashingError from the reader: then nothing is recorded.
+    """
+    row = catalog.get_version(template=template, number=version)
+    found = inspect(row, reader)
+    if compile_caches.damaged(found):
+        with store.locked(data_paths.store_lock()):
+            found = compile_caches.take_away(row, found)
+    sharers = _sharers(row, found.bad)
+    before = row.health.state, row.health.problems, row.health.doubts
+    with transaction.atomic():
+        health = record(row, found, actor)
+        details = {"state": health.state, "problems": len(found.problems)}
+        details |= {"doubts": len(found.doubts)} if found.doubts else {}
+        same = before == (health.state, health.problems, health.doubts)
+        if not (same and actor in AUTOMATIC):  # the same again, every hour, is no event
+            audit.append(actor=actor, action="version.verify", object=str(row), details=details)
+        for other, problems in sharers:
+            quarantine(other, problems, actor, because=str(row))
+    return health
+
+
+def record(version: Version, found: Inspection, actor: str) -> VersionHealth:
+    """Record an inspection, after `caches.take_away`. In the caller's transaction."""
+    if found.problems:
+        health = quarantine(version, list(found.problems), actor, because=str(version))
+    else:
+        health = mark_whole(version, actor)
+    return note(health, found)
+
+
+def condemn(*, version: Version, actor: str, reason: str) -> VersionHealth:
+    """Quarantine a version that could not be looked at, with the reason as its problem."""
+    problem = Problem(path=".", problem="unreadable", detail=reason)
+    with transaction.atomic():
+        return quarantine(version, [problem], actor, because=str(version))
+
+
+def note(health: VersionHealth, found: Inspection) -> VersionHealth:
+    """Keep the doubts beside a version, and what it looked like if nothing is wrong with it."""
+    inputs = _inputs_doubted(health.doubts), any(d.part == "inputs" for d in found.doubts)
+    health.doubts = [_shown(doubt) for doubt in found.doubts[:MAX_PROBLEMS]]
+    fields = ["doubts", "record"]
+    health.record = "" if found.problems or found.doubts else found.fingerprint
+    if health.state == HealthState.VERIFIED:
+        if found.doubts and health.retry_at is None:
+            health.retry_at = timezone.now() + backoff.FIRST
+        elif not found.doubts:
+            health.retry_at, health.tries, health.message = None, 0, ""
+        fields += ["retry_at", "tries", "message"]
+    health.save(update_fields=fields)
+    if inputs[0] != inputs[1]:  # what was read from the damaged ones is not used any more
+        VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
+    if health.record and found.manifest is not None:
+        _spare(health.version, found.manifest)
+    return health
+
+
+def verify_all(*, actor: str, template: str | None = None) -> list[VersionHealth]:
+    """Verify every version, or those of one template, oldest first; each inode is read once.
+
+    One that cannot be looked at is quarantined with the reason, and the next one is read.
+    """
+    reader = Reader()
+    rows = Version.objects.select_related("template").order_by("template__name", "number")
+    if template is not None:
+        rows = rows.filter(template=catalog.get(name=template))
+    return [verify_one(version=row, actor=actor, reader=reader) for row in rows]
+
+
+def verify_one(*, version: Version, actor: str, reader: Reader | None = None) -> VersionHealth:
+    """Verify one of several. Raises for the database alone: else it is quarantined for it."""
+    row = version
+    try:
+        return verify(template=row.template.name, version=row.number, actor=actor, reader=reader)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.exception("%s could not be verified", row)
+        return condemn(version=row, actor=actor, reason=foreign.reason(error))
+
+
+def needed_objects() -> set[str]:
+    """Return the names of all stored objects that versions are made of, but for removed ones.
+
+    A tree that lost a file is healed from its object, so that this one must not be collected.
+    """
+    kept = Version.objects.select_related("template").exclude(health__state=HealthState.RETIRED)
+    found: set[str] = set()
+    for version in kept:
+        manifest = sources.manifest(version)
+        if manifest is None:  # whatever is there may be what it needs
+            return {path.name for path in data_paths.objects().glob("*/*")}
+        found.update(entry.key for entry in manifest.files)
+    return found
+
+
+def _sharers(
+    version: Version, bad: Mapping[str, frozenset[Inode]]
+) -> list[tuple[Version, list[Problem]]]:
+    """Return the other versions that hold a bad inode, each with the paths it has there.
+
+    Inode numbers prove it: a version with a copy of its own, or a file that was replaced in one
+    tree only, is not concerned. One that cannot be looked at does not stand in the way: its own
+    verification finds that.
+    """
+    if not bad:
+        return []
+    found = [(other, _shared_paths(other, bad)) for other in sources.neighbours(version)]
+    return [(other, problems) for other, problems in found if problems]
+
+
+def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> list[Problem]:
+    tree = data_paths.version(version) / "tree"
+    manifest = sources.manifest(version)
+    inodes = frozenset().union(*bad.values())
+    if manifest is not None:
+        paths: Iterable[str] = [entry.path for entry in manifest.files if entry.digest in bad]
+    else:  # without one, every file is looked at
+        paths = listing.walk(tree).found
+    seen = ((path, listing.look(tree / path)) for path in paths)
+    return [
+        Problem(path=path, problem="changed")
+        for path, there in seen
+        if there is not None and (there.info.st_dev, there.info.st_ino) in inodes
+    ]
+
+
+def remember(version: Version, manifest: Manifest) -> None:
+    """Keep beside a version that was just made what it looks like, and its spares."""
+    fingerprint = listing.fingerprint(data_paths.version(version), RECORDED)
+    VersionHealth.objects.filter(version=version).update(record=fingerprint)
+    _spare(version, manifest)
+
+
+def _spare(version: Version, manifest: Manifest) -> None:
+    """Keep second copies of what proved to be right; doing without them is no failure."""
+    home, inputs = data_paths.version(version), version.definition_digest
+    try:
+        spares.keep(data_paths.data(), home, manifest=manifest, inputs=inputs)
+    except OSError as error:
+        logger.warning("%s has no spare of its manifest or inputs: %s", version, error)
+
+
+def _shown(doubt: Doubt) -> dict[str, str]:
+    shown = {key: _printable(str(value)) for key, value in asdict(doubt).items()}
+    return shown if doubt.detail else {k: v for k, v in shown.items() if k != "detail"}
+
+
+def _inputs_doubted(doubts: Iterable[Mapping[str, str]]) -> bool:
+    return any(doubt["part"] == "inputs" for doubt in doubts)
+
+
+def not_healed(version: Version, reason: str, actor: str) -> None:
+    """Keep the reason beside a version that stays quarantined, and in the audit trail."""
+    reason = _printable(reason)
+    with transaction.atomic():
+        fresh = VersionHealth.objects.filter(version=version).exclude(message=reason)
+        if fresh.update(message=reason):  # a try an hour later with the same end is no news
+            details = {"reason": reason}
+            audit.append(
+                actor=actor, action="version.heal_failed", object=str(version), details=details
+            )
+
+
+def mark_whole(version: Version, actor: str) -> VersionHealth:
+    """Record that the tree is sound; a retired version stays so. In the caller's transaction."""
+    health = VersionHealth.objects.select_for_update().get(version=version)
+    if health.state == HealthState.QUARANTINED:
+        health.state, health.message = HealthState.VERIFIED, ""
+        health.retry_at, health.tries = None, 0
+    return _save(health, actor, [])
+
+
+def quarantine(
+    version: Version, problems: list[Problem], actor: str, *, because: str
+) -> VersionHealth:
+    """Never serve this version again, unless a later verification finds it whole.
+
+    In the caller's transaction. Healing is due a moment later.
+    """
+    health = VersionHealth.objects.select_for_update().get(version=version)
+    before = health.state
+    health.state = HealthState.QUARANTINED
+    listed = [_problem(problem) for problem in problems[:MAX_PROBLEMS]]
+    if before != HealthState.QUARANTINED or health.retry_at is None:
+        health.retry_at, health.tries = timezone.now() + backoff.FIRST, 0
+    health.record = ""
+    _save(health, actor, listed)
+    if before != HealthState.QUARANTINED:
+        VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
+        details = {"problems": len(problems), "first": listed[0], "found_in": because}
+        audit.append(actor=actor, action="version.quarantine", object=str(version), details=details)
+    return health
+
+
+def _problem(problem: Problem) -> dict[str, str]:
+    shown = {"path": _printable(problem.path), "problem": problem.problem}
+    return {**shown, "detail": _printable(problem.detail)} if problem.detail else shown
+
+
+def _printable(text: str) -> str:
+    """Return text that any answer can carry: a name that is no UTF-8 is escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _save(health: VersionHealth, actor: str, problems: list[dict[str, str]]) -> VersionHealth:
+    health.checked_at, health.checked_by, health.problems = timezone.now(), actor, problems
+    fields = ["state", "checked_at", "checked_by", "problems", "message"]
+    health.save(update_fields=[*fields, "record", "retry_at", "tries"])
+    return health

@@ -1,0 +1,158 @@
+"""A version's compile cache: derived, so a damaged one is dropped and filled anew.
+
+Executions run without it meanwhile, and only slower. No registry is needed: the definition's own
+submissions run once in the sandbox with the cache writable, as in a build.
+"""
+
+import logging
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from django.db.models import F
+
+from sandbox import tree_walk
+from sandbox.session import sessions
+from templatemgr import catalog, data_paths, operator_rules, store
+from templatemgr.definitions import definition as definitions
+from templatemgr.definitions.definition import Definition
+from templatemgr.errors import NotHealedError
+from templatemgr.integrity import sources
+from templatemgr.integrity.inspection import DROPPED, EMPTY, Inspection
+from templatemgr.models import Version, VersionHealth
+from templatemgr.trees import foreign, manifests, restoring, spares
+from templatemgr.trees.manifests import Manifest, Problem
+
+logger = logging.getLogger(__name__)
+
+
+def damaged(found: Inspection) -> bool:
+    """Whether a cache is there that must not be shown to a program again."""
+    return any(doubt.part == "cache" and doubt.detail != DROPPED for doubt in found.doubts)
+
+
+def take_away(version: Version, found: Inspection) -> Inspection:
+    """Put an empty cache in the place of a damaged one; return what is then wrong.
+
+    A cache that cannot be taken away is as bad as a damaged tree: the version is not served. The
+    caller holds the store's lock and no transaction.
+    """
+    if not damaged(found):
+        return found
+    try:
+        _put(version, EMPTY, None)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the cache is still there
+        detail = f"the damaged cache cannot be taken away: {foreign.reason(error)}"
+        problem = Problem(path="cache", problem="changed", detail=detail)
+        return replace(found, problems=(*found.problems, problem))
+    return found
+
+
+def emptied(version: Version) -> None:
+    """Record that a version's cache is empty now. Who loaded from the old one is not used again."""
+    rows = VersionHealth.objects.filter(version=version)
+    rows.update(cache_digest=EMPTY.digest(), epoch=F("epoch") + 1)
+    version.health.refresh_from_db(fields=["cache_digest", "epoch"])
+
+
+def refill(*, version: Version, slot: str) -> None:
+    """Fill a cache that was dropped, in the sandbox, and put it in its place.
+
+    Raises NotHealedError with the reason. The caller holds no lock and no transaction.
+    """
+    inputs = sources.definition(version)
+    if inputs is None:
+        message = "The cache is not filled: no sound copy of the definition is left."
+        raise NotHealedError(message, version=version.number)
+    home = data_paths.refills() / secrets.token_hex(8)
+    try:
+        with foreign.reading("The cache is not filled: what fills it", NotHealedError):
+            kept = catalog.held(definitions.read_kept(inputs), operator_rules.ceilings())
+            cache, manifest = _filled(version, kept, home, slot)
+            with store.locked(data_paths.store_lock()):
+                _put(version, manifest, cache)
+    finally:
+        store.remove(home)
+
+
+def sweep() -> None:
+    """Remove what a killed process was filling. Only where no other can be filling."""
+    for path in data_paths.refills().glob("*"):
+        try:
+            store.remove(path)
+        except OSError as error:
+            logger.warning("%s cannot be removed: %s", path, error)
+
+
+def _filled(
+    version: Version, definition: Definition, home: Path, slot: str
+) -> tuple[Path, Manifest]:
+    cache = home / "cache"
+    cache.mkdir(parents=True)
+    cache.chmod(0o777)  # as root the sandbox runs as another user
+    home.chmod(0o700)
+    cases = {case.name: case for case in definition.smoke}
+    runtime = catalog.make_runtime(definition, data_paths.version(version))
+    for name in definition.cache_submissions:
+        case = cases[name]
+        tree = replace(runtime.tree(case.submission.mode), cache=cache, cache_writable=True)
+        submission = catalog.fill_in(definition, case.submission)
+        outcome = sessions.execute(tree, submission, definition.default, slot=slot)
+        wrong = case.expect.mismatches(outcome)
+        if wrong:
+            message = f"The cache is not filled: {name}: {'; '.join(wrong)}"[:2000]
+            raise NotHealedError(message, version=version.number)
+    own(cache)
+    manifest = manifests.scan(cache)
+    store.close(cache)
+    return cache, manifest
+
+
+def own(folder: Path) -> None:
+    """Take over what a cage or sandbox wrote under another user number. Links are not followed."""
+    if os.geteuid() != 0:
+        return
+    for visit in tree_walk.descend(folder):
+        for name in (*visit.folders, *visit.others):
+            os.chown(name, 0, 0, dir_fd=visit.descriptor, follow_symlinks=False)
+    os.chown(folder, 0, 0)
+
+
+def _put(version: Version, manifest: Manifest, cache: Path | None) -> None:
+    """Put a cache in its place, None an empty one, with its manifest and the row's digest.
+
+    Dying in between leaves a cache that does not fit its row, which is dropped again.
+    """
+    home = data_paths.version(version)
+    if home.is_symlink():
+        message = f"{home.name} is a link"
+        raise OSError(message)
+    old = data_paths.refills() / f"dropped-{secrets.token_hex(8)}"
+    fresh = cache or data_paths.refills() / f"empty-{secrets.token_hex(8)}" / "cache"
+    fresh.mkdir(parents=True, exist_ok=True)
+    old.mkdir(parents=True, exist_ok=True)
+    place = home / "cache"
+    for folder in (home, place):
+        restoring.unfix(folder)
+    home.chmod(0o755)
+    try:
+        if os.path.lexists(place):
+            if place.is_dir() and not place.is_symlink():
+                place.chmod(0o755)  # a read-only folder cannot be renamed to another parent
+            place.rename(old / "cache")
+        fresh.chmod(0o755)
+        fresh.rename(place)
+        place.chmod(manifests.FOLDER_MODE)
+        spares.write(home / sources.CACHE_MANIFEST, manifests.dump(manifest))
+    finally:
+        home.chmod(manifests.FOLDER_MODE)
+    # Who loaded something from the old one is not used again.
+    rows = VersionHealth.objects.filter(version=version)
+    rows.update(cache_digest=manifest.digest(), epoch=F("epoch") + 1)
+    version.health.refresh_from_db(fields=["cache_digest", "epoch"])
+    with suppress(OSError):  # it is out of the way, and swept at the next start
+        store.remove(old)
+    if cache is None:
+        store.remove(fresh.parent)

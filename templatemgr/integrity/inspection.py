@@ -1,0 +1,227 @@
+"""What is wrong with a version on disk: looked at, and nothing changed.
+
+Two severities. What a program can see, the tree, is safe or it is not. Cache, manifest, inputs and
+objects are what a version is proven by and made again from: doubts about them do not stop it.
+What could not be looked at counts as wrong, never as well.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from templatemgr import data_paths, store
+from templatemgr.integrity import sources
+from templatemgr.models import HealthState, Version
+from templatemgr.trees import foreign, hashing, listing, manifests, spares
+from templatemgr.trees.hashing import Hasher, look_at_all
+from templatemgr.trees.listing import Owners
+from templatemgr.trees.manifests import Entry, Inode, Manifest, ManifestError, Problem, Reading
+
+Part = Literal["cache", "manifest", "inputs", "objects"]
+EMPTY = Manifest(entries=())
+DROPPED = "it was damaged and is away: executions run without it until it is filled again"
+UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
+HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being mended
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """One thing that keeps a version from being proven or made again, in a problem's words."""
+
+    part: Part
+    path: str
+    problem: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What is wrong with a version, and the inodes that are wrong wherever they are linked to."""
+
+    problems: tuple[Problem, ...]  # of the tree
+    doubts: tuple[Doubt, ...] = ()
+    bad: Mapping[str, frozenset[Inode]]  # content hash → inodes that should hold it
+    manifest: Manifest | None = None  # the sealed one, from wherever it was proven
+    fingerprint: str = ""  # of what was there before it was read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """How files are read: by what, and what was read already.
+
+    To be kept for minutes only: a byte that a disk flips leaves the time of the last change alone.
+    """
+
+    hasher: Hasher = look_at_all
+    known: dict[Reading, str] = field(default_factory=dict)
+
+
+def inspect(version: Version, reader: Reader | None = None) -> Inspection:
+    """Hold a version on disk to its row and its manifests.
+
+    Raises HashingError, when the reader's process ended; whatever else goes wrong is a finding.
+    """
+    reader = reader or Reader()
+    home = data_paths.version(version)
+    retired = version.health.state == HealthState.RETIRED
+    if retired and not os.path.lexists(home / "tree"):
+        return Inspection(problems=(), bad={})  # removed on purpose
+    fingerprint = listing.fingerprint(home, RECORDED)
+    problems = [*_mounts(home), *_roots(home)]
+    manifest, doubts = _manifest(version, home)
+    bad: dict[str, set[Inode]] = {}
+    if manifest is None:
+        problems.append(Problem(path=".", problem="changed", detail=UNPROVEN))
+    else:
+        problems += _compared(manifest, home / "tree", reader)
+        doubts += _objects(manifest, home / "tree", reader)
+        hashes = {entry.path: entry.digest for entry in manifest.files}
+        for problem in problems:
+            if problem.inode is not None:
+                bad.setdefault(hashes[problem.path], set()).add(problem.inode)
+    doubts += [*_cache(version, home, reader), *_inputs(version, home)]
+    return Inspection(
+        problems=tuple({(p.path, p.problem): p for p in reversed(problems)}.values())[::-1],
+        doubts=tuple(doubts),
+        bad={digest: frozenset(inodes) for digest, inodes in bad.items()},
+        manifest=manifest,
+        fingerprint=fingerprint,
+    )
+
+
+RECORDED = ("tree", "cache", "inputs", sources.MANIFEST, sources.CACHE_MANIFEST)
+
+
+def owners() -> Owners:
+    """Return who may own what lies under the data directory."""
+    return listing.owners(data_paths.data())
+
+
+def _mounts(home: Path) -> list[Problem]:
+    root = os.path.realpath(home)
+    found = []
+    for point in listing.mounts_below(home):
+        path = os.path.relpath(point, root)
+        inner = "." if path == "tree" else path.removeprefix("tree/")
+        found.append(Problem(path=inner, problem="mounted", detail=point))
+    return found
+
+
+def _roots(home: Path) -> Iterable[Problem]:
+    """The version's folder and the tree's root: their kind, mode, owner and attributes."""
+    for place in (home, home / "tree"):
+        seen = listing.look(place)
+        if seen is None or seen.trouble or seen.kind != "folder":
+            why = seen.trouble or f"{place.name} is a {seen.kind}" if seen else ""
+            word = "missing" if seen is None else "unreadable" if seen.trouble else "changed"
+            yield Problem(path=".", problem=word, detail=why)
+            return
+        mode = seen.info.st_mode & 0o7777
+        if mode not in ((manifests.FOLDER_MODE,) if place != home else HOME_MODES):
+            yield Problem(path=".", problem="mode")
+        if not owners().include(seen.info):
+            yield Problem(path=".", problem="owner")
+        if seen.attributes:
+            names = ", ".join(seen.attributes)
+            yield Problem(path=".", problem="attributes", detail=names)
+
+
+def _compared(manifest: Manifest, root: Path, reader: Reader) -> list[Problem]:
+    try:
+        return manifests.compare(manifest, root, reader.known, reader.hasher, owners())
+    except hashing.HashingError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, the tree was not read whole
+        return [Problem(path=".", problem="unreadable", detail=foreign.reason(error))]
+
+
+def _manifest(version: Version, home: Path) -> tuple[Manifest | None, list[Doubt]]:
+    """Return the sealed manifest: its own, else a spare, else what the tree itself proves."""
+    name = sources.MANIFEST
+    try:
+        return spares.prove_manifest(home / name, version.tree_digest), []
+    except ManifestError as error:
+        word = "changed" if os.path.lexists(home / name) else "missing"
+        doubts = [Doubt(part="manifest", path=name, problem=word, detail=str(error))]
+    found = sources.manifest(version) or _scanned(home / "tree", version.tree_digest)
+    return found, doubts
+
+
+def _scanned(tree: Path, digest: str) -> Manifest | None:
+    try:
+        found = manifests.scan(tree)
+    except Exception:  # noqa: BLE001 - what cannot be read whole proves nothing
+        return None
+    return found if found.digest() == digest else None
+
+
+def _cache(version: Version, home: Path, reader: Reader) -> list[Doubt]:
+    digest = version.health.cache_digest or version.cache_digest
+    name = sources.CACHE_MANIFEST
+    try:
+        manifest = spares.prove_manifest(home / name, digest)
+    except ManifestError as error:
+        return [Doubt(part="cache", path=name, problem="changed", detail=str(error))]
+    seen = listing.look(home / "cache")
+    if seen is None:
+        return [Doubt(part="cache", path="cache", problem="missing")]
+    if seen.trouble or seen.kind != "folder":
+        detail = seen.trouble or f"it is a {seen.kind}"
+        return [Doubt(part="cache", path="cache", problem="changed", detail=detail)]
+    found = _compared(manifest, home / "cache", reader)
+    mode = seen.info.st_mode & 0o7777
+    if mode != manifests.FOLDER_MODE or not owners().include(seen.info) or seen.attributes:
+        found.insert(0, Problem(path=".", problem="mode"))
+    doubts = [
+        Doubt(part="cache", path=f"cache/{p.path}", problem=p.problem, detail=p.detail)
+        for p in found
+    ]
+    if not doubts and manifest == EMPTY and digest != version.cache_digest:
+        return [Doubt(part="cache", path="cache", problem="missing", detail=DROPPED)]
+    return doubts
+
+
+def _inputs(version: Version, home: Path) -> list[Doubt]:
+    try:
+        spares.prove_inputs(home / "inputs", version.definition_digest)
+    except spares.InputsError as error:
+        return [Doubt(part="inputs", path="inputs", problem="changed", detail=str(error))]
+    return []
+
+
+def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
+    """What the store has of a version's files; where no link can be made it has none."""
+    root = data_paths.objects()
+    words: dict[str, str] = {}
+    unread: dict[str, Entry] = {}
+    for entry in {entry.key: entry for entry in manifest.files}.values():
+        stored, file = store.object_path(root, entry), listing.look(tree / entry.path)
+        seen, name = listing.look(stored), stored.relative_to(root).as_posix()
+        if seen is None:
+            words[name] = "missing"
+        elif seen.trouble or seen.kind != "file":
+            words[name] = "missing" if seen.trouble and not stored.parent.is_dir() else "changed"
+        elif file is None or (file.info.st_dev, file.info.st_ino) != _inode(seen):
+            unread[name] = entry
+            if seen.info.st_mode & 0o7777 != entry.mode:
+                words[name] = "mode"
+    digests = _hash_objects(root, list(unread), reader)
+    words |= {n: "changed" for n, entry in unread.items() if digests.get(n) != entry.digest}
+    if words and not store.can_link(data_paths.data()):
+        words = {name: word for name, word in words.items() if word != "missing"}
+    return [Doubt(part="objects", path=f"objects/{n}", problem=w) for n, w in words.items()]
+
+
+def _hash_objects(root: Path, names: list[str], reader: Reader) -> Mapping[str, str]:
+    try:
+        return reader.hasher(root, names) if names else {}
+    except hashing.HashingError:
+        raise
+    except Exception:  # noqa: BLE001 - what could not be hashed is not as it should be
+        return {}
+
+
+def _inode(seen: listing.Seen) -> Inode:
+    return seen.info.st_dev, seen.info.st_ino

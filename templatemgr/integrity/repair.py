@@ -1,0 +1,294 @@
+"""Make quarantined trees whole again from what is on this disk, and mend what cannot be proven.
+
+A tree is gone through from the top down and looked at again, until it equals its manifest or a pass
+changes nothing. What lies in a place that cannot be changed is then left there: a whole folder is
+laid out beside, and takes its place by rename. The caller holds the store's lock exclusively.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.db import DatabaseError, transaction
+
+from templatemgr import audit, data_paths, store
+from templatemgr.integrity import checking, compile_caches, inspection, sources
+from templatemgr.integrity.inspection import EMPTY, Inspection
+from templatemgr.models import HealthState, Version
+from templatemgr.trees import foreign, listing, manifests, restoring, spares
+from templatemgr.trees.manifests import Manifest, Problem
+from templatemgr.trees.supplies import Place, Supplies
+
+logger = logging.getLogger(__name__)
+DAMAGED = ".damaged"  # a version's folder in staging, while a healed one takes its place
+MAX_PASSES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mended:
+    """What came of it: is the tree whole, and if not, why nothing more could be done."""
+
+    whole: bool
+    reason: str = ""
+
+
+@dataclass(kw_only=True)
+class _Elsewhere:
+    """Where other trees have a content; asked for only when the store has not."""
+
+    version: Version
+    _places: dict[str, list[Place]] | None = field(default=None)
+
+    def __call__(self, key: str) -> Iterable[Place]:
+        if self._places is None:
+            self._places = {}
+            for row in (self.version, *sources.neighbours(self.version)):
+                tree = data_paths.version(row) / "tree"
+                manifest = sources.manifest(row)
+                for entry in manifest.files if manifest else ():
+                    self._places.setdefault(entry.key, []).append((tree, entry.path))
+        return self._places.get(key, ())
+
+
+def mend_all(*, actor: str, because: str, but: Version | None = None) -> list[Version]:
+    """Mend every quarantined version, of every template; return those that are whole again.
+
+    What cannot be mended stays quarantined, with what is still wrong, and is in nobody's way.
+    """
+    rows = Version.objects.select_related("template", "health")
+    quarantined = rows.filter(health__state=HealthState.QUARANTINED).order_by("pk")
+    if but is not None:
+        quarantined = quarantined.exclude(pk=but.pk)
+    return [row for row in quarantined if mend(row, actor=actor, because=because).whole]
+
+
+def mend(version: Version, *, actor: str, because: str) -> Mended:
+    """Mend one version as far as this disk has what it needs. Raises for the database alone."""
+    try:
+        return _mend(version, actor, because)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.exception("%s could not be mended", version)
+        return Mended(whole=False, reason=foreign.reason(error))
+
+
+def again(version: Version, *, actor: str) -> Mended:
+    """Look at a version again, and record what is left."""
+    row = Version.objects.select_related("template", "health").get(pk=version.pk)
+    return mend(row, actor=actor, because="store")
+
+
+def _mend(version: Version, actor: str, because: str) -> Mended:
+    before = checking.inspect(version)
+    blocked: dict[str, str] = {}
+    found, steps = before, 0
+    if before.problems:
+        found, steps, blocked = _restored(version, before)
+    found = _proven(version, found)
+    with transaction.atomic():
+        was = version.health.state
+        health = checking.record(version, found, actor)
+        if health.state == HealthState.VERIFIED and was == HealthState.QUARANTINED:
+            details = {"by": because, "paths": steps, "tree": version.tree_digest}
+            audit.append(actor=actor, action="version.heal", object=str(version), details=details)
+    reason = "; ".join(f"{path}: {why}" for path, why in list(blocked.items())[:5])
+    return Mended(whole=not found.problems, reason=reason)
+
+
+def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, dict[str, str]]:
+    """Put the tree right in its place, else beside it; return what is then to be said."""
+    manifest = before.manifest
+    if manifest is None:
+        return before, 0, {".": "its manifest is lost, and no sound copy of it is left"}
+    home = os.path.realpath(data_paths.version(version))
+    if any(problem.detail == home for problem in before.problems if problem.problem == "mounted"):
+        # What lies there is somebody else's; ours is below it, and may be sound.
+        return before, 0, {".": f"something is mounted over {home}: unmount it"}
+    supply = Supplies(
+        objects=data_paths.objects(),
+        owners=inspection.owners(),
+        elsewhere=_Elsewhere(version=version),
+    )
+    found, steps, blocked = before, 0, dict[str, str]()
+    for attempt in (_in_place, _beside):
+        found, count, blocked = _attempt(attempt, version, manifest, supply, found)
+        steps += count
+        if not found.problems:
+            break
+        if "its content is nowhere" in blocked.values():
+            break  # another folder would lack it, too
+    return found, steps, blocked
+
+
+_Way = Callable[[Version, Manifest, Supplies, Inspection], restoring.Pass]
+
+
+def _attempt(
+    way: _Way, version: Version, manifest: Manifest, supply: Supplies, found: Inspection
+) -> tuple[Inspection, int, dict[str, str]]:
+    """Go on in one way until nothing is wrong or a pass made no progress."""
+    steps, blocked = 0, dict[str, str]()
+    for _ in range(MAX_PASSES):
+        try:
+            done = way(version, manifest, supply, found)
+        except OSError as error:
+            return found, steps, {".": foreign.reason(error)}
+        steps, blocked = steps + done.steps, done.blocked
+        left = checking.inspect(version)
+        better = set(_words(left.problems)) != set(_words(found.problems))
+        found = left
+        if not found.problems or not done.steps or not better:
+            break
+    return found, steps, blocked
+
+
+def _words(problems: Iterable[Problem]) -> Iterable[tuple[str, str]]:
+    return ((problem.path, problem.problem) for problem in problems)
+
+
+def _in_place(
+    version: Version, manifest: Manifest, supply: Supplies, found: Inspection
+) -> restoring.Pass:
+    home = data_paths.version(version)
+    _room(home)
+    with _writable(home):
+        if not supply.owners.include(home.stat()):
+            os.chown(home, os.geteuid(), os.getegid())
+        for name in listing.attributes(str(home)):
+            os.removexattr(home, name)
+        suspects = {problem.path for problem in found.problems}
+        return store.restore(home / "tree", manifest, supply, supply.owners, suspects)
+
+
+def _beside(
+    version: Version, manifest: Manifest, supply: Supplies, _found: Inspection
+) -> restoring.Pass:
+    """Lay out a whole folder and swap it in by two renames; the sweep undoes the first alone."""
+    home = data_paths.version(version)
+    staging = home.parents[1] / "staging"
+    fresh, damaged = staging / f"{home.name}.healing", staging / f"{home.name}{DAMAGED}"
+    for place in (fresh, damaged):
+        store.remove(place)
+    (fresh / "tree").mkdir(parents=True)
+    done = store.restore(fresh / "tree", manifest, supply, supply.owners)
+    if done.blocked:
+        store.remove(fresh)
+        return done
+    _furnish(version, manifest, fresh)
+    move_away(home, damaged)
+    store.publish(fresh, home)
+    _keep_inputs(home, damaged)
+    try:
+        store.remove(damaged)
+    except OSError as error:  # something is mounted there, for instance: it is not served any more
+        logger.warning("%s was replaced, and cannot be removed: %s", damaged, error)
+    return done
+
+
+def _furnish(version: Version, manifest: Manifest, fresh: Path) -> None:
+    """Give a laid out tree its manifests, its inputs and an empty cache."""
+    spares.write(fresh / sources.MANIFEST, manifests.dump(manifest))
+    spares.write(fresh / sources.CACHE_MANIFEST, manifests.dump(EMPTY))
+    (fresh / "cache").mkdir()
+    inputs = sources.inputs(version)
+    if inputs is not None:
+        spares.copy_inputs(inputs, fresh / "inputs")
+    compile_caches.emptied(version)
+
+
+def _keep_inputs(home: Path, damaged: Path) -> None:
+    """What is left of inputs that nobody else has stays with the version, to be looked into."""
+    if not (home / "inputs").exists() and (damaged / "inputs").is_dir():
+        home.chmod(0o755)
+        (damaged / "inputs").chmod(0o755)
+        (damaged / "inputs").rename(home / "inputs")
+        home.chmod(manifests.FOLDER_MODE)
+
+
+def move_away(place: Path, target: Path) -> None:
+    """Rename whatever lies in a place; nothing when nothing does. No link is followed."""
+    if not os.path.lexists(place):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not place.is_symlink():
+        restoring.unfix(place)
+        if place.is_dir():
+            place.chmod(0o755)  # a read-only folder cannot be renamed to another parent
+    place.rename(target)
+
+
+def _room(home: Path) -> None:
+    """See to it that a version's folder is one; what is there instead is set aside."""
+    for folder in (home.parents[1], home.parent, home):
+        # Those around it may be links that an admin made on purpose; its own never is one.
+        if os.path.lexists(folder) and (
+            not folder.is_dir() or (folder == home and folder.is_symlink())
+        ):
+            store.set_aside(folder, data_paths.aside())
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o700 != 0o700:
+            folder.chmod(0o755)
+
+
+def _proven(version: Version, found: Inspection) -> Inspection:
+    """Mend manifest, inputs and objects from what is sound; return what is left to be said."""
+    if not found.doubts or found.manifest is None:
+        return compile_caches.take_away(version, found)
+    parts = {doubt.part for doubt in found.doubts}
+    home = data_paths.version(version)
+    for part, way in (("manifest", _manifest), ("inputs", _inputs), ("objects", _objects)):
+        if part in parts:
+            try:
+                way(version, home, found)
+            except OSError as error:
+                logger.warning("the %s of %s cannot be mended: %s", part, version, error)
+    return compile_caches.take_away(version, checking.inspect(version))
+
+
+def _manifest(_version: Version, home: Path, found: Inspection) -> None:
+    if found.manifest is None:
+        return
+    with _writable(home):
+        place = home / sources.MANIFEST
+        restoring.unfix(place)
+        spares.write(place, manifests.dump(found.manifest))
+
+
+def _inputs(version: Version, home: Path, _found: Inspection) -> None:
+    source = sources.other_inputs(version)
+    if source is None:
+        return
+    with _writable(home):
+        store.remove(home / "inputs")
+        spares.copy_inputs(source, home / "inputs")
+
+
+def _objects(version: Version, _home: Path, found: Inspection) -> None:
+    """Bring back objects, as the inode of a sound file or as a copy of it."""
+    supply = Supplies(
+        objects=data_paths.objects(),
+        owners=inspection.owners(),
+        elsewhere=_Elsewhere(version=version),
+    )
+    wanted = {doubt.path.rpartition("/")[2] for doubt in found.doubts if doubt.part == "objects"}
+    entries = {entry.key: entry for entry in found.manifest.files} if found.manifest else {}
+    for key in sorted(wanted & set(entries)):
+        supply(entries[key])
+
+
+@contextmanager
+def _writable(home: Path) -> Iterator[None]:
+    """Make a version's own folder writable for a moment. OSError when it is a link."""
+    if home.is_symlink():
+        message = f"{home.name} is a link"
+        raise OSError(message)
+    restoring.unfix(home)
+    home.chmod(0o755)
+    try:
+        yield
+    finally:
+        home.chmod(manifests.FOLDER_MODE)

@@ -1,0 +1,260 @@
+"""Do rows, links and folders agree? What `doctor` says of the templates."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from core.database import triggers
+from templatemgr import audit, data_paths, store
+from templatemgr.build import builds
+from templatemgr.integrity import checking
+from templatemgr.maintenance import verification
+from templatemgr.models import HealthState, Severity, Template, Version
+from templatemgr.promotion import promotions
+from templatemgr.trees import foreign, listing, modes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note:
+    """One finding, as `sandbox.probe.Finding` gives them for the machine."""
+
+    level: Literal["ok", "weaker", "missing"]
+    title: str
+    detail: str
+    remedy: str | None = None
+
+
+def notes() -> list[Note]:
+    """Bring disk, rows and links together, then return what is in order and what is not.
+
+    Quick: folders are looked at, not hashed; `verify_templates` does that. What is on disk without
+    a row goes, a row without its tree is quarantined, and each of these is said.
+    """
+    found = [_modes(), _triggers(), _chain(), _disk(), *_aside()]
+    templates = list(Template.objects.select_related("current__template", "current__health"))
+    if not templates:
+        remedy = "run `manage.py build_template <name> --promote`"
+        found.append(Note(level="weaker", title="templates", detail="none yet", remedy=remedy))
+    for template in templates:
+        found += _isolated(template)
+    return found
+
+
+def _modes() -> Note:
+    """What other users of this machine could read is closed, and named."""
+    title, opened = "private files", modes.close_to_others(Path(settings.STENCIL_DATA))
+    failed = [one for one in opened if not one.mended]
+    if failed:
+        shown = "; ".join(f"{one.path} has mode {one.mode:04o}: {one.trouble}" for one in failed)
+        remedy = "become its owner (chown), then chmod go-rwx; or start Stencil as its owner"
+        return Note(level="missing", title=title, detail=shown, remedy=remedy)
+    if opened:
+        shown = ", ".join(f"{one.path.name} was {one.mode:04o}" for one in opened)
+        return Note(level="ok", title=title, detail=f"closed to other users: {shown}")
+    return Note(level="ok", title=title, detail="nobody else can read the data directory")
+
+
+def _isolated(template: Template) -> list[Note]:
+    """What is said of one template; what goes wrong with it is its own."""
+    try:
+        lost = _quarantine_lost(template)
+        template.refresh_from_db()
+        return [*lost, _link(template), _current(template), *_versions(template)]
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.exception("%s could not be looked at", template)
+        detail = f"could not be looked at: {foreign.reason(error)}"
+        remedy = f"look at {data_paths.template(template.name)}"
+        return [Note(level="missing", title=template.name, detail=detail, remedy=remedy)]
+
+
+def _triggers() -> Note:
+    names = triggers.missing(connection)
+    if names:
+        detail = f"unguarded: {', '.join(names)}"
+        remedy = "run `manage.py migrate`"
+        return Note(level="missing", title="append-only tables", detail=detail, remedy=remedy)
+    return Note(level="ok", title="append-only tables", detail="guarded by triggers")
+
+
+def _chain() -> Note:
+    result = audit.verify_chain()
+    if result.ok:
+        return Note(level="ok", title="audit trail", detail=f"{result.count} events, unbroken")
+    detail = f"breaks at event {result.first_broken}: {result.reason}"
+    remedy = "compare with a backup: somebody changed the trail"
+    return Note(level="missing", title="audit trail", detail=detail, remedy=remedy)
+
+
+def _disk() -> Note:
+    """From the disk to the rows: what no row and no build knows is removed."""
+    try:
+        return _tidied()
+    except OSError as error:
+        detail = f"cannot be tidied: {error}"
+        remedy = f"look at {error.filename or data_paths.data()}"
+        return Note(level="weaker", title="disk", detail=detail, remedy=remedy)
+
+
+def _tidied() -> Note:
+    again = verification.reap()
+    tidied = builds.tidy()
+    with store.locked(data_paths.store_lock()):
+        freed = tidied.freed + store.collect(data_paths.objects(), checking.needed_objects)
+    did = [f"{path.parent.name}/{path.name} removed" for path in tidied.removed]
+    if tidied.interrupted:
+        did.insert(0, f"{tidied.interrupted} builds of dead processes marked interrupted")
+    if again:
+        did.append(f"{again} verifications of dead processes queued again")
+    if freed.files:
+        did.append(f"{freed.files} files that no version uses removed, {freed.bytes:,} bytes")
+    return Note(level="ok", title="disk", detail="; ".join(did) or "nothing left over")
+
+
+def _link(template: Template) -> Note:
+    link, title = data_paths.template(template.name) / "current", f"{template.name} link"
+    before = _shape(link)
+    trouble = promotions.picture(template=template.name)
+    after = _shape(link)
+    if trouble:
+        remedy = f"look at {link.parent}; executions do not need the link"
+        detail = f"cannot be set: {trouble}"
+        return Note(level="weaker", title=title, detail=detail, remedy=remedy)
+    if before == after:
+        return Note(level="ok", title=title, detail=after or "none, as nothing is current")
+    return Note(level="ok", title=title, detail=f"was {before}, now {after}")
+
+
+def _shape(link: Path) -> str | None:
+    """Return where a link leads, or what lies in its place; None when nothing does."""
+    seen = listing.look(link)
+    if seen is None:
+        return None
+    if seen.trouble:
+        return f"not to be looked at ({seen.trouble})"
+    return seen.target if seen.kind == "link" else f"a {seen.kind}"
+
+
+def _aside() -> list[Note]:
+    """What stood in the way of something, and was moved out of it for people to look through."""
+    kept = sorted(path.name for path in data_paths.aside().glob("*"))
+    if not kept:
+        return []
+    shown = ", ".join(kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
+    remedy = "look through it, then delete what nobody needs"
+    return [
+        Note(
+            level="weaker",
+            title="set aside",
+            detail=f"{data_paths.aside()}: {shown}",
+            remedy=remedy,
+        )
+    ]
+
+
+def _current(template: Template) -> Note:
+    title, current = f"{template.name} current", template.current
+    if current is None:
+        remedy = f"run `manage.py build_template {template.name} --promote`"
+        return Note(level="weaker", title=title, detail="nothing is current", remedy=remedy)
+    if not current.healthy:
+        remedy = f"run `manage.py rollback_template {template.name}` or promote another version"
+        detail = f"{current} is {current.health.state}: unsafe, not served{_next(current)}"
+        return Note(level="missing", title=title, detail=detail, remedy=remedy)
+    if current.health.doubts:
+        detail = f"{current} is served, but not provable: {_doubted(current)}{_next(current)}"
+        remedy = f"run `manage.py heal_template {template.name} {current.number}`"
+        return Note(level="weaker", title=title, detail=detail, remedy=remedy)
+    pinned = ", pinned" if template.pinned else ""
+    return Note(level="ok", title=title, detail=f"{current} ({current.health.state}{pinned})")
+
+
+def _next(version: Version) -> str:
+    """Return when healing is tried next, and why it was not done."""
+    health = version.health
+    said = f"; {health.message}" if health.message else ""
+    if health.retry_at is None:
+        return said
+    return f"{said}; tried again at {health.retry_at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _doubted(version: Version) -> str:
+    """Return which parts are in doubt, each with the first thing that is wrong."""
+    firsts = {doubt["part"]: doubt for doubt in reversed(version.health.doubts)}
+    return ", ".join(f"{d['path']} is {d['problem']}" for _part, d in sorted(firsts.items()))
+
+
+def _quarantine_lost(template: Template) -> list[Note]:
+    """From the rows to the disk: a version that counts as whole must be there."""
+    served = Version.objects.select_related("template").filter(
+        template=template, health__state=HealthState.VERIFIED
+    )
+    lost = [row for row in served if not _there(row)]
+    for row in lost:
+        checking.verify_one(version=row, actor="doctor")
+    return [
+        Note(
+            level="weaker",
+            title=f"{template.name} lost",
+            detail=f"{row} is not on disk, now quarantined",
+            remedy=f"run `manage.py heal_template {template.name} {row.number}`",
+        )
+        for row in lost
+    ]
+
+
+def _there(row: Version) -> bool:
+    """Whether a version's folder and its tree are folders, and neither a link to one."""
+    home = data_paths.version(row)
+    seen = [listing.look(place) for place in (home, home / "tree")]
+    return all(found and not found.trouble and found.kind == "folder" for found in seen)
+
+
+def _versions(template: Template) -> list[Note]:
+    rows = list(Version.objects.select_related("template", "health").filter(template=template))
+    title = f"{template.name} versions"
+    bad = [row for row in rows if row.health.state == HealthState.QUARANTINED]
+    kept = [row for row in rows if row.health.state != HealthState.RETIRED]
+    doubted = [row for row in kept if row.health.severity == Severity.NOT_PROVABLE]
+    found = []
+    if bad:
+        detail = f"quarantined: {', '.join(map(str, bad))}"
+        remedy = f"never served; run `manage.py heal_template {template.name} <version>`"
+        found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
+    if doubted:
+        detail = f"not provable: {'; '.join(f'{row}: {_doubted(row)}' for row in doubted)}"
+        remedy = "they are served; what is in doubt is mended in the background"
+        found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
+    removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
+    return found or [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]
+
+
+def database_notes() -> list[Note]:
+    """Read every page of the database and check it, its indexes and its references."""
+    title = "database integrity"
+    if connection.vendor != "sqlite":
+        detail = f"{connection.vendor} checks itself: use its own tools (amcheck)"
+        return [Note(level="ok", title=title, detail=detail)]
+    remedy = "stop Stencil, keep a copy of the file, and restore a backup"
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA integrity_check(20)")
+            said = [str(row[0]) for row in cursor.fetchall()]
+            cursor.execute("PRAGMA foreign_key_check")
+            loose = cursor.fetchmany(20)
+    except DatabaseError as error:
+        return [Note(level="missing", title=title, detail=str(error), remedy=remedy)]
+    if said != ["ok"]:
+        detail = "; ".join(" ".join(line.split()) for line in said)[:1000]
+        return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
+    if loose:
+        detail = "; ".join(f"{row[0]} row {row[1]} names a missing {row[2]}" for row in loose)
+        return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
+    return [Note(level="ok", title=title, detail="every page, index and reference is in order")]

@@ -1,0 +1,178 @@
+"""Heal a quarantined version: from the store if the bytes are there, else by a rebuild.
+
+A rebuild of the kept inputs writes new inodes, which replace the bad objects and then every link to
+them, in every version that shares them. What cannot be healed stays quarantined, with the reason
+beside it.
+"""
+
+import contextlib
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.utils import timezone
+
+from templatemgr import catalog, data_paths, store
+from templatemgr.build import builds
+from templatemgr.errors import NotHealedError, TemplateError
+from templatemgr.integrity import checking, compile_caches, repair
+from templatemgr.models import (
+    FINAL_STATES,
+    Build,
+    BuildKind,
+    BuildState,
+    HealthState,
+    Severity,
+    Version,
+    VersionHealth,
+)
+from templatemgr.trees import spares
+
+AUTOMATIC = "schedule"  # who asks of its own accord, and again
+ANOTHER_REBUILD = timedelta(days=1)
+
+NO_INPUTS = (
+    "its kept inputs are damaged, and neither the definition folder nor another version has the "
+    "same: restore them from a backup"
+)
+
+
+def heal(
+    *,
+    template: str,
+    version: int,
+    actor: str,
+    worker: str,
+    on_line: Callable[[str, str, str], None] | None = None,
+) -> VersionHealth:
+    """Verify a version and make it and all that share its bad files whole, here and now.
+
+    Returns its health, verified; what is still in doubt stands there. Raises UnknownTemplateError,
+    UnknownVersionError, NotHealedError with the reason, which the health's `message` keeps.
+    """
+    health = checking.verify(template=template, version=version, actor=actor)
+    row = health.version
+    if health.state == HealthState.RETIRED:
+        message = f"{row} was removed: a rebuild from it brings it back."
+        raise NotHealedError(message, version=version)
+    if health.severity == Severity.NONE:
+        return health
+    mended = _mend(row, actor, slot=worker)
+    health.refresh_from_db()
+    if health.state == HealthState.VERIFIED:
+        return health
+    try:
+        build = request(template=template, version=version, actor=actor)
+        claimed = builds.claim(worker=worker, build_id=build.pk)
+        if claimed is not None:
+            build = builds.run(build=claimed, worker=worker, on_line=on_line)
+    except TemplateError as error:
+        raise _not_healed(row, _joined(mended.reason, error.message), actor) from error
+    health = VersionHealth.objects.select_related("version__template").get(version=row)
+    if health.state != HealthState.VERIFIED:
+        reason = build.message or f"another process builds it now: build {build.pk}"
+        raise NotHealedError(f"{row} stays quarantined: {reason}", version=row.number)
+    return health
+
+
+def recover(*, version: Version, actor: str, slot: str = "heal") -> Build | None:
+    """Heal a version without waiting: from this disk now, else by a queued rebuild.
+
+    Returns that build, or that of a version which shares the damage and can be rebuilt where this
+    one cannot; None when the tree is whole. Raises NotHealedError, with the reason on record: there
+    is nothing to rebuild it from, or a rebuild was in vain lately and nobody asks for another.
+    """
+    mended = _mend(version, actor, slot=slot)
+    if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
+        return None
+    try:
+        return _rebuild(version, actor)
+    except TemplateError as error:
+        failed = _not_healed(version, _joined(mended.reason, error.message), actor)
+    # Whoever shares its bad files and can be rebuilt brings them back for all.
+    others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
+    for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
+        with contextlib.suppress(TemplateError):
+            return _rebuild(other, actor)
+    raise failed
+
+
+def _mend(version: Version, actor: str, *, slot: str) -> repair.Mended:
+    """Mend it and, of its own accord, everything else that is down; then fill its cache."""
+    row = Version.objects.select_related("template", "health").get(pk=version.pk)
+    with store.locked(data_paths.store_lock()):
+        mended = repair.mend(row, actor=actor, because="store")
+        repair.mend_all(actor=actor, because="store", but=row)
+    row.health.refresh_from_db()
+    if mended.whole and any(doubt["part"] == "cache" for doubt in row.health.doubts):
+        try:
+            compile_caches.refill(version=row, slot=slot)
+        except NotHealedError as error:
+            checking.not_healed(row, error.message, actor)
+        else:
+            VersionHealth.objects.filter(version=row).update(message="")
+            mended = repair.again(row, actor=actor)
+    return mended
+
+
+def _rebuild(version: Version, actor: str) -> Build:
+    """Return the rebuild that heals a version: the one on its way, or a new one."""
+    mine = Build.objects.filter(template=version.template, options__heal=version.number)
+    coming = mine.exclude(state__in=FINAL_STATES).first()
+    if coming is not None:
+        return coming
+    last = mine.order_by("-created_at", "-pk").first()
+    if actor == AUTOMATIC and last is not None and _in_vain(last):
+        reason = last.message.splitlines()[0] if last.message else "it failed"
+        message = f"the last rebuild was in vain and another would be: {reason}"
+        raise NotHealedError(message, version=version.number)
+    return request(template=version.template.name, version=version.number, actor=actor)
+
+
+def _in_vain(build: Build) -> bool:
+    """Whether a rebuild failed for a reason that does not pass by itself; asked for once a day.
+
+    A registry that is down, a full disk, a process that was killed: those pass.
+    """
+    if build.state != BuildState.FAILED or build.step != BuildState.SMOKE:
+        return False
+    lately = build.created_at > timezone.now() - ANOTHER_REBUILD
+    return lately and "disk is full" not in build.message
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
+
+
+def request(*, template: str, version: int, actor: str) -> Build:
+    """Queue the rebuild that heals a version, from inputs proven to be its own.
+
+    Raises UnknownTemplateError, UnknownVersionError, NotHealedError when there are none.
+    """
+    row = catalog.get_version(template=template, number=version)
+    return builds.request(
+        template=template,
+        kind=BuildKind.REBUILD,
+        actor=actor,
+        from_version=_source(row),
+        heal=version,
+    )
+
+
+def _source(row: Version) -> int | None:
+    """Return the number of a version whose inputs are sound and the same; None: the definition."""
+    same = Version.objects.select_related("template", "health").filter(
+        template=row.template, definition_digest=row.definition_digest
+    )
+    # Its own come first.
+    for version in sorted(same, key=lambda other: other.pk != row.pk):
+        if spares.inputs_sound(data_paths.version(version) / "inputs", row.definition_digest):
+            return version.number
+    if spares.inputs_sound(data_paths.definition(row.template.name), row.definition_digest):
+        return None
+    message = f"{row} cannot be rebuilt: {NO_INPUTS}."
+    raise NotHealedError(message, version=row.number)
+
+
+def _not_healed(row: Version, reason: str, actor: str) -> NotHealedError:
+    checking.not_healed(row, reason, actor)
+    return NotHealedError(f"{row} stays quarantined: {reason}", version=row.number)

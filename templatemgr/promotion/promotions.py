@@ -1,0 +1,311 @@
+"""What is current: promote, roll back, pin, and the link on disk that pictures the row."""
+
+import logging
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError, transaction
+from django.utils import timezone
+
+from templatemgr import audit, data_paths, store
+from templatemgr.errors import (
+    CurrentChangedError,
+    GateError,
+    InvalidReasonError,
+    NothingToRollBackToError,
+    PinnedError,
+    UnknownTemplateError,
+    UnknownVersionError,
+)
+from templatemgr.models import (
+    Promotion,
+    PromotionKind,
+    Template,
+    Version,
+)
+from templatemgr.promotion import gates as checks
+from templatemgr.promotion.gates import Gate
+from templatemgr.trees import foreign
+
+logger = logging.getLogger(__name__)
+REASON_LENGTH = 500
+
+
+def gates(*, version: Version) -> tuple[Gate, ...]:
+    """Return every gate of a promotion of this version, open or closed, each with its reason."""
+    return checks.evaluate(version=version)
+
+
+def promote(
+    *,
+    template: str,
+    version: int,
+    actor: str,
+    reason: str,
+    expected_current: int | None = None,
+    override: bool = False,
+    override_reason: str = "",
+) -> Promotion:
+    """Make a version current, in one transaction; then bring the link on disk after it.
+
+    With `override`, which the caller has found the actor to be allowed, closed gates that are not
+    essential are passed, and the audit trail names them, with `override_reason`. Raises
+    UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError, or
+    CurrentChangedError when `expected_current` names another version than the current one.
+    """
+    text = checked_reason(reason)
+    with transaction.atomic():
+        row = locked(template)
+        if expected_current is not None:
+            _expect(row, expected_current)
+        target = _version(row, version)
+        passed_by = _check_gates(target, override, override_reason)
+        promotion = _move(row, target, actor, text, PromotionKind.PROMOTE, passed_by)
+    picture(template=template)
+    return promotion
+
+
+def roll_back(
+    *,
+    template: str,
+    actor: str,
+    reason: str,
+    expected_current: int | None = None,
+    override: bool = False,
+    override_reason: str = "",
+) -> Promotion:
+    """Make the version current that was so before the current one; again: one further back.
+
+    Raises as `promote` does, and NothingToRollBackToError when no earlier one is left.
+    """
+    text = checked_reason(reason)
+    with transaction.atomic():
+        row = locked(template)
+        if expected_current is not None:
+            _expect(row, expected_current)
+        target = _previous(row)
+        if target is None:
+            raise NothingToRollBackToError(template=template)
+        passed_by = _check_gates(target, override, override_reason)
+        promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK, passed_by)
+    picture(template=template)
+    return promotion
+
+
+def rollback_target(template: str) -> Version | None:
+    """Return the version that `roll_back` would make current, or None."""
+    return _previous(_template(template))
+
+
+def previous(row: Template) -> Version | None:
+    """Return the same for a template that is at hand already, as `previous_of` does."""
+    return previous_of([row]).get(row.pk)
+
+
+def previous_of(rows: Iterable[Template]) -> dict[int, Version]:
+    """Return the same for many, by the key of the template: one query, however many.
+
+    The log is walked as a stack: a promotion pushes what was current, a roll back pops it. Of the
+    versions only number and identity are at hand: all that those of a long log hold weighs
+    megabytes.
+    """
+    log = Promotion.objects.filter(template__in=[row.pk for row in rows]).order_by("id")
+    log = log.select_related("from_version").only(
+        "kind", "template", "to_version", "from_version__number", "from_version__identity"
+    )
+    stacks: dict[int, list[Version]] = {}
+    for entry in log:
+        stack = stacks.setdefault(entry.template_id, [])
+        if entry.kind == PromotionKind.ROLLBACK:
+            stack.pop()
+        elif entry.from_version is not None and entry.from_version_id != entry.to_version_id:
+            stack.append(entry.from_version)
+    return {owner: stack[-1] for owner, stack in stacks.items() if stack}
+
+
+def pin(*, template: str, actor: str, reason: str) -> Template:
+    """Refuse promotions until `unpin`. A template that is pinned takes the new reason."""
+    text = checked_reason(reason)
+    with transaction.atomic():
+        row = locked(template)
+        row.pinned_at, row.pinned_by, row.pin_reason = timezone.now(), actor, text
+        row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
+        held = row.current.number if row.current else None
+        details = {"reason": text, "version": held}
+        audit.append(actor=actor, action="template.pin", object=row.name, details=details)
+    return row
+
+
+def unpin(*, template: str, actor: str, reason: str) -> Template:
+    """Allow promotions again. Unpinning what is not pinned changes and records nothing."""
+    text = checked_reason(reason)
+    with transaction.atomic():
+        row = locked(template)
+        if not row.pinned:
+            return row
+        row.pinned_at, row.pinned_by, row.pin_reason = None, "", ""
+        row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
+        audit.append(
+            actor=actor, action="template.unpin", object=row.name, details={"reason": text}
+        )
+    return row
+
+
+def reconcile(*, template: str) -> None:
+    """Make the link `current` on disk show what the row says.
+
+    The file lock orders those who reconcile at the same time; each reads the row under it, so
+    the last one writes what was committed last.
+    """
+    home = Path(settings.STENCIL_DATA) / "templates" / template
+    if os.path.lexists(home) and not home.is_dir():
+        store.set_aside(home, data_paths.aside())  # a file, or a link that leads nowhere
+    home.mkdir(parents=True, exist_ok=True)
+    with store.locked(home / ".current.lock"):
+        row = _template(template)
+        link = home / "current"
+        if os.path.lexists(link) and not link.is_symlink() and link.is_dir():
+            store.set_aside(link, data_paths.aside())  # nothing else is in the way of a rename
+        if row.current is None:
+            link.unlink(missing_ok=True)
+        elif not link.is_symlink() or str(link.readlink()) != row.current.directory:
+            temporary = home / f".current-{secrets.token_hex(4)}"
+            temporary.symlink_to(row.current.directory)
+            os.replace(temporary, link)  # noqa: PTH105 - named in the design: atomic
+
+
+def picture(*, template: str) -> str:
+    """Reconcile, and return why that cannot be done; empty when it was.
+
+    The link is for people: whatever lies in its place stops no promotion and no executor.
+    """
+    try:
+        reconcile(template=template)
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is for people
+        reason = foreign.reason(error)
+        logger.warning("the link `current` of %s cannot be set: %s", template, reason)
+        return reason
+    return ""
+
+
+def reconcile_all() -> dict[str, str]:
+    """Reconcile every template: at the start of an executor, on wake-up and in `doctor`.
+
+    One template's trouble is its own: returned is why, by name.
+    """
+    names = Template.objects.values_list("name", flat=True)
+    troubles = {name: picture(template=name) for name in names}
+    return {name: reason for name, reason in troubles.items() if reason}
+
+
+def _move(
+    row: Template,
+    target: Version,
+    actor: str,
+    reason: str,
+    kind: PromotionKind,
+    passed_by: Mapping[str, object],
+) -> Promotion:
+    before = row.current
+    promotion = Promotion.objects.create(
+        template=row,
+        from_version=before,
+        to_version=target,
+        actor=actor,
+        reason=reason,
+        kind=kind,
+    )
+    row.current = target
+    row.save(update_fields=["current"])
+    audit.append(
+        actor=actor,
+        action=f"version.{kind}",
+        object=f"{row.name}@{target.number}",
+        details={
+            "from": before.number if before else None,
+            "to": target.number,
+            "reason": reason,
+            **passed_by,
+        },
+    )
+    return promotion
+
+
+def _check_gates(target: Version, override: bool, why: str) -> dict[str, object]:
+    """Raise for a gate in the way; return what the audit says of those that were passed by."""
+    found = gates(version=target)
+    left = checks.overridden(found) if override else found
+    closed = [gate for gate in left if gate.closed]
+    for gate in closed:
+        if gate.name == "unpinned":
+            name = target.template.name
+            raise PinnedError(f"{name} is {gate.detail}", gate=gate.name, template=name)
+    if closed:
+        text = "; ".join(f"{gate.name}: {gate.detail}" for gate in closed)
+        message = f"{target} cannot become current: {text}"
+        raise GateError(
+            message,
+            gates=[gate.name for gate in closed],
+            template=target.template.name,
+            version=target.number,
+        )
+    passed_by = {gate.name: gate.detail for gate in found if gate.closed}
+    if not passed_by:
+        return {}
+    return {"overridden": passed_by, **({"override_reason": why} if why else {})}
+
+
+def _previous(row: Template) -> Version | None:
+    found = previous(row)
+    return found and Version.objects.select_related("template").get(pk=found.pk)
+
+
+def _expect(row: Template, expected: int) -> None:
+    actual = row.current.number if row.current else None
+    if actual != expected:
+        message = f"{row.name} is on version {actual}, not {expected}."
+        raise CurrentChangedError(message, template=row.name, expected=expected, current=actual)
+
+
+def checked_reason(reason: str) -> str:
+    """Return the reason without blanks around it. Raises InvalidReasonError."""
+    text = reason.strip()
+    if not 1 <= len(text) <= REASON_LENGTH:
+        raise InvalidReasonError(field="reason", length=len(text))
+    return text
+
+
+def _template(name: str) -> Template:
+    try:
+        return Template.objects.select_related("current").get(name=name)
+    except Template.DoesNotExist:
+        message = f"There is no template {name!r}."
+        raise UnknownTemplateError(message, template=name) from None
+
+
+def locked(name: str) -> Template:
+    """Return a template, its row locked until the end of the transaction.
+
+    Raises UnknownTemplateError.
+    """
+    try:
+        # `of`: the version row is not ours to lock, and the join would be an outer one.
+        return Template.objects.select_for_update(of=("self",)).get(name=name)
+    except Template.DoesNotExist:
+        message = f"There is no template {name!r}."
+        raise UnknownTemplateError(message, template=name) from None
+
+
+def _version(row: Template, number: int) -> Version:
+    try:
+        return Version.objects.select_related("health", "build", "template").get(
+            template=row, number=number
+        )
+    except Version.DoesNotExist:
+        message = f"{row.name} has no version {number}."
+        raise UnknownVersionError(message, template=row.name, version=number) from None

@@ -1,0 +1,342 @@
+"""Manifests: what a sealed tree holds, to the byte, and how a tree differs from one.
+
+An entry is path, kind, normalised mode, size and content hash or link target. Times, owners and
+inode numbers have no part in it, so the digest depends on nothing but what a program can see.
+"""
+
+import gzip
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+from templatemgr.trees import foreign, listing
+from templatemgr.trees.hashing import UNREADABLE, Hasher, hash_all, look_at_all
+from templatemgr.trees.listing import MAX_DEPTH, MAX_PATH_BYTES, Owners, Seen
+
+FORMAT = 1
+# A tree of a million files has a manifest of a fifth of this; packed, of a hundredth.
+MAX_BYTES, MAX_PACKED_BYTES = 1 << 30, 1 << 28
+FILE_MODE, PROGRAM_MODE, FOLDER_MODE = 0o444, 0o555, 0o555
+
+DIGEST = re.compile("[0-9a-f]{64}")
+
+Kind = Literal["file", "folder", "link"]
+Inode = tuple[int, int]  # device, number
+Reading = tuple[int, int, int]  # the same, with the time of the last change in nanoseconds
+
+
+class ManifestError(Exception):
+    """A tree holds what cannot be sealed, or a manifest cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One path of a tree. `digest` (hex SHA-256) and `size` are a file's, `target` a link's."""
+
+    path: str
+    kind: Kind
+    mode: int
+    size: int = 0
+    digest: str = ""
+    target: str = ""
+
+    @property
+    def key(self) -> str:
+        """Return the name of the stored object: content and the executable bit."""
+        return object_key(self.digest, executable=bool(self.mode & 0o100))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """Every entry of a tree but its root, sorted by the bytes of the path."""
+
+    entries: tuple[Entry, ...]
+
+    @property
+    def files(self) -> tuple[Entry, ...]:
+        """Return the entries that are files."""
+        return tuple(entry for entry in self.entries if entry.kind == "file")
+
+    @property
+    def size(self) -> int:
+        """Return the sum of the files' sizes in bytes."""
+        return sum(entry.size for entry in self.files)
+
+    def digest(self) -> str:
+        """Return the hex SHA-256 over every entry."""
+        total = hashlib.sha256(b"stencil-tree-1\n")
+        for entry in self.entries:
+            total.update(_canonical(asdict(entry)) + b"\n")
+        return total.hexdigest()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """One way a tree differs, in a word of `PROBLEMS`. `detail` says why nobody could look."""
+
+    path: str
+    problem: str
+    inode: Inode | None = None  # the file that is wrong wherever it is linked to
+    detail: str = ""
+
+
+PROBLEMS = {
+    "changed": "other bytes, or another kind of entry",
+    "missing": "it is not there",
+    "added": "it does not belong there",
+    "mode": "another mode",
+    "link": "a link that leads elsewhere",
+    "owner": "it belongs to another user or group",
+    "attributes": "extended attributes: capabilities, an access list, or others",
+    "mounted": "something is mounted over it",
+    "unreadable": "it could not be looked at",
+}
+
+
+def object_key(digest: str, *, executable: bool) -> str:
+    """Return the name an object has in the store."""
+    return f"{digest}.x" if executable else digest
+
+
+def scan(root: Path) -> Manifest:
+    """Read a tree and hash its files, on as many threads as there are cores.
+
+    Modes are given as sealing will set them. Raises ManifestError for a special file, for a link
+    that is absolute or leaves the tree, for what lies too deep, and for what cannot be looked at.
+    """
+    walked = listing.walk(root)
+    for path, why in walked.blind.items():
+        message = f"{path} cannot be listed: {why}"
+        raise ManifestError(message)
+    for path in walked.found:
+        _check_place(path)
+    files = [path for path, seen in walked.found.items() if seen.kind == "file"]
+    digests = hash_all(root, files)
+    entries = [_entry(path, seen, digests.get(path, "")) for path, seen in walked.found.items()]
+    return Manifest(entries=tuple(sorted(entries, key=_order)))
+
+
+def compare(
+    manifest: Manifest,
+    root: Path,
+    hashed: dict[Reading, str] | None = None,
+    hasher: Hasher = look_at_all,
+    owners: Owners | None = None,
+) -> list[Problem]:
+    """Return every difference between a tree and its manifest, in the order of paths.
+
+    `hashed` remembers inodes between calls, so that a file shared by versions is read once. What
+    cannot be looked at is "unreadable", and nothing below it counts as there; the root itself is
+    held to its kind only. Raises what the hasher raises.
+    """
+    allowed = owners or listing.owners()
+    walked = listing.walk(root)
+    if "." in walked.blind:
+        return [_root_problem(root, walked.blind["."])]
+    known = _hash_inodes(root, walked.found, {} if hashed is None else hashed, hasher)
+    wanted = {entry.path: entry for entry in manifest.entries}
+    problems = [Problem(path=p, problem="unreadable", detail=d) for p, d in walked.blind.items()]
+    for path, entry in wanted.items():
+        seen = walked.found.get(path)
+        if seen is None:
+            if not _hidden(path, walked.blind):
+                problems.append(Problem(path=path, problem="missing"))
+        else:
+            problems += _differences(root, entry, seen, known, allowed)
+    problems += [Problem(path=p, problem="added") for p in walked.found if p not in wanted]
+    return sorted(problems, key=lambda problem: os.fsencode(problem.path))
+
+
+def dump(manifest: Manifest) -> bytes:
+    """Return the manifest as gzip'd JSON, the same bytes for the same manifest."""
+    body = {"format": FORMAT, "entries": [asdict(entry) for entry in manifest.entries]}
+    return gzip.compress(_canonical(body), mtime=0)
+
+
+def load(data: bytes) -> Manifest:
+    """Read what `dump` wrote. Raises ManifestError, whatever the bytes are, and nothing else."""
+    with foreign.reading("The manifest", ManifestError):
+        body = json.loads(foreign.gunzip(data, most=MAX_BYTES))
+        if not isinstance(body, dict) or set(body) != {"format", "entries"}:
+            raise ManifestError("The manifest cannot be read: it has other keys than its own.")
+        if body["format"] != FORMAT or isinstance(body["format"], bool):
+            message = (
+                f"The manifest has format {body['format']!r:.80}, this release reads {FORMAT}."
+            )
+            raise ManifestError(message)
+        if not isinstance(body["entries"], list):
+            raise ManifestError("The manifest cannot be read: its entries are no list.")
+        return _checked([Entry(**entry) for entry in body["entries"]])
+
+
+def read(file: Path) -> Manifest:
+    """Read a manifest's file, which must be a regular one. Raises ManifestError alone."""
+    with foreign.reading("The manifest", ManifestError):
+        return load(foreign.read_file(file, most=MAX_PACKED_BYTES))
+
+
+def contents(root: Path) -> tuple[int, int]:
+    """Return how many files `compare` would read in a tree, each inode once, and their bytes."""
+    infos = [seen.info for seen in listing.walk(root).found.values() if seen.kind == "file"]
+    sizes = {(info.st_dev, info.st_ino): info.st_size for info in infos}
+    return len(sizes), sum(sizes.values())
+
+
+def _checked(entries: list[Entry]) -> Manifest:
+    """Hold entries to what `scan` can have written: each path once, in order, and inside."""
+    folders, before = {""}, b""
+    for entry in entries:
+        _check_entry(entry)
+        parent, _, name = entry.path.rpartition("/")
+        inside = parent in folders and not entry.path.startswith("/")
+        if name in ("", ".", "..") or not inside or listing.too_deep(entry.path):
+            _refuse(entry.path, "is no place in a tree")
+        order = _order(entry)
+        if order <= before:
+            _refuse(entry.path, "is named twice, or out of order")
+        before = order
+        if entry.kind == "folder":
+            folders.add(entry.path)
+    return Manifest(entries=tuple(entries))
+
+
+def _check_entry(entry: Entry) -> None:
+    texts = (entry.path, entry.kind, entry.digest, entry.target)
+    if not all(type(text) is str for text in texts) or "\0" in entry.path + entry.target:
+        _refuse(str(entry.path), "is not described by texts")
+    if type(entry.mode) is not int or type(entry.size) is not int or not 0 <= entry.size < 1 << 62:
+        _refuse(entry.path, "has a mode or size that is none")
+    file, link = entry.kind == "file", entry.kind == "link"
+    modes = {"file": (FILE_MODE, PROGRAM_MODE), "folder": (FOLDER_MODE,), "link": (0o777,)}
+    if entry.mode not in modes.get(entry.kind, ()):
+        _refuse(entry.path, "has a mode that is never sealed")
+    if bool(DIGEST.fullmatch(entry.digest)) is not file or (entry.digest and not file):
+        _refuse(entry.path, "has a digest that does not fit")
+    if (entry.size and not file) or bool(entry.target) is not link:
+        _refuse(entry.path, "has a size or target that does not fit")
+    if link and _leaves(entry.path, entry.target):
+        _refuse(entry.path, "is a link that leaves the tree")
+
+
+def _refuse(path: str, reason: str) -> NoReturn:
+    message = f"The manifest cannot be read: {path[:200]!r} {reason}."
+    raise ManifestError(message)
+
+
+def _check_place(path: str) -> None:
+    if listing.too_deep(path):
+        message = (
+            f"{path[:100]}… lies too deep: a tree has at most {MAX_DEPTH} levels of folders, and "
+            f"paths of {MAX_PATH_BYTES} bytes. See which package makes it."
+        )
+        raise ManifestError(message)
+
+
+def _entry(path: str, seen: Seen, digest: str) -> Entry:
+    if seen.trouble:
+        message = f"{path} cannot be looked at: {seen.trouble}"
+        raise ManifestError(message)
+    if seen.kind == "file":
+        mode = PROGRAM_MODE if seen.info.st_mode & 0o100 else FILE_MODE
+        return Entry(path=path, kind="file", mode=mode, size=seen.info.st_size, digest=digest)
+    if seen.kind == "folder":
+        return Entry(path=path, kind="folder", mode=FOLDER_MODE)
+    if seen.kind != "link":
+        message = f"{path} is neither a file, a folder nor a link."
+        raise ManifestError(message)
+    if _leaves(path, seen.target):
+        message = f"{path} is a link that leaves the tree: {seen.target}"
+        raise ManifestError(message)
+    return Entry(path=path, kind="link", mode=0o777, target=seen.target)
+
+
+def _leaves(path: str, target: str) -> bool:
+    # Resolved by name alone: the target need not exist, but it must not lead out of the tree.
+    landing = os.path.normpath(os.path.join(os.path.dirname(path), target))  # noqa: PTH118, PTH120
+    return target.startswith("/") or landing == ".." or landing.startswith("../")
+
+
+def _order(entry: Entry) -> bytes:
+    return os.fsencode(entry.path)
+
+
+def _root_problem(root: Path, why: str) -> Problem:
+    seen = listing.look(root)
+    if seen is None:
+        return Problem(path=".", problem="missing")
+    if not seen.trouble and seen.kind != "folder":
+        return Problem(path=".", problem="changed", detail=why)
+    return Problem(path=".", problem="unreadable", detail=why)
+
+
+def _hidden(path: str, blind: Mapping[str, str]) -> bool:
+    """Whether a path lies in a folder that could not be listed, which is told already."""
+    parts = path.split("/")
+    return any("/".join(parts[:count]) in blind for count in range(1, len(parts)))
+
+
+def _reading(info: os.stat_result) -> Reading:
+    # With the time: a number is given again to another file, and what was written to is another.
+    return info.st_dev, info.st_ino, info.st_ctime_ns
+
+
+def _hash_inodes(
+    root: Path, present: Mapping[str, Seen], known: dict[Reading, str], hasher: Hasher
+) -> Mapping[Reading, str]:
+    """Return a digest for every file; those that were read stay in `known`."""
+    unread: dict[Reading, str] = {}
+    for path, seen in present.items():
+        if seen.kind == "file" and _reading(seen.info) not in known:
+            unread.setdefault(_reading(seen.info), path)
+    digests = hasher(root, list(unread.values())) if unread else {}
+    fresh = {reading: digests.get(path, UNREADABLE) for reading, path in unread.items()}
+    # A file that could not be read is asked again the next time.
+    known.update({reading: found for reading, found in fresh.items() if found != UNREADABLE})
+    return {**known, **fresh}
+
+
+def _differences(
+    root: Path, entry: Entry, seen: Seen, known: Mapping[Reading, str], owners: Owners
+) -> Iterable[Problem]:
+    info = seen.info
+    inode = (info.st_dev, info.st_ino) if entry.kind == "file" else None
+    if seen.trouble:
+        yield Problem(path=entry.path, problem="unreadable", detail=seen.trouble)
+    elif seen.kind != entry.kind:
+        yield Problem(path=entry.path, problem="changed")
+        return
+    elif entry.kind == "link" and seen.target != entry.target:
+        yield Problem(path=entry.path, problem="link")
+    elif entry.kind == "file" and known[_reading(info)] == UNREADABLE:
+        detail = _why_unreadable(root / entry.path)
+        yield Problem(path=entry.path, problem="unreadable", inode=inode, detail=detail)
+    elif entry.kind == "file" and known[_reading(info)] != entry.digest:
+        yield Problem(path=entry.path, problem="changed", inode=inode)
+    if entry.kind != "link" and stat.S_IMODE(info.st_mode) != entry.mode:
+        yield Problem(path=entry.path, problem="mode", inode=inode)
+    if not owners.include(info):
+        yield Problem(path=entry.path, problem="owner", inode=inode)
+    if seen.attributes:
+        names = ", ".join(seen.attributes)
+        yield Problem(path=entry.path, problem="attributes", inode=inode, detail=names)
+
+
+def _why_unreadable(file: Path) -> str:
+    try:
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as opened:
+            while opened.read(1 << 20):
+                pass
+    except OSError as error:
+        return foreign.reason(error)
+    return "it could not be read just now"
+
+
+def _canonical(value: Any) -> bytes:
+    # ASCII only: a name that is no UTF-8 travels as a lone surrogate, escaped.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

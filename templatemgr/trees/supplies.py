@@ -1,0 +1,84 @@
+"""Sound content for what has to be put back: from the store, else from whoever else has it.
+
+An object that is missing or wrong is made anew first, from bytes that prove to be the right ones,
+so that all who share it get the same inode. Objects are replaced by rename, never changed.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from templatemgr import store
+from templatemgr.trees import restoring
+from templatemgr.trees.listing import Owners
+from templatemgr.trees.manifests import Entry
+
+Place = tuple[Path, str]  # a tree, and a path in it
+
+
+@dataclass(kw_only=True)
+class Supplies:
+    """Called with an entry, returns the stored file for it, or None when its content is nowhere.
+
+    `elsewhere` gives the places that should have the content of an entry's key.
+    """
+
+    objects: Path
+    owners: Owners
+    elsewhere: Callable[[str], Iterable[Place]]
+    renewed: set[str] = field(default_factory=set)  # keys of objects that were made anew
+
+    def __call__(self, entry: Entry) -> Path | None:
+        stored = store.object_path(self.objects, entry)
+        store.make_room(stored)
+        if self._stored_soundly(stored, entry):
+            restoring.unfix(stored)  # or no name could be added to it
+            return stored
+        # An object with another mode or owner still has the bytes, for a new inode.
+        for tree, path in (
+            (self.objects, stored.relative_to(self.objects).as_posix()),
+            *self._rest(entry),
+        ):
+            with suppress(OSError):
+                descriptor = restoring.open_beneath(tree, path, force=tree == self.objects)
+                try:
+                    if restoring.same_bytes(descriptor, entry):
+                        self._renew(stored, descriptor, entry)
+                        return stored
+                finally:
+                    os.close(descriptor)
+        return None
+
+    def _rest(self, entry: Entry) -> Iterable[Place]:
+        yield from self.elsewhere(entry.key)
+
+    def _stored_soundly(self, stored: Path, entry: Entry) -> bool:
+        try:
+            descriptor = restoring.open_beneath(
+                self.objects, stored.relative_to(self.objects).as_posix()
+            )
+        except OSError:
+            return False
+        try:
+            return restoring.sound(descriptor, entry, self.owners)
+        except OSError:
+            return False
+        finally:
+            os.close(descriptor)
+
+    def _renew(self, stored: Path, source: int, entry: Entry) -> None:
+        """Put a sound inode where the object belongs: the open file itself, or a copy of it."""
+        folder = os.open(stored.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        temporary = f".new-{secrets.token_hex(6)}"
+        try:
+            restoring.share_or_copy(source, folder, temporary, entry, self.owners)
+            restoring.unfix(stored.name, folder)
+            os.rename(temporary, stored.name, src_dir_fd=folder, dst_dir_fd=folder)
+            self.renewed.add(entry.key)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=folder)
+            os.close(folder)

@@ -1,0 +1,212 @@
+"""Users and their roles: invited, changed, deactivated. Nobody is deleted: the trail names them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import Group, User
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
+
+from core import actors
+from templatemgr import audit
+from webui.signin import roles, sessions
+
+PAGE = 50
+
+
+class UserError(Exception):
+    """The act on a user cannot be done."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class UnknownUserError(UserError):
+    """There is no such user."""
+
+
+class InvalidUserError(UserError):
+    """The form has mistakes; `problems` says which, by field."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        super().__init__(" ".join(problems.values()))
+        self.problems = dict(problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Users by name; `next` is the name to go on after, or None."""
+
+    users: Sequence[User]
+    next: str | None
+
+
+def page(*, q: str = "", role: str = "", state: str = "", after: str = "") -> Page:
+    """Return users whose name or address contains `q`, in a role, "active" or "deactivated"."""
+    factor = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type="recovery_codes")
+    rows = User.objects.annotate(second_factor=Exists(factor)).prefetch_related("groups")
+    if q:
+        rows = rows.filter(Q(username__icontains=q) | Q(email__icontains=q))
+    if role == "none":
+        rows = rows.exclude(groups__name__in=roles.NAMES).exclude(is_superuser=True)
+    elif role:
+        highest = Q(groups__name=role)
+        rows = rows.filter(highest | Q(is_superuser=True) if role == roles.ADMIN else highest)
+    if state:
+        rows = rows.filter(is_active=state == "active")
+    if after:
+        rows = rows.filter(username__gt=after)
+    found = list(rows.distinct().order_by("username")[: PAGE + 1])
+    return Page(users=found[:PAGE], next=found[PAGE - 1].username if len(found) > PAGE else None)
+
+
+def get(*, user_id: int) -> User:
+    """Return a user. Raises UnknownUserError."""
+    factor = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type="recovery_codes")
+    row = User.objects.annotate(second_factor=Exists(factor)).filter(pk=user_id).first()
+    if row is None:
+        message = "There is no such user."
+        raise UnknownUserError(message)
+    return row
+
+
+def invite(*, name: str, role: str, actor: str, email: str = "") -> User:
+    """Make a user without a password; `link` lets them set one. Raises InvalidUserError."""
+    user = User(username=name, email=email)
+    user.set_unusable_password()
+    problems = _problems(user, role)
+    if problems:
+        raise InvalidUserError(problems)
+    with transaction.atomic():
+        user.save(force_insert=True)
+        user.groups.add(Group.objects.get(name=role))
+        _record(actor, "user.invite", user, {"role": role})
+    return user
+
+
+def link(*, user: User, actor: str) -> str:
+    """Return the path where the user sets a password: good once, for three days."""
+    if not user.is_active:
+        message = f"{user} is deactivated: activate them first."
+        raise UserError(message)
+    with transaction.atomic():
+        _record(actor, "user.link", user, {})
+    uid = user_pk_to_url_str(user)
+    key = default_token_generator.make_token(user)
+    return reverse("account_reset_password_from_key", kwargs={"uidb36": uid, "key": key})
+
+
+def change_role(*, user: User, role: str, actor: str) -> User:
+    """Give the user this role in place of the one they have; "none" takes it away.
+
+    Raises UserError for one's own role, for the last admin's, and for a role that does not exist.
+    """
+    if role not in {*roles.NAMES, "none"}:
+        message = f"There is no role {role!r}."
+        raise UserError(message)
+    _not_oneself(user, actor, "change your own role")
+    with transaction.atomic():
+        row = _locked(user)
+        before = roles.of(row)
+        if role != roles.ADMIN:
+            _keep_an_admin(row)
+        row.groups.remove(*Group.objects.filter(name__in=roles.NAMES))
+        if role != "none":
+            row.groups.add(Group.objects.get(name=role))
+        row.is_superuser = row.is_staff = False
+        row.save(update_fields=["is_superuser", "is_staff"])
+        details = {"from": before.name if before else "none", "to": role}
+        _record(actor, "user.role", row, details)
+    return row
+
+
+def deactivate(*, user: User, actor: str) -> User:
+    """Refuse the user from now on, and end their sessions. Deactivating twice changes nothing."""
+    _not_oneself(user, actor, "deactivate yourself")
+    with transaction.atomic():
+        row = _locked(user)
+        if row.is_active:
+            _keep_an_admin(row)
+            row.is_active = False
+            row.save(update_fields=["is_active"])
+            _record(actor, "user.deactivate", row, {"sessions": sessions.end(row)})
+    return row
+
+
+def activate(*, user: User, actor: str) -> User:
+    """Let a deactivated user in again."""
+    with transaction.atomic():
+        row = _locked(user)
+        if not row.is_active:
+            row.is_active = True
+            row.save(update_fields=["is_active"])
+            _record(actor, "user.activate", row, {})
+    return row
+
+
+def reset_second_factor(*, user: User, actor: str) -> int:
+    """Forget authenticator app, passkeys and recovery codes of the user; returns how many."""
+    with transaction.atomic():
+        row = _locked(user)
+        rows = Authenticator.objects.filter(user=row)
+        types = sorted(rows.values_list("type", flat=True))
+        if types:
+            rows.delete()
+            details = {"factors": types, "sessions": sessions.end(row)}
+            _record(actor, "user.factor_reset", row, details)
+    return len(types)
+
+
+def _locked(user: User) -> User:
+    # The admins' group is the lock of every change of who is one: two admins could otherwise
+    # demote each other at the same moment.
+    Group.objects.select_for_update().get(name=roles.ADMIN)
+    return User.objects.select_for_update().get(pk=user.pk)
+
+
+def _keep_an_admin(row: User) -> None:
+    admins = User.objects.filter(Q(groups__name=roles.ADMIN) | Q(is_superuser=True))
+    active = admins.filter(is_active=True)
+    if active.filter(pk=row.pk).exists() and not active.exclude(pk=row.pk).exists():
+        message = f"{row} is the last admin: make somebody else one first."
+        raise UserError(message)
+
+
+def _not_oneself(user: User, actor: str, act: str) -> None:
+    if user.username == actor:
+        message = f"You cannot {act}: ask another admin."
+        raise UserError(message)
+
+
+def _problems(user: User, role: str) -> dict[str, str]:
+    problems: dict[str, str] = {}
+    try:
+        User._meta.get_field("username").clean(user.username, user)
+    except ValidationError:
+        problems["name"] = "Give 1 to 150 letters, digits or any of @ . + - _"
+    if actors.stands_for_system(user.username):
+        problems["name"] = actors.SAYS
+    elif User.objects.filter(username__iexact=user.username).exists():
+        problems["name"] = "Somebody has this name."
+    if user.email:
+        try:
+            validate_email(user.email)
+        except ValidationError:
+            problems["email"] = "This is no address."
+        if User.objects.filter(email__iexact=user.email).exists():
+            problems["email"] = "Somebody has this address."
+    if role not in roles.NAMES:
+        problems["role"] = f"Choose one of {', '.join(roles.NAMES)}."
+    return problems
+
+
+def _record(actor: str, action: str, user: User, details: dict[str, Any]) -> None:
+    audit.append(actor=actor, action=action, object=user.username, details=details)

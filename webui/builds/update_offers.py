@@ -1,0 +1,139 @@
+"""What of a template's packages could move, as the page offers it. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from templatemgr import difference
+from templatemgr.builders.candidates import Candidate
+from webui.promotions.package_changes import Distance, distance
+
+FIELD = "move:"  # + the package's name: what to move it to, "" to leave it
+ORDER = tuple(Distance)
+
+
+class Form(Protocol):
+    """What Django's QueryDict has of use here."""
+
+    def items(self) -> Iterable[tuple[str, Any]]:
+        """Name and last value of each field."""
+
+    def get(self, key: str, default: str) -> Any:
+        """The last value of a field."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A version to move to; `value` is what a build is asked for."""
+
+    version: str
+    value: str
+    far: Distance
+    ticked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """One package: within its range, and newest. None when that is nothing newer.
+
+    `held` is the newest version when it cannot be named, since another package's range holds it.
+    """
+
+    name: str
+    installed: str
+    direct: bool
+    ranged: Choice | None
+    newest: Choice | None
+    held: str = ""
+
+    @property
+    def field(self) -> str:
+        """The name of its group of choices."""
+        return f"{FIELD}{self.name}"
+
+    @property
+    def movable(self) -> bool:
+        """Whether there is something to choose."""
+        return self.ranged is not None or self.newest is not None
+
+    @property
+    def stays(self) -> bool:
+        """Whether nothing is chosen for it."""
+        return not any(choice and choice.ticked for choice in (self.ranged, self.newest))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offers:
+    """Packages that can move, the farthest first, and those that cannot."""
+
+    movable: tuple[Offer, ...]
+    settled: tuple[Offer, ...]
+
+
+def offers(
+    found: Sequence[Candidate], packages: Iterable[Mapping[str, Any]], ticked: Iterable[str]
+) -> Offers:
+    """Offer what a registry answered; before any answer, every package within its range.
+
+    `packages` are a version's; `ticked` what was chosen before ("vitest", "vitest@5.2.0").
+    """
+    chosen_before = frozenset(ticked)
+    if found:
+        all_offers = [_offer(candidate, chosen_before) for candidate in found]
+    else:
+        all_offers = [_unknown(package, chosen_before) for package in packages]
+    movable = sorted((offer for offer in all_offers if offer.movable), key=_rank)
+    settled = sorted((offer for offer in all_offers if not offer.movable), key=_rank)
+    return Offers(movable=tuple(movable), settled=tuple(settled))
+
+
+def chosen(form: Form) -> list[str]:
+    """What the form asks to move: the choices of the table, and those typed by name."""
+    ticked = [str(value) for name, value in form.items() if name.startswith(FIELD) and value]
+    typed = re.split(r"[\s,]+", str(form.get("others", "")).strip())
+    return list(dict.fromkeys([*ticked, *(word for word in typed if word)]))
+
+
+def _offer(candidate: Candidate, ticked: frozenset[str]) -> Offer:
+    name, installed = candidate.name, candidate.installed
+    ranged = newest = None
+    held = ""
+    if candidate.wanted != installed:
+        ranged = _choice(candidate.wanted, name, installed, ticked)
+    if candidate.latest not in (installed, candidate.wanted):
+        if candidate.direct:
+            newest = _choice(candidate.latest, f"{name}@{candidate.latest}", installed, ticked)
+        else:
+            held = candidate.latest
+    return Offer(
+        name=name,
+        installed=installed,
+        direct=candidate.direct,
+        ranged=ranged,
+        newest=newest,
+        held=held,
+    )
+
+
+def _choice(version: str, value: str, installed: str, ticked: frozenset[str]) -> Choice:
+    far = distance(installed, version)
+    return Choice(version=version, value=value, far=far, ticked=value in ticked)
+
+
+def _unknown(package: Mapping[str, Any], ticked: frozenset[str]) -> Offer:
+    name = str(package["name"])
+    ranged = Choice(version="", value=name, far=Distance.OTHER, ticked=name in ticked)
+    return Offer(
+        name=name,
+        installed=str(package["version"]),
+        direct=bool(package.get("direct")),
+        ranged=ranged,
+        newest=None,
+    )
+
+
+def _rank(offer: Offer) -> tuple[bool, int, str, Any]:
+    choices = [choice.far for choice in (offer.newest, offer.ranged) if choice]
+    far = min((ORDER.index(each) for each in choices), default=len(ORDER))
+    return not offer.direct, far, offer.name, difference.order(offer.installed)

@@ -1,0 +1,145 @@
+"""One version: all that is known of it, its files, its health, and its removal."""
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+
+from execapp.services import keeping
+from templatemgr import catalog
+from templatemgr.build import inputs
+from templatemgr.errors import TemplateError
+from templatemgr.maintenance import retrying, verification
+from templatemgr.models import HealthState, Version
+from templatemgr.promotion import promotions, removal
+from webui.promotions.compare_views import compare_with
+from webui.shell import confirmations, decorators
+from webui.templatetags.stencil import size
+
+PROBLEMS_SHOWN = 50
+FORMS = {"tar.gz": "application/gzip", "zip": "application/zip"}
+
+
+@decorators.page
+def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Everything that is known of one version."""
+    version = catalog.get_version(template=name, number=number)
+    template = catalog.get(name=name)
+    is_current = version.pk == template.current_id
+    previous = promotions.previous(template) if is_current else None
+    found = []
+    if previous is not None and decorators.may(request, "templatemgr.promote_version"):
+        found.append(confirmations.roll_back(template, previous))
+    context = {
+        "template": template,
+        **integrity_of(version),
+        "is_current": is_current,
+        "removed": version.health.state == HealthState.RETIRED,
+        "previous": previous,
+        "compare_with": compare_with(template, version),
+        "packages": sorted(version.packages, key=lambda item: (not item["direct"], item["name"])),
+        "asks": found,
+    }
+    return render(request, "catalog/version.html", context)
+
+
+@decorators.page
+def download_inputs(_request: HttpRequest, name: str, number: int, form: str) -> HttpResponse:
+    """The files that a version was built from, to commit back."""
+    if form not in FORMS:
+        message = f"There is no archive of form {form!r}."
+        raise Http404(message)
+    packed = inputs.archive(
+        template=name, version=number, form="zip" if form == "zip" else "tar.gz"
+    )
+    response = HttpResponse(packed, content_type=FORMS[form])
+    response["Content-Disposition"] = f'attachment; filename="{name}-{number}-inputs.{form}"'
+    return response
+
+
+@decorators.page
+def verification_progress(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """The card of a version's integrity, for htmx while files are read again."""
+    version = catalog.get_version(template=name, number=number)
+    context = {"template": version.template, **integrity_of(version)}
+    answer = render(request, "catalog/_integrity.html", context)
+    last = context["verification"]
+    if "HX-Request" in request.headers and (last is None or last.finished):
+        answer["HX-Refresh"] = "true"  # what was found concerns the whole page
+    return answer
+
+
+@decorators.change("templatemgr.verify_version")
+def verify(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Ask for every file of a version to be read again; its page shows how far that is."""
+    keeping.request_verification(template=name, version=number, actor=decorators.actor(request))
+    decorators.done(
+        request, f"Version {number} is read again, file by file: its page shows the end."
+    )
+    if request.POST.get("back") == "template":
+        return redirect("template", name)
+    return redirect("version", name, number)
+
+
+def integrity_of(version: Version) -> dict[str, Any]:
+    """What the card of a version's integrity shows."""
+    return {
+        "version": version,
+        "verification": verification.latest(version=version),
+        "problems": version.health.problems[:PROBLEMS_SHOWN],
+        "problems_left": max(0, len(version.health.problems) - PROBLEMS_SHOWN),
+        "doubts": version.health.doubts[:PROBLEMS_SHOWN],
+        "doubts_left": max(0, len(version.health.doubts) - PROBLEMS_SHOWN),
+        "tries": retrying.tries(version=version) if version.health.tries else [],
+    }
+
+
+@decorators.change("templatemgr.heal_version")
+def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Read a version again and make it whole: from the store, else by a rebuild to watch."""
+    actor = decorators.actor(request)
+    keeping.request_verification(template=name, version=number, actor=actor, heal=True)
+    decorators.done(request, f"Version {number} is read again, and healed from what that finds.")
+    return redirect("version", name, number)
+
+
+@decorators.page
+def ask_remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Say what removing a version frees, and what stands in the way."""
+    if not decorators.may(request, "templatemgr.remove_version"):
+        raise PermissionDenied
+    version = catalog.get_version(template=name, number=number)
+    context = {"ask": _removal(version), "template": version.template}
+    return render(request, "promotions/ask.html", context)
+
+
+@decorators.change("templatemgr.remove_version")
+def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
+    """Take a version's tree from the disk."""
+    reason = request.POST.get("reason", "")
+    try:
+        freed = removal.remove(
+            template=name, version=number, actor=decorators.actor(request), reason=reason
+        )
+    except TemplateError as error:
+        if isinstance(error, decorators.UNKNOWN):
+            raise
+        version = catalog.get_version(template=name, number=number)
+        shown = _removal(version).refused(reason, error.message)
+        context = {"ask": shown, "template": version.template}
+        return render(request, "promotions/ask.html", context, status=409)
+    decorators.done(
+        request,
+        f"Version {number} is removed: {size(freed.bytes)} are free again. "
+        "A rebuild from it brings it back.",
+    )
+    return redirect("version", name, number)
+
+
+def _removal(version: Version) -> confirmations.Ask:
+    needed = removal.refusals(version=version)
+    if version.health.state == HealthState.RETIRED:
+        needed = ["it was removed already"]
+    frees = None if needed else removal.would_free(version=version).bytes
+    return confirmations.remove(version, frees=frees, needed=needed)

@@ -1,0 +1,13 @@
+"""Addresses of executions."""
+
+from django.urls import path
+
+from webui.executions import views
+
+urlpatterns = [
+    path("executions", views.index, name="executions"),
+    path("executions/<uuid:execution_id>", views.detail, name="execution"),
+    path("executions/<uuid:execution_id>/json", views.as_json, name="execution_json"),
+    path("executions/<uuid:execution_id>/cancel", views.cancel, name="cancel_execution"),
+    path("executions/<uuid:execution_id>/rerun", views.rerun, name="rerun_execution"),
+]

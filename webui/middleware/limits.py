@@ -1,0 +1,114 @@
+"""What every request is held to before anything is made of it, at every door.
+
+Bodies of the API are read by `execapp.api.http.parsing`, with a budget of their own.
+"""
+
+from collections.abc import Callable
+
+from django.conf import settings
+from django.core.exceptions import BadRequest, RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, QueryDict, UnreadablePostError
+from django.http.response import HttpResponseBase
+from django.utils.datastructures import MultiValueDict
+
+from core import documents, parsing
+from execapp.api.http.bodies import drain
+from execapp.api.http.errors import error_reply
+from webui.shell import error_pages
+
+QUERY_BYTES = 8 * 1024
+QUERY_PARAMETERS = 100
+HEADER_BYTES = 32 * 1024  # names and values of all headers together
+FORM = "application/x-www-form-urlencoded"
+STATUSES = {"too_large": 413, "unsupported_media_type": 415}
+
+
+class RefusedError(Exception):
+    """Why a request is not looked at: the code of the API's error, and a sentence."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+def limit(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., object]:
+    """Middleware: refuse what is over a limit in the form that the client expects."""
+
+    def limited(request: HttpRequest) -> HttpResponseBase:
+        machine = request.path_info.startswith(error_pages.MACHINES)
+        try:
+            check_head(request)
+            if not machine:
+                check_form(request)
+        except RefusedError as refused:
+            drain(request)
+            return _refusal(refused, machine=machine)
+        except (BadRequest, RequestDataTooBig) as refused:
+            drain(request)
+            return error_pages.bad_request(request, refused)
+        return get_response(request)
+
+    return limited
+
+
+def check_head(request: HttpRequest) -> None:
+    """Encoding of the body, length of the query string, size of the headers."""
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding not in ("", "identity"):
+        message = (
+            "Send the body as it is: bodies with a Content-Encoding are neither read nor unpacked."
+        )
+        raise RefusedError("unsupported_media_type", message)
+    query = request.META.get("QUERY_STRING", "")
+    if len(query) > QUERY_BYTES or query.count("&") >= QUERY_PARAMETERS:
+        message = (
+            f"A query string has at most {QUERY_BYTES} bytes and {QUERY_PARAMETERS} parameters."
+        )
+        raise RefusedError("too_large", message)
+    held = sum(
+        len(name) + len(value)
+        for name, value in request.META.items()
+        if name.startswith("HTTP_") and isinstance(value, str)
+    )
+    if held > HEADER_BYTES:
+        message = f"The headers have at most {HEADER_BYTES} bytes together."
+        raise RefusedError("too_large", message)
+
+
+def check_form(request: HttpRequest) -> None:
+    """A form of a page: its length before it is read, its fields before they are made.
+
+    Raises RequestDataTooBig and BadRequest, which the page of Django's own refusals tells.
+    """
+    length = parsing.whole_or_none(
+        str(request.META.get("CONTENT_LENGTH") or "0"), most=parsing.LARGEST_ROW
+    )
+    if length is None:
+        message = "The Content-Length is no length."
+        raise BadRequest(message)
+    if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        raise RequestDataTooBig
+    charset = (request.content_params or {}).get("charset", "utf-8").lower()
+    if request.method != "POST" or request.content_type != FORM or charset != "utf-8":
+        return  # what is no such form Django reads, or nobody
+    try:
+        fields = documents.form(request.body, fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS)
+    except (documents.DocumentError, UnreadablePostError) as error:
+        raise BadRequest from error
+    form = QueryDict(mutable=True, encoding="utf-8")
+    for name, value in fields:
+        form.appendlist(name, value)
+    form._mutable = False
+    vars(request).update(_post=form, _files=MultiValueDict())
+
+
+def _refusal(refused: RefusedError, *, machine: bool) -> HttpResponse:
+    status = STATUSES[refused.code]
+    if machine:
+        return error_reply(refused.code, refused.message, status=status)
+    words = error_pages.Words(
+        title="That cannot be taken",
+        says=f"{refused.message} Nothing was changed.",
+        then="Go back and send less; a program finds the API under /api/v1/docs.",
+    )
+    return error_pages.show(status, words)

@@ -1,0 +1,160 @@
+"""What ran in the last hour and the last day, in buckets of time: of all templates, or of one.
+
+A bucket that lies behind us does not change any more, so it is read once and kept. What is read is
+a range of an index: states and minutes are counted by the database, times are read one by one and
+of the newest executions only.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from statistics import median
+from typing import ClassVar
+
+from django.db.models import Count, QuerySet, TextField
+from django.db.models.functions import Cast, Substr
+from django.utils import timezone
+
+from execapp.models import FINAL_STATES, Execution, ExecutionState
+from webui.overview.metrics import percentile
+
+SETTLED = timedelta(minutes=3)  # longer than an execution may take, and wait
+TIMES_READ = 20_000
+KEPT = 8_192  # both spans of seventy templates
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """A span of time on a page, and how finely it is drawn."""
+
+    name: str
+    title: str
+    seconds: int  # of a bucket: 60 and up, divides a day
+    count: int
+
+
+HOUR = Range(name="hour", title="Last hour", seconds=60, count=60)
+DAY = Range(name="day", title="Last day", seconds=1800, count=48)
+RANGES = {each.name: each for each in (HOUR, DAY)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """What was submitted from `start` on, for the length of a bucket. Times in milliseconds."""
+
+    start: datetime
+    succeeded: int = 0
+    failed: int = 0  # by the program's own doing: failing tests, limits, crashes, cancelled
+    errors: int = 0  # by ours
+    median_ms: float | None = None
+    p95_ms: float | None = None
+
+    @property
+    def total(self) -> int:
+        """How many have ended."""
+        return self.succeeded + self.failed + self.errors
+
+
+class _Kept:
+    """Buckets that lie behind us, the least recently used of them dropped first."""
+
+    buckets: ClassVar[OrderedDict[tuple[str, str, datetime], Bucket]] = OrderedDict()
+    lock: ClassVar[threading.Lock] = threading.Lock()
+
+
+def activity(span: Range, now: datetime | None = None, *, template: str = "") -> list[Bucket]:
+    """The buckets of a range, oldest first; the last one is still being filled. Two queries.
+
+    `template` is a template's name; empty for all of them.
+    """
+    now = now or timezone.now()
+    last = _floor(now, span.seconds)
+    starts = [last - timedelta(seconds=span.seconds * n) for n in reversed(range(span.count))]
+    with _Kept.lock:
+        kept = {start: _Kept.buckets.get((span.name, template, start)) for start in starts}
+    first = next(start for start in starts if kept[start] is None or start == last)
+    fresh = _read(first, span, template)
+    found = [fresh.get(start) or kept[start] or Bucket(start=start) for start in starts]
+    _keep(span, template, [bucket for bucket in found if _behind(bucket, span, now)])
+    return found
+
+
+def forget() -> None:
+    """Drop what is kept: for tests, whose database begins anew."""
+    with _Kept.lock:
+        _Kept.buckets.clear()
+
+
+def _behind(bucket: Bucket, span: Range, now: datetime) -> bool:
+    return bucket.start + timedelta(seconds=span.seconds) + SETTLED < now
+
+
+def _keep(span: Range, template: str, buckets: Sequence[Bucket]) -> None:
+    with _Kept.lock:
+        for bucket in buckets:
+            _Kept.buckets[(span.name, template, bucket.start)] = bucket
+            _Kept.buckets.move_to_end((span.name, template, bucket.start))
+        while len(_Kept.buckets) > KEPT:
+            _Kept.buckets.popitem(last=False)
+
+
+def _read(first: datetime, span: Range, template: str) -> dict[datetime, Bucket]:
+    rows = Execution.objects.filter(created_at__gte=first)
+    if template:
+        rows = rows.filter(template_name=template)
+    counts = _counts(rows, span)
+    times = _times(rows, span)
+    return {
+        start: Bucket(
+            start=start,
+            succeeded=states.get(ExecutionState.SUCCEEDED, 0),
+            errors=states.get(ExecutionState.ERROR, 0),
+            failed=sum(
+                count
+                for state, count in states.items()
+                if state not in (ExecutionState.SUCCEEDED, ExecutionState.ERROR)
+            ),
+            median_ms=median(times[start]) if times.get(start) else None,
+            p95_ms=percentile(times.get(start, []), 0.95),
+        )
+        for start, states in counts.items()
+    }
+
+
+def _counts(since: QuerySet[Execution], span: Range) -> dict[datetime, dict[str, int]]:
+    """By bucket and state; of all templates from the index on both alone."""
+    rows = (
+        since.filter(state__in=FINAL_STATES)
+        .order_by()
+        # Text, since Django truncates times on SQLite by calling Python for each row.
+        .annotate(minute=Substr(Cast("created_at", TextField()), 1, 16))
+        .values_list("state", "minute")
+        .annotate(count=Count("id"))
+    )
+    found: dict[datetime, dict[str, int]] = {}
+    for state, minute, count in rows:
+        moment = datetime.strptime(minute, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
+        states = found.setdefault(_floor(moment, span.seconds), {})
+        states[state] = states.get(state, 0) + count
+    return found
+
+
+def _times(since: QuerySet[Execution], span: Range) -> dict[datetime, list[float]]:
+    rows = (
+        since.filter(finished_at__isnull=False)
+        .order_by("-created_at", "-id")
+        .values_list("created_at", "timings__total_ms")[:TIMES_READ]
+    )
+    found: dict[datetime, list[float]] = {}
+    for moment, total in rows:
+        if total is not None:
+            found.setdefault(_floor(moment, span.seconds), []).append(float(total))
+    return found
+
+
+def _floor(moment: datetime, seconds: int) -> datetime:
+    midnight = moment.replace(hour=0, minute=0, second=0, microsecond=0)
+    whole = int((moment - midnight).total_seconds()) // seconds * seconds
+    return midnight + timedelta(seconds=whole)

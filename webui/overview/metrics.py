@@ -1,0 +1,159 @@
+"""What the overview counts. Every read enters an index and is bounded: by an hour, by today or by
+the newest thousand."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, TextField
+from django.db.models.functions import Cast, Coalesce, Substr
+from django.utils import timezone
+
+from execapp.models import Execution, ExecutionState
+from execapp.services import health
+from templatemgr.models import Promotion, Template
+from webui.shell import charts
+
+MINUTES = 60
+SAMPLE = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One finished execution of the last hour."""
+
+    at: datetime
+    template: str
+    total_ms: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The four figures above the overview."""
+
+    last_hour: int
+    per_minute: charts.Sparkline
+    median_ms: float | None
+    p95_ms: float | None
+    median_line: charts.Sparkline
+    failed_by_us: int
+    today: int
+    health: health.HealthSnapshot
+
+
+def figures(now: datetime, samples: list[Sample]) -> Figures:
+    """The figures of this moment, with the last hour's sample. Five queries."""
+    counts = by_minute(now)
+    times = [each.total_ms for each in samples]
+    since = midnight(now)
+    today = Execution.objects.filter(created_at__gte=since)
+    return Figures(
+        last_hour=sum(counts),
+        per_minute=charts.sparkline(counts),
+        median_ms=median(times) if times else None,
+        p95_ms=percentile(times, 0.95),
+        median_line=charts.sparkline(medians_by_minute(samples, now)),
+        failed_by_us=today.filter(state=ExecutionState.ERROR).count(),
+        today=today.count(),
+        health=health.snapshot(),
+    )
+
+
+def by_minute(now: datetime) -> list[int]:
+    """Executions of the last sixty minutes, the oldest minute first; read from the index alone."""
+    first = _minute(now) - timedelta(minutes=MINUTES - 1)
+    rows = (
+        Execution.objects.filter(created_at__gte=first)
+        .order_by()
+        # Text, since Django truncates times on SQLite by calling Python for each row.
+        .annotate(minute=Substr(Cast("created_at", TextField()), 1, 16))
+        .values_list("minute")
+        .annotate(count=Count("id"))
+    )
+    found = dict(rows)
+    minutes = (first + timedelta(minutes=index) for index in range(MINUTES))
+    return [found.get(minute.strftime("%Y-%m-%d %H:%M"), 0) for minute in minutes]
+
+
+def sample(now: datetime) -> list[Sample]:
+    """The newest finished executions of the last hour, at most a thousand, newest first."""
+    rows = (
+        Execution.objects.filter(
+            created_at__gte=now - timedelta(minutes=MINUTES), finished_at__isnull=False
+        )
+        .order_by("-created_at", "-id")
+        .values_list("created_at", "template_name", "timings__total_ms")[:SAMPLE]
+    )
+    return [
+        Sample(at=at, template=template, total_ms=float(total))
+        for at, template, total in rows
+        if total is not None
+    ]
+
+
+def medians(samples: list[Sample]) -> dict[str, float]:
+    """The median time of each template in the sample."""
+    groups: dict[str, list[float]] = {}
+    for each in samples:
+        groups.setdefault(each.template, []).append(each.total_ms)
+    return {name: median(times) for name, times in groups.items()}
+
+
+def medians_by_minute(samples: list[Sample], now: datetime) -> list[float]:
+    """The median of each minute; one without any keeps the value before it."""
+    first = _minute(now) - timedelta(minutes=MINUTES - 1)
+    groups: dict[int, list[float]] = {}
+    for each in samples:
+        index = int((each.at - first).total_seconds() // 60)
+        if 0 <= index < MINUTES:
+            groups.setdefault(index, []).append(each.total_ms)
+    if not groups:
+        return [0.0] * MINUTES
+    value = median(groups[min(groups)])
+    drawn = []
+    for index in range(MINUTES):
+        value = median(groups[index]) if index in groups else value
+        drawn.append(value)
+    return drawn
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """The nearest-rank percentile; None of nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    rank = -(-len(ordered) * share // 1)  # rounded up
+    return ordered[max(0, min(len(ordered), int(rank)) - 1)]
+
+
+def templates(now: datetime | None = None) -> QuerySet[Template]:
+    """Templates with their current version, who made it current, and today's count."""
+    since = midnight(now or timezone.now())
+    last = Promotion.objects.filter(
+        template=OuterRef("pk"), to_version=OuterRef("current")
+    ).order_by("-id")
+    today = (
+        Execution.objects.filter(template_name=OuterRef("name"), created_at__gte=since)
+        .order_by()
+        .values("template_name")
+        .annotate(count=Count("id"))
+        .values("count")
+    )
+    return (
+        Template.objects.select_related("current__health")
+        .annotate(
+            promoted_at=Subquery(last.values("created_at")[:1]),
+            promoted_by=Subquery(last.values("actor")[:1]),
+            today=Coalesce(Subquery(today, output_field=IntegerField()), 0),
+        )
+        .order_by("name")
+    )
+
+
+def midnight(now: datetime) -> datetime:
+    """Where today begins, in UTC."""
+    return now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _minute(now: datetime) -> datetime:
+    return now.replace(second=0, microsecond=0)

@@ -1,0 +1,84 @@
+"""The first page: what needs a decision, how it runs, what it runs on, what happened lately."""
+
+import hashlib
+import re
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.views.decorators.vary import vary_on_headers
+
+from templatemgr.models import AuditEvent
+from templatemgr.promotion import promotions
+from webui.audit_log import event_text
+from webui.catalog.views import ways_back
+from webui.overview import attention, chart_views, metrics
+from webui.shell import decorators
+from webui.shell.context_processors import know_health, may, shell_health
+
+LATELY = 6
+# What moves by itself: how long ago, and the medians of the last hour.
+TIME = re.compile(r"<time[^<>]*>[^<]*</time>|\b\d+(\.\d+)? ms\b")
+# What only says that something else will happen, or that nothing is wrong.
+QUIET = ("build.request", "version.verify", "token.create", "user.sign_in", "audit.export")
+
+
+@vary_on_headers("HX-Request")
+@decorators.page
+def overview(request: HttpRequest) -> HttpResponse:
+    """The overview. To htmx it gives only the four figures, every five seconds."""
+    now = timezone.now()
+    samples = metrics.sample(now)
+    counted = metrics.figures(now, samples)
+    if request.headers.get("HX-Request"):
+        return render(request, "overview/_figures.html", {"figures": counted})
+    know_health(request, counted.health)
+    context = {"figures": counted} | chart_views.drawn(request) | _state(request, samples)
+    context["seen"] = seen_of(context | may(request))
+    return render(request, "overview/overview.html", context)
+
+
+@decorators.page
+def state(request: HttpRequest) -> HttpResponse:
+    """What needs a decision, what is current and what happened, for htmx: 204 when all is as seen.
+
+    `seen` is the digest that came with what the page shows, so that nothing is swapped, and no
+    focus lost, while nothing happens.
+    """
+    context = _state(request, metrics.sample(timezone.now())) | may(request)
+    context["seen"] = seen_of(context)
+    if request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    swapped = render_to_string("shell/_state.html", context | {"oob": True})
+    return HttpResponse(render_to_string("overview/_poll.html", context) + swapped)
+
+
+def seen_of(context: dict[str, Any]) -> str:
+    """A short digest of what is shown, without the words for how long ago something was."""
+    page = render_to_string("shell/_state.html", context)
+    return hashlib.sha256(TIME.sub("", page).encode()).hexdigest()[:16]
+
+
+def _state(request: HttpRequest, samples: list[metrics.Sample]) -> dict[str, Any]:
+    templates = list(metrics.templates())
+    times = metrics.medians(samples)
+    previous = promotions.previous_of(templates)
+    events = AuditEvent.objects.exclude(action__in=QUIET)[:LATELY]
+    return {
+        "rows": [
+            (template, times.get(template.name), previous.get(template.pk))
+            for template in templates
+        ],
+        "asks": ways_back(request, templates, previous),
+        "decisions": attention.decisions(templates),
+        "try_playground": attention.offers_playground(decorators.actor(request), templates),
+        "lately": [event_text.read(event) for event in events],
+    }
+
+
+@decorators.page
+def rail_health(request: HttpRequest) -> HttpResponse:
+    """The foot of the rail, which htmx asks for every five seconds."""
+    return render(request, "shell/_health.html", {"health": shell_health()})

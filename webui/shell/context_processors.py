@@ -1,0 +1,140 @@
+"""What the shell around every page shows: the rail, the palette, the health of the whole."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F
+from django.http import HttpRequest
+from django.urls import reverse
+
+from execapp.services import health
+from templatemgr.models import HealthState, Template
+from webui.shell import decorators
+from webui.signin import roles
+
+RAIL = (
+    ("Overview", "overview", ""),
+    ("Templates", "templates", "templates"),
+    ("Executions", "executions", "executions"),
+    ("Playground", "playground", "playground"),
+    ("Audit", "audit", "audit"),
+    ("Tokens", "tokens", "tokens"),
+    ("Users", "users", "users"),
+    ("System", "system", "system"),
+)
+# Places that ask for more than a role.
+ASKING = {
+    "playground": "execapp.submit_execution",
+    "tokens": "execapp.manage_tokens",
+    "users": "webui.manage_users",
+    "system": "webui.view_system",
+}
+
+
+HEALTH = "stencil.health"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """A place to go."""
+
+    title: str
+    url: str
+    current: bool = False
+    count: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShellHealth:
+    """What the rail's foot says. `troubles` counts current versions that cannot be served."""
+
+    executor_alive: bool
+    slots: int
+    busy: int
+    warm: int
+    troubles: int
+    sandbox_trouble: str = ""
+
+
+def may(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: what the user may do, asked by codename in every page and fragment."""
+    return {"may": roles.May(request.user)} if hasattr(request, "user") else {}
+
+
+def know_health(request: HttpRequest, snapshot: health.HealthSnapshot) -> None:
+    """Spare the shell a second look at the executor in the same request."""
+    request.META[HEALTH] = snapshot
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Context processor; nothing for who is not signed in."""
+    if not getattr(request, "user", None) or not request.user.is_authenticated:
+        return {}
+    if request.headers.get("HX-Request"):
+        return {}  # a fragment has no shell around it
+    rows = Template.objects.annotate(health=F("current__health__state"))
+    templates = list(rows.only("name", "title"))
+    troubles = sum(row.health == HealthState.QUARANTINED for row in templates)
+    return {
+        "shell": {
+            "items": rail(request.path, len(templates), _places(request)),
+            "palette": palette(templates, _places(request)),
+            "health": shell_health(request.META.get(HEALTH), troubles),
+        }
+    }
+
+
+def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
+    """The pages that this user may open."""
+    if not decorators.may(request, roles.LOOK):
+        return ()
+    return tuple(
+        place
+        for place in RAIL
+        if place[1] not in ASKING or decorators.may(request, ASKING[place[1]])
+    )
+
+
+def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) -> list[Item]:
+    """The rail's items; builds belong to templates."""
+    first = path.strip("/").split("/")[0]
+    here = "templates" if first == "builds" else first
+    return [
+        Item(
+            title=title,
+            url=reverse(name),
+            current=here == segment,
+            count=templates if name == "templates" else None,
+        )
+        for title, name, segment in places
+    ]
+
+
+def palette(templates: Iterable[Template], places: tuple[tuple[str, str, str], ...]) -> list[Item]:
+    """Every page, then every template with what can be done there."""
+    items = [Item(title=title, url=reverse(name)) for title, name, _ in places]
+    for template in templates:
+        page = reverse("template", args=[template.name])
+        items.append(Item(title=f"Template {template.title}", url=page))
+        executions = f"{reverse('executions')}?template={template.name}"
+        items.append(Item(title=f"Executions of {template.title}", url=executions))
+    return items
+
+
+def shell_health(
+    known: health.HealthSnapshot | None = None, troubles: int | None = None
+) -> ShellHealth:
+    """Three queries, less what is known: executors, open executions, quarantined current ones."""
+    now = known or health.snapshot()
+    if troubles is None:
+        bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED)
+        troubles = bad.count()
+    return ShellHealth(
+        executor_alive=now.executor_alive,
+        slots=now.slots,
+        busy=now.busy,
+        warm=now.warm,
+        troubles=troubles,
+        sandbox_trouble=now.trouble,
+    )
