@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 from tests.runtime import matrix
 
 KEPT = (
+    "benchmarks",
     "core",
     "execapp",
     "requirements",

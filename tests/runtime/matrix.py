@@ -22,7 +22,7 @@ PASSED = Path(__file__).with_name("passed.json")
 AROUND = (
     "sandbox/**/*.py",
     "templatemgr/builders/**/*.py",
-    "templatemgr/definitions/definition.py",
+    "templatemgr/definitions/**/*.py",
     "tests/runtime/**/*.py",
     "requirements/*.lock",
 )

@@ -116,16 +116,16 @@ def told(actor: str = "victim") -> list[str]:
 @pytest.mark.parametrize(
     ("place", "when", "count"),
     [
-        ("services.pipeline._copy_inputs", "after", 1),
-        ("services.pipeline._fetch", "after", 1),
-        ("services.pipeline._install", "after", 1),
+        ("build.pipeline._copy_inputs", "after", 1),
+        ("build.pipeline._fetch", "after", 1),
+        ("build.pipeline._install", "after", 1),
         ("store._store", "after", 3),
         ("store.seal", "after", 1),
         ("store.close", "after", 1),
-        ("services.pipeline._fill_cache", "after", 1),
-        ("services.pipeline._smoke", "after", 1),
+        ("build.pipeline._fill_cache", "after", 1),
+        ("build.pipeline._smoke", "after", 1),
         ("store.publish", "before", 1),
-        ("services.publishing._record", "before", 1),
+        ("build.publishing._record", "before", 1),
         ("audit.append", "after", 1),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_killed_build_leaves_no_half_version(
 
 def test_a_build_killed_once_it_is_recorded_has_made_its_version(tiny: Path) -> None:
     build = builds.request(template="tiny", kind="rebuild", actor="ann")
-    kill_at("build", "services.publishing._record", "after", name="tiny")
+    kill_at("build", "build.publishing._record", "after", name="tiny")
     start_again()
     build.refresh_from_db()
     assert build.state == "ready"
@@ -165,10 +165,10 @@ def two(make_version: MakeVersion) -> list[Version]:
 @pytest.mark.parametrize(
     ("place", "when", "moved"),
     [
-        ("services.promotions._move", "before", False),
-        ("services.promotions._move", "after", False),  # the transaction falls with it
-        ("services.promotions.reconcile", "before", True),
-        ("services.promotions.reconcile", "after", True),
+        ("promotion.promotions._move", "before", False),
+        ("promotion.promotions._move", "after", False),  # the transaction falls with it
+        ("promotion.promotions.reconcile", "before", True),
+        ("promotion.promotions.reconcile", "after", True),
     ],
 )
 def test_a_killed_promotion_has_happened_or_has_not(
@@ -189,7 +189,7 @@ def test_a_killed_promotion_has_happened_or_has_not(
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_killed_roll_back_has_happened_or_has_not(two: list[Version], when: str) -> None:
     promotions.promote(template="fake", version=2, actor="ann", reason="r")
-    kill_at("roll back", "services.promotions.reconcile", when)
+    kill_at("roll back", "promotion.promotions.reconcile", when)
     start_again()
     assert Template.objects.get().current == two[0]
     assert told() == ["version.rollback"]
@@ -198,8 +198,8 @@ def test_a_killed_roll_back_has_happened_or_has_not(two: list[Version], when: st
 @pytest.mark.parametrize(
     ("place", "when"),
     [
-        ("services.integrity.inspect", "after"),
-        ("services.integrity.quarantine", "after"),  # the first of the two that share the file
+        ("integrity.checking.inspect", "after"),
+        ("integrity.checking.quarantine", "after"),  # the first of the two that share the file
     ],
 )
 def test_a_killed_verification_has_recorded_all_or_nothing(
@@ -217,9 +217,9 @@ def test_a_killed_verification_has_recorded_all_or_nothing(
 @pytest.mark.parametrize(
     ("place", "when"),
     [
-        ("services.integrity.inspect", "after"),
-        ("services.integrity.verify", "after"),
-        ("services.healing.recover", "after"),
+        ("integrity.checking.inspect", "after"),
+        ("integrity.checking.verify", "after"),
+        ("maintenance.healing.recover", "after"),
     ],
 )
 def test_a_killed_verification_job_is_done_by_whoever_comes_next(
@@ -243,8 +243,8 @@ def test_a_killed_verification_job_is_done_by_whoever_comes_next(
         ("store.restore", "before"),
         ("store.remove", "after"),  # a folder that took a file's place is gone, the file not back
         ("store.restore", "after"),
-        ("services.integrity.mark_whole", "before"),
-        ("services.integrity.mark_whole", "after"),
+        ("integrity.checking.mark_whole", "before"),
+        ("integrity.checking.mark_whole", "after"),
     ],
 )
 def test_a_killed_healing_from_the_store_is_done_again(
@@ -272,9 +272,9 @@ def test_a_killed_healing_from_the_store_is_done_again(
     [
         ("store.publish", "before"),  # the damaged one is away already
         ("store.publish", "after"),
-        ("services.publishing._record_healed", "before"),
-        ("services.publishing._record_healed", "after"),
-        ("services.mending.mend_all", "after"),
+        ("build.publishing._record_healed", "before"),
+        ("build.publishing._record_healed", "after"),
+        ("integrity.repair.mend_all", "after"),
     ],
 )
 def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, when: str) -> None:
@@ -301,7 +301,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
 @pytest.mark.parametrize(
     ("place", "when", "gone"),
     [
-        ("services.removal._retire", "after", False),  # the transaction falls with it
+        ("promotion.removal._retire", "after", False),  # the transaction falls with it
         ("store.take_away", "before", True),
         ("store.take_away", "after", True),
         ("store.unshared", "after", True),
