@@ -93,7 +93,7 @@ SHOTS = {
     "template": Shot(view="template", path="/templates/{template}"),
     "template-python": Shot(view="template", path="/templates/python"),
     "pin-dialog": Shot(view="template", path="/templates/{template}", act=press("Pin$")),
-    "ask": Shot(view="ask", path="/templates/{template}/ask/pin"),
+    "confirmation": Shot(view="confirm", path="/templates/{template}/ask/pin"),
     "promotions": Shot(view="promotions", path="/templates/{template}/promotions"),
     "receipt": Shot(view="receipt", path="{receipt}"),
     "policy": Shot(view="policy", path="/templates/{template}/policy"),

@@ -116,7 +116,7 @@ def test_what_is_seen_is_sent_once(admin: Client, version: Version) -> None:
     make.make_current(version)
     changed = admin.get(f"/overview/state?seen={seen}")
     assert changed.status_code == 200
-    assert 'id="decisions" hx-swap-oob="true"' in changed.content.decode()
+    assert 'id="attention" hx-swap-oob="true"' in changed.content.decode()
 
 
 @pytest.mark.parametrize(

@@ -87,17 +87,17 @@ def test_who_has_run_nothing_is_offered_one_that_passes_and_one_that_fails(
     assert not any(link in admin.get("/").text for link in offered)
 
 
-def test_figures_count_the_last_hour_and_our_own_failures(admin: Client) -> None:
+def test_metrics_count_the_last_hour_and_our_own_failures(admin: Client) -> None:
     version = make.make_version(make.make_template())
     make.make_current(version)
     for total in (10.0, 20.0, 30.0):
         run_on(version, total)
     run_on(version, 5.0, state="error")
     answer = admin.get("/")
-    figures = answer.context["figures"]
-    assert figures.last_hour == 4
-    assert figures.median_ms == pytest.approx(15.0)
-    assert (figures.failed_by_us, figures.today) == (1, 4)
+    metrics = answer.context["metrics"]
+    assert metrics.last_hour == 4
+    assert metrics.median_ms == pytest.approx(15.0)
+    assert (metrics.failed_by_us, metrics.today) == (1, 4)
     assert sum(by_minute(timezone.now())) == 4
 
 

@@ -33,9 +33,9 @@ def test_acts_have_a_page_of_their_own_and_a_dialog(admin: Client, act: str, abo
     for _ in range(2):
         make_current(make_version(template))
     page = admin.get(PAGE).text
-    assert f'href="{PAGE}/ask/{act}" data-dialog="ask-{act}{about}"' in page
-    assert f'<dialog id="ask-{act}{about}"' in page
-    assert f'<h2 id="ask-{act}{about}-title">' in page
+    assert f'href="{PAGE}/ask/{act}" data-dialog="confirm-{act}{about}"' in page
+    assert f'<dialog id="confirm-{act}{about}"' in page
+    assert f'<h2 id="confirm-{act}{about}-title">' in page
     asked = admin.get(f"{PAGE}/ask/{act}").text
     assert 'name="reason"' in asked
     assert f'action="{PAGE}/{act}"' in asked
@@ -48,7 +48,7 @@ def test_the_way_back_stands_wherever_the_current_version_does(
     template = make_template()
     for _ in range(2):
         make_current(make_version(template))
-    link = f'href="{PAGE}/ask/rollback" data-dialog="ask-rollback-typescript-1"'
+    link = f'href="{PAGE}/ask/rollback" data-dialog="confirm-rollback-typescript-1"'
     page = admin.get(path).text
     assert link in page
     assert f'action="{PAGE}/rollback"' in page
@@ -67,16 +67,16 @@ def test_each_of_several_templates_has_a_way_back_of_its_own(admin: Client) -> N
     make_current(make_version(make_template("javascript")))
     page = admin.get("/templates").text
     for name in ("python", "typescript"):
-        assert f'<dialog id="ask-rollback-{name}-1"' in page
+        assert f'<dialog id="confirm-rollback-{name}-1"' in page
         assert f'action="/templates/{name}/rollback"' in page
-    assert "ask-rollback-javascript" not in page
+    assert "confirm-rollback-javascript" not in page
 
 
 def test_unpinning_says_who_holds_it(admin: Client) -> None:
     two_versions()
     promotions.pin(template="typescript", actor="ops", reason="exam week")
     assert "Pinned by ops: “exam week”." in admin.get(f"{PAGE}/ask/unpin").text
-    assert 'data-dialog="ask-unpin"' in admin.get(PAGE).text
+    assert 'data-dialog="confirm-unpin"' in admin.get(PAGE).text
     assert "unpin it first" in admin.get(f"{PAGE}/ask/rollback").text
 
 
@@ -90,7 +90,7 @@ def test_who_may_not_is_not_even_asked(viewer: Client) -> None:
     for act in ("pin", "unpin", "rollback"):
         assert viewer.get(f"{PAGE}/ask/{act}").status_code == 403
     assert viewer.get(f"{PAGE}/versions/2/removal").status_code == 403
-    assert '<dialog id="ask-' not in viewer.get(PAGE).text
+    assert '<dialog id="confirm-' not in viewer.get(PAGE).text
 
 
 @pytest.mark.parametrize("act", ["pin", "unpin", "rollback"])

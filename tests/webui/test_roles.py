@@ -16,7 +16,7 @@ from webui.urls import pages
 
 __all__ = ["address"]  # a fixture
 
-TEMPLATES = Path(roles.__file__).parent / "templates"
+PAGES = Path(roles.__file__).parent.parent
 HOLDS = {
     "viewer": {"view_template", "view_all_executions"},
     "operator": {
@@ -122,7 +122,7 @@ def test_templates_ask_only_for_permissions_that_exist() -> None:
     codenames = {permission.partition(".")[2] for permission in roles.KNOWN}
     asked = {
         (path.name, name)
-        for path in TEMPLATES.rglob("*.html")
+        for path in PAGES.rglob("*.html")
         for name in re.findall(r"\bmay\.(\w+)", path.read_text())
     }
     assert len(asked) > 10

@@ -39,7 +39,7 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
         "previous": previous,
         "compare_with": compare_with(template, version),
         "packages": sorted(version.packages, key=lambda item: (not item["direct"], item["name"])),
-        "asks": found,
+        "confirmations": found,
     }
     return render(request, "catalog/version.html", context)
 
@@ -110,8 +110,8 @@ def ask_remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
     if not decorators.may(request, "templatemgr.remove_version"):
         raise PermissionDenied
     version = catalog.get_version(template=name, number=number)
-    context = {"ask": _removal(version), "template": version.template}
-    return render(request, "promotions/ask.html", context)
+    context = {"confirmation": _removal(version), "template": version.template}
+    return render(request, "promotions/confirm.html", context)
 
 
 @decorators.change("templatemgr.remove_version")
@@ -127,8 +127,8 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
             raise
         version = catalog.get_version(template=name, number=number)
         shown = _removal(version).refused(reason, error.message)
-        context = {"ask": shown, "template": version.template}
-        return render(request, "promotions/ask.html", context, status=409)
+        context = {"confirmation": shown, "template": version.template}
+        return render(request, "promotions/confirm.html", context, status=409)
     decorators.done(
         request,
         f"Version {number} is removed: {size(freed.bytes)} are free again. "
@@ -137,7 +137,7 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
     return redirect("version", name, number)
 
 
-def _removal(version: Version) -> confirmations.Ask:
+def _removal(version: Version) -> confirmations.Confirmation:
     needed = removal.refusals(version=version)
     if version.health.state == HealthState.RETIRED:
         needed = ["it was removed already"]

@@ -40,14 +40,14 @@ def index(request: HttpRequest) -> HttpResponse:
     previous = promotions.previous_of(found)
     context = {
         "rows": [(template, previous.get(template.pk)) for template in found],
-        "asks": ways_back(request, found, previous),
+        "confirmations": ways_back(request, found, previous),
     }
     return render(request, "catalog/index.html", context)
 
 
 def ways_back(
     request: HttpRequest, found: Iterable[Template], previous: Mapping[int, Version]
-) -> list[confirmations.Ask]:
+) -> list[confirmations.Confirmation]:
     """What asks before each roll back that this user may do from a page of several templates."""
     if not decorators.may(request, "templatemgr.promote_version"):
         return []
@@ -113,8 +113,10 @@ def _head(request: HttpRequest, template: Template, previous: Version | None) ->
         "reigns": found[:REIGNS_SHOWN],
         "band": promotion_history.band(found, timezone.now()),
         "estimate": None if current else builds.estimate_seconds(template.name),
-        "asks": [
-            ask for ask in _asks(template, previous) if decorators.may(request, ask.permission)
+        "confirmations": [
+            confirmation
+            for confirmation in _confirmations(template, previous)
+            if decorators.may(request, confirmation.permission)
         ],
     }
 
@@ -130,7 +132,9 @@ def _log(template: Template) -> QuerySet[Promotion]:
     )
 
 
-def _asks(template: Template, previous: Version | None) -> list[confirmations.Ask]:
+def _confirmations(
+    template: Template, previous: Version | None
+) -> list[confirmations.Confirmation]:
     if template.pinned:
         return [confirmations.unpin(template)]
     found = [confirmations.pin(template)]

@@ -11,7 +11,7 @@ from webui.promotions.package_changes import compare
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decision:
+class AttentionItem:
     """One card: `kind` picks its words. `version` is what it is about, `build` what failed."""
 
     kind: str  # "quarantined", "ready", "first", "failed", "damaged", "unbuilt"
@@ -29,27 +29,27 @@ class Decision:
         return f"{sum(1 for case in cases if case.get('ok'))} of {len(cases)}" if cases else ""
 
 
-def decisions(templates: Sequence[Template]) -> list[Decision]:
+def items(templates: Sequence[Template]) -> list[AttentionItem]:
     """The worst first: what is not served, what failed, what waits, what has to be built."""
     newest, builds, damaged = _newest(templates), _latest_builds(templates), _damaged()
-    found: list[Decision] = []
+    found: list[AttentionItem] = []
     for template in templates:
         version, build = newest.get(template.pk), builds.get(template.pk)
         current = template.current
         if current is not None and current.health.state == HealthState.QUARANTINED:
-            found.append(Decision(kind="quarantined", template=template, version=current))
+            found.append(AttentionItem(kind="quarantined", template=template, version=current))
         if numbers := damaged.get(template.pk):
-            found.append(Decision(kind="damaged", template=template, damaged=tuple(numbers)))
+            found.append(AttentionItem(kind="damaged", template=template, damaged=tuple(numbers)))
         if build is not None and build.state == BuildState.FAILED:
-            found.append(Decision(kind="failed", template=template, build=build))
+            found.append(AttentionItem(kind="failed", template=template, build=build))
         if version is not None and current is None:
-            found.append(Decision(kind="first", template=template, version=version))
+            found.append(AttentionItem(kind="first", template=template, version=version))
         elif version is not None and current is not None and _waits(version, current):
             found.append(_ready(template, current, version))
         elif version is None and current is None:
-            found.append(Decision(kind="unbuilt", template=template, build=build))
+            found.append(AttentionItem(kind="unbuilt", template=template, build=build))
     order = ("quarantined", "failed", "ready", "first", "damaged", "unbuilt")
-    return sorted(found, key=lambda decision: order.index(decision.kind))
+    return sorted(found, key=lambda item: order.index(item.kind))
 
 
 def offers_playground(username: str, templates: Sequence[Template]) -> bool:
@@ -95,9 +95,9 @@ def _latest_builds(templates: Sequence[Template]) -> dict[int, Build]:
     return {build.template_id: build for build in rows} if templates else {}
 
 
-def _ready(template: Template, current: Version, version: Version) -> Decision:
+def _ready(template: Template, current: Version, version: Version) -> AttentionItem:
     moved = compare(current.packages, version.packages)
-    return Decision(
+    return AttentionItem(
         kind="ready",
         template=template,
         version=version,

@@ -28,7 +28,7 @@ class Sample:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class Metrics:
     """The four figures above the overview."""
 
     last_hour: int
@@ -41,13 +41,13 @@ class Figures:
     health: health.HealthSnapshot
 
 
-def figures(now: datetime, samples: list[Sample]) -> Figures:
+def measure(now: datetime, samples: list[Sample]) -> Metrics:
     """The figures of this moment, with the last hour's sample. Five queries."""
     counts = by_minute(now)
     times = [each.total_ms for each in samples]
     since = midnight(now)
     today = Execution.objects.filter(created_at__gte=since)
-    return Figures(
+    return Metrics(
         last_hour=sum(counts),
         per_minute=charts.sparkline(counts),
         median_ms=median(times) if times else None,

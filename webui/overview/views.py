@@ -31,11 +31,11 @@ def overview(request: HttpRequest) -> HttpResponse:
     """The overview. To htmx it gives only the four figures, every five seconds."""
     now = timezone.now()
     samples = metrics.sample(now)
-    counted = metrics.figures(now, samples)
+    counted = metrics.measure(now, samples)
     if request.headers.get("HX-Request"):
-        return render(request, "overview/_figures.html", {"figures": counted})
+        return render(request, "overview/_metrics.html", {"metrics": counted})
     know_health(request, counted.health)
-    context = {"figures": counted} | chart_views.drawn(request) | _state(request, samples)
+    context = {"metrics": counted} | chart_views.drawn(request) | _state(request, samples)
     context["seen"] = seen_of(context | may(request))
     return render(request, "overview/overview.html", context)
 
@@ -51,13 +51,13 @@ def state(request: HttpRequest) -> HttpResponse:
     context["seen"] = seen_of(context)
     if request.GET.get("seen") == context["seen"]:
         return HttpResponse(status=204)
-    swapped = render_to_string("shell/_state.html", context | {"oob": True})
+    swapped = render_to_string("overview/_state.html", context | {"oob": True})
     return HttpResponse(render_to_string("overview/_poll.html", context) + swapped)
 
 
 def seen_of(context: dict[str, Any]) -> str:
     """A short digest of what is shown, without the words for how long ago something was."""
-    page = render_to_string("shell/_state.html", context)
+    page = render_to_string("overview/_state.html", context)
     return hashlib.sha256(TIME.sub("", page).encode()).hexdigest()[:16]
 
 
@@ -71,8 +71,8 @@ def _state(request: HttpRequest, samples: list[metrics.Sample]) -> dict[str, Any
             (template, times.get(template.name), previous.get(template.pk))
             for template in templates
         ],
-        "asks": ways_back(request, templates, previous),
-        "decisions": attention.decisions(templates),
+        "confirmations": ways_back(request, templates, previous),
+        "attention": attention.items(templates),
         "try_playground": attention.offers_playground(decorators.actor(request), templates),
         "lately": [event_text.read(event) for event in events],
     }

@@ -19,7 +19,7 @@ from templatemgr.promotion import gates, promotions
 from webui.promotions.compare_views import render_comparison, title_of
 from webui.promotions.package_changes import compare
 from webui.shell import confirmations, decorators
-from webui.shell.confirmations import Ask
+from webui.shell.confirmations import Confirmation
 
 OVERRIDE = "templatemgr.override_gates"
 POLICY_EVENTS = 10
@@ -33,7 +33,7 @@ SAYS = {
 
 
 @decorators.page
-def ask(request: HttpRequest, name: str, act: str) -> HttpResponse:
+def confirm(request: HttpRequest, name: str, act: str) -> HttpResponse:
     """The question before an act, as a page: where there is no JavaScript."""
     template = catalog.get(name=name)
     question = _question(template, act)
@@ -42,7 +42,9 @@ def ask(request: HttpRequest, name: str, act: str) -> HttpResponse:
         raise Http404(message)
     if not decorators.may(request, question.permission):
         raise PermissionDenied
-    return render(request, "promotions/ask.html", {"ask": question, "template": template})
+    return render(
+        request, "promotions/confirm.html", {"confirmation": question, "template": template}
+    )
 
 
 @decorators.change("templatemgr.promote_version", fresh=True)
@@ -203,7 +205,7 @@ def _policy_page(
     return render(request, "promotions/policy.html", context, status=status)
 
 
-def _question(template: Template, act: str) -> Ask | None:
+def _question(template: Template, act: str) -> Confirmation | None:
     if act == "rollback":
         return confirmations.roll_back(template, promotions.previous(template))
     known = {"pin": confirmations.pin, "unpin": confirmations.unpin}
@@ -219,11 +221,11 @@ def _refused(request: HttpRequest, name: str, act: str, error: TemplateError) ->
     if question is None:
         raise error
     shown = question.refused(request.POST.get("reason", ""), error.message)
-    context = {"ask": shown, "template": template}
-    return render(request, "promotions/ask.html", context, status=409)
+    context = {"confirmation": shown, "template": template}
+    return render(request, "promotions/confirm.html", context, status=409)
 
 
-def _undo(request: HttpRequest, template: Template, promotion: Promotion) -> Ask | None:
+def _undo(request: HttpRequest, template: Template, promotion: Promotion) -> Confirmation | None:
     """The roll back that undoes a promotion; None when it would lead somewhere else."""
     if not decorators.may(request, "templatemgr.promote_version"):
         return None

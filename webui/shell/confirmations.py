@@ -15,7 +15,7 @@ from webui.templatetags.stencil import size
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
+class Confirmation:
     """One act with its words; `permission` is the codename of what it needs."""
 
     act: str
@@ -35,14 +35,14 @@ class Ask:
     @property
     def id(self) -> str:
         """The dialog's id on a page."""
-        return f"ask-{self.act}-{self.about}" if self.about else f"ask-{self.act}"
+        return f"confirm-{self.act}-{self.about}" if self.about else f"confirm-{self.act}"
 
-    def refused(self, reason: str, problem: str) -> "Ask":
+    def refused(self, reason: str, problem: str) -> "Confirmation":
         """The same question after a refusal: nothing that was typed is lost."""
         return replace(self, reason=reason, problem=problem)
 
 
-def roll_back(template: Template, previous: Version | None) -> Ask:
+def roll_back(template: Template, previous: Version | None) -> Confirmation:
     """Make the version before the current one current again."""
     current, target = template.current, previous.number if previous else None
     blocked = ""
@@ -50,7 +50,7 @@ def roll_back(template: Template, previous: Version | None) -> Ask:
         blocked = "It is pinned: unpin it first."
     elif previous is None:
         blocked = "No earlier version is left to roll back to."
-    return Ask(
+    return Confirmation(
         act="rollback",
         permission="templatemgr.promote_version",
         title=f"Roll back to {target}" if target else f"Roll back {template.title}",
@@ -71,10 +71,10 @@ def roll_back(template: Template, previous: Version | None) -> Ask:
     )
 
 
-def pin(template: Template) -> Ask:
+def pin(template: Template) -> Confirmation:
     """Hold a template on its version."""
     at = f" at {template.current.number}" if template.current else ""
-    return Ask(
+    return Confirmation(
         act="pin",
         permission="templatemgr.pin_template",
         title=f"Pin {template.title}{at}",
@@ -85,10 +85,10 @@ def pin(template: Template) -> Ask:
     )
 
 
-def unpin(template: Template) -> Ask:
+def unpin(template: Template) -> Confirmation:
     """Let go of it."""
     held = f"Pinned by {template.pinned_by}: “{template.pin_reason}”." if template.pinned else ""
-    return Ask(
+    return Confirmation(
         act="unpin",
         permission="templatemgr.pin_template",
         title=f"Unpin {template.title}",
@@ -99,11 +99,11 @@ def unpin(template: Template) -> Ask:
     )
 
 
-def remove(version: Version, *, frees: int | None, needed: list[str]) -> Ask:
+def remove(version: Version, *, frees: int | None, needed: list[str]) -> Confirmation:
     """Take a version's tree from the disk; `frees` in bytes, None when nobody knows."""
     name, number = version.template.name, version.number
     freed = "" if frees is None else f" That frees about {size(frees)}: what nothing else shares."
-    return Ask(
+    return Confirmation(
         act="remove",
         permission="templatemgr.remove_version",
         title=f"Remove {version.template.title} {number}",
