@@ -30,7 +30,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]{0,254}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """A file that a lock names, and where its package manager looks for it, below the bench.
+    """A file that a lock names, and where its package manager looks for it, below the workspace.
 
     `name` is what it is called there; None: as it was called when it was kept.
     """
@@ -56,7 +56,7 @@ def is_digest(algorithm: str, digest: str) -> bool:
     return len(digest) == LENGTHS.get(algorithm) and re.fullmatch("[0-9a-f]+", digest) is not None
 
 
-def take(kept: Path, wanted: Iterable[Content], bench: Path) -> dict[str, str]:
+def take(kept: Path, wanted: Iterable[Content], workspace: Path) -> dict[str, str]:
     """Copy what is kept of the wanted files to their places; return origins by digest.
 
     A file that does not have its digest is removed instead.
@@ -69,7 +69,7 @@ def take(kept: Path, wanted: Iterable[Content], bench: Path) -> dict[str, str]:
         for file in sorted(home.iterdir()):
             if file.name == ORIGIN:
                 continue
-            target = bench / content.folder / (content.name or file.name)
+            target = workspace / content.folder / (content.name or file.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not _copy(file, target, content.algorithm, content.digest):
                 file.unlink()

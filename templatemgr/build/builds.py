@@ -16,7 +16,7 @@ from django.utils import timezone
 from core import parsing
 from templatemgr import audit, catalog, data_paths, store
 from templatemgr.build import input_changes, pipeline
-from templatemgr.build.log_writer import LEASE, Recorder
+from templatemgr.build.log_writer import LEASE, LogWriter
 from templatemgr.errors import (
     BuildCancelledError,
     BuildError,
@@ -151,25 +151,25 @@ def run(
     if build.worker != worker or build.state not in ACTIVE_STATES:
         message = f"{worker} does not hold {build}."
         raise LeaseLostError(message)
-    with Recorder(build, on_line) as recorder:
+    with LogWriter(build, on_line) as log_writer:
         try:
-            pipeline.execute(build, recorder)
+            pipeline.execute(build, log_writer)
         except BuildCancelledError:
-            _end(build, recorder, BuildState.CANCELLED, "Cancelled.")
+            _end(build, log_writer, BuildState.CANCELLED, "Cancelled.")
         except LeaseLostError:
             logger.warning("build %s was taken from %s", build.pk, worker)
         except BuildError as error:
-            _end(build, recorder, BuildState.FAILED, _explain(error))
-            _gave_up_healing(build, recorder.redact(error.message))
+            _end(build, log_writer, BuildState.FAILED, _explain(error))
+            _gave_up_healing(build, log_writer.redact(error.message))
         except MemoryError:
             logger.exception("build %s needed more memory than its process may have", build.pk)
-            _end(build, recorder, BuildState.FAILED, OUT_OF_MEMORY)
+            _end(build, log_writer, BuildState.FAILED, OUT_OF_MEMORY)
         except Exception:  # the row must end, whatever went wrong
             logger.exception("build %s failed for a reason of ours", build.pk)
             text = "Stencil itself failed; its log says how. Ask for the build again."
-            _end(build, recorder, BuildState.FAILED, text)
+            _end(build, log_writer, BuildState.FAILED, text)
         except BaseException:  # a signal, an interrupt: say so before going
-            _end(build, recorder, BuildState.INTERRUPTED, INTERRUPTED)
+            _end(build, log_writer, BuildState.INTERRUPTED, INTERRUPTED)
             raise
     return get(build_id=build.pk)
 
@@ -316,11 +316,11 @@ def _closed_steps(build: Build, state: str) -> list[dict[str, Any]]:
     ]
 
 
-def _end(build: Build, recorder: Recorder, state: BuildState, message: str) -> None:
+def _end(build: Build, log_writer: LogWriter, state: BuildState, message: str) -> None:
     """Record an end that made no version; nothing when the build is not ours any more."""
-    message = recorder.redact(message)
+    message = log_writer.redact(message)
     for line in message.splitlines():
-        recorder.line("build", line)
+        log_writer.line("build", line)
     mine = Build.objects.filter(pk=build.pk, attempt=build.attempt).exclude(state__in=FINAL_STATES)
     mine.update(
         state=state,

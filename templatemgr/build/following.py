@@ -20,21 +20,21 @@ PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
-class News:
+class BuildEvent:
     """What is new. `sequence` is the last line told: who was cut off goes on after it.
 
     "step": an entry of the build's steps that is new or has changed; all of them at the
-    beginning. "quiet": nothing more at the moment: who follows asks again after POLL_SECONDS.
+    beginning. "keepalive": nothing more at the moment: who follows asks again after POLL_SECONDS.
     """
 
-    kind: Literal["step", "line", "end", "quiet"]
+    kind: Literal["step", "line", "end", "keepalive"]
     sequence: int
     build: Build
     line: BuildLogLine | None = None
     step: dict[str, Any] | None = None
 
 
-def follow(*, build_id: uuid.UUID, after: int) -> Iterator[News]:
+def follow(*, build_id: uuid.UUID, after: int) -> Iterator[BuildEvent]:
     """Everything after line `after`, then the end; nothing more when STREAM_SECONDS are over.
 
     Nothing is held between two steps, and each may be taken by another thread. Raises
@@ -49,16 +49,16 @@ def follow(*, build_id: uuid.UUID, after: int) -> Iterator[News]:
         for step in build.steps:
             if told.get(step["name"]) != step:
                 told[step["name"]] = step
-                yield News(kind="step", sequence=after, build=build, step=step)
+                yield BuildEvent(kind="step", sequence=after, build=build, step=step)
         for line in lines:
             after = line.sequence
-            yield News(kind="line", sequence=after, build=build, line=line)
+            yield BuildEvent(kind="line", sequence=after, build=build, line=line)
         if len(lines) == PAGE:
             continue
         if not lines and settled(build):
-            yield News(kind="end", sequence=after, build=build)
+            yield BuildEvent(kind="end", sequence=after, build=build)
             return
-        yield News(kind="quiet", sequence=after, build=build)
+        yield BuildEvent(kind="keepalive", sequence=after, build=build)
 
 
 def all_lines(*, build: Build) -> Iterator[list[BuildLogLine]]:

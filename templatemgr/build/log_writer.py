@@ -29,7 +29,7 @@ MAX_TEXT = 4_000
 OnLine = Callable[[str, str, str], None]  # step, stream, text
 
 
-class Recorder:
+class LogWriter:
     """Use as a context around the steps of a claimed build.
 
     `cancel` is set when somebody asked for it, and with `lost` when the lease went to another.
@@ -50,7 +50,7 @@ class Recorder:
         self._sequence: int = last or 0
         self._thread = threading.Thread(target=self._work, name=f"build-{build.pk}", daemon=True)
 
-    def __enter__(self) -> "Recorder":
+    def __enter__(self) -> "LogWriter":
         self._thread.start()
         return self
 

@@ -149,7 +149,7 @@ def _ask(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Cand
     with TemporaryDirectory(prefix="", dir=home) as folder:
         job = builders.Job(
             definition=source.definition,
-            bench=Path(folder) / "bench",
+            workspace=Path(folder) / "workspace",
             log=_quiet(lookup, redact),
             cancel=cancel,
             sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),

@@ -10,8 +10,8 @@ from sandbox import tree_walk
 from sandbox.session import sessions
 from templatemgr import builders, catalog, data_paths, downloads, store
 from templatemgr.build import input_changes, publishing
-from templatemgr.build.log_writer import Recorder
-from templatemgr.build.workspace import Bench, advance, check, definition_of, step
+from templatemgr.build.log_writer import LogWriter
+from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of, step
 from templatemgr.builders import registries
 from templatemgr.definitions import definition as definitions
 from templatemgr.definitions.definition import SmokeCase
@@ -23,40 +23,40 @@ from templatemgr.models import (
 from templatemgr.trees import manifests
 
 
-def execute(build: Build, recorder: Recorder) -> None:
+def execute(build: Build, log_writer: LogWriter) -> None:
     """Do every step of a claimed build and record its end as ready or reproduced.
 
     Raises BuildError, BuildCancelledError or LeaseLostError; staging is gone in every case.
     """
-    bench = Bench(
+    workspace = BuildWorkspace(
         build=build,
-        recorder=recorder,
+        log_writer=log_writer,
         home=data_paths.staging(build.template.name, build.pk),
     )
-    store.remove(bench.home)
+    store.remove(workspace.home)
     try:
-        with step(bench, BuildState.FETCHING):
-            _copy_inputs(bench)
-            _fetch(bench)
-        with step(bench, BuildState.INSTALLING):
-            _install(bench)
-        with step(bench, BuildState.SEALING):
-            _seal(bench)
-        with step(bench, BuildState.SMOKE):
-            _fill_cache(bench)
-            _smoke(bench)
-            publishing.publish(bench)
+        with step(workspace, BuildState.FETCHING):
+            _copy_inputs(workspace)
+            _fetch(workspace)
+        with step(workspace, BuildState.INSTALLING):
+            _install(workspace)
+        with step(workspace, BuildState.SEALING):
+            _seal(workspace)
+        with step(workspace, BuildState.SMOKE):
+            _fill_cache(workspace)
+            _smoke(workspace)
+            publishing.publish(workspace)
     finally:
-        store.remove(bench.home)
+        store.remove(workspace.home)
 
 
-def _job(bench: Bench) -> builders.Job:
-    definition = definition_of(bench)
+def _job(workspace: BuildWorkspace) -> builders.Job:
+    definition = definition_of(workspace)
     return builders.Job(
         definition=definition,
-        bench=bench.work,
-        log=bench.recorder.line,
-        cancel=bench.recorder.cancel,
+        workspace=workspace.work,
+        log=workspace.log_writer.line,
+        cancel=workspace.log_writer.cancel,
         disk_bytes=settings.STENCIL_BUILD_BYTES,
         sources=frozenset(settings.STENCIL_PACKAGE_SOURCES),
         fetch_hosts=settings.STENCIL_FETCH_HOSTS,
@@ -64,40 +64,42 @@ def _job(bench: Bench) -> builders.Job:
     )
 
 
-def _copy_inputs(bench: Bench) -> None:
-    build = bench.build
+def _copy_inputs(workspace: BuildWorkspace) -> None:
+    build = workspace.build
     if build.from_version is not None:
         source = data_paths.version(build.from_version) / "inputs"
         shown = f"the inputs of {build.from_version}"
     else:
         source, shown = data_paths.definition(build.template.name), "the definition folder"
     # Nobody else on this machine looks in while parts of it are writable for the cage's user.
-    bench.home.mkdir(parents=True, mode=0o700)
-    bench.recorder.line("build", f"Starting from {shown}.")
+    workspace.home.mkdir(parents=True, mode=0o700)
+    workspace.log_writer.line("build", f"Starting from {shown}.")
     definitions.check_sizes(source)
-    store.copy(definitions.sources(source), bench.inputs)
-    input_changes.edit(build, bench.inputs)
+    store.copy(definitions.sources(source), workspace.inputs)
+    input_changes.edit(build, workspace.inputs)
     # Read again from the copy: what is built is what was checked, whoever edits the folder now.
-    bench.definition = input_changes.read(build.kind, build.options.get("files", {}), bench.inputs)
-    if bench.definition.name != build.template.name:
-        message = f"The definition calls itself {bench.definition.name}: names do not change."
+    workspace.definition = input_changes.read(
+        build.kind, build.options.get("files", {}), workspace.inputs
+    )
+    if workspace.definition.name != build.template.name:
+        message = f"The definition calls itself {workspace.definition.name}: names do not change."
         raise BuildError(message, step=build.step)
-    store.copy_files(bench.inputs, bench.work / "tree", list(bench.definition.files))
+    store.copy_files(workspace.inputs, workspace.work / "tree", list(workspace.definition.files))
 
 
-def _fetch(bench: Bench) -> None:
+def _fetch(workspace: BuildWorkspace) -> None:
     """Make the lock by what registries say now; then fetch, except what is kept by its hash."""
-    job, kept = _job(bench), data_paths.downloads(definition_of(bench).builder)
-    builder = builders.find(definition_of(bench).builder)
+    job, kept = _job(workspace), data_paths.downloads(definition_of(workspace).builder)
+    builder = builders.find(definition_of(workspace).builder)
     job.downloads.mkdir()
     with store.locked(kept.with_suffix(".lock"), shared=True):
         pass  # whoever tidies there goes first
-    written = input_changes.lock(bench.build, definition_of(bench), job)
-    _check_told(bench, job, written)
-    input_changes.copy_back(job, bench.inputs, written)
+    written = input_changes.lock(workspace.build, definition_of(workspace), job)
+    _check_told(workspace, job, written)
+    input_changes.copy_back(job, workspace.inputs, written)
     wanted = builder.contents(job)
     with store.locked(kept.with_suffix(".lock"), shared=True):
-        job.origins.update(downloads.take(kept, wanted, job.bench))
+        job.origins.update(downloads.take(kept, wanted, job.workspace))
     builder.fetch(job)
     files = builder.fetched(job, wanted)
     with store.locked(kept.with_suffix(".lock")):
@@ -105,18 +107,18 @@ def _fetch(bench: Bench) -> None:
         freed = downloads.trim(kept, settings.STENCIL_DOWNLOAD_BYTES)
     if freed.files:
         text = f"{freed.files} files of {freed.bytes} bytes left the downloads, the oldest first."
-        bench.recorder.line("build", text)
-    advance(bench.build, origins=_origins(builder, job))
+        workspace.log_writer.line("build", text)
+    advance(workspace.build, origins=_origins(builder, job))
 
 
-def _check_told(bench: Bench, job: builders.Job, written: list[str]) -> None:
+def _check_told(workspace: BuildWorkspace, job: builders.Job, written: list[str]) -> None:
     """Raise BuildError if a registry's answer has a secret of this machine in it."""
     for name in written:
         file = job.tree / name
-        if file.is_file() and bench.recorder.redact.holds(file.read_text("utf-8", "replace")):
+        if file.is_file() and workspace.log_writer.redact.holds(file.read_text("utf-8", "replace")):
             message = f"{name} would have held a secret of this machine's configuration."
             remedy = "The registry sends back what it is sent: look at it before you trust it."
-            raise BuildError(message, step=bench.build.step, remedy=remedy)
+            raise BuildError(message, step=workspace.build.step, remedy=remedy)
 
 
 def _origins(builder: builders.Builder, job: builders.Job) -> dict[str, Any]:
@@ -127,30 +129,30 @@ def _origins(builder: builders.Builder, job: builders.Job) -> dict[str, Any]:
     }
 
 
-def _install(bench: Bench) -> None:
-    job = _job(bench)
-    builders.find(definition_of(bench).builder).install(job)
-    job.tree.rename(bench.tree)
-    store.remove(bench.work)
+def _install(workspace: BuildWorkspace) -> None:
+    job = _job(workspace)
+    builders.find(definition_of(workspace).builder).install(job)
+    job.tree.rename(workspace.tree)
+    store.remove(workspace.work)
 
 
-def _seal(bench: Bench) -> None:
-    _own(bench.tree)
+def _seal(workspace: BuildWorkspace) -> None:
+    _own(workspace.tree)
     with store.locked(data_paths.store_lock(), shared=True):
-        bench.sealed = store.seal(bench.tree, data_paths.objects())
+        workspace.sealed = store.seal(workspace.tree, data_paths.objects())
     # Now, not only when published: smoke runs on final modes. What will be renamed is the folder
     # around it, so its write bits are not needed any more.
-    store.close(bench.tree)
-    manifest = bench.sealed.manifest
-    (bench.home / "manifest.json.gz").write_bytes(manifests.dump(manifest))
-    bench.recorder.line(
+    store.close(workspace.tree)
+    manifest = workspace.sealed.manifest
+    (workspace.home / "manifest.json.gz").write_bytes(manifests.dump(manifest))
+    workspace.log_writer.line(
         "build",
-        f"{len(manifest.files)} files, {manifest.size} bytes, {bench.sealed.own_bytes} of them new;"
-        f" tree sha256:{manifest.digest()}",
+        f"{len(manifest.files)} files, {manifest.size} bytes, "
+        f"{workspace.sealed.own_bytes} of them new; tree sha256:{manifest.digest()}",
     )
-    if bench.sealed.copied:
-        bench.recorder.line(
-            "build", f"{bench.sealed.copied} files are copies: no hard link was possible."
+    if workspace.sealed.copied:
+        workspace.log_writer.line(
+            "build", f"{workspace.sealed.copied} files are copies: no hard link was possible."
         )
 
 
@@ -164,58 +166,61 @@ def _own(folder: Path) -> None:
     os.chown(folder, 0, 0)
 
 
-def _fill_cache(bench: Bench) -> None:
+def _fill_cache(workspace: BuildWorkspace) -> None:
     """Run our own submissions once with the cache writable; nobody else ever gets that."""
-    definition, cache = definition_of(bench), bench.home / "cache"
+    definition, cache = definition_of(workspace), workspace.home / "cache"
     cache.mkdir()
     cache.chmod(0o777)  # as root the sandbox runs as another user
     cases = {case.name: case for case in definition.smoke}
     for name in definition.cache_submissions:
-        _run_case(bench, cases[name], filling=True)
+        _run_case(workspace, cases[name], filling=True)
     _own(cache)
-    bench.cache = manifests.scan(cache)
+    workspace.cache = manifests.scan(cache)
     store.close(cache)
-    (bench.home / "cache-manifest.json.gz").write_bytes(manifests.dump(bench.cache))
+    (workspace.home / "cache-manifest.json.gz").write_bytes(manifests.dump(workspace.cache))
     if definition.cache_submissions:
-        bench.recorder.line(
-            "build", f"Cache filled: {len(bench.cache.files)} files, {bench.cache.size} bytes."
+        workspace.log_writer.line(
+            "build",
+            f"Cache filled: {len(workspace.cache.files)} files, {workspace.cache.size} bytes.",
         )
 
 
-def _smoke(bench: Bench) -> None:
+def _smoke(workspace: BuildWorkspace) -> None:
     wrong = [
         f"{case.name}: {reason}"
-        for case in definition_of(bench).smoke
-        for reason in _run_case(bench, case)
+        for case in definition_of(workspace).smoke
+        for reason in _run_case(workspace, case)
     ]
     if wrong:
         message = "Smoke submissions came out otherwise than the definition expects.\n"
         raise BuildError(message + "\n".join(wrong), step=BuildState.SMOKE)
 
 
-def _run_case(bench: Bench, case: SmokeCase, *, filling: bool = False) -> list[str]:
-    check(bench.recorder)
-    definition = definition_of(bench)
-    tree = catalog.make_runtime(definition, bench.home).tree(case.submission.mode)
+def _run_case(workspace: BuildWorkspace, case: SmokeCase, *, filling: bool = False) -> list[str]:
+    check(workspace.log_writer)
+    definition = definition_of(workspace)
+    tree = catalog.make_runtime(definition, workspace.home).tree(case.submission.mode)
     outcome = sessions.execute(
         catalog.writable_cache(tree) if filling else tree,
         catalog.fill_in(definition, case.submission),
         definition.default,
         slot="build",
-        cancel=bench.recorder.cancel,
+        cancel=workspace.log_writer.cancel,
     )
-    check(bench.recorder)
+    check(workspace.log_writer)
     reasons = case.expect.mismatches(outcome)
     total = round(outcome.setup_ms + outcome.run_ms, 1)
     what = "cache" if filling else "smoke"
     verdict = "as expected" if not reasons else "; ".join(reasons)
-    bench.recorder.line("build", f"{what} {case.name}: {outcome.state}, {total} ms, {verdict}")
+    workspace.log_writer.line(
+        "build", f"{what} {case.name}: {outcome.state}, {total} ms, {verdict}"
+    )
     if reasons:
         for stream in (outcome.stdout, outcome.stderr):
             for line in stream.data.decode("utf-8", "replace").splitlines()[-20:]:
-                bench.recorder.line("build", f"  {line}")
+                workspace.log_writer.line("build", f"  {line}")
     if not filling:
-        bench.smoke.append(
+        workspace.smoke.append(
             {"case": case.name, "state": str(outcome.state), "ok": not reasons, "ms": total}
         )
     return reasons

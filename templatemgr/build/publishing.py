@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from templatemgr import audit, builders, data_paths, store
-from templatemgr.build.workspace import Bench, advance, check, definition_of
+from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of
 from templatemgr.builders.npm import architecture
 from templatemgr.definitions import definition as definitions
 from templatemgr.errors import BuildError
@@ -16,37 +16,37 @@ from templatemgr.integrity import checking, repair
 from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
 
 
-def publish(bench: Bench) -> None:
+def publish(workspace: BuildWorkspace) -> None:
     """Under the store's lock: find a number, rename into place, then commit the rows.
 
     A process that dies between the rename and the commit leaves a folder without a row, which the
     next sweep removes.
     """
-    check(bench.recorder)
-    version = _version(bench)
+    check(workspace.log_writer)
+    version = _version(workspace)
     with store.locked(data_paths.store_lock()):
         same = (
             Version.objects.select_related("template", "health")
             .filter(template=version.template, identity=version.identity)
             .first()
         )
-        _check_healed(bench, same)
+        _check_healed(workspace, same)
         if same is not None:
-            _reproduce(bench, same)
+            _reproduce(workspace, same)
             return
         last = Version.objects.filter(template=version.template).order_by("-number").first()
         version.number = last.number + 1 if last else 1
         version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
         place = data_paths.version(version)
-        store.publish(bench.home, place)
+        store.publish(workspace.home, place)
         try:
-            _record(bench, version)
+            _record(workspace, version)
         except BaseException:
             store.remove(place)
             raise
-        if bench.sealed is not None:
-            checking.remember(version, bench.sealed.manifest)
-    bench.recorder.line("build", f"{version} is ready.")
+        if workspace.sealed is not None:
+            checking.remember(version, workspace.sealed.manifest)
+    workspace.log_writer.line("build", f"{version} is ready.")
 
 
 def this_platform() -> str:
@@ -60,100 +60,102 @@ def make_identity(tree: str, definition: str, machine: str) -> str:
     return sha256(f"stencil-version-1\n{tree}\n{definition}\n{machine}\n".encode()).hexdigest()
 
 
-def _check_healed(bench: Bench, same: Version | None) -> None:
+def _check_healed(workspace: BuildWorkspace, same: Version | None) -> None:
     """Refuse to make another version where one was to be healed."""
-    wanted = bench.build.options.get("heal")
+    wanted = workspace.build.options.get("heal")
     if wanted is not None and (same is None or same.number != wanted):
         message = f"The rebuild did not come out as version {wanted} again: other bytes."
         remedy = "Roll back, or promote another version; a rebuild of the kept inputs makes one."
-        raise BuildError(message, step=bench.build.step, remedy=remedy)
+        raise BuildError(message, step=workspace.build.step, remedy=remedy)
 
 
-def _reproduce(bench: Bench, same: Version) -> None:
+def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
     """End as reproduced. A version that is quarantined or removed gets every file anew by it."""
-    bench.recorder.line("build", f"Reproduces version {same.number}: every byte is the same.")
+    workspace.log_writer.line("build", f"Reproduces version {same.number}: every byte is the same.")
     before = same.health.state
     if before == HealthState.VERIFIED:
-        _finish(bench, BuildState.REPRODUCED, reproduces=same)
+        _finish(workspace, BuildState.REPRODUCED, reproduces=same)
         return
     # Never served in that state, so it may be away for a moment. Should we die here, the sweep
     # puts it back under this name.
     place = data_paths.version(same)
-    damaged = bench.home.with_name(f"{place.name}{repair.DAMAGED}")
+    damaged = workspace.home.with_name(f"{place.name}{repair.DAMAGED}")
     store.remove(damaged)
     repair.move_away(place, damaged)
-    store.publish(bench.home, place)
+    store.publish(workspace.home, place)
     with transaction.atomic():
-        _record_healed(bench, same, was=before)
+        _record_healed(workspace, same, was=before)
     try:
         store.remove(damaged)
     except OSError as error:
-        bench.recorder.line("build", f"What was damaged cannot be removed: {error}")
-    bench.recorder.line("build", f"{same} was {before} and is healed.")
+        workspace.log_writer.line("build", f"What was damaged cannot be removed: {error}")
+    workspace.log_writer.line("build", f"{same} was {before} and is healed.")
     # The files that were bad lie anew in the store: whoever shared the old ones gets these.
-    for other in repair.mend_all(actor=bench.build.requested_by, because=str(bench.build.pk)):
-        bench.recorder.line("build", f"{other} shared bad files with it and is healed.")
+    for other in repair.mend_all(
+        actor=workspace.build.requested_by, because=str(workspace.build.pk)
+    ):
+        workspace.log_writer.line("build", f"{other} shared bad files with it and is healed.")
 
 
-def _record_healed(bench: Bench, same: Version, *, was: str) -> None:
+def _record_healed(workspace: BuildWorkspace, same: Version, *, was: str) -> None:
     VersionHealth.objects.filter(version=same).update(
         state=HealthState.VERIFIED,
         checked_at=timezone.now(),
-        checked_by=bench.build.requested_by,
+        checked_by=workspace.build.requested_by,
         problems=[],
         message="",
         retry_at=None,
         tries=0,
-        cache_digest=_cache_digest(bench),
+        cache_digest=_cache_digest(workspace),
     )
     fresh = Version.objects.select_related("template", "health").get(pk=same.pk)
     found = checking.inspect(fresh)  # the proof: read from where it is served
     if found.problems:
         first = found.problems[0]
         message = f"{same} is still not whole: {first.path} is {first.problem}."
-        raise BuildError(message, step=bench.build.step)
+        raise BuildError(message, step=workspace.build.step)
     checking.note(fresh.health, found)
-    _finish(bench, BuildState.REPRODUCED, reproduces=same)
-    details = {"build": str(bench.build.pk), "was": was, "tree": same.tree_digest}
+    _finish(workspace, BuildState.REPRODUCED, reproduces=same)
+    details = {"build": str(workspace.build.pk), "was": was, "tree": same.tree_digest}
     action = "version.heal" if was == HealthState.QUARANTINED else "version.restore"
-    actor = bench.build.requested_by
+    actor = workspace.build.requested_by
     audit.append(actor=actor, action=action, object=str(same), details=details)
 
 
-def _cache_digest(bench: Bench) -> str:
-    if bench.cache is None:
+def _cache_digest(workspace: BuildWorkspace) -> str:
+    if workspace.cache is None:
         message = "The cache was not filled."
-        raise BuildError(message, step=bench.build.step)
-    return bench.cache.digest()
+        raise BuildError(message, step=workspace.build.step)
+    return workspace.cache.digest()
 
 
-def _version(bench: Bench) -> Version:
-    definition = definition_of(bench)
-    if bench.sealed is None:
+def _version(workspace: BuildWorkspace) -> Version:
+    definition = definition_of(workspace)
+    if workspace.sealed is None:
         message = "The tree was not sealed."
-        raise BuildError(message, step=bench.build.step)
-    manifest = bench.sealed.manifest
-    tree, inputs = manifest.digest(), definitions.digest(bench.inputs)
-    found = builders.find(definition.builder).packages(bench.tree)
+        raise BuildError(message, step=workspace.build.step)
+    manifest = workspace.sealed.manifest
+    tree, inputs = manifest.digest(), definitions.digest(workspace.inputs)
+    found = builders.find(definition.builder).packages(workspace.tree)
     return Version(
-        template=bench.build.template,
+        template=workspace.build.template,
         identity=make_identity(tree, inputs, this_platform()),
         tree_digest=tree,
         definition_digest=inputs,
-        cache_digest=_cache_digest(bench),
+        cache_digest=_cache_digest(workspace),
         platform=this_platform(),
         size_bytes=manifest.size,
-        own_bytes=bench.sealed.own_bytes,
+        own_bytes=workspace.sealed.own_bytes,
         file_count=len(manifest.files),
         packages=[vars(package) for package in found],
         toolchain=definition.summary,
-        smoke=bench.smoke,
-        created_by=bench.build.requested_by,
-        build=bench.build,
+        smoke=workspace.smoke,
+        created_by=workspace.build.requested_by,
+        build=workspace.build,
     )
 
 
-def _record(bench: Bench, version: Version) -> None:
+def _record(workspace: BuildWorkspace, version: Version) -> None:
     with transaction.atomic():
         version.created_at = timezone.now()
         version.save()
@@ -163,19 +165,19 @@ def _record(bench: Bench, version: Version) -> None:
             checked_at=version.created_at,
             checked_by=version.created_by,
         )
-        Template.objects.filter(pk=version.template_id).update(title=definition_of(bench).title)
-        _finish(bench, BuildState.READY, version=version)
+        Template.objects.filter(pk=version.template_id).update(title=definition_of(workspace).title)
+        _finish(workspace, BuildState.READY, version=version)
         audit.append(
             actor=version.created_by,
             action="version.create",
             object=str(version),
-            details={"identity": version.identity, "build": str(bench.build.pk)},
+            details={"identity": version.identity, "build": str(workspace.build.pk)},
         )
 
 
-def _finish(bench: Bench, state: BuildState, **values: Any) -> None:
+def _finish(workspace: BuildWorkspace, state: BuildState, **values: Any) -> None:
     now = timezone.now()
-    for entry in bench.build.steps:
+    for entry in workspace.build.steps:
         if entry["state"] == "active":
             entry.update(state="done", finished_at=now.isoformat())
-    advance(bench.build, state=state, finished_at=now, lease_until=None, **values)
+    advance(workspace.build, state=state, finished_at=now, lease_until=None, **values)

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from sandbox.errors import SandboxError
-from templatemgr.build.log_writer import Recorder
+from templatemgr.build.log_writer import LogWriter
 from templatemgr.definitions.definition import Definition, DefinitionError
 from templatemgr.errors import BuildCancelledError, BuildError, LeaseLostError
 from templatemgr.models import ACTIVE_STATES, Build, BuildState
@@ -23,11 +23,11 @@ FULL = "Free some space, for instance by removing versions that nobody needs, an
 
 
 @dataclass(kw_only=True)
-class Bench:
+class BuildWorkspace:
     """Where one build works, and what it has found out so far."""
 
     build: Build
-    recorder: Recorder
+    log_writer: LogWriter
     home: Path  # staging/<build>, renamed as a whole when it is published
     definition: Definition | None = None
     sealed: Sealed | None = None
@@ -48,21 +48,21 @@ class Bench:
 
 
 @contextmanager
-def step(bench: Bench, state: BuildState) -> Iterator[None]:
+def step(workspace: BuildWorkspace, state: BuildState) -> Iterator[None]:
     """Record a step's start and end. What goes wrong inside becomes a BuildError that names it."""
-    check(bench.recorder)
-    # The recorder learns of it a moment later, when a short build may have ended.
-    if Build.objects.filter(pk=bench.build.pk, cancel_requested=True).exists():
+    check(workspace.log_writer)
+    # The log_writer learns of it a moment later, when a short build may have ended.
+    if Build.objects.filter(pk=workspace.build.pk, cancel_requested=True).exists():
         raise BuildCancelledError
-    bench.recorder.step = state
+    workspace.log_writer.step = state
     entry: dict[str, Any] = {
         "name": str(state),
         "started_at": timezone.now().isoformat(),
         "finished_at": None,
         "state": "active",
     }
-    bench.build.steps = [*bench.build.steps, entry]
-    advance(bench.build, state=state, step=state, steps=bench.build.steps)
+    workspace.build.steps = [*workspace.build.steps, entry]
+    advance(workspace.build, state=state, step=state, steps=workspace.build.steps)
     try:
         yield
     except (ManifestError, SandboxError, DefinitionError, OSError) as error:
@@ -94,17 +94,17 @@ def advance(build: Build, **values: Any) -> None:
         setattr(build, name, value)
 
 
-def check(recorder: Recorder) -> None:
+def check(log_writer: LogWriter) -> None:
     """Raise when the build was cancelled or taken away."""
-    if recorder.lost:
+    if log_writer.lost:
         raise LeaseLostError
-    if recorder.cancel.is_set():
+    if log_writer.cancel.is_set():
         raise BuildCancelledError
 
 
-def definition_of(bench: Bench) -> Definition:
+def definition_of(workspace: BuildWorkspace) -> Definition:
     """Return the definition that is built; there from the first step on."""
-    if bench.definition is None:
+    if workspace.definition is None:
         message = "The build's inputs were not copied."
-        raise BuildError(message, step=bench.build.step)
-    return bench.definition
+        raise BuildError(message, step=workspace.build.step)
+    return workspace.definition

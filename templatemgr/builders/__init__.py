@@ -17,16 +17,17 @@ OnLine = Callable[[str, str], None]  # stream, text
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What a builder works on: a bench/tree that already holds the definition's files.
+    """The input of a builder: a workspace whose `tree` already holds the definition's files.
 
-    A step with network may write in the whole bench, one that runs foreign code in the tree alone.
+    A step with network may write in the whole workspace, a step that runs foreign code only in
+    the tree.
     `sources` are the kinds of sources besides the registry that the operator allows (see
     readers.rules). `fetch_hosts` may be reached besides the configured registries ("host" or
     "host:port"). What was `configured` and what was `reached` is noted while it works.
     """
 
     definition: Definition
-    bench: Path
+    workspace: Path
     log: OnLine
     cancel: threading.Event = field(default_factory=threading.Event)
     disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
@@ -40,12 +41,12 @@ class Job:
     @property
     def tree(self) -> Path:
         """Return what is going to be sealed."""
-        return self.bench / "tree"
+        return self.workspace / "tree"
 
     @property
     def downloads(self) -> Path:
         """Return the package manager's own cache, which ends with the build."""
-        return self.bench / "downloads"
+        return self.workspace / "downloads"
 
 
 class Builder(Protocol):

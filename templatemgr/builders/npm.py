@@ -271,7 +271,7 @@ def hidden(job: Job) -> Iterator[None]:
     if (job.tree / OTHER_LOCK).exists():
         message = f"{OTHER_LOCK} would be taken instead of {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy=f"Leave {OTHER_LOCK} out of `files`.")
-    place, aside = job.tree / PROJECT_FILE, job.bench / ASIDE
+    place, aside = job.tree / PROJECT_FILE, job.workspace / ASIDE
     there = os.path.lexists(place)
     if there:
         place.rename(aside)
@@ -294,7 +294,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
         raise BuildError(str(error), step="fetching") from error
     job.configured.update(*places)
     jail = cage.Cage(
-        writable=job.bench,
+        writable=job.workspace,
         read_only=((npm_config.wheel(), TOOLCHAIN), *machine.binds),
         files={f"{CONFIG}/user": told.file, f"{CONFIG}/global": b""},
         egress=registries.egress(places, further, upstream, seconds=wall_ms / 1000),

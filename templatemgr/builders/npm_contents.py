@@ -22,12 +22,12 @@ def contents(job: Job) -> list[Content]:
 
 def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
     """Return what npm's cache has of them; note in `job.origins` where from."""
-    addresses = _addresses(job.bench / CACHE / "index-v5")
+    addresses = _addresses(job.workspace / CACHE / "index-v5")
     for content in wanted:
         place = addresses.get((content.algorithm, content.digest))
         if place is not None:
             job.origins[content.digest] = place
-    return [job.bench / content.folder / str(content.name) for content in wanted]
+    return [job.workspace / content.folder / str(content.name) for content in wanted]
 
 
 def came_from(job: Job) -> Mapping[str, str]:
@@ -57,7 +57,7 @@ def with_addresses(job: Job, registry_of: Callable[[str], str]) -> bytes:
         if digest is None or not path or "resolved" in entry or entry.get("link"):
             continue
         content = _content(*digest)
-        if (job.bench / content.folder / str(content.name)).is_file():
+        if (job.workspace / content.folder / str(content.name)).is_file():
             file = f"{name.rpartition('/')[2]}-{entry.get('version')}.tgz"
             address = f"{registry_of(name).rstrip('/')}/{name}/-/{file}"
             lock["packages"][path]["resolved"] = address

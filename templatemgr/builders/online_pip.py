@@ -32,7 +32,7 @@ SEAL = "/toolchain/seal.bpf"  # a filter that refuses execve and execveat, as st
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
 
 
-ORIGINS = "origins.jsonl"  # in the bench: [file's name, "host:port"], a line each
+ORIGINS = "origins.jsonl"  # in the workspace: [file's name, "host:port"], a line each
 
 
 class Program(ctypes.Structure):

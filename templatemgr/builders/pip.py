@@ -50,11 +50,11 @@ def fetch(job: Job) -> None:
     lock = pip_lockfile.read(text)
     pip_sources.check(job, lock)
     pip_cage.prepare(job)
-    (job.bench / WHEELS).write_text(pip_lockfile.wheels(text, lock.recipes), encoding="utf-8")
+    (job.workspace / WHEELS).write_text(pip_lockfile.wheels(text, lock.recipes), encoding="utf-8")
     there = pip_contents.reuse(job)
     missing = pip_lockfile.wheels(text, {*lock.recipes, *there})
     if missing.strip() or not there:
-        (job.bench / MISSING).write_text(missing, encoding="utf-8")
+        (job.workspace / MISSING).write_text(missing, encoding="utf-8")
         pip_cage.download(job, f"/build/{MISSING}")
     if lock.recipes:
         pip_sources.fetch(job, {name: lock.packages[name] for name in sorted(lock.recipes)})
@@ -78,7 +78,7 @@ def install(job: Job) -> None:
 
 
 def _install(job: Job, lock: Lock) -> None:
-    text = (job.bench / WHEELS).read_text(encoding="utf-8")
+    text = (job.workspace / WHEELS).read_text(encoding="utf-8")
     for name, recipe in sorted(lock.recipes.items()):
         version = lock.packages[name].version
         source_cage.build(job, name, version, pip_sources.archive(job, name), recipe.build)

@@ -97,7 +97,7 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
     script = Path(online_pip.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
     jail = cage.Cage(
-        writable=job.bench,
+        writable=job.workspace,
         read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), (script, shown), *machine.binds),
         files={**machine.files, SEAL: seccomp.no_execution()},
         egress=registries.egress(places, further, upstream, seconds=wall_ms / 1000),
@@ -118,7 +118,7 @@ def download(job: Job, requirements: str) -> None:
 
 def show(job: Job) -> Path:
     """Let the cage's user read the wheels, whatever the umask was; return their folder."""
-    wheels = job.bench / "wheels"
+    wheels = job.workspace / "wheels"
     wheels.mkdir(exist_ok=True)
     wheels.chmod(0o755)
     for wheel in wheels.iterdir():

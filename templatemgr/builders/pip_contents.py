@@ -39,7 +39,7 @@ def reuse(job: Job) -> set[str]:
     usable = set(tags.sys_tags())
     packages = pip_lockfile.read((job.tree / LOCK).read_text(encoding="utf-8")).packages
     found: set[str] = set()
-    for file in sorted((job.bench / KEPT).glob("*.whl")):
+    for file in sorted((job.workspace / KEPT).glob("*.whl")):
         try:
             name, version, _, fits = parse_wheel_filename(file.name)
         except (InvalidWheelFilename, InvalidVersion):
@@ -50,8 +50,8 @@ def reuse(job: Job) -> set[str]:
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if digest in pin.hashes:
-            (job.bench / "wheels").mkdir(exist_ok=True)
-            shutil.copy(file, job.bench / "wheels" / file.name)
+            (job.workspace / "wheels").mkdir(exist_ok=True)
+            shutil.copy(file, job.workspace / "wheels" / file.name)
             found.add(str(name))
     return found
 
@@ -59,14 +59,14 @@ def reuse(job: Job) -> set[str]:
 def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
     """Return the wheels that pip downloaded; note in `job.origins` where from."""
     names = {content.digest for content in wanted}
-    files = sorted((job.bench / "wheels").glob("*.whl"))
-    addresses = _addresses(job.bench / online_pip.ORIGINS)
-    for file in (*files, *sorted((job.bench / "sources").glob("*.tar.gz"))):
+    files = sorted((job.workspace / "wheels").glob("*.whl"))
+    addresses = _addresses(job.workspace / online_pip.ORIGINS)
+    for file in (*files, *sorted((job.workspace / "sources").glob("*.tar.gz"))):
         with file.open("rb") as opened:
             digest = hashlib.file_digest(opened, "sha256").hexdigest()
         if digest not in names:
             continue
-        if (job.bench / KEPT / file.name).exists():
+        if (job.workspace / KEPT / file.name).exists():
             continue  # then it was kept with what is known of it
         job.origins[digest] = addresses.get(file.name, LOCAL)
     return files

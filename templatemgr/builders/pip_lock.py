@@ -90,7 +90,7 @@ def resolve(
     """Ask pip what it would install for requirements.in, with these versions held."""
     versions = {name: held[name] for name in held if name not in sources}
     text = pip_report.lines(versions) + pip_sources.stand_ins(job, sources)
-    (job.bench / HELD).write_text(text, encoding="utf-8")
+    (job.workspace / HELD).write_text(text, encoding="utf-8")
     argv = ("-r", f"/build/tree/{MANIFEST}", "-c", f"/build/{HELD}")
     return pip_report.report(job, argv, wall_ms=wall_ms)
 

@@ -28,7 +28,7 @@ def outdated(job: Job) -> list[Candidate]:
     direct = {requirements.plain(item.name) for item in asked}
     wanted = pip_lock.resolve(job, _sources(job, lock), {}, wall_ms=WALL_MS)
     wheels = sorted(locked.keys() - lock.recipes.keys())
-    (job.bench / NAMES).write_text("".join(f"{name}\n" for name in wheels), encoding="utf-8")
+    (job.workspace / NAMES).write_text("".join(f"{name}\n" for name in wheels), encoding="utf-8")
     argv = ("--no-deps", "-r", f"/build/{NAMES}")
     found = pip_report.report(job, argv, wall_ms=WALL_MS)
     latest = {name: wheel.version for name, wheel in found.items()}

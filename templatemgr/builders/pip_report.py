@@ -32,7 +32,7 @@ Found = Mapping[str, Wheel]  # by plain name
 
 def report(job: Job, argv: tuple[str, ...], *, wall_ms: int = pip_cage.WALL_MS) -> Found:
     """Ask pip what it would install. Raises BuildError."""
-    written = job.bench / REPORT
+    written = job.workspace / REPORT
     quiet = (
         "--dry-run",
         "--ignore-installed",
@@ -50,7 +50,7 @@ def pins(job: Job, found: Found) -> dict[str, Pin]:
     """Return what was found with the hashes of the wheels of every platform that has all of it."""
     hashes = {name: {wheel.digest} for name, wheel in found.items()}
     versions = {name: wheel.version for name, wheel in found.items()}
-    (job.bench / PINS).write_text(lines(versions), encoding="utf-8")
+    (job.workspace / PINS).write_text(lines(versions), encoding="utf-8")
     for target in _targets():
         for name, wheel in _elsewhere(job, target).items():
             hashes[name].add(wheel.digest)

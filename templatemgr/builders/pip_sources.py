@@ -113,7 +113,7 @@ def fetch(job: Job, pins: Mapping[str, Pin]) -> dict[str, Pin]:
 
 def fetch_tools(job: Job, build: Mapping[str, Pin]) -> None:
     """Download the wheels that a build takes, each checked by its hash."""
-    (job.bench / TOOLS).write_text(lockfile.requirements(build), encoding="utf-8")
+    (job.workspace / TOOLS).write_text(lockfile.requirements(build), encoding="utf-8")
     pip_cage.download(job, f"/build/{TOOLS}")
 
 
@@ -150,7 +150,7 @@ def explained(job: Job, error: BuildError) -> BuildError:
 def _ask(
     job: Job, task: str, asked: list[dict[str, Any]], *, wall_ms: int = pip_cage.WALL_MS
 ) -> list[dict[str, str] | None]:
-    folder = job.bench / FOLDER
+    folder = job.workspace / FOLDER
     folder.mkdir(exist_ok=True)
     (folder / "wanted.json").write_text(json.dumps(asked), encoding="utf-8")
     pip_cage.online(job, (f"/build/{FOLDER}",), task=task, wall_ms=wall_ms)
@@ -160,7 +160,7 @@ def _ask(
 
 def archive(job: Job, name: str) -> Path:
     """Return where `fetch` leaves a source distribution."""
-    return job.bench / FOLDER / f"{name}.tar.gz"
+    return job.workspace / FOLDER / f"{name}.tar.gz"
 
 
 def _learn(job: Job, name: str, version: str) -> Source:
@@ -185,7 +185,7 @@ def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
         return {}
     for item in wanted:
         item.marker = None  # it holds, and is the one place for odd characters
-    (job.bench / TOOLS).write_text("".join(f"{item}\n" for item in wanted), encoding="utf-8")
+    (job.workspace / TOOLS).write_text("".join(f"{item}\n" for item in wanted), encoding="utf-8")
     try:
         found = pip_report.report(job, ("-r", f"/build/{TOOLS}"))
     except BuildError as error:
@@ -217,7 +217,7 @@ def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
 
 def stand_ins(job: Job, sources: Mapping[str, Source]) -> str:
     """Make a wheel of metadata alone for each; return the constraints that lead pip to them."""
-    folder = job.bench / "stand-ins"
+    folder = job.workspace / "stand-ins"
     store.remove(folder)
     folder.mkdir()
     folder.chmod(0o755)

@@ -62,7 +62,7 @@ def build(job: Job, name: str, version: str, archive: Path, tools: Mapping[str, 
     folder = _run(job, name, archive, "wheel", _equipped(job, name, tools))
     left = _built(name, version, folder)
     with _opened(name, left) as source:
-        target = job.bench / "wheels" / left.name
+        target = job.workspace / "wheels" / left.name
         with target.open("wb") as file:
             shutil.copyfileobj(source, file)
         target.chmod(0o644)
@@ -71,7 +71,7 @@ def build(job: Job, name: str, version: str, archive: Path, tools: Mapping[str, 
 
 def wheel(job: Job, name: str, version: str) -> Pin:
     """Return the version and the hash of the wheel that `build` has left."""
-    for path in (job.bench / "wheels").glob("*.whl"):
+    for path in (job.workspace / "wheels").glob("*.whl"):
         if _is(path.name, name, version):
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -97,7 +97,7 @@ def stand_in(folder: Path, name: str, version: str, needs: tuple[str, ...]) -> s
 
 
 def _fresh(job: Job, name: str) -> Path:
-    folder = job.bench / "building" / name
+    folder = job.workspace / "building" / name
     store.remove(folder)
     folder.mkdir(parents=True)
     folder.chmod(0o755)

@@ -67,7 +67,7 @@ def machine(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return values
 
 
-class Bench:
+class Workspace:
     """A job on files of a tree, and what it said."""
 
     def __init__(self, folder: Path, **values: object) -> None:
@@ -75,7 +75,7 @@ class Bench:
         wanted = {"install_scripts": (), "prune": (), "toolchain": {}} | values
         self.job = Job(
             definition=cast("Any", SimpleNamespace(**wanted)),
-            bench=folder,
+            workspace=folder,
             log=lambda _stream, text: self.said.append(text),
         )
         self.job.downloads.mkdir(parents=True)
@@ -91,12 +91,12 @@ class Bench:
     @property
     def ran(self) -> bool:
         """Whether a program of the tree was started."""
-        return any(self.job.bench.rglob("ran"))
+        return any(self.job.workspace.rglob("ran"))
 
 
 @pytest.fixture
-def bench(tmp_path: Path, machine: dict[str, str]) -> Bench:
-    return Bench(tmp_path / "work")
+def workspace(tmp_path: Path, machine: dict[str, str]) -> Workspace:
+    return Workspace(tmp_path / "work")
 
 
 @pytest.fixture(params=["whole", "bare"])
@@ -138,16 +138,18 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_no_program_that_a_tree_names_is_started(bench: Bench, bare: bool, name: str) -> None:
+def test_no_program_that_a_tree_names_is_started(
+    workspace: Workspace, bare: bool, name: str
+) -> None:
     package = {**GIT, "scripts": {"preinstall": SH, "postinstall": SH, "prepare": SH}}
-    bench.write(**{
+    workspace.write(**{
         ".npmrc": PROGRAMS[name], "package.json": json.dumps(package),
         "more": f"git={SH}\nallow-git=all\n", "node_modules.sh": CANARY,
     })  # fmt: skip
     with suppress(BuildError):
-        npm.relock(bench.job)
-    assert not bench.ran
-    assert TOKEN not in str(list(bench.job.tree.rglob("ran")))
+        npm.relock(workspace.job)
+    assert not workspace.ran
+    assert TOKEN not in str(list(workspace.job.tree.rglob("ran")))
 
 
 LOCKED = {
@@ -162,7 +164,7 @@ LOCKED = {
 
 
 @pytest.mark.parametrize("name", LOCKED)
-def test_a_lock_leads_to_registries_alone(bench: Bench, bare: bool, name: str) -> None:
+def test_a_lock_leads_to_registries_alone(workspace: Workspace, bare: bool, name: str) -> None:
     package = {"name": "x", "dependencies": {"thing": LOCKED[name]}}
     lock = {
         "name": "x", "lockfileVersion": 3, "requires": True,
@@ -170,16 +172,16 @@ def test_a_lock_leads_to_registries_alone(bench: Bench, bare: bool, name: str) -
             "version": "1.0.0", "resolved": LOCKED[name], "hasInstallScript": True}},
     }  # fmt: skip
     scripts = {"preinstall": SH, "install": SH, "prepare": SH, "prepack": SH}
-    bench.write(**{
+    workspace.write(**{
         ".npmrc": f"git={SH}\nallow-git=all\nignore-scripts=false\nscript-shell={SH}\n",
         "package.json": json.dumps(package), "package-lock.json": json.dumps(lock),
         "node_modules.sh": CANARY,
         "thing__package.json": json.dumps({"name": "thing", "version": "1.0.0", "scripts": scripts}),
     })  # fmt: skip
     with suppress(BuildError):
-        npm.fetch(bench.job)
-    assert not bench.ran
-    assert bench.job.reached <= bench.job.configured
+        npm.fetch(workspace.job)
+    assert not workspace.ran
+    assert workspace.job.reached <= workspace.job.configured
 
 
 ELSEWHERE = {
@@ -198,79 +200,79 @@ ELSEWHERE = {
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_no_configuration_of_a_tree_leads_elsewhere(
-    bench: Bench, elsewhere: Registry, bare: bool, name: str
+    workspace: Workspace, elsewhere: Registry, bare: bool, name: str
 ) -> None:
     text = ELSEWHERE[name].format(url=elsewhere.url, port=elsewhere.port)
     package = {"good": "1.0.0"} | ({"@corp/good": "1.0.0"} if "corp:" in text else {})
-    bench.write(**{".npmrc": text, "package.json": package_json(**package)})
+    workspace.write(**{".npmrc": text, "package.json": package_json(**package)})
     with suppress(BuildError):
-        npm.relock(bench.job)
+        npm.relock(workspace.job)
     assert elsewhere.asked == []
-    assert bench.job.reached <= bench.job.configured
+    assert workspace.job.reached <= workspace.job.configured
 
 
 def test_the_right_package_comes_whatever_a_tree_says(
-    bench: Bench, registry: Registry, elsewhere: Registry
+    workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
-    bench.write(**{
+    workspace.write(**{
         ".npmrc": f"registry={elsewhere.url}/\nproxy={elsewhere.url}\nignore-scripts=false\n",
         "package.json": package_json(good="1.0.0"),
     })  # fmt: skip
-    npm.relock(bench.job)
-    npm.fetch(bench.job)
-    assert (bench.job.tree / "node_modules/good/index.js").read_text() == "1\n"
-    assert (bench.job.tree / ".npmrc").read_text().startswith("registry=")  # it is back
+    npm.relock(workspace.job)
+    npm.fetch(workspace.job)
+    assert (workspace.job.tree / "node_modules/good/index.js").read_text() == "1\n"
+    assert (workspace.job.tree / ".npmrc").read_text().startswith("registry=")  # it is back
     assert {given for _, given in registry.asked} == {f"Bearer {TOKEN}"}
     place = f"127.0.0.1:{registry.port}"
-    npm.fetched(bench.job, npm.contents(bench.job))
-    assert npm.came_from(bench.job) == {"good 1.0.0": place}
+    npm.fetched(workspace.job, npm.contents(workspace.job))
+    assert npm.came_from(workspace.job) == {"good 1.0.0": place}
 
 
 def test_a_tarball_elsewhere_and_a_redirect_there_are_refused(
-    bench: Bench, registry: Registry, elsewhere: Registry
+    workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
     told = registry.answers["/good"]
     registry.answers["/good"] = told.replace(
         f"{registry.url}/good".encode(), f"{elsewhere.url}/good".encode()
     )
-    bench.write(**{"package.json": package_json(good="1.0.0")})
-    npm.relock(bench.job)
+    workspace.write(**{"package.json": package_json(good="1.0.0")})
+    npm.relock(workspace.job)
     with pytest.raises(BuildError) as caught:
-        npm.fetch(bench.job)
+        npm.fetch(workspace.job)
     assert elsewhere.asked == []
-    assert f"127.0.0.1:{elsewhere.port} is closed" in "\n".join(bench.said)
+    assert f"127.0.0.1:{elsewhere.port} is closed" in "\n".join(workspace.said)
     assert "STENCIL_FETCH_HOSTS" in str(caught.value.remedy)
     registry.answers["/good"] = told
     registry.redirects["/good/-/good-1.0.0.tgz"] = f"{elsewhere.url}/good/-/good-1.0.0.tgz"
     with pytest.raises(BuildError):
-        npm.fetch(bench.job)
+        npm.fetch(workspace.job)
     assert elsewhere.asked == []
 
 
 def test_a_further_host_is_the_operators_to_name(
-    bench: Bench, registry: Registry, elsewhere: Registry
+    workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
     registry.redirects["/good/-/good-1.0.0.tgz"] = f"{elsewhere.url}/moved.tgz"
     elsewhere.answers["/moved.tgz"] = registry.answers["/good/-/good-1.0.0.tgz"]
-    bench.write(**{"package.json": package_json(good="1.0.0")})
-    bench.job = Job(
-        definition=bench.job.definition, bench=bench.job.bench, log=bench.job.log,
+    workspace.write(**{"package.json": package_json(good="1.0.0")})
+    workspace.job = Job(
+        definition=workspace.job.definition, workspace=workspace.job.workspace, log=workspace.job.log,
         fetch_hosts=(f"127.0.0.1:{elsewhere.port}",),
     )  # fmt: skip
-    npm.relock(bench.job)
-    npm.fetch(bench.job)
+    npm.relock(workspace.job)
+    npm.fetch(workspace.job)
     assert [path for path, given in elsewhere.asked] == ["/moved.tgz"]
     assert [given for path, given in elsewhere.asked] == [""]  # its token is the registry's alone
-    assert bench.job.reached - bench.job.configured == {("127.0.0.1", elsewhere.port)}
+    assert workspace.job.reached - workspace.job.configured == {("127.0.0.1", elsewhere.port)}
 
 
-def test_a_second_lock_is_refused(bench: Bench) -> None:
-    bench.write(**{
+def test_a_second_lock_is_refused(workspace: Workspace) -> None:
+    workspace.write(**{
         "package.json": package_json(good="1.0.0"), "package-lock.json": '{"packages": {}}',
         "npm-shrinkwrap.json": "{}",
     })  # fmt: skip
     with pytest.raises(BuildError, match=r"npm-shrinkwrap\.json would be taken"):
-        npm.fetch(bench.job)
+        npm.fetch(workspace.job)
 
 
 # What packages are called and hold.
@@ -281,19 +283,21 @@ BINS = {
 }  # fmt: skip
 
 
-def test_names_of_programs_do_not_leave_their_folder(bench: Bench, registry: Registry) -> None:
+def test_names_of_programs_do_not_leave_their_folder(
+    workspace: Workspace, registry: Registry
+) -> None:
     registry.publish_npm("bins", "1.0.0", {"cli.js": "#!/usr/bin/env node\n"}, bin=BINS)
-    bench.write(**{"package.json": package_json(bins="1.0.0"), "runner__main.sh": "ours\n"})
-    (bench.job.tree / "runner/main.sh").chmod(0o644)
-    npm.relock(bench.job)
+    workspace.write(**{"package.json": package_json(bins="1.0.0"), "runner__main.sh": "ours\n"})
+    (workspace.job.tree / "runner/main.sh").chmod(0o644)
+    npm.relock(workspace.job)
     with suppress(BuildError):
-        npm.fetch(bench.job)
-    assert sorted(path.name for path in bench.job.tree.iterdir()) == [
+        npm.fetch(workspace.job)
+    assert sorted(path.name for path in workspace.job.tree.iterdir()) == [
         "node_modules", "package-lock.json", "package.json", "runner",
     ]  # fmt: skip
-    assert (bench.job.tree / "runner/main.sh").stat().st_mode & 0o777 == 0o644
-    for link in bench.job.tree.glob("node_modules/.bin/*"):
-        assert link.resolve().is_relative_to(bench.job.tree / "node_modules"), link
+    assert (workspace.job.tree / "runner/main.sh").stat().st_mode & 0o777 == 0o644
+    for link in workspace.job.tree.glob("node_modules/.bin/*"):
+        assert link.resolve().is_relative_to(workspace.job.tree / "node_modules"), link
 
 
 SCRIPTS = {
@@ -314,9 +318,9 @@ SCRIPTS = {
 def test_a_named_install_script_changes_its_own_package_alone(
     tmp_path: Path, machine: dict[str, str], registry: Registry, name: str
 ) -> None:
-    bench = scripted(tmp_path, registry, SCRIPTS[name])
+    workspace = scripted(tmp_path, registry, SCRIPTS[name])
     with pytest.raises(BuildError, match="changed what is not its own") as caught:
-        npm.install(bench.job)
+        npm.install(workspace.job)
     assert "install script of scripted" in caught.value.message
 
 
@@ -324,22 +328,22 @@ def test_what_is_its_own_may_change(
     tmp_path: Path, machine: dict[str, str], registry: Registry
 ) -> None:
     script = "echo built > built.txt; mkdir -p ../.cache-of/x; echo y > ../.cache-of/x/y"
-    bench = scripted(tmp_path, registry, script)
-    npm.install(bench.job)
-    assert (bench.job.tree / "node_modules/scripted/built.txt").read_text() == "built\n"
+    workspace = scripted(tmp_path, registry, script)
+    npm.install(workspace.job)
+    assert (workspace.job.tree / "node_modules/scripted/built.txt").read_text() == "built\n"
 
 
-def scripted(tmp_path: Path, registry: Registry, script: str) -> Bench:
+def scripted(tmp_path: Path, registry: Registry, script: str) -> Workspace:
     registry.publish_npm("scripted", "1.0.0", {}, scripts={"postinstall": script})
-    bench = Bench(tmp_path / "work", install_scripts=("scripted",))
-    bench.write(**{
+    workspace = Workspace(tmp_path / "work", install_scripts=("scripted",))
+    workspace.write(**{
         "package.json": package_json(good="1.0.0", scripted="1.0.0"),
         "runner__main.sh": "ours\n", "said.txt": "ours\n",
     })  # fmt: skip
-    (bench.job.tree / "said.txt").chmod(0o644)
-    npm.relock(bench.job)
-    npm.fetch(bench.job)
-    return bench
+    (workspace.job.tree / "said.txt").chmod(0o644)
+    npm.relock(workspace.job)
+    npm.fetch(workspace.job)
+    return workspace
 
 
 # pip.
@@ -382,13 +386,13 @@ REQUIREMENTS = {
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
-def test_pip_starts_nothing(bench: Bench, hooks: str, name: str) -> None:
-    bench.write(**{f"project__{file}": text for file, text in PROJECT.items()})
-    bench.write(**{"requirements.in": REQUIREMENTS[name] + "\n"})
-    sdists.pack(bench.job.tree, "evil", "1.0", PROJECT)
+def test_pip_starts_nothing(workspace: Workspace, hooks: str, name: str) -> None:
+    workspace.write(**{f"project__{file}": text for file, text in PROJECT.items()})
+    workspace.write(**{"requirements.in": REQUIREMENTS[name] + "\n"})
+    sdists.pack(workspace.job.tree, "evil", "1.0", PROJECT)
     with pytest.raises(BuildError):
-        pip.relock(bench.job)
-    assert not bench.ran
+        pip.relock(workspace.job)
+    assert not workspace.ran
 
 
 INDEXES = {
@@ -405,15 +409,15 @@ INDEXES = {
 
 @pytest.mark.parametrize("name", INDEXES)
 def test_pip_goes_where_it_is_configured_alone(
-    bench: Bench, elsewhere: Registry, name: str
+    workspace: Workspace, elsewhere: Registry, name: str
 ) -> None:
     elsewhere.answers["/whatever"] = b"a neighbour's secret\n"
-    bench.write(**{"requirements.in": INDEXES[name].format(url=elsewhere.url) + "\n"})
+    workspace.write(**{"requirements.in": INDEXES[name].format(url=elsewhere.url) + "\n"})
     with pytest.raises(BuildError) as caught:
-        pip.relock(bench.job)
+        pip.relock(workspace.job)
     assert elsewhere.asked == []
-    assert "neighbour's secret" not in caught.value.message + "".join(bench.said)
-    assert bench.job.reached <= bench.job.configured
+    assert "neighbour's secret" not in caught.value.message + "".join(workspace.said)
+    assert workspace.job.reached <= workspace.job.configured
 
 
 def wheel(name: str, files: dict[str, str], version: str = "1.0") -> tuple[str, bytes]:
@@ -474,11 +478,11 @@ WHEELS = {
 }
 
 
-def lock_wheel(bench: Bench, registry: Registry, files: dict[str, str]) -> None:
+def lock_wheel(workspace: Workspace, registry: Registry, files: dict[str, str]) -> None:
     file, content = wheel("odd", files)
     registry.publish_wheel("odd", file, content)
     digest = hashlib.sha256(content).hexdigest()
-    bench.write(**{
+    workspace.write(**{
         "requirements.in": "odd\n", "requirements.lock": f"odd==1.0 --hash=sha256:{digest}\n",
         "runner__main.py": "ours\n",
     })  # fmt: skip
@@ -486,13 +490,13 @@ def lock_wheel(bench: Bench, registry: Registry, files: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("name", WHEELS)
 def test_a_wheel_brings_files_to_its_own_places_alone(
-    bench: Bench, registry: Registry, name: str
+    workspace: Workspace, registry: Registry, name: str
 ) -> None:
-    lock_wheel(bench, registry, WHEELS[name])
+    lock_wheel(workspace, registry, WHEELS[name])
 
     def build() -> None:
-        pip.fetch(bench.job)
-        pip.install(bench.job)
+        pip.fetch(workspace.job)
+        pip.install(workspace.job)
 
     with pytest.raises(BuildError) as caught:
         build()
@@ -503,44 +507,50 @@ def test_a_wheel_brings_files_to_its_own_places_alone(
 def test_a_usual_wheel_is_installed_and_its_host_is_known(
     tmp_path: Path, machine: dict[str, str], registry: Registry
 ) -> None:
-    bench = Bench(tmp_path / "work")
-    lock_wheel(bench, registry, {
+    workspace = Workspace(tmp_path / "work")
+    lock_wheel(workspace, registry, {
         "{data}/scripts/odd-tool": "#!python\n", "{data}/data/share/odd/x": "x",
         "{data}/data/etc/odd.conf": "x", "odd.pth": "# a note\nodd_more\n",
         "linked.py": "LINK:/etc/passwd",
     })  # fmt: skip
-    pip.fetch(bench.job)
-    pip.install(bench.job)
-    assert (bench.job.tree / "share/odd/x").is_file()
-    assert not (bench.job.tree / interpreter.SITE / "linked.py").is_symlink()  # pip writes a file
-    pip.fetched(bench.job, pip.contents(bench.job))
-    assert pip.came_from(bench.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
+    pip.fetch(workspace.job)
+    pip.install(workspace.job)
+    assert (workspace.job.tree / "share/odd/x").is_file()
+    assert not (
+        workspace.job.tree / interpreter.SITE / "linked.py"
+    ).is_symlink()  # pip writes a file
+    pip.fetched(workspace.job, pip.contents(workspace.job))
+    assert pip.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
 
 
-def test_code_at_the_start_is_the_operators_to_allow(bench: Bench, registry: Registry) -> None:
-    lock_wheel(bench, registry, {"x.pth": "import os\n"})
-    bench.job = Job(
-        definition=bench.job.definition, bench=bench.job.bench, log=bench.job.log,
+def test_code_at_the_start_is_the_operators_to_allow(
+    workspace: Workspace, registry: Registry
+) -> None:
+    lock_wheel(workspace, registry, {"x.pth": "import os\n"})
+    workspace.job = Job(
+        definition=workspace.job.definition, workspace=workspace.job.workspace, log=workspace.job.log,
         start_files=("Odd",),
     )  # fmt: skip
-    pip.fetch(bench.job)
-    pip.install(bench.job)
-    assert "odd runs code when Python starts" in "\n".join(bench.said)
+    pip.fetch(workspace.job)
+    pip.install(workspace.job)
+    assert "odd runs code when Python starts" in "\n".join(workspace.said)
 
 
-def test_code_at_the_start_does_not_run_in_the_build(bench: Bench, registry: Registry) -> None:
+def test_code_at_the_start_does_not_run_in_the_build(
+    workspace: Workspace, registry: Registry
+) -> None:
     """The interpreter that compiles the tree can write in it: what is installed waits."""
     code = "import pathlib; pathlib.Path('/build/ran').write_text('x')\n"
-    lock_wheel(bench, registry, {"x.pth": code, "sitecustomize.py": code})
-    bench.job = Job(
-        definition=bench.job.definition, bench=bench.job.bench, log=bench.job.log,
+    lock_wheel(workspace, registry, {"x.pth": code, "sitecustomize.py": code})
+    workspace.job = Job(
+        definition=workspace.job.definition, workspace=workspace.job.workspace, log=workspace.job.log,
         start_files=("odd",),
     )  # fmt: skip
-    pip.fetch(bench.job)
-    pip.install(bench.job)
-    assert not bench.ran
+    pip.fetch(workspace.job)
+    pip.install(workspace.job)
+    assert not workspace.ran
     assert list(
-        (bench.job.tree / interpreter.SITE / "__pycache__").glob("odd.*")
+        (workspace.job.tree / interpreter.SITE / "__pycache__").glob("odd.*")
     )  # it was compiled
 
 
@@ -554,24 +564,24 @@ def test_what_one_build_was_told_does_not_reach_the_next(
     kept = tmp_path / "kept"
     truth = dict(registry.answers)
     registry.publish_npm("good", "1.0.0", {"index.js": "'evil'\n"})
-    first = Bench(tmp_path / "first")
+    first = Workspace(tmp_path / "first")
     built(first, kept)
     assert "evil" in (first.job.tree / "node_modules/good/index.js").read_text()
     registry.answers.update(truth)
     registry.asked.clear()
-    second = Bench(tmp_path / "second")
+    second = Workspace(tmp_path / "second")
     built(second, kept)
     assert (second.job.tree / "node_modules/good/index.js").read_text() == "1\n"
     assert "/good" in [path for path, _ in registry.asked]
 
 
-def built(bench: Bench, kept: Path) -> None:
-    bench.write(**{"package.json": package_json(good="1.0.0")})
-    npm.relock(bench.job)
-    wanted = npm.contents(bench.job)
-    bench.job.origins.update(downloads.take(kept, wanted, bench.job.bench))
-    npm.fetch(bench.job)
-    downloads.keep(kept, wanted, npm.fetched(bench.job, wanted), bench.job.origins)
+def built(workspace: Workspace, kept: Path) -> None:
+    workspace.write(**{"package.json": package_json(good="1.0.0")})
+    npm.relock(workspace.job)
+    wanted = npm.contents(workspace.job)
+    workspace.job.origins.update(downloads.take(kept, wanted, workspace.job.workspace))
+    npm.fetch(workspace.job)
+    downloads.keep(kept, wanted, npm.fetched(workspace.job, wanted), workspace.job.origins)
 
 
 @pytest.mark.parametrize("how", ["index", "content"])
@@ -579,11 +589,11 @@ def test_a_cache_that_was_written_by_hand_is_not_believed(
     tmp_path: Path, machine: dict[str, str], registry: Registry, how: str
 ) -> None:
     kept = tmp_path / "kept"
-    first = Bench(tmp_path / "first")
+    first = Workspace(tmp_path / "first")
     built(first, kept)
     [file] = kept.rglob("content")
     file.write_bytes(registry.answers["/good"] if how == "index" else b"evil")
-    second = Bench(tmp_path / "second")
+    second = Workspace(tmp_path / "second")
     built(second, kept)
     assert (second.job.tree / "node_modules/good/index.js").read_text() == "1\n"
 
@@ -593,12 +603,12 @@ def test_a_wheel_that_is_kept_is_not_fetched_again(
 ) -> None:
     kept = tmp_path / "kept"
     for name in ("first", "second"):
-        bench = Bench(tmp_path / name)
-        lock_wheel(bench, registry, {})
-        wanted = pip.contents(bench.job)
-        bench.job.origins.update(downloads.take(kept, wanted, bench.job.bench))
-        pip.fetch(bench.job)
-        downloads.keep(kept, wanted, pip.fetched(bench.job, wanted), bench.job.origins)
-        assert pip.came_from(bench.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
+        workspace = Workspace(tmp_path / name)
+        lock_wheel(workspace, registry, {})
+        wanted = pip.contents(workspace.job)
+        workspace.job.origins.update(downloads.take(kept, wanted, workspace.job.workspace))
+        pip.fetch(workspace.job)
+        downloads.keep(kept, wanted, pip.fetched(workspace.job, wanted), workspace.job.origins)
+        assert pip.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
     assert sum(path.startswith("/files/") for path, _ in registry.asked) == 1
-    assert pip_lock.locked(bench.job) == {"odd": "1.0"}
+    assert pip_lock.locked(workspace.job) == {"odd": "1.0"}

@@ -273,9 +273,9 @@ def test_a_step_that_moves_on_is_told_again(
     step = {"name": "fetching", "state": "active", "started_at": THEN, "finished_at": None}
     build = make_build("fetching", steps=[step])
     told = []
-    for news in following.follow(build_id=build.pk, after=0):
-        if news.step is not None:
-            told.append(news.step["state"])
+    for event in following.follow(build_id=build.pk, after=0):
+        if event.step is not None:
+            told.append(event.step["state"])
             ended = timezone.now() - timedelta(seconds=5)
             done = [{**step, "state": "done"}]
             Build.objects.update(state="ready", steps=done, finished_at=ended)

@@ -95,13 +95,15 @@ class Python:
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
     """Built as a build builds it, without the database."""
-    bench = tmp_path_factory.mktemp("python")
+    workspace = tmp_path_factory.mktemp("python")
     definition = definitions.read(FOLDER)
     said: list[str] = []
-    job = Job(definition=definition, bench=bench, log=lambda _stream, text: said.append(text))
+    job = Job(
+        definition=definition, workspace=workspace, log=lambda _stream, text: said.append(text)
+    )
     job.downloads.mkdir()
     store.copy_files(FOLDER, job.tree, list(definition.files))
     pip.fetch(job)
     pip.install(job)
     yield Python(root=job.tree, definition=definition)
-    store.remove(bench)
+    store.remove(workspace)

@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from templatemgr import catalog, data_paths
 from templatemgr.build import builds, pipeline
-from templatemgr.build.log_writer import Recorder
-from templatemgr.build.workspace import Bench
+from templatemgr.build.log_writer import LogWriter
+from templatemgr.build.workspace import BuildWorkspace
 from templatemgr.errors import (
     InvalidBuildError,
     LeaseLostError,
@@ -180,9 +180,9 @@ def test_a_tree_that_cannot_be_sealed_fails_in_sealing(
 ) -> None:
     original = pipeline._install
 
-    def plant(bench: Bench) -> None:
-        original(bench)
-        (bench.tree / "passwd").symlink_to("/etc/passwd")
+    def plant(workspace: BuildWorkspace) -> None:
+        original(workspace)
+        (workspace.tree / "passwd").symlink_to("/etc/passwd")
 
     monkeypatch.setattr(pipeline, "_install", plant)
     build = run_build()
@@ -191,7 +191,7 @@ def test_a_tree_that_cannot_be_sealed_fails_in_sealing(
 
 
 def test_a_failure_of_ours_is_an_end_too(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(_bench: Bench) -> None:
+    def explode(_workspace: BuildWorkspace) -> None:
         raise LookupError
 
     monkeypatch.setattr(pipeline, "_seal", explode)
@@ -237,9 +237,9 @@ def test_a_running_build_stops_soon_after_it_is_cancelled(
     claimed = builds.claim(worker="w")
     assert claimed is not None
 
-    def stall(bench: Bench) -> None:
+    def stall(workspace: BuildWorkspace) -> None:
         builds.cancel(build_id=build.pk, actor="bob")
-        assert bench.recorder.cancel.wait(5)
+        assert workspace.log_writer.cancel.wait(5)
 
     monkeypatch.setattr(pipeline, "_fetch", stall)
     ended = builds.run(build=claimed, worker="w")
@@ -253,8 +253,8 @@ def test_no_step_begins_once_it_is_cancelled(
     build = builds.request(template="tiny", kind="rebuild", actor="ann")
     claimed = builds.claim(worker="w")
     assert claimed is not None
-    # The recorder does not look, as when the machine is busy and the build is short.
-    monkeypatch.setattr(Recorder, "_renew", lambda _: None)
+    # The log_writer does not look, as when the machine is busy and the build is short.
+    monkeypatch.setattr(LogWriter, "_renew", lambda _: None)
     monkeypatch.setattr(pipeline, "_fetch", lambda _: builds.cancel(build_id=build.pk, actor="bob"))
     ended = builds.run(build=claimed, worker="w")
     assert (ended.state, ended.step, ended.version) == ("cancelled", "fetching", None)
@@ -266,12 +266,12 @@ def test_lines_are_in_the_database_while_the_build_runs(
 ) -> None:
     seen: list[str] = []
 
-    def look(bench: Bench) -> None:
-        bench.recorder.line("stdout", "live \0 line")
+    def look(workspace: BuildWorkspace) -> None:
+        workspace.log_writer.line("stdout", "live \0 line")
         deadline = time.monotonic() + 5
         while not seen and time.monotonic() < deadline:
             time.sleep(0.05)
-            lines = builds.log_lines(build=bench.build)
+            lines = builds.log_lines(build=workspace.build)
             seen.extend(line.text for line in lines if "live" in line.text)
 
     monkeypatch.setattr(pipeline, "_fetch", look)
@@ -282,9 +282,9 @@ def test_lines_are_in_the_database_while_the_build_runs(
 def test_a_build_whose_lease_went_to_the_reaper_records_nothing_more(
     tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def reaped(bench: Bench) -> None:
+    def reaped(workspace: BuildWorkspace) -> None:
         long_ago = timezone.now() - timedelta(minutes=1)
-        Build.objects.filter(pk=bench.build.pk).update(lease_until=long_ago)
+        Build.objects.filter(pk=workspace.build.pk).update(lease_until=long_ago)
         assert builds.reap() == 1
 
     monkeypatch.setattr(pipeline, "_fetch", reaped)

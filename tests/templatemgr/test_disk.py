@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from templatemgr import data_paths, store
 from templatemgr.build import pipeline
-from templatemgr.build.workspace import Bench
+from templatemgr.build.workspace import BuildWorkspace
 from templatemgr.integrity import checking
 from templatemgr.models import Version
 from tests.sandbox.test_descent import dig
@@ -68,10 +68,10 @@ def test_a_full_disk_ends_a_build_with_a_clear_word_and_nothing_half_made(
     write_definition(Path(data_paths.definition("tiny")), pin="6.0.0")
     original = getattr(pipeline, name)
 
-    def full(bench: Bench) -> None:
+    def full(workspace: BuildWorkspace) -> None:
         if not (small_disk / "ballast").exists():
             fill(small_disk)
-        original(bench)
+        original(workspace)
 
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, name, full)
@@ -93,9 +93,9 @@ def test_folders_deeper_than_any_path_are_refused_and_nothing_is_left(
 ) -> None:
     original = pipeline._install
 
-    def deep(bench: Bench) -> None:  # as an install script could
-        original(bench)
-        dig(bench.tree / "deep")
+    def deep(workspace: BuildWorkspace) -> None:  # as an install script could
+        original(workspace)
+        dig(workspace.tree / "deep")
 
     monkeypatch.setattr(pipeline, "_install", deep)
     build = run_build()

@@ -43,12 +43,12 @@ def left(kept: Path) -> set[str]:
 
 def test_what_is_wanted_is_taken_with_where_it_came_from(kept: Path, tmp_path: Path) -> None:
     data = b"\2" * BLOCK
-    origins = downloads.take(kept, [wanted(data), wanted(b"never kept")], tmp_path / "bench")
+    origins = downloads.take(kept, [wanted(data), wanted(b"never kept")], tmp_path / "workspace")
     assert origins == {digest_of(data): "host-2:443"}
-    assert [path.name for path in (tmp_path / "bench/kept").iterdir()] == ["file-2.whl"]
+    assert [path.name for path in (tmp_path / "workspace/kept").iterdir()] == ["file-2.whl"]
     named = Content(algorithm="sha256", digest=digest_of(data), folder="a/b", name="c")
-    downloads.take(kept, [named], tmp_path / "bench")
-    assert (tmp_path / "bench/a/b/c").read_bytes() == data
+    downloads.take(kept, [named], tmp_path / "workspace")
+    assert (tmp_path / "workspace/a/b/c").read_bytes() == data
 
 
 @pytest.mark.parametrize("how", ["bytes", "link", "folder", "pipe"])
@@ -67,8 +67,8 @@ def test_what_has_another_digest_than_its_name_reaches_nobody(
     else:
         place = kept / "sha256" / digest_of(data) / "empty"
         place.write_bytes(b"")
-    assert downloads.take(kept, [wanted(data)], tmp_path / "bench") == {}
-    assert not list((tmp_path / "bench").rglob("*.whl"))
+    assert downloads.take(kept, [wanted(data)], tmp_path / "workspace") == {}
+    assert not list((tmp_path / "workspace").rglob("*.whl"))
     assert not place.exists()
 
 
@@ -99,7 +99,7 @@ def test_an_integrity_is_read() -> None:
 @pytest.mark.parametrize("digest", ["..", "a/b", "A" * 64, "g" * 64, "a" * 63, ""])
 def test_a_digest_that_is_a_path_is_none(kept: Path, tmp_path: Path, digest: str) -> None:
     content = Content(algorithm="sha256", digest=digest, folder="kept")
-    assert downloads.take(kept, [content], tmp_path / "bench") == {}
+    assert downloads.take(kept, [content], tmp_path / "workspace") == {}
 
 
 def test_what_fits_stays(kept: Path) -> None:
@@ -115,7 +115,7 @@ def test_what_was_used_longest_ago_goes_first_and_empty_folders_with_it(kept: Pa
 
 
 def test_what_a_build_took_counts_as_used(kept: Path, tmp_path: Path) -> None:
-    downloads.take(kept, [wanted(b"\1" * BLOCK)], tmp_path / "bench")
+    downloads.take(kept, [wanted(b"\1" * BLOCK)], tmp_path / "workspace")
     downloads.trim(kept, 2 * BLOCK)
     assert left(kept) == {"file-1.whl", "file-4.whl"}
 

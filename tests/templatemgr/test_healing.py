@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from templatemgr import catalog, data_paths, store
 from templatemgr.build import builds, pipeline
-from templatemgr.build.workspace import Bench
+from templatemgr.build.workspace import BuildWorkspace
 from templatemgr.errors import NotHealedError
 from templatemgr.integrity import checking
 from templatemgr.maintenance import healing
@@ -162,9 +162,9 @@ def test_a_rebuild_with_other_bytes_heals_nothing_and_makes_no_version(
     spoil(tree_of(version) / "said.txt")
     original = pipeline._install
 
-    def differently(bench: Bench) -> None:
-        original(bench)
-        (bench.tree / "more").write_text("moved on")
+    def differently(workspace: BuildWorkspace) -> None:
+        original(workspace)
+        (workspace.tree / "more").write_text("moved on")
 
     monkeypatch.setattr(pipeline, "_install", differently)
     with pytest.raises(NotHealedError, match="did not come out as version 1 again"):

@@ -124,7 +124,7 @@ def test_npm_takes_other_sources_where_the_operator_allows_them(
     def flags(*kinds: str) -> set[str]:
         job = Job(
             definition=definition,
-            bench=tmp_path / "bench",
+            workspace=tmp_path / "workspace",
             log=lambda *_: None,
             sources=frozenset(kinds),
         )

@@ -42,11 +42,11 @@ def make_wheel(folder: Path, name: str, version: str, *, needs: str = "") -> Pat
 
 
 def make_job(folder: Path, **changed: Any) -> Job:
-    """A bench with requirements of the wheel `tiny`."""
+    """A workspace with requirements of the wheel `tiny`."""
     wanted = {"install_scripts": (), "prune": (), "toolchain": {}} | changed
     job = Job(
         definition=cast("Any", SimpleNamespace(**wanted)),
-        bench=folder,
+        workspace=folder,
         log=lambda _stream, _text: None,
     )
     job.downloads.mkdir(parents=True)
@@ -85,7 +85,7 @@ def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job
     pip.fetch(job)
     pip.install(job)
     yield job
-    store.remove(job.bench)
+    store.remove(job.workspace)
 
 
 def test_the_lock_has_hashes_and_no_hosts(built: Job, index: Path) -> None:
@@ -161,7 +161,7 @@ def test_other_bytes_than_locked_are_refused(index: Path, tmp_path: Path) -> Non
     with pytest.raises(BuildError, match="HASHES") as caught:
         pip.fetch(job)
     assert "Do not trust" in str(caught.value.remedy)
-    assert not (job.bench / "pip.conf").exists()
+    assert not (job.workspace / "pip.conf").exists()
 
 
 def test_a_source_distribution_is_not_taken(index: Path, tmp_path: Path) -> None:

@@ -35,20 +35,20 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def bench(wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """A bench with the interpreter in its tree, for every test of this module."""
-    job = make_job(tmp_path_factory.mktemp("bench") / "work")
+def workspace(wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    """A workspace with the interpreter in its tree, for every test of this module."""
+    job = make_job(tmp_path_factory.mktemp("workspace") / "work")
     yield job
-    store.remove(job.bench)
+    store.remove(job.workspace)
 
 
 @pytest.fixture
-def job(bench: Job) -> Job:
-    """The bench with an old lock: app 1.0, base 1.0, tool 1.0."""
-    (bench.tree / "requirements.in").write_text(WANTED)
+def job(workspace: Job) -> Job:
+    """The workspace with an old lock: app 1.0, base 1.0, tool 1.0."""
+    (workspace.tree / "requirements.in").write_text(WANTED)
     lock = "app==1.0\nbase==1.0\ntool==1.0\n"
-    (bench.tree / "requirements.lock").write_text(lock)
-    return bench
+    (workspace.tree / "requirements.lock").write_text(lock)
+    return workspace
 
 
 def locked(job: Job) -> dict[str, str]:

@@ -58,25 +58,25 @@ def defined(job: Job, *names: str, wanted: str) -> Job:
 
 
 @pytest.fixture(scope="module")
-def bench(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """A bench with the interpreter in its tree, for every test that resolves only."""
-    job = make_job(tmp_path_factory.mktemp("bench") / "work")
+def workspace(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
+    """A workspace with the interpreter in its tree, for every test that resolves only."""
+    job = make_job(tmp_path_factory.mktemp("workspace") / "work")
     yield job
-    store.remove(job.bench)
+    store.remove(job.workspace)
 
 
 @pytest.fixture
-def said(bench: Job) -> list[str]:
+def said(workspace: Job) -> list[str]:
     """The log of this test."""
     lines: list[str] = []
-    object.__setattr__(bench, "log", lambda _stream, text: lines.append(text))
+    object.__setattr__(workspace, "log", lambda _stream, text: lines.append(text))
     return lines
 
 
 @pytest.fixture
-def job(bench: Job, said: list[str]) -> Job:
-    """The bench with `thing` named and asked for."""
-    return defined(bench, "Thing", wanted="thing[fast]==1.2\n")
+def job(workspace: Job, said: list[str]) -> Job:
+    """The workspace with `thing` named and asked for."""
+    return defined(workspace, "Thing", wanted="thing[fast]==1.2\n")
 
 
 def sha256(path: Path) -> str:
@@ -96,7 +96,7 @@ def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job
     pip.fetch(job)
     pip.install(job)
     yield job
-    store.remove(job.bench)
+    store.remove(job.workspace)
 
 
 def test_the_lock_has_the_source_and_all_that_builds_it(built: Job, index: Path) -> None:

@@ -193,13 +193,13 @@ def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
 def stream(build_id: uuid.UUID, after: int) -> parked.Frames:
     """Lines as they come, `event: end` when the build has ended; nothing more after a minute."""
     yield sse.HELLO
-    for news in following.follow(build_id=build_id, after=after):
-        if news.line is not None:
-            yield sse.event("line", _line(news.line), news.sequence)
-        elif news.kind == "end":
-            yield sse.event("end", {"state": news.build.state}, news.sequence)
-        elif news.kind == "quiet":
-            yield sse.QUIET
+    for event in following.follow(build_id=build_id, after=after):
+        if event.line is not None:
+            yield sse.event("line", _line(event.line), event.sequence)
+        elif event.kind == "end":
+            yield sse.event("end", {"state": event.build.state}, event.sequence)
+        elif event.kind == "keepalive":
+            yield sse.KEEPALIVE
             yield parked.Pause(seconds=following.POLL_SECONDS)
 
 

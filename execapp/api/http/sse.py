@@ -12,7 +12,7 @@ from execapp.api.http.waiting_room import Pass
 from execapp.errors import Field, InvalidRequestError
 
 HELLO = "retry: 1000\n\n"  # milliseconds after which a client that was cut off comes back
-QUIET = ": waiting\n\n"  # a comment: finds out that the client went away
+KEEPALIVE = ": waiting\n\n"  # a comment: finds out that the client went away
 
 
 def event(name: str, data: Mapping[str, Any], sequence: int) -> str:

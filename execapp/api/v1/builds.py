@@ -154,13 +154,13 @@ def _lines(build: Build, form: str) -> Iterator[str]:
 
 def _frames(build: Build, after: int) -> parked.Frames:
     yield sse.HELLO
-    for news in following.follow(build_id=build.pk, after=after):
-        if news.step is not None:
-            yield sse.event("step", shown.show_step(news.step), news.sequence)
-        elif news.line is not None:
-            yield sse.event("line", shown.show_line(news.line), news.sequence)
-        elif news.kind == "end":
-            yield sse.event("end", shown.show(news.build), news.sequence)
+    for event in following.follow(build_id=build.pk, after=after):
+        if event.step is not None:
+            yield sse.event("step", shown.show_step(event.step), event.sequence)
+        elif event.line is not None:
+            yield sse.event("line", shown.show_line(event.line), event.sequence)
+        elif event.kind == "end":
+            yield sse.event("end", shown.show(event.build), event.sequence)
         else:
-            yield sse.QUIET
+            yield sse.KEEPALIVE
             yield parked.Pause(seconds=following.POLL_SECONDS)
