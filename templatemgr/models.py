@@ -320,7 +320,7 @@ class Severity(models.TextChoices):
     """How bad it is: a program may see the tree, nobody sees what it is made from."""
 
     NONE = "none"
-    NOT_PROVABLE = "not_provable"  # served, marked, and mended beside executions
+    NOT_PROVABLE = "not_provable"  # served, marked, and repaired beside executions
     UNSAFE = "unsafe"  # not served
 
 

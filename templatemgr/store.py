@@ -286,7 +286,7 @@ def _sound(stored: Path, entry: Entry) -> bool:
         return False
     if hashing.hash_file(stored) != entry.digest:
         return False
-    # Nothing is mended here: it would be changed wherever else it is linked to.
+    # Nothing is repaired here: it would be changed wherever else it is linked to.
     if stat.S_IMODE(info.st_mode) != entry.mode or listing.attributes(str(stored)):
         return False
     return listing.owners(stored.parents[2]).include(info)

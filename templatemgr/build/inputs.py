@@ -51,7 +51,7 @@ def read(*, template: str, version: int | None) -> Inputs:
     row = None if version is None else catalog.get_version(template=template, number=version)
     folder = data_paths.version(row) / "inputs" if row else data_paths.definition(template)
     try:
-        definition = definitions.read_kept(folder)  # to be mended, if need be: `propose` judges
+        definition = definitions.read_kept(folder)  # it may need repair: `propose` judges
         files, digest = definitions.sources(folder), definitions.digest(folder)
     except (DefinitionError, OSError) as error:
         what = f"The inputs of {row}" if row else f"The definition of {template}"

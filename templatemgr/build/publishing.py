@@ -91,7 +91,7 @@ def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
         workspace.log_writer.line("build", f"What was damaged cannot be removed: {error}")
     workspace.log_writer.line("build", f"{same} was {before} and is healed.")
     # The files that were bad lie anew in the store: whoever shared the old ones gets these.
-    for other in repair.mend_all(
+    for other in repair.repair_all(
         actor=workspace.build.requested_by, because=str(workspace.build.pk)
     ):
         workspace.log_writer.line("build", f"{other} shared bad files with it and is healed.")

@@ -23,7 +23,7 @@ Part = Literal["cache", "manifest", "inputs", "objects"]
 EMPTY = Manifest(entries=())
 DROPPED = "it was damaged and is away: executions run without it until it is filled again"
 UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
-HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being mended
+HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being repaired
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Make quarantined trees whole again from what is on this disk, and mend what cannot be proven.
+"""Make quarantined trees whole again from what is on this disk, and repair what cannot be proven.
 
 A tree is gone through from the top down and looked at again, until it equals its manifest or a pass
 changes nothing. What lies in a place that cannot be changed is then left there: a whole folder is
@@ -28,7 +28,7 @@ MAX_PASSES = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mended:
+class RepairResult:
     """What came of it: is the tree whole, and if not, why nothing more could be done."""
 
     whole: bool
@@ -53,36 +53,38 @@ class _Elsewhere:
         return self._places.get(key, ())
 
 
-def mend_all(*, actor: str, because: str, but: Version | None = None) -> list[Version]:
-    """Mend every quarantined version, of every template; return those that are whole again.
+def repair_all(*, actor: str, because: str, but: Version | None = None) -> list[Version]:
+    """Repair every quarantined version, of every template; return those that are whole again.
 
-    What cannot be mended stays quarantined, with what is still wrong, and is in nobody's way.
+    What cannot be repaired stays quarantined, with what is still wrong, and is in nobody's way.
     """
     rows = Version.objects.select_related("template", "health")
     quarantined = rows.filter(health__state=HealthState.QUARANTINED).order_by("pk")
     if but is not None:
         quarantined = quarantined.exclude(pk=but.pk)
-    return [row for row in quarantined if mend(row, actor=actor, because=because).whole]
+    return [
+        row for row in quarantined if repair_from_store(row, actor=actor, because=because).whole
+    ]
 
 
-def mend(version: Version, *, actor: str, because: str) -> Mended:
-    """Mend one version as far as this disk has what it needs. Raises for the database alone."""
+def repair_from_store(version: Version, *, actor: str, because: str) -> RepairResult:
+    """Repair one version as far as this disk has what it needs. Raises for the database alone."""
     try:
-        return _mend(version, actor, because)
+        return _repair(version, actor, because)
     except DatabaseError:
         raise
     except Exception as error:
-        logger.exception("%s could not be mended", version)
-        return Mended(whole=False, reason=foreign.reason(error))
+        logger.exception("%s could not be repaired", version)
+        return RepairResult(whole=False, reason=foreign.reason(error))
 
 
-def again(version: Version, *, actor: str) -> Mended:
+def repair_again(version: Version, *, actor: str) -> RepairResult:
     """Look at a version again, and record what is left."""
     row = Version.objects.select_related("template", "health").get(pk=version.pk)
-    return mend(row, actor=actor, because="store")
+    return repair_from_store(row, actor=actor, because="store")
 
 
-def _mend(version: Version, actor: str, because: str) -> Mended:
+def _repair(version: Version, actor: str, because: str) -> RepairResult:
     before = checking.inspect(version)
     blocked: dict[str, str] = {}
     found, steps = before, 0
@@ -96,7 +98,7 @@ def _mend(version: Version, actor: str, because: str) -> Mended:
             details = {"by": because, "paths": steps, "tree": version.tree_digest}
             audit.append(actor=actor, action="version.heal", object=str(version), details=details)
     reason = "; ".join(f"{path}: {why}" for path, why in list(blocked.items())[:5])
-    return Mended(whole=not found.problems, reason=reason)
+    return RepairResult(whole=not found.problems, reason=reason)
 
 
 def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, dict[str, str]]:
@@ -235,7 +237,7 @@ def _room(home: Path) -> None:
 
 
 def _proven(version: Version, found: Inspection) -> Inspection:
-    """Mend manifest, inputs and objects from what is sound; return what is left to be said."""
+    """Repair manifest, inputs and objects from what is sound; return what is left to be said."""
     if not found.doubts or found.manifest is None:
         return compile_caches.take_away(version, found)
     parts = {doubt.part for doubt in found.doubts}
@@ -245,7 +247,7 @@ def _proven(version: Version, found: Inspection) -> Inspection:
             try:
                 way(version, home, found)
             except OSError as error:
-                logger.warning("the %s of %s cannot be mended: %s", part, version, error)
+                logger.warning("the %s of %s cannot be repaired: %s", part, version, error)
     return compile_caches.take_away(version, checking.inspect(version))
 
 

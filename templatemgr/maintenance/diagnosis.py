@@ -49,7 +49,7 @@ def notes() -> list[Note]:
 def _modes() -> Note:
     """What other users of this machine could read is closed, and named."""
     title, opened = "private files", modes.close_to_others(Path(settings.STENCIL_DATA))
-    failed = [one for one in opened if not one.mended]
+    failed = [one for one in opened if not one.repaired]
     if failed:
         shown = "; ".join(f"{one.path} has mode {one.mode:04o}: {one.trouble}" for one in failed)
         remedy = "become its owner (chown), then chmod go-rwx; or start Stencil as its owner"
@@ -230,7 +230,7 @@ def _versions(template: Template) -> list[Note]:
         found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
     if doubted:
         detail = f"not provable: {'; '.join(f'{row}: {_doubted(row)}' for row in doubted)}"
-        remedy = "they are served; what is in doubt is mended in the background"
+        remedy = "they are served; what is in doubt is repaired in the background"
         found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
     removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
     return found or [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]

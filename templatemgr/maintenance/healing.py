@@ -56,7 +56,7 @@ def heal(
         raise NotHealedError(message, version=version)
     if health.severity == Severity.NONE:
         return health
-    mended = _mend(row, actor, slot=worker)
+    repaired = _repair(row, actor, slot=worker)
     health.refresh_from_db()
     if health.state == HealthState.VERIFIED:
         return health
@@ -66,7 +66,7 @@ def heal(
         if claimed is not None:
             build = builds.run(build=claimed, worker=worker, on_line=on_line)
     except TemplateError as error:
-        raise _not_healed(row, _joined(mended.reason, error.message), actor) from error
+        raise _not_healed(row, _joined(repaired.reason, error.message), actor) from error
     health = VersionHealth.objects.select_related("version__template").get(version=row)
     if health.state != HealthState.VERIFIED:
         reason = build.message or f"another process builds it now: build {build.pk}"
@@ -74,20 +74,20 @@ def heal(
     return health
 
 
-def recover(*, version: Version, actor: str, slot: str = "heal") -> Build | None:
+def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -> Build | None:
     """Heal a version without waiting: from this disk now, else by a queued rebuild.
 
     Returns that build, or that of a version which shares the damage and can be rebuilt where this
     one cannot; None when the tree is whole. Raises NotHealedError, with the reason on record: there
     is nothing to rebuild it from, or a rebuild was in vain lately and nobody asks for another.
     """
-    mended = _mend(version, actor, slot=slot)
+    repaired = _repair(version, actor, slot=slot)
     if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
         return None
     try:
         return _rebuild(version, actor)
     except TemplateError as error:
-        failed = _not_healed(version, _joined(mended.reason, error.message), actor)
+        failed = _not_healed(version, _joined(repaired.reason, error.message), actor)
     # Whoever shares its bad files and can be rebuilt brings them back for all.
     others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
     for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
@@ -96,22 +96,22 @@ def recover(*, version: Version, actor: str, slot: str = "heal") -> Build | None
     raise failed
 
 
-def _mend(version: Version, actor: str, *, slot: str) -> repair.Mended:
-    """Mend it and, of its own accord, everything else that is down; then fill its cache."""
+def _repair(version: Version, actor: str, *, slot: str) -> repair.RepairResult:
+    """Repair it and, of its own accord, everything else that is down; then fill its cache."""
     row = Version.objects.select_related("template", "health").get(pk=version.pk)
     with store.locked(data_paths.store_lock()):
-        mended = repair.mend(row, actor=actor, because="store")
-        repair.mend_all(actor=actor, because="store", but=row)
+        repaired = repair.repair_from_store(row, actor=actor, because="store")
+        repair.repair_all(actor=actor, because="store", but=row)
     row.health.refresh_from_db()
-    if mended.whole and any(doubt["part"] == "cache" for doubt in row.health.doubts):
+    if repaired.whole and any(doubt["part"] == "cache" for doubt in row.health.doubts):
         try:
             compile_caches.refill(version=row, slot=slot)
         except NotHealedError as error:
             checking.not_healed(row, error.message, actor)
         else:
             VersionHealth.objects.filter(version=row).update(message="")
-            mended = repair.again(row, actor=actor)
-    return mended
+            repaired = repair.repair_again(row, actor=actor)
+    return repaired
 
 
 def _rebuild(version: Version, actor: str) -> Build:

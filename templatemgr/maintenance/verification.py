@@ -259,7 +259,7 @@ def _finish(verification: Verification, health: VersionHealth, slot: str) -> Non
     if verification.heal:
         _mine(verification).update(lease_until=timezone.now() + HEALING)  # nothing renews it there
         try:
-            build = healing.recover(
+            build = healing.heal_or_queue_rebuild(
                 version=verification.version, actor=verification.requested_by, slot=slot
             )
         except NotHealedError as error:

@@ -14,11 +14,11 @@ OTHERS = 0o077  # what group and others may do
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """An entry that others could read or write: `mended`, or why not in `trouble`."""
+    """An entry that others could read or write: `repaired`, or why not in `trouble`."""
 
     path: Path
     mode: int
-    mended: bool
+    repaired: bool
     trouble: str = ""
 
 
@@ -33,7 +33,7 @@ def close_to_others(data: Path) -> list[Opened]:
         return []
     except OSError as error:
         trouble = error.strerror or "it cannot be opened"
-        return [Opened(path=data, mode=0, mended=False, trouble=trouble)]
+        return [Opened(path=data, mode=0, repaired=False, trouble=trouble)]
     try:
         names = sorted(os.listdir(folder))  # noqa: PTH208 - by descriptor
         found = [_close(data, folder, "")]
@@ -63,5 +63,5 @@ def _close(data: Path, folder: int, name: str) -> Opened | None:
         return None
     except OSError as error:
         trouble = error.strerror or "its mode cannot be changed"
-        return Opened(path=path, mode=mode, mended=False, trouble=trouble)
-    return Opened(path=path, mode=mode, mended=True)
+        return Opened(path=path, mode=mode, repaired=False, trouble=trouble)
+    return Opened(path=path, mode=mode, repaired=True)

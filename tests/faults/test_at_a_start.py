@@ -77,7 +77,7 @@ CURRENT: dict[str, Callable[[House], object]] = {
 
 
 @pytest.mark.parametrize("shape", CURRENT)
-def test_the_link_for_people_is_mended_and_stops_nobody(place: House, shape: str) -> None:
+def test_the_link_for_people_is_repaired_and_stops_nobody(place: House, shape: str) -> None:
     link = place.data / "templates/fake/current"
     link.unlink()
     CURRENT[shape](place)

@@ -25,7 +25,7 @@ def named(faults: list[Fault]) -> list[object]:
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("fault", named(POSSIBLE))
-def test_damage_is_found_told_and_mended(place: House, fault: Fault) -> None:
+def test_damage_is_found_told_and_repaired(place: House, fault: Fault) -> None:
     fault.do(place)
     place.verify(heal=False)
     told(place, fault)
@@ -118,7 +118,7 @@ def test_the_matrix_is_as_large_as_it_says() -> None:
 
 
 def test_every_third_is_run_some_day() -> None:
-    thirds = [third_of(f"test_damage_is_found_told_and_mended[{f.name}]") for f in EVERY]
+    thirds = [third_of(f"test_damage_is_found_told_and_repaired[{f.name}]") for f in EVERY]
     assert {thirds.count(number) > len(EVERY) // 5 for number in range(3)} == {True}
 
 
@@ -177,7 +177,7 @@ def test_without_hard_links_everything_is_a_copy_and_heals(
         "another inode", "two files swapped",
     ],
 )  # fmt: skip
-def test_the_loop_mends_in_place_where_it_can(place: House, name: str) -> None:
+def test_the_loop_repairs_in_place_where_it_can(place: House, name: str) -> None:
     """Not by the second way, a whole folder beside: that one would hide what the loop cannot do."""
     before = place.tree.stat().st_ino
     damage.BY_NAME[name].do(place)

@@ -85,7 +85,7 @@ def test_audit_lists_and_verifies(make_version: MakeVersion) -> None:
         run("audit", "verify")
 
 
-def test_doctor_names_each_thing_and_mends_links(make_version: MakeVersion) -> None:
+def test_doctor_names_each_thing_and_repairs_links(make_version: MakeVersion) -> None:
     make_version({"a": "1"})
     said = run("doctor")
     assert "weaker  fake current: nothing is current" in said
@@ -169,7 +169,7 @@ def test_collecttemplates_replaces_by_rename_and_clears_on_request(
     assert "up to date" in collect(source, target, "--check")
 
 
-def test_collecttemplates_finds_and_mends_a_changed_copy(source: Path, tmp_path: Path) -> None:
+def test_collecttemplates_finds_and_repairs_a_changed_copy(source: Path, tmp_path: Path) -> None:
     target = tmp_path / "dist" / "templates"
     collect(source, target)
     copied = target / "tiny" / "said.txt"

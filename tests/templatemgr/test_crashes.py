@@ -219,7 +219,7 @@ def test_a_killed_verification_has_recorded_all_or_nothing(
     [
         ("integrity.checking.inspect", "after"),
         ("integrity.checking.verify", "after"),
-        ("maintenance.healing.recover", "after"),
+        ("maintenance.healing.heal_or_queue_rebuild", "after"),
     ],
 )
 def test_a_killed_verification_job_is_done_by_whoever_comes_next(
@@ -232,7 +232,7 @@ def test_a_killed_verification_job_is_done_by_whoever_comes_next(
     claimed = verification.claim(worker="next")
     assert claimed is not None
     ended = verification.run(verification=claimed)
-    assert ended.state == ("verified" if place.endswith("recover") else "healed")
+    assert ended.state == ("verified" if place.endswith("heal_or_queue_rebuild") else "healed")
     agree()
     assert AuditEvent.objects.filter(action="version.heal").count() == 1
 
@@ -274,7 +274,7 @@ def test_a_killed_healing_from_the_store_is_done_again(
         ("store.publish", "after"),
         ("build.publishing._record_healed", "before"),
         ("build.publishing._record_healed", "after"),
-        ("integrity.repair.mend_all", "after"),
+        ("integrity.repair.repair_all", "after"),
     ],
 )
 def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, when: str) -> None:
@@ -284,7 +284,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
     run_build()
     damaged = spoil(data_paths.version(first) / "tree/said.txt")
     # The second time: the first only finds that the store has nothing better.
-    kill_at("heal", place, when, 2 if place.endswith("mend_all") else 1, name="tiny")
+    kill_at("heal", place, when, 2 if place.endswith("repair_all") else 1, name="tiny")
     start_again()
     for number in (1, 2):
         healing.heal(template="tiny", version=number, actor="ann", worker="w")

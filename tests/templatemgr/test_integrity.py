@@ -129,7 +129,7 @@ def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
     fresh = VersionHealth.objects.get(version=versions[0])
     assert fresh.epoch > before.epoch  # what a warm sandbox loaded from it is not used
     assert health.doubts[0]["problem"] == "changed"
-    # Away is not mended: the next look says so, until it is filled again.
+    # Away is not repaired: the next look says so, until it is filled again.
     again = verify()
     assert again.doubts[0]["path"] == "cache"
     assert "without it" in again.doubts[0]["detail"]

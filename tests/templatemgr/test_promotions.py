@@ -179,7 +179,7 @@ def test_gates_are_all_shown_and_the_closed_ones_refuse(make_version: MakeVersio
     assert AuditEvent.objects.count() == 0
 
 
-def test_reconciling_mends_a_link_that_is_wrong_missing_or_too_many() -> None:
+def test_reconciling_repairs_a_link_that_is_wrong_missing_or_too_many() -> None:
     promote(1)
     link = data_paths.template("fake") / "current"
     link.unlink()

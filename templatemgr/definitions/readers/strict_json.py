@@ -27,7 +27,7 @@ def load(text: str, largest: int) -> dict[str, Any]:
     except _TwiceError as error:
         raise _twice(text, str(error)) from None
     except json.JSONDecodeError as error:
-        line, remedy = error.lineno, "Mend it: a comma or a quote may be missing there."
+        line, remedy = error.lineno, "Correct it: a comma or a quote may be missing there."
         raise FileError("", f"is not JSON: {error.msg}", line=line, remedy=remedy) from None
     except (ValueError, RecursionError) as error:
         raise FileError("", f"is not JSON that is taken: {str(error)[:200]}") from None

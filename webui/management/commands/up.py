@@ -67,7 +67,7 @@ class Command(BaseCommand):
         except AlreadyRunningError as error:
             raise CommandError(str(error)) from error
         for opened in modes.close_to_others(data):
-            what = "closed to other users" if opened.mended else opened.trouble
+            what = "closed to other users" if opened.repaired else opened.trouble
             self.say(f"{opened.path} had mode {opened.mode:04o}: {what}")
         return lock
 
