@@ -263,7 +263,7 @@ class ExecutorHeartbeat(models.Model):
     slots = models.PositiveIntegerField()
     busy = models.PositiveIntegerField(default=0)
     warm = models.PositiveIntegerField(default=0)
-    pool = models.JSONField(default=dict)  # the warm pool's budget and shelves
+    pool = models.JSONField(default=dict)  # the warm pool's budget and groups
     builds_running = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
     trouble = models.CharField(max_length=500, blank=True)  # why it can start no sandbox now

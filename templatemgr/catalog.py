@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 from django.db import transaction
 
-from core.database.prepared import Prepared, given
+from core.database.prepared import Param, Prepared
 from sandbox.limits import Limits
 from sandbox.session.sessions import Submission, Tree
 from sandbox.session.variables import Variables
@@ -36,7 +36,7 @@ REFERENCE = re.compile(
 
 
 _BY_NAME = Prepared(
-    lambda: Template.objects.filter(name=given(Template, "name")).select_related(
+    lambda: Template.objects.filter(name=Param(Template, "name")).select_related(
         "current__template", "current__health"
     )[:1]
 )

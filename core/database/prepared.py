@@ -1,7 +1,7 @@
 """Queries that are compiled once and run many times, for what every submission asks.
 
 Django writes the SQL of a query anew each time, which takes five times as long as SQLite takes to
-answer it. Here the SQL is kept, and values are put where `given` stands. Everything else is
+answer it. Here the SQL is kept, and values are put where a `Param` stands. Everything else is
 Django's own: how values are adapted, how rows become objects, who watches the queries.
 """
 
@@ -14,23 +14,21 @@ from django.db.models.sql import UpdateQuery
 from django.db.models.sql.constants import ROW_COUNT
 
 
-class _Given(models.Expression):
-    """The place of a value in a query's SQL; its field knows how values are adapted."""
+class Param(models.Expression):
+    """The place of the value `name` in a query (default: the field's name).
 
-    def __init__(self, name: str, field: "models.Field[Any, Any]") -> None:
-        super().__init__(output_field=field)
-        self.name = name
+    The field of `model` says how the value is adapted for the database.
+    """
+
+    def __init__(self, model: type[models.Model], field: str, name: str = "") -> None:
+        super().__init__(output_field=model._meta.get_field(field))  # type: ignore[arg-type]
+        self.name = name or field
 
     def as_sql(self, *_: object, **__: object) -> Any:
         return "%s", (self,)
 
     def adapted(self, values: Mapping[str, Any], connection: Any) -> Any:
         return self.output_field.get_db_prep_save(values[self.name], connection)
-
-
-def given(model: type[models.Model], field: str, name: str = "") -> models.Expression:
-    """Where the value `name` (the field's own name by default) comes when the query is run."""
-    return _Given(name or field, model._meta.get_field(field))  # type: ignore[arg-type]
 
 
 class _Compiled:
@@ -49,7 +47,7 @@ class _Compiled:
         """Have the compiler's next run use these values."""
         connection = self.compiler.connection
         bound = tuple(
-            place.adapted(values, connection) if isinstance(place, _Given) else place
+            place.adapted(values, connection) if isinstance(place, Param) else place
             for place in self._places
         )
         self.compiler.as_sql = lambda *_, **__: (self._sql, bound)
@@ -71,7 +69,7 @@ class _PerThread:
 
 
 class Prepared[M: models.Model, Row]:
-    """A query; `build` returns it, with `given` in its filters. KeyError for a missing value.
+    """A query; `build` returns it, with `Param` in its filters. KeyError for a missing value.
 
     It may use filters, joins, orders, slices, annotations and `values_list`; no prefetching.
     """
@@ -97,7 +95,7 @@ class Prepared[M: models.Model, Row]:
 
 
 class PreparedUpdate[M: models.Model]:
-    """An UPDATE; `build` returns the rows and the new values, either with `given` in them."""
+    """An UPDATE; `build` returns the rows and the new values, either with `Param` in them."""
 
     def __init__(
         self, build: Callable[[], tuple[models.QuerySet[M], Mapping[str, models.Expression]]]

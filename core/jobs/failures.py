@@ -45,10 +45,10 @@ class FailureLog:
                 self._seen[what] = seen
                 remind = False
         if seen.count == 1:
-            message = "error %s: %s failed; it goes on and says when it is over"
+            message = "error %s: %s: unhandled error, continuing; the log says when it is over"
             self._logger.error(message, seen.error_id, what, exc_info=error)
         elif remind:
-            message = "error %s: %s fails still, %s times now: %s"
+            message = "error %s: %s still fails, %s times so far: %s"
             self._logger.error(message, seen.error_id, what, seen.count, text)
         return seen.error_id
 

@@ -1,34 +1,34 @@
-"""Waking threads without losing a wake-up that comes while they are busy."""
+"""Wake-ups for threads; a wake-up that comes while a thread is busy is not lost."""
 
 import threading
 
 
-class Bell:
-    """Counts its rings; a thread that has seen fewer of them does not sleep."""
+class Wakeup:
+    """Counts notifications; `wait` returns at once if there were more than the caller saw."""
 
     def __init__(self) -> None:
-        self._rung = threading.Condition()
+        self._notified = threading.Condition()
         self._count = 0
 
     @property
     def count(self) -> int:
-        """How often it has rung."""
-        with self._rung:
+        """Return the number of notifications so far."""
+        with self._notified:
             return self._count
 
-    def ring(self) -> None:
-        """Wake everyone who waits."""
-        with self._rung:
+    def notify(self) -> None:
+        """Wake every waiting thread."""
+        with self._notified:
             self._count += 1
-            self._rung.notify_all()
+            self._notified.notify_all()
 
-    def ring_for_one(self) -> None:
-        """Wake one of those who wait: there is work for one. Those who do not wait look anyway."""
-        with self._rung:
+    def notify_one(self) -> None:
+        """Wake one waiting thread: there is work for one. Busy threads look before they wait."""
+        with self._notified:
             self._count += 1
-            self._rung.notify()
+            self._notified.notify()
 
     def wait(self, seen: int, seconds: float) -> None:
-        """Sleep until it has rung since `seen`, or the time is over."""
-        with self._rung:
-            self._rung.wait_for(lambda: self._count != seen, seconds)
+        """Sleep until the count differs from `seen`, for at most `seconds`."""
+        with self._notified:
+            self._notified.wait_for(lambda: self._count != seen, seconds)

@@ -1,4 +1,4 @@
-"""A build lane: a thread that claims builds, one at a time, and has each run by a helper."""
+"""A build worker: a thread that claims builds one at a time; a helper process runs each."""
 
 import logging
 import threading
@@ -7,6 +7,7 @@ import time
 from django.db import DatabaseError
 
 from core.database import connections
+from core.database.retry import retry_on_lock
 from execapp.executor import execution_worker, helpers
 from sandbox.helper import Ending
 from templatemgr.build import builds
@@ -18,34 +19,34 @@ WALL_SECONDS = 4 * 3600.0  # each step has limits of its own; this ends what non
 STOP_SECONDS = 20.0  # what a helper gets to record its own end, when it was cancelled or lost
 
 
-class BuildLane:
+class BuildWorker:
     """`serve` in a thread, until the executor drains; `abandon` ends the build that runs."""
 
-    def __init__(self, house: execution_worker.House, number: int) -> None:
-        self._house = house
-        self._slot = f"{house.worker}-build{number}"
+    def __init__(self, context: execution_worker.ExecutorContext, number: int) -> None:
+        self._context = context
+        self._slot = f"{context.worker}-build{number}"
         self._abandoned = threading.Event()
         self._ending_since: float | None = None
         self.busy = False
 
     def serve(self) -> None:
         """Claim and run; never raises."""
-        house, reap_at = self._house, 0.0
+        context, reap_at = self._context, 0.0
         try:
-            while not house.draining.is_set():
-                seen = house.errands.count
+            while not context.draining.is_set():
+                seen = context.maintenance_wakeup.count
                 try:
                     if time.monotonic() >= reap_at:
                         builds.reap()
                         reap_at = time.monotonic() + REAP_SECONDS
                     worked = self._one()
-                    house.failures.worked("the build lane")
+                    context.failures.worked("the build worker")
                 except Exception as error:  # noqa: BLE001 - logged, and tried again
-                    house.failures.failed("the build lane", error)
+                    context.failures.failed("the build worker", error)
                     connections.release()
                     worked = False
                 if not worked:
-                    house.errands.wait(seen, execution_worker.LOOK_SECONDS)
+                    context.maintenance_wakeup.wait(seen, execution_worker.LOOK_SECONDS)
         finally:
             connections.release()
 
@@ -54,7 +55,7 @@ class BuildLane:
         self._abandoned.set()
 
     def _one(self) -> bool:
-        build = connections.patiently(lambda: builds.claim(worker=self._house.worker))
+        build = retry_on_lock(lambda: builds.claim(worker=self._context.worker))
         if build is None:
             return False
         self.busy, self._ending_since = True, None
@@ -71,11 +72,11 @@ class BuildLane:
         except Exception as error:
             logger.exception("build %s: its process could not be started", build.pk)
             text = f"Its process could not be started: {error}. Ask for the build again."
-            connections.patiently(lambda: builds.died(build=build, message=text))
+            retry_on_lock(lambda: builds.died(build=build, message=text))
             return
         ending, reason = helpers.follow(helper, lambda seconds: self._why_stop(build, seconds))
         state, message = _told(ending, reason)
-        if connections.patiently(lambda: builds.died(build=build, message=message, state=state)):
+        if retry_on_lock(lambda: builds.died(build=build, message=message, state=state)):
             logger.warning("build %s: %s", build.pk, message)
 
     def _why_stop(self, build: Build, seconds: float) -> str | None:

@@ -12,23 +12,24 @@ from pathlib import Path
 from django.conf import settings
 
 from core.database import connections
+from core.database.retry import retry_on_lock
 from core.engine.local import socket_path
 from core.jobs.failures import FailureLog
-from core.jobs.wakeup import Bell
+from core.jobs.wakeup import Wakeup
 from execapp.executor import execution_worker, lookup_worker
 from execapp.executor.breaker import CircuitBreaker
-from execapp.executor.build_worker import BuildLane
+from execapp.executor.build_worker import BuildWorker
 from execapp.executor.listener import Listener
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
-from execapp.executor.running import Registry
-from execapp.executor.verification_worker import Keeper
+from execapp.executor.running import RunningExecutions
+from execapp.executor.verification_worker import VerificationWorker
 from execapp.services import building, claims, heartbeats
 from sandbox import probe, resources
 from sandbox.cgroup import leases
 from sandbox.isolation import orphans
 from sandbox.isolation.parking import Berths
-from templatemgr.build import lookups as questions
+from templatemgr.build import lookups
 from templatemgr.integrity import compile_caches
 from templatemgr.maintenance import startup_check
 from templatemgr.promotion import promotions
@@ -53,7 +54,7 @@ class Daemon:
         self.grace = float(_setting("STENCIL_GRACE_SECONDS", 20)) if grace is None else grace
         self._stopped = threading.Event()
         self.stopped = False
-        self._builders: list[BuildLane] = []
+        self._build_workers: list[BuildWorker] = []
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -66,79 +67,85 @@ class Daemon:
             self._descriptors = resources.raise_descriptor_limit()
             resources.raise_process_limit()
             self._clear_up(self._lock.identity)
-            self.house = self._furnish(self._lock.identity)
+            self.context = self._make_context(self._lock.identity)
         except BaseException:
             self._lock.release()
             raise
-        house = self.house
+        context = self.context
         heartbeats.arrive(
-            worker=house.worker,
+            worker=context.worker,
             host=socket.gethostname()[:100],
             pid=os.getpid(),
             slots=self.slots,
-            fingerprint=house.host,
+            fingerprint=context.host,
         )
-        house.listener.start()
+        context.listener.start()
         self._thread("breaker", self._tend_breaker)
-        house.pool.start()
-        house.berths.start()
+        context.pool.start()
+        context.berths.start()
         for number in range(self.slots):
             self._thread(
-                f"slot-{number}", execution_worker.serve, house, f"{house.worker}-slot{number}"
+                f"slot-{number}", execution_worker.serve, context, f"{context.worker}-slot{number}"
             )
-        self._thread("lookups", lookup_worker.serve, house)
-        self._thread("tender", self._tend)
-        self._builders = [BuildLane(house, n) for n in range(_setting("STENCIL_BUILDS", 1))]
-        self._lanes = [
-            threading.Thread(target=builder.serve, name=f"builds-{number}")
-            for number, builder in enumerate(self._builders)
+        self._thread("lookups", lookup_worker.serve, context)
+        self._thread("heartbeat", self._tend)
+        self._build_workers = [
+            BuildWorker(context, n) for n in range(_setting("STENCIL_BUILDS", 1))
         ]
-        for lane in self._lanes:
-            lane.start()
-        self._keeper = Keeper(worker=house.worker, registry=house.registry, bell=house.errands)
-        self._keeper.start()
+        self._build_threads = [
+            threading.Thread(target=worker.serve, name=f"builds-{number}")
+            for number, worker in enumerate(self._build_workers)
+        ]
+        for thread in self._build_threads:
+            thread.start()
+        self._verification_worker = VerificationWorker(
+            worker=context.worker,
+            running_executions=context.running_executions,
+            wakeup=context.maintenance_wakeup,
+        )
+        self._verification_worker.start()
         logger.info(
-            "executor %s: %s slots, warm %s each at most", house.worker, self.slots, self.warm
+            "executor %s: %s slots, warm %s each at most", context.worker, self.slots, self.warm
         )
 
     def stop(self) -> None:
         """Drain: what runs may finish within the grace; then it goes back to the queue."""
-        house = self.house
-        house.draining.set()
-        house.bell.ring()
-        house.errands.ring()
+        context = self.context
+        context.draining.set()
+        context.execution_wakeup.notify()
+        context.maintenance_wakeup.notify()
         deadline = time.monotonic() + self.grace
-        _wait_until(lambda: len(house.registry) == 0, deadline)
-        house.registry.give_back_all()
-        self._keeper.stop()
-        for lane in self._lanes:
-            lane.join(max(0.0, deadline - time.monotonic()))
-        for builder in self._builders:  # what took longer can be asked for again
-            builder.abandon()
-        for lane in self._lanes:
-            lane.join()
+        _wait_until(lambda: len(context.running_executions) == 0, deadline)
+        context.running_executions.give_back_all()
+        self._verification_worker.stop()
+        for thread in self._build_threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for worker in self._build_workers:  # what took longer can be asked for again
+            worker.abandon()
+        for thread in self._build_threads:
+            thread.join()
         for thread in self._threads:
-            if thread.name not in ("tender", "breaker"):
+            if thread.name not in ("heartbeat", "breaker"):
                 thread.join()
-        house.pool.close()
-        house.berths.close()
+        context.pool.close()
+        context.berths.close()
         self._stopped.set()
         for thread in self._threads:
             thread.join()
-        house.listener.close()
-        connections.patiently(lambda: heartbeats.leave(worker=house.worker))
+        context.listener.close()
+        retry_on_lock(lambda: heartbeats.leave(worker=context.worker))
         connections.release()
         self._lock.release()
         self.stopped = True
-        logger.info("executor %s: stopped", house.worker)
+        logger.info("executor %s: stopped", context.worker)
 
     def _clear_up(self, worker: str) -> None:
         # We hold the lock, so whatever bears our identity was left by a process that is dead.
         swept = self._if_possible("removing control groups", lambda: leases.sweep(f"{worker}-"))
         orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
-        requeued = connections.patiently(lambda: claims.take_over(worker=worker))
-        interrupted = connections.patiently(lambda: building.take_over(worker=worker))
-        connections.patiently(lambda: questions.reap(worker=worker))
+        requeued = retry_on_lock(lambda: claims.take_over(worker=worker))
+        interrupted = retry_on_lock(lambda: building.take_over(worker=worker))
+        retry_on_lock(lambda: lookups.reap(worker=worker))
         if swept or orphaned or requeued or interrupted:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"
             counts = (len(swept or ()), len(orphaned or ()), requeued, interrupted)
@@ -147,7 +154,7 @@ class Daemon:
         self._if_possible("renewing the links `current`", promotions.reconcile_all)
         self._if_possible("clearing what was filled", compile_caches.sweep)
         self._if_possible(
-            "looking for what changed", lambda: connections.patiently(startup_check.check_current)
+            "looking for what changed", lambda: retry_on_lock(startup_check.check_current)
         )
 
     def _if_possible[T](self, what: str, act: Callable[[], T]) -> T | None:
@@ -158,12 +165,13 @@ class Daemon:
             self._failures.failed(what, error)
             return None
 
-    def _furnish(self, worker: str) -> execution_worker.House:
-        bell, errands, registry = Bell(), Bell(), Registry()
+    def _make_context(self, worker: str) -> execution_worker.ExecutorContext:
+        execution_wakeup, maintenance_wakeup = Wakeup(), Wakeup()
+        running_executions = RunningExecutions()
         breaker = CircuitBreaker(
             trial=partial(resources.try_start, slot=f"{worker}-trial"),
             opened=lambda: pool.shed(),
-            closed=bell.ring,
+            closed=execution_wakeup.notify,
         )
         room = resources.sandboxes_within(self._descriptors, slots=self.slots)
         pool = Pool(
@@ -176,19 +184,19 @@ class Daemon:
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"
             logger.warning(text, self._descriptors, room)
-        return execution_worker.House(
+        return execution_worker.ExecutorContext(
             worker=worker,
             host={**probe.host_fingerprint()},
-            bell=bell,
-            errands=errands,
-            registry=registry,
+            execution_wakeup=execution_wakeup,
+            maintenance_wakeup=maintenance_wakeup,
+            running_executions=running_executions,
             rotation=claims.Rotation(),
             pool=pool,
             berths=Berths(slot=f"{worker}-berth"),
             listener=Listener(
                 socket_path(),
-                on_wake=partial(_woken, bell, errands, pool),
-                on_cancel=registry.cancel,
+                on_wake=partial(_on_wake, execution_wakeup, maintenance_wakeup, pool),
+                on_cancel=running_executions.cancel,
             ),
             draining=threading.Event(),
             claiming=threading.Lock(),
@@ -209,7 +217,7 @@ class Daemon:
             while not self._stopped.is_set():
                 try:
                     self._beat()
-                    self.house.listener.ensure()
+                    self.context.listener.ensure()
                     if time.monotonic() >= reap_at:
                         self._reap()
                         reap_at = time.monotonic() + REAP_SECONDS
@@ -224,38 +232,38 @@ class Daemon:
     def _tend_breaker(self) -> None:
         """Try whether sandboxes can be started: in trouble, and when none was for a while."""
         while not self._stopped.wait(BEAT_SECONDS):
-            self.house.breaker.tend()
+            self.context.breaker.tend()
 
     def _beat(self) -> None:
-        house = self.house
-        running = house.registry.ids()
-        trouble = house.breaker.trouble
+        context = self.context
+        running = context.running_executions.ids()
+        trouble = context.breaker.trouble
         heartbeats.beat(
-            worker=house.worker,
+            worker=context.worker,
             busy=len(running),
-            pool=house.pool.figures(),
-            builds_running=sum(builder.busy for builder in self._builders),
-            draining=house.draining.is_set(),
+            pool=context.pool.figures(),
+            builds_running=sum(worker.busy for worker in self._build_workers),
+            draining=context.draining.is_set(),
             trouble="" if trouble is None else f"{trouble.cause} (error {trouble.error_id})",
         )
         if running:
             for execution_id in claims.cancelled(executions=running):
-                house.registry.cancel(execution_id)
+                context.running_executions.cancel(execution_id)
 
     def _reap(self) -> None:
-        house = self.house
-        claims.heartbeat(worker=house.worker, executions=house.registry.ids())
+        context = self.context
+        claims.heartbeat(worker=context.worker, executions=context.running_executions.ids())
         if claims.reap():
-            house.bell.ring()
+            context.execution_wakeup.notify()
 
 
-def _woken(bell: Bell, errands: Bell, pool: Pool, kind: str) -> None:
+def _on_wake(execution_wakeup: Wakeup, maintenance_wakeup: Wakeup, pool: Pool, kind: str) -> None:
     if kind == "promotion":
         pool.look()
     elif kind == "execution":
-        bell.ring_for_one()  # the others would only ask the database for nothing
+        execution_wakeup.notify_one()  # one row needs one slot; others would query in vain
     else:
-        errands.ring()
+        maintenance_wakeup.notify()
 
 
 def _setting(name: str, default: int) -> int:

@@ -31,7 +31,7 @@ class Demand:
         """Arrivals a second."""
         return self._weighed(now) * math.log(2) / HALF_LIFE
 
-    def wanted(self, now: float, most: int) -> int:
+    def desired(self, now: float, most: int) -> int:
         """How many cover the arrivals while one is started, nineteen times in twenty; at least 1.
 
         Arrivals scatter as a Poisson distribution does: by the root of their mean.
@@ -44,26 +44,28 @@ class Demand:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ask:
-    """What one shelf would like: how many, how large each, and whether it can wait."""
+class WarmRequest:
+    """What one group would like: how many, how large each, and whether it can wait."""
 
     count: int
     each_bytes: int
     spare: bool = False
 
 
-def allot[K](asks: Mapping[K, Ask], budget: int, most: int | None = None) -> dict[K, int]:
+def allocate[K](
+    requests: Mapping[K, WarmRequest], budget: int, most: int | None = None
+) -> dict[K, int]:
     """How many each may have within `budget` bytes: everyone's first before anyone's second.
 
     Spares come after the others of the same round. `most`: how many there may be in all.
     """
-    granted = dict.fromkeys(asks, 0)
-    order = sorted(asks, key=lambda key: asks[key].spare)
-    for nth in range(max((ask.count for ask in asks.values()), default=0)):
+    granted = dict.fromkeys(requests, 0)
+    order = sorted(requests, key=lambda key: requests[key].spare)
+    for nth in range(max((request.count for request in requests.values()), default=0)):
         for key in order:
             if most is not None and sum(granted.values()) >= most:
                 return granted
-            if nth < asks[key].count and asks[key].each_bytes <= budget:
+            if nth < requests[key].count and requests[key].each_bytes <= budget:
                 granted[key] += 1
-                budget -= asks[key].each_bytes
+                budget -= requests[key].each_bytes
     return granted

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.database import connections
+from core.database.retry import retry_on_lock
 from core.jobs.failures import FailureLog
-from core.jobs.wakeup import Bell
+from core.jobs.wakeup import Wakeup
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.listener import Listener
 from execapp.executor.pool import Pool
-from execapp.executor.running import Registry, Running
+from execapp.executor.running import Running, RunningExecutions
 from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.services import checks, claims
@@ -38,14 +39,14 @@ LOOK_SECONDS = 1.0  # how often an idle slot looks by itself, should a wake-up b
 
 
 @dataclass(kw_only=True)
-class House:
+class ExecutorContext:
     """What the slots of one executor share."""
 
     worker: str
     host: dict[str, Any]
-    bell: Bell  # for slots: an execution waits
-    errands: Bell  # for everything else: a build, a verification, a question to a registry
-    registry: Registry
+    execution_wakeup: Wakeup  # an execution is queued
+    maintenance_wakeup: Wakeup  # a build, a verification or a look-up is queued
+    running_executions: RunningExecutions
     rotation: claims.Rotation
     pool: Pool
     berths: Berths
@@ -57,85 +58,89 @@ class House:
     client_limit: int | None = None
 
 
-def serve(house: House, slot: str) -> None:
+def serve(context: ExecutorContext, slot: str) -> None:
     """Claim and run until the executor drains; never raises."""
     try:
-        while not house.draining.is_set():
-            seen = house.bell.count
+        while not context.draining.is_set():
+            seen = context.execution_wakeup.count
             try:
                 # While no sandbox can be started here, the queue keeps what waits.
-                closed = house.breaker.trouble is None
-                execution = connections.patiently(lambda: _claim(house)) if closed else None
-                house.failures.worked("claiming")
+                closed = context.breaker.trouble is None
+                execution = retry_on_lock(lambda: _claim(context)) if closed else None
+                context.failures.worked("claiming")
             except Exception as error:  # noqa: BLE001 - logged, and tried again
-                house.failures.failed("claiming", error)
+                context.failures.failed("claiming", error)
                 execution = None
             if execution is None:
-                house.bell.wait(seen, LOOK_SECONDS)
+                context.execution_wakeup.wait(seen, LOOK_SECONDS)
             else:
-                run(house, slot, execution)
+                run(context, slot, execution)
     finally:
         connections.release()
 
 
-def _claim(house: House) -> Execution | None:
+def _claim(context: ExecutorContext) -> Execution | None:
     # One at a time: the slots of one executor need not race each other for the same row.
-    with house.claiming:
-        return claims.claim(worker=house.worker, rotation=house.rotation, limit=house.client_limit)
+    with context.claiming:
+        return claims.claim(
+            worker=context.worker, rotation=context.rotation, limit=context.client_limit
+        )
 
 
-def run(house: House, slot: str, execution: Execution) -> None:
+def run(context: ExecutorContext, slot: str, execution: Execution) -> None:
     """Run one claimed execution to its recorded end; never raises."""
     try:
         with ExitStack() as later:  # what nobody who waits for the answer need wait for
-            later.callback(house.pool.refill)
-            later.callback(house.berths.refill)
-            _answer(house, slot, execution, later)
+            later.callback(context.pool.refill)
+            later.callback(context.berths.refill)
+            _answer(context, slot, execution, later)
     except Exception:
         logger.exception("execution %s: its sandbox could not be cleared away", execution.id)
 
 
-def _answer(house: House, slot: str, execution: Execution, later: ExitStack) -> None:
+def _answer(context: ExecutorContext, slot: str, execution: Execution, later: ExitStack) -> None:
     running = Running(execution_id=execution.id, attempt=execution.attempt)
-    house.registry.add(running)
+    context.running_executions.add(running)
     try:
-        record = _attempt(house, slot, execution, running, later)
-        if not connections.patiently(record):
+        record = _attempt(context, slot, execution, running, later)
+        if not retry_on_lock(record):
             logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
     except Exception:
         logger.exception("execution %s: its end could not be recorded", execution.id)
     finally:
-        house.registry.remove(running)
-        house.listener.finished(execution.id)
+        context.running_executions.remove(running)
+        context.listener.finished(execution.id)
 
 
 def _attempt(
-    house: House, slot: str, execution: Execution, running: Running, later: ExitStack
+    context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
 ) -> Callable[[], bool]:
     """Run it, and return how its end is to be recorded."""
     attempt = execution.attempt
     if not execution.version.healthy:  # read with the claim: it was whole at admission
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
-        outcome = _sandboxed(house, slot, execution, running, later)
+        outcome = _sandboxed(context, slot, execution, running, later)
     except Exception as error:  # noqa: BLE001 - each kind has its record
-        return _not_run(house, execution, error)
-    house.breaker.worked()
+        return _not_run(context, execution, error)
+    context.breaker.worked()
     if running.give_back and outcome.state is State.CANCELLED:
         return lambda: claims.requeue(execution=execution, attempt=attempt)
     return lambda: claims.finish(
-        execution=execution, attempt=attempt, outcome=outcome, host=house.host
+        execution=execution, attempt=attempt, outcome=outcome, host=context.host
     )
 
 
-def _not_run(house: House, execution: Execution, error: Exception) -> Callable[[], bool]:
+def _not_run(
+    context: ExecutorContext, execution: Execution, error: Exception
+) -> Callable[[], bool]:
     """Return how an attempt that did not come to an outcome is recorded.
 
     Where the machine is at fault the execution waits in the queue, and the attempt does not count:
     a sandbox has no effect outside of it, so that running a submission again is always safe.
     """
     attempt = execution.attempt
-    if house.breaker.blames_machine(error):
+    if context.breaker.blames_machine(error):
         return lambda: claims.postpone(execution=execution, attempt=attempt)
     if _tree_is_lost(execution):
         return lambda: claims.refuse(execution=execution, attempt=attempt)
@@ -164,7 +169,7 @@ def _tree_is_lost(execution: Execution) -> bool:
 
 
 def _sandboxed(
-    house: House, slot: str, execution: Execution, running: Running, later: ExitStack
+    context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
 ) -> Outcome:
     runtime = catalog.runtime(execution.version)
     limits = runtime.limits(execution.limits)  # recorded when other ceilings may have held
@@ -172,7 +177,7 @@ def _sandboxed(
     epoch = execution.version.health.epoch
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
     reason = cold_reason(runtime.variables, execution.env)
-    warm = house.pool.take(key, limits) if reason is None else None
+    warm = context.pool.take(key, limits) if reason is None else None
     if warm is not None:
         try:
             return warm.deliver(submission, limits, cancel=running.cancel, later=later)
@@ -181,7 +186,7 @@ def _sandboxed(
             logger.info("a warm sandbox was not used: %s", error)
     started = starting_limits(limits, runtime.default)
     session = sessions.start(
-        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=house.berths,
+        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=context.berths,
         env=execution.env,
     )  # fmt: skip
     try:

@@ -12,12 +12,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.database import connections
+from core.database.retry import retry_on_lock
 from core.jobs.failures import FailureLog
-from core.jobs.wakeup import Bell
+from core.jobs.wakeup import Wakeup
 from execapp.executor import demand, warm_groups
 from execapp.executor.breaker import CircuitBreaker
-from execapp.executor.demand import Ask, Demand
-from execapp.executor.warm_groups import Key, Shelf, Waiting
+from execapp.executor.demand import Demand, WarmRequest
+from execapp.executor.warm_groups import Key, WarmGroup, WarmSandbox
 from sandbox.errors import SandboxError
 from sandbox.limits import Limits
 from sandbox.session import sessions
@@ -53,10 +54,10 @@ class Pool:
         self._budget = budget
         self._slot = slot
         self._lock = threading.Lock()
-        self._shelves: dict[Key, Shelf] = {}
+        self._groups: dict[Key, WarmGroup] = {}
         # By template and mode: what was asked of one version is asked of the next as well.
         self._demand: dict[tuple[str, str], Demand] = {}
-        self._bell = Bell()
+        self._wakeup = Wakeup()
         self._moved = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._fill, name="warmer")
@@ -71,12 +72,12 @@ class Pool:
         dead: list[Session] = []
         taken = None
         with self._lock:
-            shelf = self._shelves.get(key)
-            if shelf is None or not sessions.fits(shelf.limits, limits):
+            group = self._groups.get(key)
+            if group is None or not sessions.fits(group.limits, limits):
                 return None
-            shelf.demand.arrived(time.monotonic())
-            while shelf.waiting and taken is None:
-                session = shelf.waiting.popleft().session
+            group.demand.arrived(time.monotonic())
+            while group.waiting and taken is None:
+                session = group.waiting.popleft().session
                 if session.alive:
                     taken = session
                 else:
@@ -90,114 +91,114 @@ class Pool:
 
         While a job lasts longer, the pool notices by itself.
         """
-        self._bell.ring()
+        self._wakeup.notify()
 
     def look(self) -> None:
         """Something was promoted: see what is current, now."""
         self._moved.set()
-        self._bell.ring()
+        self._wakeup.notify()
 
     def shed(self) -> None:
         """End every sandbox that waits: what they hold is needed to start anything at all."""
         with self._lock:
-            dropped = [one for shelf in self._shelves.values() for one in shelf.waiting]
-            for shelf in self._shelves.values():
-                shelf.waiting.clear()
+            dropped = [one for group in self._groups.values() for one in group.waiting]
+            for group in self._groups.values():
+                group.waiting.clear()
         _end(dropped)
 
     def count(self) -> int:
         """How many wait now."""
         with self._lock:
-            return sum(len(shelf.waiting) for shelf in self._shelves.values())
+            return sum(len(group.waiting) for group in self._groups.values())
 
     def figures(self) -> dict[str, Any]:
-        """The budget, and of each shelf what waits, what is wanted and what it holds."""
+        """The budget, and of each group what waits, what is desired and what it holds."""
         now = time.monotonic()
         with self._lock:
             found = [
                 {
-                    "template": shelf.template,
-                    "version": shelf.version,
-                    "mode": shelf.mode,
-                    "spare": shelf.spare,
-                    "warm": len(shelf.waiting),
-                    "wanted": shelf.granted,
-                    "memory_bytes": shelf.memory_bytes,
-                    "per_minute": 0.0 if shelf.spare else round(shelf.demand.rate(now) * 60, 1),
+                    "template": group.template,
+                    "version": group.version,
+                    "mode": group.mode,
+                    "spare": group.spare,
+                    "warm": len(group.waiting),
+                    "desired": group.granted,
+                    "memory_bytes": group.memory_bytes,
+                    "per_minute": 0.0 if group.spare else round(group.demand.rate(now) * 60, 1),
                 }
-                for shelf in self._shelves.values()
+                for group in self._groups.values()
             ]
-        return {"budget_bytes": self._budget if self._size else 0, "shelves": found}
+        return {"budget_bytes": self._budget if self._size else 0, "groups": found}
 
     def close(self) -> None:
         """Stop warming and end what is warm."""
         self._stopping.set()
-        self._bell.ring()
+        self._wakeup.notify()
         if self._thread.ident is not None:
             self._thread.join()
         with self._lock:
-            everything, self._shelves = list(self._shelves.values()), {}
-        _end(one for shelf in everything for one in shelf.waiting)
+            everything, self._groups = list(self._groups.values()), {}
+        _end(one for group in everything for one in group.waiting)
 
     def _fill(self) -> None:
-        wanted: dict[Key, Shelf] = {}
+        desired: dict[Key, WarmGroup] = {}
         look_at = 0.0
         try:
             while not self._stopping.is_set():
-                seen = self._bell.count
+                seen = self._wakeup.count
                 try:
                     if self._moved.is_set() or time.monotonic() >= look_at:
                         self._moved.clear()
-                        wanted = connections.patiently(warm_groups.wanted)
+                        desired = retry_on_lock(warm_groups.desired_groups)
                         look_at = time.monotonic() + LOOK_SECONDS
-                    self._follow(wanted)
+                    self._follow(desired)
                     busy = self._start_one()
                     self._failures.worked("the warm pool")
                 except Exception as error:  # noqa: BLE001 - logged, and tried again
                     self._failures.failed("the warm pool", error)
                     busy = False
                 if not busy:
-                    self._bell.wait(seen, LOOK_SECONDS)
+                    self._wakeup.wait(seen, LOOK_SECONDS)
         finally:
             connections.release()
 
-    def _follow(self, wanted: dict[Key, Shelf]) -> None:
-        """Keep a shelf for each key of `wanted`, with as many as demand and budget say."""
-        dropped: list[Waiting] = []
+    def _follow(self, desired: dict[Key, WarmGroup]) -> None:
+        """Keep a group for each key of `desired`, with as many as demand and budget say."""
+        dropped: list[WarmSandbox] = []
         now = time.monotonic()
         with self._lock:
-            for key in [key for key in self._shelves if key not in wanted]:
-                dropped.extend(self._shelves.pop(key).waiting)
-            for key, new in wanted.items():
-                shelf = self._shelves.setdefault(key, new)
-                shelf.spare = new.spare
-                shelf.demand = self._demand.setdefault((shelf.template, shelf.mode), Demand())
+            for key in [key for key in self._groups if key not in desired]:
+                dropped.extend(self._groups.pop(key).waiting)
+            for key, new in desired.items():
+                group = self._groups.setdefault(key, new)
+                group.spare = new.spare
+                group.demand = self._demand.setdefault((group.template, group.mode), Demand())
             self._grant(now)
             needed = self._memory_is_needed()
-            for shelf in self._shelves.values():
-                dropped.extend(_unfit(shelf, now))
-                dropped.extend(_surplus(shelf, now, needed=needed))
+            for group in self._groups.values():
+                dropped.extend(_unfit(group, now))
+                dropped.extend(_surplus(group, now, needed=needed))
         _end(dropped)
 
     def _grant(self, now: float) -> None:
-        asks = {
-            key: Ask(
-                count=1 if shelf.spare else shelf.demand.wanted(now, self._size),
-                each_bytes=shelf.each_bytes,
-                spare=shelf.spare,
+        requests = {
+            key: WarmRequest(
+                count=1 if group.spare else group.demand.desired(now, self._size),
+                each_bytes=group.each_bytes,
+                spare=group.spare,
             )
-            for key, shelf in self._shelves.items()
+            for key, group in self._groups.items()
         }
-        for key, count in demand.allot(asks, self._budget, self._most).items():
-            self._shelves[key].granted = count
+        for key, count in demand.allocate(requests, self._budget, self._most).items():
+            self._groups[key].granted = count
 
     def _memory_is_needed(self) -> bool:
         """Whether those that wait hold too much, or so much that one who is short gets none."""
-        held = sum(shelf.memory_bytes for shelf in self._shelves.values())
+        held = sum(group.memory_bytes for group in self._groups.values())
         missing = [
-            shelf.each_bytes
-            for shelf in self._shelves.values()
-            if len(shelf.waiting) < shelf.granted
+            group.each_bytes
+            for group in self._groups.values()
+            if len(group.waiting) < group.granted
         ]
         return held + max(missing, default=0) > self._budget
 
@@ -206,65 +207,65 @@ class Pool:
         chosen = None if self._breaker and self._breaker.trouble else self._emptiest()
         if chosen is None or self._stopping.is_set():
             return False
-        key, shelf = chosen
+        key, group = chosen
         began = time.monotonic()
         try:
-            session = sessions.start(shelf.tree, shelf.limits, slot=self._slot, low_priority=True)
+            session = sessions.start(group.tree, group.limits, slot=self._slot, low_priority=True)
         except (SandboxError, OSError) as error:
-            shelf.failures += 1
-            pause = min(LONGEST_PAUSE, 2.0 ** min(shelf.failures, 6))
-            shelf.retry_at = time.monotonic() + pause
+            group.failures += 1
+            pause = min(LONGEST_PAUSE, 2.0 ** min(group.failures, 6))
+            group.retry_at = time.monotonic() + pause
             if self._breaker is None or not self._breaker.blames_machine(error):
-                self._failures.failed(f"warming {shelf.template}@{shelf.version}", error)
+                self._failures.failed(f"warming {group.template}@{group.version}", error)
             return True
-        self._failures.worked(f"warming {shelf.template}@{shelf.version}")
+        self._failures.worked(f"warming {group.template}@{group.version}")
         if self._breaker is not None:
             self._breaker.worked()
         with self._lock:
-            kept = self._shelves.get(key) is shelf
+            kept = self._groups.get(key) is group
             if kept:
-                shelf.put(session, time.monotonic() - began)
+                group.put(session, time.monotonic() - began)
         if not kept:  # dropped while it started
             session.close()
         return True
 
-    def _emptiest(self) -> tuple[Key, Shelf] | None:
+    def _emptiest(self) -> tuple[Key, WarmGroup] | None:
         now = time.monotonic()
         with self._lock:
             short = [
-                (len(shelf.waiting), shelf.spare, key.version_id, key.mode, key)
-                for key, shelf in self._shelves.items()
-                if len(shelf.waiting) < shelf.granted and shelf.retry_at <= now
+                (len(group.waiting), group.spare, key.version_id, key.mode, key)
+                for key, group in self._groups.items()
+                if len(group.waiting) < group.granted and group.retry_at <= now
             ]
             if not short:
                 return None
             key = min(short, key=lambda item: item[:4])[4]
-            return key, self._shelves[key]
+            return key, self._groups[key]
 
 
-def _unfit(shelf: Shelf, now: float) -> list[Waiting]:
+def _unfit(group: WarmGroup, now: float) -> list[WarmSandbox]:
     """Take off what has died, and the oldest when it waited too long: one at a time."""
-    unfit = [one for one in shelf.waiting if not one.session.alive]
-    if not unfit and shelf.waiting and now - shelf.waiting[0].since > STALE_SECONDS:
-        unfit = [shelf.waiting[0]]
+    unfit = [one for one in group.waiting if not one.session.alive]
+    if not unfit and group.waiting and now - group.waiting[0].since > STALE_SECONDS:
+        unfit = [group.waiting[0]]
     for one in unfit:
-        shelf.waiting.remove(one)
+        group.waiting.remove(one)
     return unfit
 
 
-def _surplus(shelf: Shelf, now: float, *, needed: bool) -> list[Waiting]:
+def _surplus(group: WarmGroup, now: float, *, needed: bool) -> list[WarmSandbox]:
     """Take off what is more than granted: after a while, or at once when its memory is `needed`."""
-    over = len(shelf.waiting) - shelf.granted
+    over = len(group.waiting) - group.granted
     if over <= 0:
-        shelf.surplus_since = None
+        group.surplus_since = None
         return []
-    if shelf.surplus_since is None:
-        shelf.surplus_since = now
-    if not needed and now - shelf.surplus_since < LINGER_SECONDS:
+    if group.surplus_since is None:
+        group.surplus_since = now
+    if not needed and now - group.surplus_since < LINGER_SECONDS:
         return []
-    return [shelf.waiting.popleft() for _ in range(over)]
+    return [group.waiting.popleft() for _ in range(over)]
 
 
-def _end(dropped: Iterable[Waiting]) -> None:
+def _end(dropped: Iterable[WarmSandbox]) -> None:
     for one in dropped:
         one.session.close()

@@ -15,7 +15,7 @@ class Running:
     give_back: bool = False
 
 
-class Registry:
+class RunningExecutions:
     """Running executions by id; for any thread."""
 
     def __init__(self) -> None:

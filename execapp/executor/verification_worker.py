@@ -1,7 +1,6 @@
-"""The keeper: one thread that verifies versions, asked for or due, beside everything else.
+"""The verification worker: one thread that verifies versions, by request or by schedule.
 
-It reads while executions run, too, but then a tenth of the time only; see
-`templatemgr.trees.hashing`.
+While executions run it reads only a tenth of the time; see `templatemgr.trees.hashing`.
 """
 
 import logging
@@ -9,9 +8,10 @@ import threading
 import time
 
 from core.database import connections
+from core.database.retry import retry_on_lock
 from core.jobs.failures import FailureLog
-from core.jobs.wakeup import Bell
-from execapp.executor.running import Registry
+from core.jobs.wakeup import Wakeup
+from execapp.executor.running import RunningExecutions
 from templatemgr.integrity import checking
 from templatemgr.maintenance import retrying, startup_check, verification
 
@@ -23,35 +23,37 @@ REAP_SECONDS = 15.0
 READ_ALL_SECONDS = 20.0
 
 
-class Keeper:
+class VerificationWorker:
     """`start`, then `stop`; once each."""
 
-    def __init__(self, *, worker: str, registry: Registry, bell: Bell) -> None:
+    def __init__(
+        self, *, worker: str, running_executions: RunningExecutions, wakeup: Wakeup
+    ) -> None:
         self._worker = worker
         self._failures = FailureLog(logger)
-        self._registry = registry
-        self._bell = bell
+        self._running_executions = running_executions
+        self._wakeup = wakeup
         self._stopping = threading.Event()
         self._schedule_at = self._reap_at = 0.0
         self._read_all_at: float | None = time.monotonic() + READ_ALL_SECONDS
-        self._thread = threading.Thread(target=self._work, name="keeper")
+        self._thread = threading.Thread(target=self._work, name="verification")
 
     def start(self) -> None:
         """Take back what a dead predecessor left, and begin."""
-        connections.patiently(lambda: verification.take_over(worker=self._worker))
+        retry_on_lock(lambda: verification.take_over(worker=self._worker))
         self._thread.start()
 
     def stop(self) -> None:
         """What is being verified goes back to the queue."""
         self._stopping.set()
-        self._bell.ring()
+        self._wakeup.notify()
         self._thread.join()
 
     def _work(self) -> None:
         try:
             self._arrive()
             while not self._stopping.is_set():
-                seen = self._bell.count
+                seen = self._wakeup.count
                 try:
                     self._tend()
                     worked = self._round()
@@ -61,13 +63,13 @@ class Keeper:
                     connections.release()
                     worked = False
                 if not worked and not self._stopping.is_set():
-                    self._bell.wait(seen, LOOK_SECONDS)
+                    self._wakeup.wait(seen, LOOK_SECONDS)
         finally:
             connections.release()
 
     def _arrive(self) -> None:
         try:
-            connections.patiently(startup_check.check_others)
+            retry_on_lock(startup_check.check_others)
         except Exception:
             logger.exception("what is not current could not be looked at; the schedule will")
             connections.release()
@@ -89,16 +91,16 @@ class Keeper:
         """Verify until nothing waits; scheduled ones read files that they share once."""
         shared, worked = checking.Reader(), False
         while not self._stopping.is_set():
-            found = connections.patiently(lambda: verification.claim(worker=self._worker))
+            found = retry_on_lock(lambda: verification.claim(worker=self._worker))
             if found is None:
                 break
             worked = True
             verification.run(
                 verification=found,
                 surroundings=verification.Surroundings(
-                    busy=lambda: len(self._registry) > 0,
+                    busy=lambda: len(self._running_executions) > 0,
                     stop=self._stopping.is_set,
-                    slot=f"{self._worker}-keeper",
+                    slot=f"{self._worker}-verification",
                 ),
                 reader=shared if found.scheduled else None,
             )

@@ -39,7 +39,7 @@ class Key:
 
 
 @dataclass(kw_only=True, eq=False)
-class Waiting:
+class WarmSandbox:
     """A warm sandbox, since when it waits, and what it holds."""
 
     session: Session
@@ -48,7 +48,7 @@ class Waiting:
 
 
 @dataclass(kw_only=True)
-class Shelf:
+class WarmGroup:
     """The warm sandboxes of one key, and how to start more."""
 
     template: str
@@ -58,7 +58,7 @@ class Shelf:
     limits: Limits
     spare: bool
     demand: Demand = field(default_factory=Demand)
-    waiting: deque[Waiting] = field(default_factory=deque)
+    waiting: deque[WarmSandbox] = field(default_factory=deque)
     granted: int = 0
     each_bytes: int = ESTIMATE_BYTES
     surplus_since: float | None = None
@@ -75,25 +75,25 @@ class Shelf:
         self.failures = 0
         self.demand.refilled(seconds)
         held = session.memory_bytes
-        new = Waiting(session=session, memory_bytes=held or self.each_bytes)
+        new = WarmSandbox(session=session, memory_bytes=held or self.each_bytes)
         self.waiting.append(new)
         # The largest of them: the next may be as large, and the budget is not to be exceeded.
         if held:
             self.each_bytes = max(one.memory_bytes for one in self.waiting)
 
 
-def wanted() -> dict[Key, Shelf]:
-    """An empty shelf for each mode of each version that is to be warm, current ones first."""
+def desired_groups() -> dict[Key, WarmGroup]:
+    """An empty group for each mode of each version that is to be warm, current ones first."""
     rows = Template.objects.filter(current__health__state=HealthState.VERIFIED)
     templates = list(rows.select_related("current__template", "current__health"))
-    found: dict[Key, Shelf] = {}
+    found: dict[Key, WarmGroup] = {}
     for template in templates:
         if template.current is not None:
-            found.update(_shelves_of(template.current, spare=False))
+            found.update(_groups_of(template.current, spare=False))
     for template in templates:
         for version in _next_ones(template):
-            for key, shelf in _shelves_of(version, spare=True):
-                found.setdefault(key, shelf)
+            for key, group in _groups_of(version, spare=True):
+                found.setdefault(key, group)
     return found
 
 
@@ -117,7 +117,7 @@ def _next_ones(template: Template) -> Iterator[Version]:
             yield before
 
 
-def _shelves_of(version: Version, *, spare: bool) -> Iterator[tuple[Key, Shelf]]:
+def _groups_of(version: Version, *, spare: bool) -> Iterator[tuple[Key, WarmGroup]]:
     try:
         runtime = catalog.runtime(version)
     except TemplateError as error:
@@ -127,7 +127,7 @@ def _shelves_of(version: Version, *, spare: bool) -> Iterator[tuple[Key, Shelf]]
         key = Key(version_id=version.pk, mode=mode, epoch=version.health.epoch)
         yield (
             key,
-            Shelf(
+            WarmGroup(
                 template=version.template.name,
                 version=version.number,
                 mode=mode,

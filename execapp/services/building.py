@@ -1,4 +1,4 @@
-"""Asking for a build, so that the executor's build lane hears of it at once."""
+"""Asking for a build, so that the executor's build worker hears of it at once."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ def request_build(
     packages: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
 ) -> Build:
-    """Queue a build and wake the build lane once the row is committed."""
+    """Queue a build and wake the build worker once the row is committed."""
     build = builds.request(
         template=template,
         kind=kind,

@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
-from core.database.prepared import Prepared, PreparedUpdate, given
+from core.database.prepared import Param, Prepared, PreparedUpdate
 from execapp import serialization
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.services import storage
@@ -40,18 +40,18 @@ _OLDEST = Prepared(
 )
 _OLDEST_OF = Prepared(
     lambda: (
-        Execution.objects.filter(state=QUEUED, client=given(Execution, "client"))
+        Execution.objects.filter(state=QUEUED, client=Param(Execution, "client"))
         .order_by("created_at", "id")
         .values_list("id", flat=True)[:1]
     )
 )
 _WHOLE = Prepared(
-    lambda: Execution.objects.filter(id=given(Execution, "id"), state=QUEUED).select_related(
+    lambda: Execution.objects.filter(id=Param(Execution, "id"), state=QUEUED).select_related(
         "version__template", "version__health"
     )[:1]
 )
 _HEALTH = Prepared(
-    lambda: VersionHealth.objects.filter(version_id=given(VersionHealth, "version_id"))[:1]
+    lambda: VersionHealth.objects.filter(version_id=Param(VersionHealth, "version_id"))[:1]
 )
 _OPEN = Prepared(
     lambda: (
@@ -66,9 +66,9 @@ _TAKE = PreparedUpdate(
     # Nothing else of a queued row changes but by a cancellation, which ends it.
     lambda: (
         Execution.objects.filter(
-            id=given(Execution, "id"), attempt=given(Execution, "attempt", "before"), state=QUEUED
+            id=Param(Execution, "id"), attempt=Param(Execution, "attempt", "before"), state=QUEUED
         ),
-        {name: given(Execution, name) for name in _TAKEN},
+        {name: Param(Execution, name) for name in _TAKEN},
     )
 )
 
@@ -303,11 +303,11 @@ def _ending(names: frozenset[str]) -> PreparedUpdate[Execution]:
     return PreparedUpdate(
         lambda: (
             Execution.objects.filter(
-                id=given(Execution, "id"),
-                attempt=given(Execution, "attempt", "current"),
+                id=Param(Execution, "id"),
+                attempt=Param(Execution, "attempt", "current"),
                 state=ExecutionState.RUNNING,
             ),
-            {name: given(Execution, name) for name in sorted(names)},
+            {name: Param(Execution, name) for name in sorted(names)},
         )
     )
 

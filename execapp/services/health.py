@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count
 from django.utils import timezone
 
-from core.database.prepared import Prepared, given
+from core.database.prepared import Param, Prepared
 from execapp.models import ALIVE_WITHIN, OPEN_STATES, Execution, ExecutionState, ExecutorHeartbeat
 from execapp.services import probes
 from execapp.services.probes import Readiness
@@ -16,7 +16,7 @@ from templatemgr.models import HealthState, Template
 _ALIVE = Prepared(
     lambda: (
         ExecutorHeartbeat.objects.filter(
-            seen_at__gt=given(ExecutorHeartbeat, "seen_at"), draining=False
+            seen_at__gt=Param(ExecutorHeartbeat, "seen_at"), draining=False
         )
         .order_by()
         .values_list("worker", flat=True)[:1]
@@ -34,7 +34,7 @@ _QUEUED = Prepared(
 
 
 @dataclass(frozen=True, kw_only=True)
-class WarmShelf:
+class WarmGroup:
     """What waits for one version in one mode. A spare stands by for a promotion or a roll back."""
 
     template: str
@@ -42,7 +42,7 @@ class WarmShelf:
     mode: str
     spare: bool
     warm: int
-    wanted: int
+    desired: int
     memory_bytes: int
     per_minute: float
 
@@ -62,12 +62,12 @@ class HealthSnapshot:
     trouble: str = ""  # why no executor can start a sandbox now
     fingerprint: dict[str, Any] = field(default_factory=dict)
     warm_budget_bytes: int = 0
-    shelves: tuple[WarmShelf, ...] = ()
+    groups: tuple[WarmGroup, ...] = ()
 
     @property
     def warm_bytes(self) -> int:
         """What all waiting sandboxes hold."""
-        return sum(shelf.memory_bytes for shelf in self.shelves)
+        return sum(group.memory_bytes for group in self.groups)
 
 
 def snapshot() -> HealthSnapshot:
@@ -88,7 +88,7 @@ def snapshot() -> HealthSnapshot:
         last_seen=rows[0].seen_at if rows else None,
         fingerprint=rows[0].fingerprint if rows else {},
         warm_budget_bytes=sum(row.pool.get("budget_bytes", 0) for row in alive),
-        shelves=tuple(WarmShelf(**shelf) for row in alive for shelf in row.pool.get("shelves", ())),
+        groups=tuple(WarmGroup(**group) for row in alive for group in row.pool.get("groups", ())),
     )
 
 

@@ -43,7 +43,7 @@ def beat(
     """
     ExecutorHeartbeat.objects.filter(worker=worker).update(
         busy=busy,
-        warm=sum(shelf["warm"] for shelf in pool["shelves"]),
+        warm=sum(group["warm"] for group in pool["groups"]),
         pool=dict(pool),
         builds_running=builds_running,
         draining=draining,

@@ -1,4 +1,4 @@
-"""Asking for a verification, so that the executor's keeper hears of it at once."""
+"""Asking for a verification, so that the verification worker hears of it at once."""
 
 from django.db import transaction
 
@@ -12,7 +12,7 @@ from templatemgr.models import HealthState, Verification
 def request_verification(
     *, template: str, version: int, actor: str, heal: bool | None = None
 ) -> Verification:
-    """Queue the verification of a version and wake the keeper once the row is committed.
+    """Queue the verification of a version and wake the worker once the row is committed.
 
     Returns the open one if there is one. Raises UnknownTemplateError, UnknownVersionError.
     """

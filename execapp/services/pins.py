@@ -13,7 +13,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from core import parsing
-from core.database.prepared import Prepared, given
+from core.database.prepared import Param, Prepared
 from execapp.errors import Field, InvalidRequestError, PinBrokenError
 from execapp.models import ApiToken, TokenPin
 from templatemgr import audit, catalog
@@ -24,7 +24,7 @@ from templatemgr.promotion import promotions
 # Few tokens have one, so the question that nearly every submission asks is a small one.
 _PINNED = Prepared(
     lambda: TokenPin.objects.filter(
-        token=given(ApiToken, "id", "token"), template__name=given(Template, "name")
+        token=Param(ApiToken, "id", "token"), template__name=Param(Template, "name")
     ).values_list("version_id", flat=True)[:1]
 )
 

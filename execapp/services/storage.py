@@ -20,7 +20,7 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
-from core.database.prepared import PreparedUpdate, given
+from core.database.prepared import Param, PreparedUpdate
 from execapp.errors import NoSpaceError, QuotaError
 from execapp.models import Execution, StoredBytes
 from execapp.services.checks import size_of
@@ -31,19 +31,19 @@ LOOK_SECONDS = 1.0  # between two looks at the disk
 _TAKE = PreparedUpdate(
     lambda: (
         StoredBytes.objects.filter(
-            owner=given(StoredBytes, "owner"),
-            day=given(StoredBytes, "day"),
-            bytes__lte=given(StoredBytes, "bytes", "room"),
+            owner=Param(StoredBytes, "owner"),
+            day=Param(StoredBytes, "day"),
+            bytes__lte=Param(StoredBytes, "bytes", "room"),
         ),
-        {"bytes": F("bytes") + given(StoredBytes, "bytes", "size")},
+        {"bytes": F("bytes") + Param(StoredBytes, "bytes", "size")},
     )
 )
 _SETTLE = PreparedUpdate(
     lambda: (
         StoredBytes.objects.filter(
-            owner=given(StoredBytes, "owner"), day=given(StoredBytes, "day")
+            owner=Param(StoredBytes, "owner"), day=Param(StoredBytes, "day")
         ),
-        {"bytes": Greatest(F("bytes") + given(StoredBytes, "bytes", "more"), 0)},
+        {"bytes": Greatest(F("bytes") + Param(StoredBytes, "bytes", "more"), 0)},
     )
 )
 

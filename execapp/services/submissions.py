@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from core.database.prepared import Prepared, given
+from core.database.prepared import Param, Prepared
 from core.engine import local
 from execapp import serialization
 from execapp.conf import sizes
@@ -34,7 +34,7 @@ from templatemgr import catalog
 
 KEY_LIFETIME = timedelta(hours=24)
 _ROW = Prepared(
-    lambda: Execution.objects.select_related("version").filter(id=given(Execution, "id"))[:1]
+    lambda: Execution.objects.select_related("version").filter(id=Param(Execution, "id"))[:1]
 )
 
 

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from core import actors
-from core.database.prepared import Prepared, given
+from core.database.prepared import Param, Prepared
 from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
 from execapp.services import pins as client_pins
@@ -20,7 +20,7 @@ from templatemgr import audit
 PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
 USED_RESOLUTION = timedelta(minutes=1)
 _NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,99}")
-_BY_HASH = Prepared(lambda: ApiToken.objects.filter(token_hash=given(ApiToken, "token_hash"))[:1])
+_BY_HASH = Prepared(lambda: ApiToken.objects.filter(token_hash=Param(ApiToken, "token_hash"))[:1])
 
 
 def create(

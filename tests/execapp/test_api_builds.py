@@ -47,7 +47,7 @@ def definition(committed: None, tmp_path: Path, settings: Settings) -> Iterator[
 
 
 def run_next() -> Build:
-    """What the executor's build lane does."""
+    """What the build worker does."""
     claimed = builds.claim(worker="w1")
     assert claimed is not None
     return builds.run(build=claimed, worker="w1")

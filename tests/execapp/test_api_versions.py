@@ -36,7 +36,7 @@ def versions(
 
 
 def keep() -> Verification:
-    """What the executor's keeper does."""
+    """What the verification worker does."""
     found = verification.claim(worker="w1")
     assert found is not None
     return verification.run(verification=found)

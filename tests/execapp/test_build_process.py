@@ -89,7 +89,7 @@ def ended(build: Build, *states: BuildState) -> Build:
 
 def nothing_is_left(daemon: Daemon) -> None:
     """Neither processes nor groups nor folders of a build that was killed."""
-    slot = f"{daemon.house.worker}-build0-"
+    slot = f"{daemon.context.worker}-build0-"
     mine = leases.leases().mine()
 
     def left() -> list[object]:
@@ -105,7 +105,7 @@ def test_a_build_runs_in_a_process_of_its_own_and_becomes_a_version(
 ) -> None:
     daemon = start_executor()
     build = ended(asked(), BuildState.READY, BuildState.FAILED)
-    assert (build.state, build.worker) == ("ready", daemon.house.worker), build.message
+    assert (build.state, build.worker) == ("ready", daemon.context.worker), build.message
     assert build.version is not None
     nothing_is_left(daemon)
 
@@ -125,7 +125,7 @@ def test_that_process_yields_and_cannot_take_much(
     assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
     if leases.current_hierarchy().kind != "none":
         groups = Path(f"/proc/{pid}/cgroup").read_text()
-        assert f"stencil-{daemon.house.worker}-build0-helper-" in groups
+        assert f"stencil-{daemon.context.worker}-build0-helper-" in groups
 
 
 def test_a_killed_one_is_recorded_as_what_it_was_and_leaves_nothing(
@@ -150,7 +150,7 @@ def test_one_that_is_killed_in_a_sandbox_takes_the_sandbox_with_it(
 ) -> None:
     daemon = start_executor()
     build = asked()
-    slot = f"{daemon.house.worker}-build0-"
+    slot = f"{daemon.context.worker}-build0-"
     until(lambda: orphans._marked(slot), STARTS_SECONDS)
     [pid] = children("run_build")
     os.kill(pid, signal.SIGKILL)
@@ -297,7 +297,7 @@ def test_a_question_to_a_registry_has_a_process_of_its_own(
     lookup.refresh_from_db()
     assert (lookup.state, lookup.message) == ("done", "")
     assert len(seen) == 1
-    assert lookup.worker == daemon.house.worker
+    assert lookup.worker == daemon.context.worker
 
 
 def test_one_that_dies_says_so(definition: Path, start_executor: Start) -> None:

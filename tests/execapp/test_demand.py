@@ -2,11 +2,11 @@
 
 import pytest
 
-from execapp.executor.demand import HALF_LIFE, Ask, Demand, allot
+from execapp.executor.demand import HALF_LIFE, Demand, WarmRequest, allocate
 
 
 def test_nothing_asked_for_is_one() -> None:
-    assert Demand().wanted(0.0, 8) == 1
+    assert Demand().desired(0.0, 8) == 1
 
 
 def test_an_arrival_counts_half_after_its_half_life() -> None:
@@ -26,31 +26,34 @@ def test_more_arrivals_and_a_slower_start_want_more_up_to_the_most() -> None:
     demand = Demand(refill_seconds=0.5)
     for number in range(1000):
         demand.arrived(number / 4)
-    quick = demand.wanted(250.0, 100)
+    quick = demand.desired(250.0, 100)
     assert quick == 5  # two while one is started, and twice the root of two
     for _ in range(20):
         demand.refilled(4.0)
-    assert demand.wanted(250.0, 100) > 2 * quick
-    assert demand.wanted(250.0, 3) == 3
-    assert demand.wanted(250.0 + 20 * HALF_LIFE, 100) == 1
+    assert demand.desired(250.0, 100) > 2 * quick
+    assert demand.desired(250.0, 3) == 3
+    assert demand.desired(250.0 + 20 * HALF_LIFE, 100) == 1
 
 
 def test_everyone_gets_one_before_anyone_gets_two() -> None:
-    asks = {"a": Ask(count=5, each_bytes=10), "b": Ask(count=2, each_bytes=10)}
-    assert allot(asks, 30) == {"a": 2, "b": 1}
-    assert allot(asks, 1000) == {"a": 5, "b": 2}
-    assert allot({}, 10) == {}
+    requests = {"a": WarmRequest(count=5, each_bytes=10), "b": WarmRequest(count=2, each_bytes=10)}
+    assert allocate(requests, 30) == {"a": 2, "b": 1}
+    assert allocate(requests, 1000) == {"a": 5, "b": 2}
+    assert allocate({}, 10) == {}
 
 
 def test_spares_come_after_what_is_current() -> None:
-    asks = {
-        "spare": Ask(count=1, each_bytes=10, spare=True),
-        "current": Ask(count=2, each_bytes=10),
+    requests = {
+        "spare": WarmRequest(count=1, each_bytes=10, spare=True),
+        "current": WarmRequest(count=2, each_bytes=10),
     }
-    assert allot(asks, 10) == {"spare": 0, "current": 1}
-    assert allot(asks, 20) == {"spare": 1, "current": 1}
+    assert allocate(requests, 10) == {"spare": 0, "current": 1}
+    assert allocate(requests, 20) == {"spare": 1, "current": 1}
 
 
 def test_what_is_too_large_leaves_the_rest_to_others() -> None:
-    asks = {"large": Ask(count=2, each_bytes=100), "small": Ask(count=2, each_bytes=10)}
-    assert allot(asks, 50) == {"large": 0, "small": 2}
+    requests = {
+        "large": WarmRequest(count=2, each_bytes=100),
+        "small": WarmRequest(count=2, each_bytes=10),
+    }
+    assert allocate(requests, 50) == {"large": 0, "small": 2}

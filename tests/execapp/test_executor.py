@@ -131,7 +131,7 @@ def test_identity_outlives_the_process(start_executor: Callable[..., Daemon]) ->
     first = start_executor()
     first.stop()
     second = start_executor()
-    assert first.house.worker == second.house.worker
+    assert first.context.worker == second.context.worker
 
 
 def test_refuses_without_isolation(current: Version, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_slots_bound_what_runs_at_a_time(api: Api, executor: Daemon) -> None:
 
 
 def test_what_was_started_cold_is_parked_and_the_next_takes_it(api: Api, executor: Daemon) -> None:
-    berths = executor.house.berths
+    berths = executor.context.berths
     assert berths.count() == 0
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
     until(lambda: berths.count() == 1)
@@ -187,7 +187,7 @@ def test_what_was_started_cold_is_parked_and_the_next_takes_it(api: Api, executo
     api.call("POST", f"/executions/{made['id']}/cancel")
     executor.stop()
     assert berths.count() == 0
-    assert orphans._marked(executor.house.worker) == []
+    assert orphans._marked(executor.context.worker) == []
 
 
 def test_our_failure_is_an_error_with_an_id(
@@ -218,7 +218,7 @@ def test_what_is_not_locked_down_runs_no_submission(
         raise ConfinementError("process 7: Uid is 0 0 0 0")
 
     monkeypatch.setattr(confinement, "check", check)
-    monkeypatch.setattr(executor.house.breaker, "_trial", lambda: None)
+    monkeypatch.setattr(executor.context.breaker, "_trial", lambda: None)
     done = api.submit(HELLO, wait=True)
     assert (done["state"], done["stdout"]) == ("error", "")
     assert "did not run: a fault of the template" in done["message"]
@@ -239,7 +239,7 @@ def test_a_machine_that_does_not_lock_down_claims_nothing(
         lambda *given: tuple(word for word in real(*given) if word != "--unshare-ipc"),
     )
     made = api.submit(HELLO)
-    trouble = until(lambda: executor.house.breaker.trouble)
+    trouble = until(lambda: executor.context.breaker.trouble)
     assert trouble is not None
     assert "shares the host's ipc namespace" in trouble.cause
     assert state_of(made) == "queued"
@@ -257,7 +257,7 @@ def test_lost_wake_ups_cost_a_second(
 def test_build_lane_takes_builds(api: Api, executor: Daemon, current: Version) -> None:
     build = Build.objects.create(template=current.template, kind="rebuild", requested_by="ann")
     local.wake("build")
-    # The tiny template has no definition folder: the lane must end the build, not die of it.
+    # The tiny template has no definition folder: the worker must end the build, not die of it.
     until(lambda: Build.objects.filter(pk=build.pk, state=BuildState.FAILED).exists(), 240)
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
 
@@ -294,7 +294,7 @@ def test_builds_of_a_dead_executor_are_interrupted(
         kind="rebuild",
         state=BuildState.FETCHING,
         requested_by="ann",
-        worker=daemon.house.worker,
+        worker=daemon.context.worker,
         lease_until=timezone.now() + timedelta(minutes=5),
     )
     start_executor()

@@ -204,7 +204,7 @@ def test_an_executor_takes_up_what_a_dead_one_was_verifying(
     asked = keeping.request_verification(template="tiny", version=1, actor="ann")
     first = start(warm=0)
     until(lambda: Verification.objects.get(pk=asked.pk).finished)
-    worker = first.house.worker
+    worker = first.context.worker
     first.stop()
     # As a killed one leaves it: claimed, and nobody reads.
     Verification.objects.filter(pk=asked.pk).update(

@@ -137,12 +137,12 @@ def test_the_pool_gives_back_what_it_holds_when_nothing_can_be_started(
     api: Api, start_executor: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon = start_executor(warm=2)
-    until(lambda: daemon.house.pool.count() > 0)
+    until(lambda: daemon.context.pool.count() > 0)
     with monkeypatch.context() as patch:
         patch.setattr(resources, "try_start", _refuse)
-        daemon.house.breaker._trial = _refuse
-        assert daemon.house.breaker.blames_machine(OSError(24, "Too many open files"))
-        assert daemon.house.pool.count() == 0
+        daemon.context.breaker._trial = _refuse
+        assert daemon.context.breaker.blames_machine(OSError(24, "Too many open files"))
+        assert daemon.context.pool.count() == 0
 
 
 def _refuse(**_options: object) -> None:
@@ -157,7 +157,7 @@ def test_descriptors_are_raised_at_start_and_the_pool_stays_within_them(
     try:
         daemon = start_executor(warm=50)
         assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == hard
-        assert daemon.house.pool._most == resources.sandboxes_within(hard, slots=2)
+        assert daemon.context.pool._most == resources.sandboxes_within(hard, slots=2)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -211,7 +211,7 @@ def test_a_tree_that_is_gone_ends_one_execution_with_its_reason_and_stops_the_re
     assert current.health.state == HealthState.QUARANTINED
     refused = api.call("POST", "/executions", HELLO.body("run"))
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "template_unavailable")
-    assert executor.house.breaker.trouble is None, "one template's trouble is its own"
+    assert executor.context.breaker.trouble is None, "one template's trouble is its own"
 
 
 def test_an_executor_that_cannot_write_its_sign_of_life_still_counts(
@@ -219,7 +219,7 @@ def test_an_executor_that_cannot_write_its_sign_of_life_still_counts(
 ) -> None:
     executor._stopped.set()  # no heartbeat any more, as on a full disk; slots and socket go on
     for thread in executor._threads:
-        if thread.name in ("tender", "breaker"):
+        if thread.name in ("heartbeat", "breaker"):
             thread.join()
     ExecutorHeartbeat.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
     assert api.submit(HELLO, wait=30)["state"] == "succeeded"
@@ -382,14 +382,14 @@ def test_kill_of_what_runs_is_not_blamed_on_the_machine(api: Api, executor: Daem
     assert done["state"] == "crashed"
     assert done["signal"] in ("SIGKILL", int(signal.SIGKILL))
     assert state_of(done) == "crashed"
-    assert executor.house.breaker.trouble is None
+    assert executor.context.breaker.trouble is None
 
 
 @pytest.mark.parametrize(
     ("step", "what"),
     [
-        ("templatemgr.build.builds.claim", "the build lane"),
-        ("templatemgr.build.lookups.claim", "the lane of look-ups"),
+        ("templatemgr.build.builds.claim", "the build worker"),
+        ("templatemgr.build.lookups.claim", "the lookup worker"),
         ("templatemgr.maintenance.verification.claim", "the verification worker"),
         ("execapp.services.claims.claim", "claiming"),
     ],

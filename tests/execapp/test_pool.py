@@ -12,7 +12,7 @@ from execapp.executor import warm_groups
 from execapp.executor.daemon import Daemon
 from execapp.executor.demand import Demand
 from execapp.executor.pool import Pool
-from execapp.executor.warm_groups import Key, Shelf
+from execapp.executor.warm_groups import Key, WarmGroup
 from execapp.services import health
 from sandbox.errors import LimitsError, StartupError
 from sandbox.limits import Limits
@@ -27,15 +27,15 @@ Start = Callable[..., Daemon]
 
 
 def warmed(daemon: Daemon, count: int = 2) -> None:
-    until(lambda: daemon.house.pool.count() == count)
+    until(lambda: daemon.context.pool.count() == count)
 
 
-def shelves_of(daemon: Daemon) -> list[Shelf]:
-    return list(daemon.house.pool._shelves.values())
+def groups_of(daemon: Daemon) -> list[WarmGroup]:
+    return list(daemon.context.pool._groups.values())
 
 
 def waiting(daemon: Daemon) -> list[sessions.Session]:
-    return [one.session for shelf in shelves_of(daemon) for one in list(shelf.waiting)]
+    return [one.session for group in groups_of(daemon) for one in list(group.waiting)]
 
 
 def busy_demand() -> Demand:
@@ -93,7 +93,7 @@ def test_what_a_started_sandbox_cannot_take_goes_cold(
     done = api.submit(HELLO, wait=True, limits=limits)
     assert done["state"] == "succeeded"
     assert done["timings"]["warm"] is False
-    assert daemon.house.pool.count() == 2
+    assert daemon.context.pool.count() == 2
 
 
 def test_promotion_drops_the_old_version(
@@ -102,10 +102,10 @@ def test_promotion_drops_the_old_version(
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
     monkeypatch.setattr(warm_groups, "ROLLBACK_WITHIN", timedelta(0))
-    old = set(daemon.house.pool._shelves)
+    old = set(daemon.context.pool._groups)
     second = tiny.make_current(number=2)
     wanted = keys_of(second)
-    until(lambda: set(daemon.house.pool._shelves) == wanted)
+    until(lambda: set(daemon.context.pool._groups) == wanted)
     assert not old & wanted
     warmed(daemon)
     done = api.submit(HELLO, wait=True)
@@ -119,7 +119,7 @@ def test_first_execution_after_a_promotion_or_a_roll_back_is_warm(
     warmed(daemon)
     tiny.make_version(number=2)
     warmed(daemon, 4)  # the candidate is warm before anybody promotes it
-    assert {shelf.spare for shelf in daemon.house.pool._shelves.values()} == {False, True}
+    assert {group.spare for group in daemon.context.pool._groups.values()} == {False, True}
     promotions.promote(template="tiny", version=2, actor="ann", reason="newer")
     done = api.submit(HELLO, wait=True)
     assert (done["template"]["version"], done["timings"]["warm"]) == (2, True)
@@ -136,7 +136,7 @@ def test_a_promotion_is_seen_when_it_is_told(
     warmed(daemon)
     second = tiny.make_current(number=2)
     local.wake("promotion")
-    until(lambda: keys_of(second) <= set(daemon.house.pool._shelves))
+    until(lambda: keys_of(second) <= set(daemon.context.pool._groups))
 
 
 def test_quarantine_drops_the_warm(start_executor: Start, current: Version) -> None:
@@ -154,7 +154,7 @@ def test_what_was_loaded_from_damaged_files_is_not_used_when_they_are_whole_agai
     # Quarantined and healed faster than the pool looks: it never sees the state between.
     VersionHealth.objects.update(epoch=1)
     assert api.submit(HELLO, wait=True)["timings"]["warm"] is False
-    until(lambda: {key.epoch for key in daemon.house.pool._shelves} == {1})
+    until(lambda: {key.epoch for key in daemon.context.pool._groups} == {1})
     warmed(daemon)
     assert api.submit(HELLO, wait=True)["timings"]["warm"] is True
 
@@ -189,14 +189,14 @@ def test_demand_warms_more_and_its_end_less(
 ) -> None:
     daemon = start_executor(slots=1, warm=3)
     warmed(daemon)
-    shelf = next(s for s in shelves_of(daemon) if s.mode == "run")
+    group = next(s for s in groups_of(daemon) if s.mode == "run")
     for _ in range(100):
-        shelf.demand.arrived(time.monotonic())
-    daemon.house.pool.refill()
-    until(lambda: (len(shelf.waiting), shelf.granted) == (3, 3))
+        group.demand.arrived(time.monotonic())
+    daemon.context.pool.refill()
+    until(lambda: (len(group.waiting), group.granted) == (3, 3))
     monkeypatch.setattr(pool_module, "LINGER_SECONDS", 0.0)
-    shelf.demand._weight = 0.0
-    until(lambda: (len(shelf.waiting), shelf.granted) == (1, 1))
+    group.demand._weight = 0.0
+    until(lambda: (len(group.waiting), group.granted) == (1, 1))
 
 
 def test_figures_reach_the_snapshot(api: Api, start_executor: Start) -> None:
@@ -204,15 +204,15 @@ def test_figures_reach_the_snapshot(api: Api, start_executor: Start) -> None:
     warmed(daemon)
     until(lambda: health.snapshot().warm == 2)
     now = health.snapshot()
-    assert now.warm_budget_bytes == daemon.house.pool._budget
-    assert [(s.template, s.version, s.warm, s.wanted, s.spare) for s in now.shelves] == [
+    assert now.warm_budget_bytes == daemon.context.pool._budget
+    assert [(s.template, s.version, s.warm, s.desired, s.spare) for s in now.groups] == [
         ("tiny", 1, 1, 1, False)
     ] * 2
-    assert {shelf.mode for shelf in now.shelves} == {"run", "test"}
+    assert {group.mode for group in now.groups} == {"run", "test"}
     # Measured, and not the estimate.
-    for shelf in now.shelves:
-        assert tiny.MIB < shelf.memory_bytes < warm_groups.ESTIMATE_BYTES
-    assert now.warm_bytes == sum(shelf.memory_bytes for shelf in now.shelves)
+    for group in now.groups:
+        assert tiny.MIB < group.memory_bytes < warm_groups.ESTIMATE_BYTES
+    assert now.warm_bytes == sum(group.memory_bytes for group in now.groups)
 
 
 @pytest.mark.parametrize("error", [LimitsError, StartupError])
@@ -243,12 +243,12 @@ def test_memory_budget_is_kept(start_executor: Start, settings: object, current:
     pool.start()
     try:
         until(lambda: pool.count() == 10)  # measured, they are smaller than the estimate
-        pool._budget = 3 * max(shelf.each_bytes for shelf in pool._shelves.values())
+        pool._budget = 3 * max(group.each_bytes for group in pool._groups.values())
         until(lambda: pool.count() <= 3)
         until(lambda: pool._emptiest() is None)
         held = pool.figures()
-        assert sum(shelf["memory_bytes"] for shelf in held["shelves"]) <= held["budget_bytes"]
-        assert sorted(shelf["warm"] for shelf in held["shelves"]) == [1, 2]
+        assert sum(group["memory_bytes"] for group in held["groups"]) <= held["budget_bytes"]
+        assert sorted(group["warm"] for group in held["groups"]) == [1, 2]
     finally:
         pool.close()
     assert pool.count() == 0

@@ -19,7 +19,7 @@ AT_START = program(
 
 
 def warmed(daemon: Daemon) -> None:
-    until(lambda: daemon.house.pool.count() == 2)
+    until(lambda: daemon.context.pool.count() == 2)
 
 
 def test_one_that_is_read_at_the_start_is_set_there_and_goes_cold(

@@ -68,17 +68,17 @@ class House:
         return store.object_path(data_paths.objects(), entry)
 
     def verify(self, *, heal: bool) -> None:
-        """Verify as the keeper does, until the row has ended."""
+        """Verify as the verification worker does, until the row has ended."""
         verification.request(template="fake", version=2, actor="ann", heal=heal)
         self.work()
 
     def work(self) -> None:
-        """What a keeper does: everything that is queued, in the order of claims."""
-        while (claimed := verification.claim(worker="keeper")) is not None:
+        """What the verification worker does: everything that is queued, in the order of claims."""
+        while (claimed := verification.claim(worker="verification")) is not None:
             verification.run(verification=claimed)
 
     def let_time_pass(self, minutes: int = 61, times: int = 3) -> None:
-        """Let the retries come that are due by then; rebuilds stay queued, as without a lane."""
+        """Let the retries come that are due by then; rebuilds stay queued: no worker runs."""
         now = timezone.now()
         for round_ in range(times):
             retrying.due(now=now + timedelta(minutes=minutes * (round_ + 1)))

@@ -46,7 +46,7 @@ def test_damage_is_found_told_and_repaired(place: House, fault: Fault) -> None:
 
 
 def a_rebuild_is_on_its_way(place: House) -> None:
-    """Nothing on this disk has the bytes: it stays away, and the lane has its build, once."""
+    """Nothing on this disk has the bytes: it stays away, and one rebuild is queued."""
     assert place.health.state == "quarantined"
     assert place.submit() == 503
     assert Build.objects.filter(template__name="fake", options__heal=2).count() == 1

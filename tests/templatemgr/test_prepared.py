@@ -11,7 +11,7 @@ from django.db.models import Count
 from django.db.models.sql import compiler as compilers
 
 from core.database import prepared
-from core.database.prepared import Prepared, PreparedUpdate, given
+from core.database.prepared import Param, Prepared, PreparedUpdate
 from templatemgr.models import Build, Template
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +20,7 @@ MOMENT = datetime(2026, 11, 23, 9, 30, 0, 123456, tzinfo=UTC)
 
 def by_name() -> Prepared[Template, Template]:
     return Prepared(
-        lambda: Template.objects.filter(name=given(Template, "name")).select_related("current")
+        lambda: Template.objects.filter(name=Param(Template, "name")).select_related("current")
     )
 
 
@@ -76,7 +76,7 @@ def test_joined_rows_need_no_other_query(
 def test_rows_may_be_values_and_counts(templates: list[Template]) -> None:
     names = Prepared(
         lambda: (
-            Template.objects.filter(name__gt=given(Template, "name"))
+            Template.objects.filter(name__gt=Param(Template, "name"))
             .order_by("-name")
             .values_list("name", flat=True)[:2]
         )
@@ -104,8 +104,8 @@ def test_a_missing_value_is_an_error(templates: list[Template]) -> None:
 def test_an_update_changes_what_it_names_and_says_how_many(templates: list[Template]) -> None:
     update = PreparedUpdate(
         lambda: (
-            Template.objects.filter(name=given(Template, "name", "which"), pinned_at=None),
-            {name: given(Template, name) for name in ("name", "policy", "pinned_at", "pin_reason")},
+            Template.objects.filter(name=Param(Template, "name", "which"), pinned_at=None),
+            {name: Param(Template, name) for name in ("name", "policy", "pinned_at", "pin_reason")},
         )
     )
     values = {"policy": {"required": ["a", None, 1.5]}, "pinned_at": MOMENT, "pin_reason": "é'"}
@@ -120,7 +120,7 @@ def test_an_update_changes_what_it_names_and_says_how_many(templates: list[Templ
 
 def test_keys_and_nulls_are_adapted_as_django_does(templates: list[Template]) -> None:
     build = Build.objects.create(template=templates[0], kind="rebuild", requested_by="ada")
-    query = Prepared(lambda: Build.objects.filter(id=given(Build, "id")))
+    query = Prepared(lambda: Build.objects.filter(id=Param(Build, "id")))
     assert query.first(id=build.id) == build
     assert query.first(id=str(build.id)) == build
     assert query.first(id=uuid.uuid4()) is None
