@@ -1,13 +1,13 @@
 """Reading executions: who may see which, and pages of them, newest first."""
 
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-from core import pagination, parsing
+from core import parsing
+from core.pagination import TIME_AND_ID, Order, Page, paginate
 from execapp.errors import NotSupportedError, UnknownExecutionError
 from execapp.models import ApiToken, Execution, Scope
 from templatemgr.models import Version
@@ -17,6 +17,10 @@ HEAVY = (
     *("args", "env", "stdin", "files", "stdout", "stderr", "tests", "host"),
     *("version__packages", "version__smoke"),
 )
+
+BY_TIME = Order(("-created_at", "-id"), cursor=TIME_AND_ID)
+BY_ID = Order(("-id",), cursor=TIME_AND_ID, cursor_columns=("created_at", "id"))
+BY_LABEL = replace(BY_ID, sort=("-label_rows__execution_id",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,18 +60,6 @@ class Filters:
     q: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Executions without their large columns, and the cursors of the pages beside it.
-
-    `next` leads to older ones. `previous` is what `newer` of `page` takes, None on the newest page.
-    """
-
-    items: Sequence[Execution]
-    next: str | None
-    previous: str | None = None
-
-
 def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
     """One execution, whole; `UnknownExecutionError` also when it belongs to somebody else."""
     identifier = parsing.identifier_or_none(execution_id)
@@ -87,72 +79,25 @@ def page(
     cursor: str | None = None,
     newer: str | None = None,
     limit: int = 50,
-) -> Page:
-    """One page in one query; a page is not moved by executions that come in meanwhile.
+) -> Page[Execution]:
+    """Return one page, newest first, without the large columns. Raises pagination.CursorError.
 
     `cursor` goes on with older executions. `newer` goes back, to those just above a page; where
     they do not fill a page, the newest page is given, in a second query.
     """
+    rows = _apply(visible(viewer), filters).select_related("version").defer(*HEAVY)
     limit = max(1, min(limit, MAX_PAGE))
-    if newer:
-        found = list(_rows(filters, viewer, newer, forward=True)[: limit + 1])
-        if len(found) <= limit:
-            return page(filters=filters, viewer=viewer, limit=limit)
-        found = found[:limit][::-1]
-        return Page(items=found, next=_cursor(found[-1]), previous=_cursor(found[0]))
-    found = list(_rows(filters, viewer, cursor)[: limit + 1])
-    more = len(found) > limit
-    found = found[:limit]
-    return Page(
-        items=found,
-        next=_cursor(found[-1]) if more else None,
-        previous=_cursor(found[0]) if cursor and found else None,
-    )
+    return paginate(rows, _order(filters), cursor=cursor, before=newer, limit=limit)
 
 
-def _rows(
-    filters: Filters, viewer: Viewer, cursor: str | None, *, forward: bool = False
-) -> QuerySet[Execution]:
-    """What follows the cursor: older ones, newest first; `forward` newer ones, oldest first."""
-    found = _apply(visible(viewer), filters)
-    if cursor:
-        moment, identifier = pagination.read(cursor)
-        by_id = bool(filters.q or filters.labels)
-        beside = _after if forward else _before
-        found = found.filter(beside(moment, identifier, by_id=by_id))
-    order = _order(filters)
-    if forward:
-        order = tuple(name.removeprefix("-") for name in order)
-    return found.select_related("version").defer(*HEAVY).order_by(*order)
-
-
-def _cursor(execution: Execution) -> str:
-    return pagination.write(execution.created_at, execution.id)
-
-
-def _order(filters: Filters) -> tuple[str, ...]:
-    """Newest first, by what the index that serves the filters is sorted by.
+def _order(filters: Filters) -> Order:
+    """Return the order newest first, by the columns of the index that serves the filters.
 
     An id begins with the time at which it was made (UUIDv7), so it sorts as `created_at` does.
     """
     if filters.labels:
-        return ("-label_rows__execution_id",)
-    return ("-id",) if filters.q else ("-created_at", "-id")
-
-
-def _before(moment: datetime, identifier: uuid.UUID, *, by_id: bool) -> Q:
-    if by_id:
-        return Q(id__lt=identifier)
-    older = Q(created_at__lt=moment) | Q(created_at=moment, id__lt=identifier)
-    # Says the same again, so that the index is entered at the right place.
-    return older & Q(created_at__lte=moment)
-
-
-def _after(moment: datetime, identifier: uuid.UUID, *, by_id: bool) -> Q:
-    if by_id:
-        return Q(id__gt=identifier)
-    newer = Q(created_at__gt=moment) | Q(created_at=moment, id__gt=identifier)
-    return newer & Q(created_at__gte=moment)
+        return BY_LABEL
+    return BY_ID if filters.q else BY_TIME
 
 
 def visible(viewer: Viewer) -> QuerySet[Execution]:

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from benchmarks.management.commands import page_times
-from core import pagination
+from core import parsing
 from execapp.history import query
 from execapp.history.query import Filters, Viewer
 from execapp.models import ApiToken, Execution
@@ -84,7 +84,7 @@ def test_a_list_is_read_from_an_index_in_its_order(filters: Filters, further: bo
     plan = plan_of(lambda: query.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
     assert_in_order(plan)
     if cursor:  # and back from the oldest page, where the way up is long
-        oldest = pagination.write(timezone.now() - timedelta(days=9000), uuid.UUID(int=0))
+        oldest = parsing.write_cursor(timezone.now() - timedelta(days=9000), uuid.UUID(int=0))
         assert_in_order(
             plan_of(lambda: query.page(filters=filters, viewer=ALL, newer=oldest, limit=1))
         )

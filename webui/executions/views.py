@@ -16,6 +16,7 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
 from core import parsing
+from core.pagination import CursorError, Page
 from execapp import serialization
 from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.history import query
@@ -36,12 +37,14 @@ def index(request: HttpRequest) -> HttpResponse:
     """One page, newest first; for htmx the table alone."""
     cursor, newer = request.GET.get("cursor", ""), request.GET.get("newer", "")
     wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
-    problem, page = "", query.Page(items=[], next=None)
+    problem, page = "", Page[Execution]()
     try:
         filters = _filters(request.GET)
         page = query.page(
             filters=filters, viewer=viewer(request), cursor=cursor, newer=newer, limit=PAGE
         )
+    except CursorError as error:
+        problem = f"cursor: {error.message}"
     except ExecutionError as error:
         problem = error.message
     given = [(name, value) for name in FILTERS for value in request.GET.getlist(name) if value]

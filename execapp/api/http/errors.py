@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from core.pagination import CursorError
 from execapp.api.http.responses import reply
 from execapp.errors import (
     MAX_MESSAGE,
@@ -105,6 +106,8 @@ def error_reply(
 
 def handle(exc: BaseException) -> HttpResponse:
     """The reply to any exception that left a view."""
+    if isinstance(exc, CursorError):
+        exc = InvalidRequestError([Field(path="cursor", message=exc.message)])
     if isinstance(exc, ExecutionError):
         return error_reply(exc.code, exc.message, details=exc.details, retry_after=exc.retry_after)
     if isinstance(exc, TemplateError) and exc.code in STATUSES:

@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q
-
-from core import pagination
+from core.pagination import NUMBER, TIME_AND_ID, Order, paginate
 from execapp.serialization import moment
 from templatemgr import catalog
 from templatemgr.build import builds
 from templatemgr.models import Build, BuildLogLine, Version
 
-MAX_SEQUENCE = 2**31 - 1
+NEWEST = Order(("-created_at", "-pk"), cursor=TIME_AND_ID)
+LINES = Order(("sequence",), cursor=NUMBER)
 RELATED = ("template", "version", "reproduces", "from_version")
 
 
@@ -46,19 +45,12 @@ def show(build: Build) -> dict[str, Any]:
 def listed(
     *, template: str, state: str | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of a template's builds, newest first. Raises UnknownTemplateError."""
+    """A page of a template's builds, newest first. Raises UnknownTemplateError, CursorError."""
     rows = Build.objects.filter(template=catalog.get(name=template)).select_related(*RELATED)
     if state is not None:
         rows = rows.filter(state=state)
-    if cursor:
-        at, identifier = pagination.read(cursor)
-        earlier = Q(created_at__lt=at) | Q(created_at=at, pk__lt=identifier)
-        rows = rows.filter(earlier, created_at__lte=at)  # again, for the index
-    found = list(rows.order_by("-created_at", "-pk")[: limit + 1])
-    page = found[:limit]
-    more = len(found) > limit
-    following = pagination.write(page[-1].created_at, page[-1].pk) if more else None
-    return [show(build) for build in page], following
+    page = paginate(rows, NEWEST, cursor=cursor, limit=limit)
+    return [show(build) for build in page.items], page.next
 
 
 def log(
@@ -69,11 +61,8 @@ def log(
     While the build runs, more may come after the last page: from its last `sequence` on.
     """
     build = builds.get(build_id=build_id)
-    after = min(pagination.number(cursor), MAX_SEQUENCE) if cursor else 0
-    found = builds.log_lines(build=build, after=after, limit=limit + 1)
-    page = found[:limit]
-    following = str(page[-1].sequence) if len(found) > limit else None
-    return [show_line(line) for line in page], following
+    page = paginate(build.lines.all(), LINES, cursor=cursor, limit=limit)
+    return [show_line(line) for line in page.items], page.next
 
 
 def show_step(step: Mapping[str, Any]) -> dict[str, Any]:

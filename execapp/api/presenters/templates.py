@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db.models import Count, OuterRef, QuerySet, Subquery
 
-from core import pagination, parsing
+from core import parsing
+from core.pagination import NUMBER, TEXT, Order, paginate
 from execapp.serialization import limits_to_json, moment, reference
 from templatemgr import catalog
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
@@ -21,15 +22,15 @@ from templatemgr.models import (
 from templatemgr.promotion import gates
 from templatemgr.promotion import promotions as promotions_service
 
+TEMPLATES = Order(("name",), cursor=TEXT)
+VERSIONS = Order(("-number",), cursor=NUMBER)
+PROMOTIONS = Order(("-id",), cursor=NUMBER)
+
 
 def templates(*, cursor: str | None, limit: int) -> tuple[list[dict[str, Any]], str | None]:
     """A page of templates by name; the cursor is the last name."""
-    rows = _templates().order_by("name")
-    if cursor:
-        rows = rows.filter(name__gt=cursor)
-    found = list(rows[: limit + 1])
-    page = found[:limit]
-    return [_template(row) for row in page], page[-1].name if len(found) > limit else None
+    page = paginate(_templates(), TEMPLATES, cursor=cursor, limit=limit)
+    return [_template(row) for row in page.items], page.next
 
 
 def template(*, name: str) -> dict[str, Any]:
@@ -51,13 +52,9 @@ def versions(
 ) -> tuple[list[dict[str, Any]], str | None]:
     """A page of a template's versions, newest first; the cursor is the last number."""
     row = _find(name)
-    found_rows = Version.objects.filter(template=row).select_related("health", "template")
-    if cursor:
-        found_rows = found_rows.filter(number__lt=pagination.number(cursor))
-    found = list(found_rows.order_by("-number").defer("packages")[: limit + 1])
-    page = found[:limit]
-    following = str(page[-1].number) if len(found) > limit else None
-    return [_version(version, row) for version in page], following
+    rows = Version.objects.filter(template=row).select_related("health", "template")
+    page = paginate(rows.defer("packages"), VERSIONS, cursor=cursor, limit=limit)
+    return [_version(version, row) for version in page.items], page.next
 
 
 def version(*, name: str, number: str) -> dict[str, Any]:
@@ -119,12 +116,8 @@ def promotions(
     """A page of what was current when, newest first; the cursor is the last id."""
     row = _find(name)
     rows = Promotion.objects.filter(template=row).select_related("from_version", "to_version")
-    if cursor:
-        rows = rows.filter(id__lt=pagination.number(cursor))
-    found = list(rows.order_by("-id")[: limit + 1])
-    page = found[:limit]
-    items = [show_promotion(promotion) for promotion in page]
-    return items, str(page[-1].pk) if len(found) > limit else None
+    page = paginate(rows, PROMOTIONS, cursor=cursor, limit=limit)
+    return [show_promotion(promotion) for promotion in page.items], page.next
 
 
 def _templates() -> QuerySet[Any]:
