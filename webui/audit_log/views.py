@@ -19,6 +19,7 @@ from core import parsing
 from templatemgr import audit
 from templatemgr.models import AuditEvent
 from webui.audit_log import event_text, queries
+from webui.http import HtmxHttpRequest
 from webui.shell import decorators
 
 
@@ -29,9 +30,9 @@ def index(request: HttpRequest) -> HttpResponse:
 
 
 @decorators.change("templatemgr.verify_audit")
-def verify(request: HttpRequest) -> HttpResponseBase:
+def verify(request: HtmxHttpRequest) -> HttpResponseBase:
     """Walk a part of the chain; htmx asks for the next one by itself, others by a button."""
-    part = bool(request.headers.get("HX-Request"))
+    part = bool(request.htmx)
     try:
         walk = queries.walk(request.POST.get("state", ""))
     except queries.FilterError as error:

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django_htmx.http import HttpResponseClientRedirect
 
 from core import parsing
 from execapp.errors import ExecutionError
@@ -21,6 +22,7 @@ from templatemgr.errors import TemplateError, UnavailableError
 from templatemgr.models import Build, BuildKind, Lookup, LookupState, Template
 from webui.builds.input_editor import Edit, editor, from_post, opened
 from webui.builds.update_offers import chosen, offers
+from webui.http import HtmxHttpRequest
 from webui.shell import decorators
 
 BUILD = "templatemgr.build_version"
@@ -117,14 +119,14 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @decorators.change(BUILD)
-def request_lookup(request: HttpRequest, name: str) -> HttpResponse:
+def request_lookup(request: HtmxHttpRequest, name: str) -> HttpResponse:
     """Ask the registry; to htmx it gives the part of the page that waits for the answer."""
     source = parsing.whole_or_none(request.POST.get("from_version", ""))
     try:
         building.request_lookup(template=name, actor=decorators.actor(request), from_version=source)
     except TemplateError as error:
         return decorators.refuse(request, error, "template", name)
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         inputs = sources.read(template=name, version=source)
         context = _update_context(catalog.get(name=name), inputs, ())
         return render(request, "builds/_packages.html", context)
@@ -139,7 +141,7 @@ def packages(request: HttpRequest, name: str) -> HttpResponse:
         inputs = sources.read(template=name, version=source)
     except UnavailableError:  # the page says what is wrong with them
         address = _address(name, BuildKind.UPDATE, source)
-        return HttpResponse(headers={"HX-Redirect": address})
+        return HttpResponseClientRedirect(address)
     context = _update_context(catalog.get(name=name), inputs, ())
     return render(request, "builds/_packages.html", context)
 

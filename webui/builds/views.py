@@ -21,6 +21,7 @@ from execapp.services import building
 from templatemgr.build import builds, following
 from templatemgr.models import ACTIVE_STATES, Build, BuildKind, BuildLogLine, BuildState, Template
 from webui.catalog.version_table import build_word
+from webui.http import HtmxHttpRequest
 from webui.shell import decorators
 from webui.templatetags.stencil import seconds
 
@@ -93,7 +94,7 @@ class Progress:
 
 
 @decorators.page
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: HtmxHttpRequest) -> HttpResponse:
     """Every build, newest first, by pages: also those that made no version."""
     wanted = {name: request.GET.get(name, "").strip() for name in ("template", "state", "kind")}
     rows = Build.objects.select_related("template", "version", "reproduces", "from_version")
@@ -118,7 +119,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "given": wanted,
         "filtered": bool(given),
     }
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return render(request, "builds/_table.html", context)
     context |= {
         "templates": Template.objects.values_list("name", flat=True),

@@ -13,6 +13,7 @@ from templatemgr.errors import TemplateError
 from templatemgr.maintenance import retrying, verification
 from templatemgr.models import HealthState, Version
 from templatemgr.promotion import promotions, removal
+from webui.http import HtmxHttpRequest
 from webui.promotions.compare_views import compare_with
 from webui.shell import confirmations, decorators
 from webui.templatetags.stencil import size
@@ -59,13 +60,13 @@ def download_inputs(_request: HttpRequest, name: str, number: int, form: str) ->
 
 
 @decorators.page
-def verification_progress(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def verification_progress(request: HtmxHttpRequest, name: str, number: int) -> HttpResponse:
     """The card of a version's integrity, for htmx while files are read again."""
     version = catalog.get_version(template=name, number=number)
     context = {"template": version.template, **integrity_of(version)}
     answer = render(request, "catalog/_integrity.html", context)
     last = context["verification"]
-    if "HX-Request" in request.headers and (last is None or last.finished):
+    if request.htmx and (last is None or last.finished):
         answer["HX-Refresh"] = "true"  # what was found concerns the whole page
     return answer
 

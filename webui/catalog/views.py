@@ -16,6 +16,7 @@ from templatemgr.models import BuildKind, Promotion, Template, Version
 from templatemgr.promotion import promotions
 from webui.catalog import promotion_history, version_table
 from webui.catalog.usage_stats import serving
+from webui.http import HtmxHttpRequest
 from webui.overview import chart_views
 from webui.shell import confirmations, decorators
 
@@ -56,7 +57,7 @@ def ways_back(
 
 
 @decorators.page
-def detail(request: HttpRequest, name: str) -> HttpResponse:
+def detail(request: HtmxHttpRequest, name: str) -> HttpResponse:
     """One template. To htmx it gives only the versions' table, while a build runs."""
     template = catalog.get(name=name)
     previous = promotions.previous(template)
@@ -74,7 +75,7 @@ def detail(request: HttpRequest, name: str) -> HttpResponse:
         "newest": f"?{given}" if given else "?",
         "version_count": template.versions.count(),
     }
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return render(request, "catalog/_versions.html", context)
     context |= _head(request, template, previous)
     context |= {"states": version_table.STATES, "kinds": BuildKind.choices}

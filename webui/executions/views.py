@@ -25,6 +25,7 @@ from execapp.services import submissions
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template, Version
 from webui.executions import result_page
+from webui.http import HtmxHttpRequest
 from webui.shell import decorators
 
 PAGE = 50
@@ -33,7 +34,7 @@ FILTERS = ("template", "state", "mode", "client", "version", "label", "since", "
 
 
 @decorators.page
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: HtmxHttpRequest) -> HttpResponse:
     """One page, newest first; for htmx the table alone."""
     cursor, newer = request.GET.get("cursor", ""), request.GET.get("newer", "")
     wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
@@ -60,14 +61,14 @@ def index(request: HttpRequest) -> HttpResponse:
         "problem": problem,
         "everything": viewer(request).everything,
     }
-    if not request.headers.get("HX-Request"):
+    if not request.htmx:
         context["templates"] = Template.objects.values_list("name", flat=True)
         context["states"], context["modes"] = ExecutionState.choices, Mode.choices
     return _page(request, "index", "_table", context, status=422 if problem else 200)
 
 
 @decorators.page
-def detail(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
+def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
     """Everything about one execution; for htmx the parts that change while it is open."""
     execution = query.get(execution_id=execution_id, viewer=viewer(request))
     context = {
@@ -130,9 +131,9 @@ def base(request: HttpRequest) -> str:
 
 
 def _page(
-    request: HttpRequest, whole: str, part: str, context: dict[str, Any], status: int = 200
+    request: HtmxHttpRequest, whole: str, part: str, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    name = part if request.headers.get("HX-Request") else whole
+    name = part if request.htmx else whole
     response = render(request, f"executions/{name}.html", context, status=status)
     patch_vary_headers(response, ["HX-Request"])
     return response

@@ -14,6 +14,7 @@ from templatemgr.models import AuditEvent
 from templatemgr.promotion import promotions
 from webui.audit_log import event_text
 from webui.catalog.views import ways_back
+from webui.http import HtmxHttpRequest
 from webui.overview import attention, chart_views, metrics
 from webui.shell import decorators
 from webui.shell.context_processors import know_health, may, shell_health
@@ -27,12 +28,12 @@ QUIET = ("build.request", "version.verify", "token.create", "user.sign_in", "aud
 
 @vary_on_headers("HX-Request")
 @decorators.page
-def overview(request: HttpRequest) -> HttpResponse:
+def overview(request: HtmxHttpRequest) -> HttpResponse:
     """The overview. To htmx it gives only the four figures, every five seconds."""
     now = timezone.now()
     samples = metrics.sample(now)
     counted = metrics.measure(now, samples)
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return render(request, "overview/_metrics.html", {"metrics": counted})
     know_health(request, counted.health)
     context = {"metrics": counted} | chart_views.drawn(request) | _state(request, samples)

@@ -22,6 +22,7 @@ from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template, Version
 from webui.executions import result_page
 from webui.executions.views import base, viewer
+from webui.http import HtmxHttpRequest
 from webui.playground import examples, result_diff
 from webui.shell import decorators
 
@@ -100,10 +101,10 @@ def playground(request: HttpRequest) -> HttpResponse:
 
 
 @decorators.change("execapp.submit_execution")
-def run(request: HttpRequest) -> HttpResponse:
+def run(request: HtmxHttpRequest) -> HttpResponse:
     """Run the draft, or change its list of files; htmx gets the part that changed."""
     draft = read(request.POST)
-    htmx = bool(request.headers.get("HX-Request"))
+    htmx = bool(request.htmx)
     action = request.POST.get("action", "run")
     if action != "run":
         draft = replace(draft, files=_edited(draft.files, action))

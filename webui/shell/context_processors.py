@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from execapp.services import health
 from templatemgr.models import HealthState, Template
-from webui.shell import decorators
+from webui.http import HtmxHttpRequest
 from webui.signin import roles
 
 RAIL = (
@@ -23,8 +23,8 @@ RAIL = (
     ("Users", "users", "users"),
     ("System", "system", "system"),
 )
-# Places that ask for more than a role.
-ASKING = {
+# Pages that need more than a role.
+PERMISSIONS = {
     "playground": "execapp.submit_execution",
     "tokens": "execapp.manage_tokens",
     "users": "webui.manage_users",
@@ -67,11 +67,11 @@ def know_health(request: HttpRequest, snapshot: health.HealthSnapshot) -> None:
     request.META[HEALTH] = snapshot
 
 
-def shell(request: HttpRequest) -> dict[str, Any]:
+def shell(request: HtmxHttpRequest) -> dict[str, Any]:
     """Context processor; nothing for who is not signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return {}  # a fragment has no shell around it
     rows = Template.objects.annotate(health=F("current__health__state"))
     templates = list(rows.only("name", "title"))
@@ -87,12 +87,12 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
     """The pages that this user may open."""
-    if not decorators.may(request, roles.LOOK):
+    if not roles.allowed(request.user, roles.LOOK):
         return ()
     return tuple(
         place
         for place in RAIL
-        if place[1] not in ASKING or decorators.may(request, ASKING[place[1]])
+        if place[1] not in PERMISSIONS or roles.allowed(request.user, PERMISSIONS[place[1]])
     )
 
 

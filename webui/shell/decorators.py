@@ -2,10 +2,10 @@
 
 Every view of the dashboard wears one of these:
 
-    @guards.page                                   anybody with a role looks
-    @guards.page_for("webui.view_system")          a page that asks for more
-    @guards.form("execapp.manage_tokens")          a page that is posted to itself
-    @guards.change("templatemgr.promote_version")  a change: POST alone
+    @decorators.page                                   anybody with a role looks
+    @decorators.page_for("webui.view_system")          a page that asks for more
+    @decorators.form("execapp.manage_tokens")          a page that is posted to itself
+    @decorators.change("templatemgr.promote_version")  a change: POST alone
 
 Templates ask the same permissions by codename: `{% if may.promote_version %}`. Who is not signed
 in is sent to the sign-in page, who may not gets a 403, and nothing happens.
@@ -31,10 +31,11 @@ from templatemgr.errors import (
     UnknownTemplateError,
     UnknownVersionError,
 )
+from webui.http import HtmxHttpRequest
 from webui.shell import error_pages
 from webui.signin import freshness, roles, sessions
 
-type View[**P] = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
+type View[**P] = Callable[Concatenate[HtmxHttpRequest, P], HttpResponseBase]
 
 UNKNOWN = (
     UnknownTemplateError,
@@ -97,7 +98,7 @@ def done(request: HttpRequest, text: str) -> None:
     messages.success(request, text, extra_tags="ok")
 
 
-def whole(request: HttpRequest, answer: HttpResponseRedirect) -> HttpResponseBase:
+def whole(request: HtmxHttpRequest, answer: HttpResponseRedirect) -> HttpResponseBase:
     """A redirect of the whole page, also where htmx would put it into a part of this one."""
     return freshness.to(request, answer["Location"])
 
@@ -116,7 +117,9 @@ def _only[**P](methods: Sequence[str], view: View[P]) -> View[P]:
     """Any other method is a 405, whoever asks."""
 
     @wraps(view)
-    def answered(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def answered(
+        request: HtmxHttpRequest, /, *args: P.args, **kwargs: P.kwargs
+    ) -> HttpResponseBase:
         if request.method not in methods:
             return error_pages.wrong_method(request, methods)
         return view(request, *args, **kwargs)
@@ -133,10 +136,10 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
     view.__dict__["permission"] = permission
 
     @wraps(view)
-    def guarded(request: HttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+    def guarded(request: HtmxHttpRequest, /, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
         if not request.user.is_authenticated:
             return _to_sign_in(request)
-        if request.method == "POST" or request.headers.get("HX-Request"):
+        if request.method == "POST" or request.htmx:
             sessions.seen(request)
         if not may(request, permission):
             raise PermissionDenied(_lacking(request, permission))
@@ -152,9 +155,9 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
     return guarded
 
 
-def _to_sign_in(request: HttpRequest) -> HttpResponseBase:
+def _to_sign_in(request: HtmxHttpRequest) -> HttpResponseBase:
     """Off to the sign-in page, which leads back to the page that the browser shows now."""
-    part = request.method == "POST" or request.headers.get("HX-Request")
+    part = request.method == "POST" or request.htmx
     back = freshness.page_shown(request) if part else request.get_full_path()
     return freshness.to(request, redirect_to_login(back)["Location"])
 
