@@ -6,6 +6,7 @@ from django.urls import URLPattern, include, path
 
 PAGE_FAMILIES = (
     "overview",
+    "activity",
     "catalog",
     "promotions",
     "builds",

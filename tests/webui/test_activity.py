@@ -13,7 +13,7 @@ from django.utils import timezone
 from templatemgr.models import Version
 from tests.webui import conftest as make
 from tests.webui import factories
-from webui.overview import activity
+from webui.activity import queries
 from webui.shell import charts
 
 NOON = datetime(2026, 3, 5, 12, 0, 30, tzinfo=UTC)
@@ -22,9 +22,9 @@ NOON = datetime(2026, 3, 5, 12, 0, 30, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
     """Each test begins with an empty memory."""
-    activity.forget()
+    queries.forget()
     yield
-    activity.forget()
+    queries.forget()
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_an_hour_is_counted_by_minute_and_outcome(version: Version) -> None:
     ran(version, NOON - timedelta(minutes=1), "error", 30)
     ran(version, NOON - timedelta(minutes=61))
     ran(version, NOON, "queued")
-    found = activity.activity(activity.HOUR, NOON)
+    found = queries.buckets(queries.HOUR, NOON)
     assert len(found) == 60
     before, now = found[-2:]
     assert (now.succeeded, now.failed, now.errors) == (1, 0, 0)
@@ -56,7 +56,7 @@ def test_an_hour_is_counted_by_minute_and_outcome(version: Version) -> None:
 def test_a_day_is_counted_by_half_hours(version: Version) -> None:
     for minutes in (0, 29, 31, 23 * 60, 25 * 60):
         ran(version, NOON - timedelta(minutes=minutes))
-    found = activity.activity(activity.DAY, NOON)
+    found = queries.buckets(queries.DAY, NOON)
     assert [bucket.start for bucket in found][-2:] == [
         datetime(2026, 3, 5, 11, 30, tzinfo=UTC),
         datetime(2026, 3, 5, 12, 0, tzinfo=UTC),
@@ -67,24 +67,24 @@ def test_a_day_is_counted_by_half_hours(version: Version) -> None:
 
 def test_what_lies_behind_is_read_once(version: Version) -> None:
     ran(version, NOON - timedelta(minutes=30))
-    first = activity.activity(activity.HOUR, NOON)
+    first = queries.buckets(queries.HOUR, NOON)
     with CaptureQueriesContext(
         connection,
-    ) as queries:
-        again = activity.activity(activity.HOUR, NOON)
+    ) as captured:
+        again = queries.buckets(queries.HOUR, NOON)
     assert again == first
-    assert len(queries) == 2
-    assert "11:57" in queries[0]["sql"]  # only what may still change
-    later = activity.activity(activity.HOUR, NOON + timedelta(minutes=1))
+    assert len(captured) == 2
+    assert "11:57" in captured[0]["sql"]  # only what may still change
+    later = queries.buckets(queries.HOUR, NOON + timedelta(minutes=1))
     assert sum(bucket.total for bucket in later) == 1
 
 
 def test_counting_reads_nothing_but_an_index(version: Version) -> None:
     ran(version, NOON)
-    with CaptureQueriesContext(connection) as queries:
-        activity.activity(activity.DAY, NOON)
+    with CaptureQueriesContext(connection) as captured:
+        queries.buckets(queries.DAY, NOON)
     with connection.cursor() as cursor:
-        for query in queries:
+        for query in captured:
             cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
             plan = " / ".join(row[3] for row in cursor.fetchall())
             assert "SEARCH" in plan, plan
@@ -151,9 +151,9 @@ def test_a_template_counts_its_own_alone(version: Version) -> None:
     ran(version, NOON, "failed", 30)
     ran(other, NOON, total=500)
     for _ in range(2):  # what is kept of one is not given for another
-        mine = activity.activity(activity.DAY, NOON, template="typescript")[-1]
-        theirs = activity.activity(activity.DAY, NOON, template="python")[-1]
-        everything = activity.activity(activity.DAY, NOON)[-1]
+        mine = queries.buckets(queries.DAY, NOON, template="typescript")[-1]
+        theirs = queries.buckets(queries.DAY, NOON, template="python")[-1]
+        everything = queries.buckets(queries.DAY, NOON)[-1]
         assert (mine.total, mine.median_ms, mine.p95_ms) == (2, 20.0, 30.0)
         assert (theirs.total, theirs.median_ms) == (1, 500.0)
         assert everything.total == 3

@@ -14,10 +14,10 @@ from templatemgr import catalog
 from templatemgr.build import builds
 from templatemgr.models import BuildKind, Promotion, Template, Version
 from templatemgr.promotion import promotions
+from webui.activity.views import chart_context
 from webui.catalog import promotion_history, version_table
 from webui.catalog.usage_stats import serving
 from webui.http import HtmxHttpRequest
-from webui.overview import chart_views
 from webui.shell import confirmations, decorators
 
 REIGNS_SHOWN = 4
@@ -79,7 +79,7 @@ def detail(request: HtmxHttpRequest, name: str) -> HttpResponse:
         return render(request, "catalog/_versions.html", context)
     context |= _head(request, template, previous)
     context |= {"states": version_table.STATES, "kinds": BuildKind.choices}
-    context |= chart_views.drawn(request, template=template.name)
+    context |= chart_context(request, template=template.name)
     return render(request, "catalog/detail.html", context)
 
 

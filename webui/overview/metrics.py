@@ -12,6 +12,7 @@ from django.utils import timezone
 from execapp.models import Execution, ExecutionState
 from execapp.services import health
 from templatemgr.models import Promotion, Template
+from webui.activity.queries import percentile
 from webui.shell import charts
 
 MINUTES = 60
@@ -115,15 +116,6 @@ def medians_by_minute(samples: list[Sample], now: datetime) -> list[float]:
         value = median(groups[index]) if index in groups else value
         drawn.append(value)
     return drawn
-
-
-def percentile(values: list[float], share: float) -> float | None:
-    """The nearest-rank percentile; None of nothing."""
-    if not values:
-        return None
-    ordered = sorted(values)
-    rank = -(-len(ordered) * share // 1)  # rounded up
-    return ordered[max(0, min(len(ordered), int(rank)) - 1)]
 
 
 def templates(now: datetime | None = None) -> QuerySet[Template]:

@@ -12,10 +12,11 @@ from django.views.decorators.vary import vary_on_headers
 
 from templatemgr.models import AuditEvent
 from templatemgr.promotion import promotions
+from webui.activity.views import chart_context
 from webui.audit_log import event_text
 from webui.catalog.views import ways_back
 from webui.http import HtmxHttpRequest
-from webui.overview import attention, chart_views, metrics
+from webui.overview import attention, metrics
 from webui.shell import decorators
 from webui.shell.context_processors import know_health, may, shell_health
 
@@ -36,7 +37,7 @@ def overview(request: HtmxHttpRequest) -> HttpResponse:
     if request.htmx:
         return render(request, "overview/_metrics.html", {"metrics": counted})
     know_health(request, counted.health)
-    context = {"metrics": counted} | chart_views.drawn(request) | _state(request, samples)
+    context = {"metrics": counted} | chart_context(request) | _state(request, samples)
     context["seen"] = seen_of(context | may(request))
     return render(request, "overview/overview.html", context)
 

@@ -1,8 +1,7 @@
-"""What ran in the last hour and the last day, in buckets of time: of all templates, or of one.
+"""Executions of the last hour and the last day in buckets of time, of all templates or of one.
 
-A bucket that lies behind us does not change any more, so it is read once and kept. What is read is
-a range of an index: states and minutes are counted by the database, times are read one by one and
-of the newest executions only.
+A bucket of the past does not change any more, so it is read once and kept. Each query reads a range
+of an index: the database counts states and minutes; times are read only of the newest executions.
 """
 
 import threading
@@ -18,7 +17,6 @@ from django.db.models.functions import Cast, Substr
 from django.utils import timezone
 
 from execapp.models import FINAL_STATES, Execution, ExecutionState
-from webui.overview.metrics import percentile
 
 SETTLED = timedelta(minutes=3)  # longer than an execution may take, and wait
 TIMES_READ = 20_000
@@ -42,30 +40,30 @@ RANGES = {each.name: each for each in (HOUR, DAY)}
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """What was submitted from `start` on, for the length of a bucket. Times in milliseconds."""
+    """The executions submitted in one bucket, which begins at `start`. Times in milliseconds."""
 
     start: datetime
     succeeded: int = 0
-    failed: int = 0  # by the program's own doing: failing tests, limits, crashes, cancelled
-    errors: int = 0  # by ours
+    failed: int = 0  # of the program: failing tests, limits, crashes, cancelled
+    errors: int = 0  # of Stencil
     median_ms: float | None = None
     p95_ms: float | None = None
 
     @property
     def total(self) -> int:
-        """How many have ended."""
+        """Return the number of executions that have ended."""
         return self.succeeded + self.failed + self.errors
 
 
 class _Kept:
-    """Buckets that lie behind us, the least recently used of them dropped first."""
+    """Buckets of the past; the least recently used one is dropped first."""
 
     buckets: ClassVar[OrderedDict[tuple[str, str, datetime], Bucket]] = OrderedDict()
     lock: ClassVar[threading.Lock] = threading.Lock()
 
 
-def activity(span: Range, now: datetime | None = None, *, template: str = "") -> list[Bucket]:
-    """The buckets of a range, oldest first; the last one is still being filled. Two queries.
+def buckets(span: Range, now: datetime | None = None, *, template: str = "") -> list[Bucket]:
+    """Return the buckets of a range, oldest first, in two queries; the last one still fills.
 
     `template` is a template's name; empty for all of them.
     """
@@ -82,9 +80,18 @@ def activity(span: Range, now: datetime | None = None, *, template: str = "") ->
 
 
 def forget() -> None:
-    """Drop what is kept: for tests, whose database begins anew."""
+    """Drop the buckets that are kept. For tests, which begin with an empty database."""
     with _Kept.lock:
         _Kept.buckets.clear()
+
+
+def percentile(values: list[float], share: float) -> float | None:
+    """Return the nearest-rank percentile; None without values."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    rank = -(-len(ordered) * share // 1)  # rounded up
+    return ordered[max(0, min(len(ordered), int(rank)) - 1)]
 
 
 def _behind(bucket: Bucket, span: Range, now: datetime) -> bool:
@@ -124,7 +131,7 @@ def _read(first: datetime, span: Range, template: str) -> dict[datetime, Bucket]
 
 
 def _counts(since: QuerySet[Execution], span: Range) -> dict[datetime, dict[str, int]]:
-    """By bucket and state; of all templates from the index on both alone."""
+    """Count by bucket and state. Without a template, an index on both answers the query."""
     rows = (
         since.filter(state__in=FINAL_STATES)
         .order_by()

@@ -1,4 +1,4 @@
-"""How many executions ended how and how long they took, drawn: of everything, or of a template."""
+"""Charts of executions: outcomes and times, of all templates or of one."""
 
 from typing import Any
 
@@ -7,28 +7,31 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from templatemgr import catalog
-from webui.overview import activity as buckets
+from webui.activity import queries
 from webui.shell import charts, decorators
 
 
 @decorators.page
-def activity(request: HttpRequest) -> HttpResponse:
-    """The charts of an hour or a day, for htmx."""
-    return render(request, "overview/_activity.html", drawn(request))
+def overview_activity(request: HttpRequest) -> HttpResponse:
+    """Render the charts of all templates for one range of time, for htmx."""
+    return render(request, "activity/_charts.html", chart_context(request))
 
 
 @decorators.page
 def template_activity(request: HttpRequest, name: str) -> HttpResponse:
-    """The same of one template."""
+    """Render the charts of one template, for htmx."""
     template = catalog.get(name=name)
-    return render(request, "overview/_activity.html", drawn(request, template=template.name))
+    return render(request, "activity/_charts.html", chart_context(request, template=template.name))
 
 
-def drawn(request: HttpRequest, *, template: str = "") -> dict[str, Any]:
-    """What the card of charts shows: by default the last hour, of one template the last day."""
-    usual = buckets.DAY if template else buckets.HOUR
-    span = buckets.RANGES.get(request.GET.get("range", ""), usual)
-    found = buckets.activity(span, template=template)
+def chart_context(request: HttpRequest, *, template: str = "") -> dict[str, Any]:
+    """Return the context of the card of charts.
+
+    The default range is the last hour, and the last day for one template.
+    """
+    usual = queries.DAY if template else queries.HOUR
+    span = queries.RANGES.get(request.GET.get("range", ""), usual)
+    found = queries.buckets(span, template=template)
     times = [f"{bucket.start:%H:%M}" for bucket in found]
     page, part = (
         ("template", "template_activity") if template else ("overview", "overview_activity")
@@ -36,7 +39,7 @@ def drawn(request: HttpRequest, *, template: str = "") -> dict[str, Any]:
     names = [template] if template else []
     return {
         "span": span,
-        "ranges": buckets.RANGES.values(),
+        "ranges": queries.RANGES.values(),
         "charts_page": reverse(page, args=names),
         "charts_part": reverse(part, args=names),
         "buckets": [bucket for bucket in reversed(found) if bucket.total],
