@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
-from templatemgr.definitions import definition
+from templatemgr.definitions import source_files
 
 READY_SECONDS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -116,7 +116,10 @@ def started(data: Path) -> Iterator[House]:
 def _await_templates(process: subprocess.Popen[bytes], log: Path, data: Path) -> None:
     """`up` answers as soon as its first template does; a benchmark begins when nothing builds."""
     deadline = time.monotonic() + READY_SECONDS
-    wanted = [data / "templates" / name / "current" for name in definition.names(_definitions())]
+    wanted = [
+        data / "templates" / name / "current"
+        for name in source_files.list_definitions(_definitions())
+    ]
     while not all(link.exists() for link in wanted):
         said = log.read_text(errors="replace")
         if process.poll() is not None or time.monotonic() > deadline or ": not built." in said:

@@ -21,7 +21,7 @@ from sandbox.isolation.profile import Profile
 from sandbox.limits import Limits
 from sandbox.session.sessions import SourceFile, Submission, Tree, start, tree_profile
 from templatemgr import catalog
-from templatemgr.definitions import definition
+from templatemgr.definitions import definition_file
 
 SUITE = {
     "sum.ts": "export const sum = (a: number, b: number) => a + b;\n",
@@ -280,7 +280,7 @@ def sandbox_cpu(house: House, samples: int) -> float:
 
     bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
     """
-    inputs = definition.read_kept(house.version / "inputs")
+    inputs = definition_file.read_kept(house.version / "inputs")
     runtime = catalog.make_runtime(inputs, house.version)
     files = tuple(SourceFile(path=path, content=text.encode()) for path, text in SUITE.items())
     submission = Submission(mode="test", files=files, pattern=runtime.pattern)

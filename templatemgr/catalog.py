@@ -15,11 +15,13 @@ from sandbox.limits import Limits
 from sandbox.session.sessions import Submission, Tree
 from sandbox.session.variables import Variables
 from templatemgr import data_paths, operator_rules
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import Definition, DefinitionError, SmokeCase
+from templatemgr.definitions import definition_file, source_files
+from templatemgr.definitions.definition import Definition
 from templatemgr.definitions.readers import environment
 from templatemgr.definitions.readers.rules import Ceilings
+from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import (
+    DefinitionError,
     NotBuiltError,
     UnavailableError,
     UnknownTemplateError,
@@ -69,7 +71,10 @@ def sync_definitions() -> list[Template]:
     """Create or retitle a row for every definition; never removes one. Raises DefinitionError."""
     folder = Path(settings.STENCIL_DEFINITIONS)
     allowed = operator_rules.current()
-    read = [definitions.read(folder / name, allowed) for name in definitions.names(folder)]
+    read = [
+        definition_file.read(folder / name, allowed)
+        for name in source_files.list_definitions(folder)
+    ]
     with transaction.atomic():
         return [_sync(definition) for definition in read]
 
@@ -202,7 +207,7 @@ def held(definition: Definition, ceilings: Ceilings) -> Definition:
 
 @lru_cache(maxsize=256)
 def _kept_runtime(home: Path, inputs: Path, _epoch: int, ceilings: Ceilings) -> Runtime:
-    return make_runtime(held(definitions.read_kept(inputs), ceilings), home)
+    return make_runtime(held(definition_file.read_kept(inputs), ceilings), home)
 
 
 def _sync(definition: Definition) -> Template:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from templatemgr import catalog, data_paths, store
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.errors import ExportError
 from templatemgr.trees import spares
 
@@ -32,7 +32,7 @@ def inputs_of(*, template: str, version: int) -> list[Input]:
             content=(folder / path).read_bytes(),
             executable=bool((folder / path).stat().st_mode & 0o100),
         )
-        for path in sorted(definitions.input_files(folder))
+        for path in sorted(source_files.list_paths(folder))
     ]
 
 
@@ -60,7 +60,7 @@ def export(*, template: str, version: int, target: Path, overwrite: bool = False
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not overwrite)):
         message = f"{target} is not an empty folder."
         raise ExportError(message, version=version)
-    files = definitions.sources(inputs)
+    files = source_files.locate(inputs)
     store.copy(files, target)
     return list(files)
 

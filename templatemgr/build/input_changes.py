@@ -7,8 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from templatemgr import builders, operator_rules, store
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions import readers, screening
+from templatemgr.definitions import definition_file, readers, screening, source_files
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import BuildError, DefinitionError, InvalidOptionsError
 from templatemgr.models import Build, BuildKind
@@ -29,7 +28,7 @@ def options(
         message = f"Files are for builds of kind edit, not {kind}."
         raise InvalidOptionsError(message, field="files")
     if kind == BuildKind.UPDATE:
-        return {"packages": _packages(packages, definitions.read_kept(source).builder)}
+        return {"packages": _packages(packages, definition_file.read_kept(source).builder)}
     if kind == BuildKind.EDIT:
         return {"files": _files(files or {}, source)}
     return {}
@@ -68,8 +67,8 @@ def problem(source: Path, files: Mapping[str, str]) -> DefinitionError | None:
     with TemporaryDirectory(prefix="stencil-edit-") as folder:
         copy = Path(folder) / source.name  # a definition is called as its folder
         try:
-            definitions.check_sizes(source)
-            store.copy(definitions.sources(source), copy)
+            source_files.check_sizes(source)
+            store.copy(source_files.locate(source), copy)
             for path, text in files.items():
                 (copy / path).write_bytes(text.encode())
             read(BuildKind.EDIT, files, copy)
@@ -86,9 +85,9 @@ def read(kind: str, edited: Collection[str], inputs: Path) -> Definition:
     """
     allowed = operator_rules.current()
     if kind == BuildKind.REFRESH:
-        return definitions.read(inputs, allowed, without=readers.LOCKS)
+        return definition_file.read(inputs, allowed, without=readers.LOCKS)
     stale = kind == BuildKind.EDIT and not set(readers.LOCKS) & set(edited)
-    return definitions.read(inputs, replace(allowed, stale_lock=stale))
+    return definition_file.read(inputs, replace(allowed, stale_lock=stale))
 
 
 def shown(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,7 +160,7 @@ def _packages(packages: Sequence[str], builder: str) -> list[str]:
 def _files(files: Mapping[str, str], source: Path) -> dict[str, str]:
     if not files:
         raise InvalidOptionsError("An edit needs at least one file.", field="files")
-    allowed = set(definitions.input_files(source))
+    allowed = set(source_files.list_paths(source))
     for path, text in files.items():
         if path not in allowed:
             message = f"{path!r} is not a file of the inputs."

@@ -9,10 +9,10 @@ from typing import Literal
 
 from templatemgr import catalog, data_paths, difference
 from templatemgr.build import export, input_changes
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import Definition, DefinitionError
+from templatemgr.definitions import definition_file, source_files
+from templatemgr.definitions.definition import Definition
 from templatemgr.difference import Text
-from templatemgr.errors import UnavailableError
+from templatemgr.errors import DefinitionError, UnavailableError
 from templatemgr.models import Version
 
 # The earliest time that a zip can hold: the same inputs give the same bytes.
@@ -51,8 +51,8 @@ def read(*, template: str, version: int | None) -> Inputs:
     row = None if version is None else catalog.get_version(template=template, number=version)
     folder = data_paths.version(row) / "inputs" if row else data_paths.definition(template)
     try:
-        definition = definitions.read_kept(folder)  # it may need repair: `propose` judges
-        files, digest = definitions.sources(folder), definitions.digest(folder)
+        definition = definition_file.read_kept(folder)  # it may need repair: `propose` judges
+        files, digest = source_files.locate(folder), source_files.digest(folder)
     except (DefinitionError, OSError) as error:
         what = f"The inputs of {row}" if row else f"The definition of {template}"
         message = f"{what} cannot be read: {error}"

@@ -13,8 +13,8 @@ from templatemgr.build import input_changes, publishing
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of, step
 from templatemgr.builders import registries
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import SmokeCase
+from templatemgr.definitions import source_files
+from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import BuildError
 from templatemgr.models import (
     Build,
@@ -74,8 +74,8 @@ def _copy_inputs(workspace: BuildWorkspace) -> None:
     # Nobody else on this machine looks in while parts of it are writable for the cage's user.
     workspace.home.mkdir(parents=True, mode=0o700)
     workspace.log_writer.line("build", f"Starting from {shown}.")
-    definitions.check_sizes(source)
-    store.copy(definitions.sources(source), workspace.inputs)
+    source_files.check_sizes(source)
+    store.copy(source_files.locate(source), workspace.inputs)
     input_changes.edit(build, workspace.inputs)
     # Read again from the copy: what is built is what was checked, whoever edits the folder now.
     workspace.definition = input_changes.read(

@@ -10,7 +10,7 @@ from django.utils import timezone
 from templatemgr import audit, builders, data_paths, store
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of
 from templatemgr.builders.npm import architecture
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError
 from templatemgr.integrity import checking, repair
 from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
@@ -135,7 +135,7 @@ def _version(workspace: BuildWorkspace) -> Version:
         message = "The tree was not sealed."
         raise BuildError(message, step=workspace.build.step)
     manifest = workspace.sealed.manifest
-    tree, inputs = manifest.digest(), definitions.digest(workspace.inputs)
+    tree, inputs = manifest.digest(), source_files.digest(workspace.inputs)
     found = builders.find(definition.builder).packages(workspace.tree)
     return Version(
         template=workspace.build.template,

@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from sandbox.errors import SandboxError
 from templatemgr.build.log_writer import LogWriter
-from templatemgr.definitions.definition import Definition, DefinitionError
-from templatemgr.errors import BuildCancelledError, BuildError, LeaseLostError
+from templatemgr.definitions.definition import Definition
+from templatemgr.errors import BuildCancelledError, BuildError, DefinitionError, LeaseLostError
 from templatemgr.models import ACTIVE_STATES, Build, BuildState
 from templatemgr.store import Sealed
 from templatemgr.trees.manifests import Manifest, ManifestError

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from templatemgr import store
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import definition_file, source_files
 from templatemgr.definitions.readers import Rules
 from templatemgr.trees import hashing
 
@@ -46,8 +46,8 @@ class Collection:
 
 def collect(source: Path, rules: Rules | None = None) -> Collection:
     """Read and check every definition of a folder by these rules. Raises DefinitionError."""
-    for name in definitions.names(source):
-        definitions.read(source / name, rules)
+    for name in source_files.list_definitions(source):
+        definition_file.read(source / name, rules)
     return Collection(files={path: _item(file) for path, file in _sources(source).items()})
 
 
@@ -113,8 +113,8 @@ def _sources(source: Path) -> dict[str, Path]:
     """Where each file lies, by its path in the collection; what is included goes to each."""
     return {
         f"{name}/{path}": file
-        for name in definitions.names(source)
-        for path, file in definitions.sources(source / name).items()
+        for name in source_files.list_definitions(source)
+        for path, file in source_files.locate(source / name).items()
     }
 
 

@@ -7,21 +7,19 @@ operator wants them, and each file that a tool reads is read by its reader first
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from packaging.utils import canonicalize_name
 
 from sandbox.session.paths import check_paths
 from templatemgr.definitions import readers
+from templatemgr.definitions.definition import Definition
 from templatemgr.definitions.readers import FileError, Rules, environment, faults, npm_specs
 from templatemgr.definitions.readers.rules import setting
-from templatemgr.definitions.sources import FILE
+from templatemgr.definitions.smoke import SmokeCase
+from templatemgr.definitions.source_files import FILE
 from templatemgr.definitions.toml import line_of
 from templatemgr.errors import DefinitionError
-
-if TYPE_CHECKING:
-    from templatemgr.definitions.definition import Definition
-    from templatemgr.definitions.smoke import SmokeCase
 
 MAX_ITEMS = 1_000  # of a list
 MAX_TEXT = 500  # characters of a title, of a summary, of an item
@@ -43,7 +41,7 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
 PLACEHOLDERS = {"npm": ("{arch}",), "pip": ("{site}",)}
 
 
-def check(definition: "Definition", rules: Rules, *, without: Collection[str] = ()) -> None:
+def check(definition: Definition, rules: Rules, *, without: Collection[str] = ()) -> None:
     """Raise DefinitionError for the first thing that is not taken.
 
     The content of files named in `without` is not looked at.
@@ -89,13 +87,13 @@ def _check_file(
         ) from None
 
 
-def _check_files(definition: "Definition", rules: Rules, without: Collection[str]) -> None:
+def _check_files(definition: Definition, rules: Rules, without: Collection[str]) -> None:
     names = [name for name in readers.names(definition.builder) if name not in without]
     check_files(definition.root, definition.builder, names, rules)
 
 
 def _fail(
-    definition: "Definition", key: str, reason: str, remedy: str = "", file: str = FILE
+    definition: Definition, key: str, reason: str, remedy: str = "", file: str = FILE
 ) -> NoReturn:
     path = definition.root / file
     line = line_of(path, key)
@@ -110,13 +108,13 @@ def _fail(
     )
 
 
-def _check_texts(definition: "Definition") -> None:
+def _check_texts(definition: Definition) -> None:
     for key, text in (("title", definition.title), ("summary", definition.summary)):
         if len(text) > MAX_TEXT or not text.isprintable():
             _fail(definition, key, f"must be at most {MAX_TEXT} characters that can be shown")
 
 
-def _check_paths(definition: "Definition") -> None:
+def _check_paths(definition: Definition) -> None:
     lists: dict[str, Collection[str]] = {
         "files": definition.files,
         "links": definition.links,
@@ -145,14 +143,14 @@ def _check_paths(definition: "Definition") -> None:
             _fail(definition, "toolchain", f"{target!r} has an unknown placeholder")
 
 
-def _check_path(definition: "Definition", key: str, path: str) -> None:
+def _check_path(definition: Definition, key: str, path: str) -> None:
     if len(path) > MAX_TEXT or not path.isprintable():
         _fail(definition, key, f"{path[:60]!r} is too long or cannot be shown")
     if path.startswith("-"):
         _fail(definition, key, f"{path[:60]!r} looks like an option", "Write a relative path.")
 
 
-def _check_glob(definition: "Definition", pattern: str) -> None:
+def _check_glob(definition: Definition, pattern: str) -> None:
     parts = pattern.split("/")
     stars = [part.count("*") for part in parts if part != "**"]
     if parts.count("**") > MAX_STARS or max(stars, default=0) > MAX_STARS:
@@ -160,7 +158,7 @@ def _check_glob(definition: "Definition", pattern: str) -> None:
         _fail(definition, "prune", f"{pattern[:60]!r} takes too long to look for", remedy)
 
 
-def _check_packages(definition: "Definition") -> None:
+def _check_packages(definition: Definition) -> None:
     for name in definition.install_scripts:
         if definition.builder == "npm":
             wrong = bool(npm_specs.name_fault(name))
@@ -171,7 +169,7 @@ def _check_packages(definition: "Definition") -> None:
             _fail(definition, "install_scripts", f"{name[:60]!r} is no name of a package")
 
 
-def _check_modes(definition: "Definition") -> None:
+def _check_modes(definition: Definition) -> None:
     for name, mode in definition.modes.items():
         key = f"{name}.command"
         if len(mode.command) > MAX_COMMAND:
@@ -185,7 +183,7 @@ def _check_modes(definition: "Definition") -> None:
                 _check_path(definition, key, text)
 
 
-def _check_env(definition: "Definition") -> None:
+def _check_env(definition: Definition) -> None:
     fault = environment.check_definition(definition.env)
     if fault is not None:
         name, reason = fault
@@ -194,7 +192,7 @@ def _check_env(definition: "Definition") -> None:
         _fail(definition, key, reason, remedy)
 
 
-def _check_variables(definition: "Definition") -> None:
+def _check_variables(definition: Definition) -> None:
     """What clients may set before a runner starts must not act on programs of Stencil's."""
     told = definition.variables
     for key, names in (("start", told.start), ("anew", told.anew), ("refused", told.refused)):
@@ -210,7 +208,7 @@ def _check_variables(definition: "Definition") -> None:
             _fail(definition, f"variables.refused.{name}", "is too long or cannot be shown")
 
 
-def _check_limits(definition: "Definition", rules: Rules) -> None:
+def _check_limits(definition: Definition, rules: Rules) -> None:
     for limit, ceiling in rules.ceilings.values().items():
         value = getattr(definition.maximum, limit)
         if value > ceiling:
@@ -219,14 +217,14 @@ def _check_limits(definition: "Definition", rules: Rules) -> None:
             _fail(definition, f"limits.maximum.{limit}", reason, remedy)
 
 
-def _check_cases(definition: "Definition") -> None:
+def _check_cases(definition: Definition) -> None:
     if len(definition.smoke) > MAX_CASES:
         _fail(definition, "", f"has more than {MAX_CASES} smoke cases")
     for case in definition.smoke:
         _check_case(definition, case)
 
 
-def _check_case(definition: "Definition", case: "SmokeCase") -> None:
+def _check_case(definition: Definition, case: SmokeCase) -> None:
     file = f"smoke/{case.name}/case.toml"
     submission = case.submission
     name = case.name.replace("-", "").replace("_", "").replace(".", "")

@@ -16,7 +16,7 @@ from django.db.models import F
 from sandbox import tree_walk
 from sandbox.session import sessions
 from templatemgr import catalog, data_paths, operator_rules, store
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import NotHealedError
 from templatemgr.integrity import sources
@@ -69,7 +69,7 @@ def refill(*, version: Version, slot: str) -> None:
     home = data_paths.refills() / secrets.token_hex(8)
     try:
         with foreign.reading("The cache is not filled: what fills it", NotHealedError):
-            kept = catalog.held(definitions.read_kept(inputs), operator_rules.ceilings())
+            kept = catalog.held(definition_file.read_kept(inputs), operator_rules.ceilings())
             cache, manifest = _filled(version, kept, home, slot)
             with store.locked(data_paths.store_lock()):
                 _put(version, manifest, cache)

@@ -13,17 +13,16 @@ from typing import Any
 
 from templatemgr import builders, catalog, data_paths, difference, lockfile
 from templatemgr.builders.pip_contents import LOCAL
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import DefinitionError
+from templatemgr.definitions import definition, definition_file, source_files
 from templatemgr.difference import Difference, Side
-from templatemgr.errors import UnavailableError
+from templatemgr.errors import DefinitionError, UnavailableError
 from templatemgr.lockfile import Locked, LockfileError
 from templatemgr.models import Version
 from templatemgr.trees import manifests
 from templatemgr.trees.manifests import Manifest, ManifestError
 
 # Said package by package, not line by line.
-LOCKS = frozenset(lock for name in definitions.BUILDERS for lock in builders.find(name).LOCKS)
+LOCKS = frozenset(lock for name in definition.BUILDERS for lock in builders.find(name).LOCKS)
 SHOWN_FILES = 40
 
 
@@ -110,7 +109,7 @@ def _side(version: Version) -> Side:
     home = data_paths.version(version)
     try:
         manifest = manifests.load((home / "manifest.json.gz").read_bytes())
-        paths = definitions.input_files(home / "inputs")
+        paths = source_files.list_paths(home / "inputs")
         inputs = {path: _bounded(home / "inputs" / path) for path in paths if path not in LOCKS}
         packages = _packages(version, home / "inputs", manifest)
         programs = _programs(home / "inputs", manifest, packages)
@@ -146,7 +145,7 @@ def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked
 
 def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[str, str]:
     """Return the links to programs with the package and version that each leads into."""
-    definition = definitions.read_kept(inputs)
+    definition = definition_file.read_kept(inputs)
     targets = {
         entry.path: posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))
         for entry in manifest.entries

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from templatemgr import store
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.trees import foreign, manifests
 from templatemgr.trees.manifests import Manifest, ManifestError
 
@@ -44,7 +44,7 @@ def prove_inputs(folder: Path, digest: str) -> None:
     with foreign.reading("They", InputsError):
         if folder.is_symlink():
             raise InputsError("They are a link, not a folder.")
-        found = definitions.digest(folder)
+        found = source_files.digest(folder)
     if found != digest:
         raise InputsError("They are not those that the version was built from.")
 

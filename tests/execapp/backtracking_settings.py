@@ -3,7 +3,7 @@
 import re
 from typing import NoReturn
 
-from templatemgr.definitions import definition
+from templatemgr.definitions import definition_file
 from tests.execapp.executor_settings import *  # noqa: F403
 
 
@@ -13,4 +13,4 @@ def read(*_given: object, **_named: object) -> NoReturn:
     raise AssertionError
 
 
-definition.read = read
+definition_file.read = read

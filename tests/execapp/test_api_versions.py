@@ -11,7 +11,7 @@ from pytest_django import Settings
 from execapp.api.v1.schemas.executions import VersionOut
 from execapp.api.v1.schemas.templates import DiffOut, InputsOut
 from templatemgr import catalog, data_paths
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, HealthState, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions
@@ -162,7 +162,7 @@ def test_inputs_come_home_as_files(versions: list[Version], tmp_path: Path) -> N
     assert api.call("GET", f"{FAKE}/1/inputs?format=tar.gz").content != b""
     with tarfile.open(fileobj=io.BytesIO(response.content)) as tar:
         tar.extractall(tmp_path / "home", filter="data")
-    assert definitions.digest(tmp_path / "home/fake") == versions[0].definition_digest
+    assert source_files.digest(tmp_path / "home/fake") == versions[0].definition_digest
 
 
 def test_odd_inputs_are_not_found(versions: list[Version]) -> None:

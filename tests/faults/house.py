@@ -15,7 +15,7 @@ from django.utils import timezone
 from execapp.models import ExecutorHeartbeat
 from templatemgr import data_paths, store
 from templatemgr.build import publishing
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.integrity import checking, inspection
 from templatemgr.maintenance import diagnosis, retrying, verification
 from templatemgr.models import Build, Template, Version, VersionHealth
@@ -139,7 +139,7 @@ def _make(name: str, number: int, definition: Path) -> Version:
     template, _ = Template.objects.get_or_create(name=name, defaults={"title": name.title()})
     build = Build.objects.create(template=template, kind="rebuild", state="ready", requested_by="a")
     home = data_paths.staging(name, build.pk)
-    store.copy(definitions.sources(definition), home / "inputs")
+    store.copy(source_files.locate(definition), home / "inputs")
     digests = _sealed(home, name, number)
     version = Version(
         template=template, number=number, platform="linux-test", created_by="ann", build=build,
@@ -173,7 +173,7 @@ def _sealed(home: Path, name: str, number: int) -> dict[str, Any]:
     cache = manifests.scan(home / "cache")
     (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
     (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
-    tree, definition = sealed.manifest.digest(), definitions.digest(home / "inputs")
+    tree, definition = sealed.manifest.digest(), source_files.digest(home / "inputs")
     return {
         "identity": publishing.make_identity(tree, definition, "linux-test"),
         "tree_digest": tree, "definition_digest": definition, "cache_digest": cache.digest(),

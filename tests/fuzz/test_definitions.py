@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.session.paths import check_paths
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import Definition, DefinitionError
+from templatemgr.definitions import definition_file
+from templatemgr.definitions.definition import Definition
+from templatemgr.errors import DefinitionError
 from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
 
 NAMES = st.sampled_from(
@@ -88,7 +89,7 @@ def test_it_is_whole_or_refused_by_name(data: st.DataObject, folder: Path) -> No
     text = data.draw(mutated(right) | st.binary(max_size=200))
     (folder / name).write_bytes(text)
     try:
-        found = definitions.read(folder)
+        found = definition_file.read(folder)
     except DefinitionError as error:
         refusal: DefinitionError | None = error
     else:

@@ -13,7 +13,7 @@ from sandbox.limits import Limits, State
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute
 from templatemgr import store
 from templatemgr.builders import npm, steps
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import definition_file, source_files
 from tests.runtime.python_tool import python
 from tests.runtime.tool import Tool
 
@@ -39,8 +39,8 @@ def installed(folder: Path, home: Path) -> Iterator[Tool]:
     """Install a definition as a build does, and fill its cache."""
     root = home / "tree"
     settings = tomllib.loads((folder / "template.toml").read_text())
-    definition = definitions.read(folder)
-    sources = definitions.sources(folder)
+    definition = definition_file.read(folder)
+    sources = source_files.locate(folder)
     store.copy({name: sources[name] for name in definition.files}, root)
     subprocess.run(
         [sys.executable, "-c", NPM, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
@@ -67,7 +67,7 @@ def fill(tool: Tool, folder: Path) -> None:
     tree = tool.tree(said["mode"])
     submission = Submission(
         mode=said["mode"],
-        files=tuple(source_files(folder / "src")),
+        files=tuple(read_all(folder / "src")),
         entry=said.get("entry"),
         args=tuple(said.get("args", ())),
         stdin=said.get("stdin", "").encode(),
@@ -87,7 +87,7 @@ def fill(tool: Tool, folder: Path) -> None:
     assert outcome.state is State.SUCCEEDED, outcome
 
 
-def source_files(folder: Path) -> Iterator[SourceFile]:
+def read_all(folder: Path) -> Iterator[SourceFile]:
     """Every file below `folder`."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():

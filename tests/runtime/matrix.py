@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED = Path(__file__).with_name("passed.json")
@@ -30,13 +30,13 @@ AROUND = (
 
 def names(root: Path = ROOT) -> list[str]:
     """Every template that there is a definition of."""
-    return definitions.names(root / "templates_runtime")
+    return source_files.list_definitions(root / "templates_runtime")
 
 
 def fingerprint(name: str, root: Path = ROOT) -> str:
     """A hash over everything that the outcome of a template's matrix hangs on."""
     total = sha256(f"{sys.version_info[:2]} {platform.machine()}\n".encode())
-    total.update(definitions.digest(root / "templates_runtime" / name).encode())
+    total.update(source_files.digest(root / "templates_runtime" / name).encode())
     for path in sorted({path for pattern in AROUND for path in root.glob(pattern)}):
         content = sha256(path.read_bytes()).hexdigest()
         total.update(f"{path.relative_to(root).as_posix()} {content}\n".encode())

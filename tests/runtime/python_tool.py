@@ -11,7 +11,7 @@ from sandbox.limits import Limits, Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from templatemgr import store
 from templatemgr.builders import Job, pip
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from tests.runtime.tool import DEFAULT_SIGNALS
 
@@ -96,7 +96,7 @@ class Python:
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
     """Built as a build builds it, without the database."""
     workspace = tmp_path_factory.mktemp("python")
-    definition = definitions.read(FOLDER)
+    definition = definition_file.read(FOLDER)
     said: list[str] = []
     job = Job(
         definition=definition, workspace=workspace, log=lambda _stream, text: said.append(text)

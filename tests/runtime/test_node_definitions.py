@@ -12,7 +12,7 @@ from execapp.conf import Sizes
 from execapp.services.checks import check_env
 from sandbox.limits import Limits
 from sandbox.session.sessions import execute
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import definition_file, source_files
 from tests.runtime.conftest import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def test_the_lock_has_checksums_and_names_no_registry(lock: dict[str, Any]) -> N
 
 
 def test_every_file_reaches_the_tree(folder: Path) -> None:
-    definition = definitions.read(folder)
-    runner = {path for path in definitions.input_files(folder) if path.endswith(("js", "cjs"))}
+    definition = definition_file.read(folder)
+    runner = {path for path in source_files.list_paths(folder) if path.endswith(("js", "cjs"))}
     programs = {path for path in runner if not path.startswith("smoke/")}
     assert {"_node/main.mjs", "_node/run.cjs"} <= programs
     assert programs <= set(definition.files)
@@ -84,7 +84,7 @@ def test_the_smoke_cases_end_as_they_expect(
     request: pytest.FixtureRequest, name: str, case: str
 ) -> None:
     tool: Tool = request.getfixturevalue(name)
-    [smoke] = [one for one in definitions.read(DEFINITIONS / name).smoke if one.name == case]
+    [smoke] = [one for one in definition_file.read(DEFINITIONS / name).smoke if one.name == case]
     submission = replace(smoke.submission, pattern=tool.definition["test"]["pattern"])
     outcome = execute(tool.tree(submission.mode), submission, Limits())
     assert smoke.expect.mismatches(outcome) == []
@@ -92,7 +92,7 @@ def test_the_smoke_cases_end_as_they_expect(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_smoke_case_is_run_here(name: str) -> None:
-    assert tuple(case.name for case in definitions.read(DEFINITIONS / name).smoke) == SMOKE
+    assert tuple(case.name for case in definition_file.read(DEFINITIONS / name).smoke) == SMOKE
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_every_smoke_case_is_run_here(name: str) -> None:
 def test_a_variable_that_would_have_another_effect_is_refused_by_name(
     folder: Path, name: str
 ) -> None:
-    variables = definitions.read(folder).variables
+    variables = definition_file.read(folder).variables
     [problem] = check_env({name: "1"}, Sizes(), variables)
     assert name in problem.message
 
@@ -128,6 +128,6 @@ def test_a_variable_that_would_have_another_effect_is_refused_by_name(
 def test_a_variable_that_is_read_at_the_start_is_taken_and_goes_cold(
     folder: Path, name: str
 ) -> None:
-    variables = definitions.read(folder).variables
+    variables = definition_file.read(folder).variables
     assert check_env({name: "1"}, Sizes(), variables) == []
     assert variables.at_start([name, "GREETING"]) == [name]

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from core.database import triggers
 from templatemgr import catalog, data_paths, store
 from templatemgr.build import builds, publishing
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.models import Build, Template, Version, VersionHealth
 from templatemgr.trees import manifests
 
@@ -237,7 +237,7 @@ def _staged(
     cache = manifests.scan(home / "cache")
     (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
     (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
-    tree, definition = sealed.manifest.digest(), definitions.digest(inputs)
+    tree, definition = sealed.manifest.digest(), source_files.digest(inputs)
     return {
         "identity": publishing.make_identity(tree, definition, "linux-test"),
         "tree_digest": tree,

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from templatemgr import catalog, data_paths
-from templatemgr.definitions.definition import DefinitionError
 from templatemgr.errors import (
+    DefinitionError,
     NotBuiltError,
     TemplateError,
     UnavailableError,

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 
 from templatemgr import data_paths
 from templatemgr.build import builds, input_changes
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.errors import InvalidBuildError, InvalidOptionsError
 from templatemgr.models import AuditEvent, Build, Version
 from tests.templatemgr.conftest import log_text, package_files, run_build, write_definition
@@ -145,7 +145,7 @@ def test_exported_inputs_are_the_definition_again(tiny: Path, tmp_path: Path) ->
     out = StringIO()
     call_command("export_inputs", "tiny", "1", str(target), stdout=out)
     assert "9 files in" in out.getvalue()
-    assert definitions.digest(target) == version.definition_digest
+    assert source_files.digest(target) == version.definition_digest
     assert (target / "runner/main.sh").stat().st_mode & 0o777 == 0o755
     with pytest.raises(CommandError, match="not an empty folder"):
         call_command("export_inputs", "tiny", "1", str(target))

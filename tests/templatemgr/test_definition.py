@@ -4,8 +4,9 @@ import pytest
 
 from sandbox.limits import Limits, Outcome, State, Stream, Usage
 from sandbox.session.runner_messages import TestCase, TestReport
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import DefinitionError, Expectation
+from templatemgr.definitions import definition_file, source_files
+from templatemgr.definitions.smoke import Expectation
+from templatemgr.errors import DefinitionError
 from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
 
 
@@ -15,7 +16,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_whole_definition_is_read(folder: Path) -> None:
-    found = definitions.read(folder)
+    found = definition_file.read(folder)
     assert found.name == "tiny"
     assert found.title == "Tiny"
     assert found.links == ("node_modules",)
@@ -113,7 +114,7 @@ def test_a_mistake_names_file_key_and_reason(
     assert old in DEFINITION
     (folder / "template.toml").write_text(DEFINITION.replace(old, new, 1))
     with pytest.raises(DefinitionError) as caught:
-        definitions.read(folder)
+        definition_file.read(folder)
     assert caught.value.file == file
     assert caught.value.key == key
     if reason is not None:
@@ -135,40 +136,40 @@ def test_a_mistake_in_a_smoke_case_names_its_file(
 ) -> None:
     (folder / "smoke/run/case.toml").write_text(RUN_CASE.replace(old, new, 1))
     with pytest.raises(DefinitionError) as caught:
-        definitions.read(folder)
+        definition_file.read(folder)
     assert (caught.value.file, caught.value.key) == ("tiny/smoke/run/case.toml", key)
 
 
 def test_toml_that_does_not_parse_is_an_error_with_its_place(folder: Path) -> None:
     (folder / "template.toml").write_text("format = [")
     with pytest.raises(DefinitionError, match=r"tiny/template\.toml: is not valid TOML"):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_a_definition_without_a_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match=r"nothing/template\.toml: is missing"):
-        definitions.read(tmp_path / "nothing")
+        definition_file.read(tmp_path / "nothing")
 
 
 def test_links_in_the_folder_are_refused_not_followed(folder: Path) -> None:
     (folder / "sneaky").symlink_to("/etc/passwd")
     with pytest.raises(DefinitionError, match="sneaky: only plain files and folders"):
-        definitions.digest(folder)
+        source_files.digest(folder)
 
 
 def test_the_digest_covers_every_file_by_path_and_content(folder: Path, tmp_path: Path) -> None:
-    before = definitions.digest(folder)
-    assert before == definitions.digest(write_definition(tmp_path / "elsewhere" / "tiny"))
+    before = source_files.digest(folder)
+    assert before == source_files.digest(write_definition(tmp_path / "elsewhere" / "tiny"))
     (folder / "smoke/run/src/main.js").write_text("// something\n")
-    changed = definitions.digest(folder)
+    changed = source_files.digest(folder)
     (folder / "smoke/run/src/main.js").rename(folder / "smoke/run/src/other.js")
-    assert len({before, changed, definitions.digest(folder)}) == 3
+    assert len({before, changed, source_files.digest(folder)}) == 3
 
 
 def test_names_lists_folders_with_a_definition(folder: Path) -> None:
     (folder.parent / "notes").mkdir()
-    assert definitions.names(folder.parent) == ["tiny"]
-    assert definitions.names(folder.parent / "absent") == []
+    assert source_files.list_definitions(folder.parent) == ["tiny"]
+    assert source_files.list_definitions(folder.parent / "absent") == []
 
 
 def outcome(state: State, stdout: bytes = b"", report: TestReport | None = None) -> Outcome:
@@ -220,10 +221,10 @@ def test_what_fuzzing_found_is_refused(tmp_path: Path, name: str, text: str, rea
     folder = write_definition(tmp_path / "tiny")
     (folder / name.replace("__", "/").replace("_toml", ".toml")).write_text(text)
     with pytest.raises(DefinitionError, match=reason):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_a_folder_in_place_of_a_case_is_named(folder: Path) -> None:
     (folder / "smoke/loose.txt").write_text("")
     with pytest.raises(DefinitionError, match=r"smoke/loose\.txt/case\.toml: cannot be read"):
-        definitions.read(folder)
+        definition_file.read(folder)

@@ -7,9 +7,8 @@ from django.conf import settings
 
 from templatemgr import data_paths, store
 from templatemgr.build import export
-from templatemgr.definitions import collection
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions.definition import DefinitionError
+from templatemgr.definitions import collection, definition_file, source_files
+from templatemgr.errors import DefinitionError
 from templatemgr.models import BuildState
 from templatemgr.promotion import comparison
 from tests.templatemgr.conftest import DEFINITION, RUNNER, log_text, run_build, write_definition
@@ -37,36 +36,36 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_shared_files_are_inputs_and_get_into_the_tree(folder: Path, tmp_path: Path) -> None:
-    assert definitions.read(folder).files[-1] == "_shell/main.sh"
-    assert definitions.sources(folder)["_shell/main.sh"] == tmp_path / "_shell/main.sh"
+    assert definition_file.read(folder).files[-1] == "_shell/main.sh"
+    assert source_files.locate(folder)["_shell/main.sh"] == tmp_path / "_shell/main.sh"
 
 
 def test_the_digest_covers_shared_files(folder: Path, tmp_path: Path) -> None:
-    before = definitions.digest(folder)
+    before = source_files.digest(folder)
     (tmp_path / "_shell/main.sh").write_text(RUNNER + "# changed\n")
-    assert definitions.digest(folder) != before
+    assert source_files.digest(folder) != before
 
 
 def test_a_copy_is_a_definition_by_itself_with_the_same_digest(
     folder: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "elsewhere/tiny"
-    store.copy(definitions.sources(folder), copy)
+    store.copy(source_files.locate(folder), copy)
     assert (copy / "_shell/main.sh").stat().st_mode & 0o100
-    assert definitions.digest(copy) == definitions.digest(folder)
-    definitions.read(copy)
+    assert source_files.digest(copy) == source_files.digest(folder)
+    definition_file.read(copy)
 
 
 def test_a_folder_inside_wins_over_the_one_beside(folder: Path) -> None:
     own = folder / "_shell/main.sh"
     own.parent.mkdir()
     own.write_text("own")
-    assert definitions.sources(folder)["_shell/main.sh"] == own
+    assert source_files.locate(folder)["_shell/main.sh"] == own
 
 
 def test_a_shared_folder_is_no_template(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "_shell/template.toml").write_text(DEFINITION)
-    assert definitions.names(tmp_path) == ["tiny"]
+    assert source_files.list_definitions(tmp_path) == ["tiny"]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_a_mistake_names_key_and_reason(
     text = INCLUDING.replace('["_shell"]', include)
     (folder / "template.toml").write_text(text)
     with pytest.raises(DefinitionError) as caught:
-        definitions.read(folder)
+        definition_file.read(folder)
     assert (caught.value.file, caught.value.key) == ("tiny/template.toml", "include")
     assert caught.value.reason.startswith(reason)
 
@@ -101,15 +100,15 @@ def test_a_shared_file_is_not_listed_again(folder: Path) -> None:
     (folder / "_shell/main.sh").write_text(RUNNER)
     (folder / "template.toml").write_text(text)
     with pytest.raises(DefinitionError, match=r"files: '_shell/main.sh' is included already"):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_a_link_in_a_shared_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "_shell/sneaky").symlink_to("/etc/passwd")
     with pytest.raises(DefinitionError, match="_shell/sneaky: only plain files and folders"):
-        definitions.digest(folder)
+        source_files.digest(folder)
     with pytest.raises(DefinitionError, match="_shell/sneaky: only plain files and folders"):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_what_is_collected_stands_by_itself(folder: Path, tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_what_is_collected_stands_by_itself(folder: Path, tmp_path: Path) -> Non
     target = tmp_path / "dist/templates"
     collection.publish(found, tmp_path, target)
     assert not collection.differences(found, target)
-    assert definitions.digest(target / "tiny") == definitions.digest(folder)
+    assert source_files.digest(target / "tiny") == source_files.digest(folder)
     (tmp_path / "_shell/main.sh").write_text("other")
     assert collection.differences(collection.collect(tmp_path), target)
 
@@ -147,4 +146,4 @@ def test_a_version_keeps_what_it_included(tiny: Path, tmp_path: Path) -> None:
     assert "_shell/main.sh" in [text.path for text in found.texts]
 
     export.export(template="tiny", version=1, target=tmp_path / "out")
-    assert definitions.digest(tmp_path / "out") == first.version.definition_digest
+    assert source_files.digest(tmp_path / "out") == first.version.definition_digest

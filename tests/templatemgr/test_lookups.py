@@ -11,7 +11,7 @@ from django.utils import timezone
 from templatemgr import data_paths
 from templatemgr.build import lookups
 from templatemgr.builders import candidates, npm_outdated
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError, InvalidBuildError, UnknownVersionError
 from templatemgr.models import Lookup
 from tests.templatemgr.conftest import run_build, write_definition
@@ -71,7 +71,7 @@ def test_an_open_question_is_not_asked_twice_and_an_answer_replaces_the_older(ti
     answer(first)
     second = ask()
     assert second.pk != first.pk
-    digest = definitions.digest(tiny)
+    digest = source_files.digest(tiny)
     assert lookups.newest(template="tiny", digest=digest) == second
     assert Lookup.objects.count() == 2  # the answer stays while it is asked again
     answer(second)

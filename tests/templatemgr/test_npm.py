@@ -4,7 +4,7 @@ import pytest
 
 from sandbox import cage
 from templatemgr.builders import Job, npm, npm_config, steps
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import definition_file
 from templatemgr.errors import BuildError
 from tests.templatemgr.conftest import write_definition
 
@@ -119,7 +119,7 @@ def test_npm_takes_other_sources_where_the_operator_allows_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    definition = definitions.read(write_definition(tmp_path / "tiny"))
+    definition = definition_file.read(write_definition(tmp_path / "tiny"))
 
     def flags(*kinds: str) -> set[str]:
         job = Job(

@@ -11,11 +11,9 @@ from pytest_django import Settings
 from templatemgr import catalog, data_paths
 from templatemgr.build import builds, lookups
 from templatemgr.builders import npm
-from templatemgr.definitions import definition as definitions
-from templatemgr.definitions import screening, toml
-from templatemgr.definitions.definition import DefinitionError
+from templatemgr.definitions import definition_file, screening, toml
 from templatemgr.definitions.readers.rules import Ceilings, Rules
-from templatemgr.errors import InvalidOptionsError
+from templatemgr.errors import DefinitionError, InvalidOptionsError
 from templatemgr.models import Build, Version
 from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import DEFINITION, RUN_CASE, log_text, run_build, write_definition
@@ -72,9 +70,9 @@ MAXIMUM = DEFINITION.partition("[limits.maximum]")[2]
 def test_what_is_not_taken_names_its_line(folder: Path, old: str, new: str, key: str) -> None:
     (folder / "-said.txt").write_text("")
     change(folder, old, new)
-    definitions.read_kept(folder)  # it is whole, and what exists of it is run
+    definition_file.read_kept(folder)  # it is whole, and what exists of it is run
     with pytest.raises(DefinitionError) as caught:
-        definitions.read(folder)
+        definition_file.read(folder)
     assert (caught.value.file, caught.value.key) == ("tiny/template.toml", key)
     line = caught.value.line
     assert line is not None
@@ -104,16 +102,16 @@ def test_files_that_tools_take_for_their_own(folder: Path, builder: str, path: s
     change(folder, '"said.txt"]', f'"said.txt", "{path}"]')
     change(folder, 'builder = "npm"', f'builder = "{builder}"')
     with pytest.raises(DefinitionError, match="is not a definition's to bring"):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_a_ceiling_is_named_with_its_setting(folder: Path) -> None:
     rules = Rules(ceilings=Ceilings(wall_ms=4999))
     with pytest.raises(DefinitionError) as caught:
-        definitions.read(folder, rules)
+        definition_file.read(folder, rules)
     assert "5000 is over what this machine allows, 4999" in caught.value.message
     assert "STENCIL_CEILING_WALL_MS" in caught.value.message
-    definitions.read(folder, Rules(ceilings=Ceilings(wall_ms=5000)))
+    definition_file.read(folder, Rules(ceilings=Ceilings(wall_ms=5000)))
 
 
 @pytest.mark.parametrize(
@@ -126,14 +124,14 @@ def test_a_ceiling_is_named_with_its_setting(folder: Path) -> None:
 )
 def test_every_file_that_npm_reads_is_read_first(folder: Path, file: str, text: str) -> None:
     (folder / file).write_text(text)
-    definitions.read_kept(folder)
+    definition_file.read_kept(folder)
     with pytest.raises(DefinitionError) as caught:
-        definitions.read(folder)
+        definition_file.read(folder)
     assert caught.value.file == f"tiny/{file}"
     assert caught.value.remedy
     locks = {"package-lock.json"}
     if file in locks:
-        definitions.read(folder, without=locks)
+        definition_file.read(folder, without=locks)
 
 
 def test_sizes_are_looked_at_before_contents(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,17 +141,17 @@ def test_sizes_are_looked_at_before_contents(folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr("tomllib.loads", no)
     (folder / "template.toml").write_text("x = 1\n" * 20_000)
     with pytest.raises(DefinitionError, match="is larger than 65536 bytes"):
-        definitions.read(folder)
+        definition_file.read(folder)
     dotted = "a" + ".a" * 5_000 + " = 1\n"
     (folder / "template.toml").write_text("x = 1\n" + dotted)
     with pytest.raises(DefinitionError, match="more than 100 dots") as caught:
-        definitions.read(folder)
+        definition_file.read(folder)
     assert caught.value.line == 2
     (folder / "template.toml").write_bytes(b"")
     with (folder / "large").open("wb") as file:
         file.truncate(100 * 1024 * 1024)
     with pytest.raises(DefinitionError, match="is larger than"):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_a_smoke_case_is_bounded(folder: Path) -> None:
@@ -166,7 +164,7 @@ def test_a_smoke_case_is_bounded(folder: Path) -> None:
     ):
         case.write_text(text)
         with pytest.raises(DefinitionError) as caught:
-            definitions.read(folder)
+            definition_file.read(folder)
         assert caught.value.file == "tiny/smoke/run/case.toml"
     case.write_text(RUN_CASE)
     for number in range(screening.MAX_CASES):
@@ -175,7 +173,7 @@ def test_a_smoke_case_is_bounded(folder: Path) -> None:
         (place / "src/main.js").write_text("")
         (place / "case.toml").write_text(RUN_CASE)
     with pytest.raises(DefinitionError, match="more than 100 smoke cases"):
-        definitions.read(folder)
+        definition_file.read(folder)
 
 
 def test_the_line_of_a_key_is_found(tmp_path: Path) -> None:

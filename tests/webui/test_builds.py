@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from templatemgr import data_paths, store
 from templatemgr.build import following
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.models import AuditEvent, Build
 from tests.webui.conftest import (
     make_build,
@@ -54,7 +54,7 @@ def test_asking_for_a_build_leads_to_its_log(admin: Client) -> None:
 def test_build_from_the_inputs_of_a_version(admin: Client) -> None:
     version = make_version(make_template())
     definition = Path(settings.BASE_DIR) / "templates_runtime/typescript"
-    store.copy(definitions.sources(definition), data_paths.version(version) / "inputs")
+    store.copy(source_files.locate(definition), data_paths.version(version) / "inputs")
     admin.post("/templates/typescript/builds", {"kind": "rebuild", "from_version": "1"})
     build = Build.objects.get(state="queued")
     assert build.from_version is not None

@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from templatemgr import data_paths, store
 from templatemgr.builders import candidates
 from templatemgr.builders.candidates import Candidate
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.models import Build, Lookup, Template, Version
 from tests.webui import factories
 from tests.webui.conftest import make_build, make_current, make_template, make_version
@@ -40,13 +40,13 @@ def definition(tmp_path: Path, settings: Settings) -> Path:
 def keep_inputs(version: Version, source: Path) -> Path:
     """What a build leaves beside the tree: its inputs, which the row's digest is made of."""
     folder = data_paths.version(version) / "inputs"
-    store.copy(definitions.sources(source), folder)
+    store.copy(source_files.locate(source), folder)
     return folder
 
 
 def answer(**moved: tuple[str, str]) -> Lookup:
     """An answered question about the definition: name → (wanted, latest); installed is 1.0.0."""
-    digest = definitions.digest(Path(settings.STENCIL_DEFINITIONS) / "typescript")
+    digest = source_files.digest(Path(settings.STENCIL_DEFINITIONS) / "typescript")
     rows = [
         Candidate(
             name=name,
@@ -74,7 +74,7 @@ def files(**texts: str) -> dict[str, str]:
 
 
 def digest_of(folder: Path) -> str:
-    return definitions.digest(folder)
+    return source_files.digest(folder)
 
 
 @pytest.mark.parametrize("kind", ["rebuild", "refresh", "update", "edit", "nonsense", ""])

@@ -12,7 +12,7 @@ from execapp.errors import Field, InvalidRequestError, NoExecutorError
 from execapp.models import Execution
 from execapp.services import submissions
 from templatemgr import data_paths, store
-from templatemgr.definitions import definition as definitions
+from templatemgr.definitions import source_files
 from templatemgr.models import Version
 from tests.webui import conftest as make
 from tests.webui import factories
@@ -154,7 +154,7 @@ def test_examples_are_the_smoke_cases_of_what_is_current(
     admin: Client, version: Version, query: str, words: str
 ) -> None:
     definition = settings.BASE_DIR / "templates_runtime/typescript"
-    store.copy(definitions.sources(definition), data_paths.version(version) / "inputs")
+    store.copy(source_files.locate(definition), data_paths.version(version) / "inputs")
     page = admin.get(f"/playground{query}").content.decode()
     assert words in page
     assert "?template=typescript&amp;example=test-fail" in page

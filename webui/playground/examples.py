@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from execapp.models import Mode
 from sandbox.limits import State
 from templatemgr import catalog
-from templatemgr.definitions.definition import SmokeCase
+from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template
 

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from templatemgr import operator_rules
 from templatemgr.definitions import collection
-from templatemgr.definitions.definition import DefinitionError
+from templatemgr.errors import DefinitionError
 
 
 class Command(BaseCommand):

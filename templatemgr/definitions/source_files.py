@@ -16,7 +16,7 @@ MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_BYTES = 32 * 1024 * 1024
 
 
-def names(folder: Path) -> list[str]:
+def list_definitions(folder: Path) -> list[str]:
     """Return the names of the definitions in a folder, sorted. A missing folder has none.
 
     A folder whose name begins with `_` is shared by definitions and is none itself.
@@ -33,22 +33,22 @@ def digest(root: Path) -> str:
     Names beginning with `.` count, `__pycache__` and the like do not occur: folders are data.
     """
     total = hashlib.sha256(b"stencil-definition-1\n")
-    for path, file in sources(root).items():
+    for path, file in locate(root).items():
         content = file.read_bytes()
         total.update(f"{len(path.encode())}:{path}:{len(content)}:".encode())
         total.update(content)
     return total.hexdigest()
 
 
-def input_files(root: Path) -> list[str]:
+def list_paths(root: Path) -> list[str]:
     """Return the relative paths of every file of a definition, sorted by bytes.
 
     Raises DefinitionError for a link or a special file: inputs are copied, never followed.
     """
-    return list(sources(root))
+    return list(locate(root))
 
 
-def sources(root: Path) -> dict[str, Path]:
+def locate(root: Path) -> dict[str, Path]:
     """Return where each file of a definition lies, by its relative path, sorted by bytes.
 
     What a definition includes lies in a folder beside it, under the same name; or inside of it, as
