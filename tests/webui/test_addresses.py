@@ -73,7 +73,7 @@ def address(data_dir: object, db: None) -> dict[str, str]:
         "token_id": token.pk,
         "user_id": make.make_user("someone", "viewer").pk,
         "promotion_id": promotion.pk,
-        "act": "pin",
+        "action": "pin",
         "form": "zip",
     }
     return {str(pattern.name): _reverse(pattern, values) for pattern in pages}

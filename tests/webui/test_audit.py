@@ -43,7 +43,7 @@ def tamper(statement: str) -> None:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Walks of four events a request."""
+    """Checks of four events a request."""
     monkeypatch.setattr(queries, "PART", 4)
 
 
@@ -56,8 +56,8 @@ def test_events_are_listed_newest_first_with_their_reasons(admin: Client) -> Non
 def test_pages_follow_each_other_without_gap(admin: Client) -> None:
     record(60)
     first = admin.get("/audit")
-    second = admin.get(f"/audit?before={first.context['acts'][-1].event.sequence}")
-    seen = [act.event.sequence for page in (first, second) for act in page.context["acts"]]
+    second = admin.get(f"/audit?before={first.context['entries'][-1].event.sequence}")
+    seen = [entry.event.sequence for page in (first, second) for entry in page.context["entries"]]
     assert seen == list(range(60, 0, -1))
     assert second.context["older_url"] == ""
 
@@ -86,8 +86,8 @@ def test_filters_narrow_the_list(admin: Client, monkeypatch: pytest.MonkeyPatch)
         ("since=2999-01-01", []),
         ("until=2999-01-01&action=token.create", ["eve"]),
     ):
-        found = admin.get(f"/audit?{query}").context["acts"]
-        assert [act.event.actor for act in found] == actors, query
+        found = admin.get(f"/audit?{query}").context["entries"]
+        assert [entry.event.actor for entry in found] == actors, query
 
 
 @pytest.mark.parametrize("query", ["since=yesterday", "until=2026-13-01"])
@@ -133,15 +133,15 @@ def test_changed_event_is_named(admin: Client) -> None:
 
 
 def parts(client: Client, **headers: str) -> list[str]:
-    """Every answer of a walk, following its state as the page does."""
+    """Every answer of a check, following its state as the page does."""
     state, seen = "", list[str]()
     while True:
         answer = client.post("/audit/verify", {"state": state}, headers=headers, follow=True)
         seen.append(answer.text)
-        walk = answer.context.get("walk")
-        if walk is None or walk.done:
+        check = answer.context.get("chain_check")
+        if check is None or check.done:
             return seen
-        state = walk.state
+        state = check.state
 
 
 def test_long_chain_is_walked_in_parts_with_progress(admin: Client, small_parts: None) -> None:
@@ -182,7 +182,7 @@ def test_break_in_any_part_is_named(
 def test_event_replaced_between_two_parts_is_found(admin: Client, small_parts: None) -> None:
     record(8)
     headers = {"HX-Request": "true"}
-    first = admin.post("/audit/verify", headers=headers).context["walk"]
+    first = admin.post("/audit/verify", headers=headers).context["chain_check"]
     tamper("UPDATE templatemgr_auditevent SET previous_hash = 'x' WHERE sequence = 5")
     answer = admin.post("/audit/verify", {"state": first.state}, headers=headers)
     assert "broken at event 5" in answer.text
@@ -261,7 +261,7 @@ def test_export_of_a_part_holds_what_the_filters_show(admin: Client) -> None:
     assert [row["sequence"] for row in rows] == [4, 5]
     event = AuditEvent.objects.get(action="audit.export")
     assert event.details == {"format": "jsonl", "filters": {"actor": "eve"}}
-    assert event_text.read(event).text == "audit as JSONL, filtered"
+    assert event_text.describe(event).text == "audit as JSONL, filtered"
 
 
 def test_no_cell_is_a_formula(admin: Client) -> None:
@@ -292,7 +292,7 @@ def test_every_act_that_is_known_has_a_sentence(db: None) -> None:
             sequence=1, time=timezone.now(), actor="ada", action=action, object="grace@example.org",
             details=details,
         )  # fmt: skip
-        read = event_text.read(event)
+        read = event_text.describe(event)
         assert read.word != action
         assert read.text
         if action.startswith(("user.", "token.")):
@@ -302,7 +302,7 @@ def test_every_act_that_is_known_has_a_sentence(db: None) -> None:
 
 def test_acts_of_users_read_as_sentences(db: None) -> None:
     def text(action: str, **details: Any) -> str:
-        return event_text.read(
+        return event_text.describe(
             AuditEvent(action=action, object="grace", details=details, time=timezone.now())
         ).text
 

@@ -180,7 +180,7 @@ def test_promotions_come_by_pages(
     with django_assert_max_num_queries(19):
         page = admin.get(PAGE).text
     assert page.count("<rect") > 50  # what was current when, as a band
-    assert page.count('class="card-row reign') == 5  # four stretches and the band's own row
+    assert page.count('class="card-row period') == 5  # four stretches and the band's own row
 
 
 # Overriding and the policy

@@ -26,7 +26,7 @@ def promoted(*turns: tuple[int, float]) -> list[Promotion]:
 
 def test_each_stretch_ends_where_the_next_begins(db: None) -> None:
     log = promoted((1, 9), (2, 4), (1, 1))
-    now, before, first = promotion_history.reigns(log)
+    now, before, first = promotion_history.current_periods(log)
     assert (now.number, now.until, now.seconds) == (1, None, None)
     assert (before.number, before.until) == (2, log[2].created_at)
     assert first.seconds is not None
@@ -34,11 +34,11 @@ def test_each_stretch_ends_where_the_next_begins(db: None) -> None:
 
 
 def test_promoting_what_is_current_already_begins_no_other_stretch(db: None) -> None:
-    assert len(promotion_history.reigns(promoted((1, 9), (1, 4), (2, 1)))) == 2
+    assert len(promotion_history.current_periods(promoted((1, 9), (1, 4), (2, 1)))) == 2
 
 
 def test_the_band_shows_thirty_days_in_proportion(db: None) -> None:
-    found = promotion_history.reigns(promoted((1, 90), (2, 60), (3, 15)))
+    found = promotion_history.current_periods(promoted((1, 90), (2, 60), (3, 15)))
     older, newest = promotion_history.band(found, timezone.now())
     assert [older.number, newest.number] == [2, 3]  # the first ended before
     assert older.x == 0
@@ -47,7 +47,7 @@ def test_the_band_shows_thirty_days_in_proportion(db: None) -> None:
 
 
 def test_nothing_promoted_draws_nothing() -> None:
-    assert promotion_history.band(promotion_history.reigns([]), timezone.now()) == []
+    assert promotion_history.band(promotion_history.current_periods([]), timezone.now()) == []
 
 
 def test_lengths_have_one_unit() -> None:

@@ -90,7 +90,7 @@ def test_role_counts_from_the_next_request_and_is_on_record(admin: Client) -> No
     admin.post(f"/users/{user.pk}/role", {"role": "operator"})
     assert grace.get("/system").status_code == 200
     assert (last().action, last().details) == ("user.role", {"from": "viewer", "to": "operator"})
-    assert event_text.read(last()).text == "grace: viewer → operator"
+    assert event_text.describe(last()).text == "grace: viewer → operator"
     admin.post(f"/users/{user.pk}/role", {"role": "none"})
     assert grace.get("/").status_code == 403
 

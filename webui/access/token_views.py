@@ -159,7 +159,7 @@ def _detail(request: HttpRequest, token: ApiToken, *, secret: str = "") -> HttpR
         "now": timezone.now(),
         "means": dict(SCOPES),
         "graces": GRACES,
-        "acts": [event_text.read(event) for event in events.order_by("-sequence")[:LATELY]],
+        "acts": [event_text.describe(event) for event in events.order_by("-sequence")[:LATELY]],
         "secret": secret,
         "pins": pins.of(token=token),
     }

@@ -152,7 +152,7 @@ def _detail(request: HttpRequest, user: User, *, link: str = "") -> HttpResponse
         "roles": roles.ROLES,
         "others": [group.name for group in user.groups.all() if group.name not in roles.NAMES],
         "oneself": user == request.user,
-        "acts": [event_text.read(event) for event in events[:LATELY]],
+        "acts": [event_text.describe(event) for event in events[:LATELY]],
         "link": link,
     }
     return render(request, "access/users/detail.html", context)

@@ -58,7 +58,7 @@ SAID_HERE = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act:
+class EventText:
     """An event, ready to be read. `rest` is what the sentence does not say."""
 
     event: AuditEvent
@@ -71,7 +71,7 @@ class Act:
     rest: tuple[tuple[str, str], ...]
 
 
-def read(event: AuditEvent) -> Act:
+def describe(event: AuditEvent) -> EventText:
     """Words for an event; an act that is not known shows its own name."""
     details: Mapping[str, Any] = event.details
     word, tone = WORDS.get(event.action, (event.action, ""))
@@ -81,7 +81,7 @@ def read(event: AuditEvent) -> Act:
     on_template = event.action.partition(".")[0] not in ELSEWHERE
     # A user's or a token's name may hold an @ of its own.
     name, _, number = event.object.partition("@") if on_template else (event.object, "", "")
-    return Act(
+    return EventText(
         event=event,
         word=word,
         tone=tone,

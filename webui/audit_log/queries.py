@@ -15,7 +15,7 @@ from templatemgr import audit
 from templatemgr.models import AuditEvent
 
 PAGE = 50
-PART = 5_000  # events walked in one request: about a third of a second
+PART = 5_000  # events checked in one request: about a third of a second
 BATCH = 1_000
 FIELDS = ("action", "object", "actor", "since", "until")
 COLUMNS = (
@@ -37,8 +37,8 @@ class FilterError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Walk:
-    """How far a walk over the chain is. `total` may grow meanwhile."""
+class ChainCheck:
+    """How far a check of the chain is. `total` may grow meanwhile."""
 
     result: audit.ChainResult
     total: int
@@ -71,8 +71,8 @@ def chosen(given: Mapping[str, str]) -> QuerySet[AuditEvent]:
     return events
 
 
-def walk(state: str = "") -> Walk:
-    """Walk one part of the chain, from its beginning or from where `state` left off.
+def check_chain(state: str = "") -> ChainCheck:
+    """Check one part of the chain, from its beginning or from where `state` left off.
 
     Raises FilterError for a state that is not ours, or older than an hour.
     """
@@ -81,11 +81,11 @@ def walk(state: str = "") -> Walk:
         try:
             after, previous = signing.loads(state, salt=SALT, max_age=STATE_SECONDS)
         except signing.BadSignature as error:
-            message = "This walk was interrupted: begin again."
+            message = "This check was interrupted: begin again."
             raise FilterError(message) from error
     result = audit.verify_chain(after=after, previous=previous, limit=PART)
     newest = AuditEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first()
-    return Walk(
+    return ChainCheck(
         result=result,
         total=newest or 0,
         done=not result.ok or result.count < after + PART,

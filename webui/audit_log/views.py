@@ -31,19 +31,19 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @decorators.change("templatemgr.verify_audit")
 def verify(request: HtmxHttpRequest) -> HttpResponseBase:
-    """Walk a part of the chain; htmx asks for the next one by itself, others by a button."""
+    """Check one part of the chain. htmx requests the next part by itself."""
     part = bool(request.htmx)
     try:
-        walk = queries.walk(request.POST.get("state", ""))
+        check = queries.check_chain(request.POST.get("state", ""))
     except queries.FilterError as error:
         messages.error(request, error.message, extra_tags="bad")
         return decorators.whole(request, redirect("audit"))
-    tone, text = _found(walk)
+    tone, text = _result(check)
     if part:
-        context = {"walk": walk, "tone": tone, "text": text}
-        return render(request, "audit_log/_walk.html", context)
-    if not walk.done:
-        return _page(request, walk=walk)
+        context = {"chain_check": check, "tone": tone, "text": text}
+        return render(request, "audit_log/_chain_check.html", context)
+    if not check.done:
+        return _page(request, check=check)
     messages.add_message(request, messages.INFO, text, extra_tags=tone)
     return redirect("audit")
 
@@ -76,7 +76,7 @@ def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect
     return response
 
 
-def _page(request: HttpRequest, walk: queries.Walk | None = None) -> HttpResponse:
+def _page(request: HttpRequest, check: queries.ChainCheck | None = None) -> HttpResponse:
     given = {name: request.GET.get(name, "").strip() for name in queries.FIELDS}
     before = request.GET.get("before", "")
     below = parsing.whole_or_none(before, most=parsing.LARGEST_ROW)
@@ -91,7 +91,7 @@ def _page(request: HttpRequest, walk: queries.Walk | None = None) -> HttpRespons
     wanted = {name: value for name, value in given.items() if value}
     older = {**wanted, "before": events[queries.PAGE - 1].sequence} if more else {}
     context: dict[str, Any] = {
-        "acts": [event_text.read(event) for event in events[: queries.PAGE]],
+        "entries": [event_text.describe(event) for event in events[: queries.PAGE]],
         "actions": [(action, word) for action, (word, _) in event_text.WORDS.items()],
         "given": given,
         "wanted": wanted,
@@ -100,14 +100,14 @@ def _page(request: HttpRequest, walk: queries.Walk | None = None) -> HttpRespons
         "paged": below is not None,
         "newest_url": f"?{urlencode(wanted)}",
         "older_url": f"?{urlencode(older)}" if older else "",
-        "walk": walk,
+        "chain_check": check,
     }
     return render(request, "audit_log/index.html", context, status=422 if problem else 200)
 
 
-def _found(walk: queries.Walk) -> tuple[str, str]:
-    """The tone, and what a walk has found so far."""
-    result = walk.result
+def _result(check: queries.ChainCheck) -> tuple[str, str]:
+    """Return the tone and the text of what the check found so far."""
+    result = check.result
     if not result.ok:
         return "bad", (
             f"The chain is broken at event {result.first_broken:,}: {result.reason}. "

@@ -8,13 +8,13 @@ from itertools import pairwise
 from templatemgr.models import Promotion
 
 WIDTH = 1000.0
-LEAST = 4.0  # of WIDTH: the shortest reign can still be seen
+LEAST = 4.0  # of WIDTH: the shortest period can still be seen
 SHOWN = timedelta(days=30)
 MINUTE = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reign:
+class CurrentPeriod:
     """One stretch in which one version was current; `until` None: it still is."""
 
     promotion: Promotion
@@ -40,7 +40,7 @@ class Reign:
         return f"{self.number}, from {self.since:{MINUTE}}{end} UTC"
 
 
-def reigns(log: Iterable[Promotion]) -> list[Reign]:
+def current_periods(log: Iterable[Promotion]) -> list[CurrentPeriod]:
     """Every stretch, newest first; promoting what is current already begins no other one."""
     ordered = sorted(log, key=lambda entry: entry.pk)
     starts = [
@@ -50,27 +50,29 @@ def reigns(log: Iterable[Promotion]) -> list[Reign]:
     ]
     ends: list[datetime | None] = [after.created_at for _, after in pairwise(starts)]
     pairs = zip(starts, [*ends, None], strict=False)
-    found = [Reign(promotion=entry, since=entry.created_at, until=end) for entry, end in pairs]
+    found = [
+        CurrentPeriod(promotion=entry, since=entry.created_at, until=end) for entry, end in pairs
+    ]
     return found[::-1]
 
 
-def band(found: list[Reign], now: datetime) -> list[Reign]:
+def band(found: list[CurrentPeriod], now: datetime) -> list[CurrentPeriod]:
     """Those of the last thirty days (or since the first) as stretches of WIDTH, oldest first."""
     if not found:
         return []
     begin = max(found[-1].since, now - SHOWN)
     whole = max((now - begin).total_seconds(), 1.0)
     shown = []
-    for reign in reversed(found):
-        if reign.until is not None and reign.until <= begin:
+    for period in reversed(found):
+        if period.until is not None and period.until <= begin:
             continue
-        left = max(0.0, (reign.since - begin).total_seconds()) / whole * WIDTH
-        right = ((reign.until or now) - begin).total_seconds() / whole * WIDTH
+        left = max(0.0, (period.since - begin).total_seconds()) / whole * WIDTH
+        right = ((period.until or now) - begin).total_seconds() / whole * WIDTH
         shown.append(
-            Reign(
-                promotion=reign.promotion,
-                since=reign.since,
-                until=reign.until,
+            CurrentPeriod(
+                promotion=period.promotion,
+                since=period.since,
+                until=period.until,
                 x=round(min(left, WIDTH - LEAST), 2),
                 width=round(max(LEAST, right - left - 1.0), 2),
             )

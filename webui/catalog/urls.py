@@ -18,8 +18,8 @@ urlpatterns = [
     path("templates/<slug:name>/versions/<int:number>/heal", version_views.heal, name="heal"),
     path(
         "templates/<slug:name>/versions/<int:number>/removal",
-        version_views.ask_remove,
-        name="ask_remove",
+        version_views.confirm_removal,
+        name="confirm_removal",
     ),
     path(
         "templates/<slug:name>/versions/<int:number>/remove",

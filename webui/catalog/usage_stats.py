@@ -14,14 +14,14 @@ SINCE = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serving:
+class UsageStats:
     """Executions of the last day, and the median time of the newest of them in milliseconds."""
 
     executions: int
     median_ms: float | None
 
 
-def serving(version: Version, now: datetime | None = None) -> Serving:
+def usage_stats(version: Version, now: datetime | None = None) -> UsageStats:
     """Count what ran on a version within a day."""
     rows = Execution.objects.filter(
         version=version, created_at__gte=(now or timezone.now()) - SINCE
@@ -32,4 +32,4 @@ def serving(version: Version, now: datetime | None = None) -> Serving:
         for total in newest.values_list("timings__total_ms", flat=True)[:SAMPLE]
         if total is not None
     ]
-    return Serving(executions=rows.count(), median_ms=median(times) if times else None)
+    return UsageStats(executions=rows.count(), median_ms=median(times) if times else None)

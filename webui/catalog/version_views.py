@@ -106,13 +106,13 @@ def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 @decorators.page
-def ask_remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def confirm_removal(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Say what removing a version frees, and what stands in the way."""
     if not decorators.may(request, "templatemgr.remove_version"):
         raise PermissionDenied
     version = catalog.get_version(template=name, number=number)
     context = {"confirmation": _removal(version), "template": version.template}
-    return render(request, "promotions/confirm.html", context)
+    return render(request, "shell/confirmation.html", context)
 
 
 @decorators.change("templatemgr.remove_version")
@@ -129,7 +129,7 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
         version = catalog.get_version(template=name, number=number)
         shown = _removal(version).refused(reason, error.message)
         context = {"confirmation": shown, "template": version.template}
-        return render(request, "promotions/confirm.html", context, status=409)
+        return render(request, "shell/confirmation.html", context, status=409)
     decorators.done(
         request,
         f"Version {number} is removed: {size(freed.bytes)} are free again. "

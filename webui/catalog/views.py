@@ -1,6 +1,5 @@
 """The templates: what is current in each, its versions, what was current when, the way back."""
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,11 +15,12 @@ from templatemgr.models import BuildKind, Promotion, Template, Version
 from templatemgr.promotion import promotions
 from webui.activity.views import chart_context
 from webui.catalog import promotion_history, version_table
-from webui.catalog.usage_stats import serving
+from webui.catalog.usage_stats import usage_stats
 from webui.http import HtmxHttpRequest
+from webui.promotions.queries import roll_back_confirmations
 from webui.shell import confirmations, decorators
 
-REIGNS_SHOWN = 4
+PERIODS_SHOWN = 4
 LOG_READ = 200  # promotions that the band of thirty days is drawn from
 LOG_PAGE = 50
 
@@ -41,19 +41,9 @@ def index(request: HttpRequest) -> HttpResponse:
     previous = promotions.previous_of(found)
     context = {
         "rows": [(template, previous.get(template.pk)) for template in found],
-        "confirmations": ways_back(request, found, previous),
+        "confirmations": roll_back_confirmations(request, found, previous),
     }
     return render(request, "catalog/index.html", context)
-
-
-def ways_back(
-    request: HttpRequest, found: Iterable[Template], previous: Mapping[int, Version]
-) -> list[confirmations.Confirmation]:
-    """What asks before each roll back that this user may do from a page of several templates."""
-    if not decorators.may(request, "templatemgr.promote_version"):
-        return []
-    open_ones = [row for row in found if row.pk in previous and not row.pinned]
-    return [confirmations.roll_back(template, previous[template.pk]) for template in open_ones]
 
 
 @decorators.page
@@ -104,20 +94,20 @@ def promotion_log(request: HttpRequest, name: str) -> HttpResponse:
 def _head(request: HttpRequest, template: Template, previous: Version | None) -> dict[str, Any]:
     """What stands above the table: the current version, its pin, and what was current when."""
     current = _current(template)
-    found = promotion_history.reigns(_log(template).order_by("-id")[:LOG_READ])
-    reign = found[0] if found and found[0].promotion.to_version_id == template.current_id else None
+    found = promotion_history.current_periods(_log(template).order_by("-id")[:LOG_READ])
+    period = found[0] if found and found[0].promotion.to_version_id == template.current_id else None
     return {
         "current": current,
-        "serving": serving(current) if current else None,
+        "usage": usage_stats(current) if current else None,
         "previous": previous,
-        "promotion": reign.promotion if reign else None,
-        "reigns": found[:REIGNS_SHOWN],
+        "promotion": period.promotion if period else None,
+        "periods": found[:PERIODS_SHOWN],
         "band": promotion_history.band(found, timezone.now()),
         "estimate": None if current else builds.estimate_seconds(template.name),
         "confirmations": [
-            confirmation
-            for confirmation in _confirmations(template, previous)
-            if decorators.may(request, confirmation.permission)
+            each
+            for each in _confirmations(template, previous)
+            if decorators.may(request, each.permission)
         ],
     }
 

@@ -14,9 +14,9 @@ from templatemgr.models import AuditEvent
 from templatemgr.promotion import promotions
 from webui.activity.views import chart_context
 from webui.audit_log import event_text
-from webui.catalog.views import ways_back
 from webui.http import HtmxHttpRequest
 from webui.overview import attention, metrics
+from webui.promotions.queries import roll_back_confirmations
 from webui.shell import decorators
 from webui.shell.context_processors import know_health, may, shell_health
 
@@ -73,10 +73,10 @@ def _state(request: HttpRequest, samples: list[metrics.Sample]) -> dict[str, Any
             (template, times.get(template.name), previous.get(template.pk))
             for template in templates
         ],
-        "confirmations": ways_back(request, templates, previous),
+        "confirmations": roll_back_confirmations(request, templates, previous),
         "attention": attention.items(templates),
         "try_playground": attention.offers_playground(decorators.actor(request), templates),
-        "lately": [event_text.read(event) for event in events],
+        "lately": [event_text.describe(event) for event in events],
     }
 
 

@@ -33,17 +33,17 @@ SAYS = {
 
 
 @decorators.page
-def confirm(request: HttpRequest, name: str, act: str) -> HttpResponse:
+def confirm(request: HttpRequest, name: str, action: str) -> HttpResponse:
     """The question before an act, as a page: where there is no JavaScript."""
     template = catalog.get(name=name)
-    question = _question(template, act)
-    if question is None:
-        message = f"There is no act {act!r}."
+    confirmation = _confirmation(template, action)
+    if confirmation is None:
+        message = f"There is no action {action!r}."
         raise Http404(message)
-    if not decorators.may(request, question.permission):
+    if not decorators.may(request, confirmation.permission):
         raise PermissionDenied
     return render(
-        request, "promotions/confirm.html", {"confirmation": question, "template": template}
+        request, "shell/confirmation.html", {"confirmation": confirmation, "template": template}
     )
 
 
@@ -205,24 +205,24 @@ def _policy_page(
     return render(request, "promotions/policy.html", context, status=status)
 
 
-def _question(template: Template, act: str) -> Confirmation | None:
-    if act == "rollback":
+def _confirmation(template: Template, action: str) -> Confirmation | None:
+    if action == "rollback":
         return confirmations.roll_back(template, promotions.previous(template))
     known = {"pin": confirmations.pin, "unpin": confirmations.unpin}
-    return known[act](template) if act in known else None
+    return known[action](template) if action in known else None
 
 
-def _refused(request: HttpRequest, name: str, act: str, error: TemplateError) -> HttpResponse:
-    """The question again, with what stood in the way; what does not exist stays a 404."""
+def _refused(request: HttpRequest, name: str, action: str, error: TemplateError) -> HttpResponse:
+    """The confirmation again, with what stood in the way; what does not exist stays a 404."""
     if isinstance(error, decorators.UNKNOWN):
         raise error
     template = catalog.get(name=name)
-    question = _question(template, act)
-    if question is None:
+    confirmation = _confirmation(template, action)
+    if confirmation is None:
         raise error
-    shown = question.refused(request.POST.get("reason", ""), error.message)
+    shown = confirmation.refused(request.POST.get("reason", ""), error.message)
     context = {"confirmation": shown, "template": template}
-    return render(request, "promotions/confirm.html", context, status=409)
+    return render(request, "shell/confirmation.html", context, status=409)
 
 
 def _undo(request: HttpRequest, template: Template, promotion: Promotion) -> Confirmation | None:

@@ -18,7 +18,7 @@ from webui.templatetags.stencil import size
 class Confirmation:
     """One act with its words; `permission` is the codename of what it needs."""
 
-    act: str
+    action: str
     permission: str
     title: str
     says: str
@@ -35,7 +35,7 @@ class Confirmation:
     @property
     def id(self) -> str:
         """The dialog's id on a page."""
-        return f"confirm-{self.act}-{self.about}" if self.about else f"confirm-{self.act}"
+        return f"confirm-{self.action}-{self.about}" if self.about else f"confirm-{self.action}"
 
     def refused(self, reason: str, problem: str) -> "Confirmation":
         """The same question after a refusal: nothing that was typed is lost."""
@@ -51,7 +51,7 @@ def roll_back(template: Template, previous: Version | None) -> Confirmation:
     elif previous is None:
         blocked = "No earlier version is left to roll back to."
     return Confirmation(
-        act="rollback",
+        action="rollback",
         permission="templatemgr.promote_version",
         title=f"Roll back to {target}" if target else f"Roll back {template.title}",
         says=(
@@ -75,7 +75,7 @@ def pin(template: Template) -> Confirmation:
     """Hold a template on its version."""
     at = f" at {template.current.number}" if template.current else ""
     return Confirmation(
-        act="pin",
+        action="pin",
         permission="templatemgr.pin_template",
         title=f"Pin {template.title}{at}",
         says="Nobody can promote or roll back until it is unpinned. Builds still run.",
@@ -89,7 +89,7 @@ def unpin(template: Template) -> Confirmation:
     """Let go of it."""
     held = f"Pinned by {template.pinned_by}: “{template.pin_reason}”." if template.pinned else ""
     return Confirmation(
-        act="unpin",
+        action="unpin",
         permission="templatemgr.pin_template",
         title=f"Unpin {template.title}",
         says=f"{held} Afterwards versions can be promoted and rolled back again.".strip(),
@@ -104,7 +104,7 @@ def remove(version: Version, *, frees: int | None, needed: list[str]) -> Confirm
     name, number = version.template.name, version.number
     freed = "" if frees is None else f" That frees about {size(frees)}: what nothing else shares."
     return Confirmation(
-        act="remove",
+        action="remove",
         permission="templatemgr.remove_version",
         title=f"Remove {version.template.title} {number}",
         says=(
