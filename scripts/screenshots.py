@@ -102,7 +102,9 @@ SHOTS = {
     "edit": Shot(view="new_build", path=EDIT),
     "difference": Shot(view="new_build", path=EDIT, act=see_difference),
     "version": Shot(view="version", path="/templates/{template}/versions/{version}"),
-    "removal": Shot(view="confirm_removal", path="/templates/{template}/versions/{version}/removal"),
+    "removal": Shot(
+        view="confirm_removal", path="/templates/{template}/versions/{version}/removal"
+    ),
     "choose": Shot(view="choose", path="/templates/{template}/compare?new={version}"),
     "compare": Shot(view="compare", path="/templates/{template}/compare/{current}/{candidate}"),
     "compare-first": Shot(view="compare", path="/templates/{template}/compare/0/{version}"),
@@ -125,7 +127,9 @@ SHOTS = {
         view="playground", path="/playground?template={template}&example=run", act=open_share
     ),
     "audit": Shot(view="audit", path="/audit"),
-    "audit-verified": Shot(view="audit", path="/audit", act=press("Verify", "#chain-check:not(:empty)")),
+    "audit-verified": Shot(
+        view="audit", path="/audit", act=press("Verify", "#chain-check:not(:empty)")
+    ),
     "audit-export": Shot(view="audit", path="/audit", act=press("Export")),
     "audit-none": Shot(view="audit", path="/audit?actor=nobody-at-all"),
     "tokens": Shot(view="tokens", path="/tokens"),
