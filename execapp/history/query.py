@@ -2,13 +2,13 @@
 
 import uuid
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from django.db.models import QuerySet
 
 from core import parsing
 from core.pagination import TIME_AND_ID, Order, Page, paginate
 from execapp.errors import NotSupportedError, UnknownExecutionError
+from execapp.history.filters import ExecutionFilter
 from execapp.models import ApiToken, Execution, Scope
 from templatemgr.models import Version
 
@@ -45,21 +45,6 @@ class Viewer:
         return cls(client=username, everything=everything)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """What a page shows; None and empty leave a filter out. `since` is included, `until` not."""
-
-    template: str | None = None
-    version: int | None = None
-    state: str | None = None
-    mode: str | None = None
-    client: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    q: str | None = None
-
-
 def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
     """One execution, whole; `UnknownExecutionError` also when it belongs to somebody else."""
     identifier = parsing.identifier_or_none(execution_id)
@@ -74,7 +59,7 @@ def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
 
 def page(
     *,
-    filters: Filters,
+    filters: ExecutionFilter,
     viewer: Viewer,
     cursor: str | None = None,
     newer: str | None = None,
@@ -90,7 +75,7 @@ def page(
     return paginate(rows, _order(filters), cursor=cursor, before=newer, limit=limit)
 
 
-def _order(filters: Filters) -> Order:
+def _order(filters: ExecutionFilter) -> Order:
     """Return the order newest first, by the columns of the index that serves the filters.
 
     An id begins with the time at which it was made (UUIDv7), so it sorts as `created_at` does.
@@ -107,7 +92,7 @@ def visible(viewer: Viewer) -> QuerySet[Execution]:
     return Execution.objects.filter(client=viewer.client, token__isnull=not viewer.by_token)
 
 
-def _apply(found: QuerySet[Execution], filters: Filters) -> QuerySet[Execution]:
+def _apply(found: QuerySet[Execution], filters: ExecutionFilter) -> QuerySet[Execution]:
     exact = {
         "template_name": filters.template if filters.version is None else None,
         "state": filters.state,

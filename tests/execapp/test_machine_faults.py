@@ -296,7 +296,7 @@ def test_damage_that_a_query_meets_is_remembered(
     def meets(**_filters: object) -> None:
         raise DatabaseError("database disk image is malformed") from damaged
 
-    monkeypatch.setattr("execapp.history.query.page", meets)
+    monkeypatch.setattr("execapp.history.page", meets)
     listed = api.call("GET", "/executions")
     assert (listed.status_code, listed.json()["error"]["code"]) == (500, "internal")
     response = Client().get("/readyz")

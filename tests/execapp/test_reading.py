@@ -8,6 +8,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from core import parsing
+from execapp import history
 from execapp.api.v1.schemas.executions import (
     ExecutionsOut,
     PromotionsOut,
@@ -16,8 +17,7 @@ from execapp.api.v1.schemas.executions import (
     VersionOut,
     VersionsOut,
 )
-from execapp.history import query as history
-from execapp.history.query import Viewer
+from execapp.history import Viewer, query
 from execapp.models import Execution, ExecutionState
 from templatemgr.models import Version
 from templatemgr.promotion import promotions
@@ -77,7 +77,7 @@ def test_lists_do_not_read_large_columns(
     api.submit()
     with django_assert_num_queries(1) as captured:
         history.page(
-            filters=history.Filters(), viewer=Viewer.of_user("a", everything=True), limit=5
+            filters=history.ExecutionFilter(), viewer=Viewer.of_user("a", everything=True), limit=5
         )
     assert '"stdout"' not in captured[0]["sql"]
     assert '"files"' not in captured[0]["sql"]
@@ -149,13 +149,13 @@ def test_a_user_of_the_same_name_is_another_client(api: Api, alive: object) -> N
 
 def test_filters_are_served_by_indexes(api: Api, alive: object) -> None:
     for filters in (
-        history.Filters(template="tiny"),
-        history.Filters(state="failed"),
-        history.Filters(client="ci-bot"),
-        history.Filters(mode="run"),
-        history.Filters(since=timezone.now() - timedelta(days=1)),
+        history.ExecutionFilter(template="tiny"),
+        history.ExecutionFilter(state="failed"),
+        history.ExecutionFilter(client="ci-bot"),
+        history.ExecutionFilter(mode="run"),
+        history.ExecutionFilter(since=timezone.now() - timedelta(days=1)),
     ):
-        found = history._apply(Execution.objects.all(), filters)
+        found = query._apply(Execution.objects.all(), filters)
         plan = found.order_by("-created_at", "-id")[:51].explain()
         assert "USING INDEX" in plan, plan
         assert "TEMP B-TREE" not in plan, plan

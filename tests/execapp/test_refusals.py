@@ -14,7 +14,7 @@ from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
 
-from execapp.history import query as history
+from execapp import history
 from templatemgr.models import HealthState, Template, Version, VersionHealth
 from tests.execapp import tiny
 from tests.execapp.conftest import Api, make_api

@@ -16,8 +16,8 @@ from django.utils import timezone
 
 from benchmarks.management.commands import page_times
 from core import parsing
-from execapp.history import query
-from execapp.history.query import Filters, Viewer
+from execapp import history
+from execapp.history import ExecutionFilter, Viewer
 from execapp.models import ApiToken, Execution
 from templatemgr import audit
 from templatemgr.models import Template, Version
@@ -63,30 +63,30 @@ def test_a_page_asks_under_twenty_times(admin: Client, address: str) -> None:
 @pytest.mark.parametrize(
     "filters",
     [
-        Filters(),
-        Filters(template="python"),
-        Filters(state="error"),
-        Filters(mode="run"),
-        Filters(client="client-001"),
-        Filters(template="python", version=3),
-        Filters(labels=LABEL),
-        Filters(q="01"),
-        Filters(since=timezone.now()),
+        ExecutionFilter(),
+        ExecutionFilter(template="python"),
+        ExecutionFilter(state="error"),
+        ExecutionFilter(mode="run"),
+        ExecutionFilter(client="client-001"),
+        ExecutionFilter(template="python", version=3),
+        ExecutionFilter(labels=LABEL),
+        ExecutionFilter(q="01"),
+        ExecutionFilter(since=timezone.now()),
     ],
     ids=["all", "template", "state", "mode", "client", "version", "labels", "search", "since"],
 )
 @pytest.mark.parametrize("further", [False, True], ids=["first page", "next page"])
 @pytest.mark.usefixtures("seeded")
-def test_a_list_is_read_from_an_index_in_its_order(filters: Filters, further: bool) -> None:
+def test_a_list_is_read_from_an_index_in_its_order(filters: ExecutionFilter, further: bool) -> None:
     cursor = None
     if further:
-        cursor = query.page(filters=filters, viewer=ALL, limit=5).next
-    plan = plan_of(lambda: query.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
+        cursor = history.page(filters=filters, viewer=ALL, limit=5).next
+    plan = plan_of(lambda: history.page(filters=filters, viewer=ALL, cursor=cursor, limit=5))
     assert_in_order(plan)
     if cursor:  # and back from the oldest page, where the way up is long
         oldest = parsing.write_cursor(timezone.now() - timedelta(days=9000), uuid.UUID(int=0))
         assert_in_order(
-            plan_of(lambda: query.page(filters=filters, viewer=ALL, newer=oldest, limit=1))
+            plan_of(lambda: history.page(filters=filters, viewer=ALL, newer=oldest, limit=1))
         )
 
 
@@ -108,11 +108,15 @@ def plan_of(act: Any) -> str:
 
 @pytest.mark.usefixtures("seeded")
 def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
-    for filters in (Filters(), Filters(labels=LABEL), Filters(q="01", state="failed")):
+    for filters in (
+        ExecutionFilter(),
+        ExecutionFilter(labels=LABEL),
+        ExecutionFilter(q="01", state="failed"),
+    ):
         found: list[Any] = []
         cursor: str | None = None
         while True:
-            page = query.page(filters=filters, viewer=ALL, cursor=cursor, limit=50)
+            page = history.page(filters=filters, viewer=ALL, cursor=cursor, limit=50)
             found += [row.pk for row in page.items]
             cursor = page.next
             if cursor is None:

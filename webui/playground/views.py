@@ -11,10 +11,9 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core import parsing
-from execapp import serialization
+from execapp import history, serialization
 from execapp.api.http import waiting_room
 from execapp.errors import ExecutionError, Field, InvalidRequestError
-from execapp.history import query
 from execapp.models import Execution, Mode
 from execapp.services import checks, submissions
 from templatemgr import catalog
@@ -89,7 +88,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     """The form, filled with an example or with what an execution was (`from=<id>`)."""
     source = request.GET.get("from", "")
     if source:
-        execution = query.get(execution_id=source, viewer=viewer(request))
+        execution = history.get(execution_id=source, viewer=viewer(request))
         draft = _of_execution(execution)
     else:
         draft = _of_example(

@@ -7,13 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
 from core.engine import hub
-from execapp import serialization
+from execapp import history, serialization
 from execapp.api.http import auth, parked, waiting_room
 from execapp.api.http.openapi import ERRORS, idempotency_header
 from execapp.api.http.responses import check_query, reply, token_of, wait_parameter
 from execapp.api.v1.schemas import executions
 from execapp.errors import Field, InvalidRequestError, NotSupportedError
-from execapp.history import query as history
 from execapp.models import Execution
 from execapp.services import submissions
 
@@ -67,17 +66,7 @@ def submit(request: HttpRequest, body: executions.SubmissionIn) -> HttpResponse:
 def listing(request: HttpRequest, query: Query[executions.ExecutionsQuery]) -> HttpResponse:
     """Newest first, without output. A token without `admin` sees its own only."""
     check_query(request, executions.ExecutionsQuery.model_fields, repeatable=("label",))
-    filters = history.Filters(
-        template=query.template,
-        version=query.version,
-        state=query.state,
-        mode=query.mode,
-        client=query.client,
-        labels=tuple(_label(text) for text in query.label),
-        since=query.since,
-        until=query.until,
-        q=query.q,
-    )
+    filters = history.parse_filter(dict(request.GET.lists()))
     viewer = history.Viewer.of_token(token_of(request))
     page = history.page(filters=filters, viewer=viewer, cursor=query.cursor, limit=query.limit)
     items = [serialization.to_summary(execution) for execution in page.items]
@@ -157,13 +146,6 @@ def _own(request: HttpRequest, execution_id: str) -> Execution:
 
 def _shown(execution: Execution) -> HttpResponse:
     return reply(serialization.to_api(execution))
-
-
-def _label(text: str) -> tuple[str, str]:
-    key, colon, value = text.partition(":")
-    if not colon or not key:
-        raise InvalidRequestError([Field(path="label", message="Give key:value.")])
-    return key, value
 
 
 def _key(request: HttpRequest) -> str | None:

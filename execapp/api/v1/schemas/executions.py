@@ -8,7 +8,15 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from ninja import Schema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from core import parsing
 from execapp.api.http import bounds
@@ -89,6 +97,10 @@ QueryNumber = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=parsing.LAR
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 
+# A parameter that OpenAPI describes and that the view parses: it is not validated here.
+_DOCUMENTED = WrapValidator(lambda value, _validate: value)
+
+
 class PageQuery(Schema):
     """What every list takes."""
 
@@ -99,15 +111,21 @@ class PageQuery(Schema):
 class ExecutionsQuery(PageQuery):
     """Filters of `GET /executions`."""
 
-    template: str | None = Field(default=None, max_length=64)
-    version: QueryNumber | None = None
-    state: ExecutionState | None = None
-    mode: Mode | None = None
-    client: str | None = Field(default=None, max_length=150)
-    label: list[str] = Field(default=[], max_length=16, description="key:value, repeatable")
-    since: Moment | None = None
-    until: Moment | None = None
-    q: str | None = Field(default=None, max_length=100, description="beginning of an id")
+    # `history.parse_filter` parses these, for the page, too.
+
+    template: Annotated[str | None, Field(max_length=64), _DOCUMENTED] = None
+    version: Annotated[QueryNumber | None, _DOCUMENTED] = None
+    state: Annotated[ExecutionState | None, _DOCUMENTED] = None
+    mode: Annotated[Mode | None, _DOCUMENTED] = None
+    client: Annotated[str | None, Field(max_length=150), _DOCUMENTED] = None
+    label: Annotated[
+        list[str], Field(max_length=16, description="key:value, repeatable"), _DOCUMENTED
+    ] = []
+    since: Annotated[Moment | None, _DOCUMENTED] = None
+    until: Annotated[Moment | None, _DOCUMENTED] = None
+    q: Annotated[
+        str | None, Field(max_length=100, description="beginning of an id"), _DOCUMENTED
+    ] = None
 
 
 class ErrorBody(Schema):
