@@ -1,0 +1,128 @@
+"""The docs name only files, modules, decisions and sections that exist."""
+
+import importlib
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+DECISIONS = ROOT / "docs/decisions"
+PACKAGES = "benchmarks|core|execapp|sandbox|templatemgr|webui"
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "tests/README.md",
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
+PATH = re.compile(
+    rf"`((?:{PACKAGES}|tests|docs|scripts|templates_runtime|requirements)/[\w./*-]*)`"
+)
+DOTTED = re.compile(rf"(?<![\w./])((?:{PACKAGES}|tests)(?:\.\w+)+)(?![\w/])")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+CITED = re.compile(r"\b[Dd]ecisions? (\d{4})\b")
+NUMBERED_LINK = re.compile(r"\[(\d{4})\]\(([^)]+)\)")
+FILE_SUFFIXES = {"md", "py", "svg", "json", "toml", "sqlite3"}
+
+
+def name_of(page: Path) -> str:
+    """Return a page's path in the repository, as the id of its test."""
+    return page.relative_to(ROOT).as_posix()
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives to a heading."""
+    kept = re.sub(r"[^\w\- ]", "", heading.lower())
+    return kept.strip().replace(" ", "-")
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def sources() -> list[Path]:
+    """Return the text files of the repository outside of `docs/` that can cite a decision."""
+    argv = ["git", "ls-files", "*.py", "*.mjs", "*.cjs", "*.toml", "Makefile"]
+    listed = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [path for name in listed.split() if (path := ROOT / name).exists()]
+
+
+def exists_as_name(dotted: str) -> bool:
+    """Say whether a module, an attribute, or a quoted name of Django's (`app.codename`) exists."""
+    parts = dotted.split(".")
+    for count in range(len(parts), 0, -1):
+        try:
+            found: object = importlib.import_module(".".join(parts[:count]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[count:]:
+            if not hasattr(found, part):
+                return _quoted(parts[0], dotted)
+            found = getattr(found, part)
+        return True
+    return False
+
+
+def _quoted(app: str, dotted: str) -> bool:
+    """Say whether sources of the app hold this id of a check, or this permission, as a string."""
+    wanted = (f'"{dotted}"', f'"{dotted.split(".", 1)[1]}"')
+    return any(
+        any(text in path.read_text(encoding="utf-8") for text in wanted)
+        for path in (ROOT / app).rglob("*.py")
+    )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_path_exists(page: Path) -> None:
+    for path in PATH.findall(page.read_text(encoding="utf-8")):
+        found = any(ROOT.glob(path.rstrip("/")))
+        assert found or path.startswith("templates_runtime/lua"), path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_dotted_name_exists(page: Path) -> None:
+    for dotted in DOTTED.findall(page.read_text(encoding="utf-8")):
+        if dotted.rsplit(".", 1)[1] not in FILE_SUFFIXES:
+            assert exists_as_name(dotted), dotted
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_to_a_file_and_its_section(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def decisions() -> dict[str, Path]:
+    """Return the pages of decisions by number."""
+    return {page.name[:4]: page for page in DECISIONS.glob("[0-9]*.md")}
+
+
+def test_the_index_lists_every_decision_with_its_title() -> None:
+    row = re.compile(r"^\| (\d{4}) \| \[(.+?)\]\((.+?)\) \| .+ \|$", re.MULTILINE)
+    listed = row.findall((DECISIONS / "README.md").read_text(encoding="utf-8"))
+    titles = [
+        (number, page.read_text(encoding="utf-8").splitlines()[0], page.name)
+        for number, page in sorted(decisions().items())
+    ]
+    assert [(number, f"# {number}: {title}", file) for number, title, file in listed] == titles
+
+
+def test_every_decision_that_is_cited_exists() -> None:
+    known = decisions()
+    for source in [*sources(), *PAGES]:
+        for number in CITED.findall(source.read_text(encoding="utf-8")):
+            assert number in known, f"{name_of(source)}: {number}"
+    for page in PAGES:
+        for number, target in NUMBERED_LINK.findall(page.read_text(encoding="utf-8")):
+            assert Path(target).name == known[number].name, f"{name_of(page)}: {number}"
