@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from django.apps import apps
 
 from tests.conftest import ROOT
 
@@ -70,7 +71,10 @@ def exists_as_name(dotted: str) -> bool:
 
 
 def _quoted(app: str, dotted: str) -> bool:
-    """Say whether sources of the app hold this id of a check, or this permission, as a string."""
+    """Say whether this is a permission of a model, or a string in the app: the id of a check."""
+    models = apps.get_app_config(app).get_models()
+    if dotted.split(".", 1)[1] in {f"view_{model._meta.model_name}" for model in models}:
+        return True
     wanted = (f'"{dotted}"', f'"{dotted.split(".", 1)[1]}"')
     return any(
         any(text in path.read_text(encoding="utf-8") for text in wanted)
@@ -78,27 +82,27 @@ def _quoted(app: str, dotted: str) -> bool:
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_path_exists(page: Path) -> None:
-    for path in PATH.findall(page.read_text(encoding="utf-8")):
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_every_path_exists(document: Path) -> None:
+    for path in PATH.findall(document.read_text(encoding="utf-8")):
         found = any(ROOT.glob(path.rstrip("/")))
         assert found or path.startswith("templates_runtime/lua"), path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_dotted_name_exists(page: Path) -> None:
-    for dotted in DOTTED.findall(page.read_text(encoding="utf-8")):
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_every_dotted_name_exists(document: Path) -> None:
+    for dotted in DOTTED.findall(document.read_text(encoding="utf-8")):
         if dotted.rsplit(".", 1)[1] not in FILE_SUFFIXES:
             assert exists_as_name(dotted), dotted
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_link_leads_to_a_file_and_its_section(page: Path) -> None:
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
+@pytest.mark.parametrize("document", PAGES, ids=name_of)
+def test_every_link_leads_to_a_file_and_its_section(document: Path) -> None:
+    for target in LINK.findall(document.read_text(encoding="utf-8")):
         if "://" in target:
             continue
         path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
+        file = (document.parent / path).resolve() if path else document
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), target
 
