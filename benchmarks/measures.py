@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks import bare
 from benchmarks.house import House
 from benchmarks.table import Row, faster, share
-from sandbox.isolation.launch import Shares, bubblewrap_path, launch, shape_of
-from sandbox.isolation.parking import Berths
+from sandbox.isolation.launch import Shares, bubblewrap_path, launch, parking_key
+from sandbox.isolation.parking import ParkedPool
 from sandbox.isolation.profile import Profile
 from sandbox.limits import Limits
 from sandbox.session.sessions import SourceFile, Submission, Tree, start, tree_profile
@@ -74,14 +74,14 @@ def every(house: House, size: Size) -> Iterator[Row]:
     yield from wall(size)
 
 
-def set_up(version: Path, root: Path | None = None, berths: Berths | None = None) -> float:
+def set_up(version: Path, root: Path | None = None, parked_pool: ParkedPool | None = None) -> float:
     """Milliseconds until a sandbox of this tree is mounted, limited, and let go.
 
-    With `berths` a bubblewrap waits parked, as in an executor: the next one is parked here, too,
+    With `parked_pool` a bubblewrap waits parked, as in an executor; the next one is parked here,
     before anything else is measured.
     """
     profile = replace(tree_profile(_tree(version, root), Limits()), command=("/usr/bin/true",))
-    shape = shape_of(profile, channel=True)
+    shape = parking_key(profile, channel=True)
     began = time.perf_counter()
     container = launch(
         profile,
@@ -89,33 +89,33 @@ def set_up(version: Path, root: Path | None = None, berths: Berths | None = None
         slot="adhoc-bench",
         startup_ms=Limits().startup_ms,
         channel=True,
-        berth=None if berths is None else berths.take(shape),
+        parked=None if parked_pool is None else parked_pool.take(shape),
     )
     took = (time.perf_counter() - began) * 1000
     container.close()
-    if berths is not None:
-        _refilled(berths)
+    if parked_pool is not None:
+        _refilled(parked_pool)
     return took
 
 
-def _refilled(berths: Berths) -> None:
-    berths.refill()
+def _refilled(parked_pool: ParkedPool) -> None:
+    parked_pool.refill()
     for _ in range(1000):
-        if berths.count():
+        if parked_pool.count():
             return
         time.sleep(0.01)
     raise RuntimeError("no bubblewrap was parked in 10 s")
 
 
 @contextmanager
-def parked() -> Iterator[Berths]:
+def parked() -> Iterator[ParkedPool]:
     """What an executor keeps, for a while."""
-    berths = Berths(slot="adhoc-bench-berth")
-    berths.start()
+    parked_pool = ParkedPool(slot="adhoc-bench-parked")
+    parked_pool.start()
     try:
-        yield berths
+        yield parked_pool
     finally:
-        berths.close()
+        parked_pool.close()
 
 
 def delivery(version: Path, root: Path) -> float:
@@ -162,8 +162,11 @@ def pairs(
 
 def set_up_by_size(house: House, size: Size) -> Iterator[Row]:
     """Set-up on a large template beside a small one."""
-    with tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder, parked() as berths:
-        cold = partial(set_up, berths=berths)
+    with (
+        tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder,
+        parked() as parked_pool,
+    ):
+        cold = partial(set_up, parked_pool=parked_pool)
         roots = [_tree_of(house.version, Path(folder, str(count)), count) for count in size.files]
         trees = f"a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
         for name, measured in (("warm set-up", delivery), ("cold set-up", cold)):
@@ -187,19 +190,19 @@ def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
     """Set-up beside what it replaces."""
     version = house.version
 
-    def ours(berths: Berths | None) -> float:
+    def ours(parked_pool: ParkedPool | None) -> float:
         os.sync()  # what the copy before left to be written is not ours
-        return set_up(version, berths=berths)
+        return set_up(version, parked_pool=parked_pool)
 
     def copied() -> float:
         return bare.copied(version / "tree")
 
     count = min(size.samples, 5)
-    with parked() as berths, tempfile.TemporaryDirectory(prefix="stencil-bench-npm-") as cache:
-        samples = pairs(count, partial(ours, berths), copied)
+    with parked() as parked_pool, tempfile.TemporaryDirectory(prefix="stencil-bench-npm-") as cache:
+        samples = pairs(count, partial(ours, parked_pool), copied)
         yield faster("cold set-up beside `cp -a node_modules`", *samples, least=20)
         installed = partial(bare.installed, version, Path(cache))
-        samples = pairs(min(size.samples, 3), partial(ours, berths), installed)
+        samples = pairs(min(size.samples, 3), partial(ours, parked_pool), installed)
         yield faster("cold set-up beside `npm ci`, full cache", *samples, least=500)
     row = faster(UNPARKED, *pairs(count, partial(ours, None), copied), least=0)
     yield replace(row, must="–", holds=None)

@@ -253,7 +253,7 @@ def _handed_over(folder: Path) -> Iterator[None]:
 def _give(folder: Path, owner: int) -> None:
     """Make `owner` the owner of all below; links are never followed, nothing else runs there."""
     os.chown(folder, owner, owner, follow_symlinks=False)
-    for visit in tree_walk.descend(folder):
+    for visit in tree_walk.walk(folder):
         for name in (*visit.folders, *visit.others):
             os.chown(name, owner, owner, dir_fd=visit.descriptor, follow_symlinks=False)
 
@@ -265,7 +265,7 @@ def disk_use(folder: Path) -> int:
     """
     total = 0
     with contextlib.suppress(OSError):
-        for visit in tree_walk.descend(folder):
+        for visit in tree_walk.walk(folder):
             total += _BLOCK * len(visit.folders)
             for name in visit.others:
                 info = os.stat(name, dir_fd=visit.descriptor, follow_symlinks=False)

@@ -31,11 +31,11 @@ _PR_SET_PDEATHSIG = 1
 # ioprio_set(2): its number by machine, "a process", and best effort at its lowest level.
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 _IOPRIO_WHO_PROCESS, _IOPRIO_LOWEST = 1, (2 << 13) | 7
-_PATIENCE = 10.0
+_KILL_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class HelperExit:
     """How it ended: `status` is its exit status, or minus the signal it died by."""
 
     status: int
@@ -90,15 +90,17 @@ class Helper:
         """Whether it has ended, or does within this time."""
         return process.readable(self._pidfd, seconds)
 
-    def end(self) -> Ending:
+    def end(self) -> HelperExit:
         """Kill it if it lives, and all that it has started; say how it ended."""
         process.send_kill(self._pidfd)
-        self.wait(_PATIENCE)
+        self.wait(_KILL_TIMEOUT_SECONDS)
         status = self._process.wait()
         os.close(self._pidfd)
         group = self._group
         dead_of_memory = group is not None and group.kind != "none" and group.out_of_memory()
-        ending = Ending(status=status, out_of_memory=dead_of_memory and status == -signal.SIGKILL)
+        ending = HelperExit(
+            status=status, out_of_memory=dead_of_memory and status == -signal.SIGKILL
+        )
         with suppress(ProcessLookupError):  # of its session, what was in no sandbox yet
             os.killpg(self.pid, signal.SIGKILL)
         orphans.sweep(f"{self._slot}-")

@@ -34,7 +34,7 @@ class _Level:
     pending: list[str] = field(default_factory=list)
 
 
-def descend(root: Path, *, unlock: bool = False) -> Iterator[Visit]:
+def walk(root: Path, *, unlock: bool = False) -> Iterator[Visit]:
     """Visit every folder of a tree, parents before and after what they hold; in no other order.
 
     With `unlock` each folder is made accessible to its owner first. OSError when the root is not a
@@ -71,7 +71,7 @@ def clear(root: Path, *, on_refusal: Callable[[str, int], None] | None = None) -
     that cannot be deleted is given to `on_refusal` by name and folder, then tried once more.
     """
     own: str | None = _mount_around(root)
-    for visit in descend(root, unlock=True):
+    for visit in walk(root, unlock=True):
         if visit.left is not None:
             _delete(os.rmdir, visit.left, visit.descriptor, on_refusal)
         elif mount_of(visit.descriptor) != own:

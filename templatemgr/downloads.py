@@ -183,7 +183,7 @@ def _forget_addresses(kept: Path) -> None:
 
 
 def _remove_empty(folder: Path) -> None:
-    for visit in tree_walk.descend(folder):
+    for visit in tree_walk.walk(folder):
         if visit.left is not None:
             try:
                 os.rmdir(visit.left, dir_fd=visit.descriptor)

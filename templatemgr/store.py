@@ -194,7 +194,7 @@ def unshared(folder: Path) -> Freed:
     freed = Freed()
     if not folder.is_dir():
         return freed
-    for visit in tree_walk.descend(folder):
+    for visit in tree_walk.walk(folder):
         for name in visit.others:
             info = os.stat(name, dir_fd=visit.descriptor, follow_symlinks=False)
             if stat.S_ISREG(info.st_mode) and info.st_nlink == 1:

@@ -9,7 +9,7 @@ from django.db import DatabaseError
 from core.database import connections
 from core.database.retry import retry_on_lock
 from execapp.executor import execution_worker, helpers
-from sandbox.helper import Ending
+from sandbox.helper import HelperExit
 from templatemgr.build import builds
 from templatemgr.models import ACTIVE_STATES, Build, BuildState
 
@@ -100,7 +100,7 @@ class BuildWorker:
         return "lost" if cancelled is None else "cancelled"
 
 
-def _told(ending: Ending, reason: str | None) -> tuple[BuildState, str]:
+def _told(ending: HelperExit, reason: str | None) -> tuple[BuildState, str]:
     """The state and the message for a build whose process has not recorded its end."""
     again = "Nothing is left of it; ask for the build again."
     if reason == "cancelled":

@@ -28,7 +28,7 @@ from execapp.services import building, claims, heartbeats
 from sandbox import probe, resources
 from sandbox.cgroup import leases
 from sandbox.isolation import orphans
-from sandbox.isolation.parking import Berths
+from sandbox.isolation.parking import ParkedPool
 from templatemgr.build import lookups
 from templatemgr.integrity import compile_caches
 from templatemgr.maintenance import startup_check
@@ -82,7 +82,7 @@ class Daemon:
         context.listener.start()
         self._thread("breaker", self._tend_breaker)
         context.pool.start()
-        context.berths.start()
+        context.parked_pool.start()
         for number in range(self.slots):
             self._thread(
                 f"slot-{number}", execution_worker.serve, context, f"{context.worker}-slot{number}"
@@ -128,7 +128,7 @@ class Daemon:
             if thread.name not in ("heartbeat", "breaker"):
                 thread.join()
         context.pool.close()
-        context.berths.close()
+        context.parked_pool.close()
         self._stopped.set()
         for thread in self._threads:
             thread.join()
@@ -192,7 +192,7 @@ class Daemon:
             running_executions=running_executions,
             rotation=claims.Rotation(),
             pool=pool,
-            berths=Berths(slot=f"{worker}-berth"),
+            parked_pool=ParkedPool(slot=f"{worker}-parked"),
             listener=Listener(
                 socket_path(),
                 on_wake=partial(_on_wake, execution_wakeup, maintenance_wakeup, pool),

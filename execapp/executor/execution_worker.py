@@ -20,9 +20,10 @@ from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.services import checks, claims
 from sandbox.errors import ConfinementError, LimitsError, StartupError
-from sandbox.isolation.parking import Berths
-from sandbox.limits import Limits, Outcome, State, Stream, Usage
+from sandbox.isolation.parking import ParkedPool
+from sandbox.limits import Limits
 from sandbox.session import sessions
+from sandbox.session.outcome import Outcome, State, Stream, Usage
 from sandbox.session.sessions import Session, SourceFile, Submission
 from sandbox.session.variables import Variables
 from templatemgr import catalog, data_paths
@@ -49,7 +50,7 @@ class ExecutorContext:
     running_executions: RunningExecutions
     rotation: claims.Rotation
     pool: Pool
-    berths: Berths
+    parked_pool: ParkedPool
     listener: Listener
     draining: threading.Event
     claiming: threading.Lock
@@ -92,7 +93,7 @@ def run(context: ExecutorContext, slot: str, execution: Execution) -> None:
     try:
         with ExitStack() as later:  # what nobody who waits for the answer need wait for
             later.callback(context.pool.refill)
-            later.callback(context.berths.refill)
+            later.callback(context.parked_pool.refill)
             _answer(context, slot, execution, later)
     except Exception:
         logger.exception("execution %s: its sandbox could not be cleared away", execution.id)
@@ -186,8 +187,8 @@ def _sandboxed(
             logger.info("a warm sandbox was not used: %s", error)
     started = starting_limits(limits, runtime.default)
     session = sessions.start(
-        runtime.tree(execution.mode), started, slot=slot, cold=True, berths=context.berths,
-        env=execution.env,
+        runtime.tree(execution.mode), started, slot=slot, cold=True,
+        parked_pool=context.parked_pool, env=execution.env,
     )  # fmt: skip
     try:
         outcome = session.deliver(submission, limits, cancel=running.cancel, later=later)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-from sandbox.helper import Ending, Helper
+from sandbox.helper import Helper, HelperExit
 
 LOOK_SECONDS = 1.0
 
@@ -27,7 +27,9 @@ def start(command: str, *words: str, slot: str) -> Helper:
     return Helper(argv, os.environ | own, slot=slot)
 
 
-def follow(helper: Helper, why_stop: Callable[[float], str | None]) -> tuple[Ending, str | None]:
+def follow(
+    helper: Helper, why_stop: Callable[[float], str | None]
+) -> tuple[HelperExit, str | None]:
     """Wait for its end. `why_stop` is asked about once a second with how long it runs.
 
     When it gives a reason the helper is killed; the reason is returned beside how it ended.

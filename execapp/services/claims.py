@@ -22,7 +22,7 @@ from execapp import serialization
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.services import storage
 from execapp.services.submissions import KEY_LIFETIME
-from sandbox.limits import Outcome, State
+from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
 
 LEASE = timedelta(seconds=30)

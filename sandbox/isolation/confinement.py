@@ -14,7 +14,9 @@ from functools import cache
 from sandbox.errors import ConfinementError
 from sandbox.isolation import profile
 
-_PATIENCE = 2.0  # seconds in which bubblewrap's inner process must have locked itself down, too
+_LOCKDOWN_SECONDS = (
+    2.0  # seconds in which bubblewrap's inner process must have locked itself down, too
+)
 _PAUSE = 0.0005
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 _CHUNK = 65536
@@ -60,7 +62,7 @@ def expected(*, as_root: bool) -> Expected:
 def check(init: int, *, as_root: bool) -> None:
     """Look at everything below and at `init`, the first process. ConfinementError for a fault."""
     wanted = expected(as_root=as_root)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _LOCKDOWN_SECONDS
     while True:
         ours, theirs = faults(init, wanted)
         if theirs or (ours and time.monotonic() >= deadline):

@@ -9,7 +9,7 @@ from sandbox.cgroup import leases
 from sandbox.cgroup.groups import Group
 from sandbox.isolation import exit_status, process
 
-_PATIENCE = 10.0  # seconds that the kernel may take to end what was killed
+_KILL_TIMEOUT_SECONDS = 10.0  # seconds that the kernel may take to end what was killed
 
 
 @dataclass
@@ -35,8 +35,8 @@ class Container:
     def ended(self) -> int:
         """Wait for the end of the command: its exit status, or minus the signal it died by."""
         status = self.child.wait()
-        told = None if self._command is None else exit_status.told_by(self._command)
-        return exit_status.guessed_from(status) if told is None else told
+        told = None if self._command is None else exit_status.read_pidfd_status(self._command)
+        return exit_status.guess_status(status) if told is None else told
 
     def alive(self) -> bool:
         """Whether its first process lives."""
@@ -49,10 +49,10 @@ class Container:
     def kill(self) -> None:
         """End every process in it, now."""
         self.send_kill()
-        process.readable(self.init_pidfd, _PATIENCE)
+        process.readable(self.init_pidfd, _KILL_TIMEOUT_SECONDS)
         self.group.kill()
         self.child.kill()
-        self.child.dead(_PATIENCE)
+        self.child.dead(_KILL_TIMEOUT_SECONDS)
 
     def close(self) -> None:
         """Kill it and give back all that it held; stdin, unless somebody took it."""

@@ -1,8 +1,8 @@
-"""How a process that somebody else waits for has ended.
+"""Exit status of a process that is the child of another process.
 
-bubblewrap is the parent of a sandbox's command and passes its end on as an exit status, which for a
-death by signal is 128 + signal: `exit(137)` looks like a SIGKILL. Linux 6.15 and later tell whoever
-holds a pidfd what really happened.
+bubblewrap is the parent of a sandbox's command. It reports a death by signal as the exit status
+128 + signal, so `exit(137)` looks like a SIGKILL. Linux 6.15 and later give the real wait status
+to the holder of a pidfd (PIDFD_GET_INFO, see pidfd_open(2) and linux/pidfd.h).
 """
 
 import fcntl
@@ -21,19 +21,19 @@ _LAST_SIGNAL = 31
 
 
 def only_child(pid: int) -> int | None:
-    """A pidfd of the only child of a process; None if it has none or several, or is gone."""
+    """Return a pidfd of the only child of `pid`, or None if it has no child or several."""
     table = Path(f"/proc/{pid}/task/{pid}/children")
     with suppress(OSError, ValueError):
         [child] = table.read_text(encoding="ascii").split()
         descriptor = os.pidfd_open(int(child))
         if table.read_text(encoding="ascii").split() == [child]:
             return descriptor
-        os.close(descriptor)  # another one has its number by now
+        os.close(descriptor)  # another process has this number by now
     return None
 
 
-def told_by(pidfd: int) -> int | None:
-    """The exit status, or minus the signal, of a process that is gone. None: not to be known."""
+def read_pidfd_status(pidfd: int) -> int | None:
+    """Return the exit status of a dead process, or minus its signal; None on an older kernel."""
     info = bytearray(_INFO.size)
     struct.pack_into("=Q", info, 0, _EXIT)
     try:
@@ -44,7 +44,7 @@ def told_by(pidfd: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if mask & _EXIT else None
 
 
-def guessed_from(status: int) -> int:
-    """The same from bubblewrap's exit status, taking the likelier of two readings."""
+def guess_status(status: int) -> int:
+    """Return the same from bubblewrap's exit status, by the likelier of its two meanings."""
     number = status - _SIGNAL_BASE
     return -number if 1 <= number <= _LAST_SIGNAL else status

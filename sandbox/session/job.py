@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sandbox.isolation.container import Container
-from sandbox.limits import Limits, Outcome, Usage
+from sandbox.limits import Limits
 from sandbox.session import verdict
-from sandbox.session.runner_messages import Collector, Ending, TestCase
+from sandbox.session.outcome import Outcome, Usage
+from sandbox.session.runner_messages import Collector, ReportedExit, TestCase
 from sandbox.session.streams import Capture, Pump
 from sandbox.session.submission import Submission, encode_job
-from sandbox.session.verdict import Stop
+from sandbox.session.verdict import KillReason
 
 OnCase = Callable[[TestCase], None]
 OnOutput = Callable[[str, bytes], None]
@@ -41,7 +42,7 @@ class Run:
         self._cancel = cancel
         self._on_case = on_case
         self._collector = Collector()
-        self._ending = Ending(key=secrets.token_hex(16))
+        self._ending = ReportedExit(key=secrets.token_hex(16))
         self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
         self._stderr = Capture(limits.output_bytes, _labelled("stderr", on_output))
         self._cpu_base = container.group.cpu_ms()
@@ -64,7 +65,7 @@ class Run:
             pump.close()
         self._collector.end()
         if out_of_memory and stop is None:
-            stop = Stop.MEMORY
+            stop = KillReason.MEMORY
         judged = self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
         return replace(judged, collect_ms=(time.monotonic() - ended) * 1000)
 
@@ -105,27 +106,27 @@ class Run:
             if self._on_case is not None:
                 self._on_case(case)
 
-    def _watch(self, pump: Pump, began: float) -> Stop | None:
+    def _watch(self, pump: Pump, began: float) -> KillReason | None:
         deadline = began + self._limits.wall_ms / 1000
         look_at = began
         while True:
             now = time.monotonic()
             pump.turn(min(TICK, deadline - now))
             if self._stdout.over or self._stderr.over:
-                return Stop.OUTPUT
+                return KillReason.OUTPUT
             if pump.exited or self._ending.code is not None:
                 return None
             if self._cancel is not None and self._cancel.is_set():
-                return Stop.CANCEL
+                return KillReason.CANCEL
             now = time.monotonic()
             if now >= deadline:
-                return Stop.WALL
+                return KillReason.WALL
             if now >= look_at:
                 look_at = now + TICK
                 if self._look():
-                    return Stop.MEMORY
+                    return KillReason.MEMORY
                 if self._cpu_ms >= self._limits.cpu_ms:
-                    return Stop.CPU
+                    return KillReason.CPU
 
     def _look(self) -> bool:
         group = self._container.group
@@ -133,12 +134,18 @@ class Run:
         return group.out_of_memory()
 
     def _judge(
-        self, stop: Stop | None, status: int | None, *, setup_ms: float, run_ms: float, warm: bool
+        self,
+        stop: KillReason | None,
+        status: int | None,
+        *,
+        setup_ms: float,
+        run_ms: float,
+        warm: bool,
     ) -> Outcome:
         testing = self._submission.mode == "test"
         report = self._collector.report() if testing else None
         started_again = self._collector.cold if testing else self._ending.cold
-        ruling = verdict.rule(
+        ruling = verdict.classify(
             stop=stop,
             status=status,
             limits=self._limits,

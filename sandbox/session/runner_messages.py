@@ -377,7 +377,7 @@ class Collector:
 
 
 @dataclass
-class Ending:
+class ReportedExit:
     """Waits for the word that a program has ended, from bytes as they come.
 
     A submission may send what it likes here: it does not know the key, and only delays its answer,

@@ -15,10 +15,11 @@ from contextlib import ExitStack
 from sandbox.errors import LimitsError, StartupError, UsedError
 from sandbox.isolation import confinement
 from sandbox.isolation.container import Container
-from sandbox.isolation.launch import Shares, launch, shape_of, this_host
-from sandbox.isolation.parking import Berths
-from sandbox.limits import Limits, Outcome
+from sandbox.isolation.launch import Shares, launch, parking_key, this_host
+from sandbox.isolation.parking import ParkedPool
+from sandbox.limits import Limits
 from sandbox.session.job import TICK, OnCase, OnOutput, Run, drain
+from sandbox.session.outcome import Outcome
 from sandbox.session.paths import check_paths
 from sandbox.session.runner_messages import Ready, ReportError, parse
 from sandbox.session.streams import Capture, Pump
@@ -48,15 +49,15 @@ def start(
     slot: str,
     low_priority: bool = False,
     cold: bool = False,
-    berths: Berths | None = None,
+    parked_pool: ParkedPool | None = None,
     env: Mapping[str, str] | None = None,
 ) -> "Session":
     """Start a sandbox and wait until its runner is ready for a job, and is seen to be locked down.
 
     `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
-    is there already, so the runner should load what that needs and no more. `berths`: where one
-    may be parked for it; the groups are then theirs, not the slot's. `env`: variables of the job's
-    of which those that its tree's runtime reads at the start are set from there.
+    is there already, so the runner should load what that job needs and no more. `parked_pool`: a
+    pool that may hold a parked sandbox for it, whose control group is then the pool's. `env`:
+    variables of the job; those that the tree's runtime reads at its start are set from there.
     StartupError if it does not get ready, IsolationUnavailableError if this machine cannot,
     ConfinementError if the host, looking from outside, does not find it locked down.
     """
@@ -80,7 +81,7 @@ def start(
         slot=slot,
         startup_ms=limits.startup_ms,
         channel=True,
-        berth=None if berths is None else berths.take(shape_of(inside, channel=True)),
+        parked=None if parked_pool is None else parked_pool.take(parking_key(inside, channel=True)),
     )
     try:
         _await_ready(container, began + limits.startup_ms / 1000)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from sandbox.limits import Stream
+from sandbox.session.outcome import Stream
 
 _CHUNK = 64 * 1024
 _WRITE_CHUNK = 256 * 1024

@@ -1,15 +1,16 @@
-"""How a run ended, from what was seen of it. Pure."""
+"""Classification of a run from its exit status, its report and the reason of a kill. Pure."""
 
 import signal
 from dataclasses import dataclass
 from enum import Enum
 
-from sandbox.limits import Limits, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import State
 from sandbox.session.runner_messages import Collector
 
 
-class Stop(Enum):
-    """Why we killed it."""
+class KillReason(Enum):
+    """Why Stencil killed a run."""
 
     WALL = "wall"
     CPU = "cpu"
@@ -19,8 +20,8 @@ class Stop(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ruling:
-    """The part of an `Outcome` that is judged."""
+class Classification:
+    """The part of an `Outcome` that depends on how the run ended."""
 
     state: State
     exit_code: int | None = None
@@ -28,17 +29,19 @@ class Ruling:
     message: str | None = None
 
 
-def rule(
+def classify(
     *,
-    stop: Stop | None,
+    stop: KillReason | None,
     status: int | None,
     limits: Limits,
     cpu_ms: float,
     collected: Collector | None,
-) -> Ruling:
-    """`status` is None if we killed it, and minus the signal if it died by one.
+) -> Classification:
+    """Classify the end of a run.
 
-    `collected` is None in run mode.
+    `status` is the exit status, minus the signal of a death by signal, or None after a kill by
+    Stencil, which `stop` then names. `collected` is None in run mode. ValueError if both `status`
+    and `stop` are None.
     """
     if stop is not None:
         return _stopped(stop, limits)
@@ -46,17 +49,19 @@ def rule(
         raise ValueError("it neither ended nor was stopped")
     name = signal_name(status)
     if name == "SIGXCPU" or (name == "SIGKILL" and cpu_ms >= limits.cpu_ms):
-        return _stopped(Stop.CPU, limits)
+        return _stopped(KillReason.CPU, limits)
     if name is not None:
-        return Ruling(state=State.CRASHED, signal=name, message=f"The program died by {name}.")
+        return Classification(
+            state=State.CRASHED, signal=name, message=f"The program died by {name}."
+        )
     if collected is not None:
         return _tested(status, collected)
     state = State.SUCCEEDED if status == 0 else State.FAILED
-    return Ruling(state=state, exit_code=status)
+    return Classification(state=state, exit_code=status)
 
 
 def signal_name(status: int) -> str | None:
-    """The signal that a negative status stands for, if it is one."""
+    """Return the name of the signal that a negative status stands for, or None."""
     if status >= 0:
         return None
     try:
@@ -65,29 +70,29 @@ def signal_name(status: int) -> str | None:
         return f"SIGRTMIN+{-status - signal.SIGRTMIN}"
 
 
-def _stopped(stop: Stop, limits: Limits) -> Ruling:
+def _stopped(stop: KillReason, limits: Limits) -> Classification:
     state, message = {
-        Stop.WALL: (State.TIMED_OUT, f"Stopped after {limits.wall_ms} ms."),
-        Stop.CPU: (State.TIMED_OUT, f"Stopped after {limits.cpu_ms} ms of CPU time."),
-        Stop.MEMORY: (
+        KillReason.WALL: (State.TIMED_OUT, f"Stopped after {limits.wall_ms} ms."),
+        KillReason.CPU: (State.TIMED_OUT, f"Stopped after {limits.cpu_ms} ms of CPU time."),
+        KillReason.MEMORY: (
             State.OUT_OF_MEMORY,
             f"Stopped for needing more than {limits.memory_bytes} bytes of memory.",
         ),
-        Stop.OUTPUT: (
+        KillReason.OUTPUT: (
             State.OUTPUT_LIMIT,
             f"Stopped for writing more than {limits.output_bytes} bytes to one stream.",
         ),
-        Stop.CANCEL: (State.CANCELLED, "Cancelled."),
+        KillReason.CANCEL: (State.CANCELLED, "Cancelled."),
     }[stop]
-    return Ruling(state=state, message=message, signal="SIGKILL")
+    return Classification(state=state, message=message, signal="SIGKILL")
 
 
-def _tested(status: int, collected: Collector) -> Ruling:
-    """Exit status and report must agree: a submission that forges one has to forge the other."""
+def _tested(status: int, collected: Collector) -> Classification:
+    """Compare exit status and report: a submission that forges one has to forge the other, too."""
     message = _disagreement(status, collected)
     if message is None and status == 0:
-        return Ruling(state=State.SUCCEEDED, exit_code=0)
-    return Ruling(state=State.FAILED, exit_code=status, message=message)
+        return Classification(state=State.SUCCEEDED, exit_code=0)
+    return Classification(state=State.FAILED, exit_code=status, message=message)
 
 
 def _disagreement(status: int, collected: Collector) -> str | None:

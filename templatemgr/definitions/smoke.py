@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.limits import Outcome, State
+from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestReport
 from sandbox.session.sessions import SourceFile, Submission
 from templatemgr.definitions.toml import Table, load

@@ -114,7 +114,7 @@ def own(folder: Path) -> None:
     """Take over what a cage or sandbox wrote under another user number. Links are not followed."""
     if os.geteuid() != 0:
         return
-    for visit in tree_walk.descend(folder):
+    for visit in tree_walk.walk(folder):
         for name in (*visit.folders, *visit.others):
             os.chown(name, 0, 0, dir_fd=visit.descriptor, follow_symlinks=False)
     os.chown(folder, 0, 0)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox import cage
-from sandbox.limits import Outcome
 from sandbox.session import sessions
+from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree
 from tests.attacks.attack import PRELUDE, Attack, call
 from tests.sandbox.trees import build_tree, tree_for

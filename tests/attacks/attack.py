@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from sandbox.limits import MIB, Limits, Outcome, State
+from sandbox.limits import MIB, Limits
+from sandbox.session.outcome import Outcome, State
 
 Kind = Literal["program", "suite", "call", "shell"]
 

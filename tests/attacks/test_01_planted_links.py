@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
-from sandbox.limits import State
 from sandbox.session import sessions
+from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from templatemgr.builders import steps
 from templatemgr.errors import BuildError

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from sandbox.limits import State
 from sandbox.session import sessions
+from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox import cage
 from sandbox.errors import CageStoppedError
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack, bomb, ends, program
 from tests.attacks.conftest import Assault

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from tests.attacks.attack import Attack, call
 from tests.attacks.conftest import Assault
 

@@ -6,7 +6,8 @@ import pytest
 
 from sandbox.cgroup import leases
 from sandbox.isolation.launch import starts_as_root
-from sandbox.limits import MIB, State
+from sandbox.limits import MIB
+from sandbox.session.outcome import State
 from tests.attacks.arena import Arena
 from tests.attacks.attack import Attack, bomb, call, ends, tries, within
 from tests.attacks.conftest import Assault

@@ -6,7 +6,7 @@ make itself look passed: that is said in docs/security.md, not tested away.
 
 import pytest
 
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from sandbox.session.sessions import execute
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, Attack, forgery

@@ -7,8 +7,8 @@ from django.conf import settings
 
 from execapp.conf import sizes
 from execapp.services.checks import check_files
-from sandbox.limits import State
 from sandbox.session import sessions
+from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, check_paths
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS

@@ -17,7 +17,7 @@ import pytest
 from sandbox.cgroup import leases
 from sandbox.errors import SandboxError, StartupError, UsedError
 from sandbox.isolation import process
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from sandbox.session.sessions import Session, execute, start
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE

@@ -24,8 +24,8 @@ from sandbox import cage
 from sandbox.errors import ConfinementError, SandboxError
 from sandbox.isolation import confinement, devices, process, profile
 from sandbox.isolation.launch import starts_as_root
-from sandbox.limits import Outcome, State
 from sandbox.session import sessions
+from sandbox.session.outcome import Outcome, State
 from sandbox.session.sessions import Tree
 from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE

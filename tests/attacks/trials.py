@@ -10,9 +10,9 @@ from pathlib import Path
 from execapp.api.http import parsing
 from execapp.errors import ExecutionError
 from sandbox import cage
-from sandbox.limits import State
 from sandbox.session import paths, sessions
 from sandbox.session import runner_messages as reports
+from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from tests.attacks import test_01_planted_links, test_02_taking_back, test_13_paths, test_14_json
 from tests.attacks.arena import Arena

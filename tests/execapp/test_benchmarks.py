@@ -70,9 +70,9 @@ def test_set_up_is_measured_in_a_real_sandbox_cold_and_warm(tmp_path: Path) -> N
     warm = measures.delivery(tmp_path / "version", root)
     assert warm > 0
     assert cold > 0
-    with measures.parked() as berths:
-        assert measures.set_up(tmp_path / "version", berths=berths) > 0
-        assert berths.count() == 1  # for the next
+    with measures.parked() as parked_pool:
+        assert measures.set_up(tmp_path / "version", parked_pool=parked_pool) > 0
+        assert parked_pool.count() == 1  # for the next
 
 
 def test_hostile_requests_are_measured_against_a_good_one(

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from execapp.models import Execution, ExecutionState, ExecutorHeartbeat
 from execapp.services import claims
-from sandbox.limits import Outcome, State, Stream, Usage
+from sandbox.session.outcome import Outcome, State, Stream, Usage
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.promotion import usage
 from tests.execapp.conftest import Api, make_api, state_of

@@ -177,16 +177,16 @@ def test_slots_bound_what_runs_at_a_time(api: Api, executor: Daemon) -> None:
 
 
 def test_what_was_started_cold_is_parked_and_the_next_takes_it(api: Api, executor: Daemon) -> None:
-    berths = executor.context.berths
-    assert berths.count() == 0
+    parked_pool = executor.context.parked_pool
+    assert parked_pool.count() == 0
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
-    until(lambda: berths.count() == 1)
+    until(lambda: parked_pool.count() == 1)
     made = api.submit(SLEEP)
     until(lambda: state_of(made) == "running")
-    until(lambda: berths.count() == 1)  # though that job lasts
+    until(lambda: parked_pool.count() == 1)  # though that job lasts
     api.call("POST", f"/executions/{made['id']}/cancel")
     executor.stop()
-    assert berths.count() == 0
+    assert parked_pool.count() == 0
     assert orphans._marked(executor.context.worker) == []
 
 

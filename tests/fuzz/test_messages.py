@@ -6,9 +6,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.limits import Limits, State
+from sandbox.limits import Limits
 from sandbox.session import runner_messages, verdict
-from sandbox.session.runner_messages import Collector, Ending, Exit, ReportError, parse
+from sandbox.session.outcome import State
+from sandbox.session.runner_messages import Collector, Exit, ReportedExit, ReportError, parse
 
 TEXTS = st.one_of(st.text(max_size=30), st.sampled_from(["", "\0", "\ud800", "x" * 40_000]))
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -94,7 +95,7 @@ def test_a_stream_is_believed_up_to_its_first_fault_however_it_is_cut(
     pieces.end()
     assert (whole.problem, whole.report()) == (pieces.problem, pieces.report())
     assert len(cases) == told == len(whole.cases)
-    ruling = verdict.rule(stop=None, status=status, limits=Limits(), cpu_ms=0, collected=whole)
+    ruling = verdict.classify(stop=None, status=status, limits=Limits(), cpu_ms=0, collected=whole)
     if ruling.state == State.SUCCEEDED:
         report = whole.report()
         assert status == 0
@@ -117,7 +118,7 @@ def test_only_a_first_line_that_says_exit_ends_a_program(
     lines: list[bytes], cuts: list[int]
 ) -> None:
     data = b"".join(line + b"\n" for line in lines)
-    whole, pieces = Ending(key="k"), Ending(key="k")
+    whole, pieces = ReportedExit(key="k"), ReportedExit(key="k")
     whole.feed(data)
     rest = data
     for cut in cuts:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import Limits, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute
 from templatemgr import store
 from templatemgr.builders import npm, steps

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import Limits, Outcome
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from templatemgr import store
 from templatemgr.builders import Job, pip

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sandbox.limits import Outcome, State
+from sandbox.session.outcome import Outcome, State
 from tests.runtime.submissions import SUBMISSIONS
 from tests.runtime.test_typescript_warm import agree
 from tests.runtime.tool import Tool, seen

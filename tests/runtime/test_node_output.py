@@ -5,7 +5,8 @@ import time
 import pytest
 
 from sandbox.isolation.container import Container
-from sandbox.limits import Limits, Outcome, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES
 from sandbox.session.sessions import Submission, execute, start
 from tests.runtime.submissions import HEAD

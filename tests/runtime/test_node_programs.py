@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from sandbox.limits import Outcome, State
+from sandbox.session.outcome import Outcome, State
 from tests.runtime.node_programs import HELPERS, OF_A_PACKAGE, PACKAGE, PROGRAMS
 from tests.runtime.tool import Bare, Tool
 

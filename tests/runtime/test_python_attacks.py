@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from sandbox.limits import MIB, Outcome, State
+from sandbox.limits import MIB
+from sandbox.session.outcome import Outcome, State
 from tests.attacks import host
 from tests.attacks.arena import Arena
 from tests.attacks.conftest import arena

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import Outcome, State
+from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
 from sandbox.session.variables import covers
 from tests.runtime.python_tool import ARGS, Python

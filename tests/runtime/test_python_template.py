@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from sandbox.limits import Limits, Outcome, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
 from tests.runtime.python_cases import Case
 from tests.runtime.python_endings import ENDINGS

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from tests.attacks import host
 from tests.attacks.arena import Arena
 from tests.attacks.conftest import arena

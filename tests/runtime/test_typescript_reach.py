@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from tests.runtime.tool import Tool
 
 ENUM = "enum Q { Z = 4 }\n"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.limits import Outcome, State
+from sandbox.session.outcome import Outcome, State
 from tests.runtime.tool import Tool
 
 SAME_AS_NODE: dict[str, str] = {

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sandbox.limits import Limits, Outcome, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
 from tests.runtime.submissions import HEAD, SUBMISSIONS, one, several
 from tests.runtime.tool import Tool, seen

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sandbox.limits import Limits, Outcome, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome, State
 from tests.runtime.submissions import SUBMISSIONS, one
 from tests.runtime.test_typescript_run_mode import SAME_AS_NODE
 from tests.runtime.tool import Tool, seen

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.limits import Limits, Outcome
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from sandbox.session.variables import Variables
 

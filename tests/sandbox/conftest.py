@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import Outcome
+from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import execute
 from tests.sandbox.trees import build_tree, program, suite, tree_for, with_limits
 

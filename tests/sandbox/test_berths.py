@@ -20,15 +20,24 @@ from sandbox.cgroup.hierarchy import Hierarchy
 from sandbox.errors import IsolationUnavailableError
 from sandbox.isolation import orphans, process
 from sandbox.isolation.container import Container
-from sandbox.isolation.launch import Berth, Shape, Shares, launch, park, shape_of, starts_as_root
-from sandbox.isolation.parking import Berths
+from sandbox.isolation.launch import (
+    ParkedSandbox,
+    ParkingKey,
+    Shares,
+    launch,
+    park,
+    parking_key,
+    starts_as_root,
+)
+from sandbox.isolation.parking import ParkedPool
 from sandbox.isolation.profile import HOSTS, Profile, Tmpfs, options
-from sandbox.limits import MIB, State
+from sandbox.limits import MIB
+from sandbox.session.outcome import State
 from sandbox.session.sessions import start
 from tests.patience import HANGS_SECONDS
 from tests.sandbox.trees import program, tree_for, with_limits
 
-SLOT = f"berths{os.getpid()}"
+SLOT = f"parked_pool{os.getpid()}"
 SHARES = Shares(
     memory_bytes=64 * MIB,
     processes=9,
@@ -46,15 +55,15 @@ def inside(script: str, **environment: str) -> Profile:
     )
 
 
-def parked(profile: Profile, slot: str = SLOT) -> Berth:
-    return park(shape_of(profile, channel=False), slot=slot)
+def park_one(profile: Profile, slot: str = SLOT) -> ParkedSandbox:
+    return park(parking_key(profile, channel=False), slot=slot)
 
 
-def go(profile: Profile, *, berth: Berth | None, slot: str = SLOT) -> Container:
+def go(profile: Profile, *, parked: ParkedSandbox | None, slot: str = SLOT) -> Container:
     shares = SHARES
     if cgroups.leases().hierarchy.kind == "none":  # counted by user: other tests' count as well
         shares = replace(SHARES, processes=999)
-    return launch(profile, shares, slot=slot, startup_ms=60_000, channel=False, berth=berth)
+    return launch(profile, shares, slot=slot, startup_ms=60_000, channel=False, parked=parked)
 
 
 def said(container: Container) -> str:
@@ -83,8 +92,8 @@ def gone(pid: int) -> bool:
         return True
 
 
-def waits(berths: Berths, count: int) -> bool:
-    return berths.count() == count
+def waits(parked_pool: ParkedPool, count: int) -> bool:
+    return parked_pool.count() == count
 
 
 def open_descriptors() -> int:
@@ -103,34 +112,34 @@ def leases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
 @pytest.mark.usefixtures("leases")
 def test_a_parked_one_has_made_and_runs_nothing() -> None:
-    berth = parked(inside("echo began; sleep 60"))
+    parked = park_one(inside("echo began; sleep 60"))
     try:
-        table = Path(f"/proc/{berth.child.pid}/task/{berth.child.pid}/children")
-        until(lambda: "pipe" in Path(f"/proc/{berth.child.pid}/wchan").read_text())
-        assert berth.alive()
+        table = Path(f"/proc/{parked.child.pid}/task/{parked.child.pid}/children")
+        until(lambda: "pipe" in Path(f"/proc/{parked.child.pid}/wchan").read_text())
+        assert parked.alive()
         assert table.read_text() == ""
         maker = process._spawner.thread.submit(threading.get_native_id).result()
         for space in ("mnt", "net", "pid", "uts"):  # as root, the maker's mounts are its own
-            theirs = Path(f"/proc/{berth.child.pid}/ns/{space}").readlink()
+            theirs = Path(f"/proc/{parked.child.pid}/ns/{space}").readlink()
             assert theirs == Path(f"/proc/self/task/{maker}/ns/{space}").readlink()
             if space != "mnt" or not starts_as_root():
                 assert theirs == Path(f"/proc/self/ns/{space}").readlink()
-        assert berth.group.pids() == [berth.child.pid]
+        assert parked.group.pids() == [parked.child.pid]
     finally:
-        berth.close()
-    assert gone(berth.child.pid)
-    assert berth.group.pids() == []
+        parked.close()
+    assert gone(parked.child.pid)
+    assert parked.group.pids() == []
 
 
 @pytest.mark.usefixtures("leases")
 @pytest.mark.parametrize("ahead", [True, False])
 def test_limits_hold_from_the_first_instruction(ahead: bool) -> None:
     profile = inside("ulimit -n; ulimit -f; cat /proc/self/cgroup; cat /proc/1/cgroup")
-    berth = parked(profile) if ahead else None
-    container = go(profile, berth=berth)
+    parked = park_one(profile) if ahead else None
+    container = go(profile, parked=parked)
     files, blocks, *groups = said(container).splitlines()
     assert (files, blocks) == ("77", str(4 * MIB // 1024))
-    assert container.group is berth.group if berth else True
+    assert container.group is parked.group if parked else True
     if container.group.kind != "none":
         assert not any("stencil" in line for line in groups)  # the name of its group is not told
 
@@ -139,7 +148,7 @@ def test_limits_hold_from_the_first_instruction(ahead: bool) -> None:
 def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
     profile = inside("for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; echo no; exit 0")
     slot = f"{SLOT}-{ahead}"  # a new group: the dead of another test would count
-    container = go(profile, berth=parked(profile, slot) if ahead else None, slot=slot)
+    container = go(profile, parked=park_one(profile, slot) if ahead else None, slot=slot)
     try:
         if container.group.kind == "none":
             return  # counted by user there
@@ -154,40 +163,40 @@ def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
 
 @pytest.mark.usefixtures("leases")
 def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
-    berths = Berths(slot=SLOT)
-    berths.start()
+    parked_pool = ParkedPool(slot=SLOT)
+    parked_pool.start()
     try:
         tree, limits = tree_for(tree_root, "run"), with_limits(memory_bytes=128 * MIB)
         hog = "const kept = []; for (;;) kept.push(Buffer.alloc(1 << 20, 1));"
         for number in range(2):
-            until(partial(waits, berths, number))
-            session = start(tree, limits, slot=SLOT, cold=True, berths=berths)
+            until(partial(waits, parked_pool, number))
+            session = start(tree, limits, slot=SLOT, cold=True, parked_pool=parked_pool)
             outcome = session.deliver(program(hog), limits)
             assert outcome.state is State.OUT_OF_MEMORY
-            berths.refill()
+            parked_pool.refill()
     finally:
-        berths.close()
+        parked_pool.close()
 
 
 @pytest.mark.usefixtures("leases")
 def test_its_end_is_told_as_without(tree_root: Path) -> None:
-    berths = Berths(slot=SLOT)
-    berths.start()
+    parked_pool = ParkedPool(slot=SLOT)
+    parked_pool.start()
     try:
         tree, limits = tree_for(tree_root, "run"), with_limits()
         for number, code in enumerate(("process.exit(7)", "process.kill(process.pid, 'SIGSEGV')")):
-            until(partial(waits, berths, number))
-            session = start(tree, limits, slot=SLOT, cold=True, berths=berths)
+            until(partial(waits, parked_pool, number))
+            session = start(tree, limits, slot=SLOT, cold=True, parked_pool=parked_pool)
             outcome = session.deliver(program(code), limits)
             assert (outcome.exit_code, outcome.signal) == ((7, None), (None, "SIGSEGV"))[number]
-            berths.refill()
+            parked_pool.refill()
     finally:
-        berths.close()
+        parked_pool.close()
 
 
 def test_killing_the_group_ends_the_outer_process_too() -> None:
     profile = inside("sleep 60")
-    container = go(profile, berth=parked(profile))
+    container = go(profile, parked=park_one(profile))
     try:
         if container.group.kind == "none":
             container.kill()
@@ -200,10 +209,10 @@ def test_killing_the_group_ends_the_outer_process_too() -> None:
 
 PARKS = """
 import sys
-from sandbox.isolation.launch import Shape, park
-shape = Shape(command=("/usr/bin/bash", "-c", "echo x"), files=3, channel=True)
-berth = park(shape, slot=sys.argv[1])
-print(berth.child.pid, flush=True)
+from sandbox.isolation.launch import ParkingKey, park
+key = ParkingKey(command=("/usr/bin/bash", "-c", "echo x"), files=3, channel=True)
+parked = park(key, slot=sys.argv[1])
+print(parked.child.pid, flush=True)
 input()
 """
 
@@ -229,7 +238,7 @@ def test_options_that_end_early_start_nothing(kept: int, monkeypatch: pytest.Mon
     """As when who writes them is killed: without the last of them there is no sandbox."""
     monkeypatch.setattr("sandbox.isolation.launch.profile.options", cut(kept))
     with pytest.raises(IsolationUnavailableError, match="cannot isolate here: bwrap: "):
-        go(inside("echo began"), berth=None)
+        go(inside("echo began"), parked=None)
 
 
 def cut(kept: int) -> Callable[..., tuple[str, ...]]:
@@ -239,7 +248,7 @@ def cut(kept: int) -> Callable[..., tuple[str, ...]]:
 
 def test_options_are_told_to_nobody() -> None:
     profile = inside("cat /proc/1/cmdline /proc/self/cmdline; sleep 60", TOKEN="sesame")
-    container = go(profile, berth=parked(profile))
+    container = go(profile, parked=park_one(profile))
     try:
         seen = os.read(container.stdout, 65536)
         seen += Path(f"/proc/{container.child.pid}/cmdline").read_bytes()
@@ -252,63 +261,63 @@ def test_options_are_told_to_nobody() -> None:
 
 
 def test_one_of_another_shape_is_refused_and_ended() -> None:
-    berth = parked(inside("echo one"))
+    parked = park_one(inside("echo one"))
     with pytest.raises(ValueError, match="parked for"):
-        go(inside("echo another"), berth=berth)
-    assert gone(berth.child.pid)
+        go(inside("echo another"), parked=parked)
+    assert gone(parked.child.pid)
 
 
 def test_nothing_leaks_over_many(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = inside("exit 0")
     monkeypatch.setattr(sys.modules[__name__], "SHARES", replace(SHARES, processes=999))  # the dead
-    said(go(profile, berth=parked(profile)))
+    said(go(profile, parked=park_one(profile)))
     before = open_descriptors()
     for number in range(200):
-        berth = parked(profile)
+        parked = park_one(profile)
         if number % 4 == 3:
-            berth.close()
+            parked.close()
         else:
-            go(profile, berth=berth).close()
+            go(profile, parked=parked).close()
     assert open_descriptors() == before
 
 
 def test_dead_ones_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> None:
-    shape = Shape(command=("/usr/bin/bash",), files=3, channel=False)
-    berths = Berths(slot=SLOT)
-    berths.start()
+    key = ParkingKey(command=("/usr/bin/bash",), files=3, channel=False)
+    parked_pool = ParkedPool(slot=SLOT)
+    parked_pool.start()
     try:
-        assert berths.take(shape) is None
-        berths.refill()
-        until(partial(waits, berths, 1))
+        assert parked_pool.take(key) is None
+        parked_pool.refill()
+        until(partial(waits, parked_pool, 1))
         [first] = orphans._marked(SLOT)
         os.kill(first, signal.SIGKILL)
         until(lambda: orphans._marked(SLOT) not in ([], [first]))  # by itself
         [second] = orphans._marked(SLOT)
         os.kill(second, signal.SIGKILL)
         until(lambda: gone(second))
-        taken = berths.take(shape)  # perhaps the keeper was there before us
+        taken = parked_pool.take(key)  # perhaps the keeper was there before us
         assert taken is None or taken.child.pid != second
         if taken is not None:
             taken.close()
     finally:
-        berths.close()
+        parked_pool.close()
     assert caplog.records == []
     assert orphans._marked(SLOT) == []
 
 
 def test_only_what_was_asked_for_lately_is_kept() -> None:
-    shapes = [Shape(command=(name,), files=3, channel=False) for name in "abc"]
-    berths = Berths(slot=SLOT, most=2)
-    berths.start()
+    keys = [ParkingKey(command=(name,), files=3, channel=False) for name in "abc"]
+    parked_pool = ParkedPool(slot=SLOT, most=2)
+    parked_pool.start()
     try:
-        for shape in shapes:
-            assert berths.take(shape) is None
-        berths.refill()
-        until(partial(waits, berths, 2))
-        assert list(berths._parked) == shapes[1:]
+        for key in keys:
+            assert parked_pool.take(key) is None
+        parked_pool.refill()
+        until(partial(waits, parked_pool, 2))
+        assert list(parked_pool._parked) == keys[1:]
     finally:
-        berths.close()
-    assert berths.count() == 0
+        parked_pool.close()
+    assert parked_pool.count() == 0
 
 
 def test_without_groups_the_outer_process_is_watched_too() -> None:

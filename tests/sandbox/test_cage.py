@@ -193,7 +193,7 @@ def test_what_leaves_nothing_on_the_disk_is_stopped(
 def test_folders_deeper_than_any_path_are_taken_back(build: Path) -> None:
     dig(build / "deep")
     assert shell(Cage(writable=build), "true")[0] == 0
-    owners = {os.fstat(visit.descriptor).st_uid for visit in tree_walk.descend(build)}
+    owners = {os.fstat(visit.descriptor).st_uid for visit in tree_walk.walk(build)}
     assert owners == {os.geteuid()}
     assert cages.disk_use(build) >= LEVELS * 4096
     tree_walk.clear(build)

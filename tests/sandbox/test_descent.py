@@ -40,7 +40,7 @@ def few_descriptors() -> Iterator[None]:
 def test_a_deep_tree_is_walked_and_deleted(tmp_path: Path) -> None:
     root = tmp_path / "deep"
     dig(root)
-    visits = list(tree_walk.descend(root))
+    visits = list(tree_walk.walk(root))
     assert max(visit.depth for visit in visits) == LEVELS
     assert [visit.others for visit in visits if visit.others] == [("file",)]
     assert sum(visit.left is not None for visit in visits) == LEVELS
@@ -53,7 +53,7 @@ def test_every_folder_is_visited_once_before_and_once_after_what_it_holds(tmp_pa
         (tmp_path / path).mkdir(parents=True)
         (tmp_path / path / "file").touch()
     (tmp_path / "link").symlink_to("a")
-    order = [(visit.depth, visit.left, set(visit.folders)) for visit in tree_walk.descend(tmp_path)]
+    order = [(visit.depth, visit.left, set(visit.folders)) for visit in tree_walk.walk(tmp_path)]
     assert order[0] == (0, None, {"a", "d"})
     assert [left for _, left, _ in order if left in {"a", "d"}].__len__() == 2
     assert order.index((1, None, {"b", "c"})) < order.index((1, "b", set()))
@@ -75,7 +75,7 @@ def test_closed_folders_are_deleted_and_what_a_link_leads_to_is_not(tmp_path: Pa
 def test_a_folder_moved_during_the_walk_ends_it(tmp_path: Path) -> None:
     (tmp_path / "tree/a/b").mkdir(parents=True)
     (tmp_path / "elsewhere").mkdir()
-    walk = tree_walk.descend(tmp_path / "tree")
+    walk = tree_walk.walk(tmp_path / "tree")
     assert [next(walk).depth for _ in range(3)] == [0, 1, 2]
     (tmp_path / "tree/a/b").rename(tmp_path / "elsewhere/b")
     with pytest.raises(OSError, match="was moved while it was walked through"):

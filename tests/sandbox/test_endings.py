@@ -10,7 +10,7 @@ import time
 import pytest
 
 from sandbox.isolation import exit_status
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from tests.sandbox.conftest import Run
 
 NEW = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2]) >= (6, 15)
@@ -20,7 +20,7 @@ def ended(code: str) -> int | None:
     with subprocess.Popen([sys.executable, "-c", code]) as child:
         pidfd = os.pidfd_open(child.pid)
     try:
-        return exit_status.told_by(pidfd)
+        return exit_status.read_pidfd_status(pidfd)
     finally:
         os.close(pidfd)
 
@@ -42,15 +42,15 @@ def test_nothing_is_told_of_the_living_and_of_what_is_no_process() -> None:
     own = os.pidfd_open(os.getpid())
     pipe = os.pipe()
     try:
-        assert exit_status.told_by(own) is None
-        assert exit_status.told_by(pipe[0]) is None
+        assert exit_status.read_pidfd_status(own) is None
+        assert exit_status.read_pidfd_status(pipe[0]) is None
     finally:
         for descriptor in (own, *pipe):
             os.close(descriptor)
 
 
 def test_a_guess_takes_what_could_be_a_signal_for_one() -> None:
-    assert [exit_status.guessed_from(status) for status in (0, 1, 128, 137, 159, 160, 255)] == [
+    assert [exit_status.guess_status(status) for status in (0, 1, 128, 137, 159, 160, 255)] == [
         *(0, 1, 128, -9, -31, 160, 255)
     ]
 

@@ -15,7 +15,7 @@ import pytest
 from sandbox import helper
 from sandbox.cgroup import leases
 from sandbox.cgroup.hierarchy import Hierarchy
-from sandbox.helper import Ending, Helper
+from sandbox.helper import Helper, HelperExit
 from sandbox.isolation import orphans
 from tests.patience import HANGS_SECONDS
 
@@ -66,7 +66,7 @@ def test_it_yields_processors_and_disks(begin: Begin, tmp_path: Path) -> None:
     get = {"x86_64": 252, "aarch64": 31}[platform.machine()]  # ioprio_get(2)
     assert ctypes.CDLL(None).syscall(get, 1, made.pid) == helper._IOPRIO_LOWEST
     assert os.getsid(made.pid) == made.pid
-    assert made.end() == Ending(status=-signal.SIGKILL, out_of_memory=False)
+    assert made.end() == HelperExit(status=-signal.SIGKILL, out_of_memory=False)
     assert not Path(f"/proc/{made.pid}").exists()
 
 
@@ -146,13 +146,13 @@ def gone(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("ending", "cause"),
     [
-        (Ending(status=0, out_of_memory=False), "ended with status 0"),
-        (Ending(status=3, out_of_memory=False), "ended with status 3"),
-        (Ending(status=-9, out_of_memory=False), "was killed by SIGKILL"),
-        (Ending(status=-11, out_of_memory=False), "was killed by SIGSEGV"),
-        (Ending(status=-24, out_of_memory=False), "needed more than 900 s of processor time"),
-        (Ending(status=-9, out_of_memory=True), "needed more than 2048 MiB of memory"),
+        (HelperExit(status=0, out_of_memory=False), "ended with status 0"),
+        (HelperExit(status=3, out_of_memory=False), "ended with status 3"),
+        (HelperExit(status=-9, out_of_memory=False), "was killed by SIGKILL"),
+        (HelperExit(status=-11, out_of_memory=False), "was killed by SIGSEGV"),
+        (HelperExit(status=-24, out_of_memory=False), "needed more than 900 s of processor time"),
+        (HelperExit(status=-9, out_of_memory=True), "needed more than 2048 MiB of memory"),
     ],
 )
-def test_its_end_has_a_cause(ending: Ending, cause: str) -> None:
+def test_its_end_has_a_cause(ending: HelperExit, cause: str) -> None:
     assert ending.cause == cause

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import MIB, State
+from sandbox.limits import MIB
+from sandbox.session.outcome import State
 from tests.patience import HANGS_SECONDS
 from tests.sandbox.conftest import Run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sandbox.isolation import orphans
 from sandbox.isolation.launch import bubblewrap_path
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from sandbox.session.sessions import start
 from tests.sandbox.trees import program, tree_for, with_limits
 

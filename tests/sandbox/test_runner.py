@@ -9,7 +9,8 @@ import pytest
 
 from sandbox.cgroup import leases
 from sandbox.errors import LimitsError, StartupError, UsedError
-from sandbox.limits import MIB, State
+from sandbox.limits import MIB
+from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from tests.sandbox.conftest import Run
 from tests.sandbox.trees import LIMITS, build_tree, program, suite, tree_for, with_limits

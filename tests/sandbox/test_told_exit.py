@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import State
-from sandbox.session.runner_messages import Ending
+from sandbox.session.outcome import State
+from sandbox.session.runner_messages import ReportedExit
 from sandbox.session.sessions import start
 from tests.sandbox.conftest import Run
 from tests.sandbox.trees import LIMITS, program, tree_for
@@ -85,7 +85,7 @@ def test_in_a_test_run_it_says_so_before_anything_else(run_tests: Run) -> None:
 
 
 def test_a_flood_is_not_kept() -> None:
-    ending = Ending(key="k")
+    ending = ReportedExit(key="k")
     for _ in range(100):
         ending.feed(b"x" * 65_536)
     ending.feed(b'\n{"type":"exit","code":0,"key":"k"}\n')

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from sandbox.limits import Limits, State
+from sandbox.limits import Limits
+from sandbox.session.outcome import State
 from sandbox.session.runner_messages import Collector
-from sandbox.session.verdict import Ruling, Stop, rule, signal_name
+from sandbox.session.verdict import Classification, KillReason, classify, signal_name
 
 PASSED = {"type": "case", "name": "t", "file": "a", "state": "passed"}
 FAILED = {**PASSED, "state": "failed"}
@@ -13,12 +14,12 @@ ERROR = [{"file": "a", "message": "m"}]
 
 
 def judge(
-    status: int | None, *messages: object, stop: Stop | None = None, cpu: float = 0
-) -> Ruling:
+    status: int | None, *messages: object, stop: KillReason | None = None, cpu: float = 0
+) -> Classification:
     collector = Collector()
     for message in messages:
         collector.feed(json.dumps(message).encode() + b"\n")
-    return rule(stop=stop, status=status, limits=Limits(), cpu_ms=cpu, collected=collector)
+    return classify(stop=stop, status=status, limits=Limits(), cpu_ms=cpu, collected=collector)
 
 
 def result(code: int, errors: object = ()) -> dict[str, object]:
@@ -37,7 +38,7 @@ AGREEING = [
 def test_a_report_that_agrees_is_believed(
     status: int, messages: list[object], state: State
 ) -> None:
-    assert judge(status, *messages) == Ruling(state=state, exit_code=status)
+    assert judge(status, *messages) == Classification(state=state, exit_code=status)
 
 
 FORGED = [
@@ -74,15 +75,15 @@ def test_signals_are_told_from_exit_statuses() -> None:
 
 def test_a_kill_for_cpu_by_the_kernel_is_a_timeout() -> None:
     limits = Limits(cpu_ms=500)
-    by_signal = rule(stop=None, status=-24, limits=limits, cpu_ms=0, collected=None)
-    by_kill = rule(stop=None, status=-9, limits=limits, cpu_ms=600, collected=None)
-    other = rule(stop=None, status=-9, limits=limits, cpu_ms=1, collected=None)
+    by_signal = classify(stop=None, status=-24, limits=limits, cpu_ms=0, collected=None)
+    by_kill = classify(stop=None, status=-9, limits=limits, cpu_ms=600, collected=None)
+    other = classify(stop=None, status=-9, limits=limits, cpu_ms=1, collected=None)
     assert [by_signal.state, by_kill.state] == [State.TIMED_OUT] * 2
     assert (other.state, other.signal) == (State.CRASHED, "SIGKILL")
 
 
 def test_a_full_report_does_not_help_who_was_stopped() -> None:
-    assert judge(None, PASSED, result(0), stop=Stop.WALL).state == State.TIMED_OUT
+    assert judge(None, PASSED, result(0), stop=KillReason.WALL).state == State.TIMED_OUT
 
 
 def test_an_end_of_neither_kind_is_our_mistake() -> None:

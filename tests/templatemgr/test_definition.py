@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.limits import Limits, Outcome, State, Stream, Usage
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome, State, Stream, Usage
 from sandbox.session.runner_messages import TestCase, TestReport
 from templatemgr.definitions import definition_file, source_files
 from templatemgr.definitions.smoke import Expectation

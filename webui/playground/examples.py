@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from execapp.models import Mode
-from sandbox.limits import State
+from sandbox.session.outcome import State
 from templatemgr import catalog
 from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import TemplateError

@@ -1,0 +1,60 @@
+"""Result values of one submission. Frozen; durations in milliseconds."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sandbox.session.runner_messages import TestReport
+
+
+class State(StrEnum):
+    """How an execution ended; every state but ERROR is the program's doing, or the client's."""
+
+    SUCCEEDED = "succeeded"  # exit status 0 and, for tests, a complete report that agrees
+    FAILED = "failed"  # another exit status, or failing tests
+    TIMED_OUT = "timed_out"  # killed for wall-clock or CPU time
+    OUT_OF_MEMORY = "out_of_memory"  # killed for memory
+    OUTPUT_LIMIT = "output_limit"  # killed for writing more than a stream may hold
+    CRASHED = "crashed"  # died by a signal that was not ours
+    CANCELLED = "cancelled"  # killed on request
+    ERROR = "error"  # we failed; never made here, callers use it for a SandboxError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stream:
+    """The bytes kept of one output stream."""
+
+    data: bytes = b""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """CPU since the delivery of the job; peak memory of the whole sandbox, None if unknown."""
+
+    cpu_ms: float
+    memory_peak_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """The end of one submission.
+
+    `exit_code` is None when it died by `signal` ("SIGSEGV") or was killed. `report` is None in
+    run mode. `setup_ms` is what came before the delivery, `run_ms` from delivery to death,
+    `collect_ms` from there until nothing of it lived and all that it said was read. `cold_reason`
+    says why it was not `warm`, None if it was.
+    """
+
+    state: State
+    exit_code: int | None
+    signal: str | None
+    message: str | None
+    stdout: Stream
+    stderr: Stream
+    report: TestReport | None
+    usage: Usage
+    setup_ms: float
+    run_ms: float
+    warm: bool
+    collect_ms: float = 0.0
+    cold_reason: str | None = None
