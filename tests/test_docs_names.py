@@ -23,7 +23,7 @@ PAGES = sorted(
 PATH = re.compile(
     rf"`((?:{PACKAGES}|tests|docs|scripts|templates_runtime|requirements)/[\w./*-]*)`"
 )
-DOTTED = re.compile(rf"(?<![\w./])((?:{PACKAGES}|tests)(?:\.\w+)+)(?![\w/])")
+DOTTED = re.compile(rf"(?<![\w./])((?:{PACKAGES})(?:\.\w+)+)(?![\w/])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CITED = re.compile(r"\b[Dd]ecisions? (\d{4})\b")
 NUMBERED_LINK = re.compile(r"\[(\d{4})\]\(([^)]+)\)")
