@@ -6,14 +6,19 @@ hundred thousand files.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from packaging.version import InvalidVersion
-from packaging.version import Version as PythonVersion
-
 from templatemgr.lockfile import Locked
+from templatemgr.package_diff import (
+    Distance,
+    NameChange,
+    Package,
+    diff_packages,
+    distance,
+    is_downgrade,
+)
 from templatemgr.trees.manifests import Entry, Manifest
 
 MAX_FILES = 500
@@ -21,12 +26,8 @@ MAX_TEXTS = 50
 MAX_TEXT_BYTES = 256 * 1024
 MAX_DIFF_LINES = 10_000
 MAX_TEXT_LINES = 2_000
-SEMVER = re.compile(
-    r"(\d{1,18})\.(\d{1,18})\.(\d{1,18})(?:-([0-9A-Za-z.-]{1,100}))?(?:\+[0-9A-Za-z.-]+)?"
-)
 
 What = Literal["added", "removed", "changed"]
-Distance = Literal["", "major", "minor", "patch", "prerelease", "other"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,53 +168,6 @@ def texts(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> tuple[Text
     return tuple(_text(path, old, new) for path, old, new in _texts(before, after))
 
 
-def distance(before: str, after: str) -> Distance:
-    """Return the first part in which two versions differ; "other" if one cannot be read."""
-    old, new = order(before), order(after)
-    if not old[0] or not new[0]:
-        return "other"
-    parts: tuple[Distance, ...] = ("major", "minor", "patch")
-    for part, left, right in zip(parts, old[0], new[0], strict=False):
-        if left != right:
-            return part
-    return "prerelease" if old[1:] != new[1:] else "other"
-
-
-def order(version: str) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...], str]:
-    """Return a key that sorts versions as their standard does, what follows none before them.
-
-    Semantic versions as semver.org 2.0 says, others as PEP 440. The key: the numbers, at least
-    three; whether it is a release; the marks of a pre-release; the text of what cannot be read.
-    """
-    match = SEMVER.fullmatch(version)
-    if match is None:
-        return _python_order(version)
-    numbers = tuple(int(part) for part in match.groups()[:3])
-    pre = match[4]
-    marks = tuple(
-        (not part.isdigit(), int(part) if part.isdigit() else 0, part)
-        for part in (pre.split(".") if pre else ())
-    )
-    return numbers, pre is None, marks, ""
-
-
-def _python_order(
-    version: str,
-) -> tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...], str]:
-    try:
-        read = PythonVersion(version)
-    except InvalidVersion:
-        return (), False, (), version
-    numbers = (*read.release, 0, 0)[: max(3, len(read.release))]
-    post = () if read.post is None else (read.post + 1,)
-    # A development release comes before the pre-release, or the release, that it leads to.
-    letter, count = read.pre or ("a" if read.dev is not None else "z", 0)
-    dev = (True, 0, "") if read.dev is None else (False, read.dev, "")
-    marks = ((True, 0, letter), (False, count, ""), dev)
-    released = read.pre is None and read.dev is None
-    return (*numbers, *post), released, () if released else marks, ""
-
-
 def _origins(before: Side, after: Side) -> tuple[Pair, ...]:
     names = sorted({package.name for package in after.packages})
     pairs = (Pair(name=n, before=_hosts(before, n), after=_hosts(after, n)) for n in names)
@@ -245,34 +199,33 @@ def _by_name(packages: Iterable[Locked]) -> dict[str, list[Locked]]:
 
 def _packages(before: Iterable[Locked], after: Iterable[Locked]) -> tuple[PackageChange, ...]:
     old, new = _by_name(before), _by_name(after)
-    changes = [
-        _package(name, old.get(name, []), new.get(name, []))
-        for name in old.keys() | new.keys()
-        if _versions(old.get(name, [])) != _versions(new.get(name, []))
-    ]
+    found = diff_packages(_plain(before), _plain(after))
+    changes = (
+        _package(change, new.get(change.name) or old[change.name]) for change in found.changes
+    )
     return tuple(sorted(changes, key=lambda change: (not change.direct, change.name)))
 
 
-def _versions(packages: Iterable[Locked]) -> tuple[str, ...]:
-    return tuple(sorted({package.version for package in packages}, key=order))
+def _plain(packages: Iterable[Locked]) -> Iterator[Package]:
+    return (Package(each.name, each.version, each.direct) for each in packages)
 
 
-def _package(name: str, old: list[Locked], new: list[Locked]) -> PackageChange:
-    before, after = _versions(old), _versions(new)
+def _package(change: NameChange, places: list[Locked]) -> PackageChange:
+    """Describe one change; `places` are where the package stands, in the new version if it does."""
+    before, after = change.before, change.after
     moved = bool(before and after)
     what: What = "changed" if moved else ("added" if after else "removed")
-    there = new or old
     # The place that is new says more about why than one that stayed.
-    fresh = [package for package in there if package.version not in before] or there
+    fresh = [place for place in places if place.version not in before] or places
     return PackageChange(
-        name=name,
+        name=change.name,
         what=what,
         before=before,
         after=after,
-        direct=any(package.direct for package in there),
-        chain=min((package.chain for package in fresh), key=lambda chain: (len(chain), chain)),
+        direct=change.direct,
+        chain=min((place.chain for place in fresh), key=lambda chain: (len(chain), chain)),
         distance=distance(before[-1], after[-1]) if moved else "",
-        down=moved and order(after[-1]) < order(before[-1]),
+        down=moved and is_downgrade(before[-1], after[-1]),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sandbox import cage
 from sandbox.errors import CageStoppedError
-from templatemgr import difference, lockfile
+from templatemgr import lockfile, package_diff
 from templatemgr.builders import Job, npm, steps
 from templatemgr.builders.candidates import Candidate
 from templatemgr.errors import BuildCancelledError, BuildError
@@ -38,7 +38,7 @@ def outdated(job: Job) -> list[Candidate]:
     newer = read(_ask(job))
     found = {
         package.name: _candidate(package, newer.get((package.name, package.version)))
-        for package in sorted(locked, key=lambda package: difference.order(package.version))
+        for package in sorted(locked, key=lambda package: package_diff.order(package.version))
     }
     return [found[name] for name in sorted(found)]
 
@@ -65,7 +65,7 @@ def read(answer: str) -> dict[tuple[str, str], tuple[str, str]]:
         key = (str(name), str(row["current"]))
         wanted, latest = str(row.get("wanted") or key[1]), str(row.get("latest") or key[1])
         before = found.get(key)
-        lowest = wanted if before is None else min(wanted, before[0], key=difference.order)
+        lowest = wanted if before is None else min(wanted, before[0], key=package_diff.order)
         found[key] = (lowest, latest)
     return found
 
@@ -83,7 +83,7 @@ def _candidate(package: lockfile.Package, newer: tuple[str, str] | None) -> Cand
 
 def _newer(installed: str, other: str) -> str:
     """The other one if it is higher: a registry's "latest" can lie below a pre-release."""
-    return max(installed, other, key=difference.order)
+    return max(installed, other, key=package_diff.order)
 
 
 def _belongs(entry: Mapping[str, Any]) -> bool:

@@ -4,7 +4,7 @@ pip itself resolves, as it does for a lock; of wheels it reads the metadata alon
 offers it, and nothing is installed.
 """
 
-from templatemgr import difference
+from templatemgr import package_diff
 from templatemgr.builders import Job, pip_lock, pip_report, pip_sources, requirements
 from templatemgr.builders.candidates import Candidate
 from templatemgr.builders.pip_lockfile import Lock, Pin
@@ -58,4 +58,4 @@ def _sources(job: Job, lock: Lock) -> dict[str, Source]:
 
 def _newer(installed: str, found: str | None) -> str:
     """The version that was found if it is higher: the lock can hold a pre-release."""
-    return installed if found is None else max(installed, found, key=difference.order)
+    return installed if found is None else max(installed, found, key=package_diff.order)

@@ -8,7 +8,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from templatemgr import difference, lockfile
+from templatemgr import difference, lockfile, package_diff
 from templatemgr.difference import Side
 from templatemgr.lockfile import Locked
 from templatemgr.models import Version
@@ -92,7 +92,7 @@ def test_pythons_versions_sort_as_pep_440_says() -> None:
     """The specification's own order: development, pre-release, release, post-release."""
     ordered = "1.0.dev1 1.0a1.dev2 1.0a1 1.0a2 1.0b1 1.0rc1 1.0 1.0.post1 1.0.1 26.3 2026.10.18"
     versions = ordered.split()
-    assert sorted(set(versions), key=difference.order) == versions
+    assert sorted(set(versions), key=package_diff.order) == versions
 
 
 def test_packages_come_direct_first_with_their_chain() -> None:

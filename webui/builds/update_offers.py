@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from templatemgr import difference
+from templatemgr import package_diff
 from templatemgr.builders.candidates import Candidate
 from webui.promotions.package_changes import Distance, distance
 
@@ -136,4 +136,4 @@ def _unknown(package: Mapping[str, Any], ticked: frozenset[str]) -> Offer:
 def _rank(offer: Offer) -> tuple[bool, int, str, Any]:
     choices = [choice.far for choice in (offer.newest, offer.ranged) if choice]
     far = min((ORDER.index(each) for each in choices), default=len(ORDER))
-    return not offer.direct, far, offer.name, difference.order(offer.installed)
+    return not offer.direct, far, offer.name, package_diff.order(offer.installed)

@@ -1,32 +1,35 @@
-"""What moved between two lists of packages, and how far. Pure: no models, no Django."""
+"""The changes of packages between two versions, in the words of the pages. Pure.
 
-from collections.abc import Iterable, Mapping
+`templatemgr.package_diff` finds them; this module pairs, ranks and counts them for a table.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
 from itertools import zip_longest
 from typing import Any
 
-from templatemgr import difference
+from templatemgr import package_diff
 
 
 class Distance(StrEnum):
-    """How far a package moved, by semantic versioning; in the order in which it matters."""
+    """How far a package moved, by semantic versioning; the most important first."""
 
     MAJOR = "major"
     MINOR = "minor"
     PATCH = "patch"
-    OTHER = "changed"  # not a semantic version: it moved, nobody can say how far
+    OTHER = "changed"  # not comparable: the version changed by an unknown distance
     ADDED = "added"
     REMOVED = "removed"
 
 
+WORDS: Mapping[str, Distance] = {each.value: each for each in Distance}
 RANK = {each: rank for rank, each in enumerate(Distance)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One package that is not the same on both sides; `old` or `new` is None when it is absent."""
+    """One package at one version more or less; `old` or `new` is None where it is absent."""
 
     name: str
     old: str | None
@@ -37,19 +40,19 @@ class Change:
 
     @property
     def word(self) -> str:
-        """The distance, and that it goes backwards when it does."""
+        """The distance; "down" is added for a downgrade."""
         return f"{self.distance}, down" if self.down else str(self.distance)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Every change, the farthest first, and how many packages stayed as they were."""
+    """Every change, the farthest first, and the number of packages that stayed the same."""
 
     changes: tuple[Change, ...]
     same: int
 
     def count(self, *distances: Distance) -> int:
-        """How many changes are of one of these distances."""
+        """Return the number of changes of these distances."""
         return sum(change.distance in distances for change in self.changes)
 
     @property
@@ -59,7 +62,7 @@ class Comparison:
 
     @property
     def minor(self) -> int:
-        """Changes that should not break, and those that nobody can measure."""
+        """Changes that should not break, and changes of unknown distance."""
         return self.count(Distance.MINOR, Distance.PATCH, Distance.OTHER)
 
     @property
@@ -74,7 +77,7 @@ class Comparison:
 
     @property
     def first(self) -> tuple[Change, ...]:
-        """What a table's cell has room for."""
+        """The changes that a table's cell has room for."""
         return self.changes[:2]
 
     @property
@@ -84,63 +87,42 @@ class Comparison:
 
 
 def compare(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) -> Comparison:
-    """Compare two `Version.packages`: items with `name`, `version` and `direct`.
+    """Present the difference between two `Version.packages`: items of `name`, `version`, `direct`.
 
-    A name may stand there several times, at several versions: only those that are not on both
-    sides count, paired from the oldest on.
+    Versions of one name that stand on one side alone are paired from the lowest on.
     """
-    before, after = _by_name(old), _by_name(new)
-    changes: list[Change] = []
-    same = 0
-    for name in before.keys() | after.keys():
-        left, right = before.get(name, {}), after.get(name, {})
-        same += len(left.keys() & right.keys())
-        gone = _ordered(left.keys() - right.keys())
-        come = _ordered(right.keys() - left.keys())
-        direct = any((right or left).values())
-        for a, b in zip_longest(gone, come):
-            changes.append(_change(name, a, b, direct=direct))
+    found = package_diff.diff_packages(_packages(old), _packages(new))
+    changes = [
+        _change(each.name, before, after, direct=each.direct)
+        for each in found.changes
+        for before, after in zip_longest(each.removed, each.added)
+    ]
     changes.sort(key=lambda c: (RANK[c.distance], not c.direct, c.name, c.new or ""))
-    return Comparison(changes=tuple(changes), same=same)
+    return Comparison(changes=tuple(changes), same=found.same)
 
 
-@lru_cache(maxsize=16_384)  # a page of versions asks for the same few pairs over and over
 def distance(old: str, new: str) -> Distance:
-    """How far apart two versions of a package are."""
-    far = difference.distance(old, new)
+    """Return the word for how far apart two versions of a package are."""
+    far = package_diff.distance(old, new)
     if far == "prerelease":  # what leads to a release is a part of its patch
         return Distance.PATCH
-    return Distance(far) if far in set(Distance) else Distance.OTHER
+    return WORDS.get(far, Distance.OTHER)
 
 
-@lru_cache(maxsize=16_384)
-def is_down(old: str, new: str) -> bool:
-    """Whether a package went backwards."""
-    return difference.order(new) < difference.order(old)
-
-
-def _ordered(versions: set[str]) -> list[str]:
-    return sorted(versions, key=difference.order) if len(versions) > 1 else list(versions)
-
-
-def _by_name(packages: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, bool]]:
-    found: dict[str, dict[str, bool]] = {}
-    for package in packages:
-        versions = found.setdefault(str(package["name"]), {})
-        version = str(package["version"])
-        versions[version] = versions.get(version, False) or bool(package.get("direct"))
-    return found
+def _packages(rows: Iterable[Mapping[str, Any]]) -> Iterator[package_diff.Package]:
+    for row in rows:
+        yield package_diff.Package(str(row["name"]), str(row["version"]), bool(row.get("direct")))
 
 
 def _change(name: str, old: str | None, new: str | None, *, direct: bool) -> Change:
     if old is None or new is None:
-        moved = Distance.ADDED if old is None else Distance.REMOVED
-        return Change(name=name, old=old, new=new, distance=moved, direct=direct)
+        word = Distance.ADDED if old is None else Distance.REMOVED
+        return Change(name=name, old=old, new=new, distance=word, direct=direct)
     return Change(
         name=name,
         old=old,
         new=new,
         distance=distance(old, new),
         direct=direct,
-        down=is_down(old, new),
+        down=package_diff.is_downgrade(old, new),
     )
