@@ -50,7 +50,7 @@ test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remem
 	$(PY) -m pytest --remember-matrix tests tests/long
 
 test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes)
-	STENCIL_CRASHES=100 STENCIL_PROMOTIONS=200 $(PY) -m pytest tests/execapp/test_crashes.py
+	STENCIL_CRASHES=100 STENCIL_PROMOTIONS=200 $(PY) -m pytest tests/execapp/executor/test_crashes.py
 
 test-fuzz: $(VENV)/dev.lock ## 10,000 hostile inputs for each parser (minutes)
 	$(PY) -m pytest --hypothesis-profile=fuzz tests/fuzz

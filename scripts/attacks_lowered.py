@@ -28,10 +28,10 @@ django.setup()
 
 from sandbox.errors import SandboxError  # noqa: E402
 from sandbox.limits import Limits  # noqa: E402
-from tests.attacks import host  # noqa: E402
-from tests.attacks.arena import Arena, arena  # noqa: E402
+from tests.attacks import host_snapshot  # noqa: E402
 from tests.attacks.attack import Attack  # noqa: E402
-from tests.attacks.trials import Trial  # noqa: E402
+from tests.attacks.host_trials import Trial  # noqa: E402
+from tests.attacks.testbed import Arena, arena  # noqa: E402
 from tests.attacks.walls import Wall, walls  # noqa: E402
 
 IPC_KEY = "0x57e9c11"
@@ -55,7 +55,7 @@ def try_all(wall: Wall) -> list[Tried]:
             (made.root / "shared/left").write_text("left")
             made.root.chmod(0o755)
             while waiting:
-                before = host.snapshot(made)
+                before = host_snapshot.snapshot(made)
                 result = attempt(wall, waiting.pop(0), made)
                 tried.append(result)
                 if result.breach is not None:
@@ -66,11 +66,11 @@ def try_all(wall: Wall) -> list[Tried]:
 
 def attempt(wall: Wall, attack: Attack | Trial, made: Arena) -> Tried:
     """One attack. It succeeded if it says so, or if the host is not what it was."""
-    before = host.snapshot(made)
+    before = host_snapshot.snapshot(made)
     try:
         with wall.lower(made):
             breach = breached(wall, attack, made)
-            found = host.changes(before, made, patience=0.3)
+            found = host_snapshot.changes(before, made, patience=0.3)
     except (SandboxError, AssertionError) as error:
         return Tried(name=attack.name, breach=f"the sandbox was damaged: {error}")
     if breach is None and found:
@@ -90,9 +90,9 @@ def relaxed(limits: Limits, changes: Mapping[str, int]) -> Limits:
     return replace(limits, **given)
 
 
-def repair(before: host.Snapshot) -> None:
+def repair(before: host_snapshot.Snapshot) -> None:
     """End what outlived its run, and remove what it left in the ipc namespace."""
-    for pid in set(host.own_processes()) - set(cast("list[int]", before["processes"])):
+    for pid in set(host_snapshot.own_processes()) - set(cast("list[int]", before["processes"])):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     if ipcrm := shutil.which("ipcrm"):

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests import workers
-from tests.runtime.plugin import Matrix
+from tests import xdist_groups
+from tests.runtime.matrix_plugin import Matrix
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 420
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Matrix(config), "stencil-matrix")
-    config.pluginmanager.register(workers, "stencil-workers")
+    config.pluginmanager.register(xdist_groups, "stencil-workers")
 
 
 def free_port() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import HANGS_SECONDS
+from tests.timeouts import HANGS_SECONDS
 from webui.quickstart.supervisor import (
     LONGEST_PAUSE_SECONDS,
     AlreadyRunningError,

@@ -7,11 +7,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from execapp.models import ExecutorHeartbeat
-from tests.attacks import arena as arenas
-from tests.attacks import host
-from tests.attacks.arena import Arena
+from tests.attacks import host_snapshot, testbed
 from tests.attacks.attack import Attack
-from tests.execapp import tiny
+from tests.attacks.testbed import Arena
+from tests.execapp import minimal_template
 from tests.execapp.conftest import Api, alive, committed, current, make_api  # noqa: F401 - fixtures
 
 Assault = Callable[[Attack], None]
@@ -20,23 +19,23 @@ Assault = Callable[[Attack], None]
 @pytest.fixture(scope="session")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
     """One arena for the whole run."""
-    with arenas.arena(tmp_path_factory.mktemp("arena")) as made:
+    with testbed.arena(tmp_path_factory.mktemp("arena")) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def untouched_host(arena: Arena) -> Iterator[None]:
     """Nothing of the host has changed when the test is over."""
-    before = host.snapshot(arena)
+    before = host_snapshot.snapshot(arena)
     yield
-    found = host.changes(before, arena)
+    found = host_snapshot.changes(before, arena)
     assert not found, f"the host was changed: {found}"
 
 
 @pytest.fixture
 def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
     """Run one attack beside a neighbour; fail if the wall did not hold."""
-    monkeypatch.setenv("STENCIL_SECRET_KEY", arenas.SECRET)
+    monkeypatch.setenv("STENCIL_SECRET_KEY", testbed.SECRET)
 
     def go(attack: Attack) -> None:
         with arena.neighbour():
@@ -50,7 +49,7 @@ def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
 def api(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Api:
     """A client of the API and a sign of life of an executor: what is taken stays queued."""
     settings.ROOT_URLCONF = "execapp.api.urls"
-    tiny.make_current()
+    minimal_template.make_current()
     ExecutorHeartbeat.objects.create(
         worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
     )

@@ -12,10 +12,10 @@ from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from templatemgr.builders import steps
 from templatemgr.errors import BuildError
-from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, Attack, tries
 from tests.attacks.conftest import Assault
-from tests.sandbox.trees import tree_for
+from tests.attacks.testbed import Arena
+from tests.sandbox.node_tree import tree_for
 
 PLANTED = {
     "final component": ("/tmp/link", "@SECRET_FILE@", "/tmp/link"),

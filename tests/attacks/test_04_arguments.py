@@ -7,9 +7,9 @@ import pytest
 from sandbox.session import sessions
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
-from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS, PRELUDE
-from tests.sandbox.trees import tree_for
+from tests.attacks.testbed import Arena
+from tests.sandbox.node_tree import tree_for
 
 NASTY = {
     "newline": "a\nb",

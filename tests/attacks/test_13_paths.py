@@ -10,11 +10,11 @@ from execapp.services.checks import check_files
 from sandbox.session import sessions
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, check_paths
-from tests.attacks.arena import Arena
 from tests.attacks.attack import LIMITS
-from tests.execapp import tiny
+from tests.attacks.testbed import Arena
+from tests.execapp import minimal_template
 from tests.execapp.conftest import Api as Client
-from tests.sandbox.trees import tree_for
+from tests.sandbox.node_tree import tree_for
 
 REFUSED = {
     "empty": "",
@@ -74,7 +74,9 @@ def test_two_that_exclude_each_other_are_refused(pair: tuple[str, str]) -> None:
 @pytest.mark.parametrize("path", [*REFUSED.values(), "x" * 100_000])
 def test_the_api_says_which(path: str, api: Client) -> None:
     files = [{"path": "main.mjs", "content": ""}, {"path": path, "content": ""}]
-    response = api.call("POST", "/executions", json.dumps({**tiny.HELLO.body(), "files": files}))
+    response = api.call(
+        "POST", "/executions", json.dumps({**minimal_template.HELLO.body(), "files": files})
+    )
     assert response.status_code == 422, response.content
     assert response.json()["error"]["details"]["fields"][0]["path"] == "files.1.path"
 

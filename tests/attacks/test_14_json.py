@@ -8,10 +8,10 @@ from django.conf import settings
 
 from execapp.models import Execution
 from sandbox.session.runner_messages import Collector, ReportError, parse
-from tests.execapp import tiny
+from tests.execapp import minimal_template
 from tests.execapp.conftest import Api as Client
 
-BODY = tiny.HELLO.body()
+BODY = minimal_template.HELLO.body()
 TEXT = json.dumps(BODY)
 MALFORMED: dict[str, str | bytes] = {
     "depth of 10,000 lists": "[" * 10_000 + "]" * 10_000,

@@ -23,7 +23,7 @@ from sandbox.isolation import container
 from templatemgr import catalog, store
 from templatemgr.build import builds
 from templatemgr.models import Build
-from tests.execapp.lifecycle import changer
+from tests.execapp.api.api_clients import changer
 from tests.templatemgr.conftest import (
     DEFINITION,
     INTEGRITY,

@@ -20,8 +20,8 @@ import pytest
 from templatemgr import downloads
 from templatemgr.builders import Job, interpreter, npm, online_pip, pip, pip_lock
 from templatemgr.errors import BuildError
-from tests.attacks.registries import Registry, serve
-from tests.templatemgr import sdists
+from tests.attacks.loopback_registries import Registry, serve
+from tests.templatemgr.builders import sdists
 
 TOKEN = "npm_S3cretOfTheMachine42"
 CANARY = "#!/bin/sh\necho ran >> /build/ran\ncat /npm-config/user >> /build/ran\nexit 1\n"

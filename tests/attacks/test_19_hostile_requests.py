@@ -25,7 +25,7 @@ from execapp.api.v1.schemas import executions
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field, InvalidRequestError
 from execapp.models import Execution
-from tests.execapp import tiny
+from tests.execapp import minimal_template
 from tests.execapp.conftest import Api, make_api
 from webui.middleware import limits
 
@@ -201,7 +201,7 @@ def test_what_is_right_is_read(
 def test_the_largest_submission_fits_into_the_budget(api: Api) -> None:
     files = [{"path": f"f{n}", "content": "", "encoding": "utf8"} for n in range(999)]
     files.append({"path": "main.mjs", "content": "", "encoding": "utf8"})
-    body = tiny.HELLO.body(
+    body = minimal_template.HELLO.body(
         files=files,
         args=["a"] * 256,
         env={f"V{n}": "x" for n in range(64)},
@@ -232,27 +232,33 @@ WRONG: dict[str, Any] = {
 def test_a_list_is_validated_up_to_its_twentieth_fault(wrong: str) -> None:
     name = wrong.removeprefix("more ").partition(" ")[0]
     with pytest.raises(ValidationError) as refusal:
-        executions.SubmissionIn.model_validate({**tiny.HELLO.body(), name: WRONG[wrong]})
+        executions.SubmissionIn.model_validate(
+            {**minimal_template.HELLO.body(), name: WRONG[wrong]}
+        )
     assert refusal.value.error_count() <= 2 * MAX_TOLD
     assert all(error["loc"][0] == name for error in refusal.value.errors())
 
 
 def test_few_of_many_unknown_keys_are_named() -> None:
     for many in (200, 4_000):
-        body = {**tiny.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
+        body = {**minimal_template.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
             executions.SubmissionIn.model_validate(body)
         assert refusal.value.error_count() <= MAX_TOLD
         file = {"path": "a", "content": "", **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
-            executions.SubmissionIn.model_validate({**tiny.HELLO.body(), "files": [file]})
+            executions.SubmissionIn.model_validate(
+                {**minimal_template.HELLO.body(), "files": [file]}
+            )
         assert refusal.value.error_count() <= MAX_TOLD
 
 
 def test_one_wrong_item_is_found_wherever_it_stands(api: Api) -> None:
     files = [{"path": f"f{n}", "content": ""} for n in range(999)]
     for at in (0, 500, 999):
-        body = tiny.HELLO.body(files=[*files[:at], {"path": "a", "content": None}, *files[at:]])
+        body = minimal_template.HELLO.body(
+            files=[*files[:at], {"path": "a", "content": None}, *files[at:]]
+        )
         fields = api.call("POST", "/executions", body).json()["error"]["details"]["fields"]
         assert [field["path"] for field in fields] == [f"files.{at}.content"]
 
@@ -281,7 +287,7 @@ def test_an_answer_to_a_query_is_short(query: str, api: Api) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 7_000, "💥" * 1_000, "\u0001" * 500])
 def test_an_answer_that_repeats_a_name_is_short(name: str, api: Api) -> None:
-    body = {**tiny.HELLO.body(), "template": name[:200]}
+    body = {**minimal_template.HELLO.body(), "template": name[:200]}
     for response in (
         api.call("GET", f"/templates/{name}"),
         api.call("GET", f"/executions/{name}"),
@@ -332,7 +338,7 @@ def test_pages_take_no_packed_body(path: str, admin: Client) -> None:
 
 
 def test_a_plain_body_may_say_so(api: Api) -> None:
-    body = tiny.HELLO.body()
+    body = minimal_template.HELLO.body()
     said = {"Content-Encoding": "identity"}
     assert api.call("POST", "/executions", body, **said).status_code == 201
 

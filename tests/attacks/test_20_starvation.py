@@ -24,10 +24,10 @@ from django.utils import timezone
 from execapp.models import Execution, ExecutorHeartbeat
 from templatemgr.models import Version
 from tests.conftest import free_port
-from tests.execapp import tiny
+from tests.execapp import minimal_template
 from tests.execapp.conftest import ROOT, Api, make_api, until
-from tests.patience import HANGS_SECONDS
-from tests.webui.serving import answer
+from tests.timeouts import HANGS_SECONDS
+from tests.webui.server.serving import answer
 
 HELLO = bytes.fromhex("1603010200010001fc0303") + bytes(64)
 SUBMIT = b"POST /api/v1/executions HTTP/1.1\r\nHost: a\r\n"
@@ -77,7 +77,7 @@ def start(**environment: str) -> Server:
         cwd=ROOT,
         env=os.environ
         | {
-            "DJANGO_SETTINGS_MODULE": "tests.execapp.executor_settings",
+            "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
             "STENCIL_DATA": str(settings.STENCIL_DATA),
             "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
         }
@@ -131,7 +131,9 @@ def breathing(current: Version, alive: ExecutorHeartbeat) -> Iterator[None]:
 
 def waits(server: Server, api: Api, count: int) -> str:
     """So many requests that wait for one execution; its id."""
-    status, made = server.call("POST", "/api/v1/executions", api.secret, tiny.HELLO.body())
+    status, made = server.call(
+        "POST", "/api/v1/executions", api.secret, minimal_template.HELLO.body()
+    )
     assert status == 201
     asked = f"GET /api/v1/executions/{made['id']}?wait=60 HTTP/1.1\r\nHost: a\r\n"
     for _ in range(count):
@@ -174,7 +176,7 @@ def test_half_requests_and_waits_leave_everyone_else_served(
             assert server.call("GET", "/readyz")[0] == 200
             assert server.call("GET", "/api/v1/me", other.secret)[0] == 200
             status, made = server.call(
-                "POST", "/api/v1/executions", other.secret, tiny.HELLO.body()
+                "POST", "/api/v1/executions", other.secret, minimal_template.HELLO.body()
             )
             assert (status, made["state"]) == (201, "queued")
     finally:
@@ -210,12 +212,14 @@ def test_waits_of_one_token_are_bounded_and_say_so(
     identifier = waits(server, one, 40)  # more than may, whoever comes first
     wait = f"/api/v1/executions/{identifier}?wait=60"
     until(lambda: refused(server, wait, one) == "refused; scope=client; limit=20")
-    status, made = server.call("POST", "/api/v1/executions", one.secret, tiny.HELLO.body(wait=60))
+    status, made = server.call(
+        "POST", "/api/v1/executions", one.secret, minimal_template.HELLO.body(wait=60)
+    )
     assert (status, made["state"]) == (201, "queued")
     assert server.headers["Stencil-Wait"] == "refused; scope=client; limit=20"
     # Another token waits, until its time is over.
     status, made = server.call(
-        "POST", "/api/v1/executions", other.secret, tiny.HELLO.body(wait=0.2)
+        "POST", "/api/v1/executions", other.secret, minimal_template.HELLO.body(wait=0.2)
     )
     assert (status, made["state"]) == (201, "queued")
     assert "Stencil-Wait" not in server.headers
@@ -229,7 +233,9 @@ def test_waits_of_all_are_bounded_and_say_so(serve: Callable[..., Server], breat
     server, one, other = serve(STENCIL_WAITS="20"), make_api("one"), make_api("other")
     identifier = waits(server, one, 40)  # more than may, whoever comes first
     until(lambda: refused(server, f"/api/v1/executions/{identifier}?wait=1", one) is not None)
-    _, made = server.call("POST", "/api/v1/executions", other.secret, tiny.HELLO.body(wait=60))
+    _, made = server.call(
+        "POST", "/api/v1/executions", other.secret, minimal_template.HELLO.body(wait=60)
+    )
     assert made["state"] == "queued"
     assert server.headers["Stencil-Wait"] == "refused; scope=server; limit=20"
 

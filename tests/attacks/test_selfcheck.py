@@ -11,7 +11,7 @@ from sandbox import selfcheck
 from sandbox.cgroup import leases
 from sandbox.isolation import profile
 from sandbox.isolation.launch import starts_as_root
-from tests.attacks.arena import Arena
+from tests.attacks.testbed import Arena
 
 Lower = Callable[[], AbstractContextManager[object]]
 

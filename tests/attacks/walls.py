@@ -16,21 +16,21 @@ from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB
 from sandbox.session import paths, runner_messages, verdict
 from tests.attacks import (
+    host_trials,
     test_01_planted_links,
-    test_03_reach,
-    test_05_sight,
-    test_07_sharing,
-    test_08_daemons,
+    test_03_network_reach,
+    test_05_information_leaks,
+    test_07_shared_state,
+    test_08_leftover_processes,
     test_09_system_calls,
-    test_10_bombs,
-    test_11_forgery,
-    test_12_poisoning,
-    test_18_rights,
-    trials,
+    test_10_resource_bombs,
+    test_11_forged_reports,
+    test_12_template_poisoning,
+    test_18_privileged_programs,
 )
-from tests.attacks.arena import SECRET, Arena
 from tests.attacks.attack import Attack, call
-from tests.attacks.trials import Trial
+from tests.attacks.host_trials import Trial
+from tests.attacks.testbed import SECRET, Arena
 
 Lower = Callable[[Arena], AbstractContextManager[object]]
 
@@ -189,9 +189,13 @@ def daemons_live(made: Arena) -> Iterator[None]:
 
 def walls() -> list[Wall]:
     """Every wall with the attacks that it is there for."""
-    calls, sight, reach = test_09_system_calls.ATTACKS, test_05_sight.ATTACKS, test_03_reach.ATTACKS
-    links, sharing = test_01_planted_links.ATTACKS, test_07_sharing.ATTACKS
-    bombs = test_10_bombs.ATTACKS
+    calls, sight, reach = (
+        test_09_system_calls.ATTACKS,
+        test_05_information_leaks.ATTACKS,
+        test_03_network_reach.ATTACKS,
+    )
+    links, sharing = test_01_planted_links.ATTACKS, test_07_shared_state.ATTACKS
+    bombs = test_10_resource_bombs.ATTACKS
     identity = "become_root become_root_group become_all file_root more_groups one_capability"
     hidden = ("the canary", "the canary by our own root", "the canary by dots")
     found = [
@@ -234,7 +238,7 @@ def walls() -> list[Wall]:
         ),
         Wall(
             name="pid namespace, and the end of the control group",
-            attacks=test_08_daemons.ATTACKS[:9],
+            attacks=test_08_leftover_processes.ATTACKS[:9],
             lower=unseen(daemons_live),
         ),
         Wall(
@@ -253,7 +257,7 @@ def walls() -> list[Wall]:
         ),
         Wall(
             name="read-only template",
-            attacks=test_12_poisoning.ATTACKS[:21],
+            attacks=test_12_template_poisoning.ATTACKS[:21],
             lower=other_profile(writable_template),
         ),
         Wall(
@@ -318,20 +322,22 @@ def walls() -> list[Wall]:
         ),
         Wall(
             name="reports that must agree with the exit status",
-            attacks=test_11_forgery.ATTACKS,
+            attacks=test_11_forged_reports.ATTACKS,
             lower=lambda _: patch.object(verdict, "_disagreement", lambda *_: None),
         ),
     ]
     found += [
-        Wall(name="checks of paths", attacks=trials.wrong_paths(), lower=paths_unchecked),
-        Wall(name="strict JSON of clients", attacks=trials.client_documents(), lower=any_body),
-        Wall(name="strict JSON of runners", attacks=trials.runner_messages(), lower=any_message),
+        Wall(name="checks of paths", attacks=host_trials.wrong_paths(), lower=paths_unchecked),
+        Wall(name="strict JSON of clients", attacks=host_trials.client_documents(), lower=any_body),
+        Wall(
+            name="strict JSON of runners", attacks=host_trials.runner_messages(), lower=any_message
+        ),
     ]
     if starts_as_root():
         found.append(
             Wall(
                 name="no link is followed when a build's folder changes hands",
-                attacks=trials.planted_links(),
+                attacks=host_trials.planted_links(),
                 lower=links_followed,
             )
         )
@@ -349,18 +355,18 @@ def walls() -> list[Wall]:
         found += [
             Wall(
                 name="variables are set after the drop",
-                attacks=test_18_rights.variable_trials(),
-                lower=unseen(lambda _: test_18_rights.named_before()),
+                attacks=test_18_privileged_programs.variable_trials(),
+                lower=unseen(lambda _: test_18_privileged_programs.named_before()),
             ),
             Wall(
                 name="the host looks at what is ready",
-                attacks=test_18_rights.looked_at_trials(),
+                attacks=test_18_privileged_programs.looked_at_trials(),
                 lower=unseen(lambda _: nullcontext()),
             ),
             Wall(
                 name="read-only devices",
-                attacks=test_18_rights.device_trials(),
-                lower=lambda _: test_18_rights.unsealed(),
+                attacks=test_18_privileged_programs.device_trials(),
+                lower=lambda _: test_18_privileged_programs.unsealed(),
             ),
         ]
     return found

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.people import Open
+from tests.browser.user_actions import Open
 from tests.conftest import Stencil
-from tests.patience import HANGS_SECONDS
+from tests.timeouts import HANGS_SECONDS
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [

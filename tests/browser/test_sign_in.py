@@ -14,7 +14,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import sign_in
-from tests.browser.people import PASSWORD, Open, come_in, enter, invite, leave
+from tests.browser.user_actions import PASSWORD, Open, come_in, enter, invite, leave
 from tests.conftest import ROOT, Stencil
 
 

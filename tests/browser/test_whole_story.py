@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.people import Open, come_in, invite
+from tests.browser.user_actions import Open, come_in, invite
 from tests.conftest import Stencil
 
 BUILT = 180_000  # milliseconds that a real build may take on a busy machine

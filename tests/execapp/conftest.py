@@ -25,8 +25,8 @@ from execapp.models import ApiToken, Execution, ExecutorHeartbeat
 from execapp.services import tokens
 from templatemgr import catalog
 from templatemgr.models import Version
-from tests.execapp import tiny
-from tests.patience import HANGS_SECONDS
+from tests.execapp import minimal_template
+from tests.timeouts import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +54,12 @@ class Api:
         assert response.status_code == 200, response.content
         return response.json()
 
-    def submit(self, program: tiny.Program = tiny.HELLO, mode: str = "run", **more: object) -> Any:
+    def submit(
+        self,
+        program: minimal_template.Program = minimal_template.HELLO,
+        mode: str = "run",
+        **more: object,
+    ) -> Any:
         """The parsed reply to a submission that must be taken."""
         response = self.call("POST", "/executions", program.body(mode, **more))
         assert response.status_code == 201, response.content
@@ -84,7 +89,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 @pytest.fixture
 def current(committed: None) -> Iterator[Version]:
     """The tiny template, version 1, current."""
-    yield tiny.make_current()
+    yield minimal_template.make_current()
     catalog._kept_runtime.cache_clear()
     shutil.rmtree(Path(django_settings.STENCIL_DATA) / "templates", ignore_errors=True)
 
@@ -106,7 +111,7 @@ def alive(committed: None) -> ExecutorHeartbeat:
 @pytest.fixture(autouse=True)
 def helpers_use_our_database(django_db_setup: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an executor in this process starts works on the test's database."""
-    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor_settings")
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.executor_settings")
     monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
 
 
@@ -143,7 +148,7 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
             [sys.executable, str(ROOT / "manage.py"), "executor", *arguments],
             env=os.environ
             | {
-                "DJANGO_SETTINGS_MODULE": "tests.execapp.executor_settings",
+                "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
                 "STENCIL_DATA": str(django_settings.STENCIL_DATA),
                 "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
             },

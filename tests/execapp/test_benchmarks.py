@@ -9,7 +9,7 @@ from benchmarks import bare, hostile_bodies, measures, phases, requests, table
 from benchmarks.house import House, HouseError
 from execapp.models import Execution
 from tests.execapp.conftest import Api
-from tests.sandbox.trees import build_tree
+from tests.sandbox.node_tree import build_tree
 
 
 def test_faster_is_the_others_time_over_ours() -> None:

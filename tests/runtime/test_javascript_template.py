@@ -5,9 +5,9 @@ import re
 import pytest
 
 from sandbox.session.outcome import Outcome, State
-from tests.runtime.submissions import SUBMISSIONS
-from tests.runtime.test_typescript_warm import agree
-from tests.runtime.tool import Tool, seen
+from tests.runtime.node_runs import Tool, seen
+from tests.runtime.test_typescript_warm_and_cold import agree
+from tests.runtime.vitest_submissions import SUBMISSIONS
 
 # What TypeScript adds in the submissions that both languages share.
 TYPES = re.compile(r" as (const|any)|<\{ load\(\): number \}>|(?<=value): number")

@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
-from tests.runtime.tool import Tool, seen
+from tests.runtime.node_runs import Tool, seen
 
 TESTS = {
     "a.test.js": 'import { expect, it } from "vitest";\n'

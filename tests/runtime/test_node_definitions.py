@@ -16,7 +16,7 @@ from templatemgr.definitions import definition_file, source_files
 from tests.runtime.conftest import DEFINITIONS
 
 if TYPE_CHECKING:
-    from tests.runtime.tool import Tool
+    from tests.runtime.node_runs import Tool
 
 NAMES = ("typescript", "javascript")
 SMOKE = ("run", "test-fail", "test-pass")

@@ -9,8 +9,8 @@ from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES
 from sandbox.session.sessions import Submission, execute, start
-from tests.runtime.submissions import HEAD
-from tests.runtime.tool import Tool, sources
+from tests.runtime.node_runs import Tool, sources
+from tests.runtime.vitest_submissions import HEAD
 
 OTHER = {"z.test.ts": HEAD + 'it("z", () => { console.log("of z"); });'}
 Told = dict[str, tuple[str, str]]  # by name: stdout, stderr

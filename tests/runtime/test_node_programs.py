@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.session.outcome import Outcome, State
 from tests.runtime.node_programs import HELPERS, OF_A_PACKAGE, PACKAGE, PROGRAMS
-from tests.runtime.tool import Bare, Tool
+from tests.runtime.node_runs import Bare, Tool
 
 ARGS, STDIN = ("Ada", "two words"), b"one\ntwo\n"
 

@@ -11,10 +11,10 @@ import pytest
 
 from sandbox.limits import MIB
 from sandbox.session.outcome import Outcome, State
-from tests.attacks import host
-from tests.attacks.arena import Arena
+from tests.attacks import host_snapshot
 from tests.attacks.conftest import arena
-from tests.runtime.python_tool import Python
+from tests.attacks.testbed import Arena
+from tests.runtime.python_runs import Python
 
 __all__ = ["arena"]
 
@@ -49,10 +49,10 @@ def warmed_up(python: Python) -> None:
 @pytest.fixture(autouse=True)
 def untouched_host(warmed_up: None, arena: Arena) -> Iterator[None]:
     """The host is as before when the attack is over; another execution meanwhile ends well."""
-    before = host.snapshot(arena)
+    before = host_snapshot.snapshot(arena)
     with arena.neighbour():
         yield
-    found = host.changes(before, arena)
+    found = host_snapshot.changes(before, arena)
     assert not found, f"the host was changed: {found}"
 
 

@@ -14,12 +14,12 @@ from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
 from tests.runtime.python_cases import Case
-from tests.runtime.python_endings import ENDINGS
-from tests.runtime.python_names import NAMES, VARIABLES
+from tests.runtime.python_introspection import HIDDEN, SOURCES
+from tests.runtime.python_module_names import NAMES, VARIABLES
+from tests.runtime.python_runs import ARGS, Python
+from tests.runtime.python_shutdown import ENDINGS
 from tests.runtime.python_submissions import RUNS, TESTS
 from tests.runtime.python_suites import SUITES
-from tests.runtime.python_surroundings import HIDDEN, SOURCES
-from tests.runtime.python_tool import ARGS, Python
 
 RUN_CASES = {name: Case(files=files) for name, files in RUNS.items()} | {
     f"{kind}, {name}": case

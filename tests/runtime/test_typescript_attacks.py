@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import pytest
 
 from sandbox.session.outcome import State
-from tests.attacks import host
-from tests.attacks.arena import Arena
+from tests.attacks import host_snapshot
 from tests.attacks.conftest import arena
-from tests.runtime.tool import Tool
+from tests.attacks.testbed import Arena
+from tests.runtime.node_runs import Tool
 
 __all__ = ["arena"]
 
@@ -73,10 +73,10 @@ def warmed_up(typescript: Tool) -> None:
 @pytest.fixture(autouse=True)
 def untouched_host(warmed_up: None, arena: Arena) -> Iterator[None]:
     """The host is as before when the attack is over; another execution meanwhile ends well."""
-    before = host.snapshot(arena)
+    before = host_snapshot.snapshot(arena)
     with arena.neighbour():
         yield
-    found = host.changes(before, arena)
+    found = host_snapshot.changes(before, arena)
     assert not found, f"the host was changed: {found}"
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.session.outcome import Outcome, State
-from tests.runtime.tool import Tool
+from tests.runtime.node_runs import Tool
 
 SAME_AS_NODE: dict[str, str] = {
     "prints": 'console.log("hello" as string, { a: [1, 2] });',

@@ -5,8 +5,8 @@ import pytest
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
-from tests.runtime.submissions import HEAD, SUBMISSIONS, one, several
-from tests.runtime.tool import Tool, seen
+from tests.runtime.node_runs import Tool, seen
+from tests.runtime.vitest_submissions import HEAD, SUBMISSIONS, one, several
 
 WORKER_ENVIRONMENT = {
     *("BASE_URL", "DEV", "FORCE_TTY", "HOME", "LANG", "MODE", "NODE_ENV", "PATH", "PROD", "SSR"),

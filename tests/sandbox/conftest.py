@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import execute
-from tests.sandbox.trees import build_tree, program, suite, tree_for, with_limits
+from tests.sandbox.node_tree import build_tree, program, suite, tree_for, with_limits
 
 Run = Callable[..., Outcome]
 

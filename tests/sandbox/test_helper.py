@@ -17,7 +17,7 @@ from sandbox.cgroup import leases
 from sandbox.cgroup.hierarchy import Hierarchy
 from sandbox.helper import Helper, HelperExit
 from sandbox.isolation import orphans
-from tests.patience import HANGS_SECONDS
+from tests.timeouts import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOT = f"helped{os.getpid()}"

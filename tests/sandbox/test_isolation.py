@@ -11,8 +11,8 @@ import pytest
 
 from sandbox.limits import MIB
 from sandbox.session.outcome import State
-from tests.patience import HANGS_SECONDS
 from tests.sandbox.conftest import Run
+from tests.timeouts import HANGS_SECONDS
 
 ANSWER = """
     import fs from "node:fs";

@@ -10,7 +10,7 @@ from sandbox.isolation import orphans
 from sandbox.isolation.launch import bubblewrap_path
 from sandbox.session.outcome import State
 from sandbox.session.sessions import start
-from tests.sandbox.trees import program, tree_for, with_limits
+from tests.sandbox.node_tree import program, tree_for, with_limits
 
 
 def test_only_what_bears_the_prefix_is_killed() -> None:

@@ -30,7 +30,7 @@ from templatemgr.models import (
 )
 from templatemgr.promotion import promotions, removal
 from tests.templatemgr.conftest import MakeVersion, link_of, run_build, write_definition
-from tests.templatemgr.test_healing import replace, spoil
+from tests.templatemgr.maintenance.test_healing import replace, spoil
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +39,7 @@ def kill_at(verb: str, place: str, when: str, count: int = 1, *, name: str = "fa
     """Let a process of its own do something, and kill it where it says that it is."""
     connection.close()
     victim = subprocess.Popen(
-        [sys.executable, "-m", "tests.templatemgr.victim", verb, place, when, str(count)],
+        [sys.executable, "-m", "tests.templatemgr.pausing_process", verb, place, when, str(count)],
         cwd=ROOT,
         env=os.environ
         | {

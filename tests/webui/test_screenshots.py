@@ -5,7 +5,7 @@ from pathlib import Path
 
 from django.urls import URLPattern
 
-from tests.webui.test_addresses import CHANGES, REDIRECTS, STREAMS
+from tests.webui.test_every_page import CHANGES, REDIRECTS, STREAMS
 from webui.signin.urls import urlpatterns as sign_in_patterns
 from webui.urls import pages
 

@@ -1,0 +1,135 @@
+"""What the host looks like: taken before and after an attack, the two must be the same."""
+
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox.cgroup import leases
+from sandbox.cgroup.process_tree import tree_of
+from sandbox.isolation.profile import INSIDE_ID
+from tests.attacks.testbed import MARK, Arena
+
+Snapshot = dict[str, object]
+
+DAEMON = "stencil-daemon"
+_SMALL = 64 * 1024
+_PATIENCE = 3.0  # seconds: what was killed may need a moment to be gone
+_LISTENING = "0A"
+
+
+def snapshot(arena: Arena) -> Snapshot:
+    """Everything that no attack may change, by what it is."""
+    return {
+        "canaries": _files(arena.canaries),
+        "the sealed tree": _files(arena.tree),
+        "disk": _disk(arena.root),
+        "listening sockets": _listening(),
+        "processes": own_processes(),
+        "control groups": _groups(),
+        "descriptors": _descriptors(),
+        "mounts": Path("/proc/self/mountinfo").read_text(),
+        "host name": os.uname().nodename,
+        "/etc": [_file(Path("/etc") / name) for name in ("passwd", "hosts")],
+        "clock": round((time.time() - time.monotonic()) / 10),
+    }
+
+
+def changes(
+    before: Snapshot, arena: Arena, *, patience: float = _PATIENCE
+) -> dict[str, tuple[object, object]]:
+    """What differs from `before`, when it has had a moment to settle."""
+    deadline = time.monotonic() + patience
+    while True:
+        now = snapshot(arena)
+        found = {key: (before[key], now[key]) for key in before if not _same(key, before, now)}
+        if not found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
+def _same(key: str, before: Snapshot, now: Snapshot) -> bool:
+    if key != "clock":
+        return before[key] == now[key]
+    first, second = before[key], now[key]
+    assert isinstance(first, int)
+    assert isinstance(second, int)
+    return abs(first - second) <= 1
+
+
+def _files(root: Path) -> list[object]:
+    return [_file(path) for path in sorted((root, *root.rglob("*")))]
+
+
+def _file(path: Path) -> tuple[object, ...]:
+    """Everything of a file but its access time, and what changes by being linked elsewhere."""
+    info = path.lstat()
+    content = ""
+    if stat.S_ISREG(info.st_mode) and info.st_size < _SMALL:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+    if stat.S_ISLNK(info.st_mode):
+        content = str(path.readlink())
+    owner = (info.st_uid, info.st_gid)
+    return (str(path), info.st_mode, owner, info.st_size, info.st_mtime_ns, content)
+
+
+def _disk(root: Path) -> tuple[int, int]:
+    sizes = [path.lstat().st_blocks for path in root.rglob("*")]
+    return len(sizes), sum(sizes)
+
+
+def _listening() -> list[str]:
+    """Sockets that listen and belong to the uid inside, or have the name of an attack."""
+    found = []
+    for table in ("tcp", "tcp6"):
+        found += [
+            f"{table} {fields[1]}"
+            for fields in _rows(table)
+            if fields[3] == _LISTENING and fields[7] == str(INSIDE_ID)
+        ]
+    found += [fields[-1] for fields in _rows("unix") if "stencil-attack-inside" in fields[-1]]
+    return sorted(found)
+
+
+def _rows(table: str) -> Iterator[list[str]]:
+    with suppress(FileNotFoundError):  # no IPv6
+        for line in Path("/proc/self/net", table).read_text().splitlines()[1:]:
+            yield line.split()
+
+
+def own_processes() -> list[int]:
+    """What lives below us, what bears our mark, and daemons, whoever their parent is now."""
+    own = os.getpid()
+    found = {member.pid for member in tree_of(own)} - {own}
+    mark = f"{MARK}={own}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):
+            if mark in (entry / "environ").read_bytes():
+                found.add(int(entry.name))
+    return sorted(found)
+
+
+def _groups() -> list[tuple[str, bool]]:
+    """Our groups with everything below them, and whether something lives there."""
+    found = []
+    for _, place in leases.current_hierarchy().places:
+        for folder in place.glob(f"{leases.NAME_PREFIX}*-{os.getpid()}-*"):
+            for inner in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+                found.append((str(inner), bool((inner / "cgroup.procs").read_text())))  # noqa: PERF401
+    return sorted(found)
+
+
+def _descriptors() -> list[str]:
+    """Where our own descriptors lead; the database's and this listing's own are left out."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names only
+        with suppress(OSError):
+            target = os.readlink(f"/proc/self/fd/{name}")  # noqa: PTH115 - not always a path
+            if not target.startswith("/proc/") and ".sqlite3" not in target:
+                found.append(target)
+    return sorted(found)

@@ -1,0 +1,139 @@
+"""Health checks, the OpenAPI page, the socket's messages, and strict JSON by itself."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from core.engine import local, protocol
+from execapp.api.http.parsing import loads
+from execapp.errors import MalformedError
+from execapp.executor.daemon import Daemon
+from execapp.models import ExecutorHeartbeat
+from execapp.services import health
+from templatemgr.models import HealthState, Version, VersionHealth
+from tests.execapp.conftest import Api
+from tests.execapp.minimal_template import HELLO
+
+
+def test_healthz_needs_no_database() -> None:
+    response = Client().get("/healthz")
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok"}
+
+
+def test_readyz(current: Version, alive: ExecutorHeartbeat) -> None:
+    assert Client().get("/readyz").status_code == 200
+    VersionHealth.objects.update(state=HealthState.QUARANTINED)
+    response = Client().get("/readyz")
+    assert response.status_code == 503
+    error = response.json()["error"]
+    assert error["code"] == "not_ready"
+    assert {check["name"]: check["ok"] for check in error["details"]["checks"]} == {
+        "database": True,
+        "schema": True,
+        "disk": True,
+        "executor": True,
+        "tiny": False,
+    }
+
+
+def test_readyz_without_an_executor(current: Version, alive: ExecutorHeartbeat) -> None:
+    ExecutorHeartbeat.objects.update(seen_at=timezone.now() - timedelta(seconds=11))
+    assert Client().get("/readyz").status_code == 503
+    snapshot = health.snapshot()
+    assert not snapshot.executor_alive
+    assert snapshot.slots == 0
+    assert snapshot.last_seen is not None
+
+
+def test_nothing_was_ever_there(committed: None) -> None:
+    snapshot = health.snapshot()
+    assert not snapshot.executor_alive
+    assert snapshot.last_seen is None
+
+
+def test_openapi_has_every_call_and_documents_errors() -> None:
+    schema = Client().get("/api/v1/openapi.json").json()
+    assert "/api/v1/executions/{execution_id}/cancel" in schema["paths"]
+    assert "/api/v1/templates/{name}/versions/{number}/diff" in schema["paths"]
+    for calls in schema["paths"].values():
+        for call in calls.values():
+            assert "422" in call["responses"]
+    identifiers = [
+        call["operationId"] for calls in schema["paths"].values() for call in calls.values()
+    ]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_docs_use_local_assets_only() -> None:
+    page = Client().get("/api/v1/docs").content.decode()
+    assert "//cdn" not in page
+    assert "/static/ninja/" in page
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"type": "shout"}',
+        b'{"type": "wake", "kind": 1}',
+        b'{"type": "wait", "id": null}',
+        b"[" * 100_000,
+    ],
+)
+def test_wire_refuses(line: bytes) -> None:
+    with pytest.raises(protocol.WireError):
+        protocol.decode(line)
+
+
+def test_wire_round_trip() -> None:
+    message = protocol.Message(type="wait", id="x")
+    assert protocol.decode(protocol.encode(message)) == message
+
+
+def test_nonsense_on_the_socket_harms_nobody(api: Api, executor: Daemon) -> None:
+    for nonsense in (b"\n", b"{}\n", b"x" * 5000, b'{"type":"wait","id":"x"}\n'):
+        with socket.socket(socket.AF_UNIX) as link, local.short_address(local.socket_path()) as at:
+            link.connect(at)
+            link.sendall(nonsense)
+            link.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):  # closed with our bytes unread
+                assert link.recv(10) == b""
+    assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+
+
+def test_socket_is_ours_alone(executor: Daemon) -> None:
+    assert local.socket_path().stat().st_mode & 0o777 == 0o600
+
+
+def test_deep_data_directories_have_a_socket_too(
+    start_executor: Callable[..., Daemon], tmp_path: Path, settings: Settings
+) -> None:
+    settings.STENCIL_DATA = tmp_path / ("d" * 60) / ("e" * 60)
+    start_executor().stop()
+
+
+def test_wake_ups_without_an_executor_are_dropped(tmp_path: Path, settings: Settings) -> None:
+    settings.STENCIL_DATA = tmp_path
+    local.wake("execution")
+
+
+def test_strict_json_takes_what_is_json() -> None:
+    text = json.dumps({"a": [1, 2.5, None, True, "ü", {"b": []}]})
+    assert loads(text.encode()) == json.loads(text)
+
+
+def test_depth_is_counted() -> None:
+    loads(b"[" * 32 + b"]" * 32)
+    with pytest.raises(MalformedError, match="nested"):
+        loads(b"[" * 33 + b"]" * 33)

@@ -1,0 +1,84 @@
+"""Odd heads of requests, byte by byte, to the real web server with the whole service behind it."""
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from django.core.handlers.wsgi import WSGIHandler
+from django.db import connections
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from pytest_django.fixtures import Settings
+
+from tests.execapp.conftest import Api
+from tests.webui.server.serving import Web, serve
+from webui.server.bounds import Bounds
+
+QUICK = replace(Bounds(), header_seconds=1, body_seconds=1, linger_seconds=0.5, grace_seconds=0)
+HEADS: dict[str, bytes] = {
+    "digits without end in a path": b"GET /api/v1/templates/a/versions/%b HTTP/1.1" % (b"9" * 3000),
+    "a lone surrogate in a path": b"GET /executions/%ED%A0%80 HTTP/1.1",
+    "bytes in a path": b"GET /executions/\xff\xfe HTTP/1.1",
+    "NUL in a query": b"GET /api/v1/executions?q=%00 HTTP/1.1",
+    "bytes in a query": b"GET /api/v1/executions?cursor=\xff HTTP/1.1",
+    "the end of time": b"GET /api/v1/executions?until=9999-12-31T23:59:59-23:59 HTTP/1.1",
+    "a line end in a path": b"GET /api/v1/x%0D%0Ay HTTP/1.1",
+    "a long query": b"GET /api/v1/executions?q=%b HTTP/1.1" % (b"a" * 20_000),
+    "many parameters": b"GET /executions?%b HTTP/1.1" % (b"a&" * 500),
+    "an id without end": b"GET /api/v1/me HTTP/1.1\r\nLast-Event-ID: %b" % (b"9" * 5000),
+    "a key of bytes": b"POST /api/v1/executions HTTP/1.1\r\nIdempotency-Key: \xff\xfe",
+    "bytes in a type": b"POST /api/v1/executions HTTP/1.1\r\nContent-Type: \xff/\xfe",
+    "a charset of its own": b"POST / HTTP/1.1\r\nContent-Type: text/plain; charset=%b"
+    % (b"x" * 999),
+    "no length": b"POST /api/v1/executions HTTP/1.1\r\nContent-Length: x",
+    "a length below nought": b"POST /api/v1/executions HTTP/1.1\r\nContent-Length: -1",
+    "a length without end": b"POST /executions HTTP/1.1\r\nContent-Length: %b" % (b"9" * 500),
+    "another script": "POST /executions HTTP/1.1\r\nContent-Length: ٣".encode(),
+    "two lengths": b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2",
+    "an odd host": b"GET /api/v1/me HTTP/1.1\r\nHost: \xff\xfe",
+    "an empty host": b"GET /api/v1/me HTTP/1.1\r\nHost:",
+    "a date that is none": b"GET / HTTP/1.1\r\nIf-Modified-Since: Xxx, 99 Xxx 99999 99:99:99 GMT",
+    "a range without end": b"GET / HTTP/1.1\r\nRange: bytes=%b-" % (b"9" * 500),
+    "cookies": b"GET / HTTP/1.1\r\nCookie: sessionid=\xff; csrftoken=%b" % (b"9" * 4000),
+    "many headers": b"GET / HTTP/1.1\r\n" + b"\r\n".join(b"X-%d: a" % n for n in range(500)),
+    "a scheme of its own": b"GET / HTTP/1.1\r\nX-Forwarded-Proto: \xff, https\r\nSCRIPT_NAME: /x",
+}
+
+
+@pytest.fixture
+def web(api: Api, settings: Settings) -> Iterator[Web]:
+    """The whole of Django as one view, behind the server."""
+    settings.ROOT_URLCONF = "webui.urls"
+    handler = WSGIHandler()
+
+    def service(request: HttpRequest) -> HttpResponseBase:
+        try:
+            return handler.get_response(request)
+        finally:
+            connections.close_all()
+
+    with serve(service, QUICK) as running:
+        yield running
+
+
+def test_no_head_is_a_fault_of_the_server(web: Web, api: Api) -> None:
+    for name, head in HEADS.items():
+        for auth in (b"", b"\r\nAuthorization: Bearer " + api.secret.encode()):
+            host = b"" if b"Host:" in head else b"\r\nHost: localhost"
+            status, _headers, body = web.ask(head + host + auth + b"\r\n\r\n")
+            assert status == 0 or 200 <= status < 500, (name, status, body[:300])
+    usual = b"GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n"
+    assert web.ask(usual % api.secret.encode())[0] == 200
+
+
+@pytest.mark.parametrize("path", [b"/api/v1/executions", b"/playground/run", b"/accounts/login/"])
+def test_a_packed_body_is_refused_before_it_is_unpacked(path: bytes, web: Web, api: Api) -> None:
+    body = gzip.compress(b" " * 5_000_000)
+    status, _headers, said = web.ask(
+        b"POST %b HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n"
+        b"Content-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%b"
+        % (path, api.secret.encode(), len(body), body)
+    )
+    assert status == 415
+    assert b"Content-Encoding" in said

@@ -1,0 +1,310 @@
+"""Builds and look-ups run in processes of their own, and whatever ends those is recorded."""
+
+import os
+import resource
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from execapp.executor import build_worker, helpers
+from execapp.executor.daemon import Daemon
+from execapp.services import building
+from sandbox import helper
+from sandbox.cgroup import leases
+from sandbox.cgroup.process_tree import tree_of
+from sandbox.isolation import orphans
+from templatemgr import data_paths, store
+from templatemgr.build import builds
+from templatemgr.maintenance import startup_check, verification
+from templatemgr.models import Build, BuildState, Lookup, Version
+from tests.execapp.conftest import Api, until
+from tests.execapp.minimal_template import HELLO
+from tests.templatemgr.conftest import write_definition
+
+STARTS_SECONDS = 240  # a process that yields to all others takes its time on a busy machine
+Start = Callable[..., Daemon]
+
+
+@pytest.fixture
+def definition(
+    current: Version, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """The tiny template's definition, to be built.
+
+    The current version has no manifest, which nobody looks for meanwhile.
+    """
+    monkeypatch.setattr(verification, "schedule", lambda **_: [])
+    monkeypatch.setattr(startup_check, "read_current", list)
+    settings.STENCIL_DEFINITIONS, settings.STENCIL_BUILDS = tmp_path / "definitions", 1
+    write_definition(tmp_path / "definitions/tiny")
+    return tmp_path / "definitions/tiny"
+
+
+@pytest.fixture
+def held() -> Iterator[ExitStack]:
+    """No build gets past its first step until this is closed."""
+    downloads = data_paths.downloads("npm")
+    downloads.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        stack.enter_context(store.locked(downloads.with_suffix(".lock")))
+        yield stack
+
+
+def asked() -> Build:
+    return building.request_build(template="tiny", kind="rebuild", actor="ann")
+
+
+def children(command: str, parent: int | None = None) -> list[int]:
+    """The processes that an executor (in this process, by default) started for this command."""
+    parent = parent or os.getpid()
+    ours = (member.pid for member in tree_of(parent) if member.parent == parent)
+    return [pid for pid in ours if command in words_of(pid)]
+
+
+def words_of(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
+
+
+def building_process(build: Build, executor: int | None = None) -> int:
+    """The process of a build that waits in its first step."""
+    [pid] = until(lambda: children("run_build", executor), STARTS_SECONDS)
+    assert str(build.pk) in words_of(pid)
+    until(lambda: build.lines.exists(), STARTS_SECONDS)
+    return pid
+
+
+def ended(build: Build, *states: BuildState) -> Build:
+    until(lambda: Build.objects.filter(pk=build.pk, state__in=states).exists(), STARTS_SECONDS)
+    build.refresh_from_db()
+    return build
+
+
+def nothing_is_left(daemon: Daemon) -> None:
+    """Neither processes nor groups nor folders of a build that was killed."""
+    slot = f"{daemon.context.worker}-build0-"
+    mine = leases.leases().mine()
+
+    def left() -> list[object]:
+        groups = set(leases._names(leases.current_hierarchy(), leases.NAME_PREFIX + slot))
+        folders = data_paths.data().glob("templates/*/staging/*")
+        return [*children("run_build"), *orphans._marked(slot), *(groups - mine), *folders]
+
+    until(lambda: not left(), STARTS_SECONDS)
+
+
+def test_a_build_runs_in_a_process_of_its_own_and_becomes_a_version(
+    definition: Path, start_executor: Start
+) -> None:
+    daemon = start_executor()
+    build = ended(asked(), BuildState.READY, BuildState.FAILED)
+    assert (build.state, build.worker) == ("ready", daemon.context.worker), build.message
+    assert build.version is not None
+    nothing_is_left(daemon)
+
+
+def test_that_process_yields_and_cannot_take_much(
+    definition: Path, held: ExitStack, start_executor: Start
+) -> None:
+    daemon = start_executor()
+    pid = building_process(asked())
+    assert os.getsid(pid) == pid
+    assert os.getpriority(os.PRIO_PROCESS, pid) >= 10
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path(os.devnull)
+    status = Path(f"/proc/{pid}/status").read_text()
+    assert "\nUmask:\t0077\n" in status
+    assert resource.prlimit(pid, resource.RLIMIT_CPU)[0] == helper.CPU_SECONDS
+    assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == helper.ADDRESS_BYTES
+    assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
+    if leases.current_hierarchy().kind != "none":
+        groups = Path(f"/proc/{pid}/cgroup").read_text()
+        assert f"stencil-{daemon.context.worker}-build0-helper-" in groups
+
+
+def test_a_killed_one_is_recorded_as_what_it_was_and_leaves_nothing(
+    api: Api, definition: Path, held: ExitStack, start_executor: Start
+) -> None:
+    daemon = start_executor()
+    build = asked()
+    os.kill(building_process(build), signal.SIGKILL)
+    ended(build, BuildState.INTERRUPTED)
+    assert build.message.startswith("The process that built it was killed by SIGKILL.")
+    assert [step["state"] for step in build.steps] == ["interrupted"]
+    last = builds.log_lines(build=build)[-1]
+    assert (last.stream, last.text) == ("build", build.message)
+    nothing_is_left(daemon)
+    assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+    held.close()
+    assert ended(asked(), BuildState.READY, BuildState.FAILED).state == "ready"
+
+
+def test_one_that_is_killed_in_a_sandbox_takes_the_sandbox_with_it(
+    definition: Path, start_executor: Start
+) -> None:
+    daemon = start_executor()
+    build = asked()
+    slot = f"{daemon.context.worker}-build0-"
+    until(lambda: orphans._marked(slot), STARTS_SECONDS)
+    [pid] = children("run_build")
+    os.kill(pid, signal.SIGKILL)
+    ended(build, BuildState.INTERRUPTED)
+    until(lambda: not orphans._marked(slot))
+    nothing_is_left(daemon)
+
+
+def test_one_that_needs_too_much_memory_is_told_so(
+    definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if leases.current_hierarchy().kind == "none":
+        return  # there it has a limit of addresses instead, which is seen above
+    monkeypatch.setattr(helper, "MEMORY_BYTES", 24 * 1024 * 1024)  # less than Django takes
+    daemon = start_executor()
+    build = ended(asked(), BuildState.INTERRUPTED)
+    assert "needed more than 24 MiB of memory" in build.message
+    nothing_is_left(daemon)
+
+
+def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
+    definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits for a lock and looks at nothing else, as one that counts backtracks would."""
+    monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
+    daemon = start_executor()
+    build = asked()
+    os.kill(building_process(build), signal.SIGSTOP)
+    building.cancel_build(build_id=build.pk, actor="ann")
+    assert ended(build, BuildState.CANCELLED).message == "Cancelled."
+    nothing_is_left(daemon)
+
+
+def test_what_a_definition_makes_slow_slows_no_execution(
+    api: Api, definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pattern that counts backtracks holds the lock of its process, which hears of nothing."""
+    monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.stuck_regex_settings")
+    daemon = start_executor()
+    build = asked()
+    [pid] = until(lambda: children("run_build"), STARTS_SECONDS)
+    until(lambda: processor_seconds(pid) > 3, STARTS_SECONDS)  # Django starts in less
+    assert api.submit(HELLO, wait=True)["state"] == "succeeded"
+    building.cancel_build(build_id=build.pk, actor="ann")
+    assert ended(build, BuildState.CANCELLED).message == "Cancelled."
+    nothing_is_left(daemon)
+
+
+def processor_seconds(pid: int) -> float:
+    return sum(member.cpu_ms for member in tree_of(pid) if member.pid == pid) / 1000
+
+
+def test_one_whose_build_was_taken_away_is_killed(
+    definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
+    daemon = start_executor()
+    build = asked()
+    os.kill(building_process(build), signal.SIGSTOP)
+    Build.objects.filter(pk=build.pk).update(lease_until="2020-01-01T00:00:00Z")
+    assert builds.reap() == 1
+    until(lambda: children("run_build") == [])
+    nothing_is_left(daemon)
+    assert ended(build, BuildState.INTERRUPTED).message == builds.INTERRUPTED
+
+
+def test_one_that_outlasts_the_executors_grace_ends_with_it(
+    definition: Path, held: ExitStack, start_executor: Start
+) -> None:
+    daemon = start_executor(grace=0.2)
+    build = asked()
+    pid = building_process(build)
+    daemon.stop()
+    assert not Path(f"/proc/{pid}").exists()
+    build.refresh_from_db()
+    assert build.state == BuildState.INTERRUPTED
+    assert build.message.startswith("The executor stopped while it was built.")
+
+
+def test_it_dies_with_an_executor_that_is_killed(
+    definition: Path,
+    held: ExitStack,
+    executor_process: Callable[..., subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("STENCIL_DEFINITIONS", str(definition.parent))
+    executor = executor_process("--slots", "1", "--warm", "0")
+    build = asked()
+    pid = building_process(build, executor.pid)
+    executor.kill()
+    until(lambda: not Path(f"/proc/{pid}").exists() or zombie(pid))
+    executor_process("--slots", "1", "--warm", "0")
+    assert ended(build, BuildState.INTERRUPTED).version is None
+    assert list(data_paths.data().glob("templates/*/staging/*")) == []
+
+
+def zombie(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+def test_one_that_cannot_be_started_is_told_so(
+    definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    start_executor()
+    build = ended(asked(), BuildState.INTERRUPTED)
+    assert build.message.startswith("Its process could not be started: ")
+
+
+def test_a_claim_that_is_not_its_own_is_not_run(definition: Path, start_executor: Start) -> None:
+    """A helper that comes late does nothing to what another attempt does."""
+    daemon = start_executor()
+    daemon.stop()
+    build = asked()
+    claimed = builds.claim(worker="somebody")
+    assert claimed is not None
+    ending, _ = helpers.follow(
+        helpers.start(
+            "run_build", str(build.pk), "--worker", "another", "--attempt", "1", slot="late"
+        ),
+        lambda _: None,
+    )
+    assert ending.status == 0
+    build.refresh_from_db()
+    assert (build.state, build.steps) == ("fetching", [])
+
+
+def test_a_question_to_a_registry_has_a_process_of_its_own(
+    definition: Path, start_executor: Start
+) -> None:
+    daemon = start_executor()
+    lookup = building.request_lookup(template="tiny", actor="ann")
+    seen: set[int] = set()
+
+    def over() -> bool:
+        seen.update(children("run_lookup"))
+        return Lookup.objects.filter(pk=lookup.pk, state__in=("done", "failed")).exists()
+
+    until(over, STARTS_SECONDS)
+    lookup.refresh_from_db()
+    assert (lookup.state, lookup.message) == ("done", "")
+    assert len(seen) == 1
+    assert lookup.worker == daemon.context.worker
+
+
+def test_one_that_dies_says_so(definition: Path, start_executor: Start) -> None:
+    start_executor()
+    lookup = building.request_lookup(template="tiny", actor="ann")
+    [pid] = until(lambda: children("run_lookup"), STARTS_SECONDS)
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: Lookup.objects.filter(pk=lookup.pk, state="failed").exists(), STARTS_SECONDS)
+    lookup.refresh_from_db()
+    assert lookup.message == "The process that asked was killed by SIGKILL. Ask again."

@@ -1,0 +1,91 @@
+"""A database that is locked or full while executions run: nothing is lost, nothing restarted."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError, connection
+
+from core.database import connections
+from execapp.executor import daemon
+from execapp.executor.daemon import Daemon
+from execapp.services import claims
+from tests.execapp.conftest import Api, state_of, until
+from tests.execapp.minimal_template import HELLO, program
+
+Start = Callable[..., Daemon]
+SHORT = program("setTimeout(() => console.log('done'), 300)")
+
+
+class Failing[**P, R]:
+    """Calls that fail the first few times as a full disk lets them fail."""
+
+    def __init__(self, original: Callable[P, R], times: int) -> None:
+        self._original = original
+        self.left = times
+
+    def __call__(self, *args: P.args, **values: P.kwargs) -> R:
+        if self.left > 0:
+            self.left -= 1
+            message = "database or disk is full"
+            raise OperationalError(message)
+        return self._original(*args, **values)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three tries a moment apart, and leases that end soon."""
+    monkeypatch.setattr(connections, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
+    monkeypatch.setattr(daemon, "REAP_SECONDS", 0.1)
+
+
+@pytest.mark.parametrize(("failures", "attempts"), [(2, 1), (3, 2)], ids=["later", "never"])
+def test_an_end_is_recorded_when_the_database_takes_it_or_the_next_one_is(
+    api: Api,
+    start_executor: Start,
+    monkeypatch: pytest.MonkeyPatch,
+    impatient: None,
+    failures: int,
+    attempts: int,
+) -> None:
+    finish = Failing(claims.finish, failures)
+    monkeypatch.setattr(claims, "finish", finish)
+    start_executor(slots=1, warm=0)
+    done = api.submit(HELLO, wait=60)
+    assert (done["state"], done["attempts"], finish.left) == ("succeeded", attempts, 0)
+
+
+def test_claiming_goes_on_after_the_trouble(
+    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch, impatient: None
+) -> None:
+    claim = Failing(claims.claim, 7)
+    monkeypatch.setattr(claims, "claim", claim)
+    start_executor(slots=1, warm=0)
+    done = api.submit(HELLO, wait=60)
+    assert (done["state"], done["attempts"], claim.left) == ("succeeded", 1, 0)
+
+
+def test_an_end_waits_for_a_database_that_somebody_holds(api: Api, start_executor: Start) -> None:
+    start_executor(slots=1, warm=0)
+    made = api.submit(SHORT)
+    until(lambda: state_of(made) == "running")
+    held = threading.Event()
+
+    def hold() -> None:
+        with closing(sqlite3.connect(connection.settings_dict["NAME"])) as other:
+            other.execute("BEGIN IMMEDIATE")
+            held.set()
+            threading.Event().wait(2)  # it ends meanwhile
+            other.rollback()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(30)
+    assert state_of(made) == "running"
+    thread.join()
+    done = api.get(f"/executions/{made['id']}?wait=60")
+    assert (done["state"], done["attempts"], done["stdout"]) == ("succeeded", 1, "done\n")

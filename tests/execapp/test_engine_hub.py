@@ -1,0 +1,247 @@
+"""Waiting without a thread: one link for everyone, and rows where the link is silent."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+import uuid
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pytest_django import Settings
+
+from core.engine import hub, local
+from execapp.api.http import waiting_room
+from execapp.executor.listener import Listener
+from tests.timeouts import HANGS_SECONDS
+
+
+class Rows:
+    """What the rows say, and how often they were asked."""
+
+    def __init__(self) -> None:
+        self.ended: set[uuid.UUID] = set()
+        self.asked: list[int] = []
+
+    def finished(self, among: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """The query of the hub."""
+        self.asked.append(len(among))
+        return self.ended & set(among)
+
+
+@pytest.fixture
+def rows() -> Rows:
+    return Rows()
+
+
+@pytest.fixture
+def run(tmp_path: Path, settings: Settings, rows: Rows) -> Iterator[Callable[..., None]]:
+    """Run a coroutine with a hub on an event loop."""
+    settings.STENCIL_DATA = tmp_path
+    with ThreadPoolExecutor(1) as pool:
+
+        async def all_of_it(work: Callable[[hub.Hub], Awaitable[None]]) -> None:
+            made = hub.Hub(pool=pool, finished=rows.finished)
+            try:
+                async with asyncio.timeout(HANGS_SECONDS):
+                    await work(made)
+                assert made.count() == 0
+            finally:
+                await made.close()
+
+        yield lambda work: asyncio.run(all_of_it(work))
+
+
+@contextlib.contextmanager
+def executor() -> Iterator[tuple[Listener, list[str]]]:
+    """The executor's end of the socket, and the wake-ups that it got."""
+    woken: list[str] = []
+    listener = Listener(local.socket_path(), on_wake=woken.append, on_cancel=lambda _: None)
+    listener.start()
+    try:
+        yield listener, woken
+    finally:
+        listener.close()
+
+
+async def until(look: Callable[[], object]) -> None:
+    while not look():
+        await asyncio.sleep(0.01)
+
+
+def waiting(listener: Listener) -> int:
+    return sum(len(links) for links in listener._waiting.values())
+
+
+def test_ends_are_told_to_everyone_over_one_link(run: Callable[..., None], rows: Rows) -> None:
+    async def work(made: hub.Hub) -> None:
+        ids = [uuid.uuid4() for _ in range(200)]
+        with executor() as (listener, _):
+            waits = [
+                asyncio.create_task(made.wait(each, 60, begun=False)) for each in ids for _ in "ab"
+            ]
+            await until(lambda: waiting(listener) == 200)
+            assert len(listener._pending) == 1, "one connection"
+            for each in ids:
+                listener.finished(each)
+            assert all(await asyncio.gather(*waits))
+        assert len(rows.asked) < 60, "the rows are asked for many at a time"
+
+    run(work)
+
+
+def test_more_ends_than_the_kernel_holds_messages_are_all_told(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        ids = [uuid.uuid4() for _ in range(2000)]
+        with executor() as (listener, _):
+            waits = [asyncio.create_task(made.wait(each, 300, begun=False)) for each in ids]
+            await until(lambda: waiting(listener) == 2000)
+            for each in ids:
+                listener.finished(each)
+            assert all(await asyncio.gather(*waits))
+
+    run(work)
+
+
+def test_the_end_of_what_was_begun_is_kept_until_somebody_waits(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        with executor() as (listener, woken):
+            one = uuid.uuid4()
+            await asyncio.to_thread(made.begin, one)
+            await until(lambda: waiting(listener) == 1)
+            assert woken == ["execution"]
+            listener.finished(one)
+            await until(lambda: made._begun[one])
+            assert await made.wait(one, 60, begun=True)
+            assert made._begun == {}
+
+    run(work)
+
+
+def test_what_ended_before_the_wait_is_found_by_its_row(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        with executor():
+            one = uuid.uuid4()
+            rows.ended.add(one)
+            assert await made.wait(one, 60, begun=False)
+
+    run(work)
+
+
+def test_without_an_executor_the_rows_are_looked_at(run: Callable[..., None], rows: Rows) -> None:
+    async def work(made: hub.Hub) -> None:
+        one = uuid.uuid4()
+        waits = asyncio.create_task(made.wait(one, 60, begun=False))
+        await until(lambda: len(rows.asked) >= 2)
+        rows.ended.add(one)
+        assert await waits
+
+    run(work)
+
+
+def test_an_executor_that_comes_again_hears_of_everyone(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        ids = [uuid.uuid4() for _ in range(20)]
+        with executor() as (listener, _):
+            waits = [asyncio.create_task(made.wait(each, 60, begun=False)) for each in ids]
+            await until(lambda: waiting(listener) == 20)
+        rows.ended.add(ids[0])  # while nobody could tell of it
+        assert await waits[0]
+        with executor() as (listener, _):
+            await until(lambda: waiting(listener) == 19)
+            for each in ids:
+                listener.finished(each)
+            assert all(await asyncio.gather(*waits))
+
+    run(work)
+
+
+def test_nonsense_from_the_executor_ends_the_link_and_no_wait(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        one = uuid.uuid4()
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(str(local.socket_path()))
+        server.listen()
+        server.setblocking(False)
+        waits = asyncio.create_task(made.wait(one, 60, begun=False))
+        link, _ = await asyncio.get_running_loop().sock_accept(server)
+        for line in (b'{"type": "finished", "id": "x"}\n', b"rubbish\n"):
+            link.sendall(line)
+        await until(lambda: made._link._socket is None)
+        link.close()
+        server.close()
+        assert not waits.done()
+        rows.ended.add(one)
+        assert await waits
+
+    run(work)
+
+
+def test_time_and_the_end_of_the_server_end_waits(run: Callable[..., None], rows: Rows) -> None:
+    async def work(made: hub.Hub) -> None:
+        assert not await made.wait(uuid.uuid4(), 0.05, begun=False)
+        waits = asyncio.create_task(made.wait(uuid.uuid4(), 60, begun=False))
+        await until(made.count)
+        made.end_waits()
+        assert not await waits
+        assert not await made.wait(uuid.uuid4(), 60, begun=False)
+
+    run(work)
+
+
+def test_a_wait_that_nobody_wants_any_more_is_forgotten(
+    run: Callable[..., None], rows: Rows
+) -> None:
+    async def work(made: hub.Hub) -> None:
+        waits = asyncio.create_task(made.wait(uuid.uuid4(), 60, begun=False))
+        await until(made.count)
+        waits.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waits
+
+    run(work)
+
+
+def test_places_are_counted_for_each_and_in_all() -> None:
+    places = waiting_room.Room()
+    mine = [places.enter("me", most=5, most_of_client=3) for _ in range(3)]
+    with pytest.raises(waiting_room.Full) as full:
+        places.enter("me", most=5, most_of_client=3)
+    assert (full.value.scope, full.value.limit) == ("client", 3)
+    others = [places.enter(f"other {number}", most=5, most_of_client=3) for number in range(2)]
+    with pytest.raises(waiting_room.Full) as full:
+        places.enter("new", most=5, most_of_client=3)
+    assert (full.value.scope, full.value.limit) == ("server", 5)
+    mine[0].release()
+    mine[0].release()
+    assert places.taken() == 4
+    others.pop()  # whatever forgets its place gives it back
+    assert places.taken() == 3
+
+
+def test_places_are_exact_between_threads() -> None:
+    places, got = waiting_room.Room(), []
+
+    def take() -> None:
+        for _ in range(200):
+            with contextlib.suppress(waiting_room.Full):
+                got.append(places.enter("me", most=1000, most_of_client=500))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(got), places.taken()) == (500, 500)

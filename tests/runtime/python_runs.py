@@ -1,0 +1,110 @@
+"""The Python template as a build makes it, once for all tests: real pip, no database."""
+
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from sandbox.limits import Limits
+from sandbox.session.outcome import Outcome
+from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
+from templatemgr import store
+from templatemgr.builders import Job, pip
+from templatemgr.definitions import definition_file
+from templatemgr.definitions.definition import Definition
+from tests.runtime.node_runs import DEFAULT_SIGNALS
+
+FOLDER = Path(__file__).resolve().parents[2] / "templates_runtime" / "python"
+STDIN = b"Ada\nBab\n"
+ARGS = ("one", "two words")
+
+
+Files = Mapping[str, str] | Mapping[str, str | bytes]
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)  # one is told from another by itself
+class Python:
+    """The built template. `settings` are added to what its definition says to the runner."""
+
+    root: Path
+    definition: Definition
+
+    def execute(
+        self,
+        mode: str,
+        files: Files,
+        *,
+        warm: bool = False,
+        limits: Limits | None = None,
+        env: Mapping[str, str] | None = None,
+        settings: Mapping[str, str] | None = None,
+        **others: str,
+    ) -> Outcome:
+        """One submission in the sandbox."""
+        limits = limits or self.definition.default
+        said = self.definition.modes[mode]
+        submission = Submission(
+            mode=mode,
+            files=tuple(SourceFile(path=p, content=_bytes(text)) for p, text in files.items()),
+            entry=others.get("entry", said.entry),
+            pattern=others.get("pattern", said.pattern),
+            args=ARGS if mode == "run" else (),
+            stdin=STDIN,
+            env=env or {},
+        )
+        tree = Tree(
+            root=self.root,
+            command=said.command,
+            env={**self.definition.env, **(settings or {})},
+            variables=self.definition.variables,
+        )
+        if warm:
+            return start(tree, limits, slot="test-python").deliver(submission, limits)
+        return execute(tree, submission, limits, slot="test-python")
+
+    def bare(
+        self, files: Files, workspace: Path, *argv: str, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """The tree's own interpreter in a workspace of its own, outside the sandbox."""
+        for name, text in files.items():
+            target = workspace / "src" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(_bytes(text))
+        return subprocess.run(
+            [*DEFAULT_SIGNALS, str(self.root / "bin/python"), "-B", *argv],
+            cwd=workspace,
+            env={
+                "PATH": "/usr/bin:/bin",
+                "LANG": "C.UTF-8",
+                "HOME": str(workspace),
+                **(env or {}),
+            },
+            input=STDIN.decode(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
+    """Built as a build builds it, without the database."""
+    workspace = tmp_path_factory.mktemp("python")
+    definition = definition_file.read(FOLDER)
+    said: list[str] = []
+    job = Job(
+        definition=definition, workspace=workspace, log=lambda _stream, text: said.append(text)
+    )
+    job.downloads.mkdir()
+    store.copy_files(FOLDER, job.tree, list(definition.files))
+    pip.fetch(job)
+    pip.install(job)
+    yield Python(root=job.tree, definition=definition)
+    store.remove(workspace)

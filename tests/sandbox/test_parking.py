@@ -1,0 +1,328 @@
+"""Parked bubblewraps run nothing before they go, and a sandbox made of one is no different."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from sandbox.cgroup import leases as cgroups
+from sandbox.cgroup.groups import NoGroup
+from sandbox.cgroup.hierarchy import Hierarchy
+from sandbox.errors import IsolationUnavailableError
+from sandbox.isolation import orphans, process
+from sandbox.isolation.container import Container
+from sandbox.isolation.launch import (
+    ParkedSandbox,
+    ParkingKey,
+    Shares,
+    launch,
+    park,
+    parking_key,
+    starts_as_root,
+)
+from sandbox.isolation.parking import ParkedPool
+from sandbox.isolation.profile import HOSTS, Profile, Tmpfs, options
+from sandbox.limits import MIB
+from sandbox.session.outcome import State
+from sandbox.session.sessions import start
+from tests.sandbox.node_tree import program, tree_for, with_limits
+from tests.timeouts import HANGS_SECONDS
+
+SLOT = f"parked_pool{os.getpid()}"
+SHARES = Shares(
+    memory_bytes=64 * MIB,
+    processes=9,
+    rlimits={resource.RLIMIT_NOFILE: 77, resource.RLIMIT_FSIZE: 4 * MIB},
+)
+
+
+def inside(script: str, **environment: str) -> Profile:
+    return Profile(
+        command=("/usr/bin/bash", "-c", script),
+        directory="/tmp",
+        environment=environment,
+        tmpfs=(Tmpfs(at="/tmp", size_bytes=8 * MIB),),
+        files={"/etc/hosts": HOSTS},
+    )
+
+
+def park_one(profile: Profile, slot: str = SLOT) -> ParkedSandbox:
+    return park(parking_key(profile, channel=False), slot=slot)
+
+
+def go(profile: Profile, *, parked: ParkedSandbox | None, slot: str = SLOT) -> Container:
+    shares = SHARES
+    if cgroups.leases().hierarchy.kind == "none":  # counted by user: other tests' count as well
+        shares = replace(SHARES, processes=999)
+    return launch(profile, shares, slot=slot, startup_ms=60_000, channel=False, parked=parked)
+
+
+def said(container: Container) -> str:
+    """All that its program writes, and its end."""
+    try:
+        text = b""
+        while data := os.read(container.stdout, 65536):
+            text += data
+        assert container.child.dead(HANGS_SECONDS)
+        return text.decode()
+    finally:
+        container.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + HANGS_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return True
+
+
+def waits(parked_pool: ParkedPool, count: int) -> bool:
+    return parked_pool.count() == count
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture(params=["as here", "none"])
+def leases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """With the control groups of this machine, and without any."""
+    if request.param == "none":
+        monkeypatch.setattr(cgroups, "_leases", cgroups.Leases(Hierarchy(kind="none")))
+    yield
+    if request.param == "none":
+        cgroups.leases().remove_all()
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_parked_one_has_made_and_runs_nothing() -> None:
+    parked = park_one(inside("echo began; sleep 60"))
+    try:
+        table = Path(f"/proc/{parked.child.pid}/task/{parked.child.pid}/children")
+        until(lambda: "pipe" in Path(f"/proc/{parked.child.pid}/wchan").read_text())
+        assert parked.alive()
+        assert table.read_text() == ""
+        maker = process._spawner.thread.submit(threading.get_native_id).result()
+        for space in ("mnt", "net", "pid", "uts"):  # as root, the maker's mounts are its own
+            theirs = Path(f"/proc/{parked.child.pid}/ns/{space}").readlink()
+            assert theirs == Path(f"/proc/self/task/{maker}/ns/{space}").readlink()
+            if space != "mnt" or not starts_as_root():
+                assert theirs == Path(f"/proc/self/ns/{space}").readlink()
+        assert parked.group.pids() == [parked.child.pid]
+    finally:
+        parked.close()
+    assert gone(parked.child.pid)
+    assert parked.group.pids() == []
+
+
+@pytest.mark.usefixtures("leases")
+@pytest.mark.parametrize("ahead", [True, False])
+def test_limits_hold_from_the_first_instruction(ahead: bool) -> None:
+    profile = inside("ulimit -n; ulimit -f; cat /proc/self/cgroup; cat /proc/1/cgroup")
+    parked = park_one(profile) if ahead else None
+    container = go(profile, parked=parked)
+    files, blocks, *groups = said(container).splitlines()
+    assert (files, blocks) == ("77", str(4 * MIB // 1024))
+    assert container.group is parked.group if parked else True
+    if container.group.kind != "none":
+        assert not any("stencil" in line for line in groups)  # the name of its group is not told
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
+    profile = inside("for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; echo no; exit 0")
+    slot = f"{SLOT}-{ahead}"  # a new group: the dead of another test would count
+    container = go(profile, parked=park_one(profile, slot) if ahead else None, slot=slot)
+    try:
+        if container.group.kind == "none":
+            return  # counted by user there
+        until(lambda: len(container.group.pids()) >= SHARES.processes + 1)
+        assert b"Resource temporarily" in os.read(container.stderr, 65536)
+        # One more than is allowed inside: bubblewrap's own process, which waits outside.
+        assert len(container.group.pids()) == SHARES.processes + 1
+        assert container.child.pid in container.group.pids()
+    finally:
+        container.close()
+
+
+@pytest.mark.usefixtures("leases")
+def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
+    parked_pool = ParkedPool(slot=SLOT)
+    parked_pool.start()
+    try:
+        tree, limits = tree_for(tree_root, "run"), with_limits(memory_bytes=128 * MIB)
+        hog = "const kept = []; for (;;) kept.push(Buffer.alloc(1 << 20, 1));"
+        for number in range(2):
+            until(partial(waits, parked_pool, number))
+            session = start(tree, limits, slot=SLOT, cold=True, parked_pool=parked_pool)
+            outcome = session.deliver(program(hog), limits)
+            assert outcome.state is State.OUT_OF_MEMORY
+            parked_pool.refill()
+    finally:
+        parked_pool.close()
+
+
+@pytest.mark.usefixtures("leases")
+def test_its_end_is_told_as_without(tree_root: Path) -> None:
+    parked_pool = ParkedPool(slot=SLOT)
+    parked_pool.start()
+    try:
+        tree, limits = tree_for(tree_root, "run"), with_limits()
+        for number, code in enumerate(("process.exit(7)", "process.kill(process.pid, 'SIGSEGV')")):
+            until(partial(waits, parked_pool, number))
+            session = start(tree, limits, slot=SLOT, cold=True, parked_pool=parked_pool)
+            outcome = session.deliver(program(code), limits)
+            assert (outcome.exit_code, outcome.signal) == ((7, None), (None, "SIGSEGV"))[number]
+            parked_pool.refill()
+    finally:
+        parked_pool.close()
+
+
+def test_killing_the_group_ends_the_outer_process_too() -> None:
+    profile = inside("sleep 60")
+    container = go(profile, parked=park_one(profile))
+    try:
+        if container.group.kind == "none":
+            container.kill()
+        container.group.kill()
+        assert container.child.dead(HANGS_SECONDS)
+        until(partial(gone, container.init))
+    finally:
+        container.close()
+
+
+PARKS = """
+import sys
+from sandbox.isolation.launch import ParkingKey, park
+key = ParkingKey(command=("/usr/bin/bash", "-c", "echo x"), files=3, channel=True)
+parked = park(key, slot=sys.argv[1])
+print(parked.child.pid, flush=True)
+input()
+"""
+
+
+def test_nothing_is_left_of_those_whose_keeper_was_killed() -> None:
+    slot = f"gone{os.getpid()}"
+    with subprocess.Popen(
+        [sys.executable, "-c", PARKS, slot], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as keeper:
+        assert keeper.stdout
+        pid = int(keeper.stdout.readline())
+        assert not gone(pid)
+        names = [f"stencil-{slot}-{keeper.pid}-0"]
+        keeper.send_signal(signal.SIGKILL)
+        keeper.wait()
+    until(lambda: gone(pid))  # by itself: the options that it read were not all
+    assert cgroups.sweep(slot) == ([] if cgroups.current_hierarchy().kind == "none" else names)
+    assert orphans.sweep(slot) == []
+
+
+@pytest.mark.parametrize("kept", [0, 100, -1])
+def test_options_that_end_early_start_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when who writes them is killed: without the last of them there is no sandbox."""
+    monkeypatch.setattr("sandbox.isolation.launch.profile.options", cut(kept))
+    with pytest.raises(IsolationUnavailableError, match="cannot isolate here: bwrap: "):
+        go(inside("echo began"), parked=None)
+
+
+def cut(kept: int) -> Callable[..., tuple[str, ...]]:
+    whole = options
+    return lambda *given: whole(*given)[:kept]
+
+
+def test_options_are_told_to_nobody() -> None:
+    profile = inside("cat /proc/1/cmdline /proc/self/cmdline; sleep 60", TOKEN="sesame")
+    container = go(profile, parked=park_one(profile))
+    try:
+        seen = os.read(container.stdout, 65536)
+        seen += Path(f"/proc/{container.child.pid}/cmdline").read_bytes()
+        seen += Path(f"/proc/{container.init}/cmdline").read_bytes()
+        assert b"--args" in seen
+        assert b"sesame" not in seen
+        assert b"--ro-bind" not in seen
+    finally:
+        container.close()
+
+
+def test_one_of_another_shape_is_refused_and_ended() -> None:
+    parked = park_one(inside("echo one"))
+    with pytest.raises(ValueError, match="parked for"):
+        go(inside("echo another"), parked=parked)
+    assert gone(parked.child.pid)
+
+
+def test_nothing_leaks_over_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    profile = inside("exit 0")
+    monkeypatch.setattr(sys.modules[__name__], "SHARES", replace(SHARES, processes=999))  # the dead
+    said(go(profile, parked=park_one(profile)))
+    before = open_descriptors()
+    for number in range(200):
+        parked = park_one(profile)
+        if number % 4 == 3:
+            parked.close()
+        else:
+            go(profile, parked=parked).close()
+    assert open_descriptors() == before
+
+
+def test_dead_ones_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+    key = ParkingKey(command=("/usr/bin/bash",), files=3, channel=False)
+    parked_pool = ParkedPool(slot=SLOT)
+    parked_pool.start()
+    try:
+        assert parked_pool.take(key) is None
+        parked_pool.refill()
+        until(partial(waits, parked_pool, 1))
+        [first] = orphans._marked(SLOT)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: orphans._marked(SLOT) not in ([], [first]))  # by itself
+        [second] = orphans._marked(SLOT)
+        os.kill(second, signal.SIGKILL)
+        until(lambda: gone(second))
+        taken = parked_pool.take(key)  # perhaps the keeper was there before us
+        assert taken is None or taken.child.pid != second
+        if taken is not None:
+            taken.close()
+    finally:
+        parked_pool.close()
+    assert caplog.records == []
+    assert orphans._marked(SLOT) == []
+
+
+def test_only_what_was_asked_for_lately_is_kept() -> None:
+    keys = [ParkingKey(command=(name,), files=3, channel=False) for name in "abc"]
+    parked_pool = ParkedPool(slot=SLOT, most=2)
+    parked_pool.start()
+    try:
+        for key in keys:
+            assert parked_pool.take(key) is None
+        parked_pool.refill()
+        until(partial(waits, parked_pool, 2))
+        assert list(parked_pool._parked) == keys[1:]
+    finally:
+        parked_pool.close()
+    assert parked_pool.count() == 0
+
+
+def test_without_groups_the_outer_process_is_watched_too() -> None:
+    group = NoGroup()
+    group.empty()
+    group.add(os.getpid())
+    group.begin(memory_bytes=1 << 40, processes=5)
+    assert os.getpid() in group.pids()

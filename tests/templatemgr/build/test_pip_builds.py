@@ -1,0 +1,105 @@
+"""A pip template's versions through the same services as npm's: update, edit, compare."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from templatemgr import catalog, data_paths
+from templatemgr.build import builds, lookups
+from templatemgr.builders import pip_report
+from templatemgr.errors import InvalidOptionsError
+from templatemgr.models import Version
+from templatemgr.promotion import comparison
+from tests.templatemgr.builders.test_pip import make_wheel
+from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
+
+CHANGES = {
+    '"npm"': '"pip"',
+    '"tiny"': '"snake"',
+    'links = ["node_modules"]': "links = []",
+    '"package.json", "package-lock.json"': '"requirements.in", "requirements.lock"',
+    '"node_modules/is-number/LICENSE"': "",
+    '"bin/number.js" = "node_modules/is-number/index.js"': "",
+}
+
+
+@pytest.fixture
+def snake(data_dir: Path, committed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A template of two wheels, of which `tool` needs `base`; both have a newer version."""
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    for folder in (tmp_path, wheels):
+        folder.chmod(0o755)  # as root, the cage's user is another one
+    for version in ("1.0", "2.0"):
+        make_wheel(wheels, "tool", version, needs="base")
+        make_wheel(wheels, "base", version)
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(wheels / "pip.conf"))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setattr(pip_report, "MACHINES", ())  # other machines are test_pip.py's
+    monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
+    text = DEFINITION
+    for old, new in CHANGES.items():
+        assert old in text
+        text = text.replace(old, new)
+    folder = write_definition(
+        Path(settings.STENCIL_DEFINITIONS) / "snake",
+        **{"template.toml": text, "requirements.in": "tool<2\n", "requirements.lock": ""},
+    )
+    (folder / "package.json").unlink()
+    (folder / "package-lock.json").unlink()
+    catalog.sync_definitions()
+    return "snake"
+
+
+def made(**values: object) -> Version:
+    build = run_build("snake", **values)
+    assert build.version is not None, build.message
+    return build.version
+
+
+def test_a_version_is_asked_about_by_its_own_lock(snake: str) -> None:
+    made(kind="refresh")
+    asked = lookups.request(template=snake, from_version=1, actor="ada")
+    claimed = lookups.claim(worker="here")
+    assert claimed is not None
+    done = lookups.run(lookup=claimed, cancel=threading.Event())
+    assert (done.pk, done.state, done.message) == (asked.pk, "done", "")
+    base, tool = lookups.answered(done)
+    assert (base.installed, base.wanted, base.latest, base.direct) == ("2.0", "2.0", "2.0", False)
+    assert (tool.installed, tool.wanted, tool.latest, tool.direct) == ("1.0", "1.0", "2.0", True)
+
+
+def test_update_edit_and_compare(snake: str) -> None:
+    first = made(kind="refresh")
+    assert versions(first) == {"base": "2.0", "tool": "1.0"}
+    edited = made(kind="edit", from_version=1, files={"requirements.in": "tool>=2\n"})
+    assert versions(edited) == {"base": "2.0", "tool": "2.0"}
+    back = made(kind="update", from_version=2, packages=["base@1.0"])
+    assert versions(back) == {"base": "1.0", "tool": "2.0"}
+    kept = (data_paths.version(back) / "inputs/requirements.in").read_text()
+    assert kept == "tool>=2\nbase==1.0\n"
+
+    found = comparison.compare(template=snake, old=1, new=2)
+    [moved] = found.packages
+    assert (moved.name, moved.before, moved.after) == ("tool", ("1.0",), ("2.0",))
+    assert (moved.distance, moved.direct, moved.chain) == ("major", True, ("tool",))
+    assert [text.path for text in found.texts] == ["requirements.in"]
+    reverse = comparison.compare(template=snake, old=2, new=3).packages[0]
+    assert (reverse.name, reverse.down) == ("base", True)
+    assert "requirements.lock" not in "\n".join(comparison.to_text(found)).partition("Files:")[0]
+
+
+def versions(version: Version) -> dict[str, str]:
+    """The packages beside the interpreter."""
+    assert version.packages[1]["name"] == "python"
+    return {row["name"]: row["version"] for row in version.packages if row["name"] != "python"}
+
+
+@pytest.mark.parametrize("package", ["tool@1.*", "tool==1.0", "--pre", "@scope/tool", "tool@^1"])
+def test_what_is_no_package_of_pip_is_refused_when_it_is_asked_for(
+    snake: str, package: str
+) -> None:
+    with pytest.raises(InvalidOptionsError, match="is not a package"):
+        builds.request(template=snake, kind="update", actor="ann", packages=[package])

@@ -1,0 +1,73 @@
+"""A registry that wants a token and sends it back in what it says: nobody reads it here."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from templatemgr.build import lookups
+from templatemgr.models import BuildLogLine, Lookup
+from tests.attacks.loopback_registries import Registry, serve
+from tests.templatemgr.build.test_lookups import answer
+from tests.templatemgr.conftest import package_files, run_build, write_definition
+
+TOKEN = "npm_S3cret/OfTheMachine+42"
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    for name in os.environ:
+        if name.lower().startswith("npm_config_"):
+            monkeypatch.delenv(name)
+    with serve(token=f"Bearer {TOKEN}") as found:
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / ".npmrc").write_text(
+            f"registry={found.url}/\n//127.0.0.1:{found.port}/:_authToken=${{CORP}}\n"
+            "fetch-retries=0\n"
+        )
+        monkeypatch.setenv("HOME", str(home))
+        monkeypatch.setenv("CORP", TOKEN)
+        monkeypatch.setenv("npm_config_globalconfig", "/none")
+        yield found
+
+
+def told() -> str:
+    return "\n".join(BuildLogLine.objects.values_list("text", flat=True))
+
+
+def test_a_build_that_is_refused_says_so_without_the_token(tiny: Path, registry: Registry) -> None:
+    registry.token = f"Bearer {TOKEN}, and one more thing"
+    build = run_build(kind="refresh")
+    assert build.state == "failed"
+    assert any(TOKEN in given for _, given in registry.asked)  # it was sent, and came back
+    assert TOKEN not in build.message + told()
+    assert "[secret]" in build.message + told()
+
+
+def test_a_build_that_finds_nothing_says_so_without_the_token(
+    tiny: Path, registry: Registry
+) -> None:
+    build = run_build(kind="refresh")
+    assert build.state == "failed"
+    assert "404" in build.message
+    assert TOKEN not in build.message + told()
+
+
+def test_a_token_in_what_a_registry_says_of_a_package_is_not_locked(
+    tiny: Path, registry: Registry
+) -> None:
+    registry.publish_npm("is-number", "7.0.0", {"index.js": ""}, deprecated=f"you are {TOKEN}")
+    build = run_build(kind="refresh")
+    assert build.state == "failed"
+    assert "would have held a secret" in build.message
+    assert TOKEN not in build.message + told()
+
+
+def test_a_lookup_says_what_is_wrong_without_the_token(tiny: Path, registry: Registry) -> None:
+    registry.token = f"Bearer {TOKEN}, and one more thing"
+    write_definition(tiny, **package_files("7.0.0"))
+    lookup = answer(lookups.request(template="tiny", from_version=None, actor="ada"))
+    assert lookup.finished
+    assert TOKEN not in str(Lookup.objects.filter(pk=lookup.pk).values().get())
