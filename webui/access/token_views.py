@@ -1,8 +1,7 @@
-"""API tokens: found, made and shown once, rotated, revoked."""
+"""Pages of API tokens: list, create, rotate, pin, revoke."""
 
 import uuid
 from datetime import timedelta
-from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -10,80 +9,58 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from core import parsing
 from execapp.errors import InvalidRequestError
-from execapp.models import ApiToken, Scope
+from execapp.models import ApiToken
 from execapp.services import pins, rotation, tokens
-from templatemgr.models import AuditEvent
-from webui.access import token_list as listing
+from webui.access import queries
+from webui.access.forms import SCOPES, NewTokenForm, PinsForm, RotateForm, TokenFilters
 from webui.audit_log import event_text
-from webui.shell import decorators
-
-LONGEST = 3650  # days
-LATELY = 10
-FILTERS = ("q", "scope", "state")
-SCOPES = (
-    (Scope.EXECUTE, "submits and cancels executions"),
-    (Scope.READ, "reads its own executions, and templates"),
-    (Scope.TEMPLATES, "changes templates"),
-    (Scope.ADMIN, "sees and does everything"),
-)
-GRACES = (
-    (0, "at once"),
-    (1, "in an hour"),
-    (24, "in a day"),
-    (168, "in a week"),
-    (720, "in 30 days"),
-)  # hours
+from webui.shell import decorators, fields
 
 
 @decorators.form("execapp.manage_tokens", fresh=True)
 def index(request: HttpRequest) -> HttpResponse:
-    """The tokens, and the form that makes one. Its secret is in the answer and nowhere else."""
+    """List the tokens, or make one. Only this reply shows the secret of the new token."""
     if request.method != "POST":
-        return _page(request, given={"scopes": ["execute", "read"]})
-    given: dict[str, Any] = {
-        "name": request.POST.get("name", "").strip(),
-        "scopes": request.POST.getlist("scopes"),
-        "days": request.POST.get("days", "").strip(),
-        "pins": request.POST.get("pins", "").strip(),
-    }
-    days = _days(given["days"])
-    if days is None:
-        problem = f"Give 1 to {LONGEST:,} days, or leave it empty."
-        return _page(request, given=given, problems={"days": problem})
-    expires = timezone.now() + timedelta(days=days) if days else None
+        return _page(request, NewTokenForm(auto_id="t-%s"))
+    form = NewTokenForm(request.POST, auto_id="t-%s")
+    if not form.is_valid():
+        return _page(request, form)
+    chosen = form.cleaned_data
+    days = chosen["days"]
     try:
         token, secret = tokens.create(
-            name=given["name"],
-            scopes=given["scopes"],
+            name=chosen["name"],
+            scopes=chosen["scopes"],
             actor=decorators.actor(request),
-            expires_at=expires,
-            pins=pins.parse(given["pins"].split()),
+            expires_at=timezone.now() + timedelta(days=days) if days else None,
+            pins=chosen["pins"],
         )
     except InvalidRequestError as error:
-        problems = {field.path.partition(".")[0]: field.message for field in error.fields}
-        return _page(request, given=given, problems=problems)
-    return _page(request, given={"scopes": ["execute", "read"]}, made=token, secret=secret)
+        fields.add_errors(form, error, {"expires_at": "days"})
+        return _page(request, form)
+    return _page(request, NewTokenForm(auto_id="t-%s"), made=token, secret=secret)
 
 
 @decorators.page_for("execapp.manage_tokens")
 def detail(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
-    """One token: what it may, who made it, how it is used, what was done to it."""
-    return _detail(request, listing.get(token_id=token_id))
+    """Show one token: its scopes, its maker, its use and its latest events."""
+    return _detail(request, queries.token(token_id=token_id))
 
 
 @decorators.form("execapp.manage_tokens", fresh=True)
 def rotate(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
-    """A new secret, shown in the answer and nowhere else."""
+    """Give a token a new secret. Only this reply shows it."""
     if request.method != "POST":
         return redirect("token", token_id)
-    hours = parsing.whole_or_none(request.POST.get("grace"), most=99_999)
+    form = RotateForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, form, queries.token(token_id=token_id))
     try:
         token, secret = rotation.rotate(
             token_id=token_id,
             actor=decorators.actor(request),
-            grace=timedelta(hours=-1 if hours is None else hours),
+            grace=timedelta(hours=form.cleaned_data["grace"]),
         )
     except InvalidRequestError as error:
         return decorators.refuse(request, error, "token", token_id)
@@ -92,7 +69,7 @@ def rotate(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
 
 @decorators.change("execapp.manage_tokens", fresh=True)
 def end_grace(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
-    """Everybody has the new secret: refuse the old one."""
+    """Refuse the old secret of a rotated token from now on."""
     token = rotation.end_grace(token_id=token_id, actor=decorators.actor(request))
     decorators.done(request, f"Only {token.prefix}… works now.")
     return redirect("token", token_id)
@@ -100,74 +77,70 @@ def end_grace(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect
 
 @decorators.change("execapp.manage_tokens", fresh=True)
 def pin(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
-    """Which versions this client gets when it names none; an empty form unpins it."""
-    token = listing.get(token_id=token_id)
+    """Replace the pins of a token; an empty form removes all of them."""
+    token = queries.token(token_id=token_id)
+    form = PinsForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, form, token)
+    wanted = form.cleaned_data["pins"]
     try:
-        wanted = pins.parse(request.POST.get("pins", "").split())
         pins.replace(token=token, pins=wanted, actor=decorators.actor(request))
     except InvalidRequestError as error:
-        messages.error(request, error.fields[0].message, extra_tags="bad")
-        return redirect("token", token_id)
+        fields.add_errors(form, error)
+        return _refused(request, form, token)
     held = ", ".join(f"{name} {number}" for name, number in sorted(wanted.items()))
-    said = f"is pinned: {held}" if held else "gets what is current"
-    decorators.done(request, f"{token.name} {said}.")
+    text = f"is pinned: {held}" if held else "gets the current version"
+    decorators.done(request, f"{token.name} {text}.")
     return redirect("token", token_id)
 
 
 @decorators.change("execapp.manage_tokens", fresh=True)
 def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
-    """Make a token unusable for good."""
+    """Revoke a token for good."""
     token = tokens.revoke(token_id=token_id, actor=decorators.actor(request))
     decorators.done(request, f"{token.name} ({token.prefix}…) is revoked and cannot be used again.")
     return redirect("tokens")
 
 
+def _refused(
+    request: HttpRequest, form: PinsForm | RotateForm, token: ApiToken
+) -> HttpResponseRedirect:
+    messages.error(request, fields.first_error(form), extra_tags="bad")
+    return redirect("token", token.pk)
+
+
 def _page(
-    request: HttpRequest,
-    *,
-    given: dict[str, Any],
-    problems: dict[str, str] | None = None,
-    made: ApiToken | None = None,
-    secret: str = "",
+    request: HttpRequest, form: NewTokenForm, *, made: ApiToken | None = None, secret: str = ""
 ) -> HttpResponse:
-    wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    filters = TokenFilters(request.GET, auto_id="f-%s")
     before = request.GET.get("before", "")
-    found = listing.page(before=before, **wanted)
-    kept = {name: value for name, value in wanted.items() if value}
+    page = queries.tokens(before=before, **fields.values(filters))
+    kept = fields.given(filters)
     context = {
-        "tokens": found.tokens,
-        "older_url": f"?{urlencode(kept | {'before': str(found.next)})}" if found.next else "",
+        "tokens": page.items,
+        "older_url": f"?{urlencode(kept | {'before': page.next})}" if page.next else "",
         "newest_url": f"?{urlencode(kept)}",
         "paged": bool(before),
-        "wanted": wanted,
+        "filters": filters,
         "filtered": bool(kept),
-        "states": listing.STATES,
         "now": timezone.now(),
-        "scopes": SCOPES,
-        "given": given,
-        "problems": problems or {},
+        "form": form,
+        "problems": form.errors,
         "made": made,
         "secret": secret,
     }
-    return render(request, "access/tokens/index.html", context, status=422 if problems else 200)
+    return render(request, "access/tokens/index.html", context, status=422 if form.errors else 200)
 
 
 def _detail(request: HttpRequest, token: ApiToken, *, secret: str = "") -> HttpResponse:
-    events = AuditEvent.objects.filter(object=token.name, action__startswith="token.")
+    pinned = "".join(f"{name}@{number}\n" for name, number in pins.of(token=token).items())
     context = {
         "token": token,
         "now": timezone.now(),
-        "means": dict(SCOPES),
-        "graces": GRACES,
-        "acts": [event_text.describe(event) for event in events.order_by("-sequence")[:LATELY]],
+        "scope_texts": dict(SCOPES),
+        "rotate_form": RotateForm(auto_id="%s"),
+        "pins_form": PinsForm(auto_id="t-%s", initial={"pins": pinned}),
+        "events": [event_text.describe(event) for event in queries.token_events(token)],
         "secret": secret,
-        "pins": pins.of(token=token),
     }
     return render(request, "access/tokens/detail.html", context)
-
-
-def _days(text: str) -> int | None:
-    """Days until it expires, 0 for never; None when it is neither."""
-    if not text:
-        return 0
-    return parsing.whole_or_none(text, least=1, most=LONGEST)

@@ -1,6 +1,5 @@
-"""Users and their roles: listed, invited, changed."""
+"""Pages of users and their roles: list, invite, change."""
 
-from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
@@ -8,85 +7,83 @@ from django.contrib.auth.models import User
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 
-from templatemgr.models import AuditEvent
-from webui.access import users
+from webui.access import queries, users
+from webui.access.forms import InviteForm, RoleForm, UserFilters
 from webui.audit_log import event_text
-from webui.shell import decorators
+from webui.shell import decorators, fields
 from webui.signin import roles
-
-LATELY = 10
-FILTERS = ("q", "role", "state")
 
 
 @decorators.form("webui.manage_users", fresh=True)
 def index(request: HttpRequest) -> HttpResponse:
-    """The users, and the form that invites one. The link of a new one is in the answer alone."""
+    """List the users, or invite one. Only this reply shows the link of the new user."""
     if request.method != "POST":
-        return _page(request, given={"role": "viewer"})
-    given = {name: request.POST.get(name, "").strip() for name in ("name", "email", "role")}
+        return _page(request, InviteForm(auto_id="u-%s"))
+    form = InviteForm(request.POST, auto_id="u-%s")
+    if not form.is_valid():
+        return _page(request, form)
     try:
-        made = users.invite(
-            name=given["name"],
-            email=given["email"],
-            role=given["role"],
-            actor=decorators.actor(request),
-        )
+        made = users.invite(**form.cleaned_data, actor=decorators.actor(request))
     except users.InvalidUserError as error:
-        return _page(request, given=given, problems=error.problems)
+        for name, problem in error.problems.items():
+            form.add_error(name, problem)
+        return _page(request, form)
     path = users.link(user=made, actor=decorators.actor(request))
-    return _page(
-        request, given={"role": "viewer"}, made=made, link=request.build_absolute_uri(path)
-    )
+    link = request.build_absolute_uri(path)
+    return _page(request, InviteForm(auto_id="u-%s"), made=made, link=link)
 
 
 @decorators.page_for("webui.manage_users")
 def detail(request: HttpRequest, user_id: int) -> HttpResponse:
-    """One user: role, second factor, and what they did last."""
+    """Show one user: role, second factor and latest events."""
     return _detail(request, _get(user_id))
 
 
 @decorators.form("webui.manage_users", fresh=True)
 def link(request: HttpRequest, user_id: int) -> HttpResponse:
-    """A new link to set a password with, shown in the answer and nowhere else."""
+    """Make a new link to set a password with. Only this reply shows it."""
     user = _get(user_id)
     if request.method != "POST":
         return redirect("user", user_id)
     try:
         path = users.link(user=user, actor=decorators.actor(request))
     except users.UserError as error:
-        return _refuse(request, error, user)
+        return _refuse(request, error.message, user)
     return _detail(request, user, link=request.build_absolute_uri(path))
 
 
 @decorators.change("webui.manage_users", fresh=True)
 def change_role(request: HttpRequest, user_id: int) -> HttpResponseRedirect:
-    """Another role, from the next request of the user on."""
+    """Replace the role of a user. It counts from the user's next request on."""
     user = _get(user_id)
-    role = request.POST.get("role", "")
+    form = RoleForm(request.POST)
+    if not form.is_valid():
+        return _refuse(request, fields.first_error(form), user)
+    role = form.cleaned_data["role"]
     try:
         users.change_role(user=user, role=role, actor=decorators.actor(request))
     except users.UserError as error:
-        return _refuse(request, error, user)
-    said = "has no role any more" if role == "none" else f"is {role} from now on"
-    decorators.done(request, f"{user} {said}.")
+        return _refuse(request, error.message, user)
+    text = "has no role any more" if role == "none" else f"is {role} from now on"
+    decorators.done(request, f"{user} {text}.")
     return redirect("user", user_id)
 
 
 @decorators.change("webui.manage_users", fresh=True)
 def deactivate(request: HttpRequest, user_id: int) -> HttpResponseRedirect:
-    """Refuse the user from now on."""
+    """Deactivate a user and end their sessions."""
     user = _get(user_id)
     try:
         users.deactivate(user=user, actor=decorators.actor(request))
     except users.UserError as error:
-        return _refuse(request, error, user)
+        return _refuse(request, error.message, user)
     decorators.done(request, f"{user} is deactivated and signed out everywhere. The history stays.")
     return redirect("user", user_id)
 
 
 @decorators.change("webui.manage_users", fresh=True)
 def activate(request: HttpRequest, user_id: int) -> HttpResponseRedirect:
-    """Let the user in again."""
+    """Activate a deactivated user."""
     user = users.activate(user=_get(user_id), actor=decorators.actor(request))
     decorators.done(request, f"{user} can sign in again.")
     return redirect("user", user_id)
@@ -94,7 +91,7 @@ def activate(request: HttpRequest, user_id: int) -> HttpResponseRedirect:
 
 @decorators.change("webui.manage_users", fresh=True)
 def reset_second_factor(request: HttpRequest, user_id: int) -> HttpResponseRedirect:
-    """Somebody lost their telephone."""
+    """Remove the second factors of a user who has lost them."""
     user = _get(user_id)
     count = users.reset_second_factor(user=user, actor=decorators.actor(request))
     if count:
@@ -106,53 +103,47 @@ def reset_second_factor(request: HttpRequest, user_id: int) -> HttpResponseRedir
 
 def _get(user_id: int) -> User:
     try:
-        return users.get(user_id=user_id)
+        return queries.user(user_id=user_id)
     except users.UnknownUserError as error:
         raise Http404(error.message) from error
 
 
-def _refuse(request: HttpRequest, error: users.UserError, user: User) -> HttpResponseRedirect:
-    messages.error(request, error.message, extra_tags="bad")
+def _refuse(request: HttpRequest, message: str, user: User) -> HttpResponseRedirect:
+    messages.error(request, message, extra_tags="bad")
     return redirect("user", user.pk)
 
 
 def _page(
-    request: HttpRequest,
-    *,
-    given: dict[str, str],
-    problems: dict[str, str] | None = None,
-    made: User | None = None,
-    link: str = "",
+    request: HttpRequest, form: InviteForm, *, made: User | None = None, link: str = ""
 ) -> HttpResponse:
-    wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
+    filters = UserFilters(request.GET, auto_id="f-%s")
     after = request.GET.get("after", "")
-    found = users.page(after=after, **wanted)
-    kept = {name: value for name, value in wanted.items() if value}
-    context: dict[str, Any] = {
-        "rows": [(user, roles.of(user)) for user in found.users],
-        "older_url": f"?{urlencode(kept | {'after': found.next})}" if found.next else "",
+    page = queries.users(after=after, **fields.values(filters))
+    kept = fields.given(filters)
+    context = {
+        "rows": [(user, roles.of(user)) for user in page.items],
+        "older_url": f"?{urlencode(kept | {'after': page.next})}" if page.next else "",
         "first_url": f"?{urlencode(kept)}",
         "after": after,
-        "wanted": wanted,
+        "filters": filters,
         "filtered": bool(kept),
-        "roles": roles.ROLES,
-        "given": given,
-        "problems": problems or {},
+        "form": form,
+        "problems": form.errors,
         "made": made,
         "link": link,
     }
-    return render(request, "access/users/index.html", context, status=422 if problems else 200)
+    return render(request, "access/users/index.html", context, status=422 if form.errors else 200)
 
 
 def _detail(request: HttpRequest, user: User, *, link: str = "") -> HttpResponse:
-    events = AuditEvent.objects.filter(actor=user.username).order_by("-sequence")
+    role = roles.of(user)
     context = {
         "person": user,
-        "role": roles.of(user),
-        "roles": roles.ROLES,
+        "role": role,
+        "role_form": RoleForm(initial={"role": role.name if role else "none"}),
         "others": [group.name for group in user.groups.all() if group.name not in roles.NAMES],
         "oneself": user == request.user,
-        "acts": [event_text.describe(event) for event in events[:LATELY]],
+        "events": [event_text.describe(event) for event in queries.user_events(user)],
         "link": link,
     }
     return render(request, "access/users/detail.html", context)

@@ -1,7 +1,9 @@
-"""Users and their roles: invited, changed, deactivated. Nobody is deleted: the trail names them."""
+"""Invite users, change their roles, deactivate them.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+No user is deleted, because the audit trail names them. Each function records its event.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 from allauth.account.forms import default_token_generator
@@ -11,18 +13,16 @@ from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 from django.urls import reverse
 
 from core import actors
 from templatemgr import audit
 from webui.signin import roles, sessions
 
-PAGE = 50
-
 
 class UserError(Exception):
-    """The act on a user cannot be done."""
+    """A change of a user is refused; `message` says why."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -30,56 +30,19 @@ class UserError(Exception):
 
 
 class UnknownUserError(UserError):
-    """There is no such user."""
+    """No user has this id."""
 
 
 class InvalidUserError(UserError):
-    """The form has mistakes; `problems` says which, by field."""
+    """Values of a new user are refused; `problems` has a message by field."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(" ".join(problems.values()))
         self.problems = dict(problems)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Page:
-    """Users by name; `next` is the name to go on after, or None."""
-
-    users: Sequence[User]
-    next: str | None
-
-
-def page(*, q: str = "", role: str = "", state: str = "", after: str = "") -> Page:
-    """Return users whose name or address contains `q`, in a role, "active" or "deactivated"."""
-    factor = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type="recovery_codes")
-    rows = User.objects.annotate(second_factor=Exists(factor)).prefetch_related("groups")
-    if q:
-        rows = rows.filter(Q(username__icontains=q) | Q(email__icontains=q))
-    if role == "none":
-        rows = rows.exclude(groups__name__in=roles.NAMES).exclude(is_superuser=True)
-    elif role:
-        highest = Q(groups__name=role)
-        rows = rows.filter(highest | Q(is_superuser=True) if role == roles.ADMIN else highest)
-    if state:
-        rows = rows.filter(is_active=state == "active")
-    if after:
-        rows = rows.filter(username__gt=after)
-    found = list(rows.distinct().order_by("username")[: PAGE + 1])
-    return Page(users=found[:PAGE], next=found[PAGE - 1].username if len(found) > PAGE else None)
-
-
-def get(*, user_id: int) -> User:
-    """Return a user. Raises UnknownUserError."""
-    factor = Authenticator.objects.filter(user=OuterRef("pk")).exclude(type="recovery_codes")
-    row = User.objects.annotate(second_factor=Exists(factor)).filter(pk=user_id).first()
-    if row is None:
-        message = "There is no such user."
-        raise UnknownUserError(message)
-    return row
-
-
 def invite(*, name: str, role: str, actor: str, email: str = "") -> User:
-    """Make a user without a password; `link` lets them set one. Raises InvalidUserError."""
+    """Create a user without a password; `link` lets them set one. Raises InvalidUserError."""
     user = User(username=name, email=email)
     user.set_unusable_password()
     problems = _problems(user, role)
@@ -93,7 +56,10 @@ def invite(*, name: str, role: str, actor: str, email: str = "") -> User:
 
 
 def link(*, user: User, actor: str) -> str:
-    """Return the path where the user sets a password: good once, for three days."""
+    """Return the path where the user sets a password. It works once, within three days.
+
+    Raises UserError for a deactivated user.
+    """
     if not user.is_active:
         message = f"{user} is deactivated: activate them first."
         raise UserError(message)
@@ -105,9 +71,9 @@ def link(*, user: User, actor: str) -> str:
 
 
 def change_role(*, user: User, role: str, actor: str) -> User:
-    """Give the user this role in place of the one they have; "none" takes it away.
+    """Replace the user's role; "none" removes it.
 
-    Raises UserError for one's own role, for the last admin's, and for a role that does not exist.
+    Raises UserError for the actor's own role, for the last admin, and for an unknown role.
     """
     if role not in {*roles.NAMES, "none"}:
         message = f"There is no role {role!r}."
@@ -129,7 +95,10 @@ def change_role(*, user: User, role: str, actor: str) -> User:
 
 
 def deactivate(*, user: User, actor: str) -> User:
-    """Refuse the user from now on, and end their sessions. Deactivating twice changes nothing."""
+    """Deactivate a user and end their sessions. Idempotent.
+
+    Raises UserError for the actor's own account and for the last admin.
+    """
     _not_oneself(user, actor, "deactivate yourself")
     with transaction.atomic():
         row = _locked(user)
@@ -142,7 +111,7 @@ def deactivate(*, user: User, actor: str) -> User:
 
 
 def activate(*, user: User, actor: str) -> User:
-    """Let a deactivated user in again."""
+    """Activate a deactivated user. Idempotent."""
     with transaction.atomic():
         row = _locked(user)
         if not row.is_active:
@@ -153,7 +122,7 @@ def activate(*, user: User, actor: str) -> User:
 
 
 def reset_second_factor(*, user: User, actor: str) -> int:
-    """Forget authenticator app, passkeys and recovery codes of the user; returns how many."""
+    """Remove the user's authenticator app, passkeys and recovery codes; return how many."""
     with transaction.atomic():
         row = _locked(user)
         rows = Authenticator.objects.filter(user=row)
@@ -166,8 +135,8 @@ def reset_second_factor(*, user: User, actor: str) -> int:
 
 
 def _locked(user: User) -> User:
-    # The admins' group is the lock of every change of who is one: two admins could otherwise
-    # demote each other at the same moment.
+    # The row of the admins' group locks every change of roles. Otherwise two admins could demote
+    # each other at the same moment.
     Group.objects.select_for_update().get(name=roles.ADMIN)
     return User.objects.select_for_update().get(pk=user.pk)
 
@@ -176,7 +145,7 @@ def _keep_an_admin(row: User) -> None:
     admins = User.objects.filter(Q(groups__name=roles.ADMIN) | Q(is_superuser=True))
     active = admins.filter(is_active=True)
     if active.filter(pk=row.pk).exists() and not active.exclude(pk=row.pk).exists():
-        message = f"{row} is the last admin: make somebody else one first."
+        message = f"{row} is the last admin. Give another user the role admin first."
         raise UserError(message)
 
 
@@ -195,14 +164,14 @@ def _problems(user: User, role: str) -> dict[str, str]:
     if actors.stands_for_system(user.username):
         problems["name"] = actors.SAYS
     elif User.objects.filter(username__iexact=user.username).exists():
-        problems["name"] = "Somebody has this name."
+        problems["name"] = "This name is already taken."
     if user.email:
         try:
             validate_email(user.email)
         except ValidationError:
-            problems["email"] = "This is no address."
+            problems["email"] = "Enter a valid email address."
         if User.objects.filter(email__iexact=user.email).exists():
-            problems["email"] = "Somebody has this address."
+            problems["email"] = "This email address is already taken."
     if role not in roles.NAMES:
         problems["role"] = f"Choose one of {', '.join(roles.NAMES)}."
     return problems

@@ -1,0 +1,165 @@
+"""Forms of tokens and users. The services check what they store; the forms read and show it."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+
+from execapp.errors import InvalidRequestError
+from execapp.models import Scope
+from execapp.services import pins
+from webui.access.queries import TOKEN_STATES
+from webui.shell.fields import WholeNumberField
+from webui.signin import roles
+
+LONGEST_DAYS = 3650
+SCOPES = (
+    (Scope.EXECUTE.value, "submits and cancels executions"),
+    (Scope.READ.value, "reads its own executions, and templates"),
+    (Scope.TEMPLATES.value, "changes templates"),
+    (Scope.ADMIN.value, "sees and does everything"),
+)
+GRACE_HOURS = (
+    (0, "at once"),
+    (1, "in an hour"),
+    (24, "in a day"),
+    (168, "in a week"),
+    (720, "in 30 days"),
+)
+ROLES = tuple((role.name, role.says) for role in roles.ROLES)
+NO_ROLE = ("none", "may sign in and sees nothing")
+CHOOSE_SCOPES = f"Choose at least one of {', '.join(Scope.values)}."
+CHOOSE_ROLE = f"Choose one of {', '.join(roles.NAMES)}."
+NO_COMPLETION = {"autocomplete": "off"}
+
+
+def _any_of(*names: str) -> forms.Select:
+    """Return a filter's list of choices. A value beside the list finds nothing."""
+    return forms.Select(choices=[("", "any"), *((name, name) for name in names)])
+
+
+class PinsField(forms.CharField):
+    """Versions such as typescript@7, separated by white space; gives {"typescript": 7}."""
+
+    widget = forms.Textarea(
+        attrs={"class": "mono", "rows": 2, "spellcheck": "false", "placeholder": "typescript@7"}
+    )
+
+    def clean(self, value: Any) -> dict[str, int]:
+        """Return the versions by template. Raises ValidationError."""
+        try:
+            return pins.parse(super().clean(value).split())
+        except InvalidRequestError as error:
+            raise ValidationError([field.message for field in error.fields]) from error
+
+
+class TokenFilters(forms.Form):
+    """Which tokens a page shows."""
+
+    q = forms.CharField(
+        required=False,
+        label="Name, or how it begins",
+        widget=forms.TextInput(attrs={"placeholder": "ci-bot or stn_a1b2c3"}),
+    )
+    scope = forms.CharField(required=False, widget=_any_of(*Scope.values))
+    state = forms.CharField(required=False, widget=_any_of(*TOKEN_STATES))
+
+
+class NewTokenForm(forms.Form):
+    """A token to make."""
+
+    name = forms.CharField(
+        required=False,  # the service checks it
+        widget=forms.TextInput(
+            attrs=NO_COMPLETION | {"placeholder": "ci-bot", "required": True, "maxlength": 100}
+        ),
+    )
+    scopes = forms.MultipleChoiceField(
+        choices=SCOPES,
+        initial=["execute", "read"],
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": CHOOSE_SCOPES, "invalid_choice": CHOOSE_SCOPES},
+    )
+    days = WholeNumberField(
+        required=False,
+        label="Expires after, days",
+        least=1,
+        most=LONGEST_DAYS,
+        message=f"Give 1 to {LONGEST_DAYS:,} days, or leave it empty.",
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": "never"}),
+    )
+    pins = PinsField(
+        required=False,
+        label="Pinned to",
+        help_text="One version per line. The client gets it when it names no version. "
+        "Empty: the current version.",
+    )
+
+
+class PinsForm(forms.Form):
+    """The pins of a token that exists; empty removes all of them."""
+
+    pins = PinsField(
+        required=False,
+        label="Versions",
+        help_text="One version per line. The client gets it when it names no version. "
+        "Empty: the current version.",
+    )
+
+
+class RotateForm(forms.Form):
+    """When the old secret of a token ends, in hours."""
+
+    grace = WholeNumberField(
+        label="The old secret ends",
+        most=GRACE_HOURS[-1][0],
+        message="Give 0 to 30 days.",
+        initial=24,
+        widget=forms.Select(choices=GRACE_HOURS),
+    )
+
+
+class UserFilters(forms.Form):
+    """Which users a page shows."""
+
+    q = forms.CharField(
+        required=False,
+        label="Name or email",
+        widget=forms.TextInput(attrs={"placeholder": "contains"}),
+    )
+    role = forms.CharField(required=False, widget=_any_of(*roles.NAMES, NO_ROLE[0]))
+    state = forms.CharField(required=False, widget=_any_of("active", "deactivated"))
+
+
+class InviteForm(forms.Form):
+    """A user to invite."""
+
+    name = forms.CharField(
+        required=False,  # the service checks it
+        label="User",
+        widget=forms.TextInput(
+            attrs=NO_COMPLETION
+            | {"required": True, "maxlength": 150, "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+    email = forms.CharField(
+        required=False,  # the service checks it
+        label="Email",
+        widget=forms.EmailInput(attrs=NO_COMPLETION | {"placeholder": "none"}),
+        help_text="Single sign-on finds the user by it. Stencil sends no email.",
+    )
+    role = forms.CharField(
+        required=False,  # the service checks it
+        initial="viewer",
+        widget=forms.RadioSelect(choices=ROLES),
+    )
+
+
+class RoleForm(forms.Form):
+    """The role of a user who exists."""
+
+    role = forms.ChoiceField(
+        choices=[*ROLES, NO_ROLE],
+        widget=forms.RadioSelect,
+        error_messages={"required": CHOOSE_ROLE, "invalid_choice": CHOOSE_ROLE},
+    )
