@@ -1,86 +1,49 @@
-"""Append-only tables, held by the database itself: UPDATE and DELETE are refused.
+"""Append-only tables: triggers in the database refuse UPDATE and DELETE.
 
-The one place that knows SQL, a table per vendor. Installed after every `migrate`, because SQLite
-drops triggers silently when Django rebuilds a table; a system check says when one is missing.
-INSERT OR REPLACE is a delete, too: it meets the DELETE trigger only under
-`PRAGMA recursive_triggers=ON`, which the settings give and the check asks for.
+`migrate` installs the triggers each time, because SQLite drops triggers silently when Django
+rebuilds a table. A system check reports a missing trigger. The statements are the vendor's; see
+`core.database.vendors`.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from core.database.vendors import VENDORS, Vendor
+
 TABLES = ("templatemgr_version", "templatemgr_promotion", "templatemgr_auditevent")
 ACTS = ("UPDATE", "DELETE")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Dialect:
-    """How one database vendor spells a refusing trigger."""
-
-    create: Callable[[str, str, str], str]  # name, table, act → statement
-    drop: Callable[[str, str], str]  # name, table → statement
-    names: str  # a query whose first column names every trigger
-
-
-def _sqlite_create(name: str, table: str, act: str) -> str:
-    return (
-        f"CREATE TRIGGER IF NOT EXISTS {name} BEFORE {act} ON {table} "
-        f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: {act} is refused'); END"
-    )
-
-
-def _sqlite_drop(name: str, table: str) -> str:  # noqa: ARG001 - other vendors need the table
-    return f"DROP TRIGGER IF EXISTS {name}"
-
-
-DIALECTS = {
-    "sqlite": Dialect(
-        create=_sqlite_create,
-        drop=_sqlite_drop,
-        names="SELECT name FROM sqlite_master WHERE type = 'trigger'",
-    ),
-}
-
-
-def _wanted(tables: Sequence[str]) -> list[tuple[str, str, str]]:
-    return [(f"{table}_refuse_{act.lower()}", table, act) for table in tables for act in ACTS]
-
-
-def _dialect(connection: BaseDatabaseWrapper) -> Dialect | None:
-    return DIALECTS.get(connection.vendor)
-
-
 def install(connection: BaseDatabaseWrapper) -> None:
-    """Create what is missing, for the tables that exist. Repeating it does nothing."""
-    dialect = _dialect(connection)
-    if dialect is None:
+    """Create the missing triggers of the tables that exist. Safe to repeat."""
+    vendor = _vendor(connection)
+    if vendor is None:
         return
     present = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
-        for name, table, act in _wanted(TABLES):
+        for name, table, act in _expected():
             if table in present:
-                cursor.execute(dialect.create(name, table, act))
+                cursor.execute(vendor.create_trigger(name, table, act))
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
-    """Drop them all. Only for tests that flush the database: nothing else has a reason."""
-    dialect = _dialect(connection)
-    if dialect is None:
+    """Drop every trigger. Only for tests that flush the database."""
+    vendor = _vendor(connection)
+    if vendor is None:
         return
     with connection.cursor() as cursor:
-        for name, table, _act in _wanted(TABLES):
-            cursor.execute(dialect.drop(name, table))
+        for name, table, _act in _expected():
+            cursor.execute(vendor.drop_trigger(name, table))
 
 
 @contextmanager
 def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Leave the tables unguarded for a moment. Only for tests."""
+    """Remove the triggers inside of the context. Only for tests."""
     remove(connection)
     try:
         yield
@@ -89,15 +52,15 @@ def lifted(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def missing(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return the names of the triggers that should be there and are not."""
-    dialect = _dialect(connection)
-    if dialect is None:
+    """Return the names of the triggers that should exist and do not."""
+    vendor = _vendor(connection)
+    if vendor is None:
         return []
     tables = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
-        cursor.execute(dialect.names)
+        cursor.execute(vendor.trigger_names)
         present = {row[0] for row in cursor.fetchall()}
-    return [name for name, table, _ in _wanted(TABLES) if table in tables and name not in present]
+    return [name for name, table, _ in _expected() if table in tables and name not in present]
 
 
 def install_after_migrate(*, using: str, **_kwargs: Any) -> None:
@@ -107,25 +70,34 @@ def install_after_migrate(*, using: str, **_kwargs: Any) -> None:
 
 @register(Tags.database)
 def check_triggers(*, databases: Sequence[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Say which append-only tables are unguarded. Runs with `check --database` and `migrate`."""
+    """Report unguarded append-only tables. `check --database` and `migrate` run this check."""
     found: list[CheckMessage] = []
     for alias in databases or ():
         found += _check_database(connections[alias])
     return found
 
 
+def _expected() -> list[tuple[str, str, str]]:
+    return [(f"{table}_refuse_{act.lower()}", table, act) for table in TABLES for act in ACTS]
+
+
+def _vendor(connection: BaseDatabaseWrapper) -> Vendor | None:
+    return VENDORS.get(connection.vendor)
+
+
 def _check_database(connection: BaseDatabaseWrapper) -> list[CheckMessage]:
-    if _dialect(connection) is None:
+    vendor = _vendor(connection)
+    if vendor is None:
         return [
             Error(
                 f"Append-only tables are not guarded on {connection.vendor}.",
-                hint="Use SQLite, or add the vendor to core.database.triggers.DIALECTS.",
+                hint=f"Use {', '.join(VENDORS)}, or add the vendor to core.database.vendors.",
                 id="templatemgr.E002",
             )
         ]
     try:
         names = missing(connection)
-    except DatabaseError:  # not there yet: `migrate` comes first, and says so itself
+    except DatabaseError:  # there are no tables yet: `migrate` itself reports that
         return []
     found: list[CheckMessage] = []
     if names:
@@ -136,18 +108,6 @@ def _check_database(connection: BaseDatabaseWrapper) -> list[CheckMessage]:
                 id="templatemgr.E001",
             )
         )
-    if connection.vendor == "sqlite" and not _recursive(connection):
-        found.append(
-            Error(
-                "INSERT OR REPLACE gets past the append-only triggers.",
-                hint="Put `PRAGMA recursive_triggers=ON` into OPTIONS.init_command.",
-                id="templatemgr.E003",
-            )
-        )
-    return found
-
-
-def _recursive(connection: BaseDatabaseWrapper) -> bool:
     with connection.cursor() as cursor:
-        cursor.execute("PRAGMA recursive_triggers")
-        return bool(cursor.fetchone()[0])
+        gaps = vendor.trigger_gaps(cursor)
+    return found + [Error(message, hint=hint, id="templatemgr.E003") for message, hint in gaps]

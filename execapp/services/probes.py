@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import socket
-import sqlite3
 import tempfile
 import threading
 import time
@@ -22,6 +21,8 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import F
 from django.utils import timezone
 
+from core.database.errors import classify
+from core.database.vendors import Trouble
 from core.engine import local
 from execapp.models import ALIVE_WITHIN, Execution, ExecutorHeartbeat
 from execapp.services import schema
@@ -92,8 +93,7 @@ def saw(error: BaseException) -> None:
 
     A probe reads a few rows; a damaged page is met by whoever reads it.
     """
-    code = getattr(error.__cause__, "sqlite_errorcode", 0)
-    if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if classify(error) is Trouble.DAMAGED:
         _kept.damage, _kept.until = _line(error), 0.0
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from core.database import triggers
+from core.database import integrity, triggers
 from templatemgr import audit, data_paths, store
 from templatemgr.build import builds
 from templatemgr.integrity import checking
@@ -239,22 +239,15 @@ def _versions(template: Template) -> list[Note]:
 def database_notes() -> list[Note]:
     """Read every page of the database and check it, its indexes and its references."""
     title = "database integrity"
-    if connection.vendor != "sqlite":
-        detail = f"{connection.vendor} checks itself: use its own tools (amcheck)"
-        return [Note(level="ok", title=title, detail=detail)]
     remedy = "stop Stencil, keep a copy of the file, and restore a backup"
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("PRAGMA integrity_check(20)")
-            said = [str(row[0]) for row in cursor.fetchall()]
-            cursor.execute("PRAGMA foreign_key_check")
-            loose = cursor.fetchmany(20)
+        problems = integrity.problems()
     except DatabaseError as error:
         return [Note(level="missing", title=title, detail=str(error), remedy=remedy)]
-    if said != ["ok"]:
-        detail = "; ".join(" ".join(line.split()) for line in said)[:1000]
-        return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
-    if loose:
-        detail = "; ".join(f"{row[0]} row {row[1]} names a missing {row[2]}" for row in loose)
+    if problems is None:
+        detail = f"{connection.vendor} checks itself: use its own tools"
+        return [Note(level="ok", title=title, detail=detail)]
+    if problems:
+        detail = "; ".join(problems)[:1000]
         return [Note(level="missing", title=title, detail=detail, remedy=remedy)]
     return [Note(level="ok", title=title, detail="every page, index and reference is in order")]

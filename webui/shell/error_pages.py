@@ -4,25 +4,29 @@ Every page here is made from its words alone: no query, no session, no context p
 can be shown while the database is away, and to who is not signed in.
 """
 
-import sqlite3
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.core.exceptions import DisallowedHost, RequestDataTooBig, TooManyFieldsSent
-from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.cache import add_never_cache_headers
 
-from execapp.api.http.errors import error_reply, trouble_that_passes
+from core.database.errors import classify
+from core.database.vendors import Trouble
+from execapp.api.http.errors import error_reply
 from execapp.services import probes
 from webui.signin import freshness
 
 RETRY_SECONDS = 5
 MACHINES = ("/api/", "/healthz", "/readyz", "/metrics")  # whoever asks there reads no page
-AWAY = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+DATABASE_TROUBLE = {
+    Trouble.UNREACHABLE: "The database cannot be reached. Nothing was recorded.",
+    Trouble.FULL: "The disk is full. Nothing was recorded.",
+    Trouble.LOCKED: "The database is busy with something long. Nothing was recorded.",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,17 +165,9 @@ def unavailable(request: HttpRequest, says: str) -> HttpResponse:
 
 
 def database_trouble(error: BaseException | None) -> str | None:
-    """What to say about a database that is locked, full or away; None for everything else."""
-    if not isinstance(error, OperationalError | InterfaceError):
-        return None
-    code = getattr(error.__cause__, "sqlite_errorcode", None)
-    if isinstance(code, int) and code & 0xFF in AWAY:
-        return "The database cannot be reached. Nothing was recorded."
-    if trouble_that_passes(error) is None:
-        return None
-    if isinstance(code, int) and code & 0xFF == sqlite3.SQLITE_FULL:
-        return "The disk is full. Nothing was recorded."
-    return "The database is busy with something long. Nothing was recorded."
+    """Return the text for a database that is locked, full or unreachable; None for other errors."""
+    trouble = classify(error)
+    return None if trouble is None else DATABASE_TROUBLE.get(trouble)
 
 
 def show(status: int, words: Words) -> HttpResponse:

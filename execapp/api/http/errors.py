@@ -2,16 +2,16 @@
 
 import logging
 import secrets
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
-from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
+from core.database.errors import classify
+from core.database.vendors import Trouble
 from core.pagination import CursorError
 from execapp.api.http.responses import reply
 from execapp.errors import (
@@ -129,19 +129,17 @@ def handle(exc: BaseException) -> HttpResponse:
 
 
 def trouble_that_passes(exc: BaseException) -> str | None:
-    """What to tell a client of a locked database or a full disk; None for everything else.
+    """Return the message for a locked database or a full disk; None for everything else.
 
-    A missing table is an OperationalError too, and no trying again mends it.
+    A missing table is an OperationalError too, and a retry does not mend it.
     """
-    if not isinstance(exc, OperationalError):
-        return None
-    code = getattr(exc.__cause__, "sqlite_errorcode", None)
-    primary = code & 0xFF if isinstance(code, int) else None
-    if primary == sqlite3.SQLITE_FULL or "is full" in str(exc):
-        return "The disk is full; nothing was recorded. Try again later."
-    if primary in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED} or "is locked" in str(exc):
-        return "The database is busy; try again."
-    return None
+    match classify(exc):
+        case Trouble.FULL:
+            return "The disk is full; nothing was recorded. Try again later."
+        case Trouble.LOCKED:
+            return "The database is busy; try again."
+        case _:
+            return None
 
 
 def _template_error(exc: TemplateError) -> HttpResponse:

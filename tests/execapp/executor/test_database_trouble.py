@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.db import OperationalError, connection
 
-from core.database import connections
+from core.database import retry
 from execapp.executor import daemon
 from execapp.executor.daemon import Daemon
 from execapp.services import claims
@@ -38,7 +38,7 @@ class Failing[**P, R]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries a moment apart, and leases that end soon."""
-    monkeypatch.setattr(connections, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(retry, "PAUSES", (0.01, 0.01))
     monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
     monkeypatch.setattr(daemon, "REAP_SECONDS", 0.1)
 

@@ -1,0 +1,17 @@
+"""The check of a whole database for damage."""
+
+from django.db import connection
+
+from core.database.vendors import VENDORS
+
+
+def problems() -> list[str] | None:
+    """Read every page of the default database; return what is wrong with it, worst first.
+
+    None if the vendor's own tools do that. Raises django.db.DatabaseError if it cannot be read.
+    """
+    vendor = VENDORS.get(connection.vendor)
+    if vendor is None or vendor.integrity_problems is None:
+        return None
+    with connection.cursor() as cursor:
+        return vendor.integrity_problems(cursor)
