@@ -21,7 +21,7 @@ from core.database.prepared import Param, Prepared, PreparedUpdate
 from execapp import serialization
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.services import storage
-from execapp.services.submissions import KEY_LIFETIME
+from execapp.services.idempotency import KEY_LIFETIME
 from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
 

@@ -1,9 +1,6 @@
-"""Taking a submission in, waiting for its end, asking for an end."""
+"""Submit a request, wait for the end of its execution, cancel it, submit it again."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -11,11 +8,10 @@ from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
 from core.engine import local
-from execapp import serialization
+from execapp import requests, serialization
 from execapp.conf import sizes
 from execapp.errors import (
     Field,
-    IdempotencyConflictError,
     InvalidRequestError,
     NoExecutorError,
     QueueFullError,
@@ -26,86 +22,35 @@ from execapp.models import (
     Execution,
     ExecutionLabel,
     ExecutionState,
-    IdempotencyKey,
     Mode,
 )
-from execapp.services import checks, health, pins, probes, storage
+from execapp.requests import SubmissionRequest
+from execapp.services import checks, health, idempotency, pins, probes, storage
 from templatemgr import catalog
 
-KEY_LIFETIME = timedelta(hours=24)
 _ROW = Prepared(
     lambda: Execution.objects.select_related("version").filter(id=Param(Execution, "id"))[:1]
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Key:
-    """An idempotency key with the hash of the body it came with."""
-
-    token: ApiToken
-    key: str
-    body_hash: str
-
-
-def submit(
-    *,
-    client: str,
-    token: ApiToken | None,
-    template: str,
-    mode: str,
-    files: Sequence[Mapping[str, str]],
-    entry: str | None = None,
-    args: Sequence[str] = (),
-    stdin: str = "",
-    env: Mapping[str, str] | None = None,
-    limits: Mapping[str, int] | None = None,
-    labels: Mapping[str, str] | None = None,
-    idempotency_key: str | None = None,
-    body_hash: str | None = None,
-    wake: bool = True,
-) -> tuple[Execution, bool]:
-    """Commit a submission as `queued`, its version fixed; the bool says whether it is new.
+def submit(request: SubmissionRequest, *, wake: bool = True) -> tuple[Execution, bool]:
+    """Check a request and commit it as `queued`, on a fixed version; the bool: it is new.
 
     Without `wake` the caller goes on to a `fresh` `wait`. A known idempotency key gives its
-    execution back. Raises what `pins.resolve` raises, and `execapp.errors`.
+    execution back. Raises the errors of `pins.resolve` and those of `execapp.errors`.
     """
-    key = _key(token, idempotency_key, body_hash)
-    if key and (earlier := _earlier(key)) is not None:
+    earlier = idempotency.find_earlier(request=request)
+    if earlier is not None:
         return earlier, False
-    execution = Execution(
-        client=client,
-        token=token,
-        mode=mode,
-        phase=mode,
-        files=[dict(file) for file in files],
-        entry=entry or "",
-        args=list(args),
-        stdin=stdin,
-        env=dict(env or {}),
-        limits=dict(limits or {}),
-        labels=dict(labels or {}),
-    )
-    _complete(execution, template)
-    return _admit(execution, key, wake=wake)
+    execution = _checked(request)
+    return _admit(request, execution, wake=wake)
 
 
 def rerun(
     *, execution: Execution, client: str, token: ApiToken | None, template: str | None = None
 ) -> Execution:
-    """Submit what `execution` was again, on the same version unless `template` names another."""
-    made, _ = submit(
-        client=client,
-        token=token,
-        template=template or f"{execution.template_name}@{execution.version.number}",
-        mode=execution.mode,
-        files=execution.files,
-        entry=execution.entry or None,
-        args=execution.args,
-        stdin=execution.stdin,
-        env=execution.env,
-        limits=execution.limits,
-        labels=execution.labels,
-    )
+    """Submit the request of `execution` again: on its version, unless `template` names another."""
+    made, _ = submit(requests.repeat(execution, client=client, token=token, template=template))
     return made
 
 
@@ -164,14 +109,24 @@ def _row(execution_id: uuid.UUID) -> Execution:
     return found
 
 
-def _key(token: ApiToken | None, key: str | None, body_hash: str | None) -> _Key | None:
-    if key is None or token is None:
-        return None
-    return _Key(token=token, key=key, body_hash=body_hash or "")
+def _checked(request: SubmissionRequest) -> Execution:
+    """Return the execution, not saved yet, with its version and the limits in force.
 
-
-def _complete(execution: Execution, template: str) -> None:
-    """Fix the version and the limits in force; refuse everything that is wrong, at once."""
+    Every error that can be found is told at once.
+    """
+    execution = Execution(
+        client=request.client,
+        token=request.token,
+        mode=request.mode,
+        phase=request.mode,
+        files=[dict(file) for file in request.files],
+        entry=request.entry or "",
+        args=list(request.args),
+        stdin=request.stdin,
+        env=dict(request.env),
+        limits=dict(request.limits),
+        labels=dict(request.labels),
+    )
     bounds = sizes()
     problems = [
         *checks.check_files(execution.files, bounds),
@@ -181,7 +136,7 @@ def _complete(execution: Execution, template: str) -> None:
     ]
     if problems:
         raise InvalidRequestError(problems)
-    version = pins.resolve(reference=template, token=execution.token)
+    version = pins.resolve(reference=request.template, token=request.token)
     runtime = catalog.runtime(version)
     if execution.mode not in runtime.modes:
         known = ", ".join(runtime.modes)
@@ -199,31 +154,34 @@ def _complete(execution: Execution, template: str) -> None:
     execution.limits = {**serialization.limits_to_json(runtime.default), **execution.limits}
     tests = execution.mode == Mode.TEST
     execution.entry = "" if tests else execution.entry or runtime.entry or ""
-    _check_room(execution)
+    _check_workspace(execution)
+    return execution
 
 
-def _check_room(execution: Execution) -> None:
-    """What does not fit into the workspace is the client's to know, not the runner's to meet."""
+def _check_workspace(execution: Execution) -> None:
+    """Reject files that exceed the workspace here: the client gets 422, not a runner failure."""
     needed = sum(checks.content_size(file) for file in execution.files)
     if needed > execution.limits["disk_bytes"]:
         text = f"The files alone need {needed} bytes."
         raise InvalidRequestError([Field(path="limits.disk_bytes", message=text)])
 
 
-def _admit(execution: Execution, key: _Key | None, *, wake: bool) -> tuple[Execution, bool]:
+def _admit(
+    request: SubmissionRequest, execution: Execution, *, wake: bool
+) -> tuple[Execution, bool]:
     storage.check_disk()
     try:
         with transaction.atomic():
-            earlier = _earlier(key) if key else None
+            earlier = idempotency.find_earlier(request=request)
             if earlier is not None:
                 return earlier, False
-            _check_room_in_queue()
+            _check_queue()
             execution.created_at = timezone.now()
             storage.charge(execution)
-            _insert(execution, key)
+            _insert(request, execution)
     except IntegrityError:
-        # Two requests with one key at a time, where transactions run side by side.
-        earlier = _earlier(key) if key else None
+        # Two requests with the same key at a time, where transactions run side by side.
+        earlier = idempotency.find_earlier(request=request)
         if earlier is None:
             raise
         return earlier, False
@@ -232,7 +190,7 @@ def _admit(execution: Execution, key: _Key | None, *, wake: bool) -> tuple[Execu
     return execution, True
 
 
-def _check_room_in_queue() -> None:
+def _check_queue() -> None:
     if not health.executor_alive():
         reason = probes.why_no_executor()
         if reason is not None:
@@ -243,31 +201,10 @@ def _check_room_in_queue() -> None:
         raise QueueFullError(message, details={"queued": queued})
 
 
-def _insert(execution: Execution, key: _Key | None) -> None:
+def _insert(request: SubmissionRequest, execution: Execution) -> None:
     execution.save(force_insert=True)
     ExecutionLabel.objects.bulk_create(
         ExecutionLabel(execution=execution, key=name, value=value)
         for name, value in execution.labels.items()
     )
-    if key is not None:
-        IdempotencyKey.objects.create(
-            token=key.token, key=key.key, body_hash=key.body_hash, execution=execution
-        )
-
-
-def _earlier(key: _Key) -> Execution | None:
-    """The execution that the key stands for; an expired key is forgotten on the way."""
-    found = (
-        IdempotencyKey.objects.filter(token=key.token, key=key.key)
-        .select_related("execution__version")
-        .first()
-    )
-    if found is None:
-        return None
-    if found.created_at <= timezone.now() - KEY_LIFETIME:
-        IdempotencyKey.objects.filter(id=found.id).delete()
-        return None
-    if found.body_hash != key.body_hash:
-        message = "This Idempotency-Key was used with another body."
-        raise IdempotencyConflictError(message, details={"execution": str(found.execution_id)})
-    return found.execution
+    idempotency.remember(request=request, execution=execution)

@@ -15,6 +15,7 @@ from execapp import history, serialization
 from execapp.api.http import waiting_room
 from execapp.errors import ExecutionError, Field, InvalidRequestError
 from execapp.models import Execution, Mode
+from execapp.requests import SubmissionRequest
 from execapp.services import checks, submissions
 from templatemgr import catalog
 from templatemgr.errors import TemplateError
@@ -152,30 +153,34 @@ def _waited(made: list[Execution], client: str) -> list[Execution]:
 
 def submit(draft: Draft, *, client: str) -> tuple[Execution | None, list[Problem]]:
     """Admit a draft as an execution of this user; or say what is wrong with it."""
-    kept = [(number, file) for number, file in enumerate(draft.files, 1) if not file.blank]
     try:
-        made, _ = submissions.submit(
-            client=client,
-            token=None,
-            template=draft.template,
-            mode=draft.mode,
-            files=[
-                {"path": file.path.strip(), "content": file.content, "encoding": file.encoding}
-                for _, file in kept
-            ],
-            entry=draft.entry or None,
-            args=[line for line in draft.args.split("\n") if line],
-            stdin=draft.stdin,
-            env=pairs(draft.env, "env"),
-            limits=whole(pairs(draft.limits, "limits")),
-            labels=pairs(draft.labels, "labels"),
-        )
+        made, _ = submissions.submit(_request(draft, client))
     except InvalidRequestError as error:
-        numbers = [number for number, _ in kept]
+        numbers = [number for number, file in enumerate(draft.files, 1) if not file.blank]
         return None, [_problem(each.path, each.message, numbers) for each in error.fields]
     except (ExecutionError, TemplateError) as error:
         return None, [Problem(where="", message=error.message)]
     return made, []
+
+
+def _request(draft: Draft, client: str) -> SubmissionRequest:
+    """Return the request that a draft stands for. Raises InvalidRequestError."""
+    return SubmissionRequest(
+        client=client,
+        template=draft.template,
+        mode=draft.mode,
+        files=[
+            {"path": file.path.strip(), "content": file.content, "encoding": file.encoding}
+            for file in draft.files
+            if not file.blank
+        ],
+        entry=draft.entry or None,
+        args=[line for line in draft.args.split("\n") if line],
+        stdin=draft.stdin,
+        env=pairs(draft.env, "env"),
+        limits=whole(pairs(draft.limits, "limits")),
+        labels=pairs(draft.labels, "labels"),
+    )
 
 
 def pairs(text: str, field: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from execapp.api.http.responses import check_query, reply, token_of, wait_parame
 from execapp.api.v1.schemas import executions
 from execapp.errors import Field, InvalidRequestError, NotSupportedError
 from execapp.models import Execution
+from execapp.requests import Idempotency, SubmissionRequest
 from execapp.services import submissions
 
 router = Router(tags=["Executions"])
@@ -34,23 +35,9 @@ def submit(request: HttpRequest, body: executions.SubmissionIn) -> HttpResponse:
     token = token_of(request)
     seconds = float(body.wait)
     place = parked.take_place(str(token.id), seconds)
-    execution, created = submissions.submit(
-        client=token.name,
-        token=token,
-        template=body.template,
-        mode=body.mode,
-        files=[file.model_dump() for file in body.files],
-        entry=body.entry,
-        args=body.args,
-        stdin=body.stdin,
-        env=body.env,
-        limits=body.limits.model_dump(exclude_none=True),
-        labels=body.labels,
-        idempotency_key=_key(request),
-        body_hash=_body_hash(request),
-        # Who goes on to wait wakes the executor by the same message.
-        wake=not isinstance(place, waiting_room.Pass),
-    )
+    # Who goes on to wait wakes the executor by the same message.
+    wake = not isinstance(place, waiting_room.Pass)
+    execution, created = submissions.submit(_submission(request, body), wake=wake)
     begun = created and isinstance(place, waiting_room.Pass)
     if begun and (waits := hub.of(request.META)) is not None:
         waits.begin(execution.id)
@@ -139,6 +126,24 @@ def rerun(
     return reply(serialization.to_api(made), status=201)
 
 
+def _submission(request: HttpRequest, body: executions.SubmissionIn) -> SubmissionRequest:
+    token = token_of(request)
+    return SubmissionRequest(
+        client=token.name,
+        token=token,
+        template=body.template,
+        mode=body.mode,
+        files=[file.model_dump() for file in body.files],
+        entry=body.entry,
+        args=body.args,
+        stdin=body.stdin,
+        env=body.env,
+        limits=body.limits.model_dump(exclude_none=True),
+        labels=body.labels,
+        idempotency=_idempotency(request),
+    )
+
+
 def _own(request: HttpRequest, execution_id: str) -> Execution:
     viewer = history.Viewer.of_token(token_of(request))
     return history.get(execution_id=execution_id, viewer=viewer)
@@ -148,20 +153,18 @@ def _shown(execution: Execution) -> HttpResponse:
     return reply(serialization.to_api(execution))
 
 
-def _key(request: HttpRequest) -> str | None:
+def _idempotency(request: HttpRequest) -> Idempotency | None:
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None
     if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         text = "Give 1 to 255 printable ASCII characters."
         raise InvalidRequestError([Field(path="Idempotency-Key", message=text)])
-    return key
+    return Idempotency(key=key, body_hash=_body_hash(request))
 
 
-def _body_hash(request: HttpRequest) -> str | None:
-    """Of the body's meaning: the order of keys and white space make no other body."""
-    if "Idempotency-Key" not in request.headers:
-        return None
+def _body_hash(request: HttpRequest) -> str:
+    """Return the hash of the body's JSON; the order of keys and white space do not change it."""
     document: object = vars(request)["document"]
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -19,6 +19,7 @@ from pytest_django.fixtures import Settings
 from execapp.errors import NoSpaceError, QuotaError
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, StoredBytes
+from execapp.requests import SubmissionRequest
 from execapp.services import claims, storage, submissions
 from tests.execapp import minimal_template
 from tests.execapp.conftest import ROOT, Api, make_api
@@ -72,9 +73,8 @@ def test_each_client_has_its_own(api: Api, alive: object, settings: Settings) ->
     assert submit(api).status_code == 201
     assert submit(api).status_code == 429
     assert submit(same_name).status_code == 201
-    made, _ = submissions.submit(
-        client="ci-bot", token=None, template="tiny", mode="run", files=files()
-    )
+    request = SubmissionRequest(client="ci-bot", template="tiny", mode="run", files=files())
+    made, _ = submissions.submit(request)
     assert storage.owner_of(made) == "user:ci-bot"
     with pytest.raises(QuotaError):
         submissions.rerun(execution=made, client="ci-bot", token=None)

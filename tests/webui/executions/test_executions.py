@@ -12,6 +12,7 @@ from django.test import Client
 from django.utils import timezone
 
 from execapp.models import ApiToken, Execution
+from execapp.requests import SubmissionRequest
 from execapp.services import submissions
 from templatemgr.models import Version
 from tests.webui import conftest as make
@@ -136,8 +137,8 @@ def test_run_again_offers_every_healthy_version_and_takes_the_chosen(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def submit(**values: Any) -> tuple[Execution, bool]:
-        asked.update(values)
+    def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
+        asked.update(vars(request))
         return execution_rows.make_execution(version, "queued"), True
 
     monkeypatch.setattr(submissions, "submit", submit)
@@ -270,9 +271,9 @@ def test_run_again_makes_a_new_one_on_the_same_version(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def submit(**values: Any) -> tuple[Execution, bool]:
-        asked.update(values)
-        return execution_rows.make_execution(version, "queued", client=values["client"]), True
+    def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
+        asked.update(vars(request))
+        return execution_rows.make_execution(version, "queued", client=request.client), True
 
     monkeypatch.setattr(submissions, "submit", submit)
     earlier = execution_rows.make_execution(version, client="ci", args=["a"])

@@ -10,6 +10,7 @@ from django.test import Client
 
 from execapp.errors import Field, InvalidRequestError, NoExecutorError
 from execapp.models import Execution
+from execapp.requests import SubmissionRequest
 from execapp.services import submissions
 from templatemgr import data_paths, store
 from templatemgr.definitions import source_files
@@ -41,10 +42,10 @@ def asked(version: Version, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What was submitted; a failing test comes back."""
     found: dict[str, Any] = {}
 
-    def submit(**values: Any) -> tuple[Execution, bool]:
-        found.update(values)
+    def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
+        found.update(vars(request))
         made = execution_rows.make_execution(
-            version, "failed", client=values["client"], tests=execution_rows.FAILING
+            version, "failed", client=request.client, tests=execution_rows.FAILING
         )
         return made, True
 
@@ -60,7 +61,7 @@ def asked(version: Version, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def refusing(error: Exception) -> Any:
     """A service that refuses."""
 
-    def submit(**values: Any) -> tuple[Execution, bool]:
+    def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
         raise error
 
     return submit
@@ -219,7 +220,7 @@ def test_the_same_runs_on_two_versions_beside_each_other(
         ),
         "typescript@1": execution_rows.make_execution(version, "succeeded", stdout=b"other"),
     }
-    monkeypatch.setattr(submissions, "submit", lambda **values: (made[values["template"]], True))
+    monkeypatch.setattr(submissions, "submit", lambda request: (made[request.template], True))
     monkeypatch.setattr(
         submissions,
         "wait",

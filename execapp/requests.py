@@ -1,0 +1,70 @@
+"""The request for an execution: one value, whichever entrance the submission came through.
+
+An entrance (API, dashboard, another protocol) parses its own format into a `SubmissionRequest` and
+passes it to `execapp.services.submissions.submit`, which checks it. See docs/decisions/0033.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from execapp.models import ApiToken, Execution
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idempotency:
+    """The key that makes a submission safe to repeat, and the hash of the body sent with the key.
+
+    The same key with another hash is a conflict.
+    """
+
+    key: str
+    body_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmissionRequest:
+    """Everything that a submission asks for, not checked yet.
+
+    `client` is the name under which the execution is recorded; `token` is None when a user of the
+    dashboard submits. `template` is a reference: a name, name@7 or name@sha256:<hex>. `files` are
+    mappings of `path`, `content` and `encoding` ("utf8" or "base64"). Without `entry` the
+    template's own entry file runs. `limits` are the ones that differ from the template's defaults.
+    """
+
+    client: str
+    token: "ApiToken | None" = None
+    template: str
+    mode: str
+    files: Sequence[Mapping[str, str]]
+    entry: str | None = None
+    args: Sequence[str] = ()
+    stdin: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    idempotency: Idempotency | None = None
+
+
+def repeat(
+    execution: "Execution", *, client: str, token: "ApiToken | None", template: str | None = None
+) -> SubmissionRequest:
+    """Return the request that `execution` came from, for another client.
+
+    It names the version that ran, unless `template` names another. The limits are those that were
+    in force. The idempotency key is not repeated.
+    """
+    return SubmissionRequest(
+        client=client,
+        token=token,
+        template=template or f"{execution.template_name}@{execution.version.number}",
+        mode=execution.mode,
+        files=execution.files,
+        entry=execution.entry or None,
+        args=execution.args,
+        stdin=execution.stdin,
+        env=execution.env,
+        limits=execution.limits,
+        labels=execution.labels,
+    )
