@@ -61,7 +61,7 @@ def test_what_has_passed_is_unchanged(checkout: Path) -> None:
         ("templates_runtime/typescript/package-lock.json", {"javascript", "python"}),
         ("templates_runtime/_node/pool.mjs", {"python"}),
         ("sandbox/isolation/seccomp.py", set()),
-        ("templatemgr/builders/npm.py", set()),
+        ("templatemgr/builders/npm/npm_builder.py", set()),
         ("tests/runtime/vitest_submissions.py", set()),
         ("requirements/run.lock", set()),
         ("templatemgr/models.py", {"javascript", "python", "typescript"}),

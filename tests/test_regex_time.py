@@ -147,7 +147,7 @@ def test_there_are_patterns_to_test() -> None:
 
 def remedies() -> list[str]:
     found: set[str] = set()
-    for module in pkgutil.iter_modules(builders.__path__, "templatemgr.builders."):
+    for module in pkgutil.walk_packages(builders.__path__, "templatemgr.builders."):
         known = getattr(importlib.import_module(module.name), "REMEDIES", {})
         found |= {part for pattern in known for part in pattern.split(steps.THEN)}
     return sorted(found)

@@ -6,7 +6,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from templatemgr import builders, operator_rules, store
+from templatemgr import operator_rules, store
+from templatemgr.builders import registry
+from templatemgr.builders.base import Job
 from templatemgr.definitions import definition_file, readers, screening, source_files
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import BuildError, DefinitionError, InvalidOptionsError
@@ -104,16 +106,16 @@ def edit(build: Build, inputs: Path) -> None:
         (inputs / path).write_bytes(text.encode())
 
 
-def lock(build: Build, definition: Definition, job: builders.Job) -> list[str]:
+def lock(build: Build, definition: Definition, job: Job) -> list[str]:
     """Bring the lock in line with the change, with network; return the inputs that it wrote.
 
     Raises BuildError.
     """
-    builder = builders.find(definition.builder)
+    builder = registry.builder(definition.builder)
     if build.kind == BuildKind.REFRESH:
         builder.relock(job)
         return list(builder.LOCKS)
-    updater = builders.updater(definition.builder)
+    updater = registry.updater(definition.builder)
     if build.kind == BuildKind.UPDATE:
         if updater is None:  # the definition's builder became another one since it was asked for
             message = f"Packages of a {definition.builder} template cannot be updated one by one."
@@ -127,7 +129,7 @@ def lock(build: Build, definition: Definition, job: builders.Job) -> list[str]:
     return []
 
 
-def copy_back(job: builders.Job, inputs: Path, written: list[str]) -> None:
+def copy_back(job: Job, inputs: Path, written: list[str]) -> None:
     """Keep with the inputs what the package manager wrote, if it is what we would take from people.
 
     Raises DefinitionError.
@@ -137,7 +139,7 @@ def copy_back(job: builders.Job, inputs: Path, written: list[str]) -> None:
 
 
 def _packages(packages: Sequence[str], builder: str) -> list[str]:
-    updater = builders.updater(builder)
+    updater = registry.updater(builder)
     if updater is None:
         message = f"Packages of a {builder} template cannot be updated one by one: refresh it."
         raise InvalidOptionsError(message, field="packages")

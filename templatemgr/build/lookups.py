@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from templatemgr import builders, catalog, data_paths, operator_rules, store
+from templatemgr import catalog, data_paths, operator_rules, store
 from templatemgr.build import inputs
-from templatemgr.builders import candidates, secrets
-from templatemgr.builders.candidates import Candidate
+from templatemgr.builders import registry, secrets
+from templatemgr.builders.base import Candidate, Job
 from templatemgr.definitions import screening
 from templatemgr.errors import InvalidBuildError, TemplateError
 from templatemgr.models import Lookup, LookupState
@@ -42,7 +42,7 @@ def request(*, template: str, from_version: int | None, actor: str) -> Lookup:
     """
     source = inputs.read(template=template, version=from_version)
     builder = source.definition.builder
-    if candidates.scout(builder) is None:
+    if registry.update_finder(builder) is None:
         message = f"Nobody can be asked for newer packages of a {builder} template."
         raise InvalidBuildError(message, template=template)
     with transaction.atomic():
@@ -140,14 +140,14 @@ def _redacted(found: Candidate, redact: Redactor) -> Candidate:
 def _ask(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Candidate]:
     number = lookup.from_version.number if lookup.from_version else None
     source = inputs.read(template=lookup.template.name, version=number)
-    scout = candidates.scout(source.definition.builder)
-    if scout is None or source.digest != lookup.digest:
+    finder = registry.update_finder(source.definition.builder)
+    if finder is None or source.digest != lookup.digest:
         message = "The inputs changed since it was asked. Ask again."
         raise InvalidBuildError(message)
     home = data_paths.data() / "lookups"
     home.mkdir(mode=0o700, exist_ok=True)
     with TemporaryDirectory(prefix="", dir=home) as folder:
-        job = builders.Job(
+        job = Job(
             definition=source.definition,
             workspace=Path(folder) / "workspace",
             log=_quiet(lookup, redact),
@@ -160,7 +160,7 @@ def _ask(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Cand
         screening.check(source.definition, allowed)
         screening.check_files(job.tree, job.definition.builder, source.definition.files, allowed)
         job.downloads.mkdir()
-        return list(scout.outdated(job))
+        return list(finder.outdated(job))
 
 
 def _quiet(lookup: Lookup, redact: Redactor) -> Callable[[str, str], None]:

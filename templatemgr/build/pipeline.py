@@ -8,11 +8,12 @@ from django.conf import settings
 
 from sandbox import tree_walk
 from sandbox.session import sessions
-from templatemgr import builders, catalog, data_paths, downloads, store
+from templatemgr import catalog, data_paths, downloads, store
 from templatemgr.build import input_changes, publishing
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of, step
-from templatemgr.builders import registries
+from templatemgr.builders import registries, registry
+from templatemgr.builders.base import Builder, Job
 from templatemgr.definitions import source_files
 from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import BuildError
@@ -50,9 +51,9 @@ def execute(build: Build, log_writer: LogWriter) -> None:
         store.remove(workspace.home)
 
 
-def _job(workspace: BuildWorkspace) -> builders.Job:
+def _job(workspace: BuildWorkspace) -> Job:
     definition = definition_of(workspace)
-    return builders.Job(
+    return Job(
         definition=definition,
         workspace=workspace.work,
         log=workspace.log_writer.line,
@@ -90,7 +91,7 @@ def _copy_inputs(workspace: BuildWorkspace) -> None:
 def _fetch(workspace: BuildWorkspace) -> None:
     """Make the lock by what registries say now; then fetch, except what is kept by its hash."""
     job, kept = _job(workspace), data_paths.downloads(definition_of(workspace).builder)
-    builder = builders.find(definition_of(workspace).builder)
+    builder = registry.builder(definition_of(workspace).builder)
     job.downloads.mkdir()
     with store.locked(kept.with_suffix(".lock"), shared=True):
         pass  # whoever tidies there goes first
@@ -111,7 +112,7 @@ def _fetch(workspace: BuildWorkspace) -> None:
     advance(workspace.build, origins=_origins(builder, job))
 
 
-def _check_told(workspace: BuildWorkspace, job: builders.Job, written: list[str]) -> None:
+def _check_told(workspace: BuildWorkspace, job: Job, written: list[str]) -> None:
     """Raise BuildError if a registry's answer has a secret of this machine in it."""
     for name in written:
         file = job.tree / name
@@ -121,7 +122,7 @@ def _check_told(workspace: BuildWorkspace, job: builders.Job, written: list[str]
             raise BuildError(message, step=workspace.build.step, remedy=remedy)
 
 
-def _origins(builder: builders.Builder, job: builders.Job) -> dict[str, Any]:
+def _origins(builder: Builder, job: Job) -> dict[str, Any]:
     return {
         "packages": dict(builder.came_from(job)),
         "configured": sorted(map(registries.shown, job.configured)),
@@ -131,7 +132,7 @@ def _origins(builder: builders.Builder, job: builders.Job) -> dict[str, Any]:
 
 def _install(workspace: BuildWorkspace) -> None:
     job = _job(workspace)
-    builders.find(definition_of(workspace).builder).install(job)
+    registry.builder(definition_of(workspace).builder).install(job)
     job.tree.rename(workspace.tree)
     store.remove(workspace.work)
 

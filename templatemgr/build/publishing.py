@@ -7,9 +7,10 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from templatemgr import audit, builders, data_paths, store
+from templatemgr import audit, data_paths, store
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of
-from templatemgr.builders.npm import architecture
+from templatemgr.builders import registry
+from templatemgr.builders.npm.npm_builder import architecture
 from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError
 from templatemgr.integrity import checking, repair
@@ -136,7 +137,7 @@ def _version(workspace: BuildWorkspace) -> Version:
         raise BuildError(message, step=workspace.build.step)
     manifest = workspace.sealed.manifest
     tree, inputs = manifest.digest(), source_files.digest(workspace.inputs)
-    found = builders.find(definition.builder).packages(workspace.tree)
+    found = registry.builder(definition.builder).packages(workspace.tree)
     return Version(
         template=workspace.build.template,
         identity=make_identity(tree, inputs, this_platform()),

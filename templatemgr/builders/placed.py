@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from sandbox.isolation import profile
-from templatemgr.builders import Job
+from templatemgr.builders.base import Job
 from templatemgr.builders.interpreter import SITE, STDLIB
 from templatemgr.errors import BuildError
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
-from sandbox.network import upstream as upstreams
+from sandbox.network import upstream
 from sandbox.network.egress import Egress, Place
 from sandbox.network.upstream import Upstream
 
@@ -40,26 +40,29 @@ def further(hosts: Iterable[str]) -> frozenset[Place]:
 def egress(
     places: tuple[frozenset[Place], frozenset[Place]],
     further: frozenset[Place],
-    upstream: Upstream,
+    proxy: Upstream,
     *,
     seconds: float,
 ) -> Egress:
     """Return the way out of a fetch step: the named, the usual, and further places."""
     named, usual = places
     return Egress(
-        named=named | further, usual=usual, bare=further - named - usual, upstream=upstream,
+        named=named | further, usual=usual, bare=further - named - usual, upstream=proxy,
         seconds=seconds, hint=HINT,
     )  # fmt: skip
 
 
-def upstream(environ: Mapping[str, str], configured: str, without: str = "") -> Upstream:
-    """Return the operator's proxy: a tool's own setting, else the environment's. ValueError."""
+def operator_proxy(environ: Mapping[str, str], configured: str, without: str = "") -> Upstream:
+    """Return the operator's proxy, from the tool's own setting or else from the environment.
+
+    Raises ValueError.
+    """
     listed = without or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     addresses = {
         scheme: configured or environ.get(name) or environ.get(name.upper()) or ""
         for scheme, name in (("http", "http_proxy"), ("https", "https_proxy"))
     }
-    found = {scheme: upstreams.parse(text) for scheme, text in addresses.items() if text}
+    found = {scheme: upstream.parse(text) for scheme, text in addresses.items() if text}
     return Upstream(proxies=found, without=listed)
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from templatemgr import redaction
-from templatemgr.builders import npm_config, pip_config
+from templatemgr.builders.npm import npm_config
+from templatemgr.builders.pip import pip_config
 from templatemgr.redaction import Redactor
 
 

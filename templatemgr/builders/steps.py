@@ -8,7 +8,7 @@ from pathlib import Path
 from sandbox import cage
 from sandbox.errors import CageStoppedError
 from templatemgr import store
-from templatemgr.builders import Job
+from templatemgr.builders.base import Job
 from templatemgr.errors import BuildCancelledError, BuildError
 
 KEPT_LINES = 200  # of the output, to say at the end what was wrong

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from templatemgr import builders, catalog, data_paths, difference, lockfile
-from templatemgr.builders.pip_contents import LOCAL
+from templatemgr import catalog, data_paths, difference, lockfile
+from templatemgr.builders import registry
+from templatemgr.builders.pip.pip_contents import LOCAL
 from templatemgr.definitions import definition, definition_file, source_files
 from templatemgr.difference import Difference, Side
 from templatemgr.errors import DefinitionError, UnavailableError
@@ -22,7 +23,7 @@ from templatemgr.trees import manifests
 from templatemgr.trees.manifests import Manifest, ManifestError
 
 # Said package by package, not line by line.
-LOCKS = frozenset(lock for name in definition.BUILDERS for lock in builders.find(name).LOCKS)
+LOCKS = frozenset(lock for name in definition.BUILDERS for lock in registry.builder(name).LOCKS)
 SHOWN_FILES = 40
 
 
@@ -152,7 +153,7 @@ def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[
         if entry.kind == "link"
     }
     found: dict[str, str] = {}
-    for link in (*definition.toolchain, *builders.find(definition.builder).PROGRAMS):
+    for link in (*definition.toolchain, *registry.builder(definition.builder).PROGRAMS):
         owners = [
             p for p in packages if p.path and f"{targets.get(link)}/".startswith(f"{p.path}/")
         ]

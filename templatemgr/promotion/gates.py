@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from django.db import transaction
 
 from templatemgr import audit
-from templatemgr.builders.pip_contents import LOCAL
+from templatemgr.builders.pip.pip_contents import LOCAL
 from templatemgr.errors import InvalidPolicyError, UnknownTemplateError
 from templatemgr.models import BuildState, HealthState, Template, Version
 

@@ -26,17 +26,11 @@ from templatemgr.models import (
     Template,
     Version,
 )
-from templatemgr.promotion import gates as checks
-from templatemgr.promotion.gates import Gate
+from templatemgr.promotion import gates
 from templatemgr.trees import foreign
 
 logger = logging.getLogger(__name__)
 REASON_LENGTH = 500
-
-
-def gates(*, version: Version) -> tuple[Gate, ...]:
-    """Return every gate of a promotion of this version, open or closed, each with its reason."""
-    return checks.evaluate(version=version)
 
 
 def promote(
@@ -238,8 +232,8 @@ def _move(
 
 def _check_gates(target: Version, override: bool, why: str) -> dict[str, object]:
     """Raise for a gate in the way; return what the audit says of those that were passed by."""
-    found = gates(version=target)
-    left = checks.overridden(found) if override else found
+    found = gates.evaluate(version=target)
+    left = gates.overridden(found) if override else found
     closed = [gate for gate in left if gate.closed]
     for gate in closed:
         if gate.name == "unpinned":

@@ -18,7 +18,10 @@ from typing import Any, cast
 import pytest
 
 from templatemgr import downloads
-from templatemgr.builders import Job, interpreter, npm, online_pip, pip, pip_lock
+from templatemgr.builders import interpreter
+from templatemgr.builders.base import Job
+from templatemgr.builders.npm import npm_builder
+from templatemgr.builders.pip import online_pip, pip_builder, pip_lock
 from templatemgr.errors import BuildError
 from tests.attacks.loopback_registries import Registry, serve
 from tests.templatemgr.builders import sdists
@@ -63,7 +66,7 @@ def machine(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(npm, "PATIENCE", ("--fetch-retries=0", "--fetch-timeout=10000"))
+    monkeypatch.setattr(npm_builder, "PATIENCE", ("--fetch-retries=0", "--fetch-timeout=10000"))
     return values
 
 
@@ -103,9 +106,11 @@ def workspace(tmp_path: Path, machine: dict[str, str]) -> Workspace:
 def bare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether npm sees the tree's .npmrc, without our options."""
     if request.param == "bare":
-        monkeypatch.setattr(npm, "hidden", lambda _job: nullcontext())
-        monkeypatch.setattr(npm, "HELD", tuple(f for f in npm.HELD if "config=" in f))
-        monkeypatch.setattr(npm, "SAME_TREE", ())
+        monkeypatch.setattr(npm_builder, "hidden", lambda _job: nullcontext())
+        monkeypatch.setattr(
+            npm_builder, "HELD", tuple(f for f in npm_builder.HELD if "config=" in f)
+        )
+        monkeypatch.setattr(npm_builder, "SAME_TREE", ())
     return bool(request.param == "bare")
 
 
@@ -147,7 +152,7 @@ def test_no_program_that_a_tree_names_is_started(
         "more": f"git={SH}\nallow-git=all\n", "node_modules.sh": CANARY,
     })  # fmt: skip
     with suppress(BuildError):
-        npm.relock(workspace.job)
+        npm_builder.relock(workspace.job)
     assert not workspace.ran
     assert TOKEN not in str(list(workspace.job.tree.rglob("ran")))
 
@@ -179,7 +184,7 @@ def test_a_lock_leads_to_registries_alone(workspace: Workspace, bare: bool, name
         "thing__package.json": json.dumps({"name": "thing", "version": "1.0.0", "scripts": scripts}),
     })  # fmt: skip
     with suppress(BuildError):
-        npm.fetch(workspace.job)
+        npm_builder.fetch(workspace.job)
     assert not workspace.ran
     assert workspace.job.reached <= workspace.job.configured
 
@@ -206,7 +211,7 @@ def test_no_configuration_of_a_tree_leads_elsewhere(
     package = {"good": "1.0.0"} | ({"@corp/good": "1.0.0"} if "corp:" in text else {})
     workspace.write(**{".npmrc": text, "package.json": package_json(**package)})
     with suppress(BuildError):
-        npm.relock(workspace.job)
+        npm_builder.relock(workspace.job)
     assert elsewhere.asked == []
     assert workspace.job.reached <= workspace.job.configured
 
@@ -218,14 +223,14 @@ def test_the_right_package_comes_whatever_a_tree_says(
         ".npmrc": f"registry={elsewhere.url}/\nproxy={elsewhere.url}\nignore-scripts=false\n",
         "package.json": package_json(good="1.0.0"),
     })  # fmt: skip
-    npm.relock(workspace.job)
-    npm.fetch(workspace.job)
+    npm_builder.relock(workspace.job)
+    npm_builder.fetch(workspace.job)
     assert (workspace.job.tree / "node_modules/good/index.js").read_text() == "1\n"
     assert (workspace.job.tree / ".npmrc").read_text().startswith("registry=")  # it is back
     assert {given for _, given in registry.asked} == {f"Bearer {TOKEN}"}
     place = f"127.0.0.1:{registry.port}"
-    npm.fetched(workspace.job, npm.contents(workspace.job))
-    assert npm.came_from(workspace.job) == {"good 1.0.0": place}
+    npm_builder.fetched(workspace.job, npm_builder.contents(workspace.job))
+    assert npm_builder.came_from(workspace.job) == {"good 1.0.0": place}
 
 
 def test_a_tarball_elsewhere_and_a_redirect_there_are_refused(
@@ -236,16 +241,16 @@ def test_a_tarball_elsewhere_and_a_redirect_there_are_refused(
         f"{registry.url}/good".encode(), f"{elsewhere.url}/good".encode()
     )
     workspace.write(**{"package.json": package_json(good="1.0.0")})
-    npm.relock(workspace.job)
+    npm_builder.relock(workspace.job)
     with pytest.raises(BuildError) as caught:
-        npm.fetch(workspace.job)
+        npm_builder.fetch(workspace.job)
     assert elsewhere.asked == []
     assert f"127.0.0.1:{elsewhere.port} is closed" in "\n".join(workspace.said)
     assert "STENCIL_FETCH_HOSTS" in str(caught.value.remedy)
     registry.answers["/good"] = told
     registry.redirects["/good/-/good-1.0.0.tgz"] = f"{elsewhere.url}/good/-/good-1.0.0.tgz"
     with pytest.raises(BuildError):
-        npm.fetch(workspace.job)
+        npm_builder.fetch(workspace.job)
     assert elsewhere.asked == []
 
 
@@ -259,8 +264,8 @@ def test_a_further_host_is_the_operators_to_name(
         definition=workspace.job.definition, workspace=workspace.job.workspace, log=workspace.job.log,
         fetch_hosts=(f"127.0.0.1:{elsewhere.port}",),
     )  # fmt: skip
-    npm.relock(workspace.job)
-    npm.fetch(workspace.job)
+    npm_builder.relock(workspace.job)
+    npm_builder.fetch(workspace.job)
     assert [path for path, given in elsewhere.asked] == ["/moved.tgz"]
     assert [given for path, given in elsewhere.asked] == [""]  # its token is the registry's alone
     assert workspace.job.reached - workspace.job.configured == {("127.0.0.1", elsewhere.port)}
@@ -272,7 +277,7 @@ def test_a_second_lock_is_refused(workspace: Workspace) -> None:
         "npm-shrinkwrap.json": "{}",
     })  # fmt: skip
     with pytest.raises(BuildError, match=r"npm-shrinkwrap\.json would be taken"):
-        npm.fetch(workspace.job)
+        npm_builder.fetch(workspace.job)
 
 
 # What packages are called and hold.
@@ -289,9 +294,9 @@ def test_names_of_programs_do_not_leave_their_folder(
     registry.publish_npm("bins", "1.0.0", {"cli.js": "#!/usr/bin/env node\n"}, bin=BINS)
     workspace.write(**{"package.json": package_json(bins="1.0.0"), "runner__main.sh": "ours\n"})
     (workspace.job.tree / "runner/main.sh").chmod(0o644)
-    npm.relock(workspace.job)
+    npm_builder.relock(workspace.job)
     with suppress(BuildError):
-        npm.fetch(workspace.job)
+        npm_builder.fetch(workspace.job)
     assert sorted(path.name for path in workspace.job.tree.iterdir()) == [
         "node_modules", "package-lock.json", "package.json", "runner",
     ]  # fmt: skip
@@ -320,7 +325,7 @@ def test_a_named_install_script_changes_its_own_package_alone(
 ) -> None:
     workspace = scripted(tmp_path, registry, SCRIPTS[name])
     with pytest.raises(BuildError, match="changed what is not its own") as caught:
-        npm.install(workspace.job)
+        npm_builder.install(workspace.job)
     assert "install script of scripted" in caught.value.message
 
 
@@ -329,7 +334,7 @@ def test_what_is_its_own_may_change(
 ) -> None:
     script = "echo built > built.txt; mkdir -p ../.cache-of/x; echo y > ../.cache-of/x/y"
     workspace = scripted(tmp_path, registry, script)
-    npm.install(workspace.job)
+    npm_builder.install(workspace.job)
     assert (workspace.job.tree / "node_modules/scripted/built.txt").read_text() == "built\n"
 
 
@@ -341,8 +346,8 @@ def scripted(tmp_path: Path, registry: Registry, script: str) -> Workspace:
         "runner__main.sh": "ours\n", "said.txt": "ours\n",
     })  # fmt: skip
     (workspace.job.tree / "said.txt").chmod(0o644)
-    npm.relock(workspace.job)
-    npm.fetch(workspace.job)
+    npm_builder.relock(workspace.job)
+    npm_builder.fetch(workspace.job)
     return workspace
 
 
@@ -391,7 +396,7 @@ def test_pip_starts_nothing(workspace: Workspace, hooks: str, name: str) -> None
     workspace.write(**{"requirements.in": REQUIREMENTS[name] + "\n"})
     sdists.pack(workspace.job.tree, "evil", "1.0", PROJECT)
     with pytest.raises(BuildError):
-        pip.relock(workspace.job)
+        pip_builder.relock(workspace.job)
     assert not workspace.ran
 
 
@@ -414,7 +419,7 @@ def test_pip_goes_where_it_is_configured_alone(
     elsewhere.answers["/whatever"] = b"a neighbour's secret\n"
     workspace.write(**{"requirements.in": INDEXES[name].format(url=elsewhere.url) + "\n"})
     with pytest.raises(BuildError) as caught:
-        pip.relock(workspace.job)
+        pip_builder.relock(workspace.job)
     assert elsewhere.asked == []
     assert "neighbour's secret" not in caught.value.message + "".join(workspace.said)
     assert workspace.job.reached <= workspace.job.configured
@@ -495,8 +500,8 @@ def test_a_wheel_brings_files_to_its_own_places_alone(
     lock_wheel(workspace, registry, WHEELS[name])
 
     def build() -> None:
-        pip.fetch(workspace.job)
-        pip.install(workspace.job)
+        pip_builder.fetch(workspace.job)
+        pip_builder.install(workspace.job)
 
     with pytest.raises(BuildError) as caught:
         build()
@@ -513,14 +518,14 @@ def test_a_usual_wheel_is_installed_and_its_host_is_known(
         "{data}/data/etc/odd.conf": "x", "odd.pth": "# a note\nodd_more\n",
         "linked.py": "LINK:/etc/passwd",
     })  # fmt: skip
-    pip.fetch(workspace.job)
-    pip.install(workspace.job)
+    pip_builder.fetch(workspace.job)
+    pip_builder.install(workspace.job)
     assert (workspace.job.tree / "share/odd/x").is_file()
     assert not (
         workspace.job.tree / interpreter.SITE / "linked.py"
     ).is_symlink()  # pip writes a file
-    pip.fetched(workspace.job, pip.contents(workspace.job))
-    assert pip.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
+    pip_builder.fetched(workspace.job, pip_builder.contents(workspace.job))
+    assert pip_builder.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
 
 
 def test_code_at_the_start_is_the_operators_to_allow(
@@ -531,8 +536,8 @@ def test_code_at_the_start_is_the_operators_to_allow(
         definition=workspace.job.definition, workspace=workspace.job.workspace, log=workspace.job.log,
         start_files=("Odd",),
     )  # fmt: skip
-    pip.fetch(workspace.job)
-    pip.install(workspace.job)
+    pip_builder.fetch(workspace.job)
+    pip_builder.install(workspace.job)
     assert "odd runs code when Python starts" in "\n".join(workspace.said)
 
 
@@ -546,8 +551,8 @@ def test_code_at_the_start_does_not_run_in_the_build(
         definition=workspace.job.definition, workspace=workspace.job.workspace, log=workspace.job.log,
         start_files=("odd",),
     )  # fmt: skip
-    pip.fetch(workspace.job)
-    pip.install(workspace.job)
+    pip_builder.fetch(workspace.job)
+    pip_builder.install(workspace.job)
     assert not workspace.ran
     assert list(
         (workspace.job.tree / interpreter.SITE / "__pycache__").glob("odd.*")
@@ -577,11 +582,11 @@ def test_what_one_build_was_told_does_not_reach_the_next(
 
 def built(workspace: Workspace, kept: Path) -> None:
     workspace.write(**{"package.json": package_json(good="1.0.0")})
-    npm.relock(workspace.job)
-    wanted = npm.contents(workspace.job)
+    npm_builder.relock(workspace.job)
+    wanted = npm_builder.contents(workspace.job)
     workspace.job.origins.update(downloads.take(kept, wanted, workspace.job.workspace))
-    npm.fetch(workspace.job)
-    downloads.keep(kept, wanted, npm.fetched(workspace.job, wanted), workspace.job.origins)
+    npm_builder.fetch(workspace.job)
+    downloads.keep(kept, wanted, npm_builder.fetched(workspace.job, wanted), workspace.job.origins)
 
 
 @pytest.mark.parametrize("how", ["index", "content"])
@@ -605,10 +610,12 @@ def test_a_wheel_that_is_kept_is_not_fetched_again(
     for name in ("first", "second"):
         workspace = Workspace(tmp_path / name)
         lock_wheel(workspace, registry, {})
-        wanted = pip.contents(workspace.job)
+        wanted = pip_builder.contents(workspace.job)
         workspace.job.origins.update(downloads.take(kept, wanted, workspace.job.workspace))
-        pip.fetch(workspace.job)
-        downloads.keep(kept, wanted, pip.fetched(workspace.job, wanted), workspace.job.origins)
-        assert pip.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
+        pip_builder.fetch(workspace.job)
+        downloads.keep(
+            kept, wanted, pip_builder.fetched(workspace.job, wanted), workspace.job.origins
+        )
+        assert pip_builder.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
     assert sum(path.startswith("/files/") for path, _ in registry.asked) == 1
     assert pip_lock.locked(workspace.job) == {"odd": "1.0"}

@@ -11,7 +11,8 @@ from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from templatemgr import store
-from templatemgr.builders import Job, pip
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import pip_builder
 from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from tests.runtime.node_runs import DEFAULT_SIGNALS
@@ -104,7 +105,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
     )
     job.downloads.mkdir()
     store.copy_files(FOLDER, job.tree, list(definition.files))
-    pip.fetch(job)
-    pip.install(job)
+    pip_builder.fetch(job)
+    pip_builder.install(job)
     yield Python(root=job.tree, definition=definition)
     store.remove(workspace)

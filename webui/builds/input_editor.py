@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
 
-from templatemgr import builders
 from templatemgr.build import inputs as sources
 from templatemgr.build.inputs import Inputs
+from templatemgr.builders import registry
 from templatemgr.difference import Text
 from templatemgr.errors import DefinitionError
 
@@ -63,7 +63,7 @@ class Edit:
 
 def opened(inputs: Inputs, asked: list[str]) -> Edit:
     """The files to begin with: those asked for, else what says which packages are wanted."""
-    updater = builders.updater(inputs.definition.builder)
+    updater = registry.updater(inputs.definition.builder)
     first = updater.MANIFEST if updater else "template.toml"
     files: dict[str, str] = {}
     for path in (asked or [first])[:MAX_OPEN]:

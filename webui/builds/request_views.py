@@ -13,11 +13,12 @@ from django_htmx.http import HttpResponseClientRedirect
 from core import parsing
 from execapp.errors import ExecutionError
 from execapp.services import building, health
-from templatemgr import builders, catalog
+from templatemgr import catalog
 from templatemgr.build import builds, lookups
 from templatemgr.build import inputs as sources
 from templatemgr.build.inputs import Inputs
-from templatemgr.builders import candidates
+from templatemgr.builders import registry
+from templatemgr.builders.base import Candidate
 from templatemgr.errors import TemplateError, UnavailableError
 from templatemgr.models import Build, BuildKind, Lookup, LookupState, Template
 from webui.builds.input_editor import Edit, editor, from_post, opened
@@ -224,14 +225,14 @@ def _update_context(
 ) -> Mapping[str, Any]:
     builder = inputs.definition.builder
     lookup = lookups.newest(template=template.name, digest=inputs.digest)
-    can_look = candidates.scout(builder) is not None
+    can_look = registry.update_finder(builder) is not None
     # While an answer is on its way nothing is offered that it would replace under somebody's hand.
     unanswered = can_look and (lookup is None or lookup.state != LookupState.FAILED)
     held = None if unanswered else inputs.version or template.current
     return {
         "template": template,
         "source": inputs.version.number if inputs.version else None,
-        "can_update": builders.updater(builder) is not None,
+        "can_update": registry.updater(builder) is not None,
         "can_look": can_look,
         "builder": builder,
         "lookup": lookup,
@@ -242,7 +243,7 @@ def _update_context(
     }
 
 
-def _answer(lookup: Lookup | None) -> list[candidates.Candidate]:
+def _answer(lookup: Lookup | None) -> list[Candidate]:
     return lookups.answered(lookup) if lookup is not None else []
 
 

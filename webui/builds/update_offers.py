@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from templatemgr import package_diff
-from templatemgr.builders.candidates import Candidate
+from templatemgr.builders.base import Candidate
 from webui.promotions.package_changes import Distance, distance
 
 FIELD = "move:"  # + the package's name: what to move it to, "" to leave it

@@ -12,7 +12,7 @@ from templatemgr.difference import Difference
 from templatemgr.errors import UnavailableError
 from templatemgr.models import Template, Version
 from templatemgr.promotion import comparison as differences
-from templatemgr.promotion import gates, promotions
+from templatemgr.promotion import gates
 from webui.promotions import config_diff
 from webui.promotions.change_review import FILES_SHOWN, Weighed, weigh
 from webui.promotions.package_changes import compare as compare_packages
@@ -154,7 +154,7 @@ def gate_rows(version: Version) -> list[GateRow]:
             essential=gate.name in gates.ESSENTIAL,
             detail=gate.detail,
         )
-        for gate in promotions.gates(version=version)
+        for gate in gates.evaluate(version=version)
     ]
 
 

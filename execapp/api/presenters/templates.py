@@ -20,7 +20,6 @@ from templatemgr.models import (
     Version,
 )
 from templatemgr.promotion import gates
-from templatemgr.promotion import promotions as promotions_service
 
 TEMPLATES = Order(("name",), cursor=TEXT)
 VERSIONS = Order(("-number",), cursor=NUMBER)
@@ -85,7 +84,7 @@ def find_version(*, name: str, number: str) -> Version:
 
 def gates_of(*, version: Version) -> dict[str, Any]:
     """Every gate of a version's promotion, and whether all that matter are open."""
-    found = promotions_service.gates(version=version)
+    found = gates.evaluate(version=version)
     shown = [
         {
             "name": gate.name,

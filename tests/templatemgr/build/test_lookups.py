@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from templatemgr import data_paths
 from templatemgr.build import lookups
-from templatemgr.builders import candidates, npm_outdated
+from templatemgr.builders import registry
+from templatemgr.builders.npm import npm_outdated
 from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError, InvalidBuildError, UnknownVersionError
 from templatemgr.models import Lookup
@@ -128,7 +129,7 @@ def test_the_questions_of_one_worker_are_ended_when_it_is_known_to_be_dead(tiny:
 def test_a_builder_without_the_question_says_so(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "scout", {}.get)
+    monkeypatch.setattr(registry, "update_finder", {}.get)
     with pytest.raises(InvalidBuildError, match="npm template"):
         ask()
 

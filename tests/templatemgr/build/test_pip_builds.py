@@ -8,7 +8,7 @@ from django.conf import settings
 
 from templatemgr import catalog, data_paths
 from templatemgr.build import builds, lookups
-from templatemgr.builders import pip_report
+from templatemgr.builders.pip import pip_report
 from templatemgr.errors import InvalidOptionsError
 from templatemgr.models import Version
 from templatemgr.promotion import comparison

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 
 from templatemgr import catalog, data_paths, store
-from templatemgr.builders import pip_report
+from templatemgr.builders.pip import pip_report
 from templatemgr.models import Version
 from templatemgr.promotion import comparison
 from tests.templatemgr.build.test_pip_builds import CHANGES

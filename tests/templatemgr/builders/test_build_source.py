@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr.builders import build_source, online_pip, pip_lockfile, source_cage, steps
-from templatemgr.builders.pip_lockfile import Lock, Pin, Recipe
+from templatemgr.builders import steps
+from templatemgr.builders.pip import build_source, online_pip, pip_lockfile, source_cage
+from templatemgr.builders.pip.pip_lockfile import Lock, Pin, Recipe
 from tests.templatemgr.builders import sdists
 
 

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from sandbox import cage
-from templatemgr.builders import Job, npm, npm_config, steps
+from templatemgr.builders import steps
+from templatemgr.builders.base import Job
+from templatemgr.builders.npm import npm_builder, npm_config
 from templatemgr.definitions import definition_file
 from templatemgr.errors import BuildError
 from tests.templatemgr.conftest import write_definition
@@ -57,10 +59,10 @@ def test_npm_reads_a_file_that_only_its_owner_may_read(home: Path, tmp_path: Pat
         writable=build,
         read_only=((npm_config.wheel(), npm_config.TOOLCHAIN),),
         files={f"{npm_config.CONFIG}/user": npm_config.settings(machine).file},
-        env={**machine.env, **npm._environment()},
+        env={**machine.env, **npm_builder._environment()},
     )
     lines: list[str] = []
-    asked = f"{' '.join(npm.NPM)} config get registry git proxy"
+    asked = f"{' '.join(npm_builder.NPM)} config get registry git proxy"
     script = f"{asked}; echo more >> {npm_config.CONFIG}/user || echo no"
     cage.run(jail, ["/bin/sh", "-c", script], lambda _, text: lines.append(text))
     assert lines[:3] == ["registry=https://private.example/", "git=git", "proxy=null"]
@@ -101,7 +103,7 @@ def test_a_certificate_folder_covers_the_files_in_it(home: Path) -> None:
     ],
 )
 def test_a_known_failure_has_a_remedy(line: str, word: str) -> None:
-    remedy = steps.remedy(["npm http fetch GET 200", line], npm.REMEDIES)
+    remedy = steps.remedy(["npm http fetch GET 200", line], npm_builder.REMEDIES)
     assert remedy is not None
     assert word in remedy
 
@@ -128,7 +130,7 @@ def test_npm_takes_other_sources_where_the_operator_allows_them(
             log=lambda *_: None,
             sources=frozenset(kinds),
         )
-        _, held = npm.online(job)
+        _, held = npm_builder.online(job)
         return {flag for flag in held if flag.startswith("--allow-") and flag.endswith("=all")}
 
     assert flags() == set()

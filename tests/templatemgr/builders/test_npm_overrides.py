@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from templatemgr import data_paths
-from templatemgr.builders import npm
+from templatemgr.builders.npm import npm_builder
 from templatemgr.models import Build, Version
 from templatemgr.promotion import comparison
 from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
@@ -82,6 +82,6 @@ def test_what_is_written_into_package_json(
 ) -> None:
     file = tmp_path / "package.json"
     file.write_text(json.dumps(before))
-    held = npm._pin(file, {"a": "2.0.0"})
+    held = npm_builder._pin(file, {"a": "2.0.0"})
     assert json.loads(file.read_text()) == after
     assert held == ({} if "a" in after["dependencies"] else {"a": "2.0.0"})

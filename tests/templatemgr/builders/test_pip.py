@@ -13,7 +13,9 @@ import pytest
 
 from sandbox.cage import Cage
 from templatemgr import store
-from templatemgr.builders import Job, compile_tree, interpreter, pip, pip_cage, pip_config, steps
+from templatemgr.builders import interpreter, steps
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import compile_tree, pip_builder, pip_cage, pip_config
 from templatemgr.errors import BuildError
 from templatemgr.trees import manifests
 
@@ -81,9 +83,9 @@ def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job
         prune=("lib/python3.*/site-packages/*_tests",),
         toolchain={"bin/tiny.py": "{site}/tiny_thing.py"},
     )
-    pip.relock(job)
-    pip.fetch(job)
-    pip.install(job)
+    pip_builder.relock(job)
+    pip_builder.fetch(job)
+    pip_builder.install(job)
     yield job
     store.remove(job.workspace)
 
@@ -99,7 +101,7 @@ def test_the_lock_has_hashes_and_no_hosts(built: Job, index: Path) -> None:
 
 
 def test_packages_are_told_with_the_interpreter(built: Job) -> None:
-    found = pip.packages(built.tree)
+    found = pip_builder.packages(built.tree)
     assert [package.name for package in found] == ["other", "python", "tiny_thing"]
     other, python, tiny = found
     assert (other.version, other.direct, other.chain) == ("2.0", False, ("tiny-thing", "other"))
@@ -150,8 +152,8 @@ def test_another_folder_another_umask_the_same_bytes(
         toolchain=built.definition.toolchain,
     )
     store.copy_files(built.tree, job.tree, ["requirements.lock"])
-    pip.fetch(job)
-    pip.install(job)
+    pip_builder.fetch(job)
+    pip_builder.install(job)
     assert manifests.scan(job.tree).digest() == manifests.scan(built.tree).digest()
 
 
@@ -159,7 +161,7 @@ def test_other_bytes_than_locked_are_refused(index: Path, tmp_path: Path) -> Non
     job = make_job(tmp_path / "work")
     (job.tree / "requirements.lock").write_text(f"other==2.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(BuildError, match="HASHES") as caught:
-        pip.fetch(job)
+        pip_builder.fetch(job)
     assert "Do not trust" in str(caught.value.remedy)
     assert not (job.workspace / "pip.conf").exists()
 
@@ -168,13 +170,13 @@ def test_a_source_distribution_is_not_taken(index: Path, tmp_path: Path) -> None
     job = make_job(tmp_path / "work")
     (job.tree / "requirements.lock").write_text(f"other==3.0 --hash=sha256:{'0' * 64}\n")
     with pytest.raises(BuildError, match="No matching distribution") as caught:
-        pip.fetch(job)
+        pip_builder.fetch(job)
     assert "as a wheel" in str(caught.value.remedy)
 
 
 def test_without_a_lock_nothing_is_fetched(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"no requirements\.lock"):
-        pip.fetch(make_job(tmp_path / "a"))
+        pip_builder.fetch(make_job(tmp_path / "a"))
 
 
 def test_only_the_step_that_downloads_has_a_network_and_the_configuration(
@@ -190,8 +192,8 @@ def test_only_the_step_that_downloads_has_a_network_and_the_configuration(
     monkeypatch.setenv("PIP_INDEX_URL", "https://user:s3cret@index.example/simple")
     job = make_job(tmp_path / "work")
     (job.tree / "requirements.lock").write_text("")
-    pip.fetch(job)
-    pip.install(job)
+    pip_builder.fetch(job)
+    pip_builder.install(job)
     assert [jail.network for jail in cages] == [True, False, False]
     assert "s3cret" not in repr(cages)
     assert [jail.env["PIP_CONFIG_FILE"] for jail in cages] == [

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from templatemgr import store
-from templatemgr.builders import Job, candidates, pip, pip_lockfile, pip_report
+from templatemgr.builders import registry
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import pip_builder, pip_lockfile, pip_report
 from templatemgr.errors import BuildError
 from tests.templatemgr.builders.test_pip import make_job, make_wheel
 
@@ -62,50 +64,50 @@ def wanted(job: Job) -> str:
 
 
 def test_one_package_moves_and_the_others_stay(job: Job) -> None:
-    pip.update(job, ["tool"])
+    pip_builder.update(job, ["tool"])
     assert locked(job) == {"app": "1.0", "base": "1.0", "tool": "1.5"}
     assert wanted(job) == WANTED
 
 
 def test_a_transitive_package_moves_as_far_as_its_users_allow(job: Job) -> None:
-    pip.update(job, ["base"])
+    pip_builder.update(job, ["base"])
     assert locked(job) == {"app": "1.0", "base": "1.9", "tool": "1.0"}
 
 
 def test_an_exact_version_takes_along_what_it_needs_and_no_more(job: Job) -> None:
-    pip.update(job, ["app@2.0"])
+    pip_builder.update(job, ["app@2.0"])
     assert locked(job) == {"app": "2.0", "base": "2.0", "tool": "1.0"}
     assert wanted(job) == "app==2.0  # ours\ntool>=1\n"
 
 
 def test_a_transitive_package_is_held_at_an_exact_version(job: Job) -> None:
-    pip.update(job, ["base@1.9"])
+    pip_builder.update(job, ["base@1.9"])
     assert locked(job) == {"app": "1.0", "base": "1.9", "tool": "1.0"}
     assert wanted(job) == WANTED + "base==1.9\n"
 
 
 def test_without_names_everything_moves_within_its_range(job: Job) -> None:
-    pip.update(job, [])
+    pip_builder.update(job, [])
     assert locked(job) == {"app": "2.0", "base": "2.0", "tool": "1.5"}
 
 
 def test_an_edited_range_moves_only_what_no_longer_fits(job: Job) -> None:
     (job.tree / "requirements.in").write_text("app>=1.1,<2\ntool>=1\n")
-    pip.align(job)
+    pip_builder.align(job)
     assert locked(job) == {"app": "1.1", "base": "1.0", "tool": "1.0"}
 
 
 def test_what_is_not_wanted_any_more_leaves_the_lock(job: Job) -> None:
     (job.tree / "requirements.in").write_text("tool\n")
-    pip.align(job)
+    pip_builder.align(job)
     assert locked(job) == {"tool": "1.0"}
 
 
 def test_the_index_says_what_is_newer_in_range_and_at_all(job: Job) -> None:
     (job.tree / "requirements.in").write_text("app>=1,<2\ntool==1.0\n")
-    scout = candidates.scout("pip")
-    assert scout is not None
-    found = [(c.name, c.installed, c.wanted, c.latest, c.direct) for c in scout.outdated(job)]
+    finder = registry.update_finder("pip")
+    assert finder is not None
+    found = [(c.name, c.installed, c.wanted, c.latest, c.direct) for c in finder.outdated(job)]
     assert found == [
         ("app", "1.0", "1.1", "2.0", True),
         ("base", "1.0", "1.9", "2.0", False),
@@ -117,30 +119,30 @@ def test_the_index_says_what_is_newer_in_range_and_at_all(job: Job) -> None:
 def test_a_lock_ahead_of_the_index_is_not_called_outdated(job: Job) -> None:
     (job.tree / "requirements.in").write_text("tool\n")
     (job.tree / "requirements.lock").write_text("tool==1.6.dev3\n")
-    scout = candidates.scout("pip")
-    assert scout is not None
-    [tool] = scout.outdated(job)
+    finder = registry.update_finder("pip")
+    assert finder is not None
+    [tool] = finder.outdated(job)
     assert {tool.installed, tool.wanted, tool.latest} == {"1.6.dev3"}
 
 
 def test_without_a_lock_nobody_is_asked(job: Job) -> None:
     (job.tree / "requirements.lock").unlink()
-    scout = candidates.scout("pip")
-    assert scout is not None
+    finder = registry.update_finder("pip")
+    assert finder is not None
     with pytest.raises(BuildError, match=r"requirements\.lock names no package") as caught:
-        scout.outdated(job)
+        finder.outdated(job)
     assert caught.value.remedy == "Refresh it first."
 
 
 def test_a_package_that_is_not_there_is_named(job: Job) -> None:
     with pytest.raises(BuildError, match=r"Not in requirements\.lock: Nobody") as caught:
-        pip.update(job, ["Nobody", "app"])
+        pip_builder.update(job, ["Nobody", "app"])
     assert "requirements.in" in str(caught.value.remedy)
 
 
 def test_a_version_that_does_not_exist_fails_with_a_remedy(job: Job) -> None:
     with pytest.raises(BuildError, match="No matching distribution") as caught:
-        pip.update(job, ["app@9.9"])
+        pip_builder.update(job, ["app@9.9"])
     assert caught.value.remedy is not None
     assert locked_before(job)
 

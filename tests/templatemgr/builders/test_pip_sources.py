@@ -12,7 +12,9 @@ from typing import Any, cast
 import pytest
 
 from templatemgr import store
-from templatemgr.builders import Job, candidates, interpreter, pip, pip_report, source_cage
+from templatemgr.builders import interpreter, registry
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import pip_builder, pip_report, source_cage
 from templatemgr.errors import BuildError
 from templatemgr.trees import manifests
 from tests.templatemgr.builders import sdists
@@ -92,9 +94,9 @@ def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job
     """A whole build from the ranges."""
     job = make_job(tmp_path_factory.mktemp("first") / "work")
     defined(job, "thing", wanted="app\nthing[fast]==1.2\n")
-    pip.relock(job)
-    pip.fetch(job)
-    pip.install(job)
+    pip_builder.relock(job)
+    pip_builder.fetch(job)
+    pip_builder.install(job)
     yield job
     store.remove(job.workspace)
 
@@ -127,7 +129,7 @@ def test_the_lock_has_the_source_and_all_that_builds_it(built: Job, index: Path)
 
 def test_what_was_built_is_installed_and_told_apart(built: Job) -> None:
     assert (built.tree / interpreter.SITE / "thing.py").read_text() == "VERSION = '1.2'\n"
-    found = {package.name: package for package in pip.packages(built.tree)}
+    found = {package.name: package for package in pip_builder.packages(built.tree)}
     assert sorted(found) == ["app", "base", "extra", "python", "thing"]
     assert [name for name, package in found.items() if package.built] == ["thing"]
     assert found["base"].chain == ("thing", "base")
@@ -140,23 +142,23 @@ def test_a_lock_alone_gives_the_same_bytes_elsewhere(
     monkeypatch.setenv("PYTHONHASHSEED", "4711")
     job = make_job(tmp_path / "second" / "work", install_scripts=("thing",))
     store.copy_files(built.tree, job.tree, ["requirements.in", "requirements.lock"])
-    pip.fetch(job)
-    pip.install(job)
+    pip_builder.fetch(job)
+    pip_builder.install(job)
     assert manifests.scan(job.tree).digest() == manifests.scan(built.tree).digest()
 
 
 def test_what_is_built_already_is_not_built_to_move_another(job: Job, said: list[str]) -> None:
     defined(job, "thing", wanted="thing==1.2\ntool\n")
-    pip.relock(job)
+    pip_builder.relock(job)
     assert [line for line in said if line.startswith("Building")]
     (job.tree / "requirements.in").write_text("thing==1.2\n")
     before = lock_of(job)
     said.clear()
-    pip.align(job)
-    pip.update(job, ["base"])
+    pip_builder.align(job)
+    pip_builder.update(job, ["base"])
     assert not [line for line in said if line.startswith("Building")]
     assert lock_of(job) == re.sub(r"(?m)^tool==1.0 \\\n.*\n", "", before)
-    pip.update(job, ["thing@1.3"])
+    pip_builder.update(job, ["thing@1.3"])
     assert [line.split()[2] for line in said if line.startswith("Building")] == ["1.3"]
     assert "thing==1.3 " in lock_of(job)
     assert (job.tree / "requirements.in").read_text() == "thing==1.3\n"
@@ -164,11 +166,11 @@ def test_what_is_built_already_is_not_built_to_move_another(job: Job, said: list
 
 def test_the_index_is_asked_without_building(job: Job, said: list[str]) -> None:
     defined(job, "thing", wanted="thing==1.2\n")
-    pip.relock(job)
+    pip_builder.relock(job)
     said.clear()
-    scout = candidates.scout("pip")
-    assert scout is not None
-    found = [(c.name, c.installed, c.wanted, c.latest, c.direct) for c in scout.outdated(job)]
+    finder = registry.update_finder("pip")
+    assert finder is not None
+    found = [(c.name, c.installed, c.wanted, c.latest, c.direct) for c in finder.outdated(job)]
     assert found == [("base", "1.0", "1.0", "2.0", False), ("thing", "1.2", "1.2", "1.3", True)]
     assert not [line for line in said if "build_source" in line]
 
@@ -176,7 +178,7 @@ def test_the_index_is_asked_without_building(job: Job, said: list[str]) -> None:
 def test_what_is_not_named_is_refused_with_the_lines_to_write(job: Job, said: list[str]) -> None:
     defined(job, wanted="thing>=1.3\n")
     with pytest.raises(BuildError) as caught:
-        pip.relock(job)
+        pip_builder.relock(job)
     assert caught.value.message == "thing 1.3 is in the index as a source distribution only."
     assert caught.value.remedy == (
         'To let it be built here, without a network, write `install_scripts = ["thing"]` in '
@@ -186,13 +188,13 @@ def test_what_is_not_named_is_refused_with_the_lines_to_write(job: Job, said: li
     (job.tree / "requirements.in").write_text("other==1\napp\n")
     defined(job, wanted="app\n")
     with pytest.raises(BuildError, match=r"thing 1\.3 is in the index as a source"):
-        pip.relock(job)
+        pip_builder.relock(job)
     assert not [line for line in said if "build_source" in line]
 
 
 def test_what_is_nowhere_is_said_as_pip_says_it(job: Job) -> None:
     with pytest.raises(BuildError, match="No matching distribution found for nobody"):
-        pip.relock(defined(job, wanted="nobody\n"))
+        pip_builder.relock(defined(job, wanted="nobody\n"))
 
 
 @pytest.mark.parametrize(
@@ -212,18 +214,18 @@ def test_a_name_that_does_not_fit_is_refused_with_field_and_remedy(
     job: Job, names: list[str], wanted: str, message: str, remedy: str
 ) -> None:
     with pytest.raises(BuildError, match=message) as caught:
-        pip.relock(defined(job, *names, wanted=wanted))
+        pip_builder.relock(defined(job, *names, wanted=wanted))
     assert remedy in str(caught.value.remedy)
 
 
 def test_a_lock_that_was_made_for_other_names_is_not_used(job: Job) -> None:
-    pip.relock(job)
+    pip_builder.relock(job)
     text = lock_of(job)
     for names in ((), ("thing", "tool")):
         defined(job, *names, wanted="thing==1.2\ntool==1.0\n")
         (job.tree / "requirements.lock").write_text(text)
         with pytest.raises(BuildError, match=r"disagree about whether (thing|tool) is") as caught:
-            pip.fetch(job)
+            pip_builder.fetch(job)
         assert "Refresh" in str(caught.value.remedy)
 
 
@@ -233,23 +235,23 @@ def test_a_named_package_is_built_though_it_has_a_wheel_which_is_taken_again_lat
     folder = shown(tmp_path, monkeypatch)
     source = sdists.make(folder, "thing", "1.2")
     wheel = make_wheel(folder, "thing", "1.2")
-    pip.relock(defined(job, "thing", wanted="thing==1.2\n"))
+    pip_builder.relock(defined(job, "thing", wanted="thing==1.2\n"))
     assert lock_of(job) == (
         f"--no-binary thing\nthing==1.2 \\\n    --hash=sha256:{sha256(source)}\n"
     )
     built = lock_of(job)
     defined(job, wanted="thing<2\n")
     (job.tree / "requirements.lock").write_text(built)
-    pip.align(job)
+    pip_builder.align(job)
     assert lock_of(job) == f"thing==1.2 \\\n    --hash=sha256:{sha256(wheel)}\n"
 
 
 def test_other_bytes_than_locked_are_refused(job: Job, index: Path) -> None:
-    pip.relock(job)
+    pip_builder.relock(job)
     good = sha256(index / "thing-1.2.tar.gz")
     (job.tree / "requirements.lock").write_text(lock_of(job).replace(good, "0" * 64))
     with pytest.raises(BuildError, match=f"HASHES.*sha256:{good}") as caught:
-        pip.fetch(job)
+        pip_builder.fetch(job)
     assert "Do not trust" in str(caught.value.remedy)
 
 
@@ -285,7 +287,7 @@ def test_a_backend_that_misbehaves_fails_the_build(
     bad = shown(tmp_path, monkeypatch)
     sdists.make(bad, "thing", "1.2", before=before, after=after)
     with pytest.raises(BuildError, match=message) as caught:
-        pip.relock(job)
+        pip_builder.relock(job)
     assert remedy is None or remedy in str(caught.value.remedy)
     assert not (job.tree / "requirements.lock").exists()
     assert not (job.tree / "bin/evil").exists()
@@ -306,7 +308,7 @@ def test_a_backend_that_hangs_is_stopped_with_its_last_words(
     words = "import time; print('I wait', flush=True); time.sleep(999)"
     sdists.make(bad, "thing", "1.2", before=words)
     with pytest.raises(BuildError, match=r"longer than 3000 ms.*I wait"):
-        pip.relock(job)
+        pip_builder.relock(job)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +329,7 @@ def test_only_what_the_index_has_by_name_is_asked_for(
 ) -> None:
     sdists.make(shown(tmp_path, monkeypatch), "thing", "1.2", **made)
     with pytest.raises(BuildError, match=message):
-        pip.relock(job)
+        pip_builder.relock(job)
 
 
 @pytest.mark.parametrize("what", ["thing", "thing-1.2/../../evil", "evil", "pipe"])
@@ -346,7 +348,7 @@ def test_an_archive_that_leads_out_is_not_unpacked(
         member = {"thing": link, "pipe": pipe}.get(what, file)
         packed.addfile(member, io.BytesIO(b"x"))
     with pytest.raises(BuildError, match=r"ERROR: source\.tar\.gz"):
-        pip.relock(job)
+        pip_builder.relock(job)
 
 
 @pytest.mark.parametrize(
@@ -355,5 +357,5 @@ def test_an_archive_that_leads_out_is_not_unpacked(
 def test_a_link_is_not_built_where_there_is_a_network(job: Job, index: Path, line: str) -> None:
     defined(job, wanted=line.format(index) + "\n")
     with pytest.raises(BuildError, match="no program may be started") as caught:
-        pip.relock(job)
+        pip_builder.relock(job)
     assert "install_scripts" in str(caught.value.remedy)

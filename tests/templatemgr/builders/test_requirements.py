@@ -2,7 +2,7 @@ from email.message import Message
 
 import pytest
 
-from templatemgr.builders import requirements
+from templatemgr.builders.pip import requirements
 
 IN = "Tiny_Thing[extra]>=1,<2  # ours\n# a comment\n-c other.txt\n\nother ; python_version < '3'\n"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templatemgr.builders import npm_config
+from templatemgr.builders.npm import npm_config
 from templatemgr.definitions import readers
 from templatemgr.definitions.readers import (
     Rules,

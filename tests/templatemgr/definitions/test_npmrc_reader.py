@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templatemgr.builders import npm_config
+from templatemgr.builders.npm import npm_config
 from templatemgr.definitions.readers import npmrc
 from templatemgr.definitions.readers.faults import FileError, decoded
 

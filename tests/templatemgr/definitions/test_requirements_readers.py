@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templatemgr.builders import pip_lockfile
-from templatemgr.builders.pip_lockfile import Lock, Pin, Recipe
+from templatemgr.builders.pip import pip_lockfile
+from templatemgr.builders.pip.pip_lockfile import Lock, Pin, Recipe
 from templatemgr.definitions.readers import Rules
 from templatemgr.definitions.readers.faults import FileError
 from templatemgr.definitions.readers.requirements_files import read_lock, read_wanted

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from templatemgr import catalog, data_paths
 from templatemgr.build import builds, lookups
-from templatemgr.builders import npm
+from templatemgr.builders.npm import npm_builder
 from templatemgr.definitions import definition_file, screening, toml
 from templatemgr.definitions.readers.rules import Ceilings, Rules
 from templatemgr.errors import DefinitionError, InvalidOptionsError
@@ -218,8 +218,8 @@ def test_what_npm_has_written_is_read_before_it_is_used(
     def fetch(job: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(npm, "relock", relock)
-    monkeypatch.setattr(npm, "fetch", fetch)
+    monkeypatch.setattr(npm_builder, "relock", relock)
+    monkeypatch.setattr(npm_builder, "fetch", fetch)
     build = run_build(kind="refresh")
     assert (build.state, build.step) == ("failed", "fetching")
     assert "names an address: 'git+ssh://git@h.example/r.git'" in build.message

@@ -115,7 +115,7 @@ def test_a_rebuild_on_the_lane_that_heals_nothing_leaves_its_reason(
     spoil(data_paths.version(version) / "tree/said.txt")
     request(template="tiny", heal=True)
     assert run_next().build is not None
-    monkeypatch.setattr("templatemgr.builders.npm.NPM", ("/usr/bin/false",))
+    monkeypatch.setattr("templatemgr.builders.npm.npm_builder.NPM", ("/usr/bin/false",))
     build = builds.claim(worker="w1")
     assert build is not None
     assert builds.run(build=build, worker="w1").state == "failed"

@@ -43,7 +43,7 @@ def last_event() -> AuditEvent:
 
 
 def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, replayed: None) -> None:
-    found = promotions.gates(version=version)
+    found = gates.evaluate(version=version)
     assert [gate.name for gate in found] == [
         "ready",
         "smoke",
@@ -60,7 +60,7 @@ def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, repl
 def test_a_policy_says_which_gates_count(version: Version, replayed: None) -> None:
     gates.set_policy(template="fake", required=["smoke"], actor="ann", reason="trial")
     version.template.refresh_from_db()
-    replay = promotions.gates(version=version)[-1]
+    replay = gates.evaluate(version=version)[-1]
     assert (replay.ok, replay.required, replay.closed) == (False, False, False)
     assert last_event().action == "template.policy"
     assert last_event().details["to"] == {"required": ["healthy", "ready", "smoke", "unpinned"]}
@@ -135,5 +135,5 @@ def test_a_host_that_is_no_configured_registry_closes_a_gate(
 ) -> None:
     Build.objects.filter(pk=version.build_id).update(origins=origins)
     again = Version.objects.get(pk=version.pk)
-    gate = next(gate for gate in promotions.gates(version=again) if gate.name == "origins")
+    gate = next(gate for gate in gates.evaluate(version=again) if gate.name == "origins")
     assert (gate.ok, says in gate.detail) == (ok, True), gate.detail

@@ -18,7 +18,7 @@ from templatemgr.errors import (
     UnknownVersionError,
 )
 from templatemgr.models import AuditEvent, Promotion, Template, VersionHealth
-from templatemgr.promotion import promotions
+from templatemgr.promotion import gates, promotions
 from tests.templatemgr.conftest import MakeVersion, link_of
 
 pytestmark = pytest.mark.usefixtures("three")
@@ -169,7 +169,7 @@ def test_gates_are_all_shown_and_the_closed_ones_refuse(make_version: MakeVersio
     VersionHealth.objects.filter(version=version).update(
         state="quarantined", checked_at=timezone.now()
     )
-    shown = {gate.name: gate.ok for gate in promotions.gates(version=version)}
+    shown = {gate.name: gate.ok for gate in gates.evaluate(version=version)}
     found = {"ready": True, "smoke": False, "healthy": False, "unpinned": True, "origins": True}
     assert shown == found
     with pytest.raises(GateError) as caught:

@@ -15,8 +15,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from templatemgr import data_paths, store
-from templatemgr.builders import candidates
-from templatemgr.builders.candidates import Candidate
+from templatemgr.builders import registry
+from templatemgr.builders.base import Candidate
 from templatemgr.definitions import source_files
 from templatemgr.models import Build, Lookup, Template, Version
 from tests.webui import execution_rows
@@ -214,7 +214,7 @@ def test_a_pip_templates_index_is_asked_when_the_page_opens(admin: Client, data_
 def test_a_builder_that_nobody_can_ask_still_updates_by_name(
     admin: Client, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(candidates, "scout", {}.get)
+    monkeypatch.setattr(registry, "update_finder", {}.get)
     template = make_template("python", title="Python")
     make_current(make_version(template, packages=[{"name": "pytest", "version": "9.0.0"}]))
     text = admin.get("/templates/python/new?kind=update").text

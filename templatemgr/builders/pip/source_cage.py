@@ -20,9 +20,9 @@ from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
 from templatemgr import store
-from templatemgr.builders import Job, build_source, pip_cage
-from templatemgr.builders import pip_lockfile as lockfile
-from templatemgr.builders.pip_lockfile import Pin
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import build_source, pip_cage, pip_lockfile
+from templatemgr.builders.pip.pip_lockfile import Pin
 from templatemgr.errors import BuildError
 
 ARCHIVE, ENV, TOOLS = "/source.tar.gz", "/build/env", "tools.txt"
@@ -107,7 +107,7 @@ def _fresh(job: Job, name: str) -> Path:
 def _equipped(job: Job, name: str, tools: Mapping[str, Pin]) -> Path:
     """Return an empty folder with what a build takes; pip runs none of it."""
     folder = _fresh(job, name)
-    (pip_cage.show(job) / TOOLS).write_text(lockfile.requirements(tools), encoding="utf-8")
+    (pip_cage.show(job) / TOOLS).write_text(pip_lockfile.requirements(tools), encoding="utf-8")
     where = ("--no-index", "--find-links", "/wheels", "--target", ENV)
     how = ("--require-hashes", "--no-deps", "--no-compile", "--no-warn-script-location")
     argv = (*pip_cage.program(pip_cage.TREE), "install", *where, *how, "-r", f"/wheels/{TOOLS}")

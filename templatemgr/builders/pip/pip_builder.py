@@ -10,23 +10,22 @@ import re
 from email.parser import BytesHeaderParser
 from pathlib import Path
 
-from templatemgr.builders import (
-    Job,
+from templatemgr.builders import placed, steps
+from templatemgr.builders.base import Job
+from templatemgr.builders.interpreter import SITE, VERSION
+from templatemgr.builders.pip import (
     compile_tree,
     pip_cage,
     pip_contents,
     pip_lockfile,
     pip_sources,
-    placed,
     requirements,
     source_cage,
-    steps,
 )
-from templatemgr.builders.interpreter import SITE, VERSION
-from templatemgr.builders.pip_cage import TOOLCHAIN, TREE
-from templatemgr.builders.pip_contents import came_from, contents, fetched
-from templatemgr.builders.pip_lock import LOCKS, MANIFEST, align, relock, update
-from templatemgr.builders.pip_lockfile import Lock
+from templatemgr.builders.pip.pip_cage import TOOLCHAIN, TREE
+from templatemgr.builders.pip.pip_contents import came_from, contents, fetched
+from templatemgr.builders.pip.pip_lock import LOCKS, MANIFEST, align, relock, update
+from templatemgr.builders.pip.pip_lockfile import Lock
 from templatemgr.errors import BuildError
 from templatemgr.lockfile import Locked
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from templatemgr.builders.requirements import plain
+from templatemgr.builders.pip.requirements import plain
 
 PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==([^\s;\\]+)")
 HASH = re.compile(r"--hash=sha256:([0-9A-Za-z]+)")

@@ -10,7 +10,8 @@ from packaging import tags
 from packaging.utils import InvalidWheelFilename, parse_wheel_filename
 from packaging.version import InvalidVersion
 
-from templatemgr.builders import Job, online_pip, pip_lockfile
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import online_pip, pip_lockfile
 from templatemgr.downloads import Content, is_digest
 
 LOCK = "requirements.lock"

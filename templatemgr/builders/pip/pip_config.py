@@ -5,11 +5,10 @@ read a token. Of the settings only those pass that say where packages come from 
 reached; what decides which packages come is in the definition.
 """
 
+import configparser
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from configparser import Error as IniError
-from configparser import RawConfigParser
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -65,9 +64,9 @@ class Machine:
             return named, frozenset()
         return named, usual() - named
 
-    def upstream(self, environ: Mapping[str, str]) -> Upstream:
+    def operator_proxy(self, environ: Mapping[str, str]) -> Upstream:
         """Return the operator's proxy: pip's setting, else the environment's. ValueError."""
-        return registries.upstream(environ, self.settings.get("proxy", ""))
+        return registries.operator_proxy(environ, self.settings.get("proxy", ""))
 
 
 def usual() -> frozenset[Place]:
@@ -122,10 +121,10 @@ def files(environ: Mapping[str, str], root: Path = Path("/")) -> list[Path]:
 
 
 def _from_file(file: Path) -> dict[str, str]:
-    parser = RawConfigParser()
+    parser = configparser.RawConfigParser()
     try:
         parser.read_string(file.read_text(encoding="utf-8", errors="replace"))
-    except IniError as error:
+    except configparser.Error as error:
         message = f"{file} is not a configuration file of pip: {error}"
         raise ValueError(message) from error
     found: dict[str, str] = {}

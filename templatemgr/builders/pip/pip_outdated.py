@@ -5,10 +5,10 @@ offers it, and nothing is installed.
 """
 
 from templatemgr import package_diff
-from templatemgr.builders import Job, pip_lock, pip_report, pip_sources, requirements
-from templatemgr.builders.candidates import Candidate
-from templatemgr.builders.pip_lockfile import Lock, Pin
-from templatemgr.builders.pip_sources import Source
+from templatemgr.builders.base import Candidate, Job
+from templatemgr.builders.pip import pip_lock, pip_report, pip_sources, requirements
+from templatemgr.builders.pip.pip_lockfile import Lock, Pin
+from templatemgr.builders.pip.pip_sources import Source
 from templatemgr.errors import BuildError
 
 # Two questions about wheels and one about sources: all end before a lookup's lease does.

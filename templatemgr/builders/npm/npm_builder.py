@@ -18,9 +18,11 @@ from pathlib import Path
 from sandbox import cage
 from sandbox.network import egress
 from templatemgr import lockfile
-from templatemgr.builders import Job, npm_config, npm_contents, placed, registries, steps
-from templatemgr.builders.npm_config import CERTIFICATES, CONFIG, NODE, TOOLCHAIN
-from templatemgr.builders.npm_contents import came_from, contents, fetched
+from templatemgr.builders import placed, registries, steps
+from templatemgr.builders.base import Job
+from templatemgr.builders.npm import npm_config, npm_contents
+from templatemgr.builders.npm.npm_config import CERTIFICATES, CONFIG, NODE, TOOLCHAIN
+from templatemgr.builders.npm.npm_contents import came_from, contents, fetched
 from templatemgr.errors import BuildError
 from templatemgr.lockfile import LockfileError, Package
 
@@ -288,7 +290,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
     told = npm_config.settings(machine)
     places = told.places()
     try:
-        upstream = told.upstream(os.environ)
+        proxy = told.operator_proxy(os.environ)
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
@@ -297,7 +299,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
         writable=job.workspace,
         read_only=((npm_config.wheel(), TOOLCHAIN), *machine.binds),
         files={f"{CONFIG}/user": told.file, f"{CONFIG}/global": b""},
-        egress=registries.egress(places, further, upstream, seconds=wall_ms / 1000),
+        egress=registries.egress(places, further, proxy, seconds=wall_ms / 1000),
         reached=job.reached,
         env={
             **{name: machine.env[name] for name in CERTIFICATES if name in machine.env},

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from sandbox import cage
 from sandbox.isolation import seccomp
-from templatemgr.builders import Job, interpreter, online_pip, pip_config, registries, steps
+from templatemgr.builders import interpreter, registries, steps
+from templatemgr.builders.base import Job
 from templatemgr.builders.interpreter import InterpreterError
+from templatemgr.builders.pip import online_pip, pip_config
 from templatemgr.errors import BuildError
 
 WALL_MS = 15 * 60 * 1000
@@ -88,7 +90,7 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
     """
     try:
         machine = pip_config.read(os.environ)
-        upstream = machine.upstream(os.environ)
+        proxy = machine.operator_proxy(os.environ)
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
@@ -100,7 +102,7 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
         writable=job.workspace,
         read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), (script, shown), *machine.binds),
         files={**machine.files, SEAL: seccomp.no_execution()},
-        egress=registries.egress(places, further, upstream, seconds=wall_ms / 1000),
+        egress=registries.egress(places, further, proxy, seconds=wall_ms / 1000),
         reached=job.reached,
         env={**_environment(), **machine.env},
         wall_ms=wall_ms,

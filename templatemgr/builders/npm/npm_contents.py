@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from templatemgr import downloads, lockfile
-from templatemgr.builders import Job, registries
+from templatemgr.builders import registries
+from templatemgr.builders.base import Job
 from templatemgr.downloads import Content
 from templatemgr.lockfile import LockfileError
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from templatemgr.builders import Job, pip_cage, requirements
-from templatemgr.builders.pip_lockfile import Pin
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import pip_cage, requirements
+from templatemgr.builders.pip.pip_lockfile import Pin
 from templatemgr.errors import BuildError
 
 REPORT, PINS = "report.json", "pins.txt"

@@ -11,8 +11,9 @@ from typing import Any
 from sandbox import cage
 from sandbox.errors import CageStoppedError
 from templatemgr import lockfile, package_diff
-from templatemgr.builders import Job, npm, steps
-from templatemgr.builders.candidates import Candidate
+from templatemgr.builders import steps
+from templatemgr.builders.base import Candidate, Job
+from templatemgr.builders.npm import npm_builder
 from templatemgr.errors import BuildCancelledError, BuildError
 from templatemgr.lockfile import LockfileError
 
@@ -27,14 +28,16 @@ QUESTION = ("outdated", "--all", "--json", "--prefer-online")
 def outdated(job: Job) -> list[Candidate]:
     """Return every package of the lock that belongs on this machine, sorted by name."""
     try:
-        places = lockfile.entries((job.tree / npm.LOCKS[0]).read_bytes())
+        places = lockfile.entries((job.tree / npm_builder.LOCKS[0]).read_bytes())
     except (OSError, LockfileError) as error:
         message = f"The lock cannot be read: {error}"
         raise BuildError(message, step=STEP, remedy="Refresh it first.") from error
     here = {path: entry for path, entry in places.items() if path and _belongs(entry)}
     for path, entry in here.items():
         _plant(job, path, entry)
-    locked = lockfile.packages((job.tree / npm.LOCKS[0]).read_bytes(), lambda path: path in here)
+    locked = lockfile.packages(
+        (job.tree / npm_builder.LOCKS[0]).read_bytes(), lambda path: path in here
+    )
     newer = read(_ask(job))
     found = {
         package.name: _candidate(package, newer.get((package.name, package.version)))
@@ -91,7 +94,7 @@ def _belongs(entry: Mapping[str, Any]) -> bool:
     return (
         not entry.get("link")
         and _listed(entry.get("os"), "linux")
-        and _listed(entry.get("cpu"), npm.architecture())
+        and _listed(entry.get("cpu"), npm_builder.architecture())
     )
 
 
@@ -117,10 +120,10 @@ def _plant(job: Job, path: str, entry: Mapping[str, Any]) -> None:
 def _ask(job: Job) -> str:
     """Run npm; it ends with 1 when something is newer, as with other troubles."""
     said: dict[str, list[str]] = {"stdout": [], "stderr": []}
-    jail, held = npm.online(job, wall_ms=WALL_MS)
-    argv = [*npm.NPM, *QUESTION, *npm.PATIENCE, *held]
+    jail, held = npm_builder.online(job, wall_ms=WALL_MS)
+    argv = [*npm_builder.NPM, *QUESTION, *npm_builder.PATIENCE, *held]
     try:
-        with npm.hidden(job):
+        with npm_builder.hidden(job):
             status = cage.run(
                 jail, argv, lambda stream, text: said[stream].append(text), cancel=job.cancel
             )
@@ -134,7 +137,7 @@ def _ask(job: Job) -> str:
         lines = [line for line in said["stderr"] if line.startswith("npm error")]
         message = f"npm outdated ended with status {status}. " + "\n".join(lines[-6:])
         raise BuildError(
-            message.strip(), step=STEP, remedy=steps.remedy(said["stderr"], npm.REMEDIES)
+            message.strip(), step=STEP, remedy=steps.remedy(said["stderr"], npm_builder.REMEDIES)
         )
     return answer
 

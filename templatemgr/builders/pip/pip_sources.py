@@ -17,9 +17,9 @@ from typing import Any
 from packaging.requirements import InvalidRequirement, Requirement
 
 from templatemgr import store
-from templatemgr.builders import Job, pip_cage, pip_report, requirements, source_cage
-from templatemgr.builders import pip_lockfile as lockfile
-from templatemgr.builders.pip_lockfile import Lock, Pin, Recipe
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import pip_cage, pip_lockfile, pip_report, requirements, source_cage
+from templatemgr.builders.pip.pip_lockfile import Lock, Pin, Recipe
 from templatemgr.errors import BuildError
 
 MANIFEST = "requirements.in"
@@ -113,7 +113,7 @@ def fetch(job: Job, pins: Mapping[str, Pin]) -> dict[str, Pin]:
 
 def fetch_tools(job: Job, build: Mapping[str, Pin]) -> None:
     """Download the wheels that a build takes, each checked by its hash."""
-    (job.workspace / TOOLS).write_text(lockfile.requirements(build), encoding="utf-8")
+    (job.workspace / TOOLS).write_text(pip_lockfile.requirements(build), encoding="utf-8")
     pip_cage.download(job, f"/build/{TOOLS}")
 
 

@@ -105,12 +105,12 @@ class Settings:
                 (named if key in self.named else usual).add(place)
         return frozenset(named), frozenset(usual - named)
 
-    def upstream(self, environ: Mapping[str, str]) -> Upstream:
+    def operator_proxy(self, environ: Mapping[str, str]) -> Upstream:
         """Return the operator's proxy: npm's settings, else the environment's. ValueError."""
         both = self.values.get("https-proxy") or self.values.get("proxy")
         without = self.values.get("noproxy")
         listed = ",".join(map(str, without)) if isinstance(without, list) else str(without or "")
-        return registries.upstream(environ, str(both or ""), listed)
+        return registries.operator_proxy(environ, str(both or ""), listed)
 
 
 def machine_configuration(environ: Mapping[str, str]) -> Machine:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from templatemgr.builders import Job, pip_cage, pip_lockfile, pip_report, pip_sources, requirements
-from templatemgr.builders.pip_lockfile import Lock
-from templatemgr.builders.pip_report import Found
-from templatemgr.builders.pip_sources import Source
+from templatemgr.builders.base import Job
+from templatemgr.builders.pip import pip_cage, pip_lockfile, pip_report, pip_sources, requirements
+from templatemgr.builders.pip.pip_lockfile import Lock
+from templatemgr.builders.pip.pip_report import Found
+from templatemgr.builders.pip.pip_sources import Source
 from templatemgr.errors import BuildError
 
 MANIFEST = pip_sources.MANIFEST

@@ -1,0 +1,131 @@
+"""The interface of a builder: the values that it takes and returns, and its protocols.
+
+A builder is a module that implements `Builder`. It can also implement `Updater`; a module beside it
+implements `UpdateFinder`. This module knows no builder: `registry` does.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from sandbox.network.egress import Place
+from templatemgr.definitions.definition import Definition
+from templatemgr.downloads import Content
+from templatemgr.lockfile import Locked, Package
+
+OnLine = Callable[[str, str], None]  # stream, text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The input of a builder: a workspace whose `tree` already holds the definition's files.
+
+    A step with network may write in the whole workspace, a step that runs foreign code only in
+    the tree.
+    `sources` are the kinds of sources besides the registry that the operator allows (see
+    readers.rules). `fetch_hosts` may be reached besides the configured registries ("host" or
+    "host:port"). What was `configured` and what was `reached` is noted while it works.
+    """
+
+    definition: Definition
+    workspace: Path
+    log: OnLine
+    cancel: threading.Event = field(default_factory=threading.Event)
+    disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
+    sources: frozenset[str] = frozenset()
+    fetch_hosts: tuple[str, ...] = ()
+    start_files: tuple[str, ...] = ()  # packages that may run code whenever Python starts
+    configured: set[Place] = field(default_factory=set)
+    reached: set[Place] = field(default_factory=set)
+    origins: dict[str, str] = field(default_factory=dict)  # host:port by hexadecimal digest
+
+    @property
+    def tree(self) -> Path:
+        """Return what is going to be sealed."""
+        return self.workspace / "tree"
+
+    @property
+    def downloads(self) -> Path:
+        """Return the package manager's own cache, which ends with the build."""
+        return self.workspace / "downloads"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A package of the lock, with the versions that the package registry offers.
+
+    `wanted` is the newest version that every range allows. `latest` is the version that the
+    maintainer calls the newest, or else the newest one that is no pre-release. Each equals
+    `installed` when there is nothing newer. If the manifest names the package, it is `direct`: a
+    build of kind update can move it to a version.
+    """
+
+    name: str
+    installed: str
+    wanted: str
+    latest: str
+    direct: bool
+
+
+class Builder(Protocol):
+    """A module that fills trees. Each function raises BuildError."""
+
+    @property
+    def LOCKS(self) -> Sequence[str]:  # noqa: N802 - a module's constant
+        """Name the files that `relock` writes, relative to the tree."""
+
+    @property
+    def PROGRAMS(self) -> Sequence[str]:  # noqa: N802 - a module's constant
+        """Name the links to programs that it makes itself, besides the definition's toolchain."""
+
+    def relock(self, job: Job) -> None:
+        """Resolve the ranges anew, with network; foreign code runs without it, if at all."""
+
+    def contents(self, job: Job) -> Sequence[Content]:
+        """Return the files that the lock names by their hashes."""
+
+    def fetch(self, job: Job) -> None:
+        """Bring the locked packages, with network and without running foreign code."""
+
+    def fetched(self, job: Job, wanted: Sequence[Content]) -> Sequence[Path]:
+        """Return what `fetch` has left of such files; `job.origins` then says where from."""
+
+    def came_from(self, job: Job) -> Mapping[str, str]:
+        """Return the host:port of each locked package, by "name version"."""
+
+    def install(self, job: Job) -> None:
+        """Run the code of packages that the definition names, without network; tidy up."""
+
+    def packages(self, tree: Path) -> Sequence[Package | Locked]:
+        """Return what is installed; `Locked` where nothing that is kept tells the rest later."""
+
+
+class Updater(Protocol):
+    """What a builder can do besides, if packages can be moved one by one. Raises BuildError."""
+
+    @property
+    def MANIFEST(self) -> str:  # noqa: N802 - a module's constant
+        """Name the file that says which packages are wanted, relative to the tree."""
+
+    @property
+    def PACKAGE(self) -> re.Pattern[str]:  # noqa: N802 - a module's constant
+        """Match "name" and "name@version": groups `name` and `version`."""
+
+    def update(self, job: Job, packages: Sequence[str]) -> None:
+        """Move packages within their ranges ("name"), or to a version ("name@1.2.3"); or all."""
+
+    def align(self, job: Job) -> None:
+        """Change as little of the lock as the manifest asks for."""
+
+
+class UpdateFinder(Protocol):
+    """A module that asks a package registry for newer versions."""
+
+    def outdated(self, job: Job) -> Sequence[Candidate]:
+        """Return every package of the job's lock, with network and without running its code.
+
+        Raises BuildError, BuildCancelledError.
+        """

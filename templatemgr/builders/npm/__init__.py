@@ -1,0 +1,1 @@
+"""The builder for npm: lock, fetch, install, and what `npm outdated` offers."""

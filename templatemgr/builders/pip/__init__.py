@@ -1,0 +1,1 @@
+"""The builder for pip: lock, fetch, build source distributions, install, and find updates."""
