@@ -1,76 +1,76 @@
-"""Executions: the list with its filters, one with all that is known of it, again, or no more."""
+"""Pages of executions: the list with its filters, one execution, cancel, run again."""
 
 import uuid
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    HttpResponseRedirect,
-    JsonResponse,
-)
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
 from core.pagination import CursorError, Page
 from execapp import history, serialization
-from execapp.errors import ExecutionError
-from execapp.models import Execution, ExecutionState, Mode
+from execapp.errors import ExecutionError, NotSupportedError
+from execapp.models import Execution
 from execapp.services import submissions
 from templatemgr.errors import TemplateError
-from templatemgr.models import HealthState, Template, Version
-from webui.executions import result_page
-from webui.http import HtmxHttpRequest
-from webui.shell import decorators
+from webui.executions import queries, result_page
+from webui.executions.forms import ExecutionFilterForm, RerunForm
+from webui.http import HtmxHttpRequest, base_url
+from webui.shell import decorators, fields
 
 PAGE = 50
-MOST_VERSIONS = 50  # to run again on
-FILTERS = ("template", "state", "mode", "client", "version", "label", "since", "until", "q")
 
 
 @decorators.page
 def index(request: HtmxHttpRequest) -> HttpResponse:
-    """One page, newest first; for htmx the table alone."""
+    """List one page of executions, newest first; htmx gets the table alone."""
+    form = ExecutionFilterForm(request.GET, auto_id="f-%s")
+    viewer = queries.viewer_of(request)
     cursor, newer = request.GET.get("cursor", ""), request.GET.get("newer", "")
-    wanted = {name: request.GET.get(name, "").strip() for name in FILTERS}
-    problem, page = "", Page[Execution]()
-    try:
-        filters = history.parse_filter_form(dict(request.GET.lists()))
-        page = history.page(
-            filters=filters, viewer=viewer(request), cursor=cursor, newer=newer, limit=PAGE
-        )
-    except CursorError as error:
-        problem = f"cursor: {error.message}"
-    except ExecutionError as error:
-        problem = error.message
-    given = [(name, value) for name in FILTERS for value in request.GET.getlist(name) if value]
+    page = _found(form, viewer, cursor=cursor, newer=newer)
+    given = form.given
     context = {
         "page": page,
         "older_url": _url([*given, ("cursor", page.next)]) if page.next else "",
         "newer_url": _url([*given, ("newer", page.previous)]) if page.previous else "",
         "newest_url": _url(given),
         "live": not (cursor or newer),
-        "given": wanted,
-        "labels": [text for text in request.GET.getlist("label") if text.strip()],
+        "form": form,
         "filtered": bool(given),
-        "problem": problem,
-        "everything": viewer(request).everything,
+        "everything": viewer.everything,
     }
     if not request.htmx:
-        context["templates"] = Template.objects.values_list("name", flat=True)
-        context["states"], context["modes"] = ExecutionState.choices, Mode.choices
-    return _page(request, "index", "_table", context, status=422 if problem else 200)
+        form.offer_templates(queries.template_names())
+    return _page(request, "index", "_table", context, status=422 if form.errors else 200)
+
+
+def _found(
+    form: ExecutionFilterForm, viewer: history.Viewer, *, cursor: str, newer: str
+) -> Page[Execution]:
+    """Return the page that the form selects. On an error the page is empty and the form has it."""
+    if not form.is_valid():
+        return Page()
+    try:
+        return history.page(
+            filters=form.filters, viewer=viewer, cursor=cursor, newer=newer, limit=PAGE
+        )
+    except CursorError as error:
+        form.add_error(None, f"cursor: {error.message}")
+    except NotSupportedError as error:
+        form.add_error("q", error.message)
+    return Page()
 
 
 @decorators.page
 def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
-    """Everything about one execution; for htmx the parts that change while it is open."""
-    execution = history.get(execution_id=execution_id, viewer=viewer(request))
+    """Show one execution; htmx gets the parts that change while it runs."""
+    execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
     context = {
         "execution": execution,
-        "result": result_page.result(execution, base(request)),
-        "others": _others(execution),
+        "result": result_page.result(execution, base_url(request)),
+        "others": queries.other_versions(execution),
         "live": not execution.finished,
     }
     return _page(request, "detail", "_live", context)
@@ -78,21 +78,21 @@ def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 
 @decorators.page
 def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
-    """The execution as the API shows it, with what was submitted."""
-    execution = history.get(execution_id=execution_id, viewer=viewer(request))
+    """Return the execution as the API shows it, and the submission itself."""
+    execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
     whole = serialization.submitted(execution) | serialization.to_api(execution)
     return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
 
 
 @decorators.change("execapp.cancel_execution")
 def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
-    """Ask one of the executions that the user may see to end."""
-    execution = history.get(execution_id=execution_id, viewer=viewer(request))
+    """Cancel an execution that the user may see."""
+    execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
     execution, changed = submissions.cancel(
         execution_id=execution.pk, actor=decorators.actor(request)
     )
     if not changed:
-        decorators.done(request, f"It had ended before: {execution.get_state_display()}.")
+        decorators.done(request, f"It had already ended: {execution.get_state_display()}.")
     elif execution.finished:
         decorators.done(request, "Cancelled before it started.")
     return redirect("execution", execution_id)
@@ -100,30 +100,22 @@ def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirec
 
 @decorators.change("execapp.submit_execution")
 def rerun(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
-    """Submit the same again as the signed-in user: on its version, the current one or another."""
-    execution = history.get(execution_id=execution_id, viewer=viewer(request))
-    on = request.POST.get("on", "")
-    template = execution.template_name if on == "current" else None
-    if on and template is None:
-        template = f"{execution.template_name}@{on}"
+    """Submit the same again as the signed-in user, on its own version or on another."""
+    execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
+    form = RerunForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, fields.first_error(form), extra_tags="bad")
+        return redirect("execution", execution_id)
     try:
         made = submissions.rerun(
-            execution=execution, client=decorators.actor(request), token=None, template=template
+            execution=execution,
+            client=decorators.actor(request),
+            token=None,
+            template=form.template(execution),
         )
     except (TemplateError, ExecutionError) as error:
         return decorators.refuse(request, error, "execution", execution_id)
     return redirect("execution", made.pk)
-
-
-def viewer(request: HttpRequest) -> history.Viewer:
-    """Whose eyes: all executions for those who may, their own for others."""
-    everything = decorators.may(request, "execapp.view_all_executions")
-    return history.Viewer.of_user(decorators.actor(request), everything=everything)
-
-
-def base(request: HttpRequest) -> str:
-    """Where this server is, as the browser knows it."""
-    return f"{request.scheme}://{request.get_host()}"
 
 
 def _page(
@@ -137,12 +129,3 @@ def _page(
 
 def _url(given: list[tuple[str, str]]) -> str:
     return f"?{urlencode(given)}"
-
-
-def _others(execution: Execution) -> list[tuple[int, bool]]:
-    """The healthy versions that it did not run on, newest first, and whether each is current."""
-    rows = Version.objects.filter(
-        template__name=execution.template_name, health__state=HealthState.VERIFIED
-    ).exclude(pk=execution.version_id)
-    numbers = rows.order_by("-number").values_list("number", "pk", "template__current")
-    return [(number, pk == current) for number, pk, current in numbers[:MOST_VERSIONS]]

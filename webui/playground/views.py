@@ -21,8 +21,8 @@ from templatemgr import catalog
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template, Version
 from webui.executions import result_page
-from webui.executions.views import base, viewer
-from webui.http import HtmxHttpRequest
+from webui.executions.queries import viewer_of
+from webui.http import HtmxHttpRequest, base_url
 from webui.playground import examples, result_diff
 from webui.shell import decorators
 
@@ -89,7 +89,7 @@ def playground(request: HttpRequest) -> HttpResponse:
     """The form, filled with an example or with what an execution was (`from=<id>`)."""
     source = request.GET.get("from", "")
     if source:
-        execution = history.get(execution_id=source, viewer=viewer(request))
+        execution = history.get(execution_id=source, viewer=viewer_of(request))
         draft = _of_execution(execution)
     else:
         draft = _of_example(
@@ -112,8 +112,8 @@ def run(request: HtmxHttpRequest) -> HttpResponse:
         return render(request, f"playground/{name}.html", _context(draft))
     runs, problems = run_all(draft, client=decorators.actor(request))
     context: dict[str, Any] = {"problems": problems, "htmx": htmx}
-    found = [result_page.result(execution, base(request)) for execution in runs]
-    context |= {"results": found, "shared": f"{base(request)}{reverse('playground')}"}
+    found = [result_page.result(execution, base_url(request)) for execution in runs]
+    context |= {"results": found, "shared": f"{base_url(request)}{reverse('playground')}"}
     if len(runs) > 1:
         context["differences"] = result_diff.differences(*runs)
     if htmx:

@@ -1,0 +1,30 @@
+"""What the pages of executions read besides the executions themselves."""
+
+from django.http import HttpRequest
+
+from execapp import history
+from execapp.models import Execution
+from templatemgr.models import HealthState, Template, Version
+from webui.shell import decorators
+
+MOST_VERSIONS = 50  # that a page offers to run an execution again on
+
+
+def viewer_of(request: HttpRequest) -> history.Viewer:
+    """Return the viewer behind a request: it may see all executions, or only its own."""
+    everything = decorators.may(request, "execapp.view_all_executions")
+    return history.Viewer.of_user(decorators.actor(request), everything=everything)
+
+
+def template_names() -> list[str]:
+    """Return the names of all templates."""
+    return list(Template.objects.values_list("name", flat=True))
+
+
+def other_versions(execution: Execution) -> list[tuple[int, bool]]:
+    """Return the other healthy versions of the template, newest first: number, is current."""
+    rows = Version.objects.filter(
+        template__name=execution.template_name, health__state=HealthState.VERIFIED
+    ).exclude(pk=execution.version_id)
+    numbers = rows.order_by("-number").values_list("number", "pk", "template__current")
+    return [(number, pk == current) for number, pk, current in numbers[:MOST_VERSIONS]]
