@@ -160,7 +160,7 @@ class Visitor:
         )  # fmt: skip
         token, _ = tokens.create(name="other", scopes=["read"], actor="ada")
         return {
-            "name": "typescript", "number": "1", "old": "1", "new": "2", "act": "promote",
+            "name": "typescript", "number": "1", "old": "1", "new": "2", "action": "pin",
             "form": "zip", "path": "package.json", "build_id": str(build.pk),
             "execution_id": str(execution.pk), "token_id": str(token.pk),
             "promotion_id": str(promotion.pk), "user_id": str(self.user.pk),

@@ -1,4 +1,4 @@
-"""What an event of the audit trail says in words. Pure: nothing is read."""
+"""The text that pages show for an event of the audit log. Pure: nothing is read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,13 +7,13 @@ from typing import Any
 from core import parsing
 from templatemgr.models import AuditEvent
 
-# The word of each act, with the colour of its pill.
+# The word of each action, and the colour of its pill.
 WORDS = {
     "version.promote": ("promoted", "accent"),
     "version.rollback": ("rolled back", "warn"),
     "version.create": ("built", "ok"),
     "version.verify": ("verified", "ok"),
-    "version.verify_request": ("verification asked for", ""),
+    "version.verify_request": ("verification requested", ""),
     "version.quarantine": ("quarantined", "bad"),
     "version.heal": ("healed", "warn"),
     "version.heal_failed": ("not healed", "bad"),
@@ -21,9 +21,9 @@ WORDS = {
     "version.keep": ("kept", ""),
     "template.pin": ("pinned", "warn"),
     "template.unpin": ("unpinned", ""),
-    "build.request": ("build asked for", ""),
+    "build.request": ("build requested", ""),
     "build.cancel": ("build cancelled", "warn"),
-    "token.create": ("token made", ""),
+    "token.create": ("token created", ""),
     "token.revoke": ("token revoked", "warn"),
     "token.rotate": ("token rotated", "warn"),
     "token.end_grace": ("old secret ended", ""),
@@ -41,45 +41,45 @@ WORDS = {
     "user.factor_renew": ("recovery codes renewed", ""),
     "user.factor_reset": ("second factor reset", "warn"),
     "user.invite": ("invited", ""),
-    "user.link": ("password link made", "warn"),
+    "user.link": ("password link created", "warn"),
     "user.role": ("role changed", "warn"),
     "user.deactivate": ("deactivated", "warn"),
     "user.activate": ("activated", ""),
 }
-ELSEWHERE = {"token", "user", "audit"}  # acts on these are not on a template
-SAID = {
+ELSEWHERE = {"token", "user", "audit"}  # actions on these are not about a template
+SENTENCE_KEYS = {
     "reason", "from", "to", "version", "kind", "state", "problems", "first", "scopes",
 }  # fmt: skip
-SAID_HERE = {
-    "token": SAID | {"id", "old", "grace_seconds"},
-    "user": SAID | {"by", "role", "factor", "factors"},
-    "audit": SAID | {"format"},
+SENTENCE_KEYS_OF = {
+    "token": SENTENCE_KEYS | {"id", "old", "grace_seconds"},
+    "user": SENTENCE_KEYS | {"by", "role", "factor", "factors"},
+    "audit": SENTENCE_KEYS | {"format"},
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class EventText:
-    """An event, ready to be read. `rest` is what the sentence does not say."""
+    """An event as pages show it. `rest`: details that the sentence leaves out."""
 
     event: AuditEvent
     word: str
     tone: str
     text: str
     reason: str
-    template: str  # empty when the act is not on a template
+    template: str  # empty when the action is not about a template
     version: int | None
     rest: tuple[tuple[str, str], ...]
 
 
 def describe(event: AuditEvent) -> EventText:
-    """Words for an event; an act that is not known shows its own name."""
+    """Return the text of an event. An unknown action is shown by its own name."""
     details: Mapping[str, Any] = event.details
     word, tone = WORDS.get(event.action, (event.action, ""))
     if event.action == "version.verify" and details.get("state") != "verified":
         word, tone = "found changed", "bad"
-    said = SAID_HERE.get(event.action.partition(".")[0], SAID)
+    said = SENTENCE_KEYS_OF.get(event.action.partition(".")[0], SENTENCE_KEYS)
     on_template = event.action.partition(".")[0] not in ELSEWHERE
-    # A user's or a token's name may hold an @ of its own.
+    # The name of a user or a token may contain an @.
     name, _, number = event.object.partition("@") if on_template else (event.object, "", "")
     return EventText(
         event=event,
@@ -95,7 +95,7 @@ def describe(event: AuditEvent) -> EventText:
 
 def _sentence(action: str, name: str, number: str, details: Mapping[str, Any]) -> str:
     what = f"{name} {number}".strip()
-    told = _TOLD.get(action)
+    told = _SENTENCES.get(action)
     if told is not None:
         return told(name, number, details)
     problems = details.get("problems")
@@ -125,7 +125,7 @@ def _scoped(name: str, _number: str, details: Mapping[str, Any]) -> str:
 def _signed_in(name: str, _number: str, details: Mapping[str, Any]) -> str:
     by = details.get("by", ())
     ways = [by] if isinstance(by, str) else by
-    return f"{name} by {' and '.join(WAYS.get(way, way) for way in ways)}" if ways else name
+    return f"{name} by {' and '.join(METHODS.get(way, way) for way in ways)}" if ways else name
 
 
 def _role(name: str, _number: str, details: Mapping[str, Any]) -> str:
@@ -135,7 +135,7 @@ def _role(name: str, _number: str, details: Mapping[str, Any]) -> str:
 
 def _factor(name: str, _number: str, details: Mapping[str, Any]) -> str:
     kinds = details.get("factors") or [details.get("factor", "")]
-    return f"{name}: {', '.join(WAYS.get(kind, kind) for kind in kinds)}"
+    return f"{name}: {', '.join(METHODS.get(kind, kind) for kind in kinds)}"
 
 
 def _held(name: str, _number: str, details: Mapping[str, Any]) -> str:
@@ -161,7 +161,7 @@ def _exported(name: str, _number: str, details: Mapping[str, Any]) -> str:
     return f"{name} as {str(details.get('format', '')).upper()}{part}"
 
 
-WAYS = {
+METHODS = {
     "password": "password",
     "totp": "authenticator app",
     "webauthn": "passkey",
@@ -170,7 +170,7 @@ WAYS = {
     "socialaccount": "single sign-on",
     "oidc": "single sign-on",
 }
-_TOLD: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
+_SENTENCES: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "version.promote": _moved,
     "version.rollback": _moved,
     "template.pin": _pinned,

@@ -1,39 +1,41 @@
-"""The audit trail as its page reads it: filtered, by page, in parts, and written out whole."""
+"""Audit events as the page reads them: filtered, page by page, checked in parts, exported."""
 
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.core import signing
 from django.db.models import Q, QuerySet
 
-from core import parsing
 from core.engine.local import release_connection
+from core.pagination import NUMBER, Order, Page, paginate
 from templatemgr import audit
 from templatemgr.models import AuditEvent
 
 PAGE = 50
+NEWEST = Order(("-sequence",), cursor=NUMBER)
 PART = 5_000  # events checked in one request: about a third of a second
 BATCH = 1_000
-FIELDS = ("action", "object", "actor", "since", "until")
 COLUMNS = (
     "sequence", "time", "actor", "action", "object", "details", "previous_hash", "hash",
 )  # fmt: skip
 FORMATS = {"csv": "text/csv; charset=utf-8", "jsonl": "application/jsonl; charset=utf-8"}
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet reads a cell that begins with one of these as a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 SALT = "webui.audit_log.queries"
 STATE_SECONDS = 3600
 
 
-class FilterError(Exception):
-    """A filter that cannot be; `message` says what to give."""
+type Events = QuerySet[AuditEvent, AuditEvent]
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
+
+class StaleCheckError(Exception):
+    """The state of a check is not ours, or older than an hour."""
+
+    message = "This check was interrupted: begin again."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,38 +53,42 @@ class ChainCheck:
         return min(100, 100 * self.result.count // self.total) if self.total else 100
 
 
-def chosen(given: Mapping[str, str]) -> QuerySet[AuditEvent]:
-    """The events of these filters; a template's name stands for its versions too.
+def filtered(filters: Mapping[str, Any]) -> Events:
+    """Return the events of the valid values of `AuditFilters`.
 
-    Days are UTC; `until` is included. Raises FilterError.
+    The name of a template stands for its versions, too.
     """
-    events: QuerySet[AuditEvent] = AuditEvent.objects.all()
-    if action := given.get("action"):
+    events: Events = AuditEvent.objects.all()
+    if action := filters.get("action"):
         events = events.filter(action=action)
-    if actor := given.get("actor"):
+    if actor := filters.get("actor"):
         events = events.filter(actor=actor)
-    if name := given.get("object"):
+    if name := filters.get("object"):
         # "name@…" as a range, which an index serves: "A" is the character after "@".
         events = events.filter(Q(object=name) | Q(object__gte=f"{name}@", object__lt=f"{name}A"))
-    if since := given.get("since"):
-        events = _from(events, _day("since", since))
-    if until := given.get("until"):
-        events = _before(events, _day("until", until) + timedelta(days=1))
+    if since := filters.get("since"):
+        events = _from(events, since)
+    if until := filters.get("until"):
+        events = _before(events, until + timedelta(days=1))
     return events
+
+
+def page(filters: Mapping[str, Any], *, before: str | None) -> Page[AuditEvent]:
+    """Return one page of events, newest first. `before` is a valid cursor of `NEWEST`."""
+    return paginate(filtered(filters), NEWEST, cursor=before, limit=PAGE)
 
 
 def check_chain(state: str = "") -> ChainCheck:
     """Check one part of the chain, from its beginning or from where `state` left off.
 
-    Raises FilterError for a state that is not ours, or older than an hour.
+    Raises StaleCheckError.
     """
     after, previous = 0, audit.GENESIS
     if state:
         try:
             after, previous = signing.loads(state, salt=SALT, max_age=STATE_SECONDS)
         except signing.BadSignature as error:
-            message = "This check was interrupted: begin again."
-            raise FilterError(message) from error
+            raise StaleCheckError from error
     result = audit.verify_chain(after=after, previous=previous, limit=PART)
     newest = AuditEvent.objects.order_by("-sequence").values_list("sequence", flat=True).first()
     return ChainCheck(
@@ -93,8 +99,8 @@ def check_chain(state: str = "") -> ChainCheck:
     )
 
 
-def export(events: QuerySet[AuditEvent], form: str) -> Iterator[str]:
-    """The events, oldest first, as "csv" or "jsonl", with their hashes; some at a time."""
+def export(events: Events, form: str) -> Iterator[str]:
+    """Yield the events, oldest first, as "csv" or "jsonl" with hashes, a batch at a time."""
     writes = _csv if form == "csv" else _jsonl
     if form == "csv":
         yield _line(COLUMNS)
@@ -108,7 +114,7 @@ def export(events: QuerySet[AuditEvent], form: str) -> Iterator[str]:
 
 
 def cell(text: str) -> str:
-    """A cell that no spreadsheet runs. Undone by taking away one apostrophe at its start."""
+    """Return a cell that no spreadsheet runs. To undo, remove one apostrophe at its start."""
     return f"'{text}" if text.startswith((*FORMULA, "'")) else text
 
 
@@ -128,23 +134,15 @@ def _line(cells: Sequence[str]) -> str:
     return target.getvalue()
 
 
-def _day(name: str, text: str) -> datetime:
-    try:
-        return parsing.day(text)
-    except parsing.ParseError as error:
-        message = f"{name.capitalize()} is {text[:40]!r}: give a day such as 2026-11-23."
-        raise FilterError(message) from error
-
-
-# Events come in the order of time, but for a clock that was set back. So a moment is first turned
-# into a sequence number by the index on time; else the trail would be read from its newest event
-# down to the day asked for.
-def _from(events: QuerySet[AuditEvent], moment: datetime) -> QuerySet[AuditEvent]:
+# Events are in the order of time, except where a clock was set back. The index on time turns a
+# moment into a sequence number first; otherwise the log is read from its newest event down to the
+# requested day.
+def _from(events: Events, moment: datetime) -> Events:
     first = _first(moment)
     return events.none() if first is None else events.filter(sequence__gte=first)
 
 
-def _before(events: QuerySet[AuditEvent], moment: datetime) -> QuerySet[AuditEvent]:
+def _before(events: Events, moment: datetime) -> Events:
     first = _first(moment)
     return events if first is None else events.filter(sequence__lt=first)
 

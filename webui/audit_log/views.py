@@ -1,4 +1,4 @@
-"""The audit trail: read by page, walked from its first event to its last, written out."""
+"""The audit log: read page by page, checked from its first event to its last, exported."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -15,17 +15,18 @@ from django.http import (
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
-from core import parsing
+from core.pagination import Page
 from templatemgr import audit
 from templatemgr.models import AuditEvent
 from webui.audit_log import event_text, queries
+from webui.audit_log.forms import AuditFilters, ExportForm
 from webui.http import HtmxHttpRequest
-from webui.shell import decorators
+from webui.shell import decorators, fields
 
 
 @decorators.page
 def index(request: HttpRequest) -> HttpResponse:
-    """A page of events, newest first, below a sequence number."""
+    """Show a page of events, newest first."""
     return _page(request)
 
 
@@ -35,7 +36,7 @@ def verify(request: HtmxHttpRequest) -> HttpResponseBase:
     part = bool(request.htmx)
     try:
         check = queries.check_chain(request.POST.get("state", ""))
-    except queries.FilterError as error:
+    except queries.StaleCheckError as error:
         messages.error(request, error.message, extra_tags="bad")
         return decorators.whole(request, redirect("audit"))
     tone, text = _result(check)
@@ -50,59 +51,46 @@ def verify(request: HtmxHttpRequest) -> HttpResponseBase:
 
 @decorators.change("templatemgr.export_audit", fresh=True)
 def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect:
-    """The events of the filters as a file, with the hashes that prove them."""
-    form = request.POST.get("format", "")
-    given = {name: request.POST.get(name, "").strip() for name in queries.FIELDS}
-    wanted = {name: value for name, value in given.items() if value}
-    try:
-        events = queries.chosen(given)
-        if form not in queries.FORMATS:
-            message = "Choose csv or jsonl."
-            raise queries.FilterError(message)
-    except queries.FilterError as error:
-        messages.error(request, error.message, extra_tags="bad")
+    """Send the events of the filters as a file, with the hashes that prove them."""
+    form = ExportForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, fields.first_error(form), extra_tags="bad")
         return redirect("audit")
+    file_format, given = form.cleaned_data["format"], form.given
     with transaction.atomic():
-        details = {"format": form, "filters": wanted}
-        act = audit.append(
-            actor=decorators.actor(request), action="audit.export", object="audit", details=details
+        event = audit.append(
+            actor=decorators.actor(request),
+            action="audit.export",
+            object="audit",
+            details={"format": file_format, "filters": given},
         )
-    # Up to and with this very act: what comes later is not what was asked for.
-    rows = queries.export(events.filter(sequence__lte=act.sequence), form)
-    response = StreamingHttpResponse(rows, content_type=queries.FORMATS[form])
-    name = f"audit-{timezone.now():%Y-%m-%d}{'-part' if wanted else ''}.{form}"
+    # Up to and with the event of this export: later events were not asked for.
+    events = queries.filtered(form.cleaned_data).filter(sequence__lte=event.sequence)
+    response = StreamingHttpResponse(
+        queries.export(events, file_format), content_type=queries.FORMATS[file_format]
+    )
+    name = f"audit-{timezone.now():%Y-%m-%d}{'-part' if given else ''}.{file_format}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
 
 
 def _page(request: HttpRequest, check: queries.ChainCheck | None = None) -> HttpResponse:
-    given = {name: request.GET.get(name, "").strip() for name in queries.FIELDS}
-    before = request.GET.get("before", "")
-    below = parsing.whole_or_none(before, most=parsing.LARGEST_ROW)
-    problem, events = "", list[AuditEvent]()
-    try:
-        rows = queries.chosen(given).order_by("-sequence")
-        rows = rows if below is None else rows.filter(sequence__lt=below)
-        events = list(rows[: queries.PAGE + 1])
-    except queries.FilterError as error:
-        problem = error.message
-    more = len(events) > queries.PAGE
-    wanted = {name: value for name, value in given.items() if value}
-    older = {**wanted, "before": events[queries.PAGE - 1].sequence} if more else {}
+    filters = AuditFilters(request.GET, auto_id="f-%s")
+    valid, given = filters.is_valid(), filters.given
+    before = queries.NEWEST.cursor_or_none(request.GET.get("before", ""))
+    page = queries.page(filters.cleaned_data, before=before) if valid else Page[AuditEvent]()
     context: dict[str, Any] = {
-        "entries": [event_text.describe(event) for event in events[: queries.PAGE]],
-        "actions": [(action, word) for action, (word, _) in event_text.WORDS.items()],
+        "entries": [event_text.describe(event) for event in page.items],
+        "filters": filters,
         "given": given,
-        "wanted": wanted,
-        "filtered": bool(wanted),
-        "problem": problem,
-        "paged": below is not None,
-        "newest_url": f"?{urlencode(wanted)}",
-        "older_url": f"?{urlencode(older)}" if older else "",
+        "problem": "" if valid else fields.first_error(filters),
+        "paged": before is not None,
+        "newest_url": f"?{urlencode(given)}",
+        "older_url": f"?{urlencode({**given, 'before': page.next})}" if page.next else "",
         "chain_check": check,
     }
-    return render(request, "audit_log/index.html", context, status=422 if problem else 200)
+    return render(request, "audit_log/index.html", context, status=200 if valid else 422)
 
 
 def _result(check: queries.ChainCheck) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from templatemgr.models import AuditEvent
 from tests.conftest import ROOT
 from tests.webui import conftest as make
 from webui.audit_log import event_text, queries
+from webui.audit_log.forms import AuditFilters
 
 
 def record(count: int, action: str = "template.pin", actor: str = "ada", **details: Any) -> None:
@@ -110,7 +111,9 @@ def test_pages_are_read_by_an_index_and_never_sorted(
     db: None, given: dict[str, str], index: str
 ) -> None:
     record(300)
-    plan = queries.chosen(given).order_by("-sequence")[:51].explain()
+    filters = AuditFilters(given)
+    assert filters.is_valid()
+    plan = queries.filtered(filters.cleaned_data).order_by("-sequence")[:51].explain()
     assert index in plan
     assert "TEMP B-TREE" not in plan
 
