@@ -11,8 +11,8 @@ from typing import Any
 
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field
+from execapp.limits import LIMIT_NAMES
 from execapp.models import Mode
-from execapp.serialization import LIMIT_NAMES
 from sandbox.limits import Limits
 from sandbox.session.paths import check_paths
 from sandbox.session.variables import Variables

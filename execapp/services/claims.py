@@ -18,7 +18,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from core.database.prepared import Param, Prepared, PreparedUpdate
-from execapp import serialization
+from execapp import reports
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.services import storage
 from execapp.services.idempotency import KEY_LIFETIME
@@ -163,7 +163,7 @@ def finish(
 ) -> bool:
     """Record the one end of an attempt; False when the attempt is no longer the current one."""
     report = outcome.report
-    tests = serialization.tests_to_json(report) if report else None
+    tests = reports.report_to_json(report) if report else None
     now = timezone.now()
     values = {
         "state": ExecutionState(outcome.state.value),
@@ -174,7 +174,7 @@ def finish(
         "stderr": outcome.stderr.data,
         "stderr_truncated": outcome.stderr.truncated,
         "tests": tests,
-        "test_counts": serialization.counts_of(report) if report else None,
+        "test_counts": reports.counts_of(report) if report else None,
         "timings": _timings(execution, now, outcome),
         "usage": {
             "cpu_ms": outcome.usage.cpu_ms,

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
 from core.engine import local
-from execapp import requests, serialization
+from execapp import requests
 from execapp.conf import sizes
 from execapp.errors import (
     Field,
@@ -17,6 +17,7 @@ from execapp.errors import (
     QueueFullError,
     UnknownExecutionError,
 )
+from execapp.limits import limits_to_json
 from execapp.models import (
     ApiToken,
     Execution,
@@ -151,7 +152,7 @@ def _checked(request: SubmissionRequest) -> Execution:
         raise InvalidRequestError(problems)
     execution.version = version
     execution.template_name = runtime.name
-    execution.limits = {**serialization.limits_to_json(runtime.default), **execution.limits}
+    execution.limits = {**limits_to_json(runtime.default), **execution.limits}
     tests = execution.mode == Mode.TEST
     execution.entry = "" if tests else execution.entry or runtime.entry or ""
     _check_workspace(execution)

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from execapp import serialization
+from execapp.limits import limits_to_json
 from execapp.models import Execution, ExecutionLabel, ExecutorHeartbeat
 from sandbox.limits import Limits
 from templatemgr.models import Version
@@ -58,7 +58,7 @@ def make_execution(version: Version, state: str = "succeeded", **values: Any) ->
         "mode": "test" if tests else "run",
         "attempt": 0 if state == "queued" else 1,
         "files": [{"path": "sum.test.ts", "content": CODE, "encoding": "utf8"}],
-        "limits": serialization.limits_to_json(Limits()),
+        "limits": limits_to_json(Limits()),
         "timings": TIMINGS if ended else {},
         "usage": {"cpu_ms": 41.0, "memory_peak_bytes": 151_000_000} if ended else {},
         "finished_at": created + timedelta(milliseconds=34) if ended else None,

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from execapp import serialization
+from execapp.api.presenters.executions import present_submission
 from execapp.models import Execution
+from execapp.output import decode_output
 from execapp.services import checks
 from webui.executions import annotated_source
 from webui.shell import charts
@@ -144,7 +145,7 @@ def code(execution: Execution) -> list[CodeFile]:
 
 def output(name: str, data: bytes | memoryview, *, truncated: bool) -> Output:
     """One stream for the page."""
-    text, encoding = serialization.text_of(data, truncated=truncated)
+    text, encoding = decode_output(data, truncated=truncated)
     return Output(
         name=name,
         text=text[:MAX_OUTPUT],
@@ -192,7 +193,7 @@ def _case_outputs(case: Mapping[str, Any], left: int) -> list[CaseOutput]:
 
 def curl(execution: Execution, base: str) -> str:
     """The command that submits the same again; empty when it is too long for a command line."""
-    body = {name: value for name, value in serialization.submitted(execution).items() if value}
+    body = {name: value for name, value in present_submission(execution).items() if value}
     del body["id"]
     text = json.dumps({**body, "wait": 20}, ensure_ascii=False)
     if len(text.encode()) > MAX_CURL:

@@ -10,7 +10,8 @@ from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
 from core.pagination import CursorError, Page
-from execapp import history, serialization
+from execapp import history
+from execapp.api.presenters.executions import present_execution, present_submission
 from execapp.errors import ExecutionError, NotSupportedError
 from execapp.models import Execution
 from execapp.services import submissions
@@ -80,7 +81,7 @@ def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
     """Return the execution as the API shows it, and the submission itself."""
     execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
-    whole = serialization.submitted(execution) | serialization.to_api(execution)
+    whole = present_submission(execution) | present_execution(execution)
     return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
 
 

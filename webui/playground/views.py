@@ -11,9 +11,10 @@ from django.shortcuts import render
 from django.urls import reverse
 
 from core import parsing
-from execapp import history, serialization
+from execapp import history
 from execapp.api.http import waiting_room
 from execapp.errors import ExecutionError, Field, InvalidRequestError
+from execapp.limits import limits_to_json
 from execapp.models import Execution, Mode
 from execapp.requests import SubmissionRequest
 from execapp.services import checks, submissions
@@ -285,7 +286,7 @@ def _file(file: Mapping[str, str]) -> File:
 def _asked(execution: Execution) -> dict[str, int]:
     """The limits that are not the version's own: those that somebody asked for."""
     try:
-        usual = serialization.limits_to_json(catalog.runtime(execution.version).default)
+        usual = limits_to_json(catalog.runtime(execution.version).default)
     except TemplateError:  # what the version keeps cannot be read: all are shown
         usual = {}
     return {name: value for name, value in execution.limits.items() if usual.get(name) != value}

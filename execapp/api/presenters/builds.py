@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from core.pagination import NUMBER, TIME_AND_ID, Order, paginate
-from execapp.serialization import moment
+from execapp.api.presenters.fields import rfc3339
 from templatemgr import catalog
 from templatemgr.build import builds
 from templatemgr.models import Build, BuildLogLine, Version
@@ -35,9 +35,9 @@ def show(build: Build) -> dict[str, Any]:
         "steps": [show_step(step) for step in build.steps],
         "cancel_requested": build.cancel_requested,
         "requested_by": build.requested_by,
-        "created_at": moment(build.created_at),
-        "started_at": moment(build.started_at),
-        "finished_at": moment(build.finished_at),
+        "created_at": rfc3339(build.created_at),
+        "started_at": rfc3339(build.started_at),
+        "finished_at": rfc3339(build.finished_at),
         "duration_ms": None if seconds is None else round(seconds * 1000, 1),
     }
 
@@ -67,7 +67,7 @@ def log(
 
 def show_step(step: Mapping[str, Any]) -> dict[str, Any]:
     """A step that has begun; `state` is active, done, or how the build ended in it."""
-    times = {key: _moment(step[key]) for key in ("started_at", "finished_at")}
+    times = {key: _rfc3339(step[key]) for key in ("started_at", "finished_at")}
     return {"name": step["name"], "state": step["state"], **times}
 
 
@@ -75,15 +75,15 @@ def show_line(line: BuildLogLine) -> dict[str, Any]:
     """One line of a log."""
     return {
         "sequence": line.sequence,
-        "time": moment(line.time),
+        "time": rfc3339(line.time),
         "step": line.step,
         "stream": line.stream,
         "text": line.text,
     }
 
 
-def _moment(text: str | None) -> str | None:
-    return moment(datetime.fromisoformat(text)) if text else None
+def _rfc3339(text: str | None) -> str | None:
+    return rfc3339(datetime.fromisoformat(text)) if text else None
 
 
 def _number(version: Version | None) -> int | None:

@@ -7,7 +7,8 @@ from django.db.models import Count, OuterRef, QuerySet, Subquery
 
 from core import parsing
 from core.pagination import NUMBER, TEXT, Order, paginate
-from execapp.serialization import limits_to_json, moment, reference
+from execapp.api.presenters.fields import rfc3339, version_reference
+from execapp.limits import limits_to_json
 from templatemgr import catalog
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
 from templatemgr.maintenance import retrying, verification
@@ -139,15 +140,15 @@ def _find(name: str) -> Any:
 def _template(row: Any) -> dict[str, Any]:
     current = pinned = None
     if row.current is not None:
-        shown = reference(row.current, row.name)
+        shown = version_reference(row.current, row.name)
         current = {
             "version": shown["version"],
             "digest": shown["digest"],
-            "promoted_at": moment(row.promoted_at),
+            "promoted_at": rfc3339(row.promoted_at),
             "promoted_by": row.promoted_by,
         }
     if row.pinned:
-        at = moment(row.pinned_at)
+        at = rfc3339(row.pinned_at)
         pinned = {"at": at, "by": row.pinned_by, "reason": row.pin_reason}
     return {
         "name": row.name,
@@ -176,7 +177,7 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
         "state": _state(found, row),
         "health": {
             "state": health.state,
-            "checked_at": moment(health.checked_at),
+            "checked_at": rfc3339(health.checked_at),
             "checked_by": health.checked_by,
             "problems": health.problems,
             "message": health.message or None,
@@ -192,7 +193,7 @@ def _version(found: Version, row: Any) -> dict[str, Any]:
         "size_bytes": found.size_bytes,
         "own_bytes": found.own_bytes,
         "files": found.file_count,
-        "created_at": moment(found.created_at),
+        "created_at": rfc3339(found.created_at),
         "created_by": found.created_by,
         "build": str(found.build_id),
     }
@@ -219,7 +220,7 @@ def _retry(found: Version) -> dict[str, Any] | None:
     health = found.health
     if health.severity == Severity.NONE or health.retry_at is None:
         return None
-    return {"at": moment(health.retry_at), "tries": health.tries}
+    return {"at": rfc3339(health.retry_at), "tries": health.tries}
 
 
 def _state(found: Version, row: Any) -> str:
@@ -242,9 +243,9 @@ def show_verification(found: Verification) -> dict[str, Any]:
         "problems": found.problems,
         "message": found.message or None,
         "build": str(found.build_id) if found.build_id else None,
-        "created_at": moment(found.created_at),
-        "started_at": moment(found.started_at),
-        "finished_at": moment(found.finished_at),
+        "created_at": rfc3339(found.created_at),
+        "started_at": rfc3339(found.started_at),
+        "finished_at": rfc3339(found.finished_at),
     }
 
 
@@ -257,5 +258,5 @@ def show_promotion(promotion: Promotion) -> dict[str, Any]:
         "to": promotion.to_version.number,
         "actor": promotion.actor,
         "reason": promotion.reason,
-        "created_at": moment(promotion.created_at),
+        "created_at": rfc3339(promotion.created_at),
     }

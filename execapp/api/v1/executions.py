@@ -7,10 +7,15 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
 from core.engine import hub
-from execapp import history, serialization
+from execapp import history
 from execapp.api.http import auth, parked, waiting_room
 from execapp.api.http.openapi import ERRORS, idempotency_header
 from execapp.api.http.responses import check_query, reply, token_of, wait_parameter
+from execapp.api.presenters.executions import (
+    present_execution,
+    present_submission,
+    present_summary,
+)
 from execapp.api.v1.schemas import executions
 from execapp.errors import Field, InvalidRequestError, NotSupportedError
 from execapp.models import Execution
@@ -44,7 +49,7 @@ def submit(request: HttpRequest, body: executions.SubmissionIn) -> HttpResponse:
     status = 201 if created else 200
 
     def shown(execution: Execution) -> HttpResponse:
-        return reply(serialization.to_api(execution), status=status)
+        return reply(present_execution(execution), status=status)
 
     return parked.answer(request, execution, seconds, shown, begun=begun, place=place)
 
@@ -56,7 +61,7 @@ def listing(request: HttpRequest, query: Query[executions.ExecutionsQuery]) -> H
     filters = history.parse_filter(dict(request.GET.lists()))
     viewer = history.Viewer.of_token(token_of(request))
     page = history.page(filters=filters, viewer=viewer, cursor=query.cursor, limit=query.limit)
-    items = [serialization.to_summary(execution) for execution in page.items]
+    items = [present_summary(execution) for execution in page.items]
     return reply({"items": items, "next": page.next})
 
 
@@ -81,7 +86,7 @@ def one(request: HttpRequest, execution_id: str) -> HttpResponse:
 def files(request: HttpRequest, execution_id: str) -> HttpResponse:
     """What was submitted."""
     check_query(request, ())
-    return reply(serialization.submitted(_own(request, execution_id)))
+    return reply(present_submission(_own(request, execution_id)))
 
 
 @router.get("/{execution_id}/events", auth=auth.read, response=ERRORS)
@@ -103,7 +108,7 @@ def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
     execution = _own(request, execution_id)
     actor = token_of(request).name
     execution, changed = submissions.cancel(execution_id=execution.id, actor=actor)
-    return reply(serialization.to_api(execution), status=202 if changed else 200)
+    return reply(present_execution(execution), status=202 if changed else 200)
 
 
 @router.post(
@@ -123,7 +128,7 @@ def rerun(
         token=token,
         template=body.template if body else None,
     )
-    return reply(serialization.to_api(made), status=201)
+    return reply(present_execution(made), status=201)
 
 
 def _submission(request: HttpRequest, body: executions.SubmissionIn) -> SubmissionRequest:
@@ -150,7 +155,7 @@ def _own(request: HttpRequest, execution_id: str) -> Execution:
 
 
 def _shown(execution: Execution) -> HttpResponse:
-    return reply(serialization.to_api(execution))
+    return reply(present_execution(execution))
 
 
 def _idempotency(request: HttpRequest) -> Idempotency | None:

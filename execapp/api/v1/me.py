@@ -9,9 +9,9 @@ from ninja import Router
 from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import check_query, reply, token_of
+from execapp.api.presenters.fields import rfc3339
 from execapp.api.v1.schemas import executions
 from execapp.conf import sizes
-from execapp.serialization import moment
 from execapp.services import health, pins, storage
 
 router = Router(tags=["Me"])
@@ -41,8 +41,8 @@ def me(request: HttpRequest) -> HttpResponse:
         "token": {
             "id": str(token.id),
             "prefix": token.prefix,
-            "created_at": moment(token.created_at),
-            "expires_at": moment(token.expires_at),
+            "created_at": rfc3339(token.created_at),
+            "expires_at": rfc3339(token.expires_at),
         },
         "limits": {
             **asdict(sizes()),
