@@ -110,7 +110,7 @@ def row(wall: Wall, tried: Sequence[Tried]) -> str:
 
 def main() -> int:
     """Print the table. With arguments: only the walls whose names hold one of them."""
-    print("| wall that is lowered | attacks tried | succeed | which |")
+    print("| lowered protection | attacks tried | succeed | which |")
     print("|---|---:|---:|---|", flush=True)
     untested = 0
     for wall in walls():
