@@ -1,4 +1,7 @@
-"""What somebody can begin with: the titled smoke cases of what is current, proven by its build."""
+"""Examples for the playground: the titled smoke cases of the current versions.
+
+The build of a version has run each of them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +16,7 @@ from templatemgr.models import HealthState, Template
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A submission that somebody can start from. Of its files, those that are text."""
+    """A submission to begin with; `fails` if its tests fail on purpose."""
 
     template: str
     name: str
@@ -26,7 +29,7 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shelf:
+class ExampleGroup:
     """The examples of one template."""
 
     template: str
@@ -34,40 +37,40 @@ class Shelf:
     examples: tuple[Example, ...]
 
 
-def shelves() -> list[Shelf]:
-    """The examples of every template that has a healthy current version, by name."""
+def example_groups() -> list[ExampleGroup]:
+    """Return the examples of each template with a healthy current version, by name."""
     rows = Template.objects.filter(current__health__state=HealthState.VERIFIED)
     found = [
-        _shelf(row)
+        _group(row)
         for row in rows.select_related("current__template", "current__health").order_by("name")
     ]
-    return [shelf for shelf in found if shelf.examples]
+    return [group for group in found if group.examples]
 
 
 def find(
-    found: Sequence[Shelf], *, template: str, name: str, fails: bool = False
+    found: Sequence[ExampleGroup], *, template: str, name: str, fails: bool = False
 ) -> Example | None:
-    """The example of this name; else the template's first test that ends so; else any example."""
+    """Return the example of this name, else the first test that ends so, else any example."""
     wanted = template.partition("@")[0]
-    mine = [each for shelf in found if shelf.template == wanted for each in shelf.examples]
-    others = [] if wanted else [each for shelf in found for each in shelf.examples]
+    mine = [each for group in found if group.template == wanted for each in group.examples]
+    others = [] if wanted else [each for group in found for each in group.examples]
     named = [each for each in (*mine, *others) if each.name == name]
     tests = [each for each in (*mine, *others) if each.mode == Mode.TEST and each.fails == fails]
     return next(iter((*named, *tests, *mine, *others)), None)
 
 
-def to_show(found: Sequence[Shelf], template: str) -> Example | None:
-    """What shows most of a template in one answer: a test that fails beside one that passes."""
-    mine = [each for shelf in found if shelf.template == template for each in shelf.examples]
+def to_show(found: Sequence[ExampleGroup], template: str) -> Example | None:
+    """Return the example that shows most: a test that fails beside one that passes."""
+    mine = [each for group in found if group.template == template for each in group.examples]
     return next((each for each in mine if each.mode == Mode.TEST and each.fails), None)
 
 
-def _shelf(row: Template) -> Shelf:
+def _group(row: Template) -> ExampleGroup:
     try:
         cases = catalog.runtime(row.current).examples if row.current else ()
-    except TemplateError:  # what it keeps cannot be read: doctor and verification say so
+    except TemplateError:  # its files cannot be read; doctor and verification report it
         cases = ()
-    return Shelf(
+    return ExampleGroup(
         template=row.name, title=row.title, examples=tuple(_example(row.name, c) for c in cases)
     )
 

@@ -275,11 +275,11 @@ class Welcome:
 def example_to_paste() -> examples.Example | None:
     """A test that fails beside one that passes shows most; else any example of what is built."""
     try:
-        shelves = examples.shelves()
+        groups = examples.example_groups()
     finally:
         connection.close()  # also asked by threads that build
-    shown = [examples.to_show(shelves, shelf.template) for shelf in shelves]
-    others = [example for shelf in shelves for example in shelf.examples]
+    shown = [examples.to_show(groups, group.template) for group in groups]
+    others = [example for group in groups for example in group.examples]
     return next((example for example in (*shown, *others) if example is not None), None)
 
 
