@@ -1,10 +1,10 @@
-"""One command in a cage, for builds: the only folder it can change is the one it is given.
+"""One command of a build in a cage: the command can change one folder only.
 
-Without a way out it may run foreign code (install scripts). With one (`egress`) it has a network
-namespace of its own, too, and a proxy there that leads to named places only; and the command can
-begin no process, which the kernel holds: what a tool's configuration names as a program stays
-unstarted. Started as root, the folder is handed to the uid inside and taken back at the end, when
-nothing runs in it any more; it must not hold hard links to anything that stays.
+A cage without network may run foreign code (install scripts). A cage with network (`egress`) has a
+proxy in its own network namespace that connects to named places only, and the kernel keeps the
+command from starting a process: a program that a tool's configuration names stays unstarted.
+Started as root, the folder is given to the uid inside, and taken back when nothing runs in it any
+more. The folder must not contain hard links to files that stay.
 """
 
 import contextlib
@@ -57,8 +57,8 @@ class Cage:
     seconds and at the end, so that it can be exceeded by what is written in between, but never
     beyond the last 256 MiB of the filesystem.
 
-    `egress`: where its proxy leads, at `egress.ADDRESS`; without, there is no network. What
-    was reached through it is added to `reached`.
+    `egress`: the places that its proxy at `egress.ADDRESS` may connect to; None: no network. The
+    places that the command reached are added to `reached`.
     """
 
     writable: Path
@@ -75,7 +75,7 @@ class Cage:
 
     @property
     def network(self) -> bool:
-        """Whether it leads anywhere."""
+        """Return whether the cage has a network."""
         return self.egress is not None
 
 
@@ -86,7 +86,7 @@ def run(
     *,
     cancel: threading.Event | None = None,
 ) -> int:
-    """Run `argv` to its end; its exit status, or 128 + signal.
+    """Run `argv` to its end; return its exit status, or 128 + signal.
 
     `on_line` gets ("stdout" or "stderr", text) in this thread, line by line as they come.
     CageStoppedError if it was killed for time, memory or `cancel`; StartupError and
@@ -110,7 +110,7 @@ def run(
 
 
 class _Way:
-    """The proxy of a cage, if it has one, from before its first instruction to its end."""
+    """The proxy of a cage, if the cage has one, from before its first instruction to its end."""
 
     def __init__(self, cage: Cage, on_line: OnLine) -> None:
         self._cage, self._on_line = cage, on_line
@@ -143,7 +143,7 @@ def _check_disk(cage: Cage) -> None:
 
 
 def _check_reserve(cage: Cage) -> None:
-    """Whatever the walk misses, because files move while it walks, ends here."""
+    """Stop the command before the disk is full: the walk can miss files that move."""
     found = os.statvfs(cage.writable)
     if found.f_bavail * found.f_frsize < _DISK_RESERVE:
         text = f"the disk has less than {_DISK_RESERVE} bytes left: free some space"
@@ -151,7 +151,7 @@ def _check_reserve(cage: Cage) -> None:
 
 
 def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
-    """What the command sees. With a way out it depends on which files this host has."""
+    """Return the profile of the command. With a network it shows this host's certificates."""
     binds = [(str(cage.writable), "/build", True)]
     binds += [(str(source), place, False) for source, place in cage.read_only]
     if cage.network:
@@ -173,7 +173,7 @@ def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
 
 
 def _proxies(cage: Cage) -> dict[str, str]:
-    """The proxy as tools read it from their environment; nothing may go around it."""
+    """Return the variables that tell tools to use the proxy for all hosts."""
     if not cage.network:
         return {}
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
@@ -251,7 +251,7 @@ def _handed_over(folder: Path) -> Iterator[None]:
 
 
 def _give(folder: Path, owner: int) -> None:
-    """Make `owner` the owner of all below; links are never followed, nothing else runs there."""
+    """Make `owner` the owner of all entries below; links are not followed."""
     os.chown(folder, owner, owner, follow_symlinks=False)
     for visit in tree_walk.walk(folder):
         for name in (*visit.folders, *visit.others):
@@ -259,9 +259,9 @@ def _give(folder: Path, owner: int) -> None:
 
 
 def disk_use(folder: Path) -> int:
-    """Bytes that a folder takes on disk, each file and folder at least a block of 4 KiB.
+    """Return the bytes that a folder takes on disk; each entry counts at least a block of 4 KiB.
 
-    While others write in it: of what was met until the walk lost its way.
+    If other processes write in it, the result covers the part that the walk has reached.
     """
     total = 0
     with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What can go wrong on our side. A program that fails is an `Outcome`, never an exception."""
+"""Errors of Stencil's own side. A failing program is an `Outcome`, never an exception."""
 
 
 class SandboxError(Exception):
@@ -18,11 +18,11 @@ class LimitsError(SandboxError):
 
 
 class UsedError(SandboxError):
-    """A session was asked for a second job; a sandbox serves one submission only."""
+    """A session was asked for a second job; a sandbox serves one submission."""
 
 
 class CageStoppedError(SandboxError):
-    """A command in a cage was killed by us: for time, memory, or on request (`reason`)."""
+    """Stencil killed a command in a cage: for time, memory, disk, or on request (`reason`)."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class CageStoppedError(SandboxError):
 
 
 class ConfinementError(SandboxError):
-    """A started sandbox is not what it must be: a fault of this machine, or of the template.
+    """A started sandbox is not locked down: a fault of this machine or of the template.
 
-    It was killed, and the submission was never delivered. Trying again gives the same.
+    The sandbox was killed, and the submission was never delivered. A new attempt fails, too.
     """

@@ -1,8 +1,8 @@
-"""A process of our own that works for us, may be slow or die, and ends whole.
+"""A helper process for work on foreign input, which may be slow or die, and ends as a whole.
 
-It leads a session, has a control group of its own, yields processors and disk to others, and dies
-with the process that started it. Its sandboxes bear the name of its slot, so that they end with it.
-For the work on what strangers write: nothing that they write slows down whoever started this.
+The helper leads a session, has a control group of its own, yields processors and disk to others,
+and dies with the process that started it. The names of its sandboxes begin with its slot, so that
+they end with it. Foreign input cannot slow down the process that started the helper.
 """
 
 import ctypes
@@ -36,14 +36,14 @@ _KILL_TIMEOUT_SECONDS = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class HelperExit:
-    """How it ended: `status` is its exit status, or minus the signal it died by."""
+    """The end of a helper: `status` is its exit status, or minus its signal."""
 
     status: int
     out_of_memory: bool
 
     @property
     def cause(self) -> str:
-        """Why it ended, in words that end a sentence that began with "it"."""
+        """Return why it ended, as the end of a sentence that begins with "it"."""
         if self.out_of_memory:
             return f"needed more than {MEMORY_BYTES // MIB} MiB of memory"
         if self.status >= 0:
@@ -55,13 +55,14 @@ class HelperExit:
 
 
 class Helper:
-    """One started helper. Whoever has it must `end` it; for one thread, which outlives it."""
+    """One started helper. Its owner, one thread that outlives it, must `end` it."""
 
     def __init__(self, argv: Sequence[str], env: Mapping[str, str], *, slot: str) -> None:
-        """Start it. OSError, SandboxError if that is refused.
+        """Start a helper. OSError, SandboxError if that is refused.
 
-        Its sandboxes' slots begin with `slot`, by which `end` finds them. It must call `settle`
-        first, with the words that are added to its argv: --parent, our process id, --slot, `slot`.
+        The slots of its sandboxes begin with `slot`, by which `end` finds them. The program must
+        first call `settle` with the words added to its argv: --parent, our process id, --slot and
+        `slot`.
         """
         self._slot = slot
         self._group: Group | None = leases.leases().take(f"{slot}-helper")
@@ -87,11 +88,11 @@ class Helper:
             group.add(self.pid)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended, or does within this time."""
+        """Return whether it ends within this time or has ended."""
         return process.readable(self._pidfd, seconds)
 
     def end(self) -> HelperExit:
-        """Kill it if it lives, and all that it has started; say how it ended."""
+        """Kill the helper and all that it has started; return how it ended."""
         process.send_kill(self._pidfd)
         self.wait(_KILL_TIMEOUT_SECONDS)
         status = self._process.wait()
@@ -116,7 +117,7 @@ class Helper:
 
 
 def settle(*, parent: int, slot: str) -> None:
-    """Become a helper, in the started process. SystemExit if whoever started it has died."""
+    """Become a helper, in the started process. SystemExit if the starting process has died."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         raise SystemExit(f"process {parent}, which started this one, is gone")
@@ -134,7 +135,7 @@ def settle(*, parent: int, slot: str) -> None:
 
 
 def yield_to_others() -> None:
-    """Let others have processors and disk first; what it starts does the same."""
+    """Yield processors and disk to other processes; children inherit that."""
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     number = _IOPRIO_SET.get(platform.machine())

@@ -7,7 +7,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Wall and CPU count from the delivery of the job; start-up has a limit of its own.
+    """Limits of one submission. Wall and CPU time count from the delivery of the job.
 
     `output_bytes` is for each stream; `disk_bytes` sizes /workspace and /tmp, each for itself
     (their pages count as memory, too); `file_bytes` bounds a single file.

@@ -1,18 +1,18 @@
-"""Whose sandboxes these are: a process that works for another puts its name before its slots.
+"""Names of slots: a process that works for another puts the other's name before its slots.
 
-What it leaves behind when it is killed is then found by that name, in control groups and in the
-environment of bubblewrap (see `cgroups.sweep` and `orphans.sweep`).
+The name stands in control groups and in the environment of bubblewrap, where the remains of a
+killed process are found (see `cgroup.leases.sweep` and `isolation.orphans.sweep`).
 """
 
 _owner = ""
 
 
 def belong_to(owner: str) -> None:
-    """From here on, slots of this process begin with `owner`; before it makes any."""
+    """Let all slots of this process begin with `owner`. Call it before the first slot is used."""
     global _owner
     _owner = f"{owner}-"
 
 
 def full(slot: str) -> str:
-    """The name of a slot, for everybody on this machine."""
+    """Return the name of a slot that is unique on this machine."""
     return _owner + slot

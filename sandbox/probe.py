@@ -1,4 +1,4 @@
-"""What this machine offers for isolation, and how to mend what is missing."""
+"""Findings about the isolation that this machine offers, with a remedy for each lack."""
 
 import hashlib
 import platform
@@ -22,7 +22,7 @@ _PROCESSES_WANTED = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing looked at. `weaker` works with less certainty, `missing` does not work."""
+    """One finding. Level `weaker` works with less certainty, `missing` does not work."""
 
     id: str
     ok: bool
@@ -33,7 +33,7 @@ class Finding:
 
 
 def findings() -> tuple[Finding, ...]:
-    """Look at everything; starts one trial sandbox."""
+    """Return all findings. This starts one trial sandbox."""
     return (
         _bubblewrap(),
         _seccomp(),
@@ -46,12 +46,12 @@ def findings() -> tuple[Finding, ...]:
 
 
 def isolation_available() -> bool:
-    """Whether a submission could be isolated now; starts one trial sandbox."""
+    """Return whether a submission can be isolated now. This starts one trial sandbox."""
     return all(each.level != "missing" for each in findings())
 
 
 def host_fingerprint() -> dict[str, str]:
-    """Where an execution ran: kernel, C library, machine, and what the sandbox was made of."""
+    """Return where executions run: kernel, C library, machine, and the means of isolation."""
     return {
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()).strip() or "unknown",
@@ -97,7 +97,7 @@ def _seccomp() -> Finding:
 
 
 def _setpriv() -> tuple[Finding, ...]:
-    """Only for a start as root, which drops its rights with it."""
+    """Check setpriv, which drops the rights of a start as root."""
     if not starts_as_root():
         return ()
     if Path("/usr/bin/setpriv").exists():
@@ -119,7 +119,7 @@ def _trial() -> Finding:
 
 
 def _why_refused(root: Path = Path("/proc/sys")) -> str:
-    """The setting that refuses user namespaces, with what to do about it."""
+    """Return the setting that refuses user namespaces, and the remedy."""
     if starts_as_root():
         return (
             "Root may not make namespaces here, as in most containers: start the container with "
@@ -139,6 +139,7 @@ def _why_refused(root: Path = Path("/proc/sys")) -> str:
 
 
 def bubblewrap_or_name() -> str:
+    """Return the path of bubblewrap, or its name if it is missing."""
     try:
         return bubblewrap_path()
     except SandboxError:
@@ -171,7 +172,7 @@ def _groups() -> Finding:
 
 
 def _descriptors() -> Finding:
-    """The hard limit counts: the executor raises its own to it."""
+    """Check the hard limit of open files, to which the executor raises its soft one."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     title = "Open files are limited"
     if hard == resource.RLIM_INFINITY or hard >= _DESCRIPTORS_WANTED:
@@ -189,7 +190,7 @@ def _descriptors() -> Finding:
 
 
 def _processes() -> Finding:
-    """Every process of a sandbox counts for the user who started it, unless that is root."""
+    """Check the limit of processes: those of a sandbox count for its user, unless that is root."""
     hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
     if hard == resource.RLIM_INFINITY or hard >= _PROCESSES_WANTED:
         shown = "without a limit" if hard == resource.RLIM_INFINITY else f"up to {hard:,}"

@@ -1,4 +1,4 @@
-"""What starting sandboxes needs of this machine, and what its errors mean.
+"""Resources that sandboxes need of this machine, and the meaning of its errors.
 
 Numbers are from `getrlimit(2)`. A warm sandbox keeps six descriptors open in the executor: three
 streams, the channel and two pidfds.
@@ -56,13 +56,13 @@ def raise_process_limit() -> int:
 
 
 def sandboxes_within(descriptors: int, *, slots: int = 1) -> int:
-    """How many sandboxes may wait beside `slots` running ones with this limit of open files."""
+    """Return how many sandboxes may wait beside `slots` running ones within this limit of files."""
     left = descriptors - DESCRIPTORS_RESERVED - slots * DESCRIPTORS_STARTING
     return max(0, left // DESCRIPTORS_EACH)
 
 
 def cause_of(error: BaseException) -> str:
-    """What of the machine was missing when a sandbox did not start, for an operator to read."""
+    """Return what the machine lacked when a sandbox did not start, for an operator."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _CAUSES:
@@ -78,9 +78,9 @@ def cause_of(error: BaseException) -> str:
 
 
 def try_start(*, slot: str, startup_ms: int = TRIAL_MS) -> None:
-    """Start `cat` in a sandbox of no template, look at it from outside, and wait for its end.
+    """Start `cat` in a sandbox of no template, check it from outside, and wait for its end.
 
-    Raises SandboxError or OSError when this machine cannot start one that is locked down now.
+    SandboxError or OSError if this machine cannot start a locked-down sandbox now.
     """
     inside = Profile(command=("/usr/bin/cat",), directory="/", environment={})
     shares = Shares(memory_bytes=64 * MIB, processes=16)

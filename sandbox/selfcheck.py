@@ -1,6 +1,6 @@
-"""A safe selection of attacks, tried on this machine with nothing but its own sh and bash.
+"""A safe selection of attacks, tried on this machine with its own sh and bash only.
 
-Each is bounded, so that a wall that does not hold does no harm. The whole corpus is tests/attacks.
+Each attack is bounded, so that it does no harm if it succeeds. All attacks are in tests/attacks.
 """
 
 import socket
@@ -19,14 +19,14 @@ from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB
 
 _WON = "the wall is open"
-_QUICK = 4.0  # seconds in which whatever ends by itself or is killed must be gone
+_QUICK = 4.0  # seconds until a process that ends or is killed must be gone
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """A line for sh that prints or does what it should not be able to.
+    """A line for sh that tries to read or do something forbidden.
 
-    `stopped` names why we must have stopped it ("wall", "memory"); None if it ends by itself.
+    `stopped` names the expected reason of a kill ("wall", "memory"); None if it ends by itself.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """`ok` if the wall held; `weaker` where only control groups, which are not there, hold it."""
+    """`ok` if the attack failed; `weaker` where it needs control groups, which are missing here."""
 
     title: str
     level: probe.Level
@@ -48,7 +48,7 @@ class Verdict:
 
 @dataclass(frozen=True, kw_only=True)
 class _Target:
-    """What the host has for the time of the check."""
+    """The targets that the host offers during the check."""
 
     folder: Path
     secret: Path
@@ -136,7 +136,7 @@ ATTACKS = (
 
 
 def verdicts(on_verdict: Callable[[Verdict], None] = lambda _: None) -> tuple[Verdict, ...]:
-    """Try everything; tell each as it is known. Takes a few seconds."""
+    """Try all attacks; yield each verdict as it is known. Takes a few seconds."""
     found = []
     with _target() as target:
         for attack in ATTACKS:
@@ -158,7 +158,7 @@ def _target() -> Iterator[_Target]:
 
 
 def _try(attack: Attack, target: _Target) -> Verdict:
-    """Twice, since one of them looks for what was left by the first."""
+    """Try an attack twice: one attack looks for remains of its first run."""
     detail = None
     try:
         for _turn in range(2):
@@ -176,7 +176,7 @@ def _open(attack: Attack, detail: str, remedy: str) -> Verdict:
 
 
 def _is_watched(attack: Attack) -> bool:
-    """Whether the wall is one of control groups, and there are none."""
+    """Return whether only control groups stop the attack, and there are none."""
     if leases.current_hierarchy().kind != "none":
         return False
     return attack.stopped == "memory" or ("processes" in attack.changes and starts_as_root())
@@ -221,6 +221,6 @@ def _filled(line: str, target: _Target) -> str:
 
 
 def _remedy() -> str:
-    """What `probe` advises for what is missing."""
+    """Return the remedy that `probe` gives for the lack."""
     advice = [each.remedy for each in probe.findings() if each.level == "missing" and each.remedy]
     return " ".join(advice) or "See the log for the cause."

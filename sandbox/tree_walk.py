@@ -1,8 +1,8 @@
-"""Walk folders by descriptors: however deep they are, and whatever their names add up to.
+"""Walk folders of any depth by descriptors.
 
-A program can nest folders deeper than any path can say (PATH_MAX) and than a process may have
-open files. So one descriptor is held, of the folder where the walk is, and the way back leads
-over "..", proven by inode number. Links are never followed.
+A program can nest folders deeper than PATH_MAX and deeper than the limit of open files. So the
+walk holds one descriptor, of the current folder, and returns over "..", checked by inode number.
+Links are never followed.
 """
 
 import os
@@ -15,9 +15,9 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """The walk stands in a folder: it has just come in, or come back from `left`.
+    """A step of the walk into a folder, or back into it from the folder `left`.
 
-    `descriptor` is open until the next step. Names are there on coming in only.
+    `descriptor` is open until the next step. Names are given on the way in only.
     """
 
     descriptor: int
@@ -35,9 +35,9 @@ class _Level:
 
 
 def walk(root: Path, *, unlock: bool = False) -> Iterator[Visit]:
-    """Visit every folder of a tree, parents before and after what they hold; in no other order.
+    """Visit every folder of a tree before and after its contents; the order is not sorted.
 
-    With `unlock` each folder is made accessible to its owner first. OSError when the root is not a
+    With `unlock` each folder is first made accessible to its owner. OSError when the root is not a
     folder, or when a folder was moved away during the walk.
     """
     here = _open(root, None, unlock)
@@ -65,10 +65,10 @@ def walk(root: Path, *, unlock: bool = False) -> Iterator[Visit]:
 
 
 def clear(root: Path, *, on_refusal: Callable[[str, int], None] | None = None) -> None:
-    """Delete all that a folder holds, and change the modes of nothing but folders.
+    """Delete the contents of a folder; change modes of folders only.
 
-    Nothing of another mount is touched: OSError when one lies at the root or below it. An entry
-    that cannot be deleted is given to `on_refusal` by name and folder, then tried once more.
+    OSError if another mount lies at the root or below it; its contents are not touched. An entry
+    that cannot be deleted is passed to `on_refusal` by name and folder, then tried once more.
     """
     own: str | None = _mount_around(root)
     for visit in walk(root, unlock=True):
@@ -82,7 +82,7 @@ def clear(root: Path, *, on_refusal: Callable[[str, int], None] | None = None) -
 
 
 def mount_of(descriptor: int) -> str:
-    """Return which mount an open file lies on: its number in /proc/self/fdinfo."""
+    """Return the mount of an open file: its number in /proc/self/fdinfo."""
     lines = Path(f"/proc/self/fdinfo/{descriptor}").read_text().splitlines()
     return next((line for line in lines if line.startswith("mnt_id:")), "")
 

@@ -1,0 +1,1 @@
+"""Control groups: detection, leases by slot, and one group behind one interface."""

@@ -1,4 +1,4 @@
-"""One sandbox's control group, behind one interface: v2, v1, or a watchdog where there is none."""
+"""The control group of one sandbox behind one interface: v2, v1, or a watchdog."""
 
 import os
 import resource
@@ -6,7 +6,7 @@ import signal
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, override
 
 from sandbox.cgroup.hierarchy import Kind
 from sandbox.cgroup.process_tree import CAP_SYS_NICE, Member, may, threads_of, tree_of
@@ -14,45 +14,49 @@ from sandbox.errors import LimitsError
 
 
 class Group(Protocol):
-    """One sandbox's share. Memory and CPU are of all its processes, dead ones included."""
+    """The control group of one sandbox. Memory and CPU cover all its processes, also dead ones."""
 
     kind: Kind
     enforces_memory: bool
 
     def vacant(self) -> bool:
-        """Whether the kernel counts nobody in it any more, not even the dead."""
+        """Return whether the kernel counts no process in the group, not even a zombie."""
 
     def empty(self) -> None:
-        """Nothing in it, and fresh counters; its limits are yet to come."""
+        """Remove all processes and reset the counters. `begin` sets the limits."""
 
     def add(self, pid: int) -> None:
-        """Put bubblewrap's outer process in; what it starts from now on is in as well."""
+        """Move bubblewrap's outer process in; its later children are in the group, too."""
 
     def begin(self, *, memory_bytes: int, processes: int) -> None:
-        """Give it its limits, before a program runs. LimitsError if the kernel refuses."""
+        """Set the limits before a program runs. LimitsError if the kernel refuses them."""
 
     def lower(self, *, memory_bytes: int, processes: int) -> None:
         """Lower the limits of a running sandbox. LimitsError if more is already in use."""
 
     def set_priority(self, *, low: bool) -> None:
-        """Whether it yields processors, and disks, to others; where the machine allows it."""
+        """Set whether the sandbox yields processors and disks to others, where this is possible."""
 
-    def cpu_ms(self) -> float: ...
+    def cpu_ms(self) -> float:
+        """Return the CPU time used since `empty`, in milliseconds."""
 
     def memory_used(self) -> int:
-        """What it holds now, without file pages that the kernel may drop at any time."""
+        """Return the memory in use in bytes, without file pages that the kernel may drop."""
 
-    def memory_peak(self) -> int | None: ...
+    def memory_peak(self) -> int | None:
+        """Return the highest memory use since `empty` in bytes; None if it is unknown."""
 
     def out_of_memory(self) -> bool:
-        """Whether the memory limit has killed something since `empty`."""
+        """Return whether the memory limit has killed a process since `empty`."""
 
-    def pids(self) -> list[int]: ...
+    def pids(self) -> list[int]:
+        """Return the process ids in the group."""
 
     def kill(self) -> None:
-        """Kill all that is in it, and wait until nothing is."""
+        """Kill all processes in the group and wait until none is left."""
 
-    def remove(self) -> None: ...
+    def remove(self) -> None:
+        """Kill the processes and delete the group."""
 
 
 _NOT_THERE = (FileNotFoundError, PermissionError)
@@ -70,13 +74,13 @@ def _write(path: Path, text: str) -> None:
 
 
 def _numbers(text: str) -> dict[str, int]:
-    """`key value` lines, as in memory.events and cpu.stat."""
+    """Parse `key value` lines, the format of memory.events and cpu.stat."""
     pairs = (line.split() for line in text.splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
 
 
 class _Folders:
-    """What v1 and v2 share: one or more folders of the same name."""
+    """The common part of v1 and v2: one or more folders of the same name."""
 
     def __init__(self, folders: list[Path]) -> None:
         self.folders = folders
@@ -112,7 +116,7 @@ class _Folders:
 
 
 def remove_folders(folders: list[Path]) -> None:
-    """Kill what is in these groups and delete them."""
+    """Kill the processes in these groups and delete the groups."""
     _Folders(folders).remove()
 
 
@@ -128,8 +132,8 @@ def _remove_folder(folder: Path) -> None:
             return
 
 
-class GroupV2(_Folders):
-    """One folder of the unified hierarchy, made anew for each run: its counters start at zero."""
+class GroupV2(_Folders, Group):
+    """One folder of the unified hierarchy, made for each run: its counters start at zero."""
 
     kind: Kind = "v2"
     enforces_memory = True
@@ -138,19 +142,23 @@ class GroupV2(_Folders):
         super().__init__([folder])
         self.folder = folder
 
+    @override
     def vacant(self) -> bool:
         return True  # it is made anew
 
+    @override
     def empty(self) -> None:
         self.remove()
         self.folder.mkdir()
 
+    @override
     def begin(self, *, memory_bytes: int, processes: int) -> None:
         self.lower(memory_bytes=memory_bytes, processes=processes)
         for name, text in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             with suppress(*_NOT_THERE):  # no swap accounting, or an old kernel
                 _write(self.folder / name, text)
 
+    @override
     def set_priority(self, *, low: bool) -> None:
         weight = "25" if low else "100"
         with suppress(*_NOT_THERE):  # the cpu controller was not handed down
@@ -158,11 +166,13 @@ class GroupV2(_Folders):
         with suppress(OSError):  # nor that of disks, or none of them knows weights
             _write(self.folder / "io.weight", f"default {weight}")
 
+    @override
     def memory_used(self) -> int:
         stat = _numbers(_read(self.folder / "memory.stat"))
         droppable = sum(stat.get(name, 0) for name in _DROPPABLE)
         return max(0, int(_read(self.folder / "memory.current")) - droppable)
 
+    @override
     def lower(self, *, memory_bytes: int, processes: int) -> None:
         # memory.max below what is in use does not fail: it reclaims, then kills.
         current = self.folder / "memory.current"
@@ -171,26 +181,30 @@ class GroupV2(_Folders):
         _write(self.folder / "memory.max", str(memory_bytes))
         _write(self.folder / "pids.max", str(processes + _OUTER))
 
+    @override
     def cpu_ms(self) -> float:
         return _numbers(_read(self.folder / "cpu.stat")).get("usage_usec", 0) / 1e3
 
+    @override
     def memory_peak(self) -> int | None:
         try:
             return int(_read(self.folder / "memory.peak"))
         except FileNotFoundError:  # before Linux 5.19
             return None
 
+    @override
     def out_of_memory(self) -> bool:
         return _numbers(_read(self.folder / "memory.events")).get("oom_kill", 0) > 0
 
+    @override
     def kill(self) -> None:
         with suppress(OSError):  # before Linux 5.14; what follows kills one by one
             _write(self.folder / "cgroup.kill", "1")
         super().kill()
 
 
-class GroupV1(_Folders):
-    """One folder a controller, kept for the slot; counters are differences to a base."""
+class GroupV1(_Folders, Group):
+    """One folder for each controller, kept for the slot; counters are differences to a base."""
 
     kind: Kind = "v1"
     enforces_memory = True
@@ -204,6 +218,7 @@ class GroupV1(_Folders):
         self._cpu_base = 0
         self._oom_base = 0
 
+    @override
     def vacant(self) -> bool:
         # A dead process is one of `pids.max` until it is waited for, and bubblewrap does not wait
         # for its inner one: PID 1 does, when it comes to it.
@@ -211,6 +226,7 @@ class GroupV1(_Folders):
             return int(_read(self.pids_folder / "pids.current")) == 0
         return True
 
+    @override
     def empty(self) -> None:
         self.kill()
         for folder in self.folders:
@@ -218,6 +234,7 @@ class GroupV1(_Folders):
         self._cpu_base, self._oom_base = self._cpu(), self._ooms()
         self.set_priority(low=False)
 
+    @override
     def begin(self, *, memory_bytes: int, processes: int) -> None:
         with suppress(OSError):  # the limit with swap must never be below the one without
             _write(self.memory / "memory.memsw.limit_in_bytes", "-1")
@@ -225,10 +242,12 @@ class GroupV1(_Folders):
         _write(self.memory / "memory.max_usage_in_bytes", "0")
         _write(self.pids_folder / "pids.max", str(processes + _OUTER))
 
+    @override
     def set_priority(self, *, low: bool) -> None:
         with suppress(*_NOT_THERE):  # no cpu controller for us
             _write(self._shares, "256" if low else "1024")
 
+    @override
     def memory_used(self) -> int:
         stat = _numbers(_read(self.memory / "memory.stat"))
         droppable = sum(stat.get(f"total_{name}", 0) for name in _DROPPABLE)
@@ -242,21 +261,25 @@ class GroupV1(_Folders):
         with suppress(OSError):  # no swap accounting
             _write(self.memory / "memory.memsw.limit_in_bytes", str(memory_bytes))
 
+    @override
     def lower(self, *, memory_bytes: int, processes: int) -> None:
         with suppress(OSError):
             _write(self.memory / "memory.memsw.limit_in_bytes", "-1")
         self._limit_memory(memory_bytes)
         _write(self.pids_folder / "pids.max", str(processes + _OUTER))
 
+    @override
     def cpu_ms(self) -> float:
         return (self._cpu() - self._cpu_base) / 1e6
 
     def _cpu(self) -> int:
         return int(_read(self.cpu / "cpuacct.usage"))
 
+    @override
     def memory_peak(self) -> int | None:
         return int(_read(self.memory / "memory.max_usage_in_bytes"))
 
+    @override
     def out_of_memory(self) -> bool:
         return self._ooms() > self._oom_base
 
@@ -269,12 +292,12 @@ def _may_renice() -> bool:
     return resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 or may(CAP_SYS_NICE)
 
 
-class NoGroup:
-    """No control groups: a watchdog looks at the tree of processes whenever it is asked.
+class NoGroup(Group):
+    """No control group: each question is answered from the tree of processes.
 
-    Weaker: memory is seen at intervals and only what is resident, a short-lived child's CPU is
-    seen when its parent has waited for it, and the number of processes is left to RLIMIT_NPROC,
-    which counts by user: started as root, all sandboxes are one.
+    This is weaker: it sees resident memory at intervals, and the CPU of a short-lived child only
+    after its parent has waited for it. RLIMIT_NPROC limits the number of processes and counts by
+    user, so sandboxes that root starts share one limit.
     """
 
     kind: Kind = "none"
@@ -290,28 +313,36 @@ class NoGroup:
         self._cpu = 0.0
         self._over = False
 
+    @override
     def vacant(self) -> bool:
         return True
 
+    @override
     def empty(self) -> None:
         self._forget()
 
+    @override
     def add(self, pid: int) -> None:
         self._root = pid
 
-    def begin(self, *, memory_bytes: int, processes: int) -> None:  # noqa: ARG002 - an rlimit
+    @override
+    def begin(self, *, memory_bytes: int, processes: int) -> None:
         self._memory_limit = memory_bytes
 
-    def lower(self, *, memory_bytes: int, processes: int) -> None:  # noqa: ARG002 - an rlimit
+    @override
+    def lower(self, *, memory_bytes: int, processes: int) -> None:
         self._memory_limit = memory_bytes
 
+    @override
     def cpu_ms(self) -> float:
         self._look()
         return self._cpu
 
+    @override
     def memory_peak(self) -> int | None:
         return self._peak or None
 
+    @override
     def set_priority(self, *, low: bool) -> None:
         if not _may_renice():  # what is lowered once would stay so
             return
@@ -320,19 +351,24 @@ class NoGroup:
                 with suppress(ProcessLookupError):
                     os.setpriority(os.PRIO_PROCESS, thread, _LOW_NICE if low else 0)
 
+    @override
     def memory_used(self) -> int:
         return sum(member.resident_bytes for member in self._members())
 
+    @override
     def out_of_memory(self) -> bool:
         return self._over
 
+    @override
     def pids(self) -> list[int]:
         return [member.pid for member in self._members()]
 
+    @override
     def kill(self) -> None:
-        """Forget them: the pid namespace has died, what is left of it waits for its parent."""
+        """Forget the processes: their pid namespace has died, and zombies wait for their parent."""
         self._root = None
 
+    @override
     def remove(self) -> None:
         self._root = None
 

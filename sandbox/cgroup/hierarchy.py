@@ -1,4 +1,4 @@
-"""Where this process may make control groups."""
+"""Detection of the places where this process may create control groups."""
 
 import os
 import re
@@ -12,33 +12,34 @@ _PRIORITY = "cpu"  # of either; without it, warming is not slowed down
 _DISK = "io"  # of v2; without it, builds yield the disk by their priority alone
 _CONTROLLERS_V2 = ("memory", "pids")
 _OWN_LEAF = "stencil-host"
-_MADE_BY_US = re.compile(r"stencil-[A-Za-z0-9_.-]+-\d+-\d+")  # as `cgroups` names them
+_MADE_BY_US = re.compile(r"stencil-[A-Za-z0-9_.-]+-\d+-\d+")  # as `leases` names them
 
 Kind = Literal["v2", "v1", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hierarchy:
-    """Where groups are made: one folder (v2), one a controller (v1), or nowhere."""
+    """The place of new groups: one folder (v2), one for each controller (v1), or none."""
 
     kind: Kind
     places: tuple[tuple[str, Path], ...] = ()
     reason: str = ""
 
     def place(self, controller: str) -> Path | None:
+        """Return the folder of a controller, or None."""
         return dict(self.places).get(controller)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mounts:
-    """Where hierarchies are mounted: of v2 one, of v1 one a controller."""
+    """Mount points of the hierarchies: one of v2, one for each controller of v1."""
 
     unified: Path | None
     controllers: dict[str, Path]
 
 
 def detect(proc: Path = Path("/proc")) -> Hierarchy:
-    """The best that works: v2 if its controllers can be handed down, else v1, else none."""
+    """Return the best hierarchy: v2 if its controllers can be delegated, else v1, else none."""
     try:
         mounts = parse_mounts((proc / "self/mounts").read_text())
         own = parse_membership((proc / "self/cgroup").read_text())
@@ -54,7 +55,7 @@ def detect(proc: Path = Path("/proc")) -> Hierarchy:
 
 
 def parse_mounts(text: str) -> Mounts:
-    """/proc/self/mounts to the hierarchies it names."""
+    """Parse /proc/self/mounts (see proc(5)) for the hierarchies that it names."""
     unified: Path | None = None
     controllers: dict[str, Path] = {}
     for line in text.splitlines():
@@ -71,7 +72,7 @@ def parse_mounts(text: str) -> Mounts:
 
 
 def parse_membership(text: str) -> dict[str, str]:
-    """/proc/self/cgroup to path by controller; the unified hierarchy is ''."""
+    """Parse /proc/self/cgroup into paths by controller; the unified hierarchy is ''."""
     own: dict[str, str] = {}
     for line in text.splitlines():
         _, _, rest = line.partition(":")
@@ -82,7 +83,7 @@ def parse_membership(text: str) -> dict[str, str]:
 
 
 def _below(mount: Path, own: str) -> Path:
-    """Our own group's folder; in a container the path may name what is above the mount."""
+    """Return the folder of our own group; in a container its path may begin above the mount."""
     inside = mount / own.lstrip("/")
     if _MADE_BY_US.fullmatch(inside.name):  # a helper's own group: its sandboxes lie beside it
         inside = inside.parent
@@ -107,7 +108,7 @@ def _unified(mounts: Mounts, own: dict[str, str]) -> Hierarchy | str:
 
 
 def _hand_down(base: Path) -> None:
-    """Enable the controllers for children. A group that does so may hold no process itself."""
+    """Enable the controllers for child groups. A group that does so may hold no process."""
     control = base / "cgroup.subtree_control"
     try:
         _enable(base, control)

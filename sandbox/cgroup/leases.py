@@ -1,8 +1,8 @@
-"""Control groups: who holds which, and what a killed process left behind.
+"""Leases of control groups by slot, and the removal of groups that a killed process left.
 
-Groups belong to slots: leased for a run, emptied, and leased again, because deleted v1 memory
-groups linger in the kernel. A group's name is `stencil-<slot>-<pid>-<n>`, so that `sweep` finds
-what a killed process left behind.
+A slot leases a group for a run, and the group is emptied and leased again, because the kernel keeps
+deleted v1 memory groups for a long time. A group's name is `stencil-<slot>-<pid>-<n>`, so that
+`sweep` finds the groups of a killed process.
 """
 
 import atexit
@@ -22,7 +22,7 @@ _ADHOC = "adhoc"
 
 
 class Leases:
-    """Hands out groups by slot; knows which ones this process has made."""
+    """Lease groups by slot, and remember the groups that this process has made."""
 
     def __init__(self, hierarchy: Hierarchy) -> None:
         self.hierarchy = hierarchy
@@ -32,13 +32,13 @@ class Leases:
         self._count = itertools.count()
 
     def take(self, slot: str) -> Group:
-        """A group for one run, to be given back."""
+        """Return a group for one run; the caller gives it back. ValueError for a bad slot name."""
         if not re.fullmatch(r"[A-Za-z0-9_.-]{1,80}", slot):
             raise ValueError(f"not a name for a slot: {slot!r}")
         slot = naming.full(slot)
         with self._lock:
             free = self._free.get(slot, [])
-            # The one that was given back first: its dead have had the longest time to go.
+            # Reuse the group released longest ago: its zombies have most likely been reaped.
             if free:
                 group = next((group for group in free if group.vacant()), free[0])
                 free.remove(group)
@@ -48,14 +48,17 @@ class Leases:
         return make_group(self.hierarchy, name)
 
     def give_back(self, slot: str, group: Group) -> None:
+        """Return a group to its slot."""
         with self._lock:
             self._free.setdefault(naming.full(slot), []).append(group)
 
     def mine(self) -> frozenset[str]:
+        """Return the names of all groups that this process has made."""
         with self._lock:
             return frozenset(self._made)
 
     def remove_all(self) -> None:
+        """Delete the groups that are not leased now."""
         with self._lock:
             groups = [group for free in self._free.values() for group in free]
             self._free.clear()
@@ -64,7 +67,7 @@ class Leases:
 
 
 def make_group(hierarchy: Hierarchy, name: str) -> Group:
-    """A group of this name, not yet made empty."""
+    """Return a group of this name; `empty` creates it."""
     folders = {controller: place / name for controller, place in hierarchy.places}
     if hierarchy.kind == "v2":
         return GroupV2(folders["unified"])
@@ -74,10 +77,11 @@ def make_group(hierarchy: Hierarchy, name: str) -> Group:
 
 
 def sweep(prefix: str = "", *, hierarchy: Hierarchy | None = None) -> list[str]:
-    """Kill and remove groups whose slot starts with `prefix`, but those of this process.
+    """Kill and remove the groups whose slot starts with `prefix`, except those of this process.
 
-    For what a killed executor left. Groups of the slot `adhoc` are taken only if the process that
-    made them is gone, since several processes share that name. Returns the names.
+    This clears up after a killed executor. A group of the slot `adhoc` is removed only if the
+    process that made it is gone, because several processes share that name. Return the removed
+    names.
     """
     hierarchy = hierarchy or current_hierarchy()
     mine = leases().mine()
@@ -103,7 +107,7 @@ _lock = threading.Lock()
 
 
 def leases() -> Leases:
-    """The leases of this process; what it made is removed when it ends."""
+    """Return the leases of this process; its groups are removed when it ends."""
     global _leases
     with _lock:
         if _leases is None:
@@ -118,5 +122,5 @@ def _remove_at_exit(made: Leases, pid: int) -> None:
 
 
 def current_hierarchy() -> Hierarchy:
-    """What this process uses."""
+    """Return the hierarchy in which this process makes groups."""
     return leases().hierarchy

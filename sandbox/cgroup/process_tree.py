@@ -1,4 +1,4 @@
-"""The processes below one, as /proc shows them: for machines without control groups."""
+"""The tree of processes below a process, read from /proc, for machines without control groups."""
 
 import os
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One process; its CPU includes the children that it has waited for."""
+    """One process. Its CPU time includes the children that it has waited for."""
 
     pid: int
     parent: int
@@ -20,7 +20,7 @@ class Member:
 
 
 def parse_stat(text: str) -> Member:
-    """A line of /proc/<pid>/stat. The name may hold anything, also spaces and brackets."""
+    """Parse /proc/<pid>/stat (see proc(5)). The name may contain spaces and brackets."""
     pid = int(text.split(" ", 1)[0])
     fields = text.rpartition(")")[2].split()
     ticks = sum(int(field) for field in fields[11:15])
@@ -33,7 +33,7 @@ def parse_stat(text: str) -> Member:
 
 
 def tree_of(root: int) -> list[Member]:
-    """`root` and all below it that live now. An orphan is below its namespace's first process."""
+    """Return `root` and its living descendants; the namespace's first process adopts orphans."""
     members = _all()
     children: dict[int, list[int]] = {}
     for member in members.values():
@@ -61,7 +61,7 @@ def _all() -> dict[int, Member]:
 
 
 def threads_of(pid: int) -> list[int]:
-    """The threads of a process; none when it is gone."""
+    """Return the thread ids of a process; none when it is gone."""
     try:
         return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 - names only
     except OSError:
@@ -69,7 +69,7 @@ def threads_of(pid: int) -> list[int]:
 
 
 def may(capability: int) -> bool:
-    """Whether this process has a capability in effect."""
+    """Return whether this process has a capability in its effective set."""
     with open("/proc/self/status", encoding="ascii") as file:
         effective = next(line for line in file if line.startswith("CapEff:"))
     return bool(int(effective.split()[1], 16) >> capability & 1)

@@ -1,0 +1,1 @@
+"""Isolation: bubblewrap's profile and start, the system-call filter, and the check from outside."""

@@ -1,8 +1,8 @@
-"""Whether a started sandbox is what it must be, as the host sees it from outside.
+"""The check of a started sandbox from outside: is it locked down? (decision 0018)
 
-Every process in it, thread by thread: user, groups, capabilities, no_new_privs, the system-call
-filter (/proc/<pid>/status, see proc(5)), and its namespaces, which must be those of the sandbox's
-first process, and none of the host's. What the processes say of themselves is not asked.
+The host reads the state of every thread of every process in it: user, groups, capabilities,
+no_new_privs, the system-call filter (/proc/<pid>/status, see proc(5)), and the namespaces, which
+must be those of the sandbox's first process and none of the host's. No process is asked.
 """
 
 import os
@@ -14,9 +14,7 @@ from functools import cache
 from sandbox.errors import ConfinementError
 from sandbox.isolation import profile
 
-_LOCKDOWN_SECONDS = (
-    2.0  # seconds in which bubblewrap's inner process must have locked itself down, too
-)
+_LOCKDOWN_SECONDS = 2.0  # until bubblewrap's inner process has dropped its rights, too
 _PAUSE = 0.0005
 _NAMESPACES = ("mnt", "pid", "net", "ipc", "uts", "cgroup")
 _CHUNK = 65536
@@ -26,7 +24,7 @@ _FILTERED = "2"  # SECCOMP_MODE_FILTER
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """User and groups of a process, as this process sees them. `bounded`: no capability at all."""
+    """User and groups of a process as the host sees them. `bounded`: no capability at all."""
 
     uid: int
     gid: int
@@ -36,7 +34,7 @@ class Identity:
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """What a sandbox must be: its first process, its command and all others, its namespaces."""
+    """The required state of a sandbox: its first process, all others, its namespaces."""
 
     first: Identity
     others: Identity
@@ -45,7 +43,7 @@ class Expected:
 
 
 def expected(*, as_root: bool) -> Expected:
-    """What holds for a submission on this host. Pure but for what this process is itself."""
+    """Return the required state of a submission's sandbox on this host."""
     groups = frozenset(os.getgroups())
     own = Identity(uid=os.geteuid(), gid=os.getegid(), groups=groups)
     namespaces = tuple(name for name in _NAMESPACES if name in _outside())
@@ -60,7 +58,7 @@ def expected(*, as_root: bool) -> Expected:
 
 
 def check(init: int, *, as_root: bool) -> None:
-    """Look at everything below and at `init`, the first process. ConfinementError for a fault."""
+    """Check `init`, the first process, and all processes below it. ConfinementError for a fault."""
     wanted = expected(as_root=as_root)
     deadline = time.monotonic() + _LOCKDOWN_SECONDS
     while True:
@@ -73,7 +71,7 @@ def check(init: int, *, as_root: bool) -> None:
 
 
 def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
-    """What is wrong with the first process, and what with the others."""
+    """Return the faults of the first process, and those of all others."""
     try:
         spaces = _spaces(init, wanted.namespaces)
     except PermissionError as error:
@@ -107,7 +105,7 @@ def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
 
 
 def _look(pid: int, wanted: Identity, filters: int | None) -> tuple[list[int], list[str]]:
-    """The children of a process, and how its threads differ from what they must be."""
+    """Return the children of a process, and the faults of its threads."""
     children: list[int] = []
     wrong: list[str] = []
     for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names only
@@ -136,7 +134,7 @@ def _differences(status: str, wanted: Identity, filters: int | None) -> Iterator
 
 @cache
 def _lines(wanted: Identity, filters: int | None) -> tuple[frozenset[int], tuple[str, ...]]:
-    """The groups, and lines that must stand in a status as they are here."""
+    """Return the required groups, and the required lines of /proc/<pid>/status."""
     ids = {"Uid": wanted.uid, "Gid": wanted.gid}
     sets = ("CapInh", "CapPrm", "CapEff", "CapAmb", *(("CapBnd",) if wanted.bounded else ()))
     known = {
@@ -159,10 +157,10 @@ def _spaces(pid: int, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def _spaces_of_other(pid: int, names: tuple[str, ...]) -> dict[str, str]:
-    """The namespaces of a process that may be another user's.
+    """Return the namespaces of a process that may belong to another user.
 
-    Empty where root has no CAP_SYS_PTRACE. Then it is in those of the first process all the same:
-    it was begun there, and has no capability to go elsewhere.
+    The result is empty where root has no CAP_SYS_PTRACE. The process is in the namespaces of the
+    first process all the same: it started there and has no capability to leave them.
     """
     try:
         return _spaces(pid, names)
@@ -172,14 +170,14 @@ def _spaces_of_other(pid: int, names: tuple[str, ...]) -> dict[str, str]:
 
 @cache
 def _outside() -> dict[str, frozenset[str]]:
-    """By name, the namespaces of this process: no sandbox may be in one of them."""
+    """Return the namespaces of this process by name: no sandbox may be in one of them."""
     names = os.listdir("/proc/self/ns")  # noqa: PTH208 - names only
     return {name: frozenset({os.readlink(f"/proc/self/ns/{name}")}) for name in names}  # noqa: PTH115
 
 
 @cache
 def _own_filters() -> int | None:
-    """How many filters a sandbox must have: those that we run under, and its own."""
+    """Return how many filters a sandbox must have: those of this process and its own."""
     for line in _read("/proc/self/status").splitlines():
         if line.startswith("Seccomp_filters:"):
             return int(line.split()[1]) + 1

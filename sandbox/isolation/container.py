@@ -1,4 +1,4 @@
-"""One started sandbox: its pipes, its processes, its control group; and the end of all of it."""
+"""One started sandbox: its pipes, its processes, its control group, and their end."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ _KILL_TIMEOUT_SECONDS = 10.0  # seconds that the kernel may take to end what was
 
 @dataclass
 class Container:
-    """A running sandbox. Whoever has it must `close` it."""
+    """A running sandbox. The owner must `close` it."""
 
     child: process.Child
     init: int
@@ -29,25 +29,25 @@ class Container:
     _command: int | None = None
 
     def hold_command(self) -> None:
-        """Keep hold of the command's own process. Call it when that is all there is in here."""
+        """Keep a pidfd of the command's own process. Call it while the command has no sibling."""
         self._command = exit_status.only_child(self.init)
 
     def ended(self) -> int:
-        """Wait for the end of the command: its exit status, or minus the signal it died by."""
+        """Wait for the end of the command; return its exit status, or minus the signal."""
         status = self.child.wait()
         told = None if self._command is None else exit_status.read_pidfd_status(self._command)
         return exit_status.guess_status(status) if told is None else told
 
     def alive(self) -> bool:
-        """Whether its first process lives."""
+        """Return whether its first process lives."""
         return not self._closed and not self.child.dead()
 
     def send_kill(self) -> None:
-        """Begin to end every process in it: the pid namespace dies with its first process."""
+        """Begin to end all processes: the pid namespace dies with its first process."""
         process.send_kill(self.init_pidfd)
 
     def kill(self) -> None:
-        """End every process in it, now."""
+        """End all processes and wait for their end."""
         self.send_kill()
         process.readable(self.init_pidfd, _KILL_TIMEOUT_SECONDS)
         self.group.kill()
@@ -55,7 +55,7 @@ class Container:
         self.child.dead(_KILL_TIMEOUT_SECONDS)
 
     def close(self) -> None:
-        """Kill it and give back all that it held; stdin, unless somebody took it."""
+        """End all processes and release all resources; stdin, unless it was taken."""
         if self._closed:
             return
         self._closed = True
@@ -74,7 +74,7 @@ class Container:
         leases.leases().give_back(self.slot, self.group)
 
     def take_stdin(self) -> int:
-        """The writing end, which the caller now owns."""
+        """Return the writing end of stdin, now owned by the caller."""
         descriptor, self.stdin = self.stdin, -1
         return descriptor
 

@@ -1,10 +1,10 @@
-"""Devices that nobody inside can change, not even as root: their mounts are read-only.
+"""Read-only mounts of devices, so that no process inside can change a device, not even as root.
 
-bubblewrap cannot make such mounts: what it makes read-only, it also forbids to open as a device. So
-the one thread that starts bubblewraps has a mount namespace of its own, in which each device is
-bound over itself, read-only; what bubblewrap binds from there stays so. The host's mounts stay as
-they are. Only for a start as root: others may change the owner, mode or times of no device, but set
-its times to now, as every local user may.
+bubblewrap cannot make such mounts: its read-only mounts also forbid to open a device. So the one
+thread that starts bubblewraps has a mount namespace of its own. There each device is bound over
+itself, read-only, and bubblewrap's binds of it stay read-only. The host's mounts do not change.
+This is for a start as root only: other users cannot change the owner, mode or times of a device,
+except set its times to now, as every local user may.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ _HOST = "/proc/self/ns/mnt"  # of the process: its main thread's, whichever thre
 
 
 class Namespace:
-    """The spawning thread's own mounts. For that thread alone; made anew when the host's change."""
+    """The mount namespace of the spawning thread, made again when the host's mounts change."""
 
     def __init__(self) -> None:
         self._poll: select.poll | None = None
@@ -30,7 +30,7 @@ class Namespace:
         self._entered = self._whole = False
 
     def enter(self) -> None:
-        """Be in it, as the host's mounts are now. IsolationUnavailableError if that is refused."""
+        """Enter it with the host's current mounts. IsolationUnavailableError if this is refused."""
         try:
             if self._poll is None:
                 self._watch()

@@ -220,10 +220,10 @@ def _go(
 
 
 def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
-    """Fill the files and send the options, by a pipe: an argv is for everybody to read.
+    """Fill the files and send the options by a pipe, because every user can read an argv.
 
-    They name folders of the host and hold the environment, in a build perhaps a registry's token.
-    Inside they would stand in /proc/1/cmdline, on the host in the list of processes.
+    The options name folders of the host and hold the environment. In an argv they would stand in
+    /proc/1/cmdline inside, and in the host's list of processes.
     """
     texts = _texts(inside)
     numbers = profile.Descriptors(
@@ -238,7 +238,7 @@ def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
     os.pwrite(ends.program, seccomp.program(alone=inside.alone), 0)
     for file, content in zip(ends.files, texts.values(), strict=True):
         os.pwrite(file, content.encode() if isinstance(content, str) else content, 0)
-    with suppress(BrokenPipeError):  # it has died: what it said is read with what it did not say
+    with suppress(BrokenPipeError):  # it has died: `_identify` reads its message
         ends.options.write(os.fsencode("".join(f"{item}\0" for item in given)))
         ends.options.close()
 
@@ -262,12 +262,12 @@ def _texts(inside: profile.Profile) -> dict[str, str | bytes]:
 
 
 def _options_number(key: ParkingKey) -> int:
-    """The child's number of the pipe: the last, after the channel, three more and the files."""
+    """Return the child's number of the options pipe, which is the last one."""
     return _first(key) + 3 + key.files
 
 
 def _first(key: ParkingKey) -> int:
-    """The first of the numbers that bubblewrap needs for itself: after those of the command."""
+    """Return the first descriptor number for bubblewrap itself, after those of the command."""
     return key.number + 1 if key.channel else 3
 
 
@@ -296,9 +296,9 @@ def _open_ends(key: ParkingKey, ours: ExitStack, theirs: ExitStack) -> _Ends:
 
 
 def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, int]:
-    """A pipe as (their end, our end), each to be closed by its stack.
+    """Return a pipe as (their end, our end); each stack closes its end.
 
-    It belongs to the uid inside, so that /dev/stdin and its like can be opened there.
+    The pipe belongs to the uid inside, so that a program can open /dev/stdin and its like.
     """
     read, write = os.pipe()
     if this_host().as_root:
@@ -316,7 +316,7 @@ def _memory_file(stack: ExitStack) -> int:
 
 
 def _identify(child: process.Child, ends: _Ends, deadline: float) -> tuple[int, int]:
-    """The first process of the new namespace and a pidfd of it. It waits for us, so it lives."""
+    """Return the first process of the new namespace and a pidfd of it. It waits, so it lives."""
     text = b""
     while b"}" not in text:
         if not process.readable(ends.info, max(0.0, deadline - time.monotonic())):
@@ -331,7 +331,7 @@ def _identify(child: process.Child, ends: _Ends, deadline: float) -> tuple[int, 
 
 
 def _await_release(ends: _Ends, deadline: float) -> None:
-    """Until all is mounted and bubblewrap has gone on: it then closes what it waited at."""
+    """Wait until bubblewrap has mounted everything and has closed the pipe that held it."""
     if not process.abandoned(ends.block, max(0.0, deadline - time.monotonic())):
         raise StartupError("bubblewrap did not mount in time")
 

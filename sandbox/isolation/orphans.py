@@ -1,8 +1,8 @@
-"""Sandboxes that were being made when whoever made them was killed.
+"""Cleanup of sandboxes whose maker was killed during their start.
 
-bubblewrap's inner process waits for its outer one, and asks to die with it only later: killed in
-between, it waits for ever, in no group yet. So each bears the name of its slot in its environment,
-which a program inside does not inherit; `sweep` finds it there.
+bubblewrap's inner process waits for the outer one and only later asks to die with it. If the outer
+process is killed in between, the inner one waits forever, outside of any control group. So each
+bubblewrap has its slot's name in its environment, which a program inside does not inherit.
 """
 
 import os
@@ -16,14 +16,14 @@ MARK = "STENCIL_SLOT"
 
 
 def environment(slot: str) -> dict[str, str]:
-    """What bubblewrap itself is started with."""
+    """Return the environment of bubblewrap itself."""
     return {MARK: naming.full(slot)}
 
 
 def sweep(prefix: str) -> list[int]:
     """Kill the bubblewraps whose slot starts with `prefix`; return their process ids.
 
-    For whoever knows that the processes which made them are dead, and has made none since.
+    The caller knows that the processes which started them are dead, and has started none since.
     """
     return [pid for pid in _marked(prefix) if _kill(pid, prefix)]
 

@@ -1,4 +1,4 @@
-"""Starts foreign programs: the only place that does.
+"""The start of foreign programs, in one place.
 
 One long-lived thread starts everything, because bubblewrap's `--die-with-parent` fires when the
 *thread* that started it ends. `posix_spawn` is used: no Python code runs between fork and exec,
@@ -24,7 +24,7 @@ _DEFAULTED = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 
 
 class _Spawner:
-    """The one thread. A forked child has none of its parent's threads and starts afresh."""
+    """The one thread that starts programs. A forked child has no threads and makes its own."""
 
     def __init__(self) -> None:
         self.reset()
@@ -38,9 +38,9 @@ class _Spawner:
 
 
 def _own_umask() -> None:
-    """Give this thread a umask of its own: what it starts makes files that others may read.
+    """Give this thread a umask of its own, 022, as a program in a sandbox expects.
 
-    Ours is 077, to keep secrets; a program in a sandbox expects the usual one.
+    The umask of this process is 077, which keeps secrets.
     """
     os.unshare(os.CLONE_FS)
     os.umask(0o022)
@@ -51,14 +51,14 @@ _spawner = _Spawner()
 
 @dataclass
 class Child:
-    """A started process that we must wait for. `pidfd` becomes readable when it is dead."""
+    """A started child process. `pidfd` becomes readable when it is dead; `wait` reaps it."""
 
     pid: int
     pidfd: int
     _status: int | None = None
 
     def wait(self) -> int:
-        """Block until it is dead; its exit status, or 128 + signal."""
+        """Wait for its end; return its exit status, or 128 + signal."""
         if self._status is None:
             _, status = os.waitpid(self.pid, 0)
             code = os.waitstatus_to_exitcode(status)
@@ -67,31 +67,31 @@ class Child:
         return self._status
 
     def dead(self, timeout: float = 0) -> bool:
-        """Whether it has ended, or does within `timeout` seconds."""
+        """Return whether it ends within `timeout` seconds or has ended."""
         return self._status is not None or readable(self.pidfd, timeout)
 
     def kill(self) -> None:
-        """SIGKILL, unless it has been waited for."""
+        """Send SIGKILL, unless the process has been reaped."""
         if self._status is None:
             send_kill(self.pidfd)
 
 
 def readable(descriptor: int, timeout: float) -> bool:
-    """Whether there is something to read within `timeout` seconds; of a pidfd: its end."""
+    """Return whether `descriptor` becomes readable within `timeout` seconds; a pidfd: its end."""
     poll = select.poll()  # not select(), which knows no descriptor above 1023
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(timeout * 1000))
 
 
 def abandoned(pipe: int, timeout: float) -> bool:
-    """Whether nobody is left to read what we write into a pipe, within `timeout` seconds."""
+    """Return whether the last reader of a pipe closes it within `timeout` seconds."""
     poll = select.poll()
-    poll.register(pipe, 0)  # an error is always told
+    poll.register(pipe, 0)  # an error is always reported
     return bool(poll.poll(timeout * 1000))
 
 
 def send_kill(pidfd: int) -> None:
-    """SIGKILL to the process behind a pidfd; nothing if it is gone."""
+    """Send SIGKILL to the process of a pidfd; do nothing if it is gone."""
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     except ProcessLookupError:
@@ -105,11 +105,11 @@ def spawn(
     *,
     seal_devices: bool = False,
 ) -> Child:
-    """Start `argv` with `descriptors` as its 0, 1, 2, … and nothing else open; None: not open.
+    """Start `argv` with `descriptors` as its 0, 1, 2, … and no other open file; None: closed.
 
-    With `seal_devices`, which takes root's rights, it cannot change the host's devices. OSError if
-    it cannot be started, IsolationUnavailableError if devices cannot be sealed. The caller keeps
-    its own copies of the descriptors.
+    With `seal_devices`, which needs root's rights, it cannot change the host's devices. The caller
+    keeps its own copies of the descriptors. OSError if the program cannot start,
+    IsolationUnavailableError if the devices cannot be sealed.
     """
     return _spawner.thread.submit(_spawn, argv, descriptors, environment, seal_devices).result()
 
@@ -147,7 +147,7 @@ def _spawn(
 
 
 def _copy(descriptor: int) -> int:
-    """Copy a descriptor above all that a child is given. OSError EMFILE if the limit is too low."""
+    """Copy a descriptor above all numbers of a child. OSError EMFILE if the limit is too low."""
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _SAFE)
     except OSError as error:
@@ -158,6 +158,6 @@ def _copy(descriptor: int) -> int:
 
 
 def _open_from(first: int) -> list[int]:
-    """Our open descriptors from `first` on: some may be inheritable, whoever opened them."""
+    """Return our open descriptors from `first` on: a library may have made some inheritable."""
     numbers = (int(name) for name in os.listdir("/proc/self/fd"))  # noqa: PTH208 - names only
     return [number for number in numbers if number >= first]

@@ -1,14 +1,14 @@
-"""What is mounted and allowed, as bubblewrap's arguments. Pure: a value in, an argv out.
+"""The profile of a sandbox and its form as bubblewrap's arguments. Pure: a value in, an argv out.
 
 Two kinds of start give the same inside, down to the uid. As root, bubblewrap makes the mounts with
 root's rights (so that a checkout under a 0700 home works), and `setpriv` inside then drops to one
 unprivileged uid with every capability set empty. As an ordinary user, a user namespace does both.
 
-As root, nothing of the command's environment has its name until the rights are gone: variables such
-as LD_PRELOAD would be obeyed by `setpriv`. bubblewrap sets STENCIL_0="NAME=value", STENCIL_1 and so
+As root, no variable of the command has its own name until the rights are dropped: `setpriv` would
+obey variables such as LD_PRELOAD. bubblewrap sets STENCIL_0="NAME=value", STENCIL_1 and so
 on, and `env`, started by `setpriv`, sets what they hold. Values never stand in an argv.
 
-This is the seam for running without isolation: who wants that must not call `parked`.
+To run without isolation, do not call `parked`: this is the only place that knows bubblewrap.
 """
 
 import platform
@@ -55,9 +55,9 @@ BASE_ENVIRONMENT = {"HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8"}  # noqa
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """What of this machine is shown inside: binds (of itself, read-only) and links (to, at).
+    """The visible part of this machine: read-only binds of a path over itself, and links (to, at).
 
-    `hidden` are files of /proc that exist here and cannot be opened inside.
+    `hidden` are existing files of /proc that cannot be opened inside.
     """
 
     bwrap: str
@@ -77,9 +77,9 @@ class Tmpfs:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """One sandbox. `binds` are (host, inside, writable); `network` shares the host's.
+    """One sandbox's contents. `binds` are (host, inside, writable); `network` shares the host's.
 
-    `alone`: what is started there can begin threads, and no process.
+    `alone`: the command can start threads but no process.
     """
 
     command: tuple[str, ...]
@@ -97,7 +97,7 @@ class Profile:
 
 @dataclass(frozen=True, kw_only=True)
 class Descriptors:
-    """Numbers that bubblewrap is started with; none of them reaches the command."""
+    """Descriptor numbers of bubblewrap; the command inherits none of them."""
 
     seccomp: int
     block: int
@@ -106,7 +106,7 @@ class Descriptors:
 
 
 def host_layout(*, bwrap: str, as_root: bool, root: Path = Path("/")) -> Host:
-    """Look once at how this machine lays out its libraries and tools, below `root`."""
+    """Return where this machine has its libraries and tools, below `root`."""
     links, binds = [], []
     for name in ("bin", "lib", "lib64"):
         place = root / name
@@ -136,13 +136,13 @@ def _libraries(root: Path) -> list[str]:
 def parked(
     host: Host, command: tuple[str, ...], *, options: int, variables: int
 ) -> tuple[str, ...]:
-    """The argv, which anybody may read: the options come by a pipe with the number `options`.
+    """Return bubblewrap's argv, which every user may read; the options come by the pipe `options`.
 
-    `variables` is how many the command gets. ValueError, as root, for a program with a "=" in its
-    name, which `env` would take for a variable.
+    `variables` is the number of the command's variables. ValueError, as root, for a program with
+    a "=" in its name, which `env` would take for a variable.
 
-    A host name is refused without the namespace for it, which is the last of the options: if they
-    end early, because who writes them was killed, bubblewrap ends before it has made anything.
+    The last option is the namespace without which bubblewrap refuses the host name. If the options
+    end early, because their writer was killed, bubblewrap ends before it has made anything.
     """
     if host.as_root and "=" in command[0]:
         raise ValueError(f"a program's name cannot have a '=': {command[0]}")
@@ -151,7 +151,7 @@ def parked(
 
 
 def options(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
-    """All options. Order matters: folders before what lies in them, sealing at the end."""
+    """Return all options. Order matters: a folder comes before its contents, sealing at the end."""
     return (
         *_namespaces(host, profile),
         *_parents(host, profile),
@@ -191,7 +191,7 @@ def _above(place: str) -> tuple[str, ...]:
 
 
 def _below(top: str, profile: Profile) -> list[str]:
-    """The folders inside of `top` that lead to what is shown there."""
+    """Return the folders inside of `top` that lead to the mounts there."""
     places = {place for _, place, _ in profile.binds}
     parents = {parent for place in places for parent in _above(place)}
     return sorted({parent for parent in parents if top in _above(parent)} - places)
@@ -247,7 +247,7 @@ def _sealing() -> tuple[str, ...]:
 
 
 def variables(profile: Profile) -> dict[str, str]:
-    """What the command gets, sorted; PWD as a shell would set it."""
+    """Return the command's variables, sorted, with PWD as a shell sets it."""
     return dict(sorted({**profile.environment, "PWD": profile.directory}.items()))
 
 
@@ -260,7 +260,7 @@ def _environment(host: Host, profile: Profile) -> tuple[str, ...]:
 
 
 def _renaming(host: Host, count: int) -> tuple[str, ...]:
-    """`env -S` puts in variables by itself: a value is one word, whatever is in it."""
+    """Return the words for `env -S`, which expands variables itself: each value is one word."""
     if not host.as_root:
         return ()
     held = (f'"${{{_HELD.format(number)}}}"' for number in range(count))

@@ -1,8 +1,8 @@
-"""The system-call filter: an allow-list, each group with its reason. Everything else is EPERM.
+"""The system-call filter: an allow-list, each group with its reason. All other calls give EPERM.
 
-Node, Python, deno, bun and programs made by Go and zig need nothing that is not here (tried with
-every other call logged, tests/sandbox/test_foreign_runtimes.py). Of what is refused only Node asks
-for something: io_uring, which goes around filters of calls and of networks; it then takes epoll.
+Node, Python, deno, bun and programs made by Go and zig need no other call (tried with every other
+call logged, tests/sandbox/test_foreign_runtimes.py). Only Node asks for a refused call: io_uring,
+which bypasses filters of calls and of networks; it then uses epoll.
 
 Built once in a process by libseccomp (through pyseccomp) and handed to bubblewrap as BPF. A
 process of another ABI of the same machine (i386 by int 0x80, x32) is killed at its first call,
@@ -126,9 +126,9 @@ _NEW_PROCESSES = frozenset({"fork", "vfork"})
 
 @cache
 def program(*, alone: bool = False) -> bytes:
-    """The filter as BPF, for `bwrap --seccomp`. IsolationUnavailableError without libseccomp.
+    """Return the filter as BPF for `bwrap --seccomp`. IsolationUnavailableError without libseccomp.
 
-    `alone`: threads can be begun, and no process.
+    `alone`: the command can start threads but no process.
     """
     try:
         import pyseccomp
@@ -146,7 +146,7 @@ def program(*, alone: bool = False) -> bytes:
 
 @cache
 def no_execution() -> bytes:
-    """A second filter, for a process to put on itself: it becomes no other program (EPERM).
+    """Return a second filter, which a process puts on itself: it can execute no program (EPERM).
 
     IsolationUnavailableError without libseccomp.
     """

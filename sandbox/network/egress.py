@@ -1,9 +1,9 @@
-"""The only way out of a cage that fetches: a proxy of our own that leads to named places only.
+"""The only network access of a fetching cage: a proxy that connects to named hosts and ports only.
 
-It listens inside of the cage's network namespace and runs out here, in threads. It knows CONNECT
-(RFC 9110, 9.3.6), and GET and HEAD in absolute form (RFC 9112, 3.2.2), one a connection. Names are
-resolved here, once, when a connection is made. What is asked for is foreign: lines and headers are
-bounded, and every wait ends.
+The proxy listens inside of the cage's network namespace and runs outside, in threads (decision
+0016). It knows CONNECT (RFC 9110, 9.3.6), and GET and HEAD in absolute form (RFC 9112, 3.2.2), one
+request for each connection. It resolves each name once, when it connects. Requests are foreign
+input: lines and headers are bounded, and every wait ends.
 """
 
 import ipaddress
@@ -45,7 +45,7 @@ Place = tuple[str, int]  # host in lower case, port
 
 @dataclass(frozen=True, kw_only=True)
 class Egress:
-    """Where a cage may lead. `named` by the operator: at any address; `usual`: at public ones.
+    """The allowed hosts of a cage: `named` by the operator at any address, `usual` at public ones.
 
     Of the named ones, `bare` are sent no credentials where that can be seen, which is without TLS:
     npm follows a redirect to another port of a host with the token of the first.
@@ -64,11 +64,11 @@ class Egress:
 
 
 class RefusedError(Exception):
-    """A place that the cage may not reach; the message says which, and why."""
+    """The cage may not reach this place; the message names the place and the reason."""
 
 
 class Forwarder:
-    """A proxy at a listening socket while the context lasts. Foreign bytes, our threads."""
+    """A proxy at a listening socket while the context lasts. Our threads read foreign bytes."""
 
     def __init__(self, listener: socket.socket, egress: Egress) -> None:
         self._listener, self._egress = listener, egress
@@ -102,14 +102,14 @@ class Forwarder:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def refusals(self) -> list[str]:
-        """Return what was refused since the last call, each place once."""
+        """Return the refusals since the last call, one for each place."""
         found = []
         while not self._told.empty():
             found.append(self._told.get())
         return found
 
     def _start(self, act: Callable[..., None], *given: object) -> threading.Thread | None:
-        """Start a thread; None where no more can be had: the process may be bounded."""
+        """Start a thread; return None if this process may have no more."""
         thread = threading.Thread(target=act, args=given, name="egress", daemon=True)
         self._threads = [other for other in self._threads if other.is_alive()]
         with suppress(RuntimeError, MemoryError):
@@ -232,7 +232,7 @@ class Forwarder:
         raise trouble
 
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
-        """Carry bytes both ways until the server is done, or time or bytes are."""
+        """Carry bytes both ways until the server ends, or until time or bytes are used up."""
         deadline = time.monotonic() + self._egress.seconds
         for sock in (client, server):
             sock.settimeout(IDLE_SECONDS)
@@ -265,7 +265,7 @@ class Forwarder:
 
 
 def near(address: str) -> bool:
-    """Whether an address is loopback, link-local, private, multicast, reserved or our own."""
+    """Return whether an address is loopback, link-local, private, multicast, reserved or ours."""
     found = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(found, ipaddress.IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
@@ -279,7 +279,7 @@ def near(address: str) -> bool:
 
 
 def _own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether the kernel would send to it from itself: nothing is sent to find out."""
+    """Return whether the address is one of this machine; no packet is sent to find out."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:

@@ -1,4 +1,4 @@
-"""Heads of HTTP/1.1 messages as a proxy needs them (RFC 9112): bounded, and read strictly."""
+"""Heads of HTTP/1.1 messages for a proxy (RFC 9112), bounded and read strictly."""
 
 import re
 import socket
@@ -23,12 +23,12 @@ _PORTS = {"http": 80}
 
 
 class BadRequestError(ValueError):
-    """A message that this proxy does not take."""
+    """A message that this proxy refuses."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a client asked for. `fields` are the headers that go on, as they came."""
+    """The request of a client. `fields` are the forwarded headers, unchanged."""
 
     connect: bool
     method: str
@@ -44,7 +44,7 @@ class Request:
         return host if self.port == 80 else f"{host}:{self.port}"
 
     def without_credentials(self) -> "Request":
-        """Return the same request from nobody in particular."""
+        """Return the same request without credentials."""
         secret = ("authorization", "cookie")
         return replace(self, fields=tuple(f for f in self.fields if f[0].lower() not in secret))
 
@@ -60,7 +60,7 @@ class Request:
 
 
 def read(sock: socket.socket, deadline: float) -> tuple[bytes, bytes]:
-    """Return a head and the bytes that came after it. BadRequestError, OSError."""
+    """Return a head and the bytes after it. BadRequestError, OSError."""
     data = b""
     while b"\r\n\r\n" not in data:
         left = deadline - time.monotonic()

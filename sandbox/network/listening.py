@@ -1,8 +1,8 @@
 """A listening socket inside of a sandbox's network namespace, without a process of ours in it.
 
-This module is also the script that gets it: a short-lived process, since a namespace of users can
-be entered by a process of one thread only. It enters what the sandbox's first process is in,
-listens, and hands the socket over. That needs no right but to have started the sandbox.
+This module is also the script that makes the socket: a short-lived process, because only a process
+of one thread can enter a user namespace. The script enters the namespaces of the sandbox's first
+process, listens, and hands the socket over. The user who started the sandbox may do that.
 """
 
 import os
@@ -40,7 +40,7 @@ def listen(init_pidfd: int, port: int) -> socket.socket:
 
 
 def main(port: int, channel: int, pidfd: int) -> None:
-    """Enter, listen, hand over."""
+    """Enter the namespaces, listen, and hand the socket over."""
     with socket.socket(fileno=channel) as sock:
         try:
             try:

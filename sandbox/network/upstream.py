@@ -1,4 +1,4 @@
-"""The operator's own proxy, behind ours: its credentials stay out here."""
+"""The operator's own proxy behind ours: its credentials stay outside of the cage."""
 
 import base64
 import socket
@@ -21,7 +21,7 @@ class Proxy:
     authorization: str = field(default="", repr=False)
 
     def tunnel(self, sock: socket.socket, host: str, port: int) -> None:
-        """Ask it for a way on. ConnectionError with its status if it refuses."""
+        """Ask the proxy for a tunnel. ConnectionError with its status if it refuses."""
         place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
         if self.authorization:
@@ -39,13 +39,13 @@ class Proxy:
 
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
-    """Proxies by scheme ("http", "https"), and the hosts that are reached without them."""
+    """Proxies by scheme ("http", "https"), and the hosts that need no proxy."""
 
     proxies: Mapping[str, Proxy] = field(default_factory=dict)
     without: str = ""
 
     def for_host(self, scheme: str, host: str) -> Proxy | None:
-        """Return the proxy to use, or None."""
+        """Return the proxy for a host, or None."""
         names = [name.strip().lstrip(".").lower() for name in self.without.split(",")]
         if any(name == "*" or f".{host}".endswith(f".{name}") for name in filter(None, names)):
             return None
@@ -53,7 +53,7 @@ class Upstream:
 
 
 def parse(address: str) -> Proxy:
-    """Read a proxy's address as tools write it. ValueError, without the address in it."""
+    """Parse a proxy's address as tools write it. ValueError, without the address in its text."""
     text = address if "://" in address else f"http://{address}"
     try:
         found = urlsplit(text)

@@ -1,0 +1,1 @@
+"""Sessions: a sandbox with a runner, one job in it, the messages, and the outcome."""

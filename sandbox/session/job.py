@@ -1,4 +1,4 @@
-"""One job in one started sandbox: delivered, watched, ended, judged."""
+"""The run of one job in one started sandbox: delivery, supervision, end, classification."""
 
 import secrets
 import threading
@@ -19,11 +19,11 @@ OnCase = Callable[[TestCase], None]
 OnOutput = Callable[[str, bytes], None]
 
 TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
-_DRAIN = 2.0  # seconds for what is left in the pipes of a dead sandbox
+_DRAIN = 2.0  # seconds to read the rest of a dead sandbox's output
 
 
 class Run:
-    """The life of one job in one container."""
+    """One job in one container. Use it once."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Run:
         self._cpu_ms = 0.0
 
     def outcome(self, *, setup_ms: float, warm: bool) -> Outcome:
-        """Deliver, wait for the end, judge."""
+        """Deliver the job, wait for its end, and return its outcome."""
         pump = Pump(self._container.child.pidfd)
         began = time.monotonic()
         try:
@@ -70,9 +70,10 @@ class Run:
         return replace(judged, collect_ms=(time.monotonic() - ended) * 1000)
 
     def _end(self, pump: Pump) -> int:
-        """How it ended. What has told so itself is not waited for: its memory takes time to free.
+        """Return the exit status.
 
-        It cannot lie to its advantage: whoever sends this message is killed by it.
+        If the runner reported its exit status, do not wait for the kernel to free its memory
+        (decision 0012). A forged report gains nothing: sending it ends the process.
         """
         if self._ending.code is None or pump.exited:
             status = self._container.ended()
@@ -173,14 +174,14 @@ def _labelled(name: str, on_output: OnOutput | None) -> Callable[[bytes], None] 
 
 
 def drain(pump: Pump) -> None:
-    """Read to the ends of what is read, or for as long as a dead sandbox may take to get there."""
+    """Read each stream to its end, for at most the time that a dead sandbox may need."""
     deadline = time.monotonic() + _DRAIN
     while pump.reading and (left := deadline - time.monotonic()) > 0:
         pump.turn(left)
 
 
 def _take_written(pump: Pump) -> None:
-    """What is in the pipes already; whoever holds them still does not keep us."""
+    """Read what the pipes hold already; do not wait for a process that still holds them open."""
     deadline = time.monotonic() + _DRAIN
     while pump.reading and time.monotonic() < deadline and pump.turn(0):
         pass

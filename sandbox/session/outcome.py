@@ -7,7 +7,7 @@ from sandbox.session.runner_messages import TestReport
 
 
 class State(StrEnum):
-    """How an execution ended; every state but ERROR is the program's doing, or the client's."""
+    """How an execution ended. Each state but ERROR is caused by the program or the client."""
 
     SUCCEEDED = "succeeded"  # exit status 0 and, for tests, a complete report that agrees
     FAILED = "failed"  # another exit status, or failing tests
@@ -16,12 +16,12 @@ class State(StrEnum):
     OUTPUT_LIMIT = "output_limit"  # killed for writing more than a stream may hold
     CRASHED = "crashed"  # died by a signal that was not ours
     CANCELLED = "cancelled"  # killed on request
-    ERROR = "error"  # we failed; never made here, callers use it for a SandboxError
+    ERROR = "error"  # Stencil failed; callers use it for a SandboxError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stream:
-    """The bytes kept of one output stream."""
+    """The kept bytes of one output stream."""
 
     data: bytes = b""
     truncated: bool = False
@@ -29,7 +29,7 @@ class Stream:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """CPU since the delivery of the job; peak memory of the whole sandbox, None if unknown."""
+    """CPU time since the delivery of the job; peak memory of the sandbox, None if unknown."""
 
     cpu_ms: float
     memory_peak_bytes: int | None
@@ -39,10 +39,10 @@ class Usage:
 class Outcome:
     """The end of one submission.
 
-    `exit_code` is None when it died by `signal` ("SIGSEGV") or was killed. `report` is None in
-    run mode. `setup_ms` is what came before the delivery, `run_ms` from delivery to death,
-    `collect_ms` from there until nothing of it lived and all that it said was read. `cold_reason`
-    says why it was not `warm`, None if it was.
+    `exit_code` is None after a death by `signal` ("SIGSEGV") or a kill. `report` is None in run
+    mode. `setup_ms` ends with the delivery of the job, `run_ms` with the end of the program, and
+    `collect_ms` when its processes are gone and its output is read. `cold_reason` says why the
+    sandbox was not `warm`; it is None for a warm one.
     """
 
     state: State

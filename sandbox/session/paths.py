@@ -1,4 +1,4 @@
-"""Which paths a submission may bring. Pure: nothing here looks at a disk."""
+"""The rules for paths of submitted files. Pure: no disk access."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_paths(paths: Sequence[str], *, most: int | None = None) -> list[tuple[int, str]]:
-    """Say what is wrong with paths that are to stand under src/: (index, reason), by index.
+    """Return the faults of paths below src/ as (index, reason), ordered by index.
 
     Each path is reported once, for its first fault; after `most` faults nothing is looked at.
     Names that differ only by case or Unicode form are different files, as they are on the disk

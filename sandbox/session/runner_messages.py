@@ -1,8 +1,8 @@
-"""Runner messages to results. What comes over the channel is foreign input.
+"""Messages of the runner, read as foreign input and turned into results.
 
-One JSON object a line, UTF-8. Types and keys are strict: anything unexpected is a `ReportError`,
-after which nothing more is believed. Texts that are merely long are cut instead, and characters
-that databases and encoders refuse (NUL, lone surrogates) are replaced.
+Each line is one JSON object in UTF-8. Types and keys are strict: an unexpected message is a
+`ReportError`, and later messages are ignored. Long texts are cut. Characters that databases and
+encoders refuse (NUL, lone surrogates) are replaced.
 """
 
 import json
@@ -39,8 +39,8 @@ class ReportError(ValueError):
 class TestCase:
     """One finished test. `name` is "outer > inner > title", `file` relative to src/.
 
-    `stdout` and `stderr` are what the tool attributes to this test, in order; `truncated` when
-    some of either is missing.
+    `stdout` and `stderr` are the output that the tool attributes to this test, in order.
+    `truncated` says that a part is missing.
     """
 
     __test__ = False  # pytest must not collect it
@@ -59,7 +59,7 @@ class TestCase:
 
 @dataclass(frozen=True, kw_only=True)
 class FileError:
-    """What failed in a file outside any test: it did not load, or a hook threw."""
+    """A failure in a file outside of its tests: the file did not load, or a hook threw."""
 
     file: str
     message: str
@@ -67,7 +67,7 @@ class FileError:
 
 @dataclass(frozen=True, kw_only=True)
 class TestReport:
-    """Everything reported before the end; `complete` when the runner said it was all."""
+    """All reported cases and errors; `complete` when the runner has sent its result."""
 
     __test__ = False
 
@@ -77,18 +77,22 @@ class TestReport:
 
     @property
     def passed(self) -> int:
+        """Return the number of passed tests."""
         return self._count("passed")
 
     @property
     def failed(self) -> int:
+        """Return the number of failed tests."""
         return self._count("failed")
 
     @property
     def skipped(self) -> int:
+        """Return the number of skipped tests."""
         return self._count("skipped")
 
     @property
     def total(self) -> int:
+        """Return the number of tests."""
         return len(self.cases)
 
     def _count(self, state: CaseState) -> int:
@@ -102,7 +106,7 @@ class Ready:
 
 @dataclass(frozen=True, kw_only=True)
 class Exit:
-    """In run mode: the program has ended with this status, and all that it wrote is written.
+    """Run mode: the program has ended with this status, and its output is complete.
 
     `key` is that of the job, which the program does not know.
     """
@@ -113,7 +117,7 @@ class Exit:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """The runner's last word in test mode."""
+    """Test mode: the last message of the runner."""
 
     errors: tuple[FileError, ...]
     exit_code: int
@@ -121,7 +125,7 @@ class Result:
 
 @dataclass(frozen=True, kw_only=True)
 class Cold:
-    """What was started before the job came cannot do it: the runner starts anew, and says why."""
+    """The preloaded runtime cannot run this job: the runner restarts, for this reason."""
 
     reason: str
 
@@ -130,7 +134,7 @@ Message = Ready | TestCase | Result | Exit | Cold
 
 
 def parse(line: bytes) -> Message:
-    """One line, without its newline, to a message; ReportError for anything else."""
+    """Parse one line without its newline. ReportError if it is no message of the protocol."""
     if len(line) > MAX_LINE_BYTES:
         raise ReportError(f"a message is longer than {MAX_LINE_BYTES} bytes")
     fields = _load(line)
@@ -247,7 +251,7 @@ def _optional_text(fields: dict[str, Any], key: str) -> str | None:
 
 
 def _output(fields: dict[str, Any], key: str) -> tuple[str, bool]:
-    """A stream of a case, and whether it had to be cut."""
+    """Return an output stream of a case, and whether it was cut."""
     value = fields.pop(key, "")
     if not isinstance(value, str):
         raise ReportError(f"{key} is not a text")
@@ -255,7 +259,7 @@ def _output(fields: dict[str, Any], key: str) -> tuple[str, bool]:
 
 
 def cut(text: str, most: int) -> tuple[str, bool]:
-    """The beginning of `text` that has at most `most` bytes in UTF-8, and whether that is less."""
+    """Return the first `most` UTF-8 bytes of `text`, and whether a part was cut."""
     if len(text) * 4 <= most or len(data := text.encode()) <= most:
         return text, False
     return data[:most].decode("utf-8", "ignore"), True
@@ -269,7 +273,7 @@ def _flag(fields: dict[str, Any], key: str) -> bool:
 
 
 def clean(text: str, longest: int) -> str:
-    """`text` cut to `longest` characters, without NUL and lone surrogates."""
+    """Return `text` cut to `longest` characters, without NUL and lone surrogates."""
     if len(text) > longest:
         text = text[: longest - 1] + _CUT
     return (
@@ -298,9 +302,9 @@ def _position(fields: dict[str, Any], key: str) -> int | None:
 
 @dataclass
 class Collector:
-    """Gathers the messages of one run, from bytes as they come. Stops at the first wrong one.
+    """Collect the messages of one test run from a stream of bytes, up to the first wrong one.
 
-    `problem` says what was wrong; cases that came before are kept.
+    `problem` describes the wrong message; earlier cases are kept.
     """
 
     cases: list[TestCase] = field(default_factory=list)
@@ -312,7 +316,7 @@ class Collector:
     _outputs: int = 0
 
     def feed(self, data: bytes) -> list[TestCase]:
-        """Take more bytes; returns the cases that they completed."""
+        """Take more bytes; return the test cases that they completed."""
         if self.problem is not None:
             return []
         before = len(self.cases)
@@ -327,12 +331,12 @@ class Collector:
         return self.cases[before:]
 
     def end(self) -> None:
-        """The channel is closed: a half line is a fault."""
+        """Handle the end of the stream: an incomplete line is a fault."""
         if self._pending and self.problem is None:
             self.problem = "the last message is cut off"
 
     def report(self) -> TestReport:
-        """What is believed so far."""
+        """Return the report so far."""
         return TestReport(
             cases=tuple(self.cases),
             errors=self.result.errors if self.result else (),
@@ -365,7 +369,7 @@ class Collector:
             raise ReportError("a message that has no place in a test run")
 
     def _within(self, case: TestCase) -> TestCase:
-        """The case with as much of its output as is left of what all cases may have together."""
+        """Return the case with its output cut to the rest of the budget that all cases share."""
         if not case.stdout and not case.stderr:
             return case
         stdout, more_stdout = cut(case.stdout, MAX_OUTPUTS_BYTES - self._outputs)
@@ -378,10 +382,10 @@ class Collector:
 
 @dataclass
 class ReportedExit:
-    """Waits for the word that a program has ended, from bytes as they come.
+    """Wait in a stream of bytes for the message that the program has ended.
 
-    A submission may send what it likes here: it does not know the key, and only delays its answer,
-    or says of itself that it was started anew.
+    A submission may write to this stream, too. It does not know the key, so it can only delay its
+    own answer or claim a restart of its runner.
     """
 
     key: str
@@ -391,7 +395,7 @@ class ReportedExit:
     _deaf: bool = False
 
     def feed(self, data: bytes) -> None:
-        """Take more bytes. After one `Exit`, or anything that has no place, nothing is believed."""
+        """Take more bytes. Ignore them after an `Exit` or a wrong message."""
         while not self._deaf and (data or b"\n" in self._pending):
             self._pending += data[: _COLD_BYTES + 1]
             data = data[_COLD_BYTES + 1 :]

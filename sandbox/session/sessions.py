@@ -1,8 +1,8 @@
-"""One submission in one tree, over descriptor 3, warm or cold.
+"""Sandboxes with a runner in a template's tree: started cold or kept warm, each for one submission.
 
-The host never touches a directory that a sandbox can write: files go in and results come back as
-messages. Times are measured here, from the delivery of the job. Before Linux 6.15 `exit(137)`
-cannot be told from a SIGKILL: both are CRASHED (see `endings`).
+The host never touches a folder that a sandbox can write: files and results travel as messages
+over the channel. Times are measured on the host, from the delivery of the job. Before Linux 6.15
+`exit(137)` looks like a SIGKILL, and both are CRASHED (see `isolation.exit_status`).
 """
 
 import math
@@ -52,14 +52,14 @@ def start(
     parked_pool: ParkedPool | None = None,
     env: Mapping[str, str] | None = None,
 ) -> "Session":
-    """Start a sandbox and wait until its runner is ready for a job, and is seen to be locked down.
+    """Start a sandbox; wait until its runner is ready and the host has checked its confinement.
 
     `low_priority`: it yields the processors to others until its job is delivered. `cold`: the job
     is there already, so the runner should load what that job needs and no more. `parked_pool`: a
     pool that may hold a parked sandbox for it, whose control group is then the pool's. `env`:
     variables of the job; those that the tree's runtime reads at its start are set from there.
-    StartupError if it does not get ready, IsolationUnavailableError if this machine cannot,
-    ConfinementError if the host, looking from outside, does not find it locked down.
+    StartupError if the runner does not get ready, IsolationUnavailableError if this machine cannot
+    isolate, ConfinementError if the host finds that the sandbox is not locked down (0018).
     """
     began = time.monotonic()
     cpu_seconds = math.ceil((limits.startup_ms + limits.cpu_ms) / 1000) + 1
@@ -148,7 +148,7 @@ def _why_not_ready(container: Container, pump: Pump, errors: Capture) -> str:
 class Session:
     """One started, locked-down, single-use sandbox whose runner waits for its job.
 
-    Not for two threads at a time, but `close` may come from any.
+    Use it from one thread at a time; any thread may call `close`.
     """
 
     def __init__(
@@ -175,19 +175,19 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether it can still be given a job."""
+        """Return whether the session can still take a job."""
         return not self._used.locked() and self._container.alive()
 
     @property
     def memory_bytes(self) -> int:
-        """What it holds now; 0 when it is gone."""
+        """Return its memory in use in bytes; 0 when it is gone."""
         try:
             return self._container.group.memory_used()
         except OSError:
             return 0
 
     def fits(self, limits: Limits) -> bool:
-        """Whether it can still be brought to `limits`."""
+        """Return whether its limits can still be lowered to `limits`."""
         return fits(self.limits, limits)
 
     def deliver(
@@ -200,12 +200,13 @@ class Session:
         on_output: OnOutput | None = None,
         later: ExitStack | None = None,
     ) -> Outcome:
-        """Run one submission to its end, and end the sandbox with it.
+        """Run one submission to its end, then end the sandbox.
 
-        LimitsError if the sandbox cannot take these limits (go cold), StartupError if it died
-        while it waited, UsedError the second time. `on_case` and `on_output` are called in this
-        thread as things come. The sandbox is killed when this returns; that its processes are
-        gone and its memory is free is waited for here too, or when `later` is closed.
+        `on_case` and `on_output` are called in this thread while the job runs. The sandbox is
+        killed when this returns. The wait until its processes are gone and its memory is free
+        happens here, or when the caller closes `later`: work deferred until the reply is sent.
+        LimitsError if the sandbox cannot take these limits, StartupError if it died while it
+        waited, UsedError for a second job.
         """
         began = time.monotonic()
         if not self._used.acquire(blocking=False):
@@ -226,12 +227,12 @@ class Session:
             return outcome
 
     def _late(self, submission: Submission) -> list[str]:
-        """Variables that should have been set when this was started: the runner must begin anew."""
+        """Return the variables that the runtime should have read at its start: it must restart."""
         wanted = self._variables.at_start(submission.env)
         return [name for name in wanted if self._env.get(name) != submission.env[name]]
 
     def close(self) -> None:
-        """End it; nothing if it is already gone. A job in another thread ends as crashed."""
+        """End the sandbox if it has no job yet; a job that runs in another thread is not ended."""
         if self._used.acquire(blocking=False):
             self._container.close()
 
@@ -247,7 +248,7 @@ class Session:
 
 
 def fits(started: Limits, wanted: Limits) -> bool:
-    """Whether `wanted` only lowers what a sandbox was started with; the disk's size is fixed."""
+    """Return whether `wanted` only lowers `started`; the disk size of a sandbox is fixed."""
     return wanted.disk_bytes == started.disk_bytes and (
         wanted.memory_bytes <= started.memory_bytes
         and wanted.processes <= started.processes
@@ -281,6 +282,6 @@ def execute(
     on_case: OnCase | None = None,
     on_output: OnOutput | None = None,
 ) -> Outcome:
-    """Start a sandbox for this one submission and deliver it: cold. Raises as `start` does."""
+    """Start a cold sandbox for this submission and run it. Raises as `start` does."""
     session = start(tree, limits, slot=slot, cold=True, env=submission.env)
     return session.deliver(submission, limits, cancel=cancel, on_case=on_case, on_output=on_output)

@@ -1,4 +1,4 @@
-"""Moves bytes between us and a sandbox without ever blocking on either side."""
+"""Byte streams between the host and a sandbox, without blocking on either side."""
 
 import os
 import selectors
@@ -14,7 +14,7 @@ _WRITE_CHUNK = 256 * 1024
 
 @dataclass
 class Capture:
-    """Keeps the first `limit` bytes of a stream; `over` once there was more."""
+    """Keep the first `limit` bytes of a stream; `over` says that there were more."""
 
     limit: int
     on_data: Callable[[bytes], None] | None = None
@@ -22,6 +22,7 @@ class Capture:
     over: bool = False
 
     def feed(self, data: bytes) -> None:
+        """Take more bytes of the stream."""
         kept = data[: max(0, self.limit - len(self.data))]
         self.over = self.over or len(kept) < len(data)
         self.data += kept
@@ -29,18 +30,20 @@ class Capture:
             self.on_data(kept)
 
     def stream(self) -> Stream:
+        """Return the kept bytes as a result value."""
         return Stream(data=bytes(self.data), truncated=self.over)
 
 
 @dataclass
 class Lines:
-    """Cuts a stream into lines of text; one that is longer than `longest` bytes is split."""
+    """Cut a stream into lines of text; a line longer than `longest` bytes is split."""
 
     on_line: Callable[[str], None]
     longest: int = 8192
     _pending: bytearray = field(default_factory=bytearray)
 
     def feed(self, data: bytes) -> None:
+        """Take more bytes and emit each complete line."""
         self._pending += data
         *lines, rest = bytes(self._pending).split(b"\n")
         while len(rest) > self.longest:
@@ -51,6 +54,7 @@ class Lines:
             self._emit(line)
 
     def end(self) -> None:
+        """Emit the last line if it has no newline."""
         if self._pending:
             self._emit(bytes(self._pending))
             self._pending.clear()
@@ -62,10 +66,10 @@ class Lines:
 
 
 class Pump:
-    """Readers, writers and one process to wait for, served in turns by one thread.
+    """Serve readers, writers and the end of one process in one thread.
 
-    It does not own the descriptors that it reads; those that it writes it closes when all is
-    written, or when nobody listens any more (`keep` leaves it open, for a socket).
+    The pump does not own the descriptors that it reads. It closes a descriptor after its last byte
+    is written or when its reader is gone; `keep` leaves it open, for a socket.
     """
 
     def __init__(self, pidfd: int) -> None:
@@ -78,13 +82,13 @@ class Pump:
         self._selector.register(pidfd, selectors.EVENT_READ)
 
     def read(self, descriptor: int, sink: Callable[[bytes], None]) -> None:
-        """Give what comes from `descriptor` to `sink`, until its end."""
+        """Pass all bytes from `descriptor` to `sink` until the end of the stream."""
         os.set_blocking(descriptor, False)
         self._sinks[descriptor] = sink
         self._watch(descriptor)
 
     def write(self, descriptor: int, data: bytes, *, keep: bool = False) -> None:
-        """Write `data` as the other side takes it."""
+        """Write `data` as fast as the other side reads it."""
         os.set_blocking(descriptor, False)
         self._outgoing[descriptor] = memoryview(data)
         if keep:
@@ -93,11 +97,11 @@ class Pump:
 
     @property
     def reading(self) -> bool:
-        """Whether something read has not come to its end."""
+        """Return whether a stream has not come to its end."""
         return bool(self._sinks)
 
     def turn(self, timeout: float) -> bool:
-        """Wait at most `timeout` seconds for something to do, and do it once; whether there was."""
+        """Serve what is ready, after at most `timeout` seconds; return whether something was."""
         found = self._selector.select(max(0.0, timeout))
         for key, events in found:
             if key.fd == self._pidfd:
@@ -111,7 +115,7 @@ class Pump:
         return bool(found)
 
     def close(self) -> None:
-        """Forget everything; close what was still to be written and is not kept."""
+        """Forget all streams; close the descriptors that were still written and are not kept."""
         for descriptor in list(self._outgoing):
             self._stop_writing(descriptor)
         self._selector.close()
@@ -138,7 +142,7 @@ class Pump:
             self._outgoing[descriptor] = rest
             self._watch(descriptor)
             return
-        except OSError:  # nobody reads it; what the program does not want is not our error
+        except OSError:  # the program has closed it, which is no error of ours
             rest = memoryview(b"")
         self._stop_writing(descriptor)
 

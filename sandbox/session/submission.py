@@ -1,4 +1,4 @@
-"""A tree, a submission, and how they look to the sandbox and on descriptor 3. Pure."""
+"""A tree, a submission, and their form inside of a sandbox and on its channel. Pure."""
 
 import base64
 import json
@@ -19,12 +19,12 @@ _NUMBERS = range(3, 100)
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """A sealed tree and how its runner is started.
+    """A sealed tree and the start of its runner.
 
     `root` is shown at /template and `cache` at /cache, read-only unless `cache_writable` (only
     for the step that fills it). `links` are names below /template that get a link in /workspace.
-    Items of `command` with a slash are paths in the tree ("bin/node"); the last one is the mode.
-    `variables` says which of a submission's variables are read when this tree's runtime starts.
+    Items of `command` with a slash are paths in the tree ("bin/node"); the last item is the mode.
+    `variables` names the variables of a submission that this tree's runtime reads at its start.
     """
 
     root: Path
@@ -38,7 +38,7 @@ class Tree:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """A file of a submission; `path` is under src/."""
+    """A file of a submission; `path` is relative to src/."""
 
     path: str
     content: bytes
@@ -46,7 +46,7 @@ class SourceFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """What is to be run: `mode` is "run" or "test"."""
+    """The code to run; `mode` is "run" or "test"."""
 
     mode: str
     files: tuple[SourceFile, ...] = ()
@@ -60,10 +60,10 @@ class Submission:
 def tree_profile(
     tree: Tree, limits: Limits, *, cold: bool = False, env: Mapping[str, str] | None = None
 ) -> profile.Profile:
-    """What a sandbox of this tree sees. Pure.
+    """Return the profile of a sandbox of this tree. StartupError for a bad channel number.
 
-    `cold`: its job is there already, and the runner is told so by STENCIL_COLD. `env`: what the
-    submission sets from the start; of what the tree sets, too, it has the last word.
+    `cold`: the job is there already; STENCIL_COLD tells the runner. `env`: variables of the
+    submission that are set from the start; they override those of the tree.
     """
     binds = [(str(tree.root), "/template", False)]
     if tree.cache is not None:
@@ -102,15 +102,15 @@ def _channel(tree: Tree) -> int:
 
 
 def _inside(item: str) -> str:
-    """An item of a command that names a file of the tree has a slash in it."""
+    """Return the path inside for an item that names a file of the tree: one with a slash."""
     named = "/" in item and not item.startswith(("/", "-"))
     return f"/template/{item}" if named else item
 
 
 def encode_job(submission: Submission, key: str, late: Sequence[str] = ()) -> bytes:
-    """The one line that the runner is sent; `key` is what its `exit` must carry.
+    """Return the job as the one line that the runner gets; its `exit` message must carry `key`.
 
-    `late`: variables of the submission that its runtime reads at the start, which is over.
+    `late`: variables of the submission that its runtime should have read at its start.
     """
     job = {
         "type": "job",

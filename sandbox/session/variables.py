@@ -1,4 +1,4 @@
-"""What a template says of the variables that a submission may bring. Pure.
+"""The rules of a template for environment variables of a submission. Pure.
 
 A variable that a runtime reads when it starts has no effect on one that has started already: a
 submission that brings one is started cold, with the variable set from the first instruction.
@@ -13,7 +13,7 @@ PATTERN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
 
 @dataclass(frozen=True, kw_only=True)
 class Variables:
-    """Names, of which those that end with `*` stand for all that begin so.
+    """Names of variables; a name that ends with `*` stands for all names that begin so.
 
     `start`: read when the runtime or something preloaded starts; set before the runner starts.
     `anew`: the same, but the runner starts without them and starts the program anew with them: a
@@ -26,12 +26,12 @@ class Variables:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def at_start(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that are read at the start, sorted."""
+        """Return the names that the runtime reads at its start, sorted."""
         known = (*self.start, *self.anew)
         return sorted(name for name in names if any(covers(p, name) for p in known))
 
     def for_runner(self, env: Mapping[str, str]) -> dict[str, str]:
-        """What of `env` is set before a cold runner starts."""
+        """Return the part of `env` that is set before a cold runner starts."""
         return {
             name: value
             for name, value in env.items()
@@ -39,11 +39,11 @@ class Variables:
         }
 
     def accepts(self, name: str) -> bool:
-        """Whether the template takes it by its full name, with effect at the start."""
+        """Return whether the template takes the full name, with effect at the start."""
         return name in self.start or name in self.anew
 
     def refusal(self, name: str) -> str | None:
-        """Why a variable is refused; None if this template does not refuse it.
+        """Return why a variable is refused, or None if this template takes it.
 
         A name that `start` or `anew` has in full is not refused by a pattern.
         """
@@ -55,5 +55,5 @@ class Variables:
 
 
 def covers(pattern: str, name: str) -> bool:
-    """Whether a name, or a beginning of names with `*` after it, means this name."""
+    """Return whether a name, or a prefix with `*` after it, covers this name."""
     return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
