@@ -117,7 +117,7 @@ def test_it_starts_computes_and_talks_to_itself(name: str, build: Path, toolchai
     runtime = RUNTIMES[name]
     shutil.copy(HERE / runtime.program, build)
     shown = {"node": NODE, "python": PYTHON}.get(name, toolchains / runtime.folder)
-    cage = Cage(writable=build, read_only=((shown, "/opt"),), env=runtime.env, wall_ms=120_000)
+    cage = Cage(writable=build, read_only=((shown, "/opt"),), env=runtime.env, wall_ms=600_000)
     lines: list[tuple[str, str]] = []
     status = run(cage, ["/bin/sh", "-c", runtime.line], lambda *line: lines.append(line))
     assert (status, [text for _, text in lines]) == (0, ["talked 42"]), lines
