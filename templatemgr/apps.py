@@ -10,6 +10,7 @@ class TemplateManagerConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks, and the triggers that every migration may have dropped."""
         from core.database import triggers
+        from core.engine import checks  # noqa: F401 - importing it registers the check
 
         post_migrate.connect(
             triggers.install_after_migrate, sender=self, dispatch_uid="core.database.triggers"

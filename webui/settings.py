@@ -107,6 +107,7 @@ STENCIL_WARM = _number("STENCIL_WARM", 4 * STENCIL_SLOTS)
 _MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 STENCIL_WARM_BYTES = _number("STENCIL_WARM_BYTES", _MEMORY // 4)
 STENCIL_BUILDS = _number("STENCIL_BUILDS", 2, least=1)
+STENCIL_ENGINE = os.environ.get("STENCIL_ENGINE") or "local"
 STENCIL_GRACE_SECONDS = _number("STENCIL_GRACE_SECONDS", 20)
 STENCIL_QUEUE_LIMIT = _number("STENCIL_QUEUE_LIMIT", 1000, least=1)
 # Hours between verifications: of what is current, previous or pinned, and of the rest. 0: never.

@@ -1,21 +1,31 @@
-"""Messages between web and executor over the Unix socket: JSON lines, a line each.
+"""Messages between web processes and executors, as lines of JSON.
 
-    web → executor   {"type": "wake", "kind": "execution" | "build" | "promotion"}
+    web → executor   {"type": "wake", "kind": "<kind>"}         see WakeKind
                      {"type": "cancel", "id": "<execution>"}
-                     {"type": "wait", "id": "<execution>"}, with "kind" also a wake-up
-    executor → web   {"type": "waiting", "id": "<execution>"}   registered: read the row, then wait
+                     {"type": "wait", "id": "<execution>"}      with "kind" also a wake-up
+    executor → web   {"type": "waiting", "id": "<execution>"}   the wait is registered
                      {"type": "finished", "id": "<execution>"}  read the row again
 
-One connection may carry any number of waits.
-
-A lost message costs time and nothing else: the row is the truth, and both sides also look by
-themselves.
+A web process reads the row when it gets "waiting": an end after that is sent as "finished". One
+connection may carry any number of waits. A lost message costs time and nothing else: the database
+row is authoritative, and both sides also read it at intervals.
 """
 
 import json
 from dataclasses import dataclass
+from enum import StrEnum
 
-LINE_LIMIT = 1024
+LINE_LIMIT = 1024  # bytes of a message
+
+
+class WakeKind(StrEnum):
+    """The kind of work that a wake-up announces."""
+
+    EXECUTION = "execution"  # an execution was queued
+    BUILD = "build"  # a build was queued, or is to be cancelled
+    LOOKUP = "lookup"  # a look-up of newer packages was queued
+    VERIFICATION = "verification"  # a verification was queued
+    PROMOTION = "promotion"  # a current version, a pin or the health of a version changed
 
 
 class WireError(ValueError):
@@ -27,7 +37,7 @@ class Message:
     """One message; `kind` belongs to `wake` and `wait`, `id` to all but `wake`."""
 
     type: str
-    kind: str = ""
+    kind: WakeKind | None = None
     id: str = ""
 
 
@@ -35,13 +45,13 @@ _TYPES = ("wake", "cancel", "wait", "waiting", "finished")
 
 
 def encode(message: Message) -> bytes:
-    """The message as one line."""
+    """Return the message as one line."""
     pairs = {"type": message.type, "kind": message.kind, "id": message.id}
     return json.dumps({key: value for key, value in pairs.items() if value}).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message:
-    """One line as a message; `WireError` when it is anything else."""
+    """Return the message in one line. Raises WireError."""
     try:
         data = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -54,4 +64,7 @@ def decode(line: bytes) -> Message:
     if not isinstance(kind, str) or not isinstance(identifier, str):
         message = "kind and id are strings"
         raise WireError(message)
-    return Message(type=data["type"], kind=kind, id=identifier)
+    if (kind or data["type"] == "wake") and kind not in WakeKind:
+        message = "not a known kind"
+        raise WireError(message)
+    return Message(type=data["type"], kind=WakeKind(kind) if kind else None, id=identifier)

@@ -13,13 +13,12 @@ from django.conf import settings
 
 from core.database import connections
 from core.database.retry import retry_on_lock
-from core.engine.local import socket_path
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
 from execapp.executor import execution_worker, lookup_worker
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.build_worker import BuildWorker
-from execapp.executor.listener import Listener
+from execapp.executor.listener import make_receiver
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
 from execapp.executor.running import RunningExecutions
@@ -79,7 +78,7 @@ class Daemon:
             slots=self.slots,
             fingerprint=context.host,
         )
-        context.listener.start()
+        context.receiver.start()
         self._thread("breaker", self._tend_breaker)
         context.pool.start()
         context.parked_pool.start()
@@ -132,7 +131,7 @@ class Daemon:
         self._stopped.set()
         for thread in self._threads:
             thread.join()
-        context.listener.close()
+        context.receiver.close()
         retry_on_lock(lambda: heartbeats.leave(worker=context.worker))
         connections.release()
         self._lock.release()
@@ -193,10 +192,11 @@ class Daemon:
             rotation=claims.Rotation(),
             pool=pool,
             parked_pool=ParkedPool(slot=f"{worker}-parked"),
-            listener=Listener(
-                socket_path(),
-                on_wake=partial(_on_wake, execution_wakeup, maintenance_wakeup, pool),
-                on_cancel=running_executions.cancel,
+            receiver=make_receiver(
+                execution_wakeup=execution_wakeup,
+                maintenance_wakeup=maintenance_wakeup,
+                pool=pool,
+                running_executions=running_executions,
             ),
             draining=threading.Event(),
             claiming=threading.Lock(),
@@ -217,7 +217,7 @@ class Daemon:
             while not self._stopped.is_set():
                 try:
                     self._beat()
-                    self.context.listener.ensure()
+                    self.context.receiver.ensure()
                     if time.monotonic() >= reap_at:
                         self._reap()
                         reap_at = time.monotonic() + REAP_SECONDS
@@ -255,15 +255,6 @@ class Daemon:
         claims.heartbeat(worker=context.worker, executions=context.running_executions.ids())
         if claims.reap():
             context.execution_wakeup.notify()
-
-
-def _on_wake(execution_wakeup: Wakeup, maintenance_wakeup: Wakeup, pool: Pool, kind: str) -> None:
-    if kind == "promotion":
-        pool.look()
-    elif kind == "execution":
-        execution_wakeup.notify_one()  # one row needs one slot; others would query in vain
-    else:
-        maintenance_wakeup.notify()
 
 
 def _setting(name: str, default: int) -> int:

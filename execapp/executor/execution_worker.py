@@ -10,10 +10,10 @@ from typing import Any
 
 from core.database import connections
 from core.database.retry import retry_on_lock
+from core.engine import Receiver
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
 from execapp.executor.breaker import CircuitBreaker
-from execapp.executor.listener import Listener
 from execapp.executor.pool import Pool
 from execapp.executor.running import Running, RunningExecutions
 from execapp.executor.warm_groups import Key
@@ -51,7 +51,7 @@ class ExecutorContext:
     rotation: claims.Rotation
     pool: Pool
     parked_pool: ParkedPool
-    listener: Listener
+    receiver: Receiver
     draining: threading.Event
     claiming: threading.Lock
     breaker: CircuitBreaker
@@ -110,7 +110,7 @@ def _answer(context: ExecutorContext, slot: str, execution: Execution, later: Ex
         logger.exception("execution %s: its end could not be recorded", execution.id)
     finally:
         context.running_executions.remove(running)
-        context.listener.finished(execution.id)
+        context.receiver.finished(execution.id)
 
 
 def _attempt(

@@ -1,211 +1,27 @@
-"""The executor's end of the socket: takes wake-ups, tells waiters that an execution has ended."""
+"""What the executor does when a message arrives: each kind of wake-up has its place."""
 
-import contextlib
-import logging
-import os
-import selectors
-import socket
-import threading
-import uuid
-from collections.abc import Callable
-from pathlib import Path
-
-from core.engine import protocol
-from core.engine.local import short_address
-
-logger = logging.getLogger(__name__)
-BACKLOG = 256
-MOST_UNSENT = 4 * 1024 * 1024
-_SERVER = "server"  # marks the listening socket in the selector: it may be replaced meanwhile
+from core.engine import Receiver, WakeKind, get_engine
+from core.jobs.wakeup import Wakeup
+from execapp.executor.pool import Pool
+from execapp.executor.running import RunningExecutions
 
 
-class Listener:
-    """One thread that reads every connection. Replies may come from any thread."""
+def make_receiver(
+    *,
+    execution_wakeup: Wakeup,
+    maintenance_wakeup: Wakeup,
+    pool: Pool,
+    running_executions: RunningExecutions,
+) -> Receiver:
+    """Return the executor's end of the configured engine, not started yet."""
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        on_wake: Callable[[str], None],
-        on_cancel: Callable[[uuid.UUID], None],
-    ) -> None:
-        self._path = path
-        self._on_wake = on_wake
-        self._on_cancel = on_cancel
-        self._lock = threading.Lock()
-        self._waiting: dict[str, set[socket.socket]] = {}
-        self._pending: dict[socket.socket, bytes] = {}
-        self._unsent: dict[socket.socket, bytearray] = {}
-        self._selector = selectors.DefaultSelector()
-        self._stop_read, self._stop_write = socket.socketpair()
-        self._thread = threading.Thread(target=self._serve, name="listener", daemon=True)
+    def on_wake(kind: WakeKind) -> None:
+        match kind:
+            case WakeKind.EXECUTION:
+                execution_wakeup.notify_one()  # one row needs one slot; others would find nothing
+            case WakeKind.PROMOTION:
+                pool.look()
+            case WakeKind.BUILD | WakeKind.LOOKUP | WakeKind.VERIFICATION:
+                maintenance_wakeup.notify()
 
-    def start(self) -> None:
-        """Listen; a socket that a killed executor left behind is replaced (we hold the lock)."""
-        self._open()
-        self._selector.register(self._stop_read, selectors.EVENT_READ)
-        self._thread.start()
-
-    def ensure(self) -> None:
-        """Make the socket again when its file was deleted or replaced. OSError if that fails.
-
-        Whoever is connected already stays connected.
-        """
-        try:
-            there = os.lstat(self._path)
-        except FileNotFoundError:
-            there = None
-        if there is not None and (there.st_dev, there.st_ino) == self._file:
-            return
-        logger.warning("socket: %s is gone; it is made again", self._path.name)
-        before = self._server
-        self._open()
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(before)
-        before.close()
-
-    def _open(self) -> None:
-        if self._path.is_dir() and not self._path.is_symlink():
-            message = f"{self._path} is a folder: remove it, the executor's socket belongs there."
-            raise IsADirectoryError(message)
-        self._path.unlink(missing_ok=True)
-        server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            with short_address(self._path) as address:
-                server.bind(address)
-            self._path.chmod(0o600)
-            made = os.lstat(self._path)
-            server.listen(BACKLOG)
-            server.setblocking(False)
-        except BaseException:
-            server.close()
-            raise
-        self._server, self._file = server, (made.st_dev, made.st_ino)
-        self._selector.register(server, selectors.EVENT_READ, _SERVER)
-
-    def finished(self, execution_id: uuid.UUID) -> None:
-        """Tell everyone who waits for this execution; they then read the row."""
-        said = protocol.encode(protocol.Message(type="finished", id=str(execution_id)))
-        with self._lock:
-            waiters = self._waiting.pop(str(execution_id), set())
-            for waiter in waiters:
-                self._send(waiter, said)
-
-    def close(self) -> None:
-        """Stop listening; whoever waits sees the end of the stream and looks at the row."""
-        self._stop_write.send(b".")
-        self._thread.join()
-        self._path.unlink(missing_ok=True)
-
-    def _serve(self) -> None:
-        stopping = False
-        while not stopping:
-            for key, events in self._selector.select():
-                assert isinstance(key.fileobj, socket.socket)  # noqa: S101 - nothing else is
-                if key.data is _SERVER:
-                    self._accept(key.fileobj)
-                elif key.fileobj is self._stop_read:
-                    stopping = True
-                else:
-                    if events & selectors.EVENT_WRITE:
-                        self._flush(key.fileobj)
-                    if events & selectors.EVENT_READ:
-                        self._read(key.fileobj)
-        for link in list(self._pending):
-            self._forget(link)
-        for link in (self._server, self._stop_read, self._stop_write):
-            link.close()
-        self._selector.close()
-
-    def _accept(self, server: socket.socket) -> None:
-        try:
-            link, _ = server.accept()
-        except OSError as error:  # out of descriptors, or the client is gone already
-            logger.warning("socket: %s", error)
-            return
-        link.setblocking(False)
-        self._pending[link] = b""
-        self._selector.register(link, selectors.EVENT_READ)
-
-    def _read(self, link: socket.socket) -> None:
-        try:
-            data = link.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        *lines, rest = (self._pending[link] + data).split(b"\n")
-        try:
-            for line in lines:
-                self._take(link, protocol.decode(line))
-        except (protocol.WireError, ValueError) as error:
-            logger.warning("socket: %s", error)
-            data = b""
-        self._pending[link] = rest
-        if not data or len(rest) > protocol.LINE_LIMIT:
-            self._forget(link)
-
-    def _take(self, link: socket.socket, message: protocol.Message) -> None:
-        if message.type == "wake":
-            self._on_wake(message.kind)
-        elif message.type == "cancel":
-            self._on_cancel(uuid.UUID(message.id))
-            # One that was still queued has ended already; whoever waits looks, and waits on if not.
-            self.finished(uuid.UUID(message.id))
-        elif message.type == "wait":
-            execution_id = str(uuid.UUID(message.id))
-            with self._lock:
-                self._waiting.setdefault(execution_id, set()).add(link)
-                self._send(link, protocol.encode(protocol.Message(type="waiting", id=execution_id)))
-            if message.kind:  # after the wait is noted: its end cannot be missed
-                self._on_wake(message.kind)
-
-    def _send(self, link: socket.socket, data: bytes) -> None:
-        """Send, or keep what the link does not take now until it does. The lock is held.
-
-        One link carries the news of thousands of waits, and the kernel holds some hundred messages.
-        """
-        kept = self._unsent.get(link)
-        if kept is not None:
-            kept += data
-            if len(kept) > MOST_UNSENT:  # it reads nothing: its end makes the other side look
-                with contextlib.suppress(OSError):
-                    link.shutdown(socket.SHUT_RDWR)
-            return
-        try:
-            sent = link.send(data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:  # it is gone
-            return
-        if sent < len(data):
-            self._unsent[link] = bytearray(data[sent:])
-            with contextlib.suppress(KeyError, ValueError):
-                self._selector.modify(link, selectors.EVENT_READ | selectors.EVENT_WRITE)
-
-    def _flush(self, link: socket.socket) -> None:
-        with self._lock:
-            kept = self._unsent.get(link)
-            if kept is None:
-                return
-            try:
-                del kept[: link.send(kept)]
-            except BlockingIOError:
-                return
-            except OSError:  # it is gone, and its end is read next
-                kept.clear()
-            if not kept:
-                del self._unsent[link]
-                self._selector.modify(link, selectors.EVENT_READ)
-
-    def _forget(self, link: socket.socket) -> None:
-        with self._lock:
-            self._unsent.pop(link, None)
-            for execution_id in [key for key, links in self._waiting.items() if link in links]:
-                self._waiting[execution_id].discard(link)
-                if not self._waiting[execution_id]:
-                    del self._waiting[execution_id]
-        self._pending.pop(link, None)
-        with contextlib.suppress(KeyError):
-            self._selector.unregister(link)
-        link.close()
+    return get_engine().receiver(on_wake=on_wake, on_cancel=running_executions.cancel)

@@ -4,10 +4,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
-from django.db import transaction
 from django.utils import timezone
 
-from core.engine import local
+from core.engine import WakeKind, wake_on_commit
 from templatemgr.build import builds, lookups
 from templatemgr.models import ACTIVE_STATES, Build, Lookup
 
@@ -30,21 +29,21 @@ def request_build(
         packages=packages,
         files=files,
     )
-    transaction.on_commit(lambda: local.wake("build"))
+    wake_on_commit(WakeKind.BUILD)
     return build
 
 
 def request_lookup(*, template: str, actor: str, from_version: int | None = None) -> Lookup:
     """Ask a registry for newer packages, and wake the executor once the row is committed."""
     lookup = lookups.request(template=template, from_version=from_version, actor=actor)
-    transaction.on_commit(lambda: local.wake("build"))
+    wake_on_commit(WakeKind.LOOKUP)
     return lookup
 
 
 def cancel_build(*, build_id: uuid.UUID, actor: str) -> Build:
     """Ask a build to stop; one that has ended stays as it is."""
     build = builds.cancel(build_id=build_id, actor=actor)
-    transaction.on_commit(lambda: local.wake("build"))
+    wake_on_commit(WakeKind.BUILD)
     return build
 
 

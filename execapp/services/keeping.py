@@ -1,8 +1,6 @@
 """Asking for a verification, so that the verification worker hears of it at once."""
 
-from django.db import transaction
-
-from core.engine import local
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import catalog
 from templatemgr.errors import NotHealedError
 from templatemgr.maintenance import verification
@@ -17,7 +15,7 @@ def request_verification(
     Returns the open one if there is one. Raises UnknownTemplateError, UnknownVersionError.
     """
     found = verification.request(template=template, version=version, actor=actor, heal=heal)
-    transaction.on_commit(lambda: local.wake("build"))
+    wake_on_commit(WakeKind.VERIFICATION)
     return found
 
 

@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from core.database.errors import classify
 from core.database.vendors import Trouble
-from core.engine import local
+from core.engine import get_engine
 from execapp.models import ALIVE_WITHIN, Execution, ExecutorHeartbeat
 from execapp.services import schema
 
@@ -109,7 +109,7 @@ def why_no_executor() -> str | None:
         return None
     if alive:
         return "The executor is stopping and takes nothing new: try again in a moment."
-    if any(row.host == _host() for row in rows) and local.reachable() is None:
+    if any(row.host == _host() for row in rows) and get_engine().connection_error() is None:
         return None
     return "No executor is running: start `manage.py executor`."
 
@@ -167,7 +167,7 @@ def _executor() -> list[Readiness]:
     detail = "can start sandboxes" if able else f"can start no sandbox now: {taking[0].trouble}"
     found = [Readiness(name="executor", ok=bool(able), detail=detail)]
     if any(row.host == _host() for row in taking):
-        trouble = local.reachable()
+        trouble = get_engine().connection_error()
         found.append(Readiness(name="socket", ok=trouble is None, detail=trouble or "answers"))
     return found
 

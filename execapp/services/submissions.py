@@ -1,13 +1,14 @@
 """Submit a request, wait for the end of its execution, cancel it, submit it again."""
 
 import uuid
+from collections.abc import Collection
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
-from core.engine import local
+from core.engine import WakeKind, cancel_on_commit, get_engine, wake_on_commit
 from execapp import requests
 from execapp.conf import sizes
 from execapp.errors import (
@@ -19,6 +20,7 @@ from execapp.errors import (
 )
 from execapp.limits import limits_to_json
 from execapp.models import (
+    FINAL_STATES,
     ApiToken,
     Execution,
     ExecutionLabel,
@@ -68,8 +70,14 @@ def wait(*, execution_id: uuid.UUID, seconds: float, fresh: bool = False) -> Exe
         seen[:] = [_row(execution_id)]
         return seen[0].finished
 
-    local.wait_for(execution_id, seconds, finished=ended, fresh=fresh)
+    get_engine().wait_for(execution_id, seconds, ended=ended, fresh=fresh)
     return seen[0]
+
+
+def ended_among(execution_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of these executions have ended, by one query."""
+    rows = Execution.objects.filter(id__in=execution_ids, state__in=FINAL_STATES)
+    return set(rows.values_list("id", flat=True))
 
 
 def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
@@ -98,7 +106,7 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
         cancel_requested=True, message=message
     )
     if changed:
-        local.cancel(execution_id)
+        cancel_on_commit(execution_id)
     return wait(execution_id=execution_id, seconds=0), bool(changed)
 
 
@@ -187,7 +195,7 @@ def _admit(
             raise
         return earlier, False
     if wake:
-        transaction.on_commit(lambda: local.wake("execution"))
+        wake_on_commit(WakeKind.EXECUTION)
     return execution, True
 
 

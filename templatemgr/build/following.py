@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from django.utils import timezone
 
-from core.engine.local import release_connection
+from core.database.connections import release_between_waits
 from templatemgr.build import builds
 from templatemgr.models import Build, BuildLogLine
 
@@ -67,7 +67,7 @@ def all_lines(*, build: Build) -> Iterator[list[BuildLogLine]]:
     while lines := builds.log_lines(build=build, after=after, limit=PAGE):
         after = lines[-1].sequence
         yield lines
-    release_connection()
+    release_between_waits()
 
 
 def settled(build: Build) -> bool:

@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from core.engine import hub, local
+from core.engine import hub
+from core.engine.local.engine import LocalEngine
+from core.engine.local.link import SocketLink
+from core.engine.local.receiver import SocketReceiver
+from core.engine.local.sockets import socket_path
 from execapp.api.http import waiting_room
-from execapp.executor.listener import Listener
 from tests.timeouts import HANGS_SECONDS
 
 
@@ -43,7 +46,7 @@ def run(tmp_path: Path, settings: Settings, rows: Rows) -> Iterator[Callable[...
     with ThreadPoolExecutor(1) as pool:
 
         async def all_of_it(work: Callable[[hub.Hub], Awaitable[None]]) -> None:
-            made = hub.Hub(pool=pool, finished=rows.finished)
+            made = LocalEngine().hub(pool=pool, ended=rows.finished)
             try:
                 async with asyncio.timeout(HANGS_SECONDS):
                     await work(made)
@@ -55,10 +58,10 @@ def run(tmp_path: Path, settings: Settings, rows: Rows) -> Iterator[Callable[...
 
 
 @contextlib.contextmanager
-def executor() -> Iterator[tuple[Listener, list[str]]]:
+def executor() -> Iterator[tuple[SocketReceiver, list[str]]]:
     """The executor's end of the socket, and the wake-ups that it got."""
     woken: list[str] = []
-    listener = Listener(local.socket_path(), on_wake=woken.append, on_cancel=lambda _: None)
+    listener = SocketReceiver(socket_path(), on_wake=woken.append, on_cancel=lambda _: None)
     listener.start()
     try:
         yield listener, woken
@@ -71,7 +74,7 @@ async def until(look: Callable[[], object]) -> None:
         await asyncio.sleep(0.01)
 
 
-def waiting(listener: Listener) -> int:
+def waiting(listener: SocketReceiver) -> int:
     return sum(len(links) for links in listener._waiting.values())
 
 
@@ -170,16 +173,17 @@ def test_nonsense_from_the_executor_ends_the_link_and_no_wait(
     run: Callable[..., None], rows: Rows
 ) -> None:
     async def work(made: hub.Hub) -> None:
-        one = uuid.uuid4()
+        one, mine = uuid.uuid4(), made._link
+        assert isinstance(mine, SocketLink)
         server = socket.socket(socket.AF_UNIX)
-        server.bind(str(local.socket_path()))
+        server.bind(str(socket_path()))
         server.listen()
         server.setblocking(False)
         waits = asyncio.create_task(made.wait(one, 60, begun=False))
         link, _ = await asyncio.get_running_loop().sock_accept(server)
         for line in (b'{"type": "finished", "id": "x"}\n', b"rubbish\n"):
             link.sendall(line)
-        await until(lambda: made._link._socket is None)
+        await until(lambda: mine._socket is None)
         link.close()
         server.close()
         assert not waits.done()

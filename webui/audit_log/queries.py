@@ -10,7 +10,7 @@ from typing import Any
 from django.core import signing
 from django.db.models import Q, QuerySet
 
-from core.engine.local import release_connection
+from core.database.connections import release_between_waits
 from core.pagination import NUMBER, Order, Page, paginate
 from templatemgr import audit
 from templatemgr.models import AuditEvent
@@ -110,7 +110,7 @@ def export(events: Events, form: str) -> Iterator[str]:
             after = batch[-1].sequence
             yield "".join(writes(event) for event in batch)
     finally:
-        release_connection()
+        release_between_waits()
 
 
 def cell(text: str) -> str:

@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
 from core import parsing
-from core.engine import local
+from core.engine import WakeKind, get_engine
 from templatemgr import catalog
 from templatemgr.errors import CurrentChangedError, TemplateError
 from templatemgr.models import AuditEvent, Promotion, PromotionKind, Template, Version
@@ -76,7 +76,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             problem=error.message,
             override=override,
         )
-    local.wake("promotion")
+    get_engine().wake(WakeKind.PROMOTION)
     return redirect("receipt", name, promotion.pk)
 
 
@@ -91,7 +91,7 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponse:
         )
     except TemplateError as error:
         return _refused(request, name, "rollback", error)
-    local.wake("promotion")
+    get_engine().wake(WakeKind.PROMOTION)
     return redirect("receipt", name, promotion.pk)
 
 

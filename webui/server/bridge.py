@@ -14,9 +14,10 @@ from typing import Any
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from core.engine import hub
+from core.engine import get_engine, hub
 from execapp.api.http.errors import error_reply
 from execapp.api.http.parked import Paced, Parked, Pause
+from execapp.services import submissions
 from webui.server import body as bodies
 from webui.server import connection
 from webui.server.body import Body
@@ -72,7 +73,7 @@ class Bridge:
         if scope["type"] != "http":
             return
         if self.hub is None:
-            self.hub = hub.Hub(pool=self.health)
+            self.hub = get_engine().hub(pool=self.health, ended=submissions.ended_among)
         exchange = Exchange(self, scope, receive, send)
         try:
             await exchange.run()

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
+from core.database.connections import release_between_waits
 from core.engine import hub
-from core.engine.local import release_connection
 from execapp.api.http import errors, waiting_room
 from execapp.errors import BusyError, RateLimitedError
 from execapp.models import Execution
@@ -145,7 +145,7 @@ def take_stream(client: str) -> waiting_room.Pass:
 def _slept(frames: Frames) -> Iterator[str]:
     for frame in frames:
         if isinstance(frame, Pause):
-            release_connection()
+            release_between_waits()
             time.sleep(frame.seconds)
         else:
             yield frame

@@ -5,7 +5,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from core.engine import local
+from core.engine import WakeKind, get_engine
 from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import actor_of, check_query, reply, token_of
@@ -36,7 +36,7 @@ def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResp
         expected_current=body.expected_current,
         **_override(request, body.override),
     )
-    local.wake("promotion")
+    get_engine().wake(WakeKind.PROMOTION)
     return _moved(name, promotion)
 
 
@@ -56,7 +56,7 @@ def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpR
         expected_current=body.expected_current,
         **_override(request, body.override),
     )
-    local.wake("promotion")
+    get_engine().wake(WakeKind.PROMOTION)
     return _moved(name, promotion)
 
 

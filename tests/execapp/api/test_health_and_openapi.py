@@ -12,7 +12,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from core.engine import local, protocol
+from core.engine import WakeKind, get_engine, protocol
+from core.engine.local.sockets import short_address, socket_path
 from execapp.api.http.parsing import loads
 from execapp.errors import MalformedError
 from execapp.executor.daemon import Daemon
@@ -103,7 +104,10 @@ def test_wire_round_trip() -> None:
 
 def test_nonsense_on_the_socket_harms_nobody(api: Api, executor: Daemon) -> None:
     for nonsense in (b"\n", b"{}\n", b"x" * 5000, b'{"type":"wait","id":"x"}\n'):
-        with socket.socket(socket.AF_UNIX) as link, local.short_address(local.socket_path()) as at:
+        with (
+            socket.socket(socket.AF_UNIX) as link,
+            short_address(socket_path()) as at,
+        ):
             link.connect(at)
             link.sendall(nonsense)
             link.settimeout(5)
@@ -113,7 +117,7 @@ def test_nonsense_on_the_socket_harms_nobody(api: Api, executor: Daemon) -> None
 
 
 def test_socket_is_ours_alone(executor: Daemon) -> None:
-    assert local.socket_path().stat().st_mode & 0o777 == 0o600
+    assert socket_path().stat().st_mode & 0o777 == 0o600
 
 
 def test_deep_data_directories_have_a_socket_too(
@@ -125,7 +129,7 @@ def test_deep_data_directories_have_a_socket_too(
 
 def test_wake_ups_without_an_executor_are_dropped(tmp_path: Path, settings: Settings) -> None:
     settings.STENCIL_DATA = tmp_path
-    local.wake("execution")
+    get_engine().wake(WakeKind.EXECUTION)
 
 
 def test_strict_json_takes_what_is_json() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from django.db import connection
 
-from core.engine import local
+from core.database import connections
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutionState
 from execapp.services import submissions
@@ -107,18 +107,18 @@ def test_waiting_gives_the_connection_back(api: Api, executor: Daemon) -> None:
     waiting = threading.Event()
 
     def wait() -> None:
-        original = local.release_connection
+        original = connections.release_between_waits
 
         def noted() -> None:
             original()
             held.append(connection.connection is not None)
             waiting.set()
 
-        local.release_connection = noted
+        connections.release_between_waits = noted
         try:
             submissions.wait(execution_id=made["id"], seconds=10)
         finally:
-            local.release_connection = original
+            connections.release_between_waits = original
             connection.close()
 
     thread = threading.Thread(target=wait)

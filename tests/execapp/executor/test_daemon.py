@@ -15,7 +15,9 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
 
-from core.engine import local
+from core.engine import WakeKind, get_engine
+from core.engine.local.engine import LocalEngine
+from core.engine.local.sockets import socket_path
 from execapp.executor.daemon import Daemon
 from execapp.executor.execution_worker import starting_limits
 from execapp.executor.lock import LockedError
@@ -106,7 +108,7 @@ def test_sigterm_lets_the_running_finish(api: Api, executor_process: StartProces
     assert state_of(running) == "succeeded"
     assert state_of(queued) == "queued"
     assert not ExecutorHeartbeat.objects.exists()
-    assert not local.socket_path().exists()
+    assert not socket_path().exists()
 
 
 def test_sigterm_gives_back_what_takes_longer(api: Api, executor_process: StartProcess) -> None:
@@ -250,13 +252,13 @@ def test_a_machine_that_does_not_lock_down_claims_nothing(
 def test_lost_wake_ups_cost_a_second(
     api: Api, executor: Daemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "wake", lambda _kind: None)
+    monkeypatch.setattr(LocalEngine, "wake", lambda _self, _kind: None)
     assert api.submit(HELLO, wait=10)["state"] == "succeeded"
 
 
 def test_build_lane_takes_builds(api: Api, executor: Daemon, current: Version) -> None:
     build = Build.objects.create(template=current.template, kind="rebuild", requested_by="ann")
-    local.wake("build")
+    get_engine().wake(WakeKind.BUILD)
     # The tiny template has no definition folder: the worker must end the build, not die of it.
     until(lambda: Build.objects.filter(pk=build.pk, state=BuildState.FAILED).exists(), 240)
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"

@@ -27,7 +27,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from core.engine import local
+from core.engine import get_engine
+from core.engine.local.sockets import socket_path
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import probes, schema
@@ -164,13 +165,13 @@ def test_descriptors_are_raised_at_start_and_the_pool_stays_within_them(
 
 @pytest.mark.parametrize("fault", ["deleted", "replaced by a file", "replaced by another socket"])
 def test_a_socket_that_is_gone_is_made_again(api: Api, executor: Daemon, fault: str) -> None:
-    path = local.socket_path()
+    path = socket_path()
     path.unlink()
     if fault == "replaced by a file":
         path.write_text("not a socket")
     elif fault == "replaced by another socket":
         os.mknod(path, 0o600 | 0o140000)
-    until(lambda: local.reachable() is None)
+    until(lambda: get_engine().connection_error() is None)
     made = api.submit(HELLO, wait=30)
     assert made["state"] == "succeeded"
     assert not checks()
@@ -179,7 +180,7 @@ def test_a_socket_that_is_gone_is_made_again(api: Api, executor: Daemon, fault: 
 def test_a_folder_in_the_sockets_place_is_said_once_and_stops_nobody(
     api: Api, executor: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
-    path = local.socket_path()
+    path = socket_path()
     path.unlink()
     path.mkdir()
     try:
@@ -190,7 +191,7 @@ def test_a_folder_in_the_sockets_place_is_said_once_and_stops_nobody(
         assert caplog.text.count("the heartbeat: unhandled error, continuing") == 1
     finally:
         path.rmdir()
-    until(lambda: local.reachable() is None)
+    until(lambda: get_engine().connection_error() is None)
 
 
 def daemon_beats_again() -> bool:

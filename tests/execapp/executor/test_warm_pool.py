@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from core.engine import local
+from core.engine import WakeKind, get_engine
 from execapp.executor import pool as pool_module
 from execapp.executor import warm_groups
 from execapp.executor.daemon import Daemon
@@ -135,7 +135,7 @@ def test_a_promotion_is_seen_when_it_is_told(
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
     second = minimal_template.make_current(number=2)
-    local.wake("promotion")
+    get_engine().wake(WakeKind.PROMOTION)
     until(lambda: keys_of(second) <= set(daemon.context.pool._groups))
 
 
