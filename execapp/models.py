@@ -1,18 +1,13 @@
 """Submissions and their outcomes, the tokens that make them, and the executor's sign of life."""
 
-import uuid
 from datetime import timedelta
 
 from django.db import models
 from django.utils import timezone
-from uuid_utils.compat import uuid7
+
+from core.ids import new_id
 
 ALIVE_WITHIN = timedelta(seconds=10)  # an executor that was silent for longer is taken for dead
-
-
-def new_id() -> uuid.UUID:
-    """Return a fresh UUIDv7, which sorts by time."""
-    return uuid7()
 
 
 class Scope(models.TextChoices):

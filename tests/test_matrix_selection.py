@@ -64,7 +64,7 @@ def test_what_has_passed_is_unchanged(checkout: Path) -> None:
         ("templatemgr/builders/npm/npm_builder.py", set()),
         ("tests/runtime/vitest_submissions.py", set()),
         ("requirements/run.lock", set()),
-        ("templatemgr/models.py", {"javascript", "python", "typescript"}),
+        ("templatemgr/models/jobs.py", {"javascript", "python", "typescript"}),
     ],
 )
 def test_a_change_runs_what_hangs_on_it(checkout: Path, path: str, left: set[str]) -> None:

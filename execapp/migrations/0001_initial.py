@@ -4,7 +4,7 @@ import django.db.models.deletion
 import django.utils.timezone
 from django.db import migrations, models
 
-import execapp.models
+import core.ids
 
 
 class Migration(migrations.Migration):
@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=execapp.models.new_id,
+                        default=core.ids.new_id,
                         editable=False,
                         primary_key=True,
                         serialize=False,
@@ -63,7 +63,7 @@ class Migration(migrations.Migration):
                 (
                     "id",
                     models.UUIDField(
-                        default=execapp.models.new_id,
+                        default=core.ids.new_id,
                         editable=False,
                         primary_key=True,
                         serialize=False,

@@ -1,9 +1,10 @@
 import pytest
 from django.db import IntegrityError, connection
 
+from core.append_only import AppendOnlyError
 from core.database import triggers
 from templatemgr import audit
-from templatemgr.models import AppendOnlyError, AuditEvent, Promotion, Version
+from templatemgr.models import AuditEvent, Promotion, Version
 from templatemgr.promotion import promotions
 from tests.templatemgr.conftest import MakeVersion
 

@@ -7,8 +7,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from core.ids import new_id
 from execapp.errors import InvalidRequestError, UnknownTokenError
-from execapp.models import ApiToken, new_id
+from execapp.models import ApiToken
 from execapp.services import tokens
 from templatemgr.models import AuditEvent
 from tests.execapp.conftest import Api

@@ -1,0 +1,247 @@
+"""Jobs that a worker claims by a lease: builds with their log, look-ups, verifications."""
+
+from django.db import models
+from django.utils import timezone
+
+from core.ids import new_id
+from templatemgr.models.templates import Template, Version
+
+
+class BuildKind(models.TextChoices):
+    """What a build starts from."""
+
+    REBUILD = "rebuild"  # the same inputs: the same identity is expected
+    REFRESH = "refresh"  # a new lock first: whatever the ranges allow today
+    UPDATE = "update"  # chosen packages move, within their ranges or to a named version
+    EDIT = "edit"  # some input files are replaced first
+
+
+class BuildState(models.TextChoices):
+    """Where a build is; the last five are ends."""
+
+    QUEUED = "queued"  # waits for a builder
+    FETCHING = "fetching"  # packages come over the network; no foreign code runs
+    INSTALLING = "installing"  # named install scripts, without network; pruning
+    SEALING = "sealing"  # every file is hashed and stored by content
+    SMOKE = "smoke"  # the definition's submissions run in the real sandbox
+    READY = "ready"  # made a version
+    REPRODUCED = "reproduced"  # came out identical to a version that is already there
+    FAILED = "failed"  # `step` names where, `message` why
+    CANCELLED = "cancelled"  # somebody asked for it
+    INTERRUPTED = "interrupted"  # its process died; can be asked for again
+
+
+ACTIVE_STATES = (
+    BuildState.FETCHING,
+    BuildState.INSTALLING,
+    BuildState.SEALING,
+    BuildState.SMOKE,
+)
+FINAL_STATES = (
+    BuildState.READY,
+    BuildState.REPRODUCED,
+    BuildState.FAILED,
+    BuildState.CANCELLED,
+    BuildState.INTERRUPTED,
+)
+
+
+class Build(models.Model):
+    """The job that makes a version. Claimed by a conditional UPDATE, held by a lease."""
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="builds")
+    kind = models.CharField(max_length=16, choices=BuildKind.choices)
+    state = models.CharField(max_length=16, choices=BuildState.choices, default=BuildState.QUEUED)
+    step = models.CharField(max_length=16, blank=True, default="")
+    from_version = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    version = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    reproduces = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="reproductions"
+    )
+    requested_by = models.CharField(max_length=150)
+    # What the kind needs: {"packages": [str]}, {"files": {path: text}}, {"heal": number}.
+    options = models.JSONField(default=dict, blank=True)
+    message = models.TextField(blank=True, default="")
+    # Where its packages came from, no credentials: {"packages": {"name version": "host:port"},
+    # "configured": [the registries of this machine then], "reached": [all that was connected to]}.
+    origins = models.JSONField(default=dict, blank=True)
+    steps = models.JSONField(default=list)
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    cancel_requested = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # The claim looks for the oldest queued build, the reaper for expired leases.
+            models.Index(fields=["state", "created_at"], name="build_state_created"),
+            # The template's page lists its builds, newest first.
+            models.Index(fields=["template", "-created_at"], name="build_template_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"build {self.id} of {self.template_id} ({self.state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINAL_STATES
+
+    @property
+    def duration_seconds(self) -> float | None:
+        """Seconds from the start to the end, or to now; None before the start."""
+        if self.started_at is None:
+            return None
+        return ((self.finished_at or timezone.now()) - self.started_at).total_seconds()
+
+
+class BuildLogLine(models.Model):
+    """One line that a build wrote, with its step and stream ("stdout", "stderr", "build")."""
+
+    build = models.ForeignKey(Build, on_delete=models.PROTECT, related_name="lines")
+    sequence = models.PositiveIntegerField()
+    time = models.DateTimeField()
+    step = models.CharField(max_length=16)
+    stream = models.CharField(max_length=8)
+    text = models.TextField()
+
+    class Meta:
+        ordering = ["sequence"]
+        constraints = [
+            models.UniqueConstraint(fields=["build", "sequence"], name="log_build_sequence")
+        ]
+
+    def __str__(self) -> str:
+        return self.text
+
+
+class LookupState(models.TextChoices):
+    """Where a question to a registry is; the last two are ends."""
+
+    QUEUED = "queued"  # waits for an executor
+    RUNNING = "running"  # the registry is being asked
+    DONE = "done"  # `candidates` has the answer
+    FAILED = "failed"  # `message` says why
+
+
+class Lookup(models.Model):
+    """What a registry had for the packages of a template's inputs, when it was asked.
+
+    Claimed by a conditional UPDATE, held by a lease. It answers for the inputs with `digest` only.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="lookups")
+    from_version = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    digest = models.CharField(max_length=64)  # of the inputs that it is about
+    state = models.CharField(max_length=8, choices=LookupState.choices, default=LookupState.QUEUED)
+    requested_by = models.CharField(max_length=150)
+    # [{"name", "installed", "wanted", "latest", "direct"}], by name
+    candidates = models.JSONField(default=list)
+    message = models.TextField(blank=True, default="")
+    created_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            # The claim looks for the oldest that is queued, the reaper for expired leases.
+            models.Index(fields=["state", "created_at"], name="lookup_state_created"),
+            # The page asks for the newest answer about some inputs.
+            models.Index(fields=["template", "digest", "-created_at"], name="lookup_inputs"),
+        ]
+
+    def __str__(self) -> str:
+        return f"lookup {self.id} of {self.template_id} ({self.state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in (LookupState.DONE, LookupState.FAILED)
+
+
+class VerificationState(models.TextChoices):
+    """Where a verification is; the last four are ends."""
+
+    QUEUED = "queued"  # waits for an executor
+    RUNNING = "running"  # files are read, at the lowest priority
+    VERIFIED = "verified"  # nothing is wrong
+    HEALED = "healed"  # something was, and is made whole again
+    QUARANTINED = "quarantined"  # something is; `build` is the rebuild that is to heal it
+    FAILED = "failed"  # it could not be carried out for a reason of ours; `message` says which
+
+
+OPEN_VERIFICATIONS = (VerificationState.QUEUED, VerificationState.RUNNING)
+
+
+class Verification(models.Model):
+    """The job that reads a version's files again. Claimed by a conditional UPDATE, held by a lease.
+
+    Files that are one inode count once. Totals are 0 until it has started.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="verifications")
+    state = models.CharField(
+        max_length=16, choices=VerificationState.choices, default=VerificationState.QUEUED
+    )
+    requested_by = models.CharField(max_length=150)
+    scheduled = models.BooleanField(default=False)
+    heal = models.BooleanField(default=False)  # make whole what is found damaged
+    files_total = models.PositiveIntegerField(default=0)
+    files_done = models.PositiveIntegerField(default=0)
+    bytes_total = models.BigIntegerField(default=0)
+    bytes_done = models.BigIntegerField(default=0)
+    problems = models.PositiveIntegerField(default=0)
+    message = models.TextField(blank=True, default="")
+    build = models.ForeignKey(
+        Build, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True, default="")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        constraints = [
+            # Asking twice is asking once.
+            models.UniqueConstraint(
+                fields=["version"],
+                condition=models.Q(state__in=("queued", "running")),
+                name="verification_open",
+            )
+        ]
+        indexes = [
+            models.Index(fields=["state", "created_at"], name="verification_state_created"),
+            # A version's page shows its latest.
+            models.Index(fields=["version", "-created_at"], name="verification_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"verification {self.id} of {self.version_id} ({self.state})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state not in OPEN_VERIFICATIONS
+
+    @property
+    def percent(self) -> int:
+        """How much of the bytes is read: 0 to 100."""
+        return min(100, self.bytes_done * 100 // self.bytes_total) if self.bytes_total else 0

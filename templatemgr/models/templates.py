@@ -1,0 +1,180 @@
+"""Templates and what the jobs make: versions, their health, and promotions."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.utils import timezone
+
+from core.append_only import AppendOnlyModel, AppendOnlyQuerySet
+
+
+class Template(models.Model):
+    """An execution environment by name. `current` is what executions get that name no version."""
+
+    name = models.SlugField(max_length=64, unique=True)
+    title = models.CharField(max_length=100)
+    current = models.ForeignKey(
+        "Version", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    pinned_at = models.DateTimeField(null=True, blank=True)
+    pinned_by = models.CharField(max_length=150, blank=True, default="")
+    pin_reason = models.CharField(max_length=500, blank=True, default="")
+    # Which gates a promotion must pass: {"required": ["ready", …]}. Empty: all of them.
+    policy = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["name"]
+        permissions = [
+            ("pin_template", "Pin a template on its version, and unpin it"),
+            ("override_gates", "Promote past closed gates"),
+            ("change_gate_policy", "Say which gates a promotion must pass"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def pinned(self) -> bool:
+        """Whether promotions are refused until the template is unpinned."""
+        return self.pinned_at is not None
+
+
+class Version(AppendOnlyModel):
+    """One immutable build of a template. A row exists only for a build that became ready."""
+
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    identity = models.CharField(max_length=64)
+    tree_digest = models.CharField(max_length=64)
+    definition_digest = models.CharField(max_length=64)
+    cache_digest = models.CharField(max_length=64)
+    platform = models.CharField(max_length=64)
+    size_bytes = models.BigIntegerField()
+    own_bytes = models.BigIntegerField()
+    file_count = models.PositiveIntegerField()
+    packages = models.JSONField(default=list)
+    toolchain = models.CharField(max_length=200, blank=True, default="")
+    smoke = models.JSONField(default=list)
+    directory = models.CharField(max_length=200)
+    created_at = models.DateTimeField(default=timezone.now)
+    created_by = models.CharField(max_length=150)
+    build = models.ForeignKey("Build", on_delete=models.PROTECT, related_name="+")
+
+    objects: ClassVar[models.Manager["Version"]] = AppendOnlyQuerySet["Version"].as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["template", "number"], name="version_number"),
+            models.UniqueConstraint(fields=["template", "identity"], name="version_identity"),
+        ]
+        permissions = [
+            ("build_version", "Build versions, and cancel builds"),
+            ("promote_version", "Promote a version, and roll back"),
+            ("verify_version", "Verify a version's files"),
+            ("heal_version", "Heal a quarantined version"),
+            ("remove_version", "Remove a version from disk"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.template.name}@{self.number}"
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the version may be served: its last check found nothing wrong."""
+        return self.health.state == HealthState.VERIFIED
+
+
+class HealthState(models.TextChoices):
+    """What we know of a version now."""
+
+    VERIFIED = "verified"  # the tree is the one that was sealed: served, also with doubts
+    QUARANTINED = "quarantined"  # it is not, or could not be looked at: never served, to be healed
+    RETIRED = "retired"  # taken out of use on purpose
+
+
+class Severity(models.TextChoices):
+    """How bad it is: a program may see the tree, nobody sees what it is made from."""
+
+    NONE = "none"
+    NOT_PROVABLE = "not_provable"  # served, marked, and repaired beside executions
+    UNSAFE = "unsafe"  # not served
+
+
+class VersionHealth(models.Model):
+    """The part of a version that changes, beside it, since a version never does."""
+
+    version = models.OneToOneField(Version, on_delete=models.PROTECT, related_name="health")
+    state = models.CharField(
+        max_length=16, choices=HealthState.choices, default=HealthState.VERIFIED
+    )
+    checked_at = models.DateTimeField()
+    checked_by = models.CharField(max_length=150)
+    # What is wrong with the tree: [{"path", "problem"[, "detail"]}]. Some: quarantined.
+    problems = models.JSONField(default=list)
+    # What keeps it from being proven or made again: [{"part", "path", "problem"[, "detail"]}], with
+    # part "cache", "manifest", "inputs" or "objects".
+    doubts = models.JSONField(default=list, blank=True)
+    # Sizes, times, inodes, modes and owners when it was last found whole, as one digest; empty: it
+    # was not yet. See `trees.fingerprint`.
+    record = models.CharField(max_length=64, blank=True, default="")
+    # When healing is tried next, and how often it was in vain since it was whole.
+    retry_at = models.DateTimeField(null=True, blank=True)
+    tries = models.PositiveIntegerField(default=0)
+    # How often it was quarantined: what was loaded from it before such a time is not used after it.
+    epoch = models.PositiveIntegerField(default=0)
+    # Why it could not be healed, or why it was removed; empty when there is nothing to say.
+    message = models.TextField(blank=True, default="")
+    # A cache is derived, and no two are the same bytes: healing fills another one, and says so
+    # here. Empty: the version's own still holds.
+    cache_digest = models.CharField(max_length=64, blank=True, default="")
+
+    class Meta:
+        verbose_name_plural = "version health"
+
+    def __str__(self) -> str:
+        return f"{self.version}: {self.state}"
+
+    @property
+    def severity(self) -> Severity:
+        """Return how bad it is; a removed version has nothing that could be bad."""
+        if self.state == HealthState.QUARANTINED:
+            return Severity.UNSAFE
+        if self.state == HealthState.VERIFIED and self.doubts:
+            return Severity.NOT_PROVABLE
+        return Severity.NONE
+
+    @property
+    def parts(self) -> list[str]:
+        """Return the parts that cannot be proven, each once, in the order of the alphabet."""
+        return sorted({doubt["part"] for doubt in self.doubts})
+
+
+class PromotionKind(models.TextChoices):
+    """Which way `current` moved."""
+
+    PROMOTE = "promote"
+    ROLLBACK = "rollback"
+
+
+class Promotion(AppendOnlyModel):
+    """One change of what is current: from where to where, by whom and why."""
+
+    template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="promotions")
+    from_version = models.ForeignKey(
+        Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    to_version = models.ForeignKey(Version, on_delete=models.PROTECT, related_name="+")
+    actor = models.CharField(max_length=150)
+    reason = models.CharField(max_length=500)
+    kind = models.CharField(max_length=16, choices=PromotionKind.choices)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    objects: ClassVar[models.Manager["Promotion"]] = AppendOnlyQuerySet["Promotion"].as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} to {self.to_version}"
