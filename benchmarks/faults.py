@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.house import House, HouseError
+from benchmarks.installation import Installation, InstallationError
 from templatemgr import store
 
 WAIT_SECONDS = 900.0
@@ -85,7 +85,7 @@ FAULTS = (
 class Client:
     """Submits one after the other, and counts."""
 
-    house: House
+    installation: Installation
     done: threading.Event
     refused: int = 0
     served: int = 0
@@ -94,9 +94,9 @@ class Client:
         """Until it is told to stop."""
         while not self.done.is_set():
             try:
-                self.house.submit("run", PROGRAM)
+                self.installation.submit("run", PROGRAM)
                 self.served += 1
-            except HouseError as error:
+            except InstallationError as error:
                 # Not admitted; or admitted before the damage was known, and then not run.
                 if not str(error).startswith(("503", "201: error")):
                     raise
@@ -104,28 +104,28 @@ class Client:
                 time.sleep(LOOK_SECONDS)
 
 
-def measure(house: House, faults: tuple[Fault, ...] = FAULTS) -> str:
+def measure(installation: Installation, faults: tuple[Fault, ...] = FAULTS) -> str:
     """Do each in turn, and return the table as Markdown."""
     lines = [
         "| damage | found after | served again after | refused meanwhile |",
         "|---|---:|---:|---:|",
     ]
-    lines += [_row(house, fault) for fault in faults]
+    lines += [_row(installation, fault) for fault in faults]
     return "\n".join(lines)
 
 
-def _row(house: House, fault: Fault) -> str:
-    client = Client(house=house, done=threading.Event())
+def _row(installation: Installation, fault: Fault) -> str:
+    client = Client(installation=installation, done=threading.Event())
     submitting = threading.Thread(target=client.run)
-    number = int(house.version.name.split("-")[0])
+    number = int(installation.version.name.split("-")[0])
     submitting.start()
     try:
         began = time.monotonic()
-        fault.do(house.version)
-        _call(house, "POST", f"/templates/typescript/versions/{number}/verify")
-        _await(house, number, lambda found: str(found["severity"]) != "none")
+        fault.do(installation.version)
+        _call(installation, "POST", f"/templates/typescript/versions/{number}/verify")
+        _await(installation, number, lambda found: str(found["severity"]) != "none")
         found = time.monotonic() - began
-        _await(house, number, lambda health: health["severity"] == "none")
+        _await(installation, number, lambda health: health["severity"] == "none")
         whole = time.monotonic() - began - found
     finally:
         client.done.set()
@@ -134,28 +134,33 @@ def _row(house: House, fault: Fault) -> str:
     return f"| {fault.name} | {found:.1f} s | {back} | {client.refused} |"
 
 
-def _await(house: House, number: int, holds: Callable[[dict[str, Any]], bool]) -> None:
+def _await(
+    installation: Installation, number: int, holds: Callable[[dict[str, Any]], bool]
+) -> None:
     """Look until it holds, or the verification has ended with nothing left."""
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
-        shown = _call(house, "GET", f"/templates/typescript/versions/{number}")
+        shown = _call(installation, "GET", f"/templates/typescript/versions/{number}")
         health, last = shown["health"], shown["verification"]
         if holds(health) or (last and last["state"] == "healed"):
             return
         time.sleep(LOOK_SECONDS)
     message = f"it did not happen in {WAIT_SECONDS:.0f} s: {health}"
-    raise HouseError(message)
+    raise InstallationError(message)
 
 
-def _call(house: House, method: str, path: str) -> Any:
-    link = http.client.HTTPConnection("127.0.0.1", house.port, timeout=90)
+def _call(installation: Installation, method: str, path: str) -> Any:
+    link = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=90)
     try:
-        headers = {"Authorization": f"Bearer {house.token}", "Content-Type": "application/json"}
+        headers = {
+            "Authorization": f"Bearer {installation.token}",
+            "Content-Type": "application/json",
+        }
         link.request(method, f"/api/v1{path}", "{}" if method == "POST" else None, headers)
         answer = link.getresponse()
         said = answer.read()
     finally:
         link.close()
     if answer.status >= 300:
-        raise HouseError(f"{answer.status}: {said[:500]!r}")
+        raise InstallationError(f"{answer.status}: {said[:500]!r}")
     return json.loads(said)

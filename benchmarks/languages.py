@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import bare
-from benchmarks.house import House
+from benchmarks.installation import Installation
 from benchmarks.measures import COLD, Size, pairs, warm
 from benchmarks.table import Row, faster, share
 
@@ -86,14 +86,16 @@ CASES = (
 )
 
 
-def every(house: House, size: Size) -> Iterator[Row]:
+def every(installation: Installation, size: Size) -> Iterator[Row]:
     """All rows of all languages but TypeScript's, which every other measure is about."""
     for case in CASES:
-        other = partial(alone, house.data / "templates" / case.template / "current/tree", case)
+        other = partial(
+            alone, installation.data / "templates" / case.template / "current/tree", case
+        )
         files = dict(case.files)
-        ours = partial(warm, house, case.mode, files, template=case.template)
+        ours = partial(warm, installation, case.mode, files, template=case.template)
         yield _warm(case, *pairs(size.samples, ours, other))
-        cold = partial(_cold, house, case)
+        cold = partial(_cold, installation, case)
         row = share(case.name.format("cold, beside"), *pairs(size.samples, cold, other), most=0)
         yield replace(row, must="–", holds=None)
 
@@ -105,9 +107,9 @@ def _warm(case: Case, ours: Sequence[float], other: Sequence[float]) -> Row:
     return share(name, ours, other, most=case.most)
 
 
-def _cold(house: House, case: Case) -> float:
+def _cold(installation: Installation, case: Case) -> float:
     files = dict(case.files)
-    return house.submit(case.mode, files, template=case.template, limits=COLD)[0]
+    return installation.submit(case.mode, files, template=case.template, limits=COLD)[0]
 
 
 def alone(tree: Path, case: Case) -> float:

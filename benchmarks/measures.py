@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import bare
-from benchmarks.house import House
+from benchmarks.installation import Installation
 from benchmarks.table import Row, faster, share
 from sandbox.isolation.launch import Shares, bubblewrap_path, launch, parking_key
 from sandbox.isolation.parking import ParkedPool
@@ -55,7 +55,7 @@ class Size:
 
 SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000), disk=40)
 FULL = Size(samples=21, burst=200, clients=16, files=(1_000, 50_000), disk=1_000)
-# A runner that takes its job and ends: what is left is the house's own time.
+# A runner that takes its job and ends: what is left is the installation's own time.
 IDLE = """
 const { readSync, writeSync } = require("node:fs");
 writeSync(3, '{"type":"ready"}\\n');
@@ -63,14 +63,14 @@ readSync(3, Buffer.alloc(65536));
 """
 
 
-def every(house: House, size: Size) -> Iterator[Row]:
+def every(installation: Installation, size: Size) -> Iterator[Row]:
     """All rows, in the order of the table."""
-    yield from set_up_by_size(house, size)
-    yield from set_up_against_copies(house, size)
-    yield from vitest(house, size)
-    yield from programs(house, size)
-    yield from burst(house, size)
-    yield disk(house, size)
+    yield from set_up_by_size(installation, size)
+    yield from set_up_against_copies(installation, size)
+    yield from vitest(installation, size)
+    yield from programs(installation, size)
+    yield from burst(installation, size)
+    yield disk(installation, size)
     yield from wall(size)
 
 
@@ -81,7 +81,7 @@ def set_up(version: Path, root: Path | None = None, parked_pool: ParkedPool | No
     before anything else is measured.
     """
     profile = replace(tree_profile(_tree(version, root), Limits()), command=("/usr/bin/true",))
-    shape = parking_key(profile, channel=True)
+    key = parking_key(profile, channel=True)
     began = time.perf_counter()
     container = launch(
         profile,
@@ -89,7 +89,7 @@ def set_up(version: Path, root: Path | None = None, parked_pool: ParkedPool | No
         slot="adhoc-bench",
         startup_ms=Limits().startup_ms,
         channel=True,
-        parked=None if parked_pool is None else parked_pool.take(shape),
+        parked=None if parked_pool is None else parked_pool.take(key),
     )
     took = (time.perf_counter() - began) * 1000
     container.close()
@@ -160,17 +160,19 @@ def pairs(
     return [mine for mine, _ in both], [theirs for _, theirs in both]
 
 
-def set_up_by_size(house: House, size: Size) -> Iterator[Row]:
+def set_up_by_size(installation: Installation, size: Size) -> Iterator[Row]:
     """Set-up on a large template beside a small one."""
     with (
-        tempfile.TemporaryDirectory(dir=house.data, prefix="bench-") as folder,
+        tempfile.TemporaryDirectory(dir=installation.data, prefix="bench-") as folder,
         parked() as parked_pool,
     ):
         cold = partial(set_up, parked_pool=parked_pool)
-        roots = [_tree_of(house.version, Path(folder, str(count)), count) for count in size.files]
+        roots = [
+            _tree_of(installation.version, Path(folder, str(count)), count) for count in size.files
+        ]
         trees = f"a tree of {size.files[1]:,} files beside one of {size.files[0]:,}"
         for name, measured in (("warm set-up", delivery), ("cold set-up", cold)):
-            small, large = (partial(measured, house.version, root) for root in roots)
+            small, large = (partial(measured, installation.version, root) for root in roots)
             samples = pairs(size.samples, large, small)
             yield share(f"{name}, {trees}", *samples, most=1.2)
 
@@ -186,9 +188,9 @@ def _tree_of(version: Path, root: Path, count: int) -> Path:
     return root
 
 
-def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
+def set_up_against_copies(installation: Installation, size: Size) -> Iterator[Row]:
     """Set-up beside what it replaces."""
-    version = house.version
+    version = installation.version
 
     def ours(parked_pool: ParkedPool | None) -> float:
         os.sync()  # what the copy before left to be written is not ours
@@ -208,52 +210,54 @@ def set_up_against_copies(house: House, size: Size) -> Iterator[Row]:
     yield replace(row, must="–", holds=None)
 
 
-def vitest(house: House, size: Size) -> Iterator[Row]:
+def vitest(installation: Installation, size: Size) -> Iterator[Row]:
     """One client's tests over HTTP, warm and cold, beside bare vitest."""
 
     def other() -> float:
-        return bare.node(house.version / "tree", SUITE, bare.VITEST)
+        return bare.node(installation.version / "tree", SUITE, bare.VITEST)
 
-    samples = pairs(size.samples, lambda: warm(house, "test", SUITE), other)
+    samples = pairs(size.samples, lambda: warm(installation, "test", SUITE), other)
     yield faster("vitest over HTTP, warm, beside `vitest run`", *samples, least=10)
-    samples = pairs(size.samples, lambda: house.submit("test", SUITE, limits=COLD)[0], other)
+    samples = pairs(size.samples, lambda: installation.submit("test", SUITE, limits=COLD)[0], other)
     yield share("the same, cold", *samples, most=0.9)
 
 
-def warm(house: House, mode: str, files: dict[str, str], **more: str) -> float:
+def warm(installation: Installation, mode: str, files: dict[str, str], **more: str) -> float:
     """One submission that met a warm sandbox."""
     for _ in range(20):
         time.sleep(REFILL_SECONDS)
-        took, reply = house.submit(mode, files, **more)
+        took, reply = installation.submit(mode, files, **more)
         if reply["timings"]["warm"]:
             return took
     raise RuntimeError("no warm sandbox in 20 tries")
 
 
-def programs(house: House, size: Size) -> Iterator[Row]:
+def programs(installation: Installation, size: Size) -> Iterator[Row]:
     """Programs over HTTP beside bare Node."""
     for (language, (name, text)), most in zip(PROGRAMS.items(), (1.0, 0.4), strict=True):
         samples = pairs(
             size.samples,
-            partial(warm, house, "run", {name: text}, entry=name),
-            partial(bare.node, house.version / "tree", {name: text}, (f"src/{name}",)),
+            partial(warm, installation, "run", {name: text}, entry=name),
+            partial(bare.node, installation.version / "tree", {name: text}, (f"src/{name}",)),
         )
         yield share(f"{language} over HTTP beside `node {name}`", *samples, most=most)
 
 
-def burst(house: House, size: Size) -> Iterator[Row]:
+def burst(installation: Installation, size: Size) -> Iterator[Row]:
     """Many at a time: throughput, CPU, and what stays on the disk."""
     count, cores = size.burst, len(os.sched_getaffinity(0))
-    cpu = house.cpu_ms()
+    cpu = installation.cpu_ms()
     began = time.perf_counter()
     with ThreadPoolExecutor(size.clients) as crowd:
-        list(crowd.map(lambda _: house.submit("test", SUITE), range(count)))
+        list(crowd.map(lambda _: installation.submit("test", SUITE), range(count)))
     ours = count / (time.perf_counter() - began)
     time.sleep(3)  # the warm ones that were used are replaced: their making is counted
-    our_cpu = (house.cpu_ms() - cpu) / count + sandbox_cpu(house, min(size.samples, 5))
+    our_cpu = (installation.cpu_ms() - cpu) / count + sandbox_cpu(
+        installation, min(size.samples, 5)
+    )
     began, cpu = time.perf_counter(), _children_ms()
     with ThreadPoolExecutor(cores) as crowd:
-        tree = house.version / "tree"
+        tree = installation.version / "tree"
         list(crowd.map(lambda _: bare.node(tree, SUITE, bare.VITEST), range(count)))
     other, other_cpu = count / (time.perf_counter() - began), (_children_ms() - cpu) / count
     measure = f"{count} vitest submissions from {size.clients} clients, beside {cores} bare at once"
@@ -261,13 +265,17 @@ def burst(house: House, size: Size) -> Iterator[Row]:
     yield share("CPU of one of them, warming included", [our_cpu], [other_cpu], most=0.8)
 
 
-def disk(house: House, size: Size) -> Row:
+def disk(installation: Installation, size: Size) -> Row:
     """What many executions leave on the disk."""
     name, text = PROGRAMS["JavaScript"]
-    before = left(house.data)
+    before = left(installation.data)
     with ThreadPoolExecutor(size.clients) as crowd:
-        list(crowd.map(lambda _: house.submit("run", {name: text}, entry=name), range(size.disk)))
-    more = left(house.data) - before
+        list(
+            crowd.map(
+                lambda _: installation.submit("run", {name: text}, entry=name), range(size.disk)
+            )
+        )
+    more = left(installation.data) - before
     return Row(
         measure=f"files left by {size.disk:,} executions, beyond their rows",
         ours=str(more),
@@ -278,13 +286,13 @@ def disk(house: House, size: Size) -> Row:
     )
 
 
-def sandbox_cpu(house: House, samples: int) -> float:
+def sandbox_cpu(installation: Installation, samples: int) -> float:
     """CPU milliseconds of one warm sandbox and its job, by its control group.
 
     bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
     """
-    inputs = definition_file.read_kept(house.version / "inputs")
-    runtime = catalog.make_runtime(inputs, house.version)
+    inputs = definition_file.read_kept(installation.version / "inputs")
+    runtime = catalog.make_runtime(inputs, installation.version)
     files = tuple(SourceFile(path=path, content=text.encode()) for path, text in SUITE.items())
     submission = Submission(mode="test", files=files, pattern=runtime.pattern)
     used = []

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from django.conf import settings
 
-from benchmarks.house import House
+from benchmarks.installation import Installation
 from benchmarks.measures import FULL, Size
 from benchmarks.table import Row
 
@@ -21,7 +21,7 @@ PREPARE_SECONDS = 900
 EXECUTIONS = 100_000
 
 
-def every(_house: House, size: Size) -> Iterator[Row]:
+def every(_house: Installation, size: Size) -> Iterator[Row]:
     """A row for each page: server time over several calls, beside the aim for its p95."""
     executions = EXECUTIONS if size.burst >= FULL.burst else EXECUTIONS // 20
     with tempfile.TemporaryDirectory(prefix="stencil-pages-") as folder:

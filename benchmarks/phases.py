@@ -5,13 +5,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.house import House
+from benchmarks.installation import Installation
 from benchmarks.measures import COLD, PROGRAMS, REFILL_SECONDS, SUITE, Size
 
 COLUMNS = ("around it", "queued", "set-up", "run", "collect", "record", "total")
 
 
-def breakdown(house: House, size: Size) -> str:
+def breakdown(installation: Installation, size: Size) -> str:
     """Medians of each phase for each kind of submission, as a Markdown table."""
     lines = [
         f"| milliseconds, median | {' | '.join(COLUMNS)} |",
@@ -27,7 +27,7 @@ def breakdown(house: House, size: Size) -> str:
         samples = []
         for _ in range(size.samples):
             time.sleep(REFILL_SECONDS)
-            took, reply = house.submit(mode, files, **more)
+            took, reply = installation.submit(mode, files, **more)
             samples.append(parts(took, reply["timings"]))
         middle = [f"{statistics.median(column):.1f}" for column in zip(*samples, strict=True)]
         lines.append(f"| {kind} | {' | '.join(middle)} |")

@@ -12,7 +12,7 @@ from ninja.errors import ValidationError
 from pydantic import ValidationError as SchemaError
 
 from benchmarks import hostile_bodies
-from benchmarks.house import House, HouseError
+from benchmarks.installation import Installation, InstallationError
 from benchmarks.measures import Size
 from benchmarks.table import Row, quantile, share
 from execapp.api.http.errors import handle, validation_reply
@@ -27,18 +27,18 @@ TURNS = 3  # of each body, of which the quickest counts
 MIB = 1024 * 1024
 
 
-def every(house: House, size: Size) -> Iterator[Row]:
+def every(installation: Installation, size: Size) -> Iterator[Row]:
     """Two rows: time over HTTP, and memory of reading, checking and refusing."""
     good = hostile_bodies.good(BODY_BYTES, template="typescript", entry="main.ts")
-    return beside(house, good, turns=TURNS if size.samples > TURNS else 1)
+    return beside(installation, good, turns=TURNS if size.samples > TURNS else 1)
 
 
-def beside(house: House, good: bytes, *, turns: int) -> Iterator[Row]:
+def beside(installation: Installation, good: bytes, *, turns: int) -> Iterator[Row]:
     """The rows, with this good body."""
     hostile = hostile_bodies.bodies(len(good))
     bodies = [body for name, body in hostile.items() if name not in hostile_bodies.RIGHT]
-    worst_ms = max(min(_post(house, body, 400) for _ in range(turns)) for body in bodies)
-    good_ms = min(_post(house, good, 201) for _ in range(turns + 1))
+    worst_ms = max(min(_post(installation, body, 400) for _ in range(turns)) for body in bodies)
+    good_ms = min(_post(installation, good, 201) for _ in range(turns + 1))
     kilobytes = f"{round(len(good) / 1000, -1):.0f} KB"
     measure = f"the worst of {len(bodies)} hostile bodies of {kilobytes}, beside a good one"
     yield share(measure, [worst_ms], [good_ms], most=2.0)
@@ -87,11 +87,11 @@ def _as_ninja(error: SchemaError) -> ValidationError:
     return ValidationError([{**each, "loc": ("body", "body", *each["loc"])} for each in found])
 
 
-def _post(house: House, body: bytes, expected: int) -> float:
-    """Milliseconds until the whole reply is there; a refusal for a refusal. `HouseError`."""
-    headers = {"Authorization": f"Bearer {house.token}", "Content-Type": "application/json"}
+def _post(installation: Installation, body: bytes, expected: int) -> float:
+    """Milliseconds until the whole reply is there; a refusal for a refusal. `InstallationError`."""
+    headers = {"Authorization": f"Bearer {installation.token}", "Content-Type": "application/json"}
     began = time.perf_counter()
-    link = http.client.HTTPConnection("127.0.0.1", house.port, timeout=90)
+    link = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=90)
     try:
         link.request("POST", "/api/v1/executions", body, headers)
         reply = link.getresponse()
@@ -100,5 +100,5 @@ def _post(house: House, body: bytes, expected: int) -> float:
         link.close()
     took = (time.perf_counter() - began) * 1000
     if expected // 100 != reply.status // 100:
-        raise HouseError(f"{reply.status} instead of {expected}: {json.loads(said)}"[:500])
+        raise InstallationError(f"{reply.status} instead of {expected}: {json.loads(said)}"[:500])
     return took

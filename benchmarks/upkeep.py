@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.house import House
+from benchmarks.installation import Installation
 from benchmarks.measures import Size, pairs
 from benchmarks.table import Row, share
 from templatemgr import store
@@ -20,10 +20,10 @@ VERSIONS = 10
 BATCH = "64"  # files a `sha256sum`: with all of them in one, xargs would use one core
 
 
-def every(house: House, size: Size) -> Iterator[Row]:
+def every(installation: Installation, size: Size) -> Iterator[Row]:
     """All rows."""
-    yield from verification(house.version, size)
-    yield disk(house.version, house.data)
+    yield from verification(installation.version, size)
+    yield disk(installation.version, installation.data)
 
 
 def verification(version: Path, size: Size) -> Iterator[Row]:

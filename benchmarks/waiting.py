@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.house import House, HouseError
+from benchmarks.installation import Installation, InstallationError
 from benchmarks.measures import FULL, Size
 from benchmarks.table import Row, share
 
@@ -25,17 +25,17 @@ HALVES = (
 )
 
 
-def every(house: House, size: Size) -> Iterator[Row]:
+def every(installation: Installation, size: Size) -> Iterator[Row]:
     """Memory of a request that waits; `/healthz` in a crowd beside `/healthz` of an idle server."""
     _allow_descriptors()
     samples = size.samples * 5
-    idle = [health(house) for _ in range(samples)]
+    idle = [health(installation) for _ in range(samples)]
     count = CLIENT_BOUND if size.burst >= FULL.burst else CROWD
     with contextlib.ExitStack() as held:
-        before, identifier = _resident(house), _sleeping(house)
-        _hold(held, house, [_wait(house, identifier)] * (count - 1))
-        _until_waiting(house, identifier, count)
-        kilobytes = (_resident(house) - before) / count
+        before, identifier = _resident(installation), _sleeping(installation)
+        _hold(held, installation, [_wait(installation, identifier)] * (count - 1))
+        _until_waiting(installation, identifier, count)
+        kilobytes = (_resident(installation) - before) / count
         yield Row(
             measure=f"memory of a request that waits, of {count:,} in one web process",
             ours=f"{kilobytes:.0f} KiB",
@@ -45,27 +45,29 @@ def every(house: House, size: Size) -> Iterator[Row]:
             holds=kilobytes <= 64,
         )
     with contextlib.ExitStack() as held:
-        identifier = _sleeping(house)
-        _hold(held, house, [_wait(house, identifier)] * CROWD)
-        _hold(held, house, [HALVES[number % len(HALVES)] for number in range(CROWD)])
+        identifier = _sleeping(installation)
+        _hold(held, installation, [_wait(installation, identifier)] * CROWD)
+        _hold(held, installation, [HALVES[number % len(HALVES)] for number in range(CROWD)])
         time.sleep(ARRIVAL_SECONDS)
-        crowded = [health(house) for _ in range(samples)]
+        crowded = [health(installation) for _ in range(samples)]
     measure = f"`/healthz` with {CROWD} half requests and {CROWD} waits open, beside idle"
     yield share(measure, sorted(crowded), sorted(idle), most=3)
 
 
-def health(house: House) -> float:
+def health(installation: Installation) -> float:
     """Milliseconds of a health check, with a connection of its own."""
     began = time.perf_counter()
-    status, _, _ = _call(house, "GET", "/healthz")
+    status, _, _ = _call(installation, "GET", "/healthz")
     if status != 200:
-        raise HouseError(f"/healthz answered {status}")
+        raise InstallationError(f"/healthz answered {status}")
     return (time.perf_counter() - began) * 1000
 
 
-def _call(house: House, method: str, path: str, body: object = None) -> tuple[int, str, bytes]:
-    link = http.client.HTTPConnection("127.0.0.1", house.port, timeout=90)
-    headers = {"Authorization": f"Bearer {house.token}", "Content-Type": "application/json"}
+def _call(
+    installation: Installation, method: str, path: str, body: object = None
+) -> tuple[int, str, bytes]:
+    link = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=90)
+    headers = {"Authorization": f"Bearer {installation.token}", "Content-Type": "application/json"}
     try:
         link.request(method, path, None if body is None else json.dumps(body), headers)
         answer = link.getresponse()
@@ -74,51 +76,51 @@ def _call(house: House, method: str, path: str, body: object = None) -> tuple[in
         link.close()
 
 
-def _sleeping(house: House) -> str:
+def _sleeping(installation: Installation) -> str:
     """An execution that lasts as long as this measure may take; its id."""
     files = [{"path": path, "content": text} for path, text in SLEEPS.items()]
     body = {"template": "javascript", "mode": "run", "entry": "main.js", "files": files}
     limits = {"wall_ms": 60_000}
-    status, _, text = _call(house, "POST", "/api/v1/executions", {**body, "limits": limits})
+    status, _, text = _call(installation, "POST", "/api/v1/executions", {**body, "limits": limits})
     if status != 201:
-        raise HouseError(f"{status}: {text!r}")
+        raise InstallationError(f"{status}: {text!r}")
     return str(json.loads(text)["id"])
 
 
-def _wait(house: House, identifier: str) -> bytes:
+def _wait(installation: Installation, identifier: str) -> bytes:
     path = f"/api/v1/executions/{identifier}?wait=60"
-    bearer = f"Authorization: Bearer {house.token}"
+    bearer = f"Authorization: Bearer {installation.token}"
     return f"GET {path} HTTP/1.1\r\nHost: a\r\n{bearer}\r\n\r\n".encode()
 
 
-def _hold(held: contextlib.ExitStack, house: House, requests: list[bytes]) -> None:
+def _hold(held: contextlib.ExitStack, installation: Installation, requests: list[bytes]) -> None:
     """Open a connection for each, and leave it open."""
     for data in requests:
-        link = held.enter_context(socket.create_connection(("127.0.0.1", house.port), 60))
+        link = held.enter_context(socket.create_connection(("127.0.0.1", installation.port), 60))
         link.sendall(data)
 
 
-def _until_waiting(house: House, identifier: str, count: int) -> None:
+def _until_waiting(installation: Installation, identifier: str, count: int) -> None:
     """Until as many wait as were asked: what came before a request of ours was begun before it."""
     path = f"/api/v1/executions/{identifier}?wait=0.01"
     for _ in range(600):
-        _, refused, _ = _call(house, "GET", path)
+        _, refused, _ = _call(installation, "GET", path)
         if refused or count < CLIENT_BOUND:
             time.sleep(0.5)
             return
         time.sleep(0.1)
 
 
-def _resident(house: House) -> float:
+def _resident(installation: Installation) -> float:
     """KiB of memory of the web process."""
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             argv = (entry / "cmdline").read_bytes().split(b"\0")
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if b"web" in argv and parent == house.pid:
+            if b"web" in argv and parent == installation.pid:
                 lines = (entry / "status").read_text().splitlines()
                 return float(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
-    raise HouseError("the web process is not there")
+    raise InstallationError("the web process is not there")
 
 
 def _allow_descriptors() -> None:

@@ -65,7 +65,7 @@ class Helper:
         `slot`.
         """
         self._slot = slot
-        self._group: Group | None = leases.leases().take(f"{slot}-helper")
+        self._group: Group | None = leases.process_leases().take(f"{slot}-helper")
         try:
             self._group.empty()
             words = [*argv, "--parent", str(os.getpid()), "--slot", slot]
@@ -112,7 +112,7 @@ class Helper:
     def _give_back(self) -> None:
         if self._group is not None:
             self._group.kill()
-            leases.leases().give_back(f"{self._slot}-helper", self._group)
+            leases.process_leases().give_back(f"{self._slot}-helper", self._group)
             self._group = None
 
 

@@ -84,7 +84,7 @@ def sweep(prefix: str = "", *, hierarchy: Hierarchy | None = None) -> list[str]:
     names.
     """
     hierarchy = hierarchy or current_hierarchy()
-    mine = leases().mine()
+    mine = process_leases().mine()
     names = {name for name in _names(hierarchy, NAME_PREFIX + prefix) if name not in mine}
     swept = [name for name in sorted(names) if not _adhoc_of_the_living(name)]
     for name in swept:
@@ -106,7 +106,7 @@ _leases: Leases | None = None
 _lock = threading.Lock()
 
 
-def leases() -> Leases:
+def process_leases() -> Leases:
     """Return the leases of this process; its groups are removed when it ends."""
     global _leases
     with _lock:
@@ -123,4 +123,4 @@ def _remove_at_exit(made: Leases, pid: int) -> None:
 
 def current_hierarchy() -> Hierarchy:
     """Return the hierarchy in which this process makes groups."""
-    return leases().hierarchy
+    return process_leases().hierarchy

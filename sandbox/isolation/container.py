@@ -71,7 +71,7 @@ class Container:
             os.close(self.take_stdin())
         if self.channel is not None:
             self.channel.close()
-        leases.leases().give_back(self.slot, self.group)
+        leases.process_leases().give_back(self.slot, self.group)
 
     def take_stdin(self) -> int:
         """Return the writing end of stdin, now owned by the caller."""

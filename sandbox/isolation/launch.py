@@ -97,7 +97,7 @@ class ParkedSandbox:
         """End the process and give back its control group."""
         self.held.close()
         self.group.kill()
-        leases.leases().give_back(self.slot, self.group)
+        leases.process_leases().give_back(self.slot, self.group)
 
 
 @cache
@@ -160,7 +160,7 @@ def park(key: ParkingKey, *, slot: str) -> ParkedSandbox:
     IsolationUnavailableError if there is no bubblewrap, StartupError for a command that cannot be.
     """
     argv = _argv(key)
-    group = leases.leases().take(slot)
+    group = leases.process_leases().take(slot)
     try:
         group.empty()
         with ExitStack() as ours:
@@ -173,7 +173,7 @@ def park(key: ParkingKey, *, slot: str) -> ParkedSandbox:
             held = ours.pop_all()
     except BaseException:
         group.kill()
-        leases.leases().give_back(slot, group)
+        leases.process_leases().give_back(slot, group)
         raise
     return ParkedSandbox(key=key, slot=slot, group=group, child=child, ends=ends, held=held)
 

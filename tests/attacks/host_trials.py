@@ -10,8 +10,7 @@ from pathlib import Path
 from execapp.api.http import parsing
 from execapp.errors import ExecutionError
 from sandbox import cage
-from sandbox.session import paths, sessions
-from sandbox.session import runner_messages as reports
+from sandbox.session import paths, runner_messages, sessions
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from tests.attacks import (
@@ -90,9 +89,11 @@ def client_documents() -> list[Trial]:
     return _documents(test_14_json.MALFORMED, lambda body: parsing.loads(body), ExecutionError)
 
 
-def runner_messages() -> list[Trial]:
+def messages_of_a_runner() -> list[Trial]:
     """Lines on descriptor 3 that the protocol does not have."""
-    return _documents(test_14_json.MESSAGES, lambda line: reports.parse(line), reports.ReportError)
+    return _documents(
+        test_14_json.MESSAGES, lambda line: runner_messages.parse(line), runner_messages.ReportError
+    )
 
 
 def _documents(

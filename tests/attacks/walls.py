@@ -330,7 +330,9 @@ def walls() -> list[Wall]:
         Wall(name="checks of paths", attacks=host_trials.wrong_paths(), lower=paths_unchecked),
         Wall(name="strict JSON of clients", attacks=host_trials.client_documents(), lower=any_body),
         Wall(
-            name="strict JSON of runners", attacks=host_trials.runner_messages(), lower=any_message
+            name="strict JSON of runners",
+            attacks=host_trials.messages_of_a_runner(),
+            lower=any_message,
         ),
     ]
     if starts_as_root():

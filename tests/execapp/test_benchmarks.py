@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from benchmarks import bare, hostile_bodies, measures, phases, requests, table
-from benchmarks.house import House, HouseError
+from benchmarks.installation import Installation, InstallationError
 from execapp.models import Execution
 from tests.execapp.conftest import Api
 from tests.sandbox.node_tree import build_tree
@@ -79,13 +79,13 @@ def test_hostile_requests_are_measured_against_a_good_one(
     api: Api, alive: object, live_server: Any, tmp_path: Path
 ) -> None:
     port = int(live_server.url.rpartition(":")[2])
-    house = House(data=tmp_path, port=port, token=api.secret, pid=0)
+    installation = Installation(data=tmp_path, port=port, token=api.secret, pid=0)
     good = hostile_bodies.good(requests.BODY_BYTES)
-    time, memory = requests.beside(house, good, turns=1)
+    time, memory = requests.beside(installation, good, turns=1)
     assert time.measure.endswith("hostile bodies of 200 KB, beside a good one")
     assert time.must == "≤ 2×"
     assert memory.measure.startswith("memory of ")
     assert memory.must == "≤ 4×"
     assert Execution.objects.count() >= 2  # the good ones, and what is odd and right
-    with pytest.raises(HouseError, match="201"):
-        list(requests.beside(house, hostile_bodies.good(200_000, template="none"), turns=1))
+    with pytest.raises(InstallationError, match="201"):
+        list(requests.beside(installation, hostile_bodies.good(200_000, template="none"), turns=1))

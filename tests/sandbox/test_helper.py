@@ -77,7 +77,7 @@ def test_its_sandboxes_bear_its_name_and_end_with_it(begin: Begin, tmp_path: Pat
     assert orphans._marked(f"{SLOT}-") == []
     prefix = f"{leases.NAME_PREFIX}{SLOT}-"
     left = set(leases._names(leases.current_hierarchy(), prefix))
-    assert left <= leases.leases().mine()
+    assert left <= leases.process_leases().mine()
 
 
 def test_its_own_limits_are_none_of_its_sandboxes(begin: Begin, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cgroup import leases as cgroups
+from sandbox.cgroup import leases
 from sandbox.cgroup.groups import NoGroup
 from sandbox.cgroup.hierarchy import Hierarchy
 from sandbox.errors import IsolationUnavailableError
@@ -61,7 +61,9 @@ def park_one(profile: Profile, slot: str = SLOT) -> ParkedSandbox:
 
 def go(profile: Profile, *, parked: ParkedSandbox | None, slot: str = SLOT) -> Container:
     shares = SHARES
-    if cgroups.leases().hierarchy.kind == "none":  # counted by user: other tests' count as well
+    if (
+        leases.process_leases().hierarchy.kind == "none"
+    ):  # counted by user: other tests' count as well
         shares = replace(SHARES, processes=999)
     return launch(profile, shares, slot=slot, startup_ms=60_000, channel=False, parked=parked)
 
@@ -101,16 +103,16 @@ def open_descriptors() -> int:
 
 
 @pytest.fixture(params=["as here", "none"])
-def leases(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def group_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """With the control groups of this machine, and without any."""
     if request.param == "none":
-        monkeypatch.setattr(cgroups, "_leases", cgroups.Leases(Hierarchy(kind="none")))
+        monkeypatch.setattr(leases, "_leases", leases.Leases(Hierarchy(kind="none")))
     yield
     if request.param == "none":
-        cgroups.leases().remove_all()
+        leases.process_leases().remove_all()
 
 
-@pytest.mark.usefixtures("leases")
+@pytest.mark.usefixtures("group_kind")
 def test_a_parked_one_has_made_and_runs_nothing() -> None:
     parked = park_one(inside("echo began; sleep 60"))
     try:
@@ -131,7 +133,7 @@ def test_a_parked_one_has_made_and_runs_nothing() -> None:
     assert parked.group.pids() == []
 
 
-@pytest.mark.usefixtures("leases")
+@pytest.mark.usefixtures("group_kind")
 @pytest.mark.parametrize("ahead", [True, False])
 def test_limits_hold_from_the_first_instruction(ahead: bool) -> None:
     profile = inside("ulimit -n; ulimit -f; cat /proc/self/cgroup; cat /proc/1/cgroup")
@@ -161,7 +163,7 @@ def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
         container.close()
 
 
-@pytest.mark.usefixtures("leases")
+@pytest.mark.usefixtures("group_kind")
 def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
     parked_pool = ParkedPool(slot=SLOT)
     parked_pool.start()
@@ -178,7 +180,7 @@ def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
         parked_pool.close()
 
 
-@pytest.mark.usefixtures("leases")
+@pytest.mark.usefixtures("group_kind")
 def test_its_end_is_told_as_without(tree_root: Path) -> None:
     parked_pool = ParkedPool(slot=SLOT)
     parked_pool.start()
@@ -229,7 +231,7 @@ def test_nothing_is_left_of_those_whose_keeper_was_killed() -> None:
         keeper.send_signal(signal.SIGKILL)
         keeper.wait()
     until(lambda: gone(pid))  # by itself: the options that it read were not all
-    assert cgroups.sweep(slot) == ([] if cgroups.current_hierarchy().kind == "none" else names)
+    assert leases.sweep(slot) == ([] if leases.current_hierarchy().kind == "none" else names)
     assert orphans.sweep(slot) == []
 
 

@@ -388,7 +388,7 @@ def test_many_at_a_time_do_not_disturb_each_other(tree_root: Path) -> None:
 
 def test_groups_are_used_again(tree_root: Path) -> None:
     tree = tree_for(tree_root, "run")
-    before = leases.leases().mine()
+    before = leases.process_leases().mine()
     for _ in range(3):
         start(tree, LIMITS, slot="again").close()
-    assert len(leases.leases().mine() - before) == 1
+    assert len(leases.process_leases().mine() - before) == 1

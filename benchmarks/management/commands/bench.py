@@ -13,7 +13,7 @@ import django
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from benchmarks import faults, house, measures, phases, registry
+from benchmarks import faults, installation, measures, phases, registry
 from benchmarks.table import Row, markdown
 from execapp.management.commands.executor import require_isolation
 
@@ -41,7 +41,7 @@ class Command(BaseCommand):
         try:
             with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder:
                 self.say("starting a Stencil of its own")
-                with house.started(Path(folder, "var")) as running:
+                with installation.started(Path(folder, "var")) as running:
                     toolchain = toolchain_of(running)
                     parts = (part(running, size) for part in registry.PARTS)
                     for row in itertools.chain.from_iterable(parts):
@@ -51,7 +51,7 @@ class Command(BaseCommand):
                     table = phases.breakdown(running, size)
                     self.say("damaging the current version")
                     damaged = faults.measure(running)
-        except house.HouseError as error:
+        except installation.InstallationError as error:
             raise CommandError(str(error)) from error
         text = page(rows, table, toolchain, size, damaged)
         self.stdout.write(text)
@@ -64,7 +64,7 @@ class Command(BaseCommand):
         self.stderr.flush()
 
 
-def toolchain_of(running: house.House) -> str:
+def toolchain_of(running: installation.Installation) -> str:
     """What the template's version holds, as the template says it."""
     return (
         running.version.joinpath("inputs/template.toml")

@@ -90,7 +90,7 @@ def ended(build: Build, *states: BuildState) -> Build:
 def nothing_is_left(daemon: Daemon) -> None:
     """Neither processes nor groups nor folders of a build that was killed."""
     slot = f"{daemon.context.worker}-build0-"
-    mine = leases.leases().mine()
+    mine = leases.process_leases().mine()
 
     def left() -> list[object]:
         groups = set(leases._names(leases.current_hierarchy(), leases.NAME_PREFIX + slot))

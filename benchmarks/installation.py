@@ -22,12 +22,12 @@ READY_SECONDS = 300
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class HouseError(Exception):
+class InstallationError(Exception):
     """It did not start, or refused a submission."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class House:
+class Installation:
     """A running Stencil with every template; what names none asks for TypeScript."""
 
     data: Path
@@ -43,7 +43,7 @@ class House:
     def submit(
         self, mode: str, files: dict[str, str], *, client: str = "", **more: Any
     ) -> tuple[float, dict[str, Any]]:
-        """Milliseconds from connecting to the whole reply, and the reply. `HouseError`."""
+        """Milliseconds from connecting to the whole reply, and the reply. `InstallationError`."""
         body = {
             "template": "typescript",
             "mode": mode,
@@ -63,7 +63,7 @@ class House:
             link.close()
         took = (time.perf_counter() - began) * 1000
         if answer.status != 201 or reply["state"] != "succeeded":
-            raise HouseError(f"{answer.status}: {reply.get('state')} {reply.get('error')}")
+            raise InstallationError(f"{answer.status}: {reply.get('state')} {reply.get('error')}")
         return took, reply
 
     def cpu_ms(self) -> float:
@@ -89,7 +89,7 @@ def _processes() -> dict[int, list[str]]:
 
 
 @contextmanager
-def started(data: Path) -> Iterator[House]:
+def started(data: Path) -> Iterator[Installation]:
     """Run `manage.py up` on `data` (made if missing) until the block ends."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -107,7 +107,7 @@ def started(data: Path) -> Iterator[House]:
         _await_ready(process, log)
         _await_templates(process, log, data)
         made = json.loads((data / "credentials.json").read_text())
-        yield House(data=data, port=port, token=made["token"], pid=process.pid)
+        yield Installation(data=data, port=port, token=made["token"], pid=process.pid)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(60)
@@ -123,7 +123,7 @@ def _await_templates(process: subprocess.Popen[bytes], log: Path, data: Path) ->
     while not all(link.exists() for link in wanted):
         said = log.read_text(errors="replace")
         if process.poll() is not None or time.monotonic() > deadline or ": not built." in said:
-            raise HouseError("a template was not built:\n" + said[-2000:])
+            raise InstallationError("a template was not built:\n" + said[-2000:])
         time.sleep(0.2)
 
 
@@ -135,5 +135,7 @@ def _await_ready(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + READY_SECONDS
     while "Ctrl-C stops it" not in log.read_text(errors="replace"):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise HouseError("manage.py up did not become ready:\n" + log.read_text()[-2000:])
+            raise InstallationError(
+                "manage.py up did not become ready:\n" + log.read_text()[-2000:]
+            )
         time.sleep(0.1)
