@@ -17,7 +17,7 @@ from benchmarks.measures import Size
 from benchmarks.table import Row, quantile, share
 from execapp.api.http.errors import handle, validation_reply
 from execapp.api.http.parsing import StrictParser
-from execapp.api.v1.schemas import executions
+from execapp.api.v1.schemas.executions import SubmissionIn
 from execapp.conf import sizes
 from execapp.errors import ExecutionError, InvalidRequestError
 from execapp.services import checks
@@ -65,7 +65,7 @@ def answer(request: HttpRequest) -> HttpResponse | None:
     """
     try:
         document = StrictParser().parse_body(request)
-        body = executions.SubmissionIn.model_validate(document)
+        body = SubmissionIn.model_validate(document)
         files = [file.model_dump() for file in body.files]
         problems = [
             *checks.check_files(files, sizes()),

@@ -21,7 +21,7 @@ from pytest_django import Settings
 
 from benchmarks import hostile_bodies, requests
 from core import documents
-from execapp.api.v1.schemas import executions
+from execapp.api.v1.schemas.executions import SubmissionIn
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field, InvalidRequestError
 from execapp.models import Execution
@@ -232,9 +232,7 @@ WRONG: dict[str, Any] = {
 def test_a_list_is_validated_up_to_its_twentieth_fault(wrong: str) -> None:
     name = wrong.removeprefix("more ").partition(" ")[0]
     with pytest.raises(ValidationError) as refusal:
-        executions.SubmissionIn.model_validate(
-            {**minimal_template.HELLO.body(), name: WRONG[wrong]}
-        )
+        SubmissionIn.model_validate({**minimal_template.HELLO.body(), name: WRONG[wrong]})
     assert refusal.value.error_count() <= 2 * MAX_TOLD
     assert all(error["loc"][0] == name for error in refusal.value.errors())
 
@@ -243,13 +241,11 @@ def test_few_of_many_unknown_keys_are_named() -> None:
     for many in (200, 4_000):
         body = {**minimal_template.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
-            executions.SubmissionIn.model_validate(body)
+            SubmissionIn.model_validate(body)
         assert refusal.value.error_count() <= MAX_TOLD
         file = {"path": "a", "content": "", **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
-            executions.SubmissionIn.model_validate(
-                {**minimal_template.HELLO.body(), "files": [file]}
-            )
+            SubmissionIn.model_validate({**minimal_template.HELLO.body(), "files": [file]})
         assert refusal.value.error_count() <= MAX_TOLD
 
 

@@ -2,7 +2,22 @@
 
 from typing import Any
 
-from execapp.api.v1.schemas.executions import ErrorOut
+from ninja import Schema
+
+
+class ErrorBody(Schema):
+    """The inside of the one error shape."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class ErrorOut(Schema):
+    """The one error shape."""
+
+    error: ErrorBody
+
 
 ERRORS: dict[Any, Any] = {
     frozenset({400, 401, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503}): ErrorOut

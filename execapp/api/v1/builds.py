@@ -19,8 +19,8 @@ from execapp.api.http.responses import (
     wanted_form,
 )
 from execapp.api.presenters import builds as shown
-from execapp.api.v1.schemas import executions
-from execapp.api.v1.schemas import templates as shapes
+from execapp.api.v1.schemas.builds import BuildIn, BuildOut, BuildsOut, BuildsQuery, LogOut
+from execapp.api.v1.schemas.common import PageQuery
 from execapp.services import building
 from templatemgr.build import builds, following
 from templatemgr.models import Build
@@ -32,10 +32,10 @@ of_template = Router(tags=["Builds"])
 @of_template.post(
     "/{name}/builds",
     auth=auth.change_templates,
-    response={202: shapes.BuildOut, **ERRORS},
+    response={202: BuildOut, **ERRORS},
     summary="Ask for a build",
 )
-def request_build(request: HttpRequest, name: str, body: shapes.BuildIn) -> HttpResponse:
+def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpResponse:
     """Ask for a build: from the definition folder, or with `from` from a version's inputs.
 
     `rebuild` takes the same lock, `refresh` makes a new one, `update` moves the `packages`, `edit`
@@ -56,12 +56,12 @@ def request_build(request: HttpRequest, name: str, body: shapes.BuildIn) -> Http
 @of_template.get(
     "/{name}/builds",
     auth=auth.read,
-    response={200: shapes.BuildsOut, **ERRORS},
+    response={200: BuildsOut, **ERRORS},
     summary="List a template's builds",
 )
-def listing(request: HttpRequest, name: str, query: Query[shapes.BuildsQuery]) -> HttpResponse:
+def listing(request: HttpRequest, name: str, query: Query[BuildsQuery]) -> HttpResponse:
     """The builds of a template, newest first."""
-    check_query(request, shapes.BuildsQuery.model_fields)
+    check_query(request, BuildsQuery.model_fields)
     items, following_page = shown.listed(
         template=name, state=query.state, cursor=query.cursor, limit=query.limit
     )
@@ -69,7 +69,7 @@ def listing(request: HttpRequest, name: str, query: Query[shapes.BuildsQuery]) -
 
 
 @router.get(
-    "/{build_id}", auth=auth.read, response={200: shapes.BuildOut, **ERRORS}, summary="Read a build"
+    "/{build_id}", auth=auth.read, response={200: BuildOut, **ERRORS}, summary="Read a build"
 )
 def one(request: HttpRequest, build_id: str) -> HttpResponse:
     """One build: where it is, and how it ended."""
@@ -80,18 +80,16 @@ def one(request: HttpRequest, build_id: str) -> HttpResponse:
 @router.get(
     "/{build_id}/log",
     auth=auth.read,
-    response={200: shapes.LogOut, **ERRORS},
+    response={200: LogOut, **ERRORS},
     openapi_extra=streamed("text/plain", "application/jsonl", form=("json", "text", "jsonl")),
     summary="Read the log of a build",
 )
-def log(
-    request: HttpRequest, build_id: str, query: Query[executions.PageQuery]
-) -> HttpResponseBase:
+def log(request: HttpRequest, build_id: str, query: Query[PageQuery]) -> HttpResponseBase:
     """The log, page by page; or all that is there as text or JSON lines, by Accept or `format`.
 
     The cursor is a line's `sequence`: to poll a running build, give the last one you have.
     """
-    check_query(request, ("format", *executions.PageQuery.model_fields))
+    check_query(request, ("format", *PageQuery.model_fields))
     form = wanted_form(request, "text", "jsonl")
     if form != "json":
         build = builds.get(build_id=build_id)
@@ -125,7 +123,7 @@ def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
 @router.post(
     "/{build_id}/cancel",
     auth=auth.change_templates,
-    response={202: shapes.BuildOut, 200: shapes.BuildOut, **ERRORS},
+    response={202: BuildOut, 200: BuildOut, **ERRORS},
     summary="Cancel a build",
 )
 def cancel(request: HttpRequest, build_id: str) -> HttpResponse:

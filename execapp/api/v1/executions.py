@@ -16,7 +16,14 @@ from execapp.api.presenters.executions import (
     present_submission,
     present_summary,
 )
-from execapp.api.v1.schemas import executions
+from execapp.api.v1.schemas.executions import (
+    ExecutionOut,
+    ExecutionsOut,
+    ExecutionsQuery,
+    FilesOut,
+    RerunIn,
+    SubmissionIn,
+)
 from execapp.errors import Field, InvalidRequestError, NotSupportedError
 from execapp.models import Execution
 from execapp.requests import Idempotency, SubmissionRequest
@@ -28,10 +35,10 @@ router = Router(tags=["Executions"])
 @router.post(
     "",
     auth=auth.execute,
-    response={201: executions.ExecutionOut, 200: executions.ExecutionOut, **ERRORS},
+    response={201: ExecutionOut, 200: ExecutionOut, **ERRORS},
     openapi_extra=idempotency_header(),
 )
-def submit(request: HttpRequest, body: executions.SubmissionIn) -> HttpResponse:
+def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     """Submit files to run or test. 200 instead of 201 when an Idempotency-Key was known."""
     check_query(request, ())
     if body.callback_url is not None:
@@ -54,10 +61,10 @@ def submit(request: HttpRequest, body: executions.SubmissionIn) -> HttpResponse:
     return parked.answer(request, execution, seconds, shown, begun=begun, place=place)
 
 
-@router.get("", auth=auth.read, response={200: executions.ExecutionsOut, **ERRORS})
-def listing(request: HttpRequest, query: Query[executions.ExecutionsQuery]) -> HttpResponse:
+@router.get("", auth=auth.read, response={200: ExecutionsOut, **ERRORS})
+def listing(request: HttpRequest, query: Query[ExecutionsQuery]) -> HttpResponse:
     """Newest first, without output. A token without `admin` sees its own only."""
-    check_query(request, executions.ExecutionsQuery.model_fields, repeatable=("label",))
+    check_query(request, ExecutionsQuery.model_fields, repeatable=("label",))
     filters = history.parse_filter(dict(request.GET.lists()))
     viewer = history.Viewer.of_token(token_of(request))
     page = history.page(filters=filters, viewer=viewer, cursor=query.cursor, limit=query.limit)
@@ -72,7 +79,7 @@ def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja goes by
     raise NotSupportedError(message)
 
 
-@router.get("/{execution_id}", auth=auth.read, response={200: executions.ExecutionOut, **ERRORS})
+@router.get("/{execution_id}", auth=auth.read, response={200: ExecutionOut, **ERRORS})
 def one(request: HttpRequest, execution_id: str) -> HttpResponse:
     """One execution, whole; `?wait=seconds` waits for its end."""
     check_query(request, ("wait",))
@@ -82,7 +89,7 @@ def one(request: HttpRequest, execution_id: str) -> HttpResponse:
     return parked.answer(request, execution, seconds, _shown, place=place)
 
 
-@router.get("/{execution_id}/files", auth=auth.read, response={200: executions.FilesOut, **ERRORS})
+@router.get("/{execution_id}/files", auth=auth.read, response={200: FilesOut, **ERRORS})
 def files(request: HttpRequest, execution_id: str) -> HttpResponse:
     """What was submitted."""
     check_query(request, ())
@@ -100,7 +107,7 @@ def events(request: HttpRequest, execution_id: str) -> HttpResponse:
 @router.post(
     "/{execution_id}/cancel",
     auth=auth.execute,
-    response={202: executions.ExecutionOut, 200: executions.ExecutionOut, **ERRORS},
+    response={202: ExecutionOut, 200: ExecutionOut, **ERRORS},
 )
 def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
     """Ask for the end: 202, or 200 when it has ended already and nothing changes."""
@@ -114,11 +121,9 @@ def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
 @router.post(
     "/{execution_id}/rerun",
     auth=auth.execute,
-    response={201: executions.ExecutionOut, **ERRORS},
+    response={201: ExecutionOut, **ERRORS},
 )
-def rerun(
-    request: HttpRequest, execution_id: str, body: executions.RerunIn | None = None
-) -> HttpResponse:
+def rerun(request: HttpRequest, execution_id: str, body: RerunIn | None = None) -> HttpResponse:
     """The same submission again, on the same version unless another template is named."""
     check_query(request, ())
     token = token_of(request)
@@ -131,7 +136,7 @@ def rerun(
     return reply(present_execution(made), status=201)
 
 
-def _submission(request: HttpRequest, body: executions.SubmissionIn) -> SubmissionRequest:
+def _submission(request: HttpRequest, body: SubmissionIn) -> SubmissionRequest:
     token = token_of(request)
     return SubmissionRequest(
         client=token.name,

@@ -9,8 +9,7 @@ from execapp.api.http.errors import error_reply
 from execapp.api.http.openapi import ERRORS, streamed
 from execapp.api.http.responses import MEDIA_TYPES, actor_of, check_query, reply, wanted_form
 from execapp.api.presenters import templates
-from execapp.api.v1.schemas import templates as shapes
-from execapp.api.v1.schemas.executions import VersionOut
+from execapp.api.v1.schemas.versions import InputsOut, VersionOut
 from execapp.services import keeping
 from templatemgr.build import export
 
@@ -56,7 +55,7 @@ def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
 @router.get(
     f"{ONE}/inputs",
     auth=auth.read,
-    response={200: shapes.InputsOut, **ERRORS},
+    response={200: InputsOut, **ERRORS},
     openapi_extra=streamed(MEDIA_TYPES["tar.gz"], form=("json", "tar.gz")),
     summary="List or download the inputs of a version",
 )

@@ -10,7 +10,7 @@ from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import check_query, reply, token_of
 from execapp.api.presenters.fields import rfc3339
-from execapp.api.v1.schemas import executions
+from execapp.api.v1.schemas.me import MeOut
 from execapp.conf import sizes
 from execapp.services import health, pins, storage
 
@@ -20,7 +20,7 @@ router = Router(tags=["Me"])
 @router.get(
     "",
     auth=auth.any_token,
-    response={200: executions.MeOut, **ERRORS},
+    response={200: MeOut, **ERRORS},
     summary="Whose token is this",
 )
 def me(request: HttpRequest) -> HttpResponse:

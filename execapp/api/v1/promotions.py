@@ -10,8 +10,15 @@ from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import actor_of, check_query, reply, token_of
 from execapp.api.presenters import templates
-from execapp.api.v1.schemas import templates as shapes
-from execapp.api.v1.schemas.executions import TemplateOut
+from execapp.api.v1.schemas.common import ReasonIn
+from execapp.api.v1.schemas.templates import (
+    MovedOut,
+    PolicyIn,
+    PolicyOut,
+    PromoteIn,
+    RollBackIn,
+    TemplateOut,
+)
 from execapp.models import Scope
 from templatemgr.models import Promotion
 from templatemgr.promotion import gates, promotions
@@ -22,10 +29,10 @@ router = Router(tags=["Templates"])
 @router.post(
     "/{name}/promote",
     auth=auth.change_templates,
-    response={200: shapes.MovedOut, **ERRORS},
+    response={200: MovedOut, **ERRORS},
     summary="Promote a version",
 )
-def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResponse:
+def promote(request: HttpRequest, name: str, body: PromoteIn) -> HttpResponse:
     """Make a version current. Executions that are running stay on theirs."""
     check_query(request, ())
     promotion = promotions.promote(
@@ -43,10 +50,10 @@ def promote(request: HttpRequest, name: str, body: shapes.PromoteIn) -> HttpResp
 @router.post(
     "/{name}/rollback",
     auth=auth.change_templates,
-    response={200: shapes.MovedOut, **ERRORS},
+    response={200: MovedOut, **ERRORS},
     summary="Roll back",
 )
-def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpResponse:
+def roll_back(request: HttpRequest, name: str, body: RollBackIn) -> HttpResponse:
     """Make the version current that was so before the current one; again: one further back."""
     check_query(request, ())
     promotion = promotions.roll_back(
@@ -66,7 +73,7 @@ def roll_back(request: HttpRequest, name: str, body: shapes.RollBackIn) -> HttpR
     response={200: TemplateOut, **ERRORS},
     summary="Pin a template",
 )
-def pin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
+def pin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
     """Refuse promotions and roll backs until it is unpinned."""
     check_query(request, ())
     promotions.pin(template=name, actor=actor_of(request), reason=body.reason)
@@ -79,7 +86,7 @@ def pin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
     response={200: TemplateOut, **ERRORS},
     summary="Unpin a template",
 )
-def unpin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpResponse:
+def unpin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
     """Allow promotions again."""
     check_query(request, ())
     promotions.unpin(template=name, actor=actor_of(request), reason=body.reason)
@@ -89,7 +96,7 @@ def unpin(request: HttpRequest, name: str, body: shapes.ReasonIn) -> HttpRespons
 @router.get(
     "/{name}/policy",
     auth=auth.read,
-    response={200: shapes.PolicyOut, **ERRORS},
+    response={200: PolicyOut, **ERRORS},
     summary="Read the policy of gates",
 )
 def policy(request: HttpRequest, name: str) -> HttpResponse:
@@ -101,10 +108,10 @@ def policy(request: HttpRequest, name: str) -> HttpResponse:
 @router.put(
     "/{name}/policy",
     auth=auth.administer,
-    response={200: shapes.PolicyOut, **ERRORS},
+    response={200: PolicyOut, **ERRORS},
     summary="Set the policy of gates",
 )
-def set_policy(request: HttpRequest, name: str, body: shapes.PolicyIn) -> HttpResponse:
+def set_policy(request: HttpRequest, name: str, body: PolicyIn) -> HttpResponse:
     """Say which gates promotions must pass besides the essential ones; needs the scope admin."""
     check_query(request, ())
     gates.set_policy(

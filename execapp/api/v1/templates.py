@@ -10,8 +10,16 @@ from execapp.api.http.parsing import StrictParser
 from execapp.api.http.responses import actor_of, check_query, reply, text_reply, wanted_form
 from execapp.api.presenters import comparison as differences
 from execapp.api.presenters import templates
-from execapp.api.v1.schemas import executions
-from execapp.api.v1.schemas import templates as shapes
+from execapp.api.v1.schemas.common import PageQuery
+from execapp.api.v1.schemas.templates import PromotionsOut, TemplateOut, TemplatesOut
+from execapp.api.v1.schemas.versions import (
+    DiffOut,
+    DiffQuery,
+    GatesOut,
+    RemovedOut,
+    VersionOut,
+    VersionsOut,
+)
 from execapp.errors import Field, InvalidRequestError
 from templatemgr.promotion import comparison, removal
 
@@ -19,10 +27,8 @@ router = Router(tags=["Templates"])
 PAGE = ("limit", "cursor")
 
 
-@router.get(
-    "", auth=auth.read, response={200: executions.TemplatesOut, **ERRORS}, summary="List templates"
-)
-def listing(request: HttpRequest, query: Query[executions.PageQuery]) -> HttpResponse:
+@router.get("", auth=auth.read, response={200: TemplatesOut, **ERRORS}, summary="List templates")
+def listing(request: HttpRequest, query: Query[PageQuery]) -> HttpResponse:
     """Every template, by name."""
     check_query(request, PAGE)
     items, following = templates.templates(cursor=query.cursor, limit=query.limit)
@@ -32,7 +38,7 @@ def listing(request: HttpRequest, query: Query[executions.PageQuery]) -> HttpRes
 @router.get(
     "/{name}",
     auth=auth.read,
-    response={200: executions.TemplateOut, **ERRORS},
+    response={200: TemplateOut, **ERRORS},
     summary="Read a template",
 )
 def one(request: HttpRequest, name: str) -> HttpResponse:
@@ -44,10 +50,10 @@ def one(request: HttpRequest, name: str) -> HttpResponse:
 @router.get(
     "/{name}/versions",
     auth=auth.read,
-    response={200: executions.VersionsOut, **ERRORS},
+    response={200: VersionsOut, **ERRORS},
     summary="List versions",
 )
-def versions(request: HttpRequest, name: str, query: Query[executions.PageQuery]) -> HttpResponse:
+def versions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
     """The versions of a template, newest first."""
     check_query(request, PAGE)
     items, following = templates.versions(name=name, cursor=query.cursor, limit=query.limit)
@@ -57,7 +63,7 @@ def versions(request: HttpRequest, name: str, query: Query[executions.PageQuery]
 @router.get(
     "/{name}/versions/{number}",
     auth=auth.read,
-    response={200: executions.VersionOut, **ERRORS},
+    response={200: VersionOut, **ERRORS},
     summary="Read a version",
 )
 def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
@@ -69,10 +75,10 @@ def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
 @router.get(
     "/{name}/promotions",
     auth=auth.read,
-    response={200: executions.PromotionsOut, **ERRORS},
+    response={200: PromotionsOut, **ERRORS},
     summary="List promotions",
 )
-def promotions(request: HttpRequest, name: str, query: Query[executions.PageQuery]) -> HttpResponse:
+def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
     """What was current when, by whom and why; newest first."""
     check_query(request, PAGE)
     items, following = templates.promotions(name=name, cursor=query.cursor, limit=query.limit)
@@ -82,7 +88,7 @@ def promotions(request: HttpRequest, name: str, query: Query[executions.PageQuer
 @router.get(
     "/{name}/versions/{number}/gates",
     auth=auth.read,
-    response={200: shapes.GatesOut, **ERRORS},
+    response={200: GatesOut, **ERRORS},
     summary="Ask the gates of a promotion",
 )
 def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
@@ -95,13 +101,11 @@ def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
 @router.get(
     "/{name}/versions/{number}/diff",
     auth=auth.read,
-    response={200: shapes.DiffOut, **ERRORS},
+    response={200: DiffOut, **ERRORS},
     openapi_extra=streamed("text/plain", form=("json", "text")),
     summary="Compare two versions",
 )
-def diff(
-    request: HttpRequest, name: str, number: str, query: Query[shapes.DiffQuery]
-) -> HttpResponseBase:
+def diff(request: HttpRequest, name: str, number: str, query: Query[DiffQuery]) -> HttpResponseBase:
     """What moved from the version `against` to this one; as text by Accept or `format`."""
     check_query(request, ("against", "format"))
     form = wanted_form(request, "text")
@@ -117,7 +121,7 @@ def diff(
 @router.delete(
     "/{name}/versions/{number}",
     auth=auth.administer,
-    response={200: shapes.RemovedOut, **ERRORS},
+    response={200: RemovedOut, **ERRORS},
     openapi_extra=reason_parameter(),
     summary="Remove a version",
 )

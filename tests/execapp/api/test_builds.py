@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from execapp.api.v1.schemas.templates import BuildOut, BuildsOut, LogOut
+from execapp.api.v1.schemas.builds import BuildOut, BuildsOut, LogOut
 from execapp.models import ExecutorHeartbeat
 from templatemgr import catalog, store
 from templatemgr.build import builds, following

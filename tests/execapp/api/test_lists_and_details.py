@@ -9,14 +9,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from core import parsing
 from execapp import history
-from execapp.api.v1.schemas.executions import (
-    ExecutionsOut,
-    PromotionsOut,
-    TemplateOut,
-    TemplatesOut,
-    VersionOut,
-    VersionsOut,
-)
+from execapp.api.v1.schemas.executions import ExecutionsOut
+from execapp.api.v1.schemas.templates import PromotionsOut, TemplateOut, TemplatesOut
+from execapp.api.v1.schemas.versions import VersionOut, VersionsOut
 from execapp.history import Viewer, query
 from execapp.models import Execution, ExecutionState
 from templatemgr.models import Version

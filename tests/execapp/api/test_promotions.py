@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from execapp.api.v1.schemas.templates import GatesOut, MovedOut, PolicyOut, RemovedOut
+from execapp.api.v1.schemas.templates import MovedOut, PolicyOut
+from execapp.api.v1.schemas.versions import GatesOut, RemovedOut
 from execapp.services import tokens
 from templatemgr.models import AuditEvent, HealthState, Promotion, Template, Version, VersionHealth
 from templatemgr.promotion import gates

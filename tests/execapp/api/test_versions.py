@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from execapp.api.v1.schemas.executions import VersionOut
-from execapp.api.v1.schemas.templates import DiffOut, InputsOut
+from execapp.api.v1.schemas.versions import DiffOut, InputsOut, VersionOut
 from templatemgr import catalog, data_paths
 from templatemgr.definitions import source_files
 from templatemgr.maintenance import verification

@@ -1,40 +1,15 @@
-"""What goes in and out, for validation and for the OpenAPI page.
-
-Replies are made by `services.presenting`; their schemas here document them, and the tests hold
-the two together.
-"""
+"""Bodies, parameters and answers of `/executions`."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from ninja import Schema
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WrapValidator,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, WrapValidator, field_validator
 
-from core import parsing
 from execapp.api.http import bounds
 from execapp.api.http.responses import wait_seconds
+from execapp.api.v1.schemas.common import PageQuery, QueryNumber, Strict
 from execapp.models import ExecutionState, Mode
-
-Number = Annotated[int, Field(ge=1, le=parsing.LARGEST)]
-
-
-class Strict(BaseModel):
-    """A request body: no key that we do not know, no value of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _few_keys(cls, value: object) -> object:
-        return bounds.known_keys(value, cls.model_fields)
 
 
 class FileIn(Strict):
@@ -83,29 +58,8 @@ class RerunIn(Strict):
     template: str | None = Field(default=None, max_length=200)
 
 
-def _whole(value: object) -> object:
-    """Digits of a query string; the bounds of a field are its own."""
-    return parsing.whole(value) if isinstance(value, str) else value
-
-
-def _moment(value: object) -> object:
-    return parsing.moment(value) if isinstance(value, str) else value
-
-
-# In query strings everything is text: these read it as every other entrance does.
-QueryNumber = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=parsing.LARGEST)]
-Moment = Annotated[datetime, BeforeValidator(_moment)]
-
-
 # A parameter that OpenAPI describes and that the view parses: it is not validated here.
 _DOCUMENTED = WrapValidator(lambda value, _validate: value)
-
-
-class PageQuery(Schema):
-    """What every list takes."""
-
-    limit: Annotated[int, BeforeValidator(_whole)] = Field(default=50, ge=1, le=200)
-    cursor: str | None = Field(default=None, max_length=200)
 
 
 class ExecutionsQuery(PageQuery):
@@ -121,25 +75,11 @@ class ExecutionsQuery(PageQuery):
     label: Annotated[
         list[str], Field(max_length=16, description="key:value, repeatable"), _DOCUMENTED
     ] = []
-    since: Annotated[Moment | None, _DOCUMENTED] = None
-    until: Annotated[Moment | None, _DOCUMENTED] = None
+    since: Annotated[datetime | None, _DOCUMENTED] = None
+    until: Annotated[datetime | None, _DOCUMENTED] = None
     q: Annotated[
         str | None, Field(max_length=100, description="beginning of an id"), _DOCUMENTED
     ] = None
-
-
-class ErrorBody(Schema):
-    """The inside of the one error shape."""
-
-    code: str
-    message: str
-    details: dict[str, Any]
-
-
-class ErrorOut(Schema):
-    """The one error shape."""
-
-    error: ErrorBody
 
 
 class ReferenceOut(Schema):
@@ -292,160 +232,3 @@ class FilesOut(Schema):
     stdin: str
     env: dict[str, str]
     limits: LimitsOut
-
-
-class CurrentOut(Schema):
-    """The version that executions get when they name none."""
-
-    version: int
-    digest: str
-    promoted_at: datetime | None
-    promoted_by: str | None
-
-
-class PinnedOut(Schema):
-    """Since when, by whom and why promotions are refused."""
-
-    at: datetime
-    by: str
-    reason: str
-
-
-class TemplateLimitsOut(Schema):
-    """What an execution gets, and what it may ask for."""
-
-    default: LimitsOut
-    maximum: LimitsOut
-
-
-class TemplateOut(Schema):
-    """A template; `versions` is how many there are, `limits` stands on a single one only."""
-
-    name: str
-    title: str
-    modes: list[str]
-    current: CurrentOut | None
-    pinned: PinnedOut | None
-    versions: int
-    limits: TemplateLimitsOut | None = None
-
-
-class TemplatesOut(Schema):
-    """A page of templates."""
-
-    items: list[TemplateOut]
-    next: str | None
-
-
-class FindingOut(Schema):
-    """One thing that is wrong; "unsafe" is not served, "not_provable" is, and mended beside it."""
-
-    part: Literal["tree", "cache", "manifest", "inputs", "objects"]
-    path: str
-    problem: str
-    detail: str | None
-    severity: Literal["unsafe", "not_provable"]
-
-
-class RetryOut(Schema):
-    """When healing is tried next, and how often it was in vain so far."""
-
-    at: datetime
-    tries: int
-
-
-class HealthOut(Schema):
-    """What is known of a version now."""
-
-    state: Literal["verified", "quarantined", "retired"]
-    checked_at: datetime
-    checked_by: str
-    problems: list[Any] = Field(description="of the tree; `findings` has everything")
-    message: str | None = Field(description="why it could not be healed, or was removed")
-    severity: Literal["none", "not_provable", "unsafe"]
-    findings: list[FindingOut]
-    retry: RetryOut | None
-
-
-class VersionSummaryOut(Schema):
-    """A version as a list shows it; `files` is how many."""
-
-    version: int
-    state: Literal["current", "ready", "removed"]
-    health: HealthOut
-    digest: str
-    tree_digest: str
-    definition_digest: str
-    platform: str
-    toolchain: str
-    size_bytes: int
-    own_bytes: int
-    files: int
-    created_at: datetime
-    created_by: str
-    build: str
-
-
-class VerificationOut(Schema):
-    """How far a verification is and what it found; totals are 0 until it has started."""
-
-    id: str
-    state: Literal["queued", "running", "verified", "healed", "quarantined", "failed"]
-    heal: bool
-    requested_by: str
-    files_done: int
-    files_total: int
-    bytes_done: int
-    bytes_total: int
-    problems: int
-    message: str | None
-    build: str | None = Field(description="the rebuild that is to heal it")
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-
-
-class VersionOut(VersionSummaryOut):
-    """A version with its packages, smoke results, latest verification, and tries to heal it."""
-
-    packages: list[dict[str, Any]]
-    smoke: list[dict[str, Any]]
-    verification: VerificationOut | None
-    healing: list[VerificationOut]
-
-
-class VersionsOut(Schema):
-    """A page of versions."""
-
-    items: list[VersionSummaryOut]
-    next: str | None
-
-
-class PromotionOut(Schema):
-    """One change of what is current."""
-
-    kind: Literal["promote", "rollback"]
-    from_: int | None = Field(alias="from")
-    to: int
-    actor: str
-    reason: str
-    created_at: datetime
-
-
-class PromotionsOut(Schema):
-    """A page of promotions."""
-
-    items: list[PromotionOut]
-    next: str | None
-
-
-class MeOut(Schema):
-    """Whose token this is, and what it may send."""
-
-    client: str
-    scopes: list[str]
-    pins: dict[str, int]
-    token: dict[str, Any]
-    limits: dict[str, int | None] = Field(description="null: none is set")
-    remaining: dict[str, int | None]
-    left: dict[str, int | None] = Field(description="what is left of the limits, as `remaining`")

@@ -1,0 +1,18 @@
+"""The answer of `/me`."""
+
+from typing import Any
+
+from ninja import Schema
+from pydantic import Field
+
+
+class MeOut(Schema):
+    """Whose token this is, and what it may send."""
+
+    client: str
+    scopes: list[str]
+    pins: dict[str, int]
+    token: dict[str, Any]
+    limits: dict[str, int | None] = Field(description="null: none is set")
+    remaining: dict[str, int | None]
+    left: dict[str, int | None] = Field(description="what is left of the limits, as `remaining`")
