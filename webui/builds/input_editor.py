@@ -1,17 +1,16 @@
-"""An edit of inputs between two posts: which files are open, what was typed, what it changes."""
+"""An edit of input files between two requests: the open files, their texts and the changes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any
 
-from templatemgr.build import inputs as sources
+from templatemgr.build import inputs
 from templatemgr.build.inputs import Inputs
 from templatemgr.builders import registry
 from templatemgr.difference import Text
 from templatemgr.errors import DefinitionError
 
-FIELD = "file:"  # + the path: its text
+FILE_FIELD = "file:"  # + the path of a file; its value: the text
 MAX_OPEN = 12
 MODES = {
     ".json": "json", ".lock": "text", ".toml": "toml", ".ts": "typescript", ".mts": "typescript",
@@ -22,7 +21,7 @@ MODES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Editor:
-    """One open file: its field, its text, the language that colours it, and what is wrong."""
+    """One open file: its form field, its text, the language that colours it, and its fault."""
 
     path: str
     field: str
@@ -32,20 +31,20 @@ class Editor:
 
     @property
     def row(self) -> int | None:
-        """The line that is wrong, as Ace counts: from 0."""
+        """The line of the fault. Ace counts from 0."""
         return self.fault.line - 1 if self.fault is not None and self.fault.line else None
 
     @property
     def lines(self) -> int:
-        """How many lines the field shows, within reason."""
+        """The height of the field in lines, from 6 to 28."""
         return min(28, max(6, self.text.count("\n") + 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Edit:
-    """What is open and what it changes. `previewed`: the difference was asked for.
+    """The open files and the changes in them. `previewed`: the difference was requested.
 
-    `fault` says where the inputs would be refused as they were typed.
+    `fault` is the place where the inputs as typed are refused.
     """
 
     files: Mapping[str, str]
@@ -57,46 +56,45 @@ class Edit:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be built as it is."""
+        """Whether it can be built."""
         return self.previewed and bool(self.changed) and not self.problem
 
 
-def opened(inputs: Inputs, asked: list[str]) -> Edit:
-    """The files to begin with: those asked for, else what says which packages are wanted."""
-    updater = registry.updater(inputs.definition.builder)
+def start(source: Inputs, paths: Sequence[str]) -> Edit:
+    """Open the given files; without any, the file that names the packages."""
+    updater = registry.updater(source.definition.builder)
     first = updater.MANIFEST if updater else "template.toml"
     files: dict[str, str] = {}
-    for path in (asked or [first])[:MAX_OPEN]:
-        text = inputs.text(path)
+    for path in (paths or [first])[:MAX_OPEN]:
+        text = source.text(path)
         if text is not None:
             files[path] = text
-    fault = sources.propose(inputs=inputs, files={}).problem
-    _open(inputs, files, fault)
+    fault = inputs.propose(inputs=source, files={}).problem
+    _open_faulty(source, files, fault)
     return Edit(files=files, problem=fault.message if fault else "", fault=fault)
 
 
-def from_post(inputs: Inputs, form: Mapping[str, Any]) -> Edit:
-    """Take what was typed; what cannot be is a `problem`, and the rest stays as it was typed."""
-    files, problem = _typed(inputs, form)
-    asked = str(form.get("open", ""))
-    if form.get("do") == "open" and asked and not problem:
-        text = inputs.text(asked)
-        if text is None:
-            problem = f"{asked} is no text that can be edited here."
-        elif len(files) >= MAX_OPEN:
-            problem = f"{MAX_OPEN} files are open: build these first."
-        else:
-            files.setdefault(asked, text)
-    changed = {path: text for path, text in files.items() if text != inputs.text(path)}
-    previewed = form.get("do") in {"preview", "build"}
+def proceed(
+    source: Inputs, texts: Mapping[str, str], *, action: str, path: str = "", digest: str = ""
+) -> Edit:
+    """Take the typed texts and do one step: "open" `path`, "preview" or "build".
+
+    `digest` is that of the inputs which the page showed. A refusal becomes `problem` of the result,
+    and every text stays as it was typed.
+    """
+    files, problem = _known(source, texts)
+    if action == "open" and path and not problem:
+        problem = _open(source, files, path)
+    changed = {path: text for path, text in files.items() if text != source.text(path)}
+    previewed = action in {"preview", "build"}
     if not previewed or problem:
         return Edit(files=files, changed=changed, problem=problem)
     if not changed:
         return Edit(files=files, previewed=True, problem="Nothing is changed yet.")
-    if form.get("digest") != inputs.digest:
+    if digest != source.digest:
         problem = "The files changed since you opened them: look at the difference again."
-    proposal = sources.propose(inputs=inputs, files=changed)
-    _open(inputs, files, proposal.problem)
+    proposal = inputs.propose(inputs=source, files=changed)
+    _open_faulty(source, files, proposal.problem)
     return Edit(
         files=files,
         changed=changed,
@@ -108,42 +106,50 @@ def from_post(inputs: Inputs, form: Mapping[str, Any]) -> Edit:
 
 
 def editor(path: str, text: str, fault: DefinitionError | None = None) -> Editor:
-    """How a file is shown while it is edited; `fault` is marked where it is of this file."""
+    """Return how an open file is shown; `fault` is marked if it is in this file."""
     mine = fault if fault is not None and _path(fault) == path else None
     name = PurePosixPath(path).name
     suffix = PurePosixPath(path).suffix or name
     mode = MODES.get(suffix, "text")
-    return Editor(path=path, field=f"{FIELD}{path}", text=text, mode=mode, fault=mine)
+    return Editor(path=path, field=f"{FILE_FIELD}{path}", text=text, mode=mode, fault=mine)
 
 
 def _path(fault: DefinitionError) -> str:
-    """The file of a fault, relative to the definition's folder."""
+    """Return the file of a fault, relative to the folder of the definition."""
     return fault.file.partition("/")[2]
 
 
-def _open(inputs: Inputs, files: dict[str, str], fault: DefinitionError | None) -> None:
-    """Open what is wrong beside what was opened, so that it can be mended where it is told."""
+def _open(source: Inputs, files: dict[str, str], path: str) -> str:
+    """Open another file. Return the problem, or an empty text."""
+    text = source.text(path)
+    if text is None:
+        return f"{path} is not a text file that can be edited here."
+    if len(files) >= MAX_OPEN:
+        return f"{MAX_OPEN} files are open: build these first."
+    files.setdefault(path, text)
+    return ""
+
+
+def _open_faulty(source: Inputs, files: dict[str, str], fault: DefinitionError | None) -> None:
+    """Open the file of a fault too, so that the user can correct it there."""
     if fault is None or _path(fault) in files or len(files) >= MAX_OPEN:
         return
-    text = inputs.text(_path(fault))
+    text = source.text(_path(fault))
     if text is not None:
         files[_path(fault)] = text
 
 
-def _typed(inputs: Inputs, form: Mapping[str, Any]) -> tuple[dict[str, str], str]:
-    known = inputs.files
+def _known(source: Inputs, texts: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Return the texts up to the first that is no file of the inputs, and the problem with it."""
     files: dict[str, str] = {}
-    for name, value in form.items():
-        if not name.startswith(FIELD):
-            continue
-        path = name.removeprefix(FIELD)
-        if path not in known:
+    for path, text in texts.items():
+        if path not in source.files:
             return files, f"{path} is not a file of the inputs any more."
-        files[path] = _line_ends(str(value), inputs.text(path) or "")
+        files[path] = _line_ends(text, source.text(path) or "")
     return files, ""
 
 
 def _line_ends(text: str, before: str) -> str:
-    """A browser sends CRLF at every line's end: keep what the file had."""
+    """Return the text with the line ends of the file: a browser sends CRLF for all."""
     plain = text.replace("\r\n", "\n")
     return plain.replace("\n", "\r\n") if "\r\n" in before else plain

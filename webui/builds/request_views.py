@@ -1,6 +1,6 @@
-"""Asking for a version: rebuild, refresh, update or edit, from the definition or any version."""
+"""Requests for a build: rebuild, refresh, update or edit, from the definition or from a version."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -10,29 +10,28 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
-from core import parsing
 from execapp.errors import ExecutionError
 from execapp.services import building, health
 from templatemgr import catalog
-from templatemgr.build import builds, lookups
-from templatemgr.build import inputs as sources
+from templatemgr.build import builds, inputs, lookups
 from templatemgr.build.inputs import Inputs
 from templatemgr.builders import registry
 from templatemgr.builders.base import Candidate
 from templatemgr.errors import TemplateError, UnavailableError
 from templatemgr.models import Build, BuildKind, Lookup, LookupState, Template
-from webui.builds.input_editor import Edit, editor, from_post, opened
-from webui.builds.update_offers import chosen, offers
+from webui.builds import input_editor, queries
+from webui.builds.forms import BuildRequestForm, EditForm, NewBuildForm
+from webui.builds.input_editor import Edit
+from webui.builds.update_offers import Offers, offers
 from webui.http import HtmxHttpRequest
-from webui.shell import decorators
+from webui.shell import decorators, fields
 
 BUILD = "templatemgr.build_version"
-VERSIONS_LISTED = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A kind of build as the page offers it."""
+    """A kind of build as the page offers it; `says` explains it."""
 
     name: str
     title: str
@@ -43,17 +42,17 @@ KINDS = (
     Kind(
         name="rebuild",
         title="Rebuild",
-        says="The same lock. When nothing else moved, it reproduces a version to the byte.",
+        says="The same lock. If nothing else changed, it reproduces a version to the byte.",
     ),
     Kind(
         name="refresh",
         title="Refresh",
-        says="A new lock first: the newest of everything that the ranges allow today.",
+        says="A new lock first, with the newest version of every package that its range allows.",
     ),
     Kind(
         name="update",
         title="Update",
-        says="Chosen packages move, within their ranges or to a version you name.",
+        says="Move the packages you choose, in their ranges or to a version you name.",
     ),
     Kind(name="edit", title="Edit", says="Change the input files first, and see the difference."),
 )
@@ -61,57 +60,75 @@ KINDS = (
 
 @decorators.page_for(BUILD)
 def new(request: HttpRequest, name: str) -> HttpResponse:
-    """Choose what to build, and from what."""
-    again = request.GET.get("again", "")
-    if again:
-        return _again(request, name, builds.get(build_id=again))
-    kind = request.GET.get("kind", "")
-    source = parsing.whole_or_none(request.GET.get("from", ""))
-    known = kind if kind in BuildKind.values else BuildKind.REBUILD
-    return _page(request, name, known, source, ticked=request.GET.getlist("package"))
+    """Show the choice of a kind of build, and of the inputs that it starts from."""
+    chosen = fields.values(NewBuildForm(request.GET))
+    if chosen.get("again"):
+        return _again(request, name, builds.get(build_id=chosen["again"]))
+    return _page(
+        request,
+        name,
+        _kind(chosen.get("kind")),
+        chosen.get("from"),
+        packages=chosen.get("package") or (),
+        files=chosen.get("file") or (),
+    )
 
 
 @decorators.change(BUILD)
 def request_build(request: HttpRequest, name: str) -> HttpResponse:
-    """Ask for a build, and go where its log is; what is refused comes back as it was typed."""
-    kind = request.POST.get("kind", "")
-    source = parsing.whole_or_none(request.POST.get("from_version", ""))
-    packages = chosen(request.POST) if kind == BuildKind.UPDATE else []
+    """Request a build and go to its log. A refusal shows the page with all that was chosen."""
+    form = BuildRequestForm(request.POST)
+    chosen = fields.values(form)
+    kind, version = chosen.get("kind", ""), chosen.get("from_version")
+    packages = form.packages if kind == BuildKind.UPDATE else []
     try:
         build = building.request_build(
             template=name,
             kind=kind,
             actor=decorators.actor(request),
-            from_version=source,
+            from_version=version,
             packages=packages,
         )
     except (TemplateError, ExecutionError) as error:
         if isinstance(error, decorators.UNKNOWN):
             raise
-        known = kind if kind in BuildKind.values else BuildKind.REBUILD
         return _page(
-            request, name, known, source, ticked=packages, problem=error.message, status=409
+            request,
+            name,
+            _kind(kind),
+            version,
+            packages=packages,
+            problem=error.message,
+            status=409,
         )
     return redirect("build", build.pk)
 
 
 @decorators.change(BUILD)
 def edit(request: HttpRequest, name: str) -> HttpResponse:
-    """One step of an edit: open another file, see the difference, or build."""
-    held = parsing.whole_or_none(request.POST.get("from_version", ""))
+    """Do one step of an edit: open another file, show the difference, or request the build."""
+    form = EditForm(request.POST)
+    chosen = fields.values(form)
+    version = chosen.get("from_version")
     try:
-        source = sources.read(template=name, version=held)
+        source = inputs.read(template=name, version=version)
     except UnavailableError:
-        return _page(request, name, BuildKind.EDIT, held, ticked=[], status=409)
-    edited = from_post(source, request.POST)
-    if request.POST.get("do") != "build" or edited.problem or not edited.changed:
+        return _page(request, name, BuildKind.EDIT, version, status=409)
+    edited = input_editor.proceed(
+        source,
+        form.texts,
+        action=chosen.get("do", ""),
+        path=chosen.get("open", ""),
+        digest=chosen.get("digest", ""),
+    )
+    if chosen.get("do") != "build" or edited.problem or not edited.changed:
         return _edit_page(request, name, source, edited)
     try:
         build = building.request_build(
             template=name,
             kind=BuildKind.EDIT,
             actor=decorators.actor(request),
-            from_version=source.version.number if source.version else None,
+            from_version=_number(source),
             files=edited.changed,
         )
     except (TemplateError, ExecutionError) as error:
@@ -121,79 +138,77 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 @decorators.change(BUILD)
 def request_lookup(request: HtmxHttpRequest, name: str) -> HttpResponse:
-    """Ask the registry; to htmx it gives the part of the page that waits for the answer."""
-    source = parsing.whole_or_none(request.POST.get("from_version", ""))
+    """Request a look-up in the registry. htmx gets the part of the page that waits for it."""
+    version = fields.values(BuildRequestForm(request.POST)).get("from_version")
     try:
-        building.request_lookup(template=name, actor=decorators.actor(request), from_version=source)
+        building.request_lookup(
+            template=name, actor=decorators.actor(request), from_version=version
+        )
     except TemplateError as error:
         return decorators.refuse(request, error, "template", name)
     if request.htmx:
-        inputs = sources.read(template=name, version=source)
-        context = _update_context(catalog.get(name=name), inputs, ())
-        return render(request, "builds/_packages.html", context)
-    return redirect(_address(name, BuildKind.UPDATE, source))
+        return _packages(request, name, inputs.read(template=name, version=version))
+    return redirect(_address(name, BuildKind.UPDATE, version))
 
 
 @decorators.page_for(BUILD)
 def packages(request: HttpRequest, name: str) -> HttpResponse:
-    """The packages that could move, for htmx while the registry is being asked."""
-    source = parsing.whole_or_none(request.GET.get("from", ""))
+    """Show the packages that can move, for htmx during a look-up."""
+    version = fields.values(NewBuildForm(request.GET)).get("from")
     try:
-        inputs = sources.read(template=name, version=source)
-    except UnavailableError:  # the page says what is wrong with them
-        address = _address(name, BuildKind.UPDATE, source)
-        return HttpResponseClientRedirect(address)
-    context = _update_context(catalog.get(name=name), inputs, ())
+        source = inputs.read(template=name, version=version)
+    except UnavailableError:  # the page says why the inputs cannot be read
+        return HttpResponseClientRedirect(_address(name, BuildKind.UPDATE, version))
+    return _packages(request, name, source)
+
+
+def _packages(request: HttpRequest, name: str, source: Inputs) -> HttpResponse:
+    context = _update_context(catalog.get(name=name), source, ())
     return render(request, "builds/_packages.html", context)
 
 
 def _again(request: HttpRequest, name: str, build: Build) -> HttpResponse:
-    """The page as it was before a build that went wrong: nothing has to be chosen again."""
+    """Show the page with the choices of a build that failed."""
     if build.template.name != name:
         message = f"That build is of {build.template.name}."
         raise Http404(message)
-    source = build.from_version.number if build.from_version else None
+    version = build.from_version.number if build.from_version else None
     if build.kind == BuildKind.EDIT:
         try:
-            inputs = sources.read(template=name, version=source)
+            source = inputs.read(template=name, version=version)
         except UnavailableError:
-            return _page(request, name, BuildKind.EDIT, source, ticked=[])
-        files = {path: text for path, text in build.options["files"].items() if inputs.text(path)}
-        return _edit_page(request, name, inputs, Edit(files=files, changed=files))
-    ticked = [str(package) for package in build.options.get("packages", [])]
-    return _page(request, name, build.kind, source, ticked=ticked)
+            return _page(request, name, BuildKind.EDIT, version)
+        files = {path: text for path, text in build.options["files"].items() if source.text(path)}
+        return _edit_page(request, name, source, Edit(files=files, changed=files))
+    chosen = [str(package) for package in build.options.get("packages", [])]
+    return _page(request, name, build.kind, version, packages=chosen)
 
 
 def _page(
     request: HttpRequest,
     name: str,
     kind: str,
-    source: int | None,
+    version: int | None,
     *,
-    ticked: list[str],
+    packages: Sequence[str] = (),
+    files: Sequence[str] = (),
     problem: str = "",
     status: int = 200,
 ) -> HttpResponse:
     template = catalog.get(name=name)
+    context = _context(template, kind, version)
     try:
-        inputs = sources.read(template=name, version=source)
+        source = inputs.read(template=name, version=version)
     except UnavailableError as error:
-        context = _context(template, kind, source) | {"problem": error.message, "unreadable": True}
+        context |= {"problem": error.message, "unreadable": True}
         return render(request, "builds/new.html", context, status=status)
-    context = _context(template, kind, source) | {"problem": problem}
+    context["problem"] = problem
     if kind == BuildKind.UPDATE:
-        context |= _update_context(template, inputs, tuple(ticked))
-        offered = {
-            choice.value
-            for offer in context["offers"].movable
-            for choice in (offer.ranged, offer.newest)
-            if choice
-        }
-        context["others"] = " ".join(value for value in ticked if value not in offered)
+        context |= _update_context(template, source, tuple(packages))
+        context["others"] = " ".join(_not_offered(context["offers"], packages))
     if kind == BuildKind.EDIT:
-        asked = request.GET.getlist("file")
-        edited = opened(inputs, asked)
-        context |= _edit_context(inputs, edited) | {"problem": problem or edited.problem}
+        edited = input_editor.start(source, files)
+        context |= _edit_context(source, edited) | {"problem": problem or edited.problem}
     return render(request, "builds/new.html", context, status=status)
 
 
@@ -201,37 +216,55 @@ def _edit_page(
     request: HttpRequest, name: str, source: Inputs, edited: Edit, *, problem: str = ""
 ) -> HttpResponse:
     template = catalog.get(name=name)
-    held = source.version.number if source.version else None
-    context = _context(template, BuildKind.EDIT, held) | _edit_context(source, edited)
+    context = _context(template, BuildKind.EDIT, _number(source)) | _edit_context(source, edited)
     context["problem"] = problem or edited.problem
     status = 409 if context["problem"] else 200
     return render(request, "builds/new.html", context, status=status)
 
 
-def _context(template: Template, kind: str, source: int | None) -> dict[str, Any]:
-    versions = template.versions.order_by("-number").values_list("number", flat=True)
+def _kind(text: str | None) -> str:
+    """Return the kind that the page shows; a rebuild when the text names none."""
+    return text if text in BuildKind.values else BuildKind.REBUILD
+
+
+def _number(source: Inputs) -> int | None:
+    return source.version.number if source.version else None
+
+
+def _not_offered(offered: Offers, packages: Sequence[str]) -> list[str]:
+    """Return the packages that the table does not offer: they were typed by name."""
+    choices = {
+        choice.value
+        for offer in offered.movable
+        for choice in (offer.ranged, offer.newest)
+        if choice
+    }
+    return [value for value in packages if value not in choices]
+
+
+def _context(template: Template, kind: str, version: int | None) -> dict[str, Any]:
     return {
         "template": template,
         "kind": next(known for known in KINDS if known.name == kind),
-        "kinds": [(known, _address(template.name, known.name, source)) for known in KINDS],
-        "source": source,
-        "versions": versions[:VERSIONS_LISTED],
+        "kinds": [(known, _address(template.name, known.name, version)) for known in KINDS],
+        "source": version,
+        "versions": queries.version_numbers(template),
         "estimate": builds.estimate_seconds(template.name),
     }
 
 
 def _update_context(
-    template: Template, inputs: Inputs, ticked: tuple[str, ...]
+    template: Template, source: Inputs, ticked: tuple[str, ...]
 ) -> Mapping[str, Any]:
-    builder = inputs.definition.builder
-    lookup = lookups.newest(template=template.name, digest=inputs.digest)
+    builder = source.definition.builder
+    lookup = lookups.newest(template=template.name, digest=source.digest)
     can_look = registry.update_finder(builder) is not None
-    # While an answer is on its way nothing is offered that it would replace under somebody's hand.
+    # During a look-up nothing is offered: its answer would replace the table under the user's hand.
     unanswered = can_look and (lookup is None or lookup.state != LookupState.FAILED)
-    held = None if unanswered else inputs.version or template.current
+    basis = None if unanswered else source.version or template.current
     return {
         "template": template,
-        "source": inputs.version.number if inputs.version else None,
+        "source": _number(source),
         "can_update": registry.updater(builder) is not None,
         "can_look": can_look,
         "builder": builder,
@@ -239,7 +272,7 @@ def _update_context(
         "waits": lookup is not None
         and not lookup.finished
         and not health.snapshot().executor_alive,
-        "offers": offers(_answer(lookup), held.packages if held else [], ticked),
+        "offers": offers(_answer(lookup), basis.packages if basis else [], ticked),
     }
 
 
@@ -247,15 +280,17 @@ def _answer(lookup: Lookup | None) -> list[Candidate]:
     return lookups.answered(lookup) if lookup is not None else []
 
 
-def _edit_context(inputs: Inputs, edited: Edit) -> dict[str, Any]:
+def _edit_context(source: Inputs, edited: Edit) -> dict[str, Any]:
     return {
         "edit": edited,
-        "editors": [editor(path, text, edited.fault) for path, text in edited.files.items()],
-        "closed": [path for path in inputs.files if path not in edited.files],
-        "digest": inputs.digest,
+        "editors": [
+            input_editor.editor(path, text, edited.fault) for path, text in edited.files.items()
+        ],
+        "closed": [path for path in source.files if path not in edited.files],
+        "digest": source.digest,
     }
 
 
-def _address(name: str, kind: str, source: int | None) -> str:
-    query = {"kind": kind} | ({"from": str(source)} if source is not None else {})
+def _address(name: str, kind: str, version: int | None) -> str:
+    query = {"kind": kind} | ({"from": str(version)} if version is not None else {})
     return f"{reverse('new_build', args=[name])}?{urlencode(query)}"

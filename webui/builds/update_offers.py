@@ -1,31 +1,20 @@
-"""What of a template's packages could move, as the page offers it. Pure."""
+"""The packages of a template that can move, as the page offers them. Pure."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from templatemgr import package_diff
 from templatemgr.builders.base import Candidate
 from webui.promotions.package_changes import Distance, distance
 
-FIELD = "move:"  # + the package's name: what to move it to, "" to leave it
+FIELD = "move:"  # + the name of a package; its value: the version to move to, "" to stay
 ORDER = tuple(Distance)
-
-
-class Form(Protocol):
-    """What Django's QueryDict has of use here."""
-
-    def items(self) -> Iterable[tuple[str, Any]]:
-        """Name and last value of each field."""
-
-    def get(self, key: str, default: str) -> Any:
-        """The last value of a field."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A version to move to; `value` is what a build is asked for."""
+    """A version to move to; `value` is the package as a build request names it."""
 
     version: str
     value: str
@@ -35,9 +24,9 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """One package: within its range, and newest. None when that is nothing newer.
+    """One package: the newest version in its range, and the newest of all; None: not newer.
 
-    `held` is the newest version when it cannot be named, since another package's range holds it.
+    `held`: the newest version, when the range of another package excludes it.
     """
 
     name: str
@@ -49,23 +38,23 @@ class Offer:
 
     @property
     def field(self) -> str:
-        """The name of its group of choices."""
+        """The name of its radio buttons."""
         return f"{FIELD}{self.name}"
 
     @property
     def movable(self) -> bool:
-        """Whether there is something to choose."""
+        """Whether a newer version can be chosen."""
         return self.ranged is not None or self.newest is not None
 
     @property
     def stays(self) -> bool:
-        """Whether nothing is chosen for it."""
+        """Whether no newer version is chosen."""
         return not any(choice and choice.ticked for choice in (self.ranged, self.newest))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Offers:
-    """Packages that can move, the farthest first, and those that cannot."""
+    """Packages that can move, the farthest first, and packages that cannot."""
 
     movable: tuple[Offer, ...]
     settled: tuple[Offer, ...]
@@ -74,9 +63,9 @@ class Offers:
 def offers(
     found: Sequence[Candidate], packages: Iterable[Mapping[str, Any]], ticked: Iterable[str]
 ) -> Offers:
-    """Offer what a registry answered; before any answer, every package within its range.
+    """Return the offers of a registry's answer; before an answer, every package in its range.
 
-    `packages` are a version's; `ticked` what was chosen before ("vitest", "vitest@5.2.0").
+    `packages` are those of a version; `ticked` is the earlier choice ("vitest", "vitest@5.2.0").
     """
     chosen_before = frozenset(ticked)
     if found:
@@ -86,13 +75,6 @@ def offers(
     movable = sorted((offer for offer in all_offers if offer.movable), key=_rank)
     settled = sorted((offer for offer in all_offers if not offer.movable), key=_rank)
     return Offers(movable=tuple(movable), settled=tuple(settled))
-
-
-def chosen(form: Form) -> list[str]:
-    """What the form asks to move: the choices of the table, and those typed by name."""
-    ticked = [str(value) for name, value in form.items() if name.startswith(FIELD) and value]
-    typed = re.split(r"[\s,]+", str(form.get("others", "")).strip())
-    return list(dict.fromkeys([*ticked, *(word for word in typed if word)]))
 
 
 def _offer(candidate: Candidate, ticked: frozenset[str]) -> Offer:

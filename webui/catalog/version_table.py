@@ -16,6 +16,7 @@ from templatemgr.models import (
     Template,
     Version,
 )
+from webui.builds.state_text import state_text
 from webui.promotions.package_changes import Comparison, compare
 
 PAGE = 25
@@ -189,14 +190,5 @@ def _version_row(
 def _build_row(build: Build) -> Row:
     said = build.message.partition("\n")[0]
     return Row(
-        at=build.created_at, state=str(build.state), word=build_word(build), build=build, said=said
+        at=build.created_at, state=str(build.state), word=state_text(build), build=build, said=said
     )
-
-
-def build_word(build: Build) -> str:
-    """What a build's pill says."""
-    if build.state == BuildState.FAILED and build.step:
-        return f"failed at {build.step}"
-    if build.reproduces is not None:
-        return f"reproduces {build.reproduces.number}"
-    return str(build.state)
