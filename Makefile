@@ -9,7 +9,7 @@ PYTHON ?=
 WALL := tests/attacks tests/sandbox tests/runtime
 export PYTHON
 
-.PHONY: help up bench test test-wall test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-tools test-wall test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,21 +32,25 @@ up: $(VENV)/run.lock ## build what is missing, then start web and executor (Ctrl
 doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
-test: $(VENV)/dev.lock ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
+test: test-tools ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
 	@$(MAKE) --no-print-directory -j 3 test-wall test-browser test-rest
+
+# Chromium, nginx and a C compiler: by apt or by Playwright, or one line that says what to install.
+test-tools: $(VENV)/dev.lock
+	@$(PY) scripts/install_test_tools.py
 
 # Most of them wait for processes and downloads, so three at a time take half as long. What lives
 # below the first is compared before and after, and the second holds an event loop.
-test-wall: $(VENV)/dev.lock
+test-wall: test-tools
 	@$(PY) -m pytest -q --matrix=changed $(WALL)
 
-test-browser: $(VENV)/dev.lock
+test-browser: test-tools
 	@$(PY) -m pytest -q tests/browser
 
-test-rest: $(VENV)/dev.lock
+test-rest: test-tools
 	@$(PY) -m pytest -q -n 2 tests $(WALL:%=--ignore=%) --ignore=tests/browser
 
-test-all: $(VENV)/dev.lock ## the same with every template's whole matrix; remembers that it passed
+test-all: test-tools ## the same with every template's whole matrix; remembers that it passed
 	$(PY) -m pytest --remember-matrix tests tests/long
 
 test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes)

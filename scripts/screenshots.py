@@ -8,6 +8,7 @@ Start one with `make up`, then `make screenshots`: they are written to `screensh
 import argparse
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -188,7 +189,7 @@ def main() -> int:
     wanted = set(filter(None, options.only.split(",")))
     missing: set[str] = set()
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
         if options.fill:
             page = browser.new_page()
             sign_in(page, made["url"], **made["admin"])

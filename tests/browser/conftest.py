@@ -1,5 +1,6 @@
 """Real Chromium, signed in, in front of a real web server and a real executor."""
 
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,6 @@ from tests.browser.user_actions import Open
 from tests.conftest import Stencil
 from tests.timeouts import HANGS_SECONDS
 
-CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
     "--no-sandbox",  # tests run as root in CI; what is shown is our own loopback page
     "--disable-gpu",
@@ -25,8 +25,8 @@ expect.set_options(timeout=HANGS_SECONDS * 1000)
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    """The system's Chromium instead of one that Playwright would download."""
-    return {"executable_path": CHROMIUM, "args": FLAGS}
+    """Start the system's Chromium; where there is none (None), Playwright's own."""
+    return {"executable_path": shutil.which("chromium"), "args": FLAGS}
 
 
 @pytest.fixture(scope="session")
