@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.conftest import ROOT, free_port
-from tests.templatemgr.conftest import DEFINITION, RUN_CASE, RUNNER, write_definition
+from tests.tiny_definition import DEFINITION, RUN_CASE, RUNNER, write_definition
 
 READY_SECONDS = 120
 

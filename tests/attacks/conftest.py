@@ -7,10 +7,10 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from execapp.models import ExecutorHeartbeat
+from tests import factories
 from tests.attacks import host_snapshot, testbed
 from tests.attacks.attack import Attack
 from tests.attacks.testbed import Arena
-from tests.execapp import minimal_template
 from tests.execapp.conftest import Api, alive, committed, current, make_api  # noqa: F401 - fixtures
 
 Assault = Callable[[Attack], None]
@@ -49,7 +49,7 @@ def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
 def api(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Api:
     """A client of the API and a sign of life of an executor: what is taken stays queued."""
     settings.ROOT_URLCONF = "execapp.api.urls"
-    minimal_template.make_current()
+    factories.promote_runnable_version()
     ExecutorHeartbeat.objects.create(
         worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
     )

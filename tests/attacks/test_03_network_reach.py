@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from tests import minimal_template
 from tests.attacks.attack import Attack, call, program, shell, tries
 from tests.attacks.conftest import Assault
-from tests.execapp import minimal_template
 from tests.execapp.conftest import Api as Client
 
 NOBODY = ("ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EADDRNOTAVAIL", "EINVAL")

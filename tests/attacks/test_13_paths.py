@@ -10,9 +10,9 @@ from execapp.services.checks import check_files
 from sandbox.session import sessions
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, check_paths
+from tests import minimal_template
 from tests.attacks.attack import LIMITS
 from tests.attacks.testbed import Arena
-from tests.execapp import minimal_template
 from tests.execapp.conftest import Api as Client
 from tests.sandbox.node_tree import tree_for
 

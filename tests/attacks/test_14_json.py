@@ -8,7 +8,7 @@ from django.conf import settings
 
 from execapp.models import Execution
 from sandbox.session.runner_messages import Collector, ReportError, parse
-from tests.execapp import minimal_template
+from tests import minimal_template
 from tests.execapp.conftest import Api as Client
 
 BODY = minimal_template.HELLO.body()

@@ -24,14 +24,8 @@ from templatemgr import catalog, store
 from templatemgr.build import builds
 from templatemgr.models import Build
 from tests.execapp.api.api_clients import changer
-from tests.templatemgr.conftest import (
-    DEFINITION,
-    INTEGRITY,
-    LIMITS,
-    package_files,
-    run_build,
-    write_definition,
-)
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import DEFINITION, INTEGRITY, LIMITS, package_files, write_definition
 
 SHA256 = "0" * 64
 

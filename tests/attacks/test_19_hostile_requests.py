@@ -25,7 +25,7 @@ from execapp.api.v1.schemas.executions import SubmissionIn
 from execapp.conf import Sizes
 from execapp.errors import MAX_TOLD, Field, InvalidRequestError
 from execapp.models import Execution
-from tests.execapp import minimal_template
+from tests import minimal_template
 from tests.execapp.conftest import Api, make_api
 from webui.middleware import limits
 

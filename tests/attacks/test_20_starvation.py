@@ -23,8 +23,8 @@ from django.utils import timezone
 
 from execapp.models import Execution, ExecutorHeartbeat
 from templatemgr.models import Version
+from tests import minimal_template
 from tests.conftest import free_port
-from tests.execapp import minimal_template
 from tests.execapp.conftest import ROOT, Api, make_api, until
 from tests.timeouts import HANGS_SECONDS
 from tests.webui.server.serving import answer

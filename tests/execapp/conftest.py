@@ -25,7 +25,7 @@ from execapp.models import ApiToken, Execution, ExecutorHeartbeat
 from execapp.services import tokens
 from templatemgr import catalog
 from templatemgr.models import Version
-from tests.execapp import minimal_template
+from tests import factories, minimal_template
 from tests.timeouts import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +89,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 @pytest.fixture
 def current(committed: None) -> Iterator[Version]:
     """The tiny template, version 1, current."""
-    yield minimal_template.make_current()
+    yield factories.promote_runnable_version()
     catalog._kept_runtime.cache_clear()
     shutil.rmtree(Path(django_settings.STENCIL_DATA) / "templates", ignore_errors=True)
 

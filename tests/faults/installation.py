@@ -14,15 +14,14 @@ from django.utils import timezone
 
 from execapp.models import ExecutorHeartbeat
 from templatemgr import data_paths, store
-from templatemgr.build import publishing
-from templatemgr.definitions import source_files
 from templatemgr.integrity import checking, inspection
 from templatemgr.maintenance import diagnosis, retrying, verification
-from templatemgr.models import Build, Template, Version, VersionHealth
+from templatemgr.models import Version, VersionHealth
 from templatemgr.promotion import promotions
 from templatemgr.trees import manifests
+from tests import factories
 from tests.execapp.conftest import Api, make_api
-from tests.templatemgr.conftest import DEFINITION, RUNNER, write_definition
+from tests.tiny_definition import DEFINITION, RUNNER, write_definition
 
 BODY = {"template": "fake", "mode": "run", "files": [{"path": "main.js", "content": "1"}]}
 CANARY = b"not ours: never to be changed\n"
@@ -134,52 +133,26 @@ def build(data: Path, outside: Path, definition_folder: Path) -> House:
     return House(data=data, outside=outside, client=client, api=make_api("client", "admin"))
 
 
-def _make(name: str, number: int, definition: Path) -> Version:
-    """Make and seal a version without npm: what a build leaves, to the byte."""
-    template, _ = Template.objects.get_or_create(name=name, defaults={"title": name.title()})
-    build = Build.objects.create(template=template, kind="rebuild", state="ready", requested_by="a")
-    home = data_paths.staging(name, build.pk)
-    store.copy(source_files.locate(definition), home / "inputs")
-    digests = _sealed(home, name, number)
-    version = Version(
-        template=template, number=number, platform="linux-test", created_by="ann", build=build,
-        smoke=[{"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}], **digests,
-    )  # fmt: skip
-    version.directory = f"versions/{number:04d}-{version.identity[:12]}"
-    store.publish(home, data_paths.version(version))
-    version.save()
-    VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
-    return version
-
-
-def _sealed(home: Path, name: str, number: int) -> dict[str, Any]:
-    files = {
-        "runner/main.sh": RUNNER, "said.txt": "hello\n", "lib/a.js": "shared a", "run": "#!/bin/sh",
-        "lib/deep/b.js": "shared b", "lib/deep/er/c.js": "c" * 5000, "own": f"{name} {number}",
-        "node_modules/x/index.js": "x",
-    }  # fmt: skip
-    for path, text in files.items():
-        (home / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
-        (home / "tree" / path).write_text(text)
-    for path in ("runner/main.sh", "run"):
-        (home / "tree" / path).chmod(0o755)
-    (home / "tree/link").symlink_to("lib/a.js")
-    (home / "tree/folder").symlink_to("lib/deep")
-    (home / "cache").mkdir()
-    (home / "cache/filled").write_text("filled\n")
-    sealed = store.seal(home / "tree", data_paths.objects())
-    store.close(home / "cache")
-    store.close(home / "tree")
-    cache = manifests.scan(home / "cache")
-    (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
-    (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
-    tree, definition = sealed.manifest.digest(), source_files.digest(home / "inputs")
-    return {
-        "identity": publishing.make_identity(tree, definition, "linux-test"),
-        "tree_digest": tree, "definition_digest": definition, "cache_digest": cache.digest(),
-        "size_bytes": sealed.manifest.size, "own_bytes": sealed.own_bytes,
-        "file_count": len(sealed.manifest.files),
-    }  # fmt: skip
+def _make(name: str, number: int, definition: Path) -> None:
+    """Make a version of `name` whose tree shares most files with the others."""
+    made = factories.make_sealed_version(
+        {
+            "runner/main.sh": RUNNER,
+            "said.txt": "hello\n",
+            "lib/a.js": "shared a",
+            "run": "#!/bin/sh",
+            "lib/deep/b.js": "shared b",
+            "lib/deep/er/c.js": "c" * 5000,
+            "own": f"{name} {number}",
+            "node_modules/x/index.js": "x",
+        },
+        name=name,
+        links={"link": "lib/a.js", "folder": "lib/deep"},
+        executable=("runner/main.sh", "run"),
+        cache={"filled": "filled\n"},
+        definition=definition,
+    )
+    assert made.number == number
 
 
 def _modes_hold(tree: Path) -> bool:

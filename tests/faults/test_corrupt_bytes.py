@@ -15,7 +15,7 @@ from sandbox.session.streams import Lines
 from templatemgr.redaction import Redactor
 from templatemgr.trees import foreign, manifests, spares
 from templatemgr.trees.manifests import Entry, Manifest, ManifestError
-from tests.templatemgr.conftest import write_definition
+from tests.tiny_definition import write_definition
 
 TREE = Manifest(
     entries=(

@@ -16,7 +16,7 @@ from sandbox.session.paths import check_paths
 from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import DefinitionError
-from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
+from tests.tiny_definition import DEFINITION, RUN_CASE, write_definition
 
 NAMES = st.sampled_from(
     [

@@ -17,7 +17,7 @@ from templatemgr.definitions.readers import (
     package_json,
     package_lock,
 )
-from tests.templatemgr.conftest import package_files
+from tests.tiny_definition import package_files
 
 HERE = Path(__file__).parents[2] / "templates_runtime"
 RIGHT = {

@@ -13,7 +13,8 @@ from templatemgr.errors import (
 )
 from templatemgr.models import Template, VersionHealth
 from templatemgr.promotion import promotions
-from tests.templatemgr.conftest import MakeVersion, write_definition
+from tests.templatemgr.conftest import MakeSealedVersion
+from tests.tiny_definition import write_definition
 
 
 def test_definitions_become_rows_and_new_titles_are_taken(tiny: Path) -> None:
@@ -30,8 +31,8 @@ def test_a_broken_definition_changes_no_row(tiny: Path) -> None:
     assert Template.objects.count() == 1
 
 
-def test_a_reference_is_a_name_a_number_or_a_digest(make_version: MakeVersion) -> None:
-    one, two = make_version({"a": "1"}), make_version({"a": "2"})
+def test_a_reference_is_a_name_a_number_or_a_digest(make_sealed_version: MakeSealedVersion) -> None:
+    one, two = make_sealed_version({"a": "1"}), make_sealed_version({"a": "2"})
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
     assert catalog.resolve(reference="fake") == one
     assert catalog.resolve(reference="fake@2") == two
@@ -56,22 +57,26 @@ def test_a_reference_is_a_name_a_number_or_a_digest(make_version: MakeVersion) -
     ],
 )
 def test_a_reference_to_nothing_says_what_is_wrong(
-    make_version: MakeVersion, reference: str, error: type[TemplateError]
+    make_sealed_version: MakeSealedVersion, reference: str, error: type[TemplateError]
 ) -> None:
-    make_version({"a": "1"})
+    make_sealed_version({"a": "1"})
     with pytest.raises(error):
         catalog.resolve(reference=reference)
 
 
-def test_a_tree_digest_means_a_healthy_version_that_has_it(make_version: MakeVersion) -> None:
-    one = make_version({"a": "1"})
+def test_a_tree_digest_means_a_healthy_version_that_has_it(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    one = make_sealed_version({"a": "1"})
     VersionHealth.objects.filter(version=one).update(state="quarantined")
     with pytest.raises(UnavailableError):
         catalog.resolve(reference=f"fake@sha256:{one.tree_digest}")
 
 
-def test_a_version_without_its_inputs_is_unavailable(make_version: MakeVersion) -> None:
-    version = make_version({"a": "1"})
+def test_a_version_without_its_inputs_is_unavailable(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    version = make_sealed_version({"a": "1"})
     home = data_paths.version(version)
     home.chmod(0o755)
     (home / "inputs").chmod(0o755)
@@ -80,8 +85,8 @@ def test_a_version_without_its_inputs_is_unavailable(make_version: MakeVersion) 
         catalog.runtime(version)
 
 
-def test_a_runtime_says_how_to_run(make_version: MakeVersion) -> None:
-    version = make_version({"a": "1"})
+def test_a_runtime_says_how_to_run(make_sealed_version: MakeSealedVersion) -> None:
+    version = make_sealed_version({"a": "1"})
     runtime = catalog.runtime(version)
     tree = runtime.tree("test")
     assert (runtime.name, runtime.modes, runtime.pattern) == ("fake", ("run", "test"), "*.test.js")

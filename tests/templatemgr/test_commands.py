@@ -11,7 +11,8 @@ from core.database import triggers
 from templatemgr import data_paths
 from templatemgr.models import AuditEvent, Build, Template, VersionHealth
 from templatemgr.promotion import promotions
-from tests.templatemgr.conftest import MakeVersion, link_of, write_definition
+from tests.templatemgr.conftest import MakeSealedVersion, link_of
+from tests.tiny_definition import write_definition
 
 
 def run(*arguments: str, **options: Any) -> str:
@@ -30,8 +31,10 @@ def test_build_template_streams_the_log_and_promotes(tiny: Path) -> None:
     assert Build.objects.count() == 1
 
 
-def test_build_template_if_missing_promotes_what_is_built(make_version: MakeVersion) -> None:
-    make_version({"a": "1"}, name="tiny")
+def test_build_template_if_missing_promotes_what_is_built(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    make_sealed_version({"a": "1"}, name="tiny")
     assert "nothing is current" in run("build_template", "tiny", "--if-missing")
     assert "tiny@1 is current" in run("build_template", "tiny", "--if-missing", "--promote")
     assert not Build.objects.filter(state="queued").exists()
@@ -49,9 +52,9 @@ def test_build_template_says_what_is_wrong_with_a_definition(tiny: Path) -> None
         run("build_template", "tiny")
 
 
-def test_promote_pin_and_roll_back(make_version: MakeVersion) -> None:
+def test_promote_pin_and_roll_back(make_sealed_version: MakeSealedVersion) -> None:
     for number in ("1", "2"):
-        make_version({"a": number})
+        make_sealed_version({"a": number})
         assert "is current" in run("promote_template", "fake", number, "--reason", "r")
     assert "pinned on fake@2" in run("pin_template", "fake", "--reason", "exam")
     with pytest.raises(CommandError, match="pinned by cli: exam"):
@@ -63,9 +66,9 @@ def test_promote_pin_and_roll_back(make_version: MakeVersion) -> None:
 
 
 def test_verify_templates_reports_and_fails_when_one_is_not_whole(
-    make_version: MakeVersion,
+    make_sealed_version: MakeSealedVersion,
 ) -> None:
-    version = make_version({"a": "1"})
+    version = make_sealed_version({"a": "1"})
     assert "1 versions are whole" in run("verify_templates")
     (data_paths.version(version) / "tree/a").chmod(0o755)
     with pytest.raises(CommandError, match="1 of 1 versions are quarantined"):
@@ -74,8 +77,8 @@ def test_verify_templates_reports_and_fails_when_one_is_not_whole(
         run("verify_templates", "none")
 
 
-def test_audit_lists_and_verifies(make_version: MakeVersion) -> None:
-    make_version({"a": "1"})
+def test_audit_lists_and_verifies(make_sealed_version: MakeSealedVersion) -> None:
+    make_sealed_version({"a": "1"})
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
     assert "ann version.promote fake@1" in run("audit", "list")
     assert run("audit", "verify") == "1 events, unbroken.\n"
@@ -85,8 +88,8 @@ def test_audit_lists_and_verifies(make_version: MakeVersion) -> None:
         run("audit", "verify")
 
 
-def test_doctor_names_each_thing_and_repairs_links(make_version: MakeVersion) -> None:
-    make_version({"a": "1"})
+def test_doctor_names_each_thing_and_repairs_links(make_sealed_version: MakeSealedVersion) -> None:
+    make_sealed_version({"a": "1"})
     said = run("doctor")
     assert "weaker  fake current: nothing is current" in said
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
@@ -97,8 +100,10 @@ def test_doctor_names_each_thing_and_repairs_links(make_version: MakeVersion) ->
     assert "ok      fake current: fake@1 (verified)" in said
 
 
-def test_doctor_fails_when_a_current_version_is_not_there(make_version: MakeVersion) -> None:
-    version = make_version({"a": "1"})
+def test_doctor_fails_when_a_current_version_is_not_there(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    version = make_sealed_version({"a": "1"})
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
     home = data_paths.version(version)
     home.chmod(0o755)
@@ -112,8 +117,10 @@ def test_doctor_fails_when_a_current_version_is_not_there(make_version: MakeVers
     assert VersionHealth.objects.get(version=version).state == "quarantined"
 
 
-def test_doctor_removes_what_no_row_knows_and_says_so(make_version: MakeVersion) -> None:
-    version = make_version({"a": "1"})
+def test_doctor_removes_what_no_row_knows_and_says_so(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    version = make_sealed_version({"a": "1"})
     home = data_paths.template("fake")
     (home / "staging" / "dead").mkdir(parents=True)
     (home / "versions" / "0009-unknown").mkdir()
@@ -192,8 +199,10 @@ def test_collecttemplates_refuses_what_is_wrong(source: Path, tmp_path: Path) ->
         collect(tmp_path / "nothing", tmp_path / "other")
 
 
-def test_nothing_is_recorded_for_commands_that_only_look(make_version: MakeVersion) -> None:
-    make_version({"a": "1"})
+def test_nothing_is_recorded_for_commands_that_only_look(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    make_sealed_version({"a": "1"})
     run("doctor")
     run("audit", "list")
     assert AuditEvent.objects.count() == 0

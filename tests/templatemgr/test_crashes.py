@@ -29,8 +29,9 @@ from templatemgr.models import (
     VersionHealth,
 )
 from templatemgr.promotion import promotions, removal
-from tests.templatemgr.conftest import MakeVersion, link_of, run_build, write_definition
+from tests.templatemgr.conftest import MakeSealedVersion, link_of, run_build
 from tests.templatemgr.maintenance.test_healing import replace, spoil
+from tests.tiny_definition import write_definition
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,9 +156,11 @@ def test_a_build_killed_once_it_is_recorded_has_made_its_version(tiny: Path) -> 
 
 
 @pytest.fixture
-def two(make_version: MakeVersion) -> list[Version]:
+def two(make_sealed_version: MakeSealedVersion) -> list[Version]:
     """Two versions that share a file; the first is current."""
-    made = [make_version({"lib/a.js": "a", "own": str(n)}, links={"l": "own"}) for n in (1, 2)]
+    made = [
+        make_sealed_version({"lib/a.js": "a", "own": str(n)}, links={"l": "own"}) for n in (1, 2)
+    ]
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
     return made
 
@@ -311,9 +314,9 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
     ],
 )
 def test_a_killed_removal_has_not_begun_or_is_finished(
-    make_version: MakeVersion, place: str, when: str, gone: bool
+    make_sealed_version: MakeSealedVersion, place: str, when: str, gone: bool
 ) -> None:
-    made = [make_version({"lib/a.js": "a", "own": str(n)}) for n in (1, 2, 3)]
+    made = [make_sealed_version({"lib/a.js": "a", "own": str(n)}) for n in (1, 2, 3)]
     for number in (2, 3):
         promotions.promote(template="fake", version=number, actor="ann", reason="r")
     kill_at("remove", place, when)

@@ -10,7 +10,8 @@ from pytest_django import Settings
 
 from templatemgr import data_paths, downloads
 from templatemgr.downloads import Content
-from tests.templatemgr.conftest import INTEGRITY, log_text, run_build
+from tests.templatemgr.conftest import log_text, run_build
+from tests.tiny_definition import INTEGRITY
 
 BLOCK = 4096
 

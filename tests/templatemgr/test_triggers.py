@@ -6,15 +6,15 @@ from core.database import triggers
 from templatemgr import audit
 from templatemgr.models import AuditEvent, Promotion, Version
 from templatemgr.promotion import promotions
-from tests.templatemgr.conftest import MakeVersion
+from tests.templatemgr.conftest import MakeSealedVersion
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
 
 @pytest.fixture
-def version(make_version: MakeVersion) -> Version:
+def version(make_sealed_version: MakeSealedVersion) -> Version:
     """A promoted version, so that each append-only table has a row."""
-    made = make_version({"a": "1"})
+    made = make_sealed_version({"a": "1"})
     promotions.promote(template="fake", version=1, actor="ann", reason="first")
     return made
 

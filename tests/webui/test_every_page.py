@@ -11,7 +11,7 @@ from django.urls import URLPattern, reverse
 
 from execapp.models import ApiToken, Execution
 from templatemgr.models import Build, Template
-from tests.webui import conftest as make
+from tests import factories
 from webui.urls import pages
 
 NAMES = sorted(str(pattern.name) for pattern in pages if isinstance(pattern, URLPattern))
@@ -48,9 +48,9 @@ class Inline(HTMLParser):
 @pytest.fixture
 def address(data_dir: object, db: None) -> dict[str, str]:
     """A real address for every name: a template with two versions, a build, an execution."""
-    template = make.make_template()
-    first, second = make.make_version(template), make.make_version(template)
-    promotion = make.make_current(first)
+    template = factories.make_template_row()
+    first, second = factories.make_version_row(template), factories.make_version_row(template)
+    promotion = factories.make_promotion_row(first)
     Build.objects.filter(pk=first.build_id).update(version=first)
     execution = Execution.objects.create(
         client="ada",
@@ -71,7 +71,7 @@ def address(data_dir: object, db: None) -> dict[str, str]:
         "build_id": first.build_id,
         "execution_id": execution.pk,
         "token_id": token.pk,
-        "user_id": make.make_user("someone", "viewer").pk,
+        "user_id": factories.make_user("someone", "viewer").pk,
         "promotion_id": promotion.pk,
         "action": "pin",
         "form": "zip",

@@ -29,7 +29,13 @@ from pytest_django import Settings
 
 from execapp.models import Execution
 from execapp.services import tokens
-from tests.webui.conftest import make_build, make_current, make_lines, make_template, make_version
+from tests.factories import (
+    make_build_log_rows,
+    make_build_row,
+    make_promotion_row,
+    make_template_row,
+    make_version_row,
+)
 
 ID = "00000000-0000-0000-0000-000000000000"
 
@@ -147,12 +153,12 @@ class Visitor:
         self.read: set[str] = set()
 
     def rows(self) -> dict[str, str]:
-        template = make_template()
-        first, second = make_version(template), make_version(template)
-        make_current(first)
-        promotion = make_current(second)
-        build = make_build(template, "failed")
-        make_lines(build, "one", "two")
+        template = make_template_row()
+        first, second = make_version_row(template), make_version_row(template)
+        make_promotion_row(first)
+        promotion = make_promotion_row(second)
+        build = make_build_row(template, "failed")
+        make_build_log_rows(build, "one", "two")
         execution = Execution.objects.create(
             client="ada", template_name="typescript", version=first, mode="run", phase="run",
             state="succeeded", files=[{"path": "a.ts", "content": "", "encoding": "utf8"}],

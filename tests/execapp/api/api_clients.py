@@ -6,7 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from templatemgr.models import AuditEvent, Build, BuildLogLine, Template
+from templatemgr.models import AuditEvent, Build
+from tests import factories
 from tests.execapp.conftest import Api, make_api
 
 
@@ -47,37 +48,20 @@ def last_event() -> AuditEvent:
 
 
 def make_build(state: str = "ready", *, lines: int = 0, **values: Any) -> Build:
-    """A build's row, ended unless its state says otherwise, with lines in its log."""
-    template, _ = Template.objects.get_or_create(name="tiny", defaults={"title": "Tiny"})
+    """Make a build of the tiny template, ended unless its state says otherwise, with a log."""
     now = timezone.now()
-    ended = None if state in {"queued", "fetching", "smoke"} else now - timedelta(seconds=5)
-    build = Build.objects.create(
-        template=template,
-        kind="rebuild",
-        state=state,
-        requested_by="ann",
-        started_at=now - timedelta(seconds=9),
-        finished_at=ended,
-        **values,
-    )
-    add_lines(build, *(f"line {number}." for number in range(1, lines + 1)))
+    fields: dict[str, Any] = {
+        "requested_by": "ann",
+        "created_at": now,
+        "started_at": now - timedelta(seconds=9),
+        "finished_at": None
+        if state in {"queued", "fetching", "smoke"}
+        else now - timedelta(seconds=5),
+    }
+    template = factories.make_template_row("tiny", title="Tiny")
+    build = factories.make_build_row(template, state, **(fields | values))
+    factories.make_build_log_rows(build, *(f"line {number}." for number in range(1, lines + 1)))
     return build
-
-
-def add_lines(build: Build, *texts: str) -> None:
-    """Lines at the end of a build's log."""
-    first = build.lines.count() + 1
-    BuildLogLine.objects.bulk_create(
-        BuildLogLine(
-            build=build,
-            sequence=first + index,
-            time=timezone.now(),
-            step="fetching",
-            stream="stdout",
-            text=text,
-        )
-        for index, text in enumerate(texts)
-    )
 
 
 def frames(text: str) -> list[tuple[str, str, Any]]:

@@ -17,7 +17,6 @@ from templatemgr.build import builds, following
 from templatemgr.definitions import screening
 from templatemgr.models import AuditEvent, Build, Version
 from tests.execapp.api.api_clients import (
-    add_lines,
     changer,
     frames,
     last_event,
@@ -27,7 +26,8 @@ from tests.execapp.api.api_clients import (
     refused,
 )
 from tests.execapp.conftest import Api, make_api
-from tests.templatemgr.conftest import LIMITS, package_files, write_definition
+from tests.factories import make_build_log_rows
+from tests.tiny_definition import LIMITS, package_files, write_definition
 
 BUILDS = "/templates/tiny/builds"
 THEN = "2026-11-23T02:31:12.461578+00:00"
@@ -191,7 +191,7 @@ def test_log_by_pages_text_and_lines(committed: None) -> None:
     rest = api.get(f"{path}?cursor={page['next']}")
     assert [line["sequence"] for line in rest["items"]] == [3, 4, 5]
     assert rest["next"] is None
-    add_lines(build, "line 6.")
+    make_build_log_rows(build, "line 6.")
     assert [line["text"] for line in api.get(f"{path}?cursor=5")["items"]] == ["line 6."]
     text = api.call("GET", path, Accept="text/plain")
     assert text["Content-Type"] == "text/plain; charset=utf-8"
@@ -222,7 +222,7 @@ def test_events_are_steps_lines_and_the_end(committed: None) -> None:
         {"name": "installing", "state": "failed", "started_at": THEN, "finished_at": THEN},
     ]
     build = make_build("failed", lines=2, steps=steps, message="No network.")
-    add_lines(build, "two\nlines")
+    make_build_log_rows(build, "two\nlines")
     found = frames(stream(reader(), build))
     assert [(number, name) for number, name, _ in found] == [
         ("0", "step"),

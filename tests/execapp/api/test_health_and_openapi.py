@@ -21,7 +21,7 @@ from execapp.models import ExecutorHeartbeat
 from execapp.services import health
 from templatemgr.models import HealthState, Version, VersionHealth
 from tests.execapp.conftest import Api
-from tests.execapp.minimal_template import HELLO
+from tests.minimal_template import HELLO
 
 
 def test_healthz_needs_no_database() -> None:

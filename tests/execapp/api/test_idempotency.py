@@ -13,7 +13,7 @@ from execapp.models import Execution, IdempotencyKey
 from execapp.services import claims
 from templatemgr.models import Version
 from tests.execapp.conftest import Api, make_api
-from tests.execapp.minimal_template import HELLO
+from tests.minimal_template import HELLO
 
 BODY = HELLO.body()
 

@@ -16,9 +16,9 @@ from execapp.history import Viewer, query
 from execapp.models import Execution, ExecutionState
 from templatemgr.models import Version
 from templatemgr.promotion import promotions
-from tests.execapp import minimal_template
+from tests import factories, minimal_template
 from tests.execapp.conftest import Api, make_api
-from tests.execapp.minimal_template import HELLO
+from tests.minimal_template import HELLO
 
 
 def ids(page: Any) -> list[str]:
@@ -103,7 +103,7 @@ def test_filters(api: Api, alive: object, query: str, found: int) -> None:
     api.submit(labels={"course": "cs101", "week": "1"})
     failed = api.submit(labels={"course": "cs101"})
     Execution.objects.filter(id=failed["id"]).update(state=ExecutionState.FAILED)
-    minimal_template.make_current(number=2)
+    factories.promote_runnable_version(number=2)
     api.submit(minimal_template.suite(""), "test")
     assert len(api.get(f"/executions?{query}")["items"]) == found
 
@@ -180,8 +180,8 @@ def test_one_template_with_limits_and_pin(api: Api) -> None:
 
 
 def test_versions_newest_first(api: Api) -> None:
-    minimal_template.make_current(number=2)
-    minimal_template.make_version(number=3)
+    factories.promote_runnable_version(number=2)
+    factories.make_runnable_version(number=3)
     page = api.get("/templates/tiny/versions?limit=2")
     VersionsOut.model_validate(page)
     assert [item["version"] for item in page["items"]] == [3, 2]
@@ -203,7 +203,7 @@ def test_one_version(api: Api) -> None:
 
 
 def test_promotions(api: Api) -> None:
-    minimal_template.make_current(number=2)
+    factories.promote_runnable_version(number=2)
     promotions.roll_back(template="tiny", actor="bob", reason="it broke")
     page = api.get("/templates/tiny/promotions?limit=2")
     PromotionsOut.model_validate(page)

@@ -9,7 +9,7 @@ from execapp.api.v1.schemas.versions import GatesOut, RemovedOut
 from execapp.services import tokens
 from templatemgr.models import AuditEvent, HealthState, Promotion, Template, Version, VersionHealth
 from templatemgr.promotion import gates
-from tests.execapp import minimal_template
+from tests import factories
 from tests.execapp.api.api_clients import boss, changer, last_event, post, reader, refused
 
 TINY = "/templates/tiny"
@@ -19,7 +19,7 @@ WHY = {"reason": "vitest 5.2"}
 @pytest.fixture
 def second(current: Version) -> Version:
     """Version 2, ready, while 1 is current."""
-    return minimal_template.make_version(number=2)
+    return factories.make_runnable_version(number=2)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_promote_and_roll_back(second: Version) -> None:
 
 @pytest.mark.parametrize("act", ["promote", "rollback"])
 def test_expected_current(second: Version, act: str) -> None:
-    minimal_template.make_current(number=3)
+    factories.promote_runnable_version(number=3)
     body = {**WHY, "expected_current": 1, **({"version": 2} if act == "promote" else {})}
     error = refused(changer(), "POST", f"{TINY}/{act}", body, 409, "expected_current")
     assert (error["details"]["expected"], error["details"]["current"]) == (1, 3)
@@ -67,7 +67,7 @@ def test_expected_current(second: Version, act: str) -> None:
 
 
 def test_a_pin_holds_promotion_and_roll_back(second: Version) -> None:
-    minimal_template.make_current(number=3)
+    factories.promote_runnable_version(number=3)
     api = changer()
     assert post(api, f"{TINY}/pin", {"reason": "exam week"})["pinned"]["by"] == "token:ci-bot"
     for act, body in (("promote", {"version": 2, **WHY}), ("rollback", WHY)):
@@ -164,7 +164,7 @@ def test_what_is_needed_is_not_removed(second: Version) -> None:
     assert error["details"]["reasons"] == ["it is current"]
     error = refused(admin, "DELETE", f"{TINY}/versions/1?reason=x", None, 409, "in_use")
     assert "a roll back would make it current" in error["message"]
-    minimal_template.make_version(number=3)
+    factories.make_runnable_version(number=3)
     tokens.create(name="exam", scopes=["execute"], actor="ann", pins={"tiny": 3})
     error = refused(admin, "DELETE", f"{TINY}/versions/3?reason=x", None, 409, "in_use")
     assert "exam is pinned to it" in error["message"]
@@ -195,7 +195,7 @@ ODD_REASONS: tuple[object, ...] = ("", 1, None, [], {}, True, "x" * 501, "a\0b",
 
 
 def test_reasons_are_one_to_five_hundred_characters(second: Version) -> None:
-    minimal_template.make_current(number=3)
+    factories.promote_runnable_version(number=3)
     api = changer()
     for act in ("promote", "rollback", "pin", "unpin"):
         for reason in ODD_REASONS:

@@ -16,9 +16,9 @@ from pytest_django import Settings
 
 from execapp import history
 from templatemgr.models import HealthState, Template, Version, VersionHealth
-from tests.execapp import minimal_template
+from tests import minimal_template
 from tests.execapp.conftest import Api, make_api
-from tests.execapp.minimal_template import HELLO
+from tests.minimal_template import HELLO
 
 BODY = HELLO.body()
 

@@ -6,7 +6,7 @@ from execapp.api.v1.schemas.executions import ExecutionOut
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution
 from tests.execapp.conftest import Api
-from tests.execapp.minimal_template import HELLO, SLEEP, Program, program, suite
+from tests.minimal_template import HELLO, SLEEP, Program, program, suite
 
 
 def test_answers_at_once_without_wait(api: Api, alive: object) -> None:
@@ -194,10 +194,10 @@ def test_rerun_on_an_unknown_template_is_refused(api: Api, alive: object) -> Non
 
 
 def test_version_is_fixed_at_admission(api: Api, alive: object) -> None:
-    from tests.execapp import minimal_template
+    from tests import factories
 
     before = api.submit(HELLO)
-    second = minimal_template.make_current(number=2)
+    second = factories.promote_runnable_version(number=2)
     assert api.get(f"/executions/{before['id']}")["template"]["version"] == 1
     assert api.submit(HELLO)["template"]["version"] == 2
     for reference in ("tiny@1", f"tiny@sha256:{1:064x}"):

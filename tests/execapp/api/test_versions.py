@@ -15,20 +15,20 @@ from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, HealthState, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions
 from tests.execapp.api.api_clients import changer, last_event, post, reader, refused
-from tests.templatemgr.conftest import data_dir, make_version
+from tests.templatemgr.conftest import data_dir, make_sealed_version
 
-__all__ = ["data_dir", "make_version"]  # fixtures
+__all__ = ["data_dir", "make_sealed_version"]  # fixtures
 
 FAKE = "/templates/fake/versions"
 
 
 @pytest.fixture
 def versions(
-    make_version: Callable[..., Version], settings: Settings, tmp_path: Path
+    make_sealed_version: Callable[..., Version], settings: Settings, tmp_path: Path
 ) -> Iterator[list[Version]]:
     """Two sealed versions of small trees; the first is current."""
-    first = make_version({"a.txt": "one", "b.txt": "same"})
-    second = make_version({"a.txt": "two", "b.txt": "same", "c.txt": "new"})
+    first = make_sealed_version({"a.txt": "one", "b.txt": "same"})
+    second = make_sealed_version({"a.txt": "two", "b.txt": "same", "c.txt": "new"})
     promotions.promote(template="fake", version=1, actor="ann", reason="first")
     yield [first, second]
     catalog._kept_runtime.cache_clear()

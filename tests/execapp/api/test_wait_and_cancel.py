@@ -13,7 +13,7 @@ from execapp.models import Execution, ExecutionState
 from execapp.services import submissions
 from sandbox.isolation.container import Container
 from tests.execapp.conftest import Api, state_of, until
-from tests.execapp.minimal_template import HELLO, SLEEP
+from tests.minimal_template import HELLO, SLEEP
 from tests.timeouts import HANGS_SECONDS
 
 

@@ -23,8 +23,8 @@ from templatemgr.build import builds
 from templatemgr.maintenance import startup_check, verification
 from templatemgr.models import Build, BuildState, Lookup, Version
 from tests.execapp.conftest import Api, until
-from tests.execapp.minimal_template import HELLO
-from tests.templatemgr.conftest import write_definition
+from tests.minimal_template import HELLO
+from tests.tiny_definition import write_definition
 
 STARTS_SECONDS = 240  # a process that yields to all others takes its time on a busy machine
 Start = Callable[..., Daemon]

@@ -29,8 +29,8 @@ from sandbox.cgroup.process_tree import tree_of
 from sandbox.isolation import orphans
 from templatemgr.models import Version
 from templatemgr.promotion import promotions
+from tests import factories, minimal_template
 from tests.conftest import free_port
-from tests.execapp import minimal_template
 from tests.execapp.conftest import ROOT, Api, make_api, until
 
 CRASHES = int(os.environ.get("STENCIL_CRASHES", "5"))
@@ -191,7 +191,7 @@ def remember(ended: dict[str, tuple[str, int]]) -> None:
 
 
 def test_promotions_under_load(current: Version, start_executor: Callable[..., Daemon]) -> None:
-    for version in (current, minimal_template.make_version(number=2)):
+    for version in (current, factories.make_runnable_version(number=2)):
         home = settings.STENCIL_DATA / "templates/tiny" / version.directory
         (home / "tree/marker").write_text(str(version.number))
     clients: list[Api] = [make_api(f"client-{number}") for number in range(8)]

@@ -32,8 +32,8 @@ from sandbox.session import sessions
 from templatemgr import data_paths, store
 from templatemgr.models import Build, BuildState, Version
 from tests.execapp.conftest import Api, state_of, until
-from tests.execapp.minimal_template import HELLO, SLEEP, program
-from tests.templatemgr.conftest import write_definition
+from tests.minimal_template import HELLO, SLEEP, program
+from tests.tiny_definition import write_definition
 
 StartProcess = Callable[..., subprocess.Popen[str]]
 LINGER = program("setTimeout(() => console.log('done'), 1500)")

@@ -14,7 +14,7 @@ from execapp.executor import daemon
 from execapp.executor.daemon import Daemon
 from execapp.services import claims
 from tests.execapp.conftest import Api, state_of, until
-from tests.execapp.minimal_template import HELLO, program
+from tests.minimal_template import HELLO, program
 
 Start = Callable[..., Daemon]
 SHORT = program("setTimeout(() => console.log('done'), 300)")

@@ -37,7 +37,7 @@ from sandbox.errors import IsolationUnavailableError, StartupError
 from templatemgr import data_paths
 from templatemgr.models import HealthState, Version
 from tests.execapp.conftest import Api, state_of, until
-from tests.execapp.minimal_template import HELLO, program
+from tests.minimal_template import HELLO, program
 
 StartProcess = Callable[..., subprocess.Popen[str]]
 WAITS = program("setTimeout(() => console.log('done'), 500)")

@@ -8,7 +8,7 @@ from execapp.executor.daemon import Daemon
 from execapp.executor.execution_worker import NONE_WAITED
 from sandbox.session.variables import Variables
 from tests.execapp.conftest import Api, until
-from tests.execapp.minimal_template import HELLO, program
+from tests.minimal_template import HELLO, program
 
 Start = Callable[..., Daemon]
 AT_START = program(

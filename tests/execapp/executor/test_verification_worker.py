@@ -20,7 +20,8 @@ from templatemgr.models import AuditEvent, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions
 from templatemgr.trees import hashing, manifests
 from tests.execapp.conftest import Api, make_api, until
-from tests.templatemgr.conftest import run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import write_definition
 
 BODY = {"template": "tiny", "mode": "run", "files": [{"path": "main.js", "content": "1"}]}
 WHOLE = b"filled\nhello\n"

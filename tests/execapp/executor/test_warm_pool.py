@@ -19,9 +19,9 @@ from sandbox.limits import Limits
 from sandbox.session import sessions
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.promotion import promotions
-from tests.execapp import minimal_template
+from tests import factories, minimal_template
 from tests.execapp.conftest import Api, until
-from tests.execapp.minimal_template import HELLO, SLEEP, program
+from tests.minimal_template import HELLO, SLEEP, program
 
 Start = Callable[..., Daemon]
 
@@ -103,7 +103,7 @@ def test_promotion_drops_the_old_version(
     warmed(daemon)
     monkeypatch.setattr(warm_groups, "ROLLBACK_WITHIN", timedelta(0))
     old = set(daemon.context.pool._groups)
-    second = minimal_template.make_current(number=2)
+    second = factories.promote_runnable_version(number=2)
     wanted = keys_of(second)
     until(lambda: set(daemon.context.pool._groups) == wanted)
     assert not old & wanted
@@ -117,7 +117,7 @@ def test_first_execution_after_a_promotion_or_a_roll_back_is_warm(
 ) -> None:
     daemon = start_executor(slots=1, warm=2)
     warmed(daemon)
-    minimal_template.make_version(number=2)
+    factories.make_runnable_version(number=2)
     warmed(daemon, 4)  # the candidate is warm before anybody promotes it
     assert {group.spare for group in daemon.context.pool._groups.values()} == {False, True}
     promotions.promote(template="tiny", version=2, actor="ann", reason="newer")
@@ -134,7 +134,7 @@ def test_a_promotion_is_seen_when_it_is_told(
     monkeypatch.setattr(pool_module, "LOOK_SECONDS", 60.0)
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
-    second = minimal_template.make_current(number=2)
+    second = factories.promote_runnable_version(number=2)
     get_engine().wake(WakeKind.PROMOTION)
     until(lambda: keys_of(second) <= set(daemon.context.pool._groups))
 

@@ -21,7 +21,7 @@ from execapp.executor.daemon import Daemon
 from execapp.models import Execution, StoredBytes
 from execapp.requests import SubmissionRequest
 from execapp.services import claims, storage, submissions
-from tests.execapp import minimal_template
+from tests import minimal_template
 from tests.execapp.conftest import ROOT, Api, make_api
 
 RESERVE = 2 * 65_536  # output_bytes of the tiny template

@@ -13,16 +13,16 @@ from execapp.services import pins, tokens
 from templatemgr.errors import InUseError
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.promotion import promotions, removal
-from tests.execapp import minimal_template
+from tests import factories
 from tests.execapp.api.api_clients import last_event, refused
 from tests.execapp.conftest import Api, make_api
-from tests.execapp.minimal_template import HELLO
+from tests.minimal_template import HELLO
 
 
 @pytest.fixture
 def pinned(current: Version, alive: object) -> Api:
     """A client that is pinned to version 1, while 2 is current."""
-    minimal_template.make_current(number=2)
+    factories.promote_runnable_version(number=2)
     token, secret = tokens.create(
         name="exam", scopes=["execute", "read"], actor="ann", pins={"tiny": 1}
     )
@@ -66,7 +66,7 @@ def test_a_pin_is_shown_and_audited(pinned: Api) -> None:
 
 
 def test_a_pinned_version_is_not_removed_until_nobody_holds_it(pinned: Api) -> None:
-    minimal_template.make_current(number=3)  # now 2 is what a roll back goes to
+    factories.promote_runnable_version(number=3)  # now 2 is what a roll back goes to
     with pytest.raises(InUseError, match="exam is pinned to it"):
         removal.remove(template="tiny", version=1, actor="ann", reason="space")
     ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -119,7 +119,7 @@ def test_commands_pin(current: Version) -> None:
     call_command("create_token", "exam", "--pin", "tiny@1", stdout=out)
     token = ApiToken.objects.get()
     assert pins.of(token=token) == {"tiny": 1}
-    minimal_template.make_current(number=2)
+    factories.promote_runnable_version(number=2)
     call_command("pin_token", token.prefix, "--pin", "tiny@2", stdout=out)
     assert "exam: tiny@2" in out.getvalue()
     assert pins.of(token=token) == {"tiny": 2}

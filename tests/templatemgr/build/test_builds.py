@@ -23,7 +23,8 @@ from templatemgr.errors import (
 from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Build, Version
 from templatemgr.trees import manifests
-from tests.templatemgr.conftest import log_text, run_build, write_definition
+from tests.templatemgr.conftest import log_text, run_build
+from tests.tiny_definition import write_definition
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -17,7 +17,8 @@ from templatemgr.integrity import checking
 from templatemgr.models import Version
 from tests.sandbox.test_tree_walk import dig
 from tests.templatemgr.build.test_builds import leftovers, published
-from tests.templatemgr.conftest import run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import write_definition
 
 STEPS = ["fetching", "installing", "sealing", "smoke"]
 SIZE = 400 * 1024 * 1024  # never used: a tmpfs takes what lies in it

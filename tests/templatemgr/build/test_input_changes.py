@@ -11,7 +11,8 @@ from templatemgr.build import builds, input_changes
 from templatemgr.definitions import source_files
 from templatemgr.errors import InvalidBuildError, InvalidOptionsError
 from templatemgr.models import AuditEvent, Build, Version
-from tests.templatemgr.conftest import log_text, package_files, run_build, write_definition
+from tests.templatemgr.conftest import log_text, run_build
+from tests.tiny_definition import package_files, write_definition
 
 
 def made(build: Build) -> Version:

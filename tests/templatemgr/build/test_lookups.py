@@ -15,7 +15,8 @@ from templatemgr.builders.npm import npm_outdated
 from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError, InvalidBuildError, UnknownVersionError
 from templatemgr.models import Lookup
-from tests.templatemgr.conftest import run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import write_definition
 
 
 def answer(lookup: Lookup, *, cancel: threading.Event | None = None) -> Lookup:

@@ -13,7 +13,8 @@ from templatemgr.errors import InvalidOptionsError
 from templatemgr.models import Version
 from templatemgr.promotion import comparison
 from tests.templatemgr.builders.test_pip import make_wheel
-from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import DEFINITION, write_definition
 
 CHANGES = {
     '"npm"': '"pip"',

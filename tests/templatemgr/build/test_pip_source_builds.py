@@ -16,7 +16,8 @@ from tests.templatemgr.build.test_pip_builds import CHANGES
 from tests.templatemgr.build.test_reproducibility import build_elsewhere
 from tests.templatemgr.builders import sdists
 from tests.templatemgr.builders.test_pip import make_wheel
-from tests.templatemgr.conftest import DEFINITION, log_text, run_build, write_definition
+from tests.templatemgr.conftest import log_text, run_build
+from tests.tiny_definition import DEFINITION, write_definition
 
 PROJECT = '[project]\nname = "thing"\nversion = "1.0"\ndescription = "small"\n'
 SETUPTOOLS = (

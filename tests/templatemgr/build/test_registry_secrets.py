@@ -10,7 +10,8 @@ from templatemgr.build import lookups
 from templatemgr.models import BuildLogLine, Lookup
 from tests.attacks.loopback_registries import Registry, serve
 from tests.templatemgr.build.test_lookups import answer
-from tests.templatemgr.conftest import package_files, run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import package_files, write_definition
 
 TOKEN = "npm_S3cret/OfTheMachine+42"
 

@@ -8,7 +8,7 @@ from templatemgr.builders.base import Job
 from templatemgr.builders.npm import npm_builder, npm_config
 from templatemgr.definitions import definition_file
 from templatemgr.errors import BuildError
-from tests.templatemgr.conftest import write_definition
+from tests.tiny_definition import write_definition
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from templatemgr import data_paths
 from templatemgr.builders.npm import npm_builder
 from templatemgr.models import Build, Version
 from templatemgr.promotion import comparison
-from tests.templatemgr.conftest import DEFINITION, run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import DEFINITION, write_definition
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from sandbox.session.runner_messages import TestCase, TestReport
 from templatemgr.definitions import definition_file, source_files
 from templatemgr.definitions.smoke import Expectation
 from templatemgr.errors import DefinitionError
-from tests.templatemgr.conftest import DEFINITION, RUN_CASE, write_definition
+from tests.tiny_definition import DEFINITION, RUN_CASE, write_definition
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from templatemgr.definitions import collection, definition_file, source_files
 from templatemgr.errors import DefinitionError
 from templatemgr.models import BuildState
 from templatemgr.promotion import comparison
-from tests.templatemgr.conftest import DEFINITION, RUNNER, log_text, run_build, write_definition
+from tests.templatemgr.conftest import log_text, run_build
+from tests.tiny_definition import DEFINITION, RUNNER, write_definition
 
 INCLUDING = (
     DEFINITION.replace('"runner/main.sh", "said.txt"', '"said.txt"', 1)

@@ -19,7 +19,7 @@ from templatemgr.definitions.readers import (
     strict_json,
 )
 from templatemgr.definitions.readers.faults import FileError
-from tests.templatemgr.conftest import INTEGRITY, package_files
+from tests.tiny_definition import INTEGRITY, package_files
 
 RULES = Rules()
 RANGES = [

@@ -16,7 +16,8 @@ from templatemgr.definitions.readers.rules import Ceilings, Rules
 from templatemgr.errors import DefinitionError, InvalidOptionsError
 from templatemgr.models import Build, Version
 from templatemgr.promotion import promotions
-from tests.templatemgr.conftest import DEFINITION, RUN_CASE, log_text, run_build, write_definition
+from tests.templatemgr.conftest import log_text, run_build
+from tests.tiny_definition import DEFINITION, RUN_CASE, write_definition
 
 
 @pytest.fixture

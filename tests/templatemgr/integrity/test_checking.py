@@ -7,19 +7,19 @@ from templatemgr.errors import GateError, UnavailableError, UnknownVersionError
 from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Version, VersionHealth
 from templatemgr.promotion import promotions
-from tests.templatemgr.conftest import MakeVersion
+from tests.templatemgr.conftest import MakeSealedVersion
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
 
 @pytest.fixture
-def versions(make_version: MakeVersion) -> list[Version]:
+def versions(make_sealed_version: MakeSealedVersion) -> list[Version]:
     """fake@1 and fake@2 and other@1 share a file; fake@3 shares nothing."""
     return [
-        make_version({"lib/shared.js": "shared", "own": "1"}),
-        make_version({"lib/shared.js": "shared", "own": "2"}),
-        make_version({"own": "3"}),
-        make_version({"elsewhere": "shared"}, name="other"),
+        make_sealed_version({"lib/shared.js": "shared", "own": "1"}),
+        make_sealed_version({"lib/shared.js": "shared", "own": "2"}),
+        make_sealed_version({"own": "3"}),
+        make_sealed_version({"elsewhere": "shared"}, name="other"),
     ]
 
 
@@ -136,7 +136,7 @@ def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
 
 
 def test_a_manifest_rewritten_to_fit_the_damage_is_found(
-    versions: list[Version], make_version: MakeVersion
+    versions: list[Version], make_sealed_version: MakeSealedVersion
 ) -> None:
     home, forged = data_paths.version(versions[0]), data_paths.version(versions[2])
     (home / "manifest.json.gz").chmod(0o644)

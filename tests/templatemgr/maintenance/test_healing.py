@@ -14,7 +14,8 @@ from templatemgr.integrity import checking
 from templatemgr.maintenance import healing
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
 from templatemgr.trees import hashing, manifests
-from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
+from tests.templatemgr.conftest import MakeSealedVersion, run_build
+from tests.tiny_definition import write_definition
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
@@ -81,9 +82,9 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_what_the_store_has_is_put_back_without_a_build(
-    make_version: MakeVersion, damage: str
+    make_sealed_version: MakeSealedVersion, damage: str
 ) -> None:
-    version = make_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
+    version = make_sealed_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
     DAMAGES[damage](tree_of(version))
     assert checking.verify(template="fake", version=1, actor="ann").state == "quarantined"
     health = heal(template="fake")

@@ -18,8 +18,9 @@ from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Build, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions, usage
 from templatemgr.trees import hashing
-from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
+from tests.templatemgr.conftest import MakeSealedVersion, run_build
 from tests.templatemgr.maintenance.test_healing import DAMAGES, spoil
+from tests.tiny_definition import write_definition
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
@@ -40,8 +41,8 @@ def age(version: Version, hours: float) -> None:
     VersionHealth.objects.filter(version=version).update(checked_at=moment)
 
 
-def test_a_whole_version_is_read_to_the_last_byte(make_version: MakeVersion) -> None:
-    version = make_version({"a": "aaaa", "b": "aaaa", "c/d": "dd"})
+def test_a_whole_version_is_read_to_the_last_byte(make_sealed_version: MakeSealedVersion) -> None:
+    version = make_sealed_version({"a": "aaaa", "b": "aaaa", "c/d": "dd"})
     asked = request()
     assert (asked.state, asked.percent) == ("queued", 0)
     ended = run_next()
@@ -57,8 +58,10 @@ def test_a_whole_version_is_read_to_the_last_byte(make_version: MakeVersion) -> 
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_every_damage_is_found_and_healed(make_version: MakeVersion, damage: str) -> None:
-    version = make_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
+def test_every_damage_is_found_and_healed(
+    make_sealed_version: MakeSealedVersion, damage: str
+) -> None:
+    version = make_sealed_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
     DAMAGES[damage](data_paths.version(version) / "tree")
     request(heal=True)
     ended = run_next()
@@ -79,9 +82,9 @@ def test_a_bad_cache_is_dropped_and_filled_anew_without_a_rebuild(tiny: Path) ->
 
 
 def test_a_cache_that_cannot_be_filled_stays_away_and_is_tried_again(
-    make_version: MakeVersion,
+    make_sealed_version: MakeSealedVersion,
 ) -> None:
-    version = make_version({"a": "a"})  # there is no runner in this tree
+    version = make_sealed_version({"a": "a"})  # there is no runner in this tree
     spoil(data_paths.version(version) / "cache/warm", "cold")
     request(heal=True)
     ended = run_next()
@@ -162,8 +165,8 @@ def test_where_one_cannot_be_rebuilt_another_brings_the_shared_files_back(tiny: 
     assert (second.state, second.doubts) == ("verified", [])
 
 
-def test_asking_twice_is_asking_once(make_version: MakeVersion) -> None:
-    make_version({"a": "a"})
+def test_asking_twice_is_asking_once(make_sealed_version: MakeSealedVersion) -> None:
+    make_sealed_version({"a": "a"})
     first = request()
     assert request() == first
     assert AuditEvent.objects.count() == 1
@@ -171,8 +174,8 @@ def test_asking_twice_is_asking_once(make_version: MakeVersion) -> None:
     assert request() != first
 
 
-def test_what_is_not_there_is_refused(make_version: MakeVersion) -> None:
-    make_version({"a": "a"})
+def test_what_is_not_there_is_refused(make_sealed_version: MakeSealedVersion) -> None:
+    make_sealed_version({"a": "a"})
     with pytest.raises(UnknownVersionError):
         request(7)
     for unknown in ("nonsense", "0198c0de-0000-7000-8000-000000000000"):
@@ -180,9 +183,9 @@ def test_what_is_not_there_is_refused(make_version: MakeVersion) -> None:
             verification.get(verification_id=unknown)
 
 
-def test_people_come_before_the_schedule(make_version: MakeVersion) -> None:
+def test_people_come_before_the_schedule(make_sealed_version: MakeSealedVersion) -> None:
     for number in (1, 2):
-        make_version({"a": str(number)})
+        make_sealed_version({"a": str(number)})
     verification.request(template="fake", version=1, actor="schedule", scheduled=True)
     asked = request(2)
     claimed = verification.claim(worker="w1")
@@ -192,10 +195,10 @@ def test_people_come_before_the_schedule(make_version: MakeVersion) -> None:
 
 
 def test_the_schedule_asks_often_for_what_is_served_and_rarely_for_the_rest(
-    make_version: MakeVersion, settings: Settings
+    make_sealed_version: MakeSealedVersion, settings: Settings
 ) -> None:
     settings.STENCIL_VERIFY_HOURS, settings.STENCIL_VERIFY_ALL_HOURS = 24, 100
-    versions = [make_version({"a": str(number)}) for number in range(1, 6)]
+    versions = [make_sealed_version({"a": str(number)}) for number in range(1, 6)]
     for number in (2, 3):
         promotions.promote(template="fake", version=number, actor="ann", reason="r")
     VersionHealth.objects.filter(version=versions[4]).update(state="retired")
@@ -214,8 +217,10 @@ def test_the_schedule_asks_often_for_what_is_served_and_rarely_for_the_rest(
     assert [found.version.number for found in verification.schedule()] == [1]
 
 
-def test_no_interval_means_no_schedule(make_version: MakeVersion, settings: Settings) -> None:
-    age(make_version({"a": "a"}), 10_000)
+def test_no_interval_means_no_schedule(
+    make_sealed_version: MakeSealedVersion, settings: Settings
+) -> None:
+    age(make_sealed_version({"a": "a"}), 10_000)
     settings.STENCIL_VERIFY_HOURS = settings.STENCIL_VERIFY_ALL_HOURS = 0
     assert verification.schedule() == []
     settings.STENCIL_VERIFY_ALL_HOURS = 1
@@ -223,9 +228,9 @@ def test_no_interval_means_no_schedule(make_version: MakeVersion, settings: Sett
 
 
 def test_what_its_process_left_is_run_again_and_condemned_at_the_third_time(
-    make_version: MakeVersion,
+    make_sealed_version: MakeSealedVersion,
 ) -> None:
-    make_version({"a": "a"})
+    make_sealed_version({"a": "a"})
     request()
     for _ in range(2):
         assert verification.claim(worker="w1") is not None
@@ -243,9 +248,9 @@ def test_what_its_process_left_is_run_again_and_condemned_at_the_third_time(
 
 
 def test_told_to_stop_it_goes_back_to_the_queue_and_records_nothing(
-    make_version: MakeVersion,
+    make_sealed_version: MakeSealedVersion,
 ) -> None:
-    make_version({"a": "a"})
+    make_sealed_version({"a": "a"})
     request()
     for _ in range(verification.MAX_ATTEMPTS):  # an orderly stop is no failed attempt
         assert run_next(stop=lambda: True).state == "queued"
@@ -254,9 +259,9 @@ def test_told_to_stop_it_goes_back_to_the_queue_and_records_nothing(
 
 
 def test_a_hashing_process_that_dies_three_times_condemns_the_version(
-    make_version: MakeVersion, monkeypatch: pytest.MonkeyPatch
+    make_sealed_version: MakeSealedVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_version({"a": "a"})
+    make_sealed_version({"a": "a"})
     request(heal=False)
     monkeypatch.setattr(hashing, "__file__", "/nowhere/hashing.py")
     for _ in range(2):

@@ -14,7 +14,8 @@ from templatemgr.lockfile import Locked
 from templatemgr.models import Version
 from templatemgr.promotion import comparison
 from templatemgr.trees.manifests import Entry, Manifest
-from tests.templatemgr.conftest import run_build, write_definition
+from tests.templatemgr.conftest import run_build
+from tests.tiny_definition import write_definition
 
 LOCK = {
     "packages": {

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError
 from templatemgr.errors import GateError, InvalidPolicyError, PinnedError, UnknownTemplateError
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
 from templatemgr.promotion import gates, promotions
-from tests.templatemgr.conftest import MakeVersion
+from tests.templatemgr.conftest import MakeSealedVersion
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
@@ -22,8 +22,8 @@ def replayed() -> Iterator[None]:
 
 
 @pytest.fixture
-def version(make_version: MakeVersion) -> Version:
-    return make_version({"a": "1"})
+def version(make_sealed_version: MakeSealedVersion) -> Version:
+    return make_sealed_version({"a": "1"})
 
 
 def promote(*, override: bool = False) -> None:
@@ -74,9 +74,9 @@ def test_a_policy_says_which_gates_count(version: Version, replayed: None) -> No
 
 
 def test_an_override_passes_a_gate_and_the_audit_trail_names_it(
-    make_version: MakeVersion, replayed: None
+    make_sealed_version: MakeSealedVersion, replayed: None
 ) -> None:
-    make_version({"a": "1"}, smoke_ok=False)
+    make_sealed_version({"a": "1"}, smoke_ok=False)
     promote(override=True)
     assert last_event().details["overridden"] == {
         "smoke": "failed: run",
@@ -102,8 +102,8 @@ def run(*arguments: str) -> str:
     return out.getvalue()
 
 
-def test_gate_policy_and_the_override_flag(make_version: MakeVersion) -> None:
-    make_version({"a": "1"}, smoke_ok=False)
+def test_gate_policy_and_the_override_flag(make_sealed_version: MakeSealedVersion) -> None:
+    make_sealed_version({"a": "1"}, smoke_ok=False)
     assert (
         run("gate_policy", "fake") == "fake must pass: healthy, origins, ready, smoke, unpinned\n"
     )

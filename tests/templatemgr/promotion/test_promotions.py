@@ -19,16 +19,16 @@ from templatemgr.errors import (
 )
 from templatemgr.models import AuditEvent, Promotion, Template, VersionHealth
 from templatemgr.promotion import gates, promotions
-from tests.templatemgr.conftest import MakeVersion, link_of
+from tests.templatemgr.conftest import MakeSealedVersion, link_of
 
 pytestmark = pytest.mark.usefixtures("three")
 
 
 @pytest.fixture
-def three(make_version: MakeVersion) -> None:
+def three(make_sealed_version: MakeSealedVersion) -> None:
     """The template "fake" with versions 1 to 3, none current."""
     for number in range(1, 4):
-        make_version({"a": str(number)})
+        make_sealed_version({"a": str(number)})
 
 
 def promote(version: int, reason: str = "because") -> Promotion:
@@ -77,7 +77,7 @@ def test_rolling_back_walks_the_stack() -> None:
 
 
 def test_the_ways_back_of_many_templates_cost_one_query(
-    make_version: MakeVersion, django_assert_num_queries: DjangoAssertNumQueries
+    make_sealed_version: MakeSealedVersion, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for version in (1, 2, 3, 2):
         promote(version)
@@ -163,8 +163,10 @@ def test_what_does_not_exist_is_named() -> None:
         promotions.rollback_target("none")
 
 
-def test_gates_are_all_shown_and_the_closed_ones_refuse(make_version: MakeVersion) -> None:
-    make_version({"a": "4"}, smoke_ok=False)
+def test_gates_are_all_shown_and_the_closed_ones_refuse(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
+    make_sealed_version({"a": "4"}, smoke_ok=False)
     version = Template.objects.get(name="fake").versions.get(number=4)
     VersionHealth.objects.filter(version=version).update(
         state="quarantined", checked_at=timezone.now()

@@ -14,7 +14,8 @@ from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Build, Version, VersionHealth
 from templatemgr.promotion import promotions, removal, usage
 from templatemgr.store import Freed
-from tests.templatemgr.conftest import MakeVersion, run_build, write_definition
+from tests.templatemgr.conftest import MakeSealedVersion, run_build
+from tests.tiny_definition import write_definition
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
@@ -22,9 +23,9 @@ WARM = len("warm")  # each version's cache
 
 
 @pytest.fixture
-def versions(make_version: MakeVersion) -> list[Version]:
+def versions(make_sealed_version: MakeSealedVersion) -> list[Version]:
     """fake@1 to fake@4 share one file; fake@3 is current, fake@2 is what a roll back goes to."""
-    made = [make_version({"shared": "shared!", "own": str(n) * 10}) for n in range(1, 5)]
+    made = [make_sealed_version({"shared": "shared!", "own": str(n) * 10}) for n in range(1, 5)]
     for number in (2, 3):
         promotions.promote(template="fake", version=number, actor="ann", reason="r")
     return made

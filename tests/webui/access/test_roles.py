@@ -9,7 +9,7 @@ from django.contrib.auth.models import AnonymousUser, Group, Permission
 from django.core.management import call_command
 from django.test import Client
 
-from tests.webui import conftest as make
+from tests import factories
 from tests.webui.test_every_page import CHANGES, NAMES, address
 from webui.signin import roles
 from webui.urls import pages
@@ -72,7 +72,7 @@ def test_every_change_is_allowed_or_refused_by_role(
     address: dict[str, str], name: str, role: str
 ) -> None:
     client = Client()
-    client.force_login(make.make_user("tester", role))
+    client.force_login(factories.make_user("tester", role))
     given = {"reason": "x", "kind": "nothing", "version": "9", "role": "nothing"}
     status = client.post(address[name], given).status_code
     if role and holds(role, ASKS.get(name, asked(name))):
@@ -87,7 +87,7 @@ def test_each_role_holds_its_own_permissions_and_those_before_it(db: None, role:
     wanted = set[str]().union(*(HOLDS[name] for name in order[: order.index(role) + 1]))
     held = Group.objects.get(name=role).permissions.values_list("codename", flat=True)
     assert set(held) == wanted
-    may = roles.May(make.make_user("someone", role))
+    may = roles.May(factories.make_user("someone", role))
     assert {name for name in set[str]().union(*HOLDS.values()) if may[name]} == wanted
 
 
@@ -104,7 +104,7 @@ def test_migrating_again_mends_a_role_and_leaves_other_groups(db: None) -> None:
 
 
 def test_superuser_may_everything_and_who_is_inactive_nothing(db: None) -> None:
-    user = make.make_user("someone", "admin")
+    user = factories.make_user("someone", "admin")
     user.is_active = False
     assert not roles.May(user)["view_template"]
     assert not roles.May(AnonymousUser())["view_template"]
@@ -131,7 +131,7 @@ def test_templates_ask_only_for_permissions_that_exist() -> None:
 
 def test_who_has_no_role_is_told_so(db: None, data_dir: Path) -> None:
     client = Client()
-    client.force_login(make.make_user("nobody"))
+    client.force_login(factories.make_user("nobody"))
     answer = client.get("/")
     assert answer.status_code == 403
     assert "You have no role here yet" in answer.text
@@ -162,7 +162,7 @@ def test_after_an_ended_session_one_is_back_where_the_page_was_with_its_filters(
     db: None, data_dir: Path
 ) -> None:
     shown = "/executions?state=failed&label=course%3Acs110&q=01"
-    make.make_user("ada", "admin")
+    factories.make_user("ada", "admin")
     client = Client()
     poll = client.get(
         "/executions?state=failed&label=course%3Acs110&q=01&after=x",

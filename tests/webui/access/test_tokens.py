@@ -12,7 +12,7 @@ from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
 from execapp.services import pins, rotation, tokens
 from templatemgr.models import AuditEvent
-from tests.webui import conftest as make
+from tests import factories
 from webui.access import queries
 
 
@@ -134,9 +134,9 @@ def test_known_secret_costs_one_query(db: None) -> None:
 
 
 def test_clients_are_pinned_when_made_and_later(admin: Client) -> None:
-    template = make.make_template()
-    make.make_current(make.make_version(template))
-    make.make_version(template)
+    template = factories.make_template_row()
+    factories.make_promotion_row(factories.make_version_row(template))
+    factories.make_version_row(template)
     form = {"name": "ci", "scopes": ["execute"], "pins": "typescript@1"}
     token = admin.post("/tokens", form).context["made"]
     assert pins.of(token=token) == {"typescript": 1}

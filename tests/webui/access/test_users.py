@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
 from templatemgr.models import AuditEvent
-from tests.webui import conftest as make
+from tests import factories
 from webui.access import users
 from webui.audit_log import event_text
 from webui.signin import roles
@@ -83,7 +83,7 @@ def test_two_users_never_share_an_address(admin: Client) -> None:
 
 
 def test_role_counts_from_the_next_request_and_is_on_record(admin: Client) -> None:
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     grace = Client()
     grace.force_login(user)
     assert grace.get("/system").status_code == 403
@@ -105,7 +105,7 @@ def test_superuser_who_gets_another_role_is_none_any_more(admin: Client) -> None
 def test_groups_that_are_no_roles_stay(admin: Client) -> None:
     from django.contrib.auth.models import Group
 
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     user.groups.add(Group.objects.create(name="course"))
     users.change_role(user=user, role="operator", actor="ada")
     assert set(user.groups.values_list("name", flat=True)) == {"course", "operator"}
@@ -116,7 +116,7 @@ def test_groups_that_are_no_roles_stay(admin: Client) -> None:
 def test_nobody_demotes_or_deactivates_themselves(
     admin: Client, admin_user: User, act: str, form: dict[str, str]
 ) -> None:
-    make.make_user("second", "admin")
+    factories.make_user("second", "admin")
     answer = admin.post(f"/users/{admin_user.pk}/{act}", form, follow=True)
     assert "ask another admin" in answer.text
     assert User.objects.get(pk=admin_user.pk).has_perm("webui.manage_users")
@@ -126,19 +126,19 @@ def test_nobody_demotes_or_deactivates_themselves(
 @pytest.mark.parametrize("act", ["change_role", "deactivate"])
 def test_last_admin_stays(db: None, act: str) -> None:
     """Also when it is somebody else who asks, whose own role is gone meanwhile."""
-    only = make.make_user("only", "admin")
-    idle = make.make_user("idle", "admin")
+    only = factories.make_user("only", "admin")
+    idle = factories.make_user("idle", "admin")
     User.objects.filter(pk=idle.pk).update(is_active=False)
     more = {"role": "viewer"} if act == "change_role" else {}
     with pytest.raises(users.UserError, match="last admin"):
         getattr(users, act)(user=only, actor="ghost", **more)
     assert User.objects.get(pk=only.pk).has_perm("webui.manage_users")
-    make.make_user("second", "admin")
+    factories.make_user("second", "admin")
     users.deactivate(user=only, actor="ghost")
 
 
 def test_deactivated_user_is_signed_out_and_activated_again(admin: Client) -> None:
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     user.set_password("seven green boats")
     user.save()
     grace = Client()
@@ -158,7 +158,7 @@ def test_deactivated_user_is_signed_out_and_activated_again(admin: Client) -> No
 
 
 def test_second_factor_is_reset_for_who_lost_it(admin: Client) -> None:
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     user.set_password("seven green boats")
     user.save()
     totp.TOTP.activate(user, "JBSWY3DPEHPK3PXP")
@@ -171,7 +171,7 @@ def test_second_factor_is_reset_for_who_lost_it(admin: Client) -> None:
 
 
 def test_new_link_is_shown_once_and_recorded(admin: Client) -> None:
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     assert admin.get(f"/users/{user.pk}/link").status_code == 302
     answer = admin.post(f"/users/{user.pk}/link")
     assert answer["Cache-Control"].startswith("max-age=0")
@@ -183,7 +183,7 @@ def test_new_link_is_shown_once_and_recorded(admin: Client) -> None:
 
 def test_link_also_lifts_a_lockout(admin: Client, settings: Settings) -> None:
     settings.ACCOUNT_RATE_LIMITS = {"login_failed": "20/m/ip,2/300s/key"}
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     for _ in range(3):
         answer = Client().post("/login", {"login": "grace", "password": "forgotten"})
     assert "Too many failed sign-ins" in answer.text
@@ -199,7 +199,7 @@ def test_filters_find_by_name_address_role_and_state(admin: Client) -> None:
     users.invite(name="grace", role="viewer", actor="ada", email="gh@navy.example")
     users.invite(name="linus", role="operator", actor="ada")
     User.objects.create_superuser("root", password="x")
-    make.make_user("nobody")
+    factories.make_user("nobody")
     User.objects.filter(username="linus").update(is_active=False)
     for query, names in (
         ("q=RAC", ["grace"]),

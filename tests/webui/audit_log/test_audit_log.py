@@ -18,8 +18,8 @@ from django.utils import timezone
 from core.database import triggers
 from templatemgr import audit
 from templatemgr.models import AuditEvent
+from tests import factories
 from tests.conftest import ROOT
-from tests.webui import conftest as make
 from webui.audit_log import event_text, queries
 from webui.audit_log.forms import AuditFilters
 
@@ -208,7 +208,7 @@ def test_viewer_may_look_but_neither_verify_nor_export(viewer: Client) -> None:
 
 def test_operator_verifies_and_does_not_export(db: None, data_dir: Path) -> None:
     client = Client()
-    client.force_login(make.make_user("olga", "operator"))
+    client.force_login(factories.make_user("olga", "operator"))
     assert "export-dialog" not in client.get("/audit").text
     assert client.post("/audit/verify").status_code == 302
     assert client.post("/audit/export", {"format": "csv"}).status_code == 403

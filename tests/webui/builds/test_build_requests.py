@@ -19,8 +19,8 @@ from templatemgr.builders import registry
 from templatemgr.builders.base import Candidate
 from templatemgr.definitions import source_files
 from templatemgr.models import Build, Lookup, Template, Version
-from tests.webui import execution_rows
-from tests.webui.conftest import make_build, make_current, make_template, make_version
+from tests import factories
+from tests.factories import make_build_row, make_promotion_row, make_template_row, make_version_row
 from webui.builds import update_offers
 
 PAGE = "/templates/typescript/new"
@@ -33,7 +33,7 @@ def definition(tmp_path: Path, settings: Settings) -> Path:
     folder = tmp_path / "definitions" / "typescript"
     shutil.copytree(settings.STENCIL_DEFINITIONS, folder.parent)
     settings.STENCIL_DEFINITIONS = folder.parent
-    make_template()
+    make_template_row()
     return folder
 
 
@@ -81,7 +81,7 @@ def digest_of(folder: Path) -> str:
 def test_every_kind_is_offered_from_the_definition_and_from_versions(
     admin: Client, definition: Path, kind: str
 ) -> None:
-    make_current(make_version(Template.objects.get()))
+    make_promotion_row(make_version_row(Template.objects.get()))
     text = admin.get(f"{PAGE}?kind={kind}").text
     for title in ("Rebuild", "Refresh", "Update", "Edit", "the definition folder"):
         assert title in text
@@ -132,7 +132,7 @@ def test_the_page_asks_the_registry_by_itself_once(admin: Client, definition: Pa
     assert part.text.startswith('<section class="card packages"')
     assert 'hx-get="/templates/typescript/packages" hx-trigger="every 1s"' in part.text
     assert "No executor lives" in part.text
-    execution_rows.make_heartbeat()
+    factories.make_heartbeat_row()
     assert "No executor lives" not in admin.get("/templates/typescript/packages").text
     assert Lookup.objects.get().requested_by == "ada"
 
@@ -204,8 +204,10 @@ def test_a_refused_update_keeps_what_was_chosen(admin: Client, definition: Path)
 
 
 def test_a_pip_templates_index_is_asked_when_the_page_opens(admin: Client, data_dir: Path) -> None:
-    template = make_template("python", title="Python")
-    make_current(make_version(template, packages=[{"name": "pytest", "version": "9.0.0"}]))
+    template = make_template_row("python", title="Python")
+    make_promotion_row(
+        make_version_row(template, packages=[{"name": "pytest", "version": "9.0.0"}])
+    )
     assert "Ask the registry" in admin.get("/templates/python/new?kind=update").text
     admin.post("/templates/python/lookups")
     assert Lookup.objects.get().template == template
@@ -215,8 +217,10 @@ def test_a_builder_that_nobody_can_ask_still_updates_by_name(
     admin: Client, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "update_finder", {}.get)
-    template = make_template("python", title="Python")
-    make_current(make_version(template, packages=[{"name": "pytest", "version": "9.0.0"}]))
+    template = make_template_row("python", title="Python")
+    make_promotion_row(
+        make_version_row(template, packages=[{"name": "pytest", "version": "9.0.0"}])
+    )
     text = admin.get("/templates/python/new?kind=update").text
     assert "Ask the registry" not in text
     assert 'name="move:pytest" value="pytest"' in text
@@ -317,7 +321,7 @@ def test_a_wrong_line_is_marked_beside_its_file(admin: Client, definition: Path)
 
 def test_inputs_that_are_refused_now_say_what_to_edit(admin: Client, definition: Path) -> None:
     """They were taken once: the version runs, and a build from it waits for an edit."""
-    version = make_version(Template.objects.get())
+    version = make_version_row(Template.objects.get())
     kept = keep_inputs(version, definition)
     (kept / ".npmrc").write_text("audit=false\nregistry=https://h.example/\n")
     response = admin.get(f"{PAGE}?kind=edit&from=1")
@@ -355,7 +359,7 @@ def test_a_path_outside_of_the_inputs_is_refused(admin: Client, definition: Path
 
 
 def test_an_edit_starts_from_any_version(admin: Client, definition: Path) -> None:
-    version = make_version(Template.objects.get())
+    version = make_version_row(Template.objects.get())
     kept = keep_inputs(version, definition)
     (kept / "tsconfig.json").write_text('{"kept": true}\n')
     text = admin.get(f"{PAGE}?kind=edit&from=1&file=tsconfig.json").text
@@ -369,12 +373,12 @@ def test_an_edit_starts_from_any_version(admin: Client, definition: Path) -> Non
 def test_a_build_that_went_wrong_is_tried_again_with_what_it_had(
     admin: Client, definition: Path
 ) -> None:
-    edit = make_build(
+    edit = make_build_row(
         Template.objects.get(), "failed", kind="edit", options={"files": {"tsconfig.json": "typed"}}
     )
     assert f'href="{PAGE}?again={edit.pk}"' in admin.get(f"/builds/{edit.pk}").text
     assert "\ntyped</textarea>" in admin.get(f"{PAGE}?again={edit.pk}").text
-    update = make_build(
+    update = make_build_row(
         Template.objects.get(), "failed", kind="update", options={"packages": ["vitest@9.9.9"]}
     )
     assert 'name="others" value="vitest@9.9.9"' in admin.get(f"{PAGE}?again={update.pk}").text
@@ -385,7 +389,7 @@ def test_a_build_that_went_wrong_is_tried_again_with_what_it_had(
 
 
 def test_inputs_of_a_version_download_as_files(admin: Client, definition: Path) -> None:
-    version = make_version(Template.objects.get(), definition_digest=digest_of(definition))
+    version = make_version_row(Template.objects.get(), definition_digest=digest_of(definition))
     keep_inputs(version, definition)
     page = "/templates/typescript/versions/1/inputs"
     assert f'href="{page}.tar.gz"' in admin.get("/templates/typescript/versions/1").text
@@ -406,7 +410,7 @@ def test_inputs_of_a_version_download_as_files(admin: Client, definition: Path) 
 
 
 def test_damaged_inputs_are_not_handed_out(admin: Client, definition: Path) -> None:
-    version = make_version(Template.objects.get(), definition_digest="0" * 64)
+    version = make_version_row(Template.objects.get(), definition_digest="0" * 64)
     keep_inputs(version, definition)
     response = admin.get("/templates/typescript/versions/1/inputs.zip")
     assert response.status_code == 409
@@ -417,10 +421,10 @@ def test_two_hundred_versions_cost_no_more_queries(
     admin: Client, definition: Path, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     template = Template.objects.get()
-    build = make_build(template)
+    build = make_build_row(template)
     for number in range(1, 201):
-        make_version(template, number, build=build)
-    make_current(template.versions.get(number=200))
+        make_version_row(template, number, build=build)
+    make_promotion_row(template.versions.get(number=200))
     answer(vitest=("1.2.0", "2.0.0"))
     for kind in ("rebuild", "update", "edit"):
         with django_assert_max_num_queries(19):

@@ -15,12 +15,12 @@ from templatemgr import data_paths, store
 from templatemgr.build import following
 from templatemgr.definitions import source_files
 from templatemgr.models import AuditEvent, Build
-from tests.webui.conftest import (
-    make_build,
-    make_current,
-    make_lines,
-    make_template,
-    make_version,
+from tests.factories import (
+    make_build_log_rows,
+    make_build_row,
+    make_promotion_row,
+    make_template_row,
+    make_version_row,
 )
 
 
@@ -44,7 +44,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_asking_for_a_build_leads_to_its_log(admin: Client) -> None:
-    make_template()
+    make_template_row()
     answer = admin.post("/templates/typescript/builds", {"kind": "refresh", "from_version": ""})
     build = Build.objects.get()
     assert answer.headers["Location"] == f"/builds/{build.pk}"
@@ -52,7 +52,7 @@ def test_asking_for_a_build_leads_to_its_log(admin: Client) -> None:
 
 
 def test_build_from_the_inputs_of_a_version(admin: Client) -> None:
-    version = make_version(make_template())
+    version = make_version_row(make_template_row())
     definition = Path(settings.BASE_DIR) / "templates_runtime/typescript"
     store.copy(source_files.locate(definition), data_paths.version(version) / "inputs")
     admin.post("/templates/typescript/builds", {"kind": "rebuild", "from_version": "1"})
@@ -62,15 +62,15 @@ def test_build_from_the_inputs_of_a_version(admin: Client) -> None:
 
 
 def test_unknown_kind_of_build_is_refused_with_words(admin: Client) -> None:
-    make_template()
+    make_template_row()
     answer = admin.post("/templates/typescript/builds", {"kind": "magic"}, follow=True)
     assert "is not a kind of build" in answer.text
     assert not Build.objects.exists()
 
 
 def test_running_build_shows_steps_progress_and_log(admin: Client) -> None:
-    template = make_template()
-    make_build(template)  # took 19 s
+    template = make_template_row()
+    make_build_row(template)  # took 19 s
     steps = [
         {
             "name": "fetching",
@@ -86,8 +86,8 @@ def test_running_build_shows_steps_progress_and_log(admin: Client) -> None:
         },
     ]
     started = timezone.now() - timedelta(seconds=9)
-    build = make_build(template, "installing", steps=steps, started_at=started)
-    make_lines(build, "npm ci", "<b>escaped</b>")
+    build = make_build_row(template, "installing", steps=steps, started_at=started)
+    make_build_log_rows(build, "npm ci", "<b>escaped</b>")
     text = admin.get(f"/builds/{build.pk}").text
     assert "about 10 s left, by the last five builds" in text
     assert "6.0 s" in text
@@ -100,7 +100,7 @@ def test_running_build_shows_steps_progress_and_log(admin: Client) -> None:
 
 
 def test_fragment_of_a_running_build_asks_again(admin: Client) -> None:
-    build = make_build(make_template(), "sealing")
+    build = make_build_row(make_template_row(), "sealing")
     text = admin.get(f"/builds/{build.pk}/steps", headers={"HX-Request": "true"}).text
     assert 'hx-trigger="every 1s"' in text
     assert "there is no earlier build to judge by" in text
@@ -108,8 +108,8 @@ def test_fragment_of_a_running_build_asks_again(admin: Client) -> None:
 
 
 def test_fragment_of_an_ended_build_brings_the_outcome_and_stops(admin: Client) -> None:
-    version = make_version(make_template())
-    build = make_build(version.template, "reproduced", reproduces=version)
+    version = make_version_row(make_template_row())
+    build = make_build_row(version.template, "reproduced", reproduces=version)
     text = admin.get(f"/builds/{build.pk}/steps", headers={"HX-Request": "true"}).text
     assert "Reproduces version 1" in text
     assert 'hx-trigger="every 1s"' not in text
@@ -117,10 +117,10 @@ def test_fragment_of_an_ended_build_brings_the_outcome_and_stops(admin: Client) 
 
 
 def test_ready_build_leads_to_the_promotion(admin: Client) -> None:
-    template = make_template()
-    make_current(make_version(template))
-    build = make_build(template)
-    version = make_version(template, build=build)
+    template = make_template_row()
+    make_promotion_row(make_version_row(template))
+    build = make_build_row(template)
+    version = make_version_row(template, build=build)
     build.version = version
     build.save()
     text = admin.get(f"/builds/{build.pk}").text
@@ -129,8 +129,8 @@ def test_ready_build_leads_to_the_promotion(admin: Client) -> None:
 
 
 def test_failed_build_says_where_and_what_to_do(admin: Client) -> None:
-    build = make_build(
-        make_template(), "failed", step="fetching", message="No network.\nLook at the proxy."
+    build = make_build_row(
+        make_template_row(), "failed", step="fetching", message="No network.\nLook at the proxy."
     )
     text = admin.get(f"/builds/{build.pk}").text
     assert "failed at fetching" in text
@@ -139,8 +139,8 @@ def test_failed_build_says_where_and_what_to_do(admin: Client) -> None:
 
 
 def test_long_log_shows_its_end(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, *(f"line {number}." for number in range(1, 1201)))
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, *(f"line {number}." for number in range(1, 1201)))
     text = admin.get(f"/builds/{build.pk}").text
     assert "200 earlier lines" in text
     assert "line 200." not in text
@@ -148,8 +148,8 @@ def test_long_log_shows_its_end(admin: Client) -> None:
 
 
 def test_log_downloads_as_text(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, *(f"line {number}." for number in range(1, 602)))
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, *(f"line {number}." for number in range(1, 602)))
     answer = admin.get(f"/builds/{build.pk}/log")
     assert answer.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert "attachment" in answer.headers["Content-Disposition"]
@@ -157,8 +157,8 @@ def test_log_downloads_as_text(admin: Client) -> None:
 
 
 def test_events_of_an_ended_build_are_its_lines_and_an_end(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, "npm ci", "two\nlines")
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, "npm ci", "two\nlines")
     text = streamed(admin, f"/builds/{build.pk}/events")
     assert "id: 1\nevent: line\n" in text
     assert text.endswith('id: 2\nevent: end\ndata: {"state": "failed"}\n\n')
@@ -167,8 +167,8 @@ def test_events_of_an_ended_build_are_its_lines_and_an_end(admin: Client) -> Non
 
 
 def test_requests_that_npm_reports_on_stderr_are_no_warnings(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, "npm http fetch GET 200", "npm warn deprecated")
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, "npm http fetch GET 200", "npm warn deprecated")
     build.lines.update(stream="stderr")
     assert admin.get(f"/builds/{build.pk}").text.count('class="log-line stderr"') == 1
     assert streamed(admin, f"/builds/{build.pk}/events").count('"tone": "stderr"') == 1
@@ -176,8 +176,8 @@ def test_requests_that_npm_reports_on_stderr_are_no_warnings(admin: Client) -> N
 
 @pytest.mark.parametrize("how", ["header", "address"])
 def test_events_resume_after_the_last_line_seen(admin: Client, how: str) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, "one", "two", "three")
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, "one", "two", "three")
     if how == "header":
         text = streamed(admin, f"/builds/{build.pk}/events?after=0", **{"Last-Event-ID": "2"})
     else:
@@ -187,14 +187,14 @@ def test_events_resume_after_the_last_line_seen(admin: Client, how: str) -> None
 
 
 def test_events_bring_more_lines_than_one_page(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, *(f"line {number}." for number in range(1, 1101)))
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, *(f"line {number}." for number in range(1, 1101)))
     assert streamed(admin, f"/builds/{build.pk}/events").count("event: line") == 1100
 
 
 def test_events_of_a_running_build_end_without_an_end(admin: Client, impatient: None) -> None:
-    build = make_build(make_template(), "fetching")
-    make_lines(build, "npm ci")
+    build = make_build_row(make_template_row(), "fetching")
+    make_build_log_rows(build, "npm ci")
     text = streamed(admin, f"/builds/{build.pk}/events")
     assert text.count("npm ci") == 1
     assert "event: end" not in text
@@ -203,20 +203,20 @@ def test_events_of_a_running_build_end_without_an_end(admin: Client, impatient: 
 def test_events_wait_for_the_last_lines_of_a_build_that_just_ended(
     admin: Client, impatient: None
 ) -> None:
-    build = make_build(make_template(), "failed")
+    build = make_build_row(make_template_row(), "failed")
     Build.objects.update(finished_at=timezone.now())
     assert "event: end" not in streamed(admin, f"/builds/{build.pk}/events")
 
 
 def test_cancelling_a_queued_build_ends_it(admin: Client) -> None:
-    build = make_build(make_template(), "queued")
+    build = make_build_row(make_template_row(), "queued")
     text = admin.post(f"/builds/{build.pk}/cancel", follow=True).text
     assert "Nothing is left of this build but its log." in text
     assert Build.objects.get().state == "cancelled"
 
 
 def test_cancelling_a_running_build_asks_it_to_stop(admin: Client) -> None:
-    build = make_build(make_template(), "smoke")
+    build = make_build_row(make_template_row(), "smoke")
     text = admin.post(f"/builds/{build.pk}/cancel", follow=True).text
     assert "cancelling: it stops within seconds" in text
     assert 'class="notice ok"' not in text  # which would stay when the build has ended
@@ -229,12 +229,12 @@ def test_cancelling_a_running_build_asks_it_to_stop(admin: Client) -> None:
 
 
 def test_cancelling_an_ended_build_says_that_it_had_ended(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
+    build = make_build_row(make_template_row(), "failed")
     assert "It had ended before" in admin.post(f"/builds/{build.pk}/cancel", follow=True).text
 
 
 def test_viewers_watch_and_do_not_cancel(viewer: Client) -> None:
-    build = make_build(make_template(), "queued")
+    build = make_build_row(make_template_row(), "queued")
     assert ">Cancel<" not in viewer.get(f"/builds/{build.pk}").text
     assert viewer.post(f"/builds/{build.pk}/cancel").status_code == 403
     assert not AuditEvent.objects.exists()
@@ -248,26 +248,28 @@ def test_unknown_build_is_not_found(admin: Client) -> None:
 
 
 def test_streams_ask_for_a_sign_in(client: Client, db: None) -> None:
-    build = make_build(make_template(), "queued")
+    build = make_build_row(make_template_row(), "queued")
     assert client.get(f"/builds/{build.pk}/events").status_code == 302
 
 
 def test_page_costs_a_fixed_number_of_queries(
     admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    template = make_template()
-    make_current(make_version(template))
-    build = make_build(template)
-    build.version = make_version(template, build=build)
+    template = make_template_row()
+    make_promotion_row(make_version_row(template))
+    build = make_build_row(template)
+    build.version = make_version_row(template, build=build)
     build.save()
-    make_lines(build, *(str(number) for number in range(300)))
+    make_build_log_rows(build, *(str(number) for number in range(300)))
     with django_assert_max_num_queries(19):
         assert admin.get(f"/builds/{build.pk}").status_code == 200
 
 
 def test_lines_fold_by_step_and_the_failing_one_is_open(admin: Client) -> None:
-    build = make_build(make_template(), "failed", step="smoke", message="run: it printed nothing")
-    make_lines(build, "npm ci", "npm error code E404", "run: it printed nothing")
+    build = make_build_row(
+        make_template_row(), "failed", step="smoke", message="run: it printed nothing"
+    )
+    make_build_log_rows(build, "npm ci", "npm error code E404", "run: it printed nothing")
     build.lines.filter(sequence=3).update(step="smoke", stream="build")
     text = admin.get(f"/builds/{build.pk}").text
     assert '<details class="log-step" data-step="fetching"><summary>' in text
@@ -278,8 +280,8 @@ def test_lines_fold_by_step_and_the_failing_one_is_open(admin: Client) -> None:
 
 
 def test_a_link_to_a_line_begins_the_log_near_it(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, *(f"line {number}." for number in range(1, 2401)))
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, *(f"line {number}." for number in range(1, 2401)))
     text = admin.get(f"/builds/{build.pk}?line=300").text
     assert 'id="L251"' in text
     assert 'id="L250"' not in text
@@ -290,8 +292,8 @@ def test_a_link_to_a_line_begins_the_log_near_it(admin: Client) -> None:
 
 
 def test_errors_and_warnings_of_package_managers_stand_out(admin: Client) -> None:
-    build = make_build(make_template(), "failed")
-    make_lines(build, "npm error x", "ERROR: y", "npm warn z", "WARNING: w", "fine")
+    build = make_build_row(make_template_row(), "failed")
+    make_build_log_rows(build, "npm error x", "ERROR: y", "npm warn z", "WARNING: w", "fine")
     text = streamed(admin, f"/builds/{build.pk}/events")
     assert text.count('"level": "error"') == 2
     assert text.count('"level": "warning"') == 2
@@ -300,11 +302,11 @@ def test_errors_and_warnings_of_package_managers_stand_out(admin: Client) -> Non
 def test_all_builds_are_listed_filtered_and_paged(
     admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    template = make_template()
+    template = make_template_row()
     assert "No builds yet" in admin.get("/builds").text
     for number in range(30):
-        make_build(template, "failed", step="smoke", message=f"reason {number}.\nmore")
-    version = make_version(template)
+        make_build_row(template, "failed", step="smoke", message=f"reason {number}.\nmore")
+    version = make_version_row(template)
     Build.objects.filter(pk=version.build_id).update(version=version)
     with django_assert_max_num_queries(19):
         text = admin.get("/builds").text
@@ -320,7 +322,7 @@ def test_all_builds_are_listed_filtered_and_paged(
 
 
 def test_the_list_of_builds_follows_what_is_open(admin: Client) -> None:
-    make_build(make_template(), "fetching")
+    make_build_row(make_template_row(), "fetching")
     part = admin.get("/builds", headers={"HX-Request": "true"}).text
     assert part.startswith("<section")
     assert 'hx-trigger="every 3s"' in part

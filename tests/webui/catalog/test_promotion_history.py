@@ -5,16 +5,16 @@ from datetime import timedelta
 from django.utils import timezone
 
 from templatemgr.models import Promotion
-from tests.webui.conftest import make_template, make_version
+from tests.factories import make_template_row, make_version_row
 from webui.catalog import promotion_history
 from webui.templatetags.stencil import lasted
 
 
 def promoted(*turns: tuple[int, float]) -> list[Promotion]:
     """Promotions of (version, days ago), oldest first."""
-    template = make_template()
+    template = make_template_row()
     numbers = {number for number, _ in turns}
-    versions = {number: make_version(template, number) for number in sorted(numbers)}
+    versions = {number: make_version_row(template, number) for number in sorted(numbers)}
     return [
         Promotion.objects.create(
             template=template, to_version=versions[number], actor="ada", reason="x",

@@ -5,13 +5,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from templatemgr import data_paths
 from templatemgr.models import AuditEvent, Verification, VersionHealth
-from tests.webui.conftest import make_current, make_template, make_version, packages
+from tests.factories import make_promotion_row, make_template_row, make_version_row, package_list
 
 PAGE = "/templates/typescript"
 
 
 def test_version_shows_its_digests_packages_and_smoke_cases(admin: Client) -> None:
-    version = make_version(make_template())
+    version = make_version_row(make_template_row())
     text = admin.get(f"{PAGE}/versions/1").text
     for words in (
         version.identity,
@@ -27,8 +27,8 @@ def test_version_shows_its_digests_packages_and_smoke_cases(admin: Client) -> No
 
 def test_quarantined_version_names_its_problems(admin: Client) -> None:
     problems = [{"path": f"node_modules/a/{n}.js", "problem": "changed"} for n in range(60)]
-    version = make_version(make_template(), health="quarantined", problems=problems)
-    make_current(version)
+    version = make_version_row(make_template_row(), health="quarantined", problems=problems)
+    make_promotion_row(version)
     text = admin.get(f"{PAGE}/versions/1").text
     assert "node_modules/a/0.js" in text
     assert "and 10 more" in text
@@ -37,14 +37,14 @@ def test_quarantined_version_names_its_problems(admin: Client) -> None:
 
 
 def test_unknown_version_is_not_found(admin: Client) -> None:
-    make_version(make_template())
+    make_version_row(make_template_row())
     for path in ("versions/9", "compare/1/9", "compare/9/1"):
         assert admin.get(f"{PAGE}/{path}").status_code == 404
     assert admin.post(f"{PAGE}/versions/9/verify").status_code == 404
 
 
 def test_verify_is_queued_and_the_page_shows_how_far_it_is(admin: Client) -> None:
-    version = make_version(make_template())
+    version = make_version_row(make_template_row())
     answer = admin.post(f"{PAGE}/versions/1/verify", follow=True)
     assert answer.redirect_chain == [(f"{PAGE}/versions/1", 302)]
     assert "A verification waits for the executor. Asked for by ada" in answer.text
@@ -67,16 +67,16 @@ def test_verify_is_queued_and_the_page_shows_how_far_it_is(admin: Client) -> Non
 
 
 def test_viewers_cannot_verify(viewer: Client) -> None:
-    make_version(make_template())
+    make_version_row(make_template_row())
     assert "Verify" not in viewer.get(f"{PAGE}/versions/1").text
     assert viewer.post(f"{PAGE}/versions/1/verify").status_code == 403
     assert not AuditEvent.objects.exists()
 
 
 def test_comparison_with_current_is_where_it_is_promoted(admin: Client) -> None:
-    template = make_template()
-    make_current(make_version(template))
-    make_version(template, packages=packages(vitest="6.0.0", vite="8.0.0"), file_count=3933)
+    template = make_template_row()
+    make_promotion_row(make_version_row(template))
+    make_version_row(template, packages=package_list(vitest="6.0.0", vite="8.0.0"), file_count=3933)
     text = admin.get(f"{PAGE}/compare/1/2").text
     assert "Promote TypeScript 1 → 2" in text
     assert "1 major" in text
@@ -88,10 +88,10 @@ def test_comparison_with_current_is_where_it_is_promoted(admin: Client) -> None:
 
 
 def test_comparison_of_others_leads_to_their_promotion(admin: Client) -> None:
-    template = make_template()
+    template = make_template_row()
     for _ in range(3):
-        version = make_version(template)
-    make_current(version)
+        version = make_version_row(template)
+    make_promotion_row(version)
     text = admin.get(f"{PAGE}/compare/1/2").text
     assert "Compare TypeScript 1 → 2" in text
     assert f"{PAGE}/compare/3/2" in text
@@ -99,17 +99,17 @@ def test_comparison_of_others_leads_to_their_promotion(admin: Client) -> None:
 
 
 def test_first_promotion_is_compared_with_nothing(admin: Client) -> None:
-    make_version(make_template())
+    make_version_row(make_template_row())
     text = admin.get(f"{PAGE}/compare/0/1").text
     assert "3 added" in text
     assert "undo" not in text
 
 
 def test_closed_gate_says_why_and_disables_the_act(releaser: Client) -> None:
-    template = make_template()
-    make_current(make_version(template))
+    template = make_template_row()
+    make_promotion_row(make_version_row(template))
     smoke = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
-    make_version(template, smoke=smoke)
+    make_version_row(template, smoke=smoke)
     text = releaser.get(f"{PAGE}/compare/1/2").text
     assert "4 of 5" in text
     assert "failed: run" in text
@@ -117,18 +117,18 @@ def test_closed_gate_says_why_and_disables_the_act(releaser: Client) -> None:
 
 
 def test_viewers_compare_and_cannot_promote(viewer: Client) -> None:
-    template = make_template()
-    make_current(make_version(template))
-    make_version(template)
+    template = make_template_row()
+    make_promotion_row(make_version_row(template))
+    make_version_row(template)
     text = viewer.get(f"{PAGE}/compare/1/2").text
     assert "Gates" in text
     assert 'name="reason"' not in text
 
 
 def test_comparison_shows_the_lines_of_the_definition_that_moved(admin: Client) -> None:
-    template = make_template()
+    template = make_template_row()
     for pin in ("8.3.8", "9.0.0"):
-        version = make_version(template)
+        version = make_version_row(template)
         inputs = data_paths.version(version) / "inputs"
         inputs.mkdir(parents=True)
         (inputs / "package.json").write_text(f'{{"vite": "{pin}"}}\n')
@@ -140,36 +140,36 @@ def test_comparison_shows_the_lines_of_the_definition_that_moved(admin: Client) 
 def test_pages_cost_a_fixed_number_of_queries(
     admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    template = make_template()
+    template = make_template_row()
     for number in range(1, 31):
-        make_version(template, number)
-    make_current(template.versions.get(number=1))
+        make_version_row(template, number)
+    make_promotion_row(template.versions.get(number=1))
     for path in ("versions/30", "compare/1/30"):
         with django_assert_max_num_queries(19):
             assert admin.get(f"{PAGE}/{path}").status_code == 200
 
 
 def test_any_two_versions_are_chosen_to_be_compared(admin: Client) -> None:
-    template = make_template()
+    template = make_template_row()
     assert "No versions yet" in admin.get(f"{PAGE}/compare").text
     for _ in range(3):
-        make_version(template)
+        make_version_row(template)
     text = admin.get(f"{PAGE}/compare?new=2").text
     assert '<option value="2" selected>2, built' in text
     assert admin.get(f"{PAGE}/compare?old=3&new=1")["Location"] == f"{PAGE}/compare/3/1"
 
 
 def test_a_comparison_that_cannot_read_the_files_says_so(admin: Client) -> None:
-    template = make_template()
+    template = make_template_row()
     for _ in range(2):
-        make_version(template)
+        make_version_row(template)
     text = admin.get(f"{PAGE}/compare/1/2").text
     assert "cannot be read" in text
     assert "Packages are shown from the record" in text
 
 
 def test_removal_says_what_stands_in_the_way(admin: Client) -> None:
-    make_current(make_version(make_template()))
+    make_promotion_row(make_version_row(make_template_row()))
     text = admin.get(f"{PAGE}/versions/1/removal").text
     assert "It cannot be removed: it is current" in text
     assert 'name="reason"' not in text
@@ -179,7 +179,7 @@ def test_removal_says_what_stands_in_the_way(admin: Client) -> None:
 
 
 def test_removal_says_what_it_frees_and_brings_the_way_back(admin: Client) -> None:
-    version = make_version(make_template())
+    version = make_version_row(make_template_row())
     tree = data_paths.version(version) / "tree"
     tree.mkdir(parents=True)
     (tree / "big.js").write_bytes(b"x" * 2_000_000)
@@ -199,7 +199,9 @@ def test_removal_says_what_it_frees_and_brings_the_way_back(admin: Client) -> No
 
 
 def test_healing_reads_the_version_again(admin: Client, viewer: Client) -> None:
-    make_version(make_template(), health="quarantined", problems=[{"path": "a", "problem": "x"}])
+    make_version_row(
+        make_template_row(), health="quarantined", problems=[{"path": "a", "problem": "x"}]
+    )
     assert f'action="{PAGE}/versions/1/heal"' in admin.get(f"{PAGE}/versions/1").text
     assert ">Heal<" not in viewer.get(f"{PAGE}/versions/1").text
     assert viewer.post(f"{PAGE}/versions/1/heal").status_code == 403
@@ -209,8 +211,8 @@ def test_healing_reads_the_version_again(admin: Client, viewer: Client) -> None:
 
 
 def test_current_version_offers_the_way_back(admin: Client) -> None:
-    template = make_template()
+    template = make_template_row()
     for _ in range(2):
-        make_current(make_version(template))
+        make_promotion_row(make_version_row(template))
     assert "Roll back to 1" in admin.get(f"{PAGE}/versions/2").text
     assert "Roll back to" not in admin.get(f"{PAGE}/versions/1").text

@@ -15,8 +15,7 @@ from execapp.models import ApiToken, Execution
 from execapp.requests import SubmissionRequest
 from execapp.services import submissions
 from templatemgr.models import Version
-from tests.webui import conftest as make
-from tests.webui import execution_rows
+from tests import factories
 from webui.executions import annotated_source, result_page
 from webui.shell import charts
 
@@ -24,8 +23,8 @@ from webui.shell import charts
 @pytest.fixture
 def version(db: None, data_dir: object) -> Version:
     """A current version."""
-    made = make.make_version(make.make_template())
-    make.make_current(made)
+    made = factories.make_version_row(factories.make_template_row())
+    factories.make_promotion_row(made)
     return made
 
 
@@ -35,11 +34,13 @@ def shown(client: Client, query: str = "") -> list[Any]:
 
 
 def test_every_filter_finds_its_own_and_nothing_else(admin: Client, version: Version) -> None:
-    wanted = execution_rows.make_execution(
-        version, "failed", client="ci", labels={"course": "cs101"}, tests=execution_rows.FAILING
+    wanted = factories.make_execution_row(
+        version, "failed", client="ci", labels={"course": "cs101"}, tests=factories.FAILING_TESTS
     )
-    other = make.make_version(make.make_template("python", title="Python"), number=2)
-    execution_rows.make_execution(other, client="bob", labels={"course": "cs102"})
+    other = factories.make_version_row(
+        factories.make_template_row("python", title="Python"), number=2
+    )
+    factories.make_execution_row(other, client="bob", labels={"course": "cs102"})
     for query in (
         "template=typescript", "version=1", "state=failed", "mode=test", "client=ci",
         "label=course:cs101", f"q={wanted.pk}",
@@ -64,10 +65,10 @@ def test_older_pages_follow_without_gap_and_keep_the_filter(
 ) -> None:
     now = timezone.now()
     made = [
-        execution_rows.make_execution(version, created_at=now - timedelta(seconds=number)).pk
+        factories.make_execution_row(version, created_at=now - timedelta(seconds=number)).pk
         for number in range(60)
     ]
-    execution_rows.make_execution(version, "failed")
+    factories.make_execution_row(version, "failed")
     first = admin.get("/executions?state=succeeded")
     older = first.context["older_url"]
     assert "state=succeeded" in older
@@ -81,7 +82,7 @@ def test_older_pages_follow_without_gap_and_keep_the_filter(
 def test_pages_lead_back_up_to_the_newest(admin: Client, version: Version) -> None:
     now = timezone.now()
     made = [
-        execution_rows.make_execution(version, created_at=now - timedelta(seconds=number)).pk
+        factories.make_execution_row(version, created_at=now - timedelta(seconds=number)).pk
         for number in range(130)
     ]
     first = admin.get("/executions?mode=run")
@@ -103,7 +104,7 @@ def test_pages_lead_back_up_to_the_newest(admin: Client, version: Version) -> No
 def test_times_bound_the_list_and_the_first_is_within(admin: Client, version: Version) -> None:
     noon = datetime(2026, 3, 5, 12, tzinfo=UTC)
     made = [
-        execution_rows.make_execution(version, created_at=noon + timedelta(minutes=number)).pk
+        factories.make_execution_row(version, created_at=noon + timedelta(minutes=number)).pk
         for number in range(4)
     ]
     assert shown(admin, "?since=2026-03-05T12:01&until=2026-03-05T12:03") == [made[2], made[1]]
@@ -114,8 +115,8 @@ def test_times_bound_the_list_and_the_first_is_within(admin: Client, version: Ve
 
 
 def test_label_with_any_signs_leads_to_its_executions(admin: Client, version: Version) -> None:
-    made = execution_rows.make_execution(version, labels={"a/b&c": "d/e ?#:é"})
-    execution_rows.make_execution(version, labels={"a/b&c": "other"})
+    made = factories.make_execution_row(version, labels={"a/b&c": "d/e ?#:é"})
+    factories.make_execution_row(version, labels={"a/b&c": "other"})
     page = admin.get(f"/executions/{made.pk}").content.decode()
     query = page.partition('href="/executions?label=')[2].partition('"')[0]
     assert "/" not in query
@@ -123,8 +124,8 @@ def test_label_with_any_signs_leads_to_its_executions(admin: Client, version: Ve
 
 
 def test_json_holds_what_was_submitted_and_what_came_of_it(admin: Client, version: Version) -> None:
-    made = execution_rows.make_execution(
-        version, stdin="in", env={"A": "1"}, stdout=b"out", tests=execution_rows.FAILING
+    made = factories.make_execution_row(
+        version, stdin="in", env={"A": "1"}, stdout=b"out", tests=factories.FAILING_TESTS
     )
     whole = admin.get(f"/executions/{made.pk}/json").json()
     assert (whole["files"], whole["stdin"], whole["env"]) == (made.files, "in", {"A": "1"})
@@ -139,13 +140,13 @@ def test_run_again_offers_every_healthy_version_and_takes_the_chosen(
 
     def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
         asked.update(vars(request))
-        return execution_rows.make_execution(version, "queued"), True
+        return factories.make_execution_row(version, "queued"), True
 
     monkeypatch.setattr(submissions, "submit", submit)
-    make.make_version(version.template)
-    make.make_version(version.template, health="quarantined")
-    make.make_current(make.make_version(version.template))
-    made = execution_rows.make_execution(version)
+    factories.make_version_row(version.template)
+    factories.make_version_row(version.template, health="quarantined")
+    factories.make_promotion_row(factories.make_version_row(version.template))
+    made = factories.make_execution_row(version)
     page = admin.get(f"/executions/{made.pk}").content.decode()
     assert '<option value="4">on 4, current</option>' in page
     assert '<option value="2">on 2</option>' in page
@@ -163,9 +164,9 @@ def test_empty_list_says_how_to_make_the_first(admin: Client) -> None:
 
 def test_who_may_not_see_all_sees_own_executions_alone(student: Client, version: Version) -> None:
     token = ApiToken.objects.create(name="sue", prefix="stn_sue", token_hash="1" * 64)
-    own = execution_rows.make_execution(version, client="sue")
-    foreign = execution_rows.make_execution(version, client="ada")
-    namesake = execution_rows.make_execution(version, client="sue", token=token)
+    own = factories.make_execution_row(version, client="sue")
+    foreign = factories.make_execution_row(version, client="ada")
+    namesake = factories.make_execution_row(version, client="sue", token=token)
     assert shown(student) == [own.pk]
     assert student.get(f"/executions/{own.pk}").status_code == 200
     for hidden in (foreign, namesake):
@@ -177,7 +178,7 @@ def test_who_may_not_see_all_sees_own_executions_alone(student: Client, version:
 
 
 def test_viewers_see_every_execution_and_change_none(viewer: Client, version: Version) -> None:
-    made = execution_rows.make_execution(version, client="ada")
+    made = factories.make_execution_row(version, client="ada")
     page = viewer.get(f"/executions/{made.pk}").text
     assert "Run again" not in page
     assert "Open in the playground" not in page
@@ -187,7 +188,7 @@ def test_viewers_see_every_execution_and_change_none(viewer: Client, version: Ve
 
 
 def test_failing_line_is_marked_with_its_message(admin: Client, version: Version) -> None:
-    made = execution_rows.make_execution(version, "failed", tests=execution_rows.FAILING)
+    made = factories.make_execution_row(version, "failed", tests=factories.FAILING_TESTS)
     page = admin.get(f"/executions/{made.pk}").content.decode()
     assert '<span class="code-line failing">  expect(0.3).toBe(0.4)</span>' in page
     assert '<span class="code-note">expected 0.3 to be 0.4</span>' in page
@@ -197,8 +198,8 @@ def test_failing_line_is_marked_with_its_message(admin: Client, version: Version
 
 def with_output(**said: Any) -> dict[str, Any]:
     """A report whose first case wrote something."""
-    first, *others = execution_rows.FAILING["cases"]
-    return {**execution_rows.FAILING, "cases": [{**first, **said}, *others]}
+    first, *others = factories.FAILING_TESTS["cases"]
+    return {**factories.FAILING_TESTS, "cases": [{**first, **said}, *others]}
 
 
 def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
@@ -206,7 +207,7 @@ def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
 ) -> None:
     evil = "<script>alert(1)</script>"
     said = with_output(stdout=f"\x1b[31m{evil}\x1b[0m\x1b[2J", stderr="warned", truncated=True)
-    made = execution_rows.make_execution(version, "failed", tests=said)
+    made = factories.make_execution_row(version, "failed", tests=said)
     page = admin.get(f"/executions/{made.pk}").content.decode()
     [shown] = re.findall(r'<details class="detail case-output">.*?</details>', page, re.DOTALL)
     assert evil not in page
@@ -219,13 +220,13 @@ def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
 
 def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version: Version) -> None:
     most = result_page.MAX_CASE_OUTPUT
-    cases = [{**execution_rows.FAILING["cases"][0], "stdout": "x" * (most + 5)} for _ in range(30)]
-    shown = result_page.tests({**execution_rows.FAILING, "cases": cases})
+    cases = [{**factories.FAILING_TESTS["cases"][0], "stdout": "x" * (most + 5)} for _ in range(30)]
+    shown = result_page.tests({**factories.FAILING_TESTS, "cases": cases})
     outputs = [output for case in shown.groups[0].cases for output in case.outputs]
     assert [len(output.text) for output in outputs] == [most] * 10 + [0] * 20
     assert all(output.cut for output in outputs)
-    made = execution_rows.make_execution(
-        version, "failed", tests={**execution_rows.FAILING, "cases": cases}
+    made = factories.make_execution_row(
+        version, "failed", tests={**factories.FAILING_TESTS, "cases": cases}
     )
     page = admin.get(f"/executions/{made.pk}").content.decode()
     assert page.count("The page leaves out the rest") == 30
@@ -233,7 +234,7 @@ def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version:
 
 def test_what_a_program_wrote_is_text_and_never_markup(admin: Client, version: Version) -> None:
     evil = "<script>alert(1)</script>"
-    made = execution_rows.make_execution(
+    made = factories.make_execution_row(
         version,
         stdout=f"\x1b[31m{evil}\x1b[0m".encode(),
         stderr=b"\xff\xfe\x00",
@@ -254,13 +255,13 @@ def test_what_a_program_wrote_is_text_and_never_markup(admin: Client, version: V
 def test_open_execution_refreshes_itself_until_it_has_ended(
     admin: Client, version: Version
 ) -> None:
-    made = execution_rows.make_execution(version, "running")
+    made = factories.make_execution_row(version, "running")
     assert "every 1s" in admin.get(f"/executions/{made.pk}").content.decode()
     htmx = {"HX-Request": "true"}
     fragment = admin.get(f"/executions/{made.pk}", headers=htmx)
     assert "<html" not in fragment.content.decode()
     assert "HX-Request" in fragment["Vary"]
-    Execution.objects.filter(pk=made.pk).update(state="succeeded", timings=execution_rows.TIMINGS)
+    Execution.objects.filter(pk=made.pk).update(state="succeeded", timings=factories.TIMINGS)
     ended = admin.get(f"/executions/{made.pk}", headers=htmx).content.decode()
     assert "every 1s" not in ended
     assert "Run again" in ended
@@ -273,10 +274,10 @@ def test_run_again_makes_a_new_one_on_the_same_version(
 
     def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
         asked.update(vars(request))
-        return execution_rows.make_execution(version, "queued", client=request.client), True
+        return factories.make_execution_row(version, "queued", client=request.client), True
 
     monkeypatch.setattr(submissions, "submit", submit)
-    earlier = execution_rows.make_execution(version, client="ci", args=["a"])
+    earlier = factories.make_execution_row(version, client="ci", args=["a"])
     answer = admin.post(f"/executions/{earlier.pk}/rerun")
     newest = Execution.objects.exclude(pk=earlier.pk).get()
     assert answer["Location"] == f"/executions/{newest.pk}"
@@ -285,7 +286,7 @@ def test_run_again_makes_a_new_one_on_the_same_version(
 
 
 def test_refused_run_says_why_on_the_page_it_came_from(admin: Client, version: Version) -> None:
-    made = execution_rows.make_execution(version, limits={})
+    made = factories.make_execution_row(version, limits={})
     Version.objects.get(pk=version.pk).health.__class__.objects.update(state="quarantined")
     answer = admin.post(f"/executions/{made.pk}/rerun", follow=True)
     assert "is quarantined and is not served" in answer.content.decode()
@@ -293,7 +294,7 @@ def test_refused_run_says_why_on_the_page_it_came_from(admin: Client, version: V
 
 
 def test_queued_execution_can_be_cancelled_once(admin: Client, version: Version) -> None:
-    made = execution_rows.make_execution(version, "queued")
+    made = factories.make_execution_row(version, "queued")
     admin.post(f"/executions/{made.pk}/cancel")
     made.refresh_from_db()
     assert (made.state, made.message) == ("cancelled", "Cancelled by ada.")
@@ -306,14 +307,14 @@ def test_queries_do_not_grow_with_rows(
 ) -> None:
     token = ApiToken.objects.create(name="ci", prefix="stn_abc", token_hash="2" * 64)
     for _ in range(40):
-        made = execution_rows.make_execution(version, token=token, labels={"a": "b"})
+        made = factories.make_execution_row(version, token=token, labels={"a": "b"})
     for path in ("/executions", f"/executions/{made.pk}"):
         with django_assert_max_num_queries(12):
             admin.get(path)
 
 
 def test_curl_says_the_same_submission_and_stays_one_argument(version: Version) -> None:
-    made = execution_rows.make_execution(version, files=[
+    made = factories.make_execution_row(version, files=[
         {"path": "a.ts", "content": "console.log('it\\'s; $(id)')", "encoding": "utf8"}
     ])  # fmt: skip
     command = result_page.curl(made, "http://here")
@@ -326,7 +327,7 @@ def test_curl_says_the_same_submission_and_stays_one_argument(version: Version) 
 @pytest.mark.parametrize(
     "timings",
     [
-        execution_rows.TIMINGS,
+        factories.TIMINGS,
         {"queued_ms": 9.0, "total_ms": 9.0, "warm": False},
         {"queued_ms": 5.0, "setup_ms": None, "run_ms": 40.0, "total_ms": 30.0},
     ],

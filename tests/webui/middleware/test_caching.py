@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from execapp.models import ExecutorHeartbeat
 from execapp.services import tokens
-from tests.webui import conftest as make
+from tests import factories
 
 
 def addresses(resolver: URLResolver, before: str = "/") -> list[str]:
@@ -26,10 +26,10 @@ def addresses(resolver: URLResolver, before: str = "/") -> list[str]:
 
 
 def test_nothing_is_kept_that_may_carry_code_logs_or_names(admin: Client) -> None:
-    template = make.make_template()
-    make.make_current(make.make_version(template))
-    build = make.make_build(template, "failed")
-    make.make_lines(build, "a line")
+    template = factories.make_template_row()
+    factories.make_promotion_row(factories.make_version_row(template))
+    build = factories.make_build_row(template, "failed")
+    factories.make_build_log_rows(build, "a line")
     paths = [path for path in addresses(get_resolver()) if "logout" not in path]
     assert len(paths) > 30
     paths += [

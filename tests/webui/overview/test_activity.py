@@ -11,8 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from templatemgr.models import Version
-from tests.webui import conftest as make
-from tests.webui import execution_rows
+from tests import factories
 from webui.activity import queries
 from webui.shell import charts
 
@@ -29,12 +28,12 @@ def nothing_kept() -> Iterator[None]:
 
 @pytest.fixture
 def version(db: None) -> Version:
-    return make.make_version(make.make_template())
+    return factories.make_version_row(factories.make_template_row())
 
 
 def ran(version: Version, at: datetime, state: str = "succeeded", total: float = 20.0) -> None:
     timings: Any = {"total_ms": total}
-    execution_rows.make_execution(version, state, created_at=at, timings=timings)
+    factories.make_execution_row(version, state, created_at=at, timings=timings)
 
 
 def test_an_hour_is_counted_by_minute_and_outcome(version: Version) -> None:
@@ -113,7 +112,7 @@ def test_what_is_seen_is_sent_once(admin: Client, version: Version) -> None:
     seen = first.content.decode().partition("seen=")[2].partition('"')[0]
     assert seen
     assert admin.get(f"/overview/state?seen={seen}").status_code == 204
-    make.make_current(version)
+    factories.make_promotion_row(version)
     changed = admin.get(f"/overview/state?seen={seen}")
     assert changed.status_code == 200
     assert 'id="attention" hx-swap-oob="true"' in changed.content.decode()
@@ -146,7 +145,7 @@ def test_a_gap_parts_a_line_and_a_lone_value_is_seen() -> None:
 
 
 def test_a_template_counts_its_own_alone(version: Version) -> None:
-    other = make.make_version(make.make_template("python", title="Python"))
+    other = factories.make_version_row(factories.make_template_row("python", title="Python"))
     ran(version, NOON, total=10)
     ran(version, NOON, "failed", 30)
     ran(other, NOON, total=500)
@@ -162,7 +161,7 @@ def test_a_template_counts_its_own_alone(version: Version) -> None:
 def test_the_page_of_a_template_draws_its_day_with_the_table_behind(
     admin: Client, version: Version
 ) -> None:
-    other = make.make_version(make.make_template("python", title="Python"))
+    other = factories.make_version_row(factories.make_template_row("python", title="Python"))
     ran(version, timezone.now() - timedelta(minutes=50), total=23)
     ran(other, timezone.now() - timedelta(minutes=50), total=777)
     page = admin.get("/templates/typescript").text

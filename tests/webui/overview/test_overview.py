@@ -10,7 +10,7 @@ from django.utils import timezone
 from execapp.models import Execution, ExecutorHeartbeat
 from templatemgr import audit
 from templatemgr.models import Version
-from tests.webui import conftest as make
+from tests import factories
 from webui.overview.metrics import by_minute
 
 
@@ -30,45 +30,47 @@ def run_on(version: Version, total_ms: float, **values: Any) -> Execution:
 
 
 def test_asks_for_a_build_when_nothing_is_current(admin: Client) -> None:
-    make.make_template()
+    factories.make_template_row()
     page = admin.get("/").content.decode()
     assert "Not built" in page
     assert "submissions to it are refused" in page
 
 
 def test_offers_the_newer_version_with_the_way_to_compare(admin: Client) -> None:
-    template = make.make_template()
-    make.make_current(make.make_version(template))
-    make.make_version(template)
+    template = factories.make_template_row()
+    factories.make_promotion_row(factories.make_version_row(template))
+    factories.make_version_row(template)
     page = admin.get("/").content.decode()
     assert "/templates/typescript/compare/1/2" in page
 
 
 def test_a_version_that_was_rolled_back_from_is_offered_no_more(admin: Client) -> None:
-    template = make.make_template()
-    first = make.make_version(template)
-    second = make.make_version(template)
+    template = factories.make_template_row()
+    first = factories.make_version_row(template)
+    second = factories.make_version_row(template)
     for version in (first, second, first):
-        make.make_current(version)
+        factories.make_promotion_row(version)
     assert "compare" not in admin.get("/").content.decode()
 
 
 def test_quarantined_current_version_comes_first(admin: Client) -> None:
-    make.make_current(make.make_version(make.make_template(), health="quarantined"))
+    factories.make_promotion_row(
+        factories.make_version_row(factories.make_template_row(), health="quarantined")
+    )
     page = admin.get("/").content.decode()
     assert "is not served" in page
     assert "trouble" in page or "No executor" in page
 
 
 def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
-    template = make.make_template()
-    make.make_version(template, health="quarantined")
-    make.make_current(make.make_version(template))
+    template = factories.make_template_row()
+    factories.make_version_row(template, health="quarantined")
+    factories.make_promotion_row(factories.make_version_row(template))
     page = admin.get("/").content.decode()
     assert "cannot be promoted or rolled back to until healed" in page
     assert 'href="/templates/typescript/versions/1">What differs' in page
     assert "is not served" not in page
-    make.make_version(template, health="quarantined")
+    factories.make_version_row(template, health="quarantined")
     page = admin.get("/").content.decode()
     assert "typescript 3, 1</strong> are not current" in page
     assert 'href="/templates/typescript?state=quarantined">What differs' in page
@@ -77,10 +79,10 @@ def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
 def test_who_has_run_nothing_is_offered_one_that_passes_and_one_that_fails(
     admin: Client, viewer: Client
 ) -> None:
-    version = make.make_version(make.make_template())
+    version = factories.make_version_row(factories.make_template_row())
     offered = ('href="/playground">Open one that passes', 'href="/playground?ends=failed">Open')
     assert not any(link in admin.get("/").text for link in offered)  # nothing can be run yet
-    make.make_current(version)
+    factories.make_promotion_row(version)
     assert all(link in admin.get("/").text for link in offered)
     assert not any(link in viewer.get("/").text for link in offered)
     run_on(version, 5.0)
@@ -88,8 +90,8 @@ def test_who_has_run_nothing_is_offered_one_that_passes_and_one_that_fails(
 
 
 def test_metrics_count_the_last_hour_and_our_own_failures(admin: Client) -> None:
-    version = make.make_version(make.make_template())
-    make.make_current(version)
+    version = factories.make_version_row(factories.make_template_row())
+    factories.make_promotion_row(version)
     for total in (10.0, 20.0, 30.0):
         run_on(version, total)
     run_on(version, 5.0, state="error")
@@ -114,9 +116,9 @@ def test_rail_says_that_no_executor_lives(admin: Client) -> None:
 
 
 def test_queries_do_not_grow_with_rows(admin: Client, django_assert_max_num_queries: Any) -> None:
-    template = make.make_template()
-    versions = [make.make_version(template) for _ in range(10)]
-    make.make_current(versions[0])
+    template = factories.make_template_row()
+    versions = [factories.make_version_row(template) for _ in range(10)]
+    factories.make_promotion_row(versions[0])
     for _ in range(30):
         run_on(versions[0], 10.0)
     with django_assert_max_num_queries(20):
@@ -130,7 +132,7 @@ def test_stranger_is_sent_to_sign_in(client: Client, db: None) -> None:
 
 
 def test_pages_carry_no_inline_script_or_style_and_the_policy(admin: Client) -> None:
-    make.make_current(make.make_version(make.make_template()))
+    factories.make_promotion_row(factories.make_version_row(factories.make_template_row()))
     for path in ("/", "/templates", "/templates/typescript", "/audit", "/tokens", "/executions"):
         answer = admin.get(path)
         text = answer.content.decode()

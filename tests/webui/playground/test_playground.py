@@ -15,8 +15,7 @@ from execapp.services import submissions
 from templatemgr import data_paths, store
 from templatemgr.definitions import source_files
 from templatemgr.models import Version
-from tests.webui import conftest as make
-from tests.webui import execution_rows
+from tests import factories
 
 FORM = {
     "template": "typescript",
@@ -32,8 +31,8 @@ HTMX = {"HX-Request": "true"}
 @pytest.fixture
 def version(db: None, data_dir: object) -> Version:
     """A current version."""
-    made = make.make_version(make.make_template())
-    make.make_current(made)
+    made = factories.make_version_row(factories.make_template_row())
+    factories.make_promotion_row(made)
     return made
 
 
@@ -44,8 +43,8 @@ def asked(version: Version, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
         found.update(vars(request))
-        made = execution_rows.make_execution(
-            version, "failed", client=request.client, tests=execution_rows.FAILING
+        made = factories.make_execution_row(
+            version, "failed", client=request.client, tests=factories.FAILING_TESTS
         )
         return made, True
 
@@ -124,7 +123,7 @@ def test_refusal_stands_at_the_form_and_keeps_what_was_typed(
 
 
 def test_nothing_in_the_form_is_refused_by_the_service(admin: Client, version: Version) -> None:
-    execution_rows.make_heartbeat()
+    factories.make_heartbeat_row()
     answer = admin.post("/playground/run", {"template": "typescript", "mode": "run"})
     assert "Give at least one file." in answer.content.decode()
     assert not Execution.objects.exists()
@@ -170,7 +169,7 @@ def test_without_readable_inputs_the_form_is_empty(admin: Client, version: Versi
 def test_earlier_execution_can_be_opened_by_who_may_see_it(
     admin: Client, student: Client, version: Version
 ) -> None:
-    made = execution_rows.make_execution(version, args=["x"])
+    made = factories.make_execution_row(version, args=["x"])
     page = admin.get(f"/playground?from={made.pk}").content.decode()
     assert "keeps cents" in page
     assert '<option value="typescript@1" selected>' in page
@@ -179,7 +178,7 @@ def test_earlier_execution_can_be_opened_by_who_may_see_it(
 
 
 def test_everything_that_was_submitted_comes_back(admin: Client, version: Version) -> None:
-    made = execution_rows.make_execution(
+    made = factories.make_execution_row(
         version,
         env={"GREETING": "hello=you"},
         labels={"course": "cs101"},
@@ -215,10 +214,10 @@ def test_the_same_runs_on_two_versions_beside_each_other(
     admin: Client, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = {
-        "typescript": execution_rows.make_execution(
-            version, "failed", tests=execution_rows.FAILING
+        "typescript": factories.make_execution_row(
+            version, "failed", tests=factories.FAILING_TESTS
         ),
-        "typescript@1": execution_rows.make_execution(version, "succeeded", stdout=b"other"),
+        "typescript@1": factories.make_execution_row(version, "succeeded", stdout=b"other"),
     }
     monkeypatch.setattr(submissions, "submit", lambda request: (made[request.template], True))
     monkeypatch.setattr(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.webui.conftest import packages
+from tests.factories import package_list
 from webui.promotions import config_diff
 from webui.promotions.package_changes import Distance, compare, distance
 
@@ -25,8 +25,8 @@ def test_distance_is_the_first_number_that_differs(old: str, new: str, expected:
 
 
 def test_the_farthest_change_comes_first() -> None:
-    old = packages()
-    new = packages(zod="5.0.0", vitest="5.1.1", typescript="7.1.0", vite="8.0.0")
+    old = package_list()
+    new = package_list(zod="5.0.0", vitest="5.1.1", typescript="7.1.0", vite="8.0.0")
     found = compare(old, new)
     assert [(c.name, str(c.distance)) for c in found.changes] == [
         ("zod", "major"),
@@ -39,7 +39,7 @@ def test_the_farthest_change_comes_first() -> None:
 
 
 def test_a_move_backwards_says_so() -> None:
-    (change,) = compare(packages(vitest="5.10.0"), packages(vitest="5.9.0")).changes
+    (change,) = compare(package_list(vitest="5.10.0"), package_list(vitest="5.9.0")).changes
     assert (change.down, change.word) == (True, "minor, down")
 
 

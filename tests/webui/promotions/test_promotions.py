@@ -8,7 +8,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from templatemgr.models import AuditEvent, Promotion, Template
 from templatemgr.promotion import gates, promotions
-from tests.webui.conftest import make_current, make_template, make_version, packages
+from tests.factories import make_promotion_row, make_template_row, make_version_row, package_list
 
 PAGE = "/templates/typescript"
 BROKEN = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
@@ -16,9 +16,9 @@ BROKEN = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
 
 def two_versions(**second: Any) -> Template:
     """A template on its first version, with a second one to promote."""
-    template = make_template()
-    make_current(make_version(template))
-    make_version(template, **second)
+    template = make_template_row()
+    make_promotion_row(make_version_row(template))
+    make_version_row(template, **second)
     return Template.objects.get()
 
 
@@ -29,9 +29,9 @@ def current() -> int | None:
 
 @pytest.mark.parametrize(("act", "about"), [("pin", ""), ("rollback", "-typescript-1")])
 def test_acts_have_a_page_of_their_own_and_a_dialog(admin: Client, act: str, about: str) -> None:
-    template = make_template()
+    template = make_template_row()
     for _ in range(2):
-        make_current(make_version(template))
+        make_promotion_row(make_version_row(template))
     page = admin.get(PAGE).text
     assert f'href="{PAGE}/ask/{act}" data-dialog="confirm-{act}{about}"' in page
     assert f'<dialog id="confirm-{act}{about}"' in page
@@ -45,9 +45,9 @@ def test_acts_have_a_page_of_their_own_and_a_dialog(admin: Client, act: str, abo
 def test_the_way_back_stands_wherever_the_current_version_does(
     admin: Client, viewer: Client, path: str
 ) -> None:
-    template = make_template()
+    template = make_template_row()
     for _ in range(2):
-        make_current(make_version(template))
+        make_promotion_row(make_version_row(template))
     link = f'href="{PAGE}/ask/rollback" data-dialog="confirm-rollback-typescript-1"'
     page = admin.get(path).text
     assert link in page
@@ -61,10 +61,10 @@ def test_the_way_back_stands_wherever_the_current_version_does(
 
 def test_each_of_several_templates_has_a_way_back_of_its_own(admin: Client) -> None:
     for name in ("python", "typescript"):
-        template = make_template(name)
+        template = make_template_row(name)
         for _ in range(2):
-            make_current(make_version(template))
-    make_current(make_version(make_template("javascript")))
+            make_promotion_row(make_version_row(template))
+    make_promotion_row(make_version_row(make_template_row("javascript")))
     page = admin.get("/templates").text
     for name in ("python", "typescript"):
         assert f'<dialog id="confirm-rollback-{name}-1"' in page
@@ -81,7 +81,7 @@ def test_unpinning_says_who_holds_it(admin: Client) -> None:
 
 
 def test_an_act_that_does_not_exist_is_not_found(admin: Client) -> None:
-    make_template()
+    make_template_row()
     assert admin.get(f"{PAGE}/ask/explode").status_code == 404
 
 
@@ -108,9 +108,9 @@ def test_a_refused_act_keeps_the_typed_reason(admin: Client, act: str) -> None:
 
 
 def test_a_refused_roll_back_keeps_the_typed_reason(admin: Client) -> None:
-    template = make_template()
+    template = make_template_row()
     for _ in range(2):
-        make_current(make_version(template))
+        make_promotion_row(make_version_row(template))
     answer = admin.post(f"{PAGE}/rollback", {"reason": "typed words", "expected_current": "1"})
     assert answer.status_code == 409
     assert "typed words</textarea>" in answer.text
@@ -121,7 +121,7 @@ def test_a_refused_roll_back_keeps_the_typed_reason(admin: Client) -> None:
 
 
 def test_a_receipt_says_what_moved_and_undoes_it_in_one_click(admin: Client) -> None:
-    two_versions(packages=packages(vitest="6.0.0"))
+    two_versions(packages=package_list(vitest="6.0.0"))
     form = {"version": "2", "expected_current": "1", "reason": "vitest 6"}
     text = admin.post(f"{PAGE}/promote", form, follow=True).text
     event = AuditEvent.objects.get(action="version.promote")
@@ -157,7 +157,7 @@ def test_viewers_read_receipts_and_undo_nothing(viewer: Client) -> None:
 
 def test_a_receipt_of_another_template_is_not_found(admin: Client) -> None:
     two_versions()
-    make_template("python", title="Python")
+    make_template_row("python", title="Python")
     pk = Promotion.objects.get().pk
     assert admin.get(f"/templates/python/promotions/{pk}").status_code == 404
     assert admin.get(f"{PAGE}/promotions/999").status_code == 404
@@ -166,10 +166,10 @@ def test_a_receipt_of_another_template_is_not_found(admin: Client) -> None:
 def test_promotions_come_by_pages(
     admin: Client, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
-    template = make_template()
-    versions = [make_version(template) for _ in range(2)]
+    template = make_template_row()
+    versions = [make_version_row(template) for _ in range(2)]
     for turn in range(120):
-        make_current(versions[turn % 2], f"turn {turn}.")
+        make_promotion_row(versions[turn % 2], f"turn {turn}.")
     with django_assert_max_num_queries(19):
         first = admin.get(f"{PAGE}/promotions").text
     assert "turn 119." in first
@@ -263,7 +263,7 @@ def test_an_expectation_that_cannot_be_read_is_not_left_out(
     admin: Client, act: str, seen: str
 ) -> None:
     template = two_versions()
-    make_current(make_version(template))
+    make_promotion_row(make_version_row(template))
     form = {"version": "2", "reason": "x", "expected_current": seen}
     assert admin.post(f"{PAGE}/{act}", form).status_code in {302, 409}
     assert current() == 3

@@ -21,9 +21,9 @@ from django.test import Client
 from pytest_django import Settings
 
 from templatemgr.models import AuditEvent
+from tests import factories
 from tests.conftest import ROOT, free_port
 from tests.execapp.conftest import until
-from tests.webui import conftest as make
 from tests.webui.server.serving import serve
 from webui import settings as ours
 from webui.middleware import forwarded
@@ -349,7 +349,7 @@ def test_lockout_and_trail_know_the_client_behind_nginx(site: tuple[Path, int]) 
 def test_what_is_recorded_of_a_spoofed_sign_in(
     db: None, data_dir: Path, settings: Settings
 ) -> None:
-    make.make_user("grace", "viewer")
+    factories.make_user("grace", "viewer")
     for proxies in (0, 2, ("10.0.0.1",)):
         settings.STENCIL_PROXIES = proxies
         Client().post("/login", {"login": "grace", "password": "no"}, headers=SPOOFS)

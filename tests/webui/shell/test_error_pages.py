@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 from pytest_django import DjangoDbBlocker, Settings
 
-from tests.webui import conftest as make
+from tests import factories
 
 PIN = "/templates/typescript/pin"
 
@@ -125,7 +125,7 @@ def test_error_of_ours_is_one_with_its_time(calm: Client) -> None:
 
 
 def test_what_a_version_keeps_and_nobody_can_read(calm: Client) -> None:
-    make.make_current(make.make_version(make.make_template()))
+    factories.make_promotion_row(factories.make_version_row(factories.make_template_row()))
     answer = calm.get("/templates/typescript/versions/1/inputs.zip")
     assert_designed(answer, 409, "That cannot be shown", "typescript@1", "heal it")
 
@@ -150,7 +150,7 @@ def own_database(
 
 def test_database_that_is_locked(own_database: Path, data_dir: Path) -> None:
     calm = _signed_in()
-    make.make_current(make.make_version(make.make_template()))
+    factories.make_promotion_row(factories.make_version_row(factories.make_template_row()))
     with connection.cursor() as cursor:
         cursor.execute("PRAGMA busy_timeout=0")
     with _held_by_another(own_database):

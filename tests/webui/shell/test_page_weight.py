@@ -10,8 +10,7 @@ from django.contrib.staticfiles import finders
 from django.test import Client
 
 from templatemgr.models import Build, Version
-from tests.webui import conftest as make
-from tests.webui import execution_rows
+from tests import factories
 
 MOST = 200_000  # bytes
 REFERENCE = re.compile(r'(?:src|href)="/static/([^"?#]+)"')
@@ -21,8 +20,8 @@ PACKED = {".woff2", ".png", ".jpg", ".webp"}  # compressed in themselves
 
 @pytest.fixture
 def version(db: None, data_dir: Path) -> Version:
-    made = make.make_version(make.make_template())
-    make.make_current(made)
+    made = factories.make_version_row(factories.make_template_row())
+    factories.make_promotion_row(made)
     Build.objects.filter(pk=made.build_id).update(version=made)
     return made
 
@@ -54,7 +53,7 @@ def plain(name: str) -> str:
 
 def test_first_load_of_every_kind_of_page_is_small(admin: Client, version: Version) -> None:
     assert settings.STATIC_URL == "/static/"
-    made = execution_rows.make_execution(version, tests=execution_rows.FAILING)
+    made = factories.make_execution_row(version, tests=factories.FAILING_TESTS)
     for path in (
         "/", "/templates", "/templates/typescript", "/templates/typescript/versions/1",
         "/templates/typescript/compare/0/1", f"/builds/{version.build_id}", "/executions",

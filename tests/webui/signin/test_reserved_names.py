@@ -15,7 +15,7 @@ from pytest_django import Settings
 from core import actors
 from execapp.errors import InvalidRequestError
 from execapp.services import rotation, tokens
-from tests.webui import conftest as make
+from tests import factories
 from tests.webui.signin.test_single_sign_on import Provider, come_in, provider  # noqa: F401 - a fixture
 from webui.access import users
 
@@ -133,7 +133,7 @@ def test_no_token_carries_it(db: None, name: str) -> None:
 
 
 def test_who_has_such_a_name_keeps_it(db: None, data_dir: object) -> None:
-    user = make.make_user("executor", "viewer")
+    user = factories.make_user("executor", "viewer")
     client = Client()
     user.set_password("correct horse battery")
     user.save()

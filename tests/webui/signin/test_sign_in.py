@@ -21,7 +21,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from templatemgr.models import AuditEvent, Template
-from tests.webui import conftest as make
+from tests import factories
 from webui.signin import passkeys
 from webui.system import checks
 from webui.templatetags.signin import browser
@@ -41,7 +41,7 @@ def no_failures_before(db: None) -> Iterator[None]:
 @pytest.fixture
 def grace(db: None, data_dir: Path) -> User:
     """A releaser with a password."""
-    user = make.make_user("grace", "releaser")
+    user = factories.make_user("grace", "releaser")
     user.set_password(PASSWORD)
     user.save()
     return user
@@ -119,7 +119,7 @@ def test_failures_lock_the_name_and_the_lockout_is_recorded_once(
         assert "Too many failed sign-ins" in sign_in(Client()).text
     assert len(acts("user.sign_in_failed")) == 3
     assert acts("user.lockout") == [("user.lockout", "grace")]
-    other = make.make_user("heidi", "viewer")
+    other = factories.make_user("heidi", "viewer")
     other.set_password(PASSWORD)
     other.save()
     assert sign_in(Client(), "heidi").status_code == 302
@@ -254,9 +254,9 @@ def test_session_that_is_used_says_so_at_most_every_few_minutes(
 @pytest.fixture
 def candidate(db: None, data_dir: Path) -> Template:
     """A template whose second version waits."""
-    template = make.make_template()
-    make.make_current(make.make_version(template))
-    make.make_version(template)
+    template = factories.make_template_row()
+    factories.make_promotion_row(factories.make_version_row(template))
+    factories.make_version_row(template)
     return Template.objects.get()
 
 

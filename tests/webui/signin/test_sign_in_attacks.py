@@ -19,8 +19,8 @@ from django.test import Client, RequestFactory
 from fido2.utils import websafe_encode
 from pytest_django import Settings
 
+from tests import factories
 from tests.execapp.conftest import committed  # noqa: F401 - a fixture
-from tests.webui import conftest as make
 from tests.webui.signin.test_sign_in import (  # noqa: F401 - fixtures
     PASSWORD,
     SECRET,
@@ -85,14 +85,14 @@ def test_the_code_that_set_an_app_up_is_used(grace: User) -> None:  # noqa: F811
 def test_one_of_many_at_the_same_moment_is_let_in(
     committed: None,  # noqa: F811
 ) -> None:
-    app = with_app(make.make_user("grace"))
+    app = with_app(factories.make_user("grace"))
     assert at_once(lambda: codes.claim(authenticator=app, code=code())) == [False] * 7 + [True]
 
 
 def test_a_recovery_code_is_good_once_at_the_same_moment(
     committed: None,  # noqa: F811
 ) -> None:
-    made = RecoveryCodes.activate(make.make_user("grace"))
+    made = RecoveryCodes.activate(factories.make_user("grace"))
     [first, *_] = made.get_unused_codes()
 
     def use() -> bool:
@@ -247,7 +247,7 @@ def test_a_session_is_another_one_after_signing_in(grace: User) -> None:  # noqa
 
 
 def test_a_role_that_was_taken_is_gone_from_open_sessions(grace: User) -> None:  # noqa: F811
-    make.make_user("ada", "admin")
+    factories.make_user("ada", "admin")
     client = Client()
     sign_in(client)
     assert client.get("/").status_code == 200
@@ -311,7 +311,7 @@ def test_an_answer_of_the_provider_counts_in_the_browser_that_asked(
     provider: Provider,  # noqa: F811
     wrong: str,
 ) -> None:
-    make.make_user("grace", "viewer")
+    factories.make_user("grace", "viewer")
     provider.claims = {"sub": "7"}
     asked = Client().post("/oidc/oidc/login/?process=login")
     assert "code_challenge=" in asked["Location"]

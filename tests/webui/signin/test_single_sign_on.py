@@ -15,7 +15,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from templatemgr.models import AuditEvent
-from tests.webui import conftest as make
+from tests import factories
 from webui.access import users
 from webui.signin import roles
 
@@ -143,7 +143,7 @@ def test_name_that_is_taken_gives_nobody_that_account(
     provider: Provider, settings: Settings
 ) -> None:
     settings.STENCIL_OIDC_SIGNUP = True
-    boss = make.make_user("boss", "admin")
+    boss = factories.make_user("boss", "admin")
     client = Client()
     come_in(provider, client, preferred_username="boss")
     assert client.get("/account").context is None or client.get("/account").context["user"] != boss
@@ -167,7 +167,7 @@ def test_deactivated_user_is_refused_there_too(provider: Provider) -> None:
 
 
 def test_user_connects_an_account_elsewhere_and_comes_in_by_it(provider: Provider) -> None:
-    user = make.make_user("grace", "viewer")
+    user = factories.make_user("grace", "viewer")
     client = Client()
     client.force_login(user)
     page = come_in(provider, client, process="connect", email="other@example.org")

