@@ -8,7 +8,9 @@ from django.db import DatabaseError
 
 from core.database import connections
 from core.database.retry import retry_on_lock
-from execapp.executor import execution_worker, helpers
+from core.jobs.worker import Periodic, Worker
+from execapp.executor import helpers
+from execapp.executor.execution_worker import ExecutorContext
 from sandbox.helper import HelperExit
 from templatemgr.build import builds
 from templatemgr.models import ACTIVE_STATES, Build, BuildState
@@ -20,52 +22,40 @@ STOP_SECONDS = 20.0  # what a helper gets to record its own end, when it was can
 
 
 class BuildWorker:
-    """`serve` in a thread, until the executor drains; `abandon` ends the build that runs."""
+    """Call `serve` in a thread; it ends when the executor drains. `abandon` ends its build."""
 
-    def __init__(self, context: execution_worker.ExecutorContext, number: int) -> None:
+    def __init__(self, context: ExecutorContext, number: int) -> None:
         self._context = context
         self._slot = f"{context.worker}-build{number}"
         self._abandoned = threading.Event()
         self._ending_since: float | None = None
         self.busy = False
+        self._worker = Worker[Build](
+            name="the build worker",
+            claim=lambda: retry_on_lock(lambda: builds.claim(worker=context.worker)),
+            run=self._run,
+            wakeup=context.maintenance_wakeup,
+            stopping=context.draining,
+            failures=context.failures,
+            periodic=[Periodic(name="the reaper of builds", act=builds.reap, seconds=REAP_SECONDS)],
+        )
 
     def serve(self) -> None:
         """Claim and run; never raises."""
-        context, reap_at = self._context, 0.0
-        try:
-            while not context.draining.is_set():
-                seen = context.maintenance_wakeup.count
-                try:
-                    if time.monotonic() >= reap_at:
-                        builds.reap()
-                        reap_at = time.monotonic() + REAP_SECONDS
-                    worked = self._one()
-                    context.failures.worked("the build worker")
-                except Exception as error:  # noqa: BLE001 - logged, and tried again
-                    context.failures.failed("the build worker", error)
-                    connections.release()
-                    worked = False
-                if not worked:
-                    context.maintenance_wakeup.wait(seen, execution_worker.LOOK_SECONDS)
-        finally:
-            connections.release()
+        self._worker.serve()
 
     def abandon(self) -> None:
-        """End what runs: the executor stops, and has waited for as long as it may."""
+        """End the build that runs: the executor stops, and the grace is over."""
         self._abandoned.set()
 
-    def _one(self) -> bool:
-        build = retry_on_lock(lambda: builds.claim(worker=self._context.worker))
-        if build is None:
-            return False
+    def _run(self, build: Build) -> None:
         self.busy, self._ending_since = True, None
         try:
-            self._run(build)
+            self._follow(build)
         finally:
             self.busy = False
-        return True
 
-    def _run(self, build: Build) -> None:
+    def _follow(self, build: Build) -> None:
         words = (str(build.pk), "--worker", build.worker, "--attempt", str(build.attempt))
         try:
             helper = helpers.start("run_build", *words, slot=self._slot)

@@ -1,4 +1,4 @@
-"""The executor: starts everything in order, tends it, and stops it in order."""
+"""The executor: starts its threads in order, and stops them in order."""
 
 import logging
 import os
@@ -18,6 +18,7 @@ from core.jobs.wakeup import Wakeup
 from execapp.executor import execution_worker, lookup_worker
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.build_worker import BuildWorker
+from execapp.executor.heartbeat import HeartbeatThread
 from execapp.executor.listener import make_receiver
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
@@ -34,8 +35,7 @@ from templatemgr.maintenance import startup_check
 from templatemgr.promotion import promotions
 
 logger = logging.getLogger(__name__)
-BEAT_SECONDS = 1.0
-REAP_SECONDS = 5.0
+BREAKER_SECONDS = 1.0
 
 
 class Daemon:
@@ -83,25 +83,23 @@ class Daemon:
         context.pool.start()
         context.parked_pool.start()
         for number in range(self.slots):
-            self._thread(
-                f"slot-{number}", execution_worker.serve, context, f"{context.worker}-slot{number}"
-            )
-        self._thread("lookups", lookup_worker.serve, context)
-        self._thread("heartbeat", self._tend)
+            worker = execution_worker.make_worker(context, f"{context.worker}-slot{number}")
+            self._thread(f"slot-{number}", worker.serve)
+        self._thread("lookups", lookup_worker.make_worker(context).serve)
         self._build_workers = [
             BuildWorker(context, n) for n in range(_setting("STENCIL_BUILDS", 1))
         ]
+        self.heartbeat = HeartbeatThread(
+            context, builds_running=lambda: sum(worker.busy for worker in self._build_workers)
+        )
+        self.heartbeat.start()
         self._build_threads = [
             threading.Thread(target=worker.serve, name=f"builds-{number}")
             for number, worker in enumerate(self._build_workers)
         ]
         for thread in self._build_threads:
             thread.start()
-        self._verification_worker = VerificationWorker(
-            worker=context.worker,
-            running_executions=context.running_executions,
-            wakeup=context.maintenance_wakeup,
-        )
+        self._verification_worker = VerificationWorker(context)
         self._verification_worker.start()
         logger.info(
             "executor %s: %s slots, warm %s each at most", context.worker, self.slots, self.warm
@@ -124,13 +122,14 @@ class Daemon:
         for thread in self._build_threads:
             thread.join()
         for thread in self._threads:
-            if thread.name not in ("heartbeat", "breaker"):
+            if thread.name != "breaker":
                 thread.join()
         context.pool.close()
         context.parked_pool.close()
         self._stopped.set()
         for thread in self._threads:
             thread.join()
+        self.heartbeat.stop()
         context.receiver.close()
         retry_on_lock(lambda: heartbeats.leave(worker=context.worker))
         connections.release()
@@ -210,51 +209,10 @@ class Daemon:
         self._threads.append(thread)
         thread.start()
 
-    def _tend(self) -> None:
-        """Heartbeat, leases, cancellations that came without a message, expired leases."""
-        reap_at = 0.0
-        try:
-            while not self._stopped.is_set():
-                try:
-                    self._beat()
-                    self.context.receiver.ensure()
-                    if time.monotonic() >= reap_at:
-                        self._reap()
-                        reap_at = time.monotonic() + REAP_SECONDS
-                    self._failures.worked("the heartbeat")
-                except Exception as error:  # noqa: BLE001 - logged, and tried again
-                    self._failures.failed("the heartbeat", error)
-                    connections.release()
-                self._stopped.wait(BEAT_SECONDS)
-        finally:
-            connections.release()
-
     def _tend_breaker(self) -> None:
         """Try whether sandboxes can be started: in trouble, and when none was for a while."""
-        while not self._stopped.wait(BEAT_SECONDS):
+        while not self._stopped.wait(BREAKER_SECONDS):
             self.context.breaker.tend()
-
-    def _beat(self) -> None:
-        context = self.context
-        running = context.running_executions.ids()
-        trouble = context.breaker.trouble
-        heartbeats.beat(
-            worker=context.worker,
-            busy=len(running),
-            pool=context.pool.figures(),
-            builds_running=sum(worker.busy for worker in self._build_workers),
-            draining=context.draining.is_set(),
-            trouble="" if trouble is None else f"{trouble.cause} (error {trouble.error_id})",
-        )
-        if running:
-            for execution_id in claims.cancelled(executions=running):
-                context.running_executions.cancel(execution_id)
-
-    def _reap(self) -> None:
-        context = self.context
-        claims.heartbeat(worker=context.worker, executions=context.running_executions.ids())
-        if claims.reap():
-            context.execution_wakeup.notify()
 
 
 def _setting(name: str, default: int) -> int:

@@ -6,13 +6,14 @@ import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from core.database import connections
 from core.database.retry import retry_on_lock
 from core.engine import Receiver
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
+from core.jobs.worker import Worker
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.pool import Pool
 from execapp.executor.running import Running, RunningExecutions
@@ -36,7 +37,6 @@ NOT_CONFINED = (
     "The sandbox was not locked down as it must be, so the submission did not run: a fault of the "
     "template. The log has the reason under error_id."
 )
-LOOK_SECONDS = 1.0  # how often an idle slot looks by itself, should a wake-up be lost
 
 
 @dataclass(kw_only=True)
@@ -59,28 +59,21 @@ class ExecutorContext:
     client_limit: int | None = None
 
 
-def serve(context: ExecutorContext, slot: str) -> None:
-    """Claim and run until the executor drains; never raises."""
-    try:
-        while not context.draining.is_set():
-            seen = context.execution_wakeup.count
-            try:
-                # While no sandbox can be started here, the queue keeps what waits.
-                closed = context.breaker.trouble is None
-                execution = retry_on_lock(lambda: _claim(context)) if closed else None
-                context.failures.worked("claiming")
-            except Exception as error:  # noqa: BLE001 - logged, and tried again
-                context.failures.failed("claiming", error)
-                execution = None
-            if execution is None:
-                context.execution_wakeup.wait(seen, LOOK_SECONDS)
-            else:
-                run(context, slot, execution)
-    finally:
-        connections.release()
+def make_worker(context: ExecutorContext, slot: str) -> Worker[Execution]:
+    """Return the worker of one slot; it stops when the executor drains."""
+    return Worker(
+        name="the execution worker",
+        claim=lambda: retry_on_lock(lambda: _claim(context)),
+        run=partial(run, context, slot),
+        wakeup=context.execution_wakeup,
+        stopping=context.draining,
+        failures=context.failures,
+    )
 
 
 def _claim(context: ExecutorContext) -> Execution | None:
+    if context.breaker.trouble is not None:
+        return None  # no sandbox can start here: executions wait in the queue
     # One at a time: the slots of one executor need not race each other for the same row.
     with context.claiming:
         return claims.claim(

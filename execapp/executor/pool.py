@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from core.database import connections
 from core.database.retry import retry_on_lock
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
+from core.jobs.worker import Worker
 from execapp.executor import demand, warm_groups
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.demand import Demand, WarmRequest
@@ -60,7 +60,18 @@ class Pool:
         self._wakeup = Wakeup()
         self._moved = threading.Event()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._fill, name="warmer")
+        self._desired: dict[Key, WarmGroup] = {}
+        self._look_at = 0.0
+        worker = Worker[tuple[Key, WarmGroup]](
+            name="the warm pool",
+            claim=self._next,
+            run=self._start_one,
+            wakeup=self._wakeup,
+            stopping=self._stopping,
+            failures=self._failures,
+            poll_seconds=LOOK_SECONDS,
+        )
+        self._thread = threading.Thread(target=worker.serve, name="warmer")
 
     def start(self) -> None:
         """Begin to warm."""
@@ -140,27 +151,14 @@ class Pool:
             everything, self._groups = list(self._groups.values()), {}
         _end(one for group in everything for one in group.waiting)
 
-    def _fill(self) -> None:
-        desired: dict[Key, WarmGroup] = {}
-        look_at = 0.0
-        try:
-            while not self._stopping.is_set():
-                seen = self._wakeup.count
-                try:
-                    if self._moved.is_set() or time.monotonic() >= look_at:
-                        self._moved.clear()
-                        desired = retry_on_lock(warm_groups.desired_groups)
-                        look_at = time.monotonic() + LOOK_SECONDS
-                    self._follow(desired)
-                    busy = self._start_one()
-                    self._failures.worked("the warm pool")
-                except Exception as error:  # noqa: BLE001 - logged, and tried again
-                    self._failures.failed("the warm pool", error)
-                    busy = False
-                if not busy:
-                    self._wakeup.wait(seen, LOOK_SECONDS)
-        finally:
-            connections.release()
+    def _next(self) -> tuple[Key, WarmGroup] | None:
+        """Return the group that lacks a sandbox most, or None if no sandbox is to be started."""
+        if self._moved.is_set() or time.monotonic() >= self._look_at:
+            self._moved.clear()
+            self._desired = retry_on_lock(warm_groups.desired_groups)
+            self._look_at = time.monotonic() + LOOK_SECONDS
+        self._follow(self._desired)
+        return None if self._breaker and self._breaker.trouble else self._emptiest()
 
     def _follow(self, desired: dict[Key, WarmGroup]) -> None:
         """Keep a group for each key of `desired`, with as many as demand and budget say."""
@@ -202,11 +200,10 @@ class Pool:
         ]
         return held + max(missing, default=0) > self._budget
 
-    def _start_one(self) -> bool:
-        """Start the sandbox that is missed most; False when none is."""
-        chosen = None if self._breaker and self._breaker.trouble else self._emptiest()
-        if chosen is None or self._stopping.is_set():
-            return False
+    def _start_one(self, chosen: tuple[Key, WarmGroup]) -> None:
+        """Start a sandbox of this group; a failure makes the group wait."""
+        if self._stopping.is_set():
+            return
         key, group = chosen
         began = time.monotonic()
         try:
@@ -217,7 +214,7 @@ class Pool:
             group.retry_at = time.monotonic() + pause
             if self._breaker is None or not self._breaker.blames_machine(error):
                 self._failures.failed(f"warming {group.template}@{group.version}", error)
-            return True
+            return
         self._failures.worked(f"warming {group.template}@{group.version}")
         if self._breaker is not None:
             self._breaker.worked()
@@ -227,7 +224,6 @@ class Pool:
                 group.put(session, time.monotonic() - began)
         if not kept:  # dropped while it started
             session.close()
-        return True
 
     def _emptiest(self) -> tuple[Key, WarmGroup] | None:
         now = time.monotonic()

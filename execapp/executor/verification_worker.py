@@ -5,103 +5,90 @@ While executions run it reads only a tenth of the time; see `templatemgr.trees.h
 
 import logging
 import threading
-import time
 
 from core.database import connections
 from core.database.retry import retry_on_lock
-from core.jobs.failures import FailureLog
-from core.jobs.wakeup import Wakeup
-from execapp.executor.running import RunningExecutions
+from core.jobs.worker import Periodic, Worker
+from execapp.executor.execution_worker import ExecutorContext
 from templatemgr.integrity import checking
 from templatemgr.maintenance import retrying, startup_check, verification
+from templatemgr.models import Verification
 
 logger = logging.getLogger(__name__)
-LOOK_SECONDS = 1.0
 SCHEDULE_SECONDS = 300.0
 REAP_SECONDS = 15.0
-# After a start: when everything current is read whole, also what looks as it should.
+# When after its start the worker reads every current version, also unchanged ones.
 READ_ALL_SECONDS = 20.0
+ONCE = float("inf")
 
 
 class VerificationWorker:
     """`start`, then `stop`; once each."""
 
-    def __init__(
-        self, *, worker: str, running_executions: RunningExecutions, wakeup: Wakeup
-    ) -> None:
-        self._worker = worker
-        self._failures = FailureLog(logger)
-        self._running_executions = running_executions
-        self._wakeup = wakeup
+    def __init__(self, context: ExecutorContext) -> None:
+        self._context = context
         self._stopping = threading.Event()
-        self._schedule_at = self._reap_at = 0.0
-        self._read_all_at: float | None = time.monotonic() + READ_ALL_SECONDS
-        self._thread = threading.Thread(target=self._work, name="verification")
+        self._reader = checking.Reader()
+        self._worker = Worker[Verification](
+            name="the verification worker",
+            claim=self._claim,
+            run=self._verify,
+            wakeup=context.maintenance_wakeup,
+            stopping=self._stopping,
+            failures=context.failures,
+            periodic=[
+                Periodic(
+                    name="the check after the start",
+                    act=startup_check.read_current,
+                    seconds=ONCE,
+                    delay=READ_ALL_SECONDS,
+                ),
+                Periodic(name="healing", act=retrying.due, seconds=0.0),
+                Periodic(
+                    name="the reaper of verifications", act=verification.reap, seconds=REAP_SECONDS
+                ),
+                Periodic(
+                    name="the schedule of verifications",
+                    act=verification.schedule,
+                    seconds=SCHEDULE_SECONDS,
+                ),
+            ],
+        )
+        self._thread = threading.Thread(target=self._serve, name="verification")
 
     def start(self) -> None:
-        """Take back what a dead predecessor left, and begin."""
-        retry_on_lock(lambda: verification.take_over(worker=self._worker))
+        """Give back what a dead predecessor held, and begin."""
+        retry_on_lock(lambda: verification.take_over(worker=self._context.worker))
         self._thread.start()
 
     def stop(self) -> None:
-        """What is being verified goes back to the queue."""
+        """Stop. A verification that runs goes back to the queue."""
         self._stopping.set()
-        self._wakeup.notify()
+        self._context.maintenance_wakeup.notify()
         self._thread.join()
 
-    def _work(self) -> None:
-        try:
-            self._arrive()
-            while not self._stopping.is_set():
-                seen = self._wakeup.count
-                try:
-                    self._tend()
-                    worked = self._round()
-                    self._failures.worked("the verification worker")
-                except Exception as error:  # noqa: BLE001 - logged, and tried again
-                    self._failures.failed("the verification worker", error)
-                    connections.release()
-                    worked = False
-                if not worked and not self._stopping.is_set():
-                    self._wakeup.wait(seen, LOOK_SECONDS)
-        finally:
-            connections.release()
-
-    def _arrive(self) -> None:
+    def _serve(self) -> None:
         try:
             retry_on_lock(startup_check.check_others)
         except Exception:
-            logger.exception("what is not current could not be looked at; the schedule will")
+            logger.exception("versions that are not current could not be checked at the start")
             connections.release()
+        self._worker.serve()
 
-    def _tend(self) -> None:
-        now = time.monotonic()
-        if self._read_all_at is not None and now >= self._read_all_at:
-            self._read_all_at = None
-            startup_check.read_current()
-        retrying.due()
-        if now >= self._reap_at:
-            self._reap_at = now + REAP_SECONDS
-            verification.reap()
-        if now >= self._schedule_at:
-            self._schedule_at = now + SCHEDULE_SECONDS
-            verification.schedule()
+    def _claim(self) -> Verification | None:
+        found = retry_on_lock(lambda: verification.claim(worker=self._context.worker))
+        if found is None:  # the round is over: files may change before the next one
+            self._reader = checking.Reader()
+        return found
 
-    def _round(self) -> bool:
-        """Verify until nothing waits; scheduled ones read files that they share once."""
-        shared, worked = checking.Reader(), False
-        while not self._stopping.is_set():
-            found = retry_on_lock(lambda: verification.claim(worker=self._worker))
-            if found is None:
-                break
-            worked = True
-            verification.run(
-                verification=found,
-                surroundings=verification.Surroundings(
-                    busy=lambda: len(self._running_executions) > 0,
-                    stop=self._stopping.is_set,
-                    slot=f"{self._worker}-verification",
-                ),
-                reader=shared if found.scheduled else None,
-            )
-        return worked
+    def _verify(self, found: Verification) -> None:
+        """Verify; scheduled verifications of one round read files that they share once."""
+        verification.run(
+            verification=found,
+            surroundings=verification.Surroundings(
+                busy=lambda: len(self._context.running_executions) > 0,
+                stop=self._stopping.is_set,
+                slot=f"{self._context.worker}-verification",
+            ),
+            reader=self._reader if found.scheduled else None,
+        )

@@ -10,7 +10,7 @@ import pytest
 from django.db import OperationalError, connection
 
 from core.database import retry
-from execapp.executor import daemon
+from execapp.executor import heartbeat
 from execapp.executor.daemon import Daemon
 from execapp.services import claims
 from tests.execapp.conftest import Api, state_of, until
@@ -40,7 +40,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries a moment apart, and leases that end soon."""
     monkeypatch.setattr(retry, "PAUSES", (0.01, 0.01))
     monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
-    monkeypatch.setattr(daemon, "REAP_SECONDS", 0.1)
+    monkeypatch.setattr(heartbeat, "REAP_SECONDS", 0.1)
 
 
 @pytest.mark.parametrize(("failures", "attempts"), [(2, 1), (3, 2)], ids=["later", "never"])

@@ -218,10 +218,7 @@ def test_a_tree_that_is_gone_ends_one_execution_with_its_reason_and_stops_the_re
 def test_an_executor_that_cannot_write_its_sign_of_life_still_counts(
     api: Api, executor: Daemon
 ) -> None:
-    executor._stopped.set()  # no heartbeat any more, as on a full disk; slots and socket go on
-    for thread in executor._threads:
-        if thread.name in ("heartbeat", "breaker"):
-            thread.join()
+    executor.heartbeat.stop()  # no heartbeat any more, as on a full disk; slots and socket go on
     ExecutorHeartbeat.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
     assert api.submit(HELLO, wait=30)["state"] == "succeeded"
 
@@ -392,7 +389,7 @@ def test_kill_of_what_runs_is_not_blamed_on_the_machine(api: Api, executor: Daem
         ("templatemgr.build.builds.claim", "the build worker"),
         ("templatemgr.build.lookups.claim", "the lookup worker"),
         ("templatemgr.maintenance.verification.claim", "the verification worker"),
-        ("execapp.services.claims.claim", "claiming"),
+        ("execapp.services.claims.claim", "the execution worker"),
     ],
 )
 def test_a_loop_that_fails_every_second_is_logged_once_and_once_when_it_is_over(
