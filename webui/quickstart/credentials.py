@@ -1,4 +1,4 @@
-"""The first admin and the first token, made once and written where only we can read them."""
+"""The first admin and the first token, made once and kept in a file of mode 0600."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ALL_SCOPES = ("execute", "read", "templates", "admin")
 
 @dataclass(frozen=True, kw_only=True)
 class Admin:
-    """The admin user as `credentials.json` shows it."""
+    """The admin in `credentials.json`."""
 
     username: str
     password: str
@@ -27,7 +27,7 @@ class Admin:
 
 @dataclass(frozen=True, kw_only=True)
 class Credentials:
-    """What `make up` prints: where Stencil listens, and how to get in."""
+    """The content of `credentials.json`: the address, the admin and a token."""
 
     url: str
     admin: Admin
@@ -35,12 +35,12 @@ class Credentials:
 
 
 def path() -> Path:
-    """Where the credentials are kept, mode 0600."""
+    """Return the path of the file."""
     return Path(settings.STENCIL_DATA) / "credentials.json"
 
 
 def base_url() -> str:
-    """The address a client on this machine uses."""
+    """Return the address that a client on this machine uses."""
     host = settings.STENCIL_HOST
     if host in {"0.0.0.0", "::", ""}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
@@ -50,7 +50,7 @@ def base_url() -> str:
 
 
 def load() -> Credentials | None:
-    """The credentials of an earlier start, with today's address; None when there are none."""
+    """Return the credentials of an earlier start with the present address; None without a file."""
     try:
         data = json.loads(path().read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -62,7 +62,7 @@ def load() -> Credentials | None:
 
 
 def create() -> Credentials | None:
-    """Make the admin and a token with every scope; None when an admin exists already."""
+    """Make the admin and a token with every scope; return None if an admin exists already."""
     users = get_user_model().objects
     if users.filter(username="admin").exists():
         return None
@@ -74,7 +74,7 @@ def create() -> Credentials | None:
         made = Credentials(
             url=base_url(), admin=Admin(username="admin", password=password), token=token
         )
-        # Written before the commit: a user whose password nobody was told would be lost.
+        # Written before the commit: otherwise a crash leaves an admin whose password nobody knows.
         _write(made)
     return made
 

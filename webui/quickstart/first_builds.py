@@ -1,7 +1,7 @@
-"""The first build of each template, beside what runs already.
+"""The first build of each template, while web and executor already run.
 
-Each is a process of its own: `build_template NAME --promote --if-missing`. STENCIL_BUILDS of them
-run at once, since half of a build waits for the network; one that fails stops no other.
+Each build is a process: `build_template NAME --promote --if-missing`. At most STENCIL_BUILDS run at
+once, because a build waits for the network half of its time. A failed build stops no other.
 """
 
 import signal
@@ -17,10 +17,10 @@ STOP_SECONDS = 15.0
 
 
 class FirstBuilds:
-    """Builds templates by name. `start` once, then `wait` or `stop`.
+    """Build templates by name. Call `start` once, then `wait` or `stop`.
 
-    `say` gets every line of every log, with the template's name before it. `ended` is called with
-    the name, and whether it has a current version now, from the thread that built it.
+    `say` gets each line of each log, after the template's name. When a build has ended, its thread
+    calls `ended` with the name and whether the template has a current version.
     """
 
     def __init__(
@@ -37,21 +37,21 @@ class FirstBuilds:
         self._lock = threading.Lock()
         self._running: dict[str, subprocess.Popen[str]] = {}
         self._stopping = False
-        lanes = min(len(names), settings.STENCIL_BUILDS)
-        self._threads = [threading.Thread(target=self._lane) for _ in range(lanes)]
+        workers = min(len(names), settings.STENCIL_BUILDS)
+        self._threads = [threading.Thread(target=self._build_in_turn) for _ in range(workers)]
 
     def start(self) -> None:
-        """Begin with as many as may run at once."""
+        """Start as many builds as may run at once."""
         for thread in self._threads:
             thread.start()
 
     def wait(self) -> None:
-        """Until every build has ended."""
+        """Wait until every build has ended."""
         for thread in self._threads:
             thread.join()
 
     def stop(self) -> None:
-        """Interrupt what runs, which records that, and begin nothing more."""
+        """Interrupt the running builds and start no other. A build records its interruption."""
         with self._lock:
             self._stopping = True
             self._waiting.clear()
@@ -63,13 +63,13 @@ class FirstBuilds:
             for process in self._running.values():
                 process.kill()
 
-    def _lane(self) -> None:
+    def _build_in_turn(self) -> None:
         while True:
             with self._lock:
                 if not self._waiting:
                     return
                 name = self._waiting.popleft()
-                process = self._running[name] = self._begin(name)
+                process = self._running[name] = self._spawn(name)
             for line in process.stdout or ():
                 self._say(f"{name}: {line.rstrip()}")
             good = process.wait() == 0
@@ -79,7 +79,7 @@ class FirstBuilds:
             if not stopping:
                 self._ended(name, good)
 
-    def _begin(self, name: str) -> subprocess.Popen[str]:
+    def _spawn(self, name: str) -> subprocess.Popen[str]:
         manage = str(settings.BASE_DIR / "manage.py")
         argv = [sys.executable, manage, "build_template", name, "--promote", "--if-missing"]
         return subprocess.Popen(
@@ -90,5 +90,5 @@ class FirstBuilds:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C in a terminal reaches us alone
+            start_new_session=True,  # Ctrl-C in a terminal reaches only this process
         )

@@ -1,7 +1,7 @@
-"""Rows as a year of use would leave them, without a build or a sandbox: for measuring pages.
+"""Sample rows in the numbers of a year of use, to measure pages with; no build, no sandbox.
 
-Deterministic: the same sizes give the same rows, but for the moment they end at. Versions have no
-files, so nothing can run on them; that is why a data folder in use is refused.
+The same sizes give the same rows, apart from their times. The versions have no files, so nothing
+can run on them. Therefore a data directory in use is refused.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ PACKAGES = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How many rows of each kind; executions spread over thirty days."""
+    """The number of rows of each kind. Executions spread over thirty days."""
 
     executions: int = 100_000
     versions: int = 200
@@ -42,13 +42,13 @@ class Size:
 
 
 class InUseError(Exception):
-    """There are executions already, which somebody may need."""
+    """The database has executions, which may be needed."""
 
 
 def seed(size: Size, *, now: datetime, force: bool = False) -> None:
     """Insert the rows. Raises InUseError unless the database has no executions, or `force`."""
     if not force and Execution.objects.exists():
-        message = "This data folder has executions already."
+        message = "This data directory has executions already."
         raise InUseError(message)
     chance = random.Random(7)  # noqa: S311 - made-up rows, no secret
     with transaction.atomic():
@@ -83,7 +83,7 @@ def _tokens(size: Size, now: datetime) -> list[ApiToken]:
 
 
 def _versions(size: Size, now: datetime) -> list[Version]:
-    """Versions of every template in turns; the newest of each but the last two is current."""
+    """Make versions of each template in turn; the third newest of each is current."""
     templates = [
         Template.objects.get_or_create(name=name, defaults={"title": title})[0]
         for name, title in TEMPLATES.items()
@@ -167,11 +167,11 @@ def _executions(
     versions: Sequence[Version],
     chance: random.Random,
 ) -> Iterator[Execution]:
-    """Newest last. A few clients make most of them, as in life."""
+    """Yield executions, newest last. A few clients make most of them."""
     for number in range(size.executions if tokens and versions else 0):
         at = now - SPAN * (size.executions - number) / size.executions
         token = tokens[int(chance.paretovariate(0.8)) % min(CLIENTS, len(tokens))]
-        # Lately the newest versions are used.
+        # Newer executions use newer versions.
         share = number / size.executions
         version = versions[int(share * (len(versions) - 1))]
         yield _execution(at, token, version, chance)

@@ -1,8 +1,8 @@
-"""Run the processes of one machine together: start them, restart them, and stop them whole.
+"""Run the processes of one machine together: start, restart and stop them with their children.
 
-Each child leads a session of its own, so that Ctrl-C in a terminal reaches the supervisor alone
-and the children stop in good order: the executor first (it drains), web last, so that clients
-who wait get their answers. Decision 0030 says why this is not a process manager from PyPI.
+Each child leads its own session, so Ctrl-C in a terminal reaches only the supervisor. It stops the
+executor first, which drains, and web last, so that waiting clients get their replies. Decision 0030
+says why this is not a process manager from PyPI.
 """
 
 import fcntl
@@ -18,20 +18,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 LONGEST_PAUSE_SECONDS = 60.0
-FORGIVEN_SECONDS = 120.0  # this long a run takes back one failure
+FORGIVEN_SECONDS = 120.0  # a run of this length takes back one failure
 LOOK_SECONDS = 0.2
 
 
 class AlreadyRunningError(Exception):
-    """Another supervisor works on this data directory; the message names its process."""
+    """Another supervisor uses this data directory; the message names its process."""
 
 
 @dataclass(kw_only=True)
 class Program:
-    """One program to keep alive: its name for messages, its argv, and when it may start.
+    """A program to keep alive: its name for messages, its argv, and its obstacle.
 
-    `obstacle` says in a sentence what the start must wait for (a port that is still held), or
-    None. `failures` grows by one with each end and shrinks with the time that a run lasted.
+    `obstacle` returns a sentence about what the start must wait for, such as a port in use, or
+    None. `failures` grows by one with each end and shrinks with the length of each run.
     """
 
     name: str
@@ -45,10 +45,10 @@ class Program:
     waits_for: str | None = field(default=None, init=False)
 
     def pause_after(self, uptime: float) -> float:
-        """Note an end after `uptime` seconds and return how long to wait before the next start.
+        """Note an end after `uptime` seconds; return the seconds to wait before the next start.
 
-        0, 1, 3, 7, … 60 seconds for failures in a row. One that dies every few seconds reaches
-        the longest pause, whatever those few seconds are; one that ran for hours starts at once.
+        Failures in a row give 0, 1, 3, 7, … 60 seconds. A program that ends every few seconds
+        reaches the longest pause; a program that ran for hours starts again at once.
         """
         self.failures = max(0.0, self.failures - uptime / FORGIVEN_SECONDS)
         pause: float = min(LONGEST_PAUSE_SECONDS, 2.0**self.failures - 1)
@@ -57,7 +57,7 @@ class Program:
 
 
 class Supervisor:
-    """Keep programs alive until told to stop. `programs` are started and stopped in this order."""
+    """Keep programs alive until told to stop. They start and stop in the given order."""
 
     def __init__(
         self, programs: Sequence[Program], *, env: Mapping[str, str], say: Callable[[str], None]
@@ -68,23 +68,23 @@ class Supervisor:
         self.stopping = threading.Event()
 
     def start(self) -> None:
-        """Start every program once, in order; from here on SIGINT and SIGTERM ask us to stop."""
+        """Start each program in order. From now on SIGINT and SIGTERM set `stopping`."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self.stopping.set())
         for program in self.programs:
             self._start(program)
 
     def wait(self) -> None:
-        """Keep the programs alive until SIGINT or SIGTERM, then stop them in order."""
+        """Restart programs that end, until SIGINT or SIGTERM; then stop all in order."""
         try:
             while not self.stopping.wait(LOOK_SECONDS):
                 for program in self.programs:
-                    self._tend(program)
+                    self._restart_if_ended(program)
         finally:
             self.stop()
 
     def stop(self) -> None:
-        """Ask each program to end, one after the other, and kill what does not in time."""
+        """Terminate each program in turn, and kill it after its `stop_seconds`."""
         for program in self.programs:
             process = program.process
             if process is None:
@@ -104,7 +104,7 @@ class Supervisor:
         )
         program.started = time.monotonic()
 
-    def _tend(self, program: Program) -> None:
+    def _restart_if_ended(self, program: Program) -> None:
         process, now = program.process, time.monotonic()
         if process is not None:
             status = process.poll()
@@ -129,14 +129,14 @@ class Supervisor:
 
     @staticmethod
     def _kill(process: subprocess.Popen[bytes]) -> None:
-        """SIGKILL to all that is left of its process group, and wait for the process itself."""
+        """Send SIGKILL to the process group, and wait for the process."""
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
 class SupervisorLock:
-    """One supervisor for a data directory; the kernel releases it when the process dies."""
+    """The lock of a data directory. The kernel releases it when the process dies."""
 
     def __init__(self, path: Path) -> None:
         """Take the lock. Raises AlreadyRunningError."""
@@ -155,5 +155,5 @@ class SupervisorLock:
         os.pwrite(self._descriptor, f"{json.dumps(os.getpid())}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let the next one start. The file stays: removing it would break the lock."""
+        """Release the lock. The file stays, because removing it would break the lock."""
         os.close(self._descriptor)

@@ -366,7 +366,7 @@ def test_what_runs_when_the_server_stops_is_answered(web: Web) -> None:
 
 
 def test_the_stop_leaves_time_for_everyone() -> None:
-    from webui.management.commands.up import programs
+    from webui.quickstart.processes import programs
 
     [web] = [program for program in programs() if program.name == "web"]
     assert serving.GRACE_SECONDS < serving.STOP_SECONDS < web.stop_seconds

@@ -1,4 +1,4 @@
-"""`manage.py seed`: many made-up rows, to see and to measure how pages bear them."""
+"""`manage.py seed`: insert many sample rows, to look at and measure pages with."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from webui.quickstart import sample_data
 
 
 class Command(BaseCommand):
-    help = "Fill an unused data folder with made-up executions, versions, tokens and acts."
+    help = "Fill an unused data folder with sample executions, versions, tokens and events."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
