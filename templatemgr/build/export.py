@@ -8,7 +8,7 @@ from pathlib import Path
 from templatemgr import catalog, data_paths, store
 from templatemgr.definitions import source_files
 from templatemgr.errors import ExportError
-from templatemgr.trees import spares
+from templatemgr.integrity import spares
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from templatemgr import audit, catalog, data_paths, store
-from templatemgr.integrity import compile_caches, sources
+from templatemgr.integrity import backoff, compile_caches, sources, spares
 from templatemgr.integrity.inspection import RECORDED, Doubt, Inspection
 from templatemgr.integrity.inspection import Reader as Reader
 from templatemgr.integrity.inspection import inspect as inspect
-from templatemgr.maintenance import backoff
 from templatemgr.models import HealthState, Version, VersionHealth
-from templatemgr.trees import foreign, listing, spares
+from templatemgr.trees import foreign, listing
 from templatemgr.trees.manifests import Inode, Manifest, Problem
 
 logger = logging.getLogger(__name__)

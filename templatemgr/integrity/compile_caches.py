@@ -19,10 +19,10 @@ from templatemgr import catalog, data_paths, operator_rules, store
 from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import NotHealedError
-from templatemgr.integrity import sources
+from templatemgr.integrity import sources, spares
 from templatemgr.integrity.inspection import DROPPED, EMPTY, Inspection
 from templatemgr.models import Version, VersionHealth
-from templatemgr.trees import foreign, manifests, restoring, spares
+from templatemgr.trees import foreign, manifests, restoring
 from templatemgr.trees.manifests import Manifest, Problem
 
 logger = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from templatemgr import data_paths, store
-from templatemgr.integrity import sources
+from templatemgr.integrity import sources, spares
 from templatemgr.models import HealthState, Version
-from templatemgr.trees import foreign, hashing, listing, manifests, spares
+from templatemgr.trees import foreign, hashing, listing, manifests
 from templatemgr.trees.hashing import Hasher, look_at_all
 from templatemgr.trees.listing import Owners
 from templatemgr.trees.manifests import Entry, Inode, Manifest, ManifestError, Problem, Reading

@@ -15,12 +15,12 @@ from pathlib import Path
 from django.db import DatabaseError, transaction
 
 from templatemgr import audit, data_paths, store
-from templatemgr.integrity import checking, compile_caches, inspection, sources
+from templatemgr.integrity import checking, compile_caches, inspection, sources, spares
 from templatemgr.integrity.inspection import EMPTY, Inspection
+from templatemgr.integrity.supplies import Place, Supplies
 from templatemgr.models import HealthState, Version
-from templatemgr.trees import foreign, listing, manifests, restoring, spares
+from templatemgr.trees import foreign, listing, manifests, restoring
 from templatemgr.trees.manifests import Manifest, Problem
-from templatemgr.trees.supplies import Place, Supplies
 
 logger = logging.getLogger(__name__)
 DAMAGED = ".damaged"  # a version's folder in staging, while a healed one takes its place

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from templatemgr import data_paths
+from templatemgr.integrity import spares
 from templatemgr.models import HealthState, Version
-from templatemgr.trees import spares
 from templatemgr.trees.manifests import Manifest, ManifestError
 
 MANIFEST, CACHE_MANIFEST = "manifest.json.gz", "cache-manifest.json.gz"

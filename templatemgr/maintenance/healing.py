@@ -14,7 +14,7 @@ from django.utils import timezone
 from templatemgr import catalog, data_paths, store
 from templatemgr.build import builds
 from templatemgr.errors import NotHealedError, TemplateError
-from templatemgr.integrity import checking, compile_caches, repair
+from templatemgr.integrity import checking, compile_caches, repair, spares
 from templatemgr.models import (
     FINAL_STATES,
     Build,
@@ -25,7 +25,6 @@ from templatemgr.models import (
     Version,
     VersionHealth,
 )
-from templatemgr.trees import spares
 
 AUTOMATIC = "schedule"  # who asks of its own accord, and again
 ANOTHER_REBUILD = timedelta(days=1)

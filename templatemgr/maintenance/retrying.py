@@ -12,8 +12,8 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from templatemgr.integrity.backoff import FIRST, LONGEST
 from templatemgr.maintenance import verification
-from templatemgr.maintenance.backoff import FIRST, LONGEST
 from templatemgr.models import (
     ACTIVE_STATES,
     OPEN_VERIFICATIONS,

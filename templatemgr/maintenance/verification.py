@@ -21,8 +21,8 @@ from django.utils import timezone
 
 from templatemgr import audit, catalog, data_paths
 from templatemgr.errors import NotHealedError, UnknownVerificationError
-from templatemgr.integrity import checking, inspection
-from templatemgr.maintenance import backoff, healing
+from templatemgr.integrity import backoff, checking, inspection
+from templatemgr.maintenance import healing
 from templatemgr.models import (
     OPEN_VERIFICATIONS,
     HealthState,

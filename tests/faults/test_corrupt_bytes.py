@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sandbox.session.streams import Lines
+from templatemgr.integrity import spares
 from templatemgr.redaction import Redactor
-from templatemgr.trees import foreign, manifests, spares
+from templatemgr.trees import foreign, manifests
 from templatemgr.trees.manifests import Entry, Manifest, ManifestError
 from tests.tiny_definition import write_definition
 

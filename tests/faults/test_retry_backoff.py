@@ -7,7 +7,8 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from templatemgr import data_paths
-from templatemgr.maintenance import backoff, retrying
+from templatemgr.integrity import backoff
+from templatemgr.maintenance import retrying
 from templatemgr.models import Build, Verification, VersionHealth
 from tests.faults import damage
 from tests.faults.installation import House
