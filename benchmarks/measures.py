@@ -20,7 +20,7 @@ from sandbox.isolation.parking import ParkedPool
 from sandbox.isolation.profile import Profile
 from sandbox.limits import Limits
 from sandbox.session.sessions import SourceFile, Submission, Tree, start, tree_profile
-from templatemgr import catalog
+from templatemgr import runtimes
 from templatemgr.definitions import definition_file
 
 SUITE = {
@@ -292,7 +292,7 @@ def sandbox_cpu(installation: Installation, samples: int) -> float:
     bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
     """
     inputs = definition_file.read_kept(installation.version / "inputs")
-    runtime = catalog.make_runtime(inputs, installation.version)
+    runtime = runtimes.make_runtime(inputs, installation.version)
     files = tuple(SourceFile(path=path, content=text.encode()) for path, text in SUITE.items())
     submission = Submission(mode="test", files=files, pattern=runtime.pattern)
     used = []

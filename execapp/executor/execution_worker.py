@@ -27,7 +27,7 @@ from sandbox.session import sessions
 from sandbox.session.outcome import Outcome, State, Stream, Usage
 from sandbox.session.sessions import Session, SourceFile, Submission
 from sandbox.session.variables import Variables
-from templatemgr import catalog, data_paths
+from templatemgr import data_paths, version_runtimes
 from templatemgr.integrity import checking
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ def _tree_is_lost(execution: Execution) -> bool:
 def _sandboxed(
     context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
 ) -> Outcome:
-    runtime = catalog.runtime(execution.version)
+    runtime = version_runtimes.runtime_of(execution.version)
     limits = runtime.limits(execution.limits)  # recorded when other ceilings may have held
     submission = submission_of(execution, runtime.pattern)
     epoch = execution.version.health.epoch

@@ -17,7 +17,7 @@ from django.utils import timezone
 from execapp.executor.demand import Demand
 from sandbox.limits import Limits
 from sandbox.session.sessions import Session, Tree
-from templatemgr import catalog
+from templatemgr import version_runtimes
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Promotion, Template, Version
 
@@ -119,7 +119,7 @@ def _next_ones(template: Template) -> Iterator[Version]:
 
 def _groups_of(version: Version, *, spare: bool) -> Iterator[tuple[Key, WarmGroup]]:
     try:
-        runtime = catalog.runtime(version)
+        runtime = version_runtimes.runtime_of(version)
     except TemplateError as error:
         logger.warning("%s is not warmed: %s", version, error.message)
         return

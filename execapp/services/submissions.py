@@ -29,7 +29,7 @@ from execapp.models import (
 )
 from execapp.requests import SubmissionRequest
 from execapp.services import checks, health, idempotency, pins, probes, storage
-from templatemgr import catalog
+from templatemgr import version_runtimes
 
 _ROW = Prepared(
     lambda: Execution.objects.select_related("version").filter(id=Param(Execution, "id"))[:1]
@@ -146,7 +146,7 @@ def _checked(request: SubmissionRequest) -> Execution:
     if problems:
         raise InvalidRequestError(problems)
     version = pins.resolve(reference=request.template, token=request.token)
-    runtime = catalog.runtime(version)
+    runtime = version_runtimes.runtime_of(version)
     if execution.mode not in runtime.modes:
         known = ", ".join(runtime.modes)
         raise InvalidRequestError([Field(path="mode", message=f"This template has {known}.")])

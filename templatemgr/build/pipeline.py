@@ -8,7 +8,7 @@ from django.conf import settings
 
 from sandbox import tree_walk
 from sandbox.session import sessions
-from templatemgr import catalog, data_paths, downloads, store
+from templatemgr import data_paths, downloads, runtimes, store
 from templatemgr.build import input_changes, publishing
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of, step
@@ -200,10 +200,10 @@ def _smoke(workspace: BuildWorkspace) -> None:
 def _run_case(workspace: BuildWorkspace, case: SmokeCase, *, filling: bool = False) -> list[str]:
     check(workspace.log_writer)
     definition = definition_of(workspace)
-    tree = catalog.make_runtime(definition, workspace.home).tree(case.submission.mode)
+    tree = runtimes.make_runtime(definition, workspace.home).tree(case.submission.mode)
     outcome = sessions.execute(
-        catalog.writable_cache(tree) if filling else tree,
-        catalog.fill_in(definition, case.submission),
+        runtimes.writable_cache(tree) if filling else tree,
+        runtimes.fill_in(definition, case.submission),
         definition.default,
         slot="build",
         cancel=workspace.log_writer.cancel,

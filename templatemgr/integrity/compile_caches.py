@@ -15,7 +15,7 @@ from django.db.models import F
 
 from sandbox import tree_walk
 from sandbox.session import sessions
-from templatemgr import catalog, data_paths, operator_rules, store
+from templatemgr import data_paths, operator_rules, runtimes, store
 from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import NotHealedError
@@ -69,7 +69,7 @@ def refill(*, version: Version, slot: str) -> None:
     home = data_paths.refills() / secrets.token_hex(8)
     try:
         with foreign.reading("The cache is not filled: what fills it", NotHealedError):
-            kept = catalog.held(definition_file.read_kept(inputs), operator_rules.ceilings())
+            kept = runtimes.held(definition_file.read_kept(inputs), operator_rules.ceilings())
             cache, manifest = _filled(version, kept, home, slot)
             with store.locked(data_paths.store_lock()):
                 _put(version, manifest, cache)
@@ -94,11 +94,11 @@ def _filled(
     cache.chmod(0o777)  # as root the sandbox runs as another user
     home.chmod(0o700)
     cases = {case.name: case for case in definition.smoke}
-    runtime = catalog.make_runtime(definition, data_paths.version(version))
+    runtime = runtimes.make_runtime(definition, data_paths.version(version))
     for name in definition.cache_submissions:
         case = cases[name]
         tree = replace(runtime.tree(case.submission.mode), cache=cache, cache_writable=True)
-        submission = catalog.fill_in(definition, case.submission)
+        submission = runtimes.fill_in(definition, case.submission)
         outcome = sessions.execute(tree, submission, definition.default, slot=slot)
         wrong = case.expect.mismatches(outcome)
         if wrong:

@@ -20,7 +20,7 @@ from pytest_django import Settings
 from core.database import triggers
 from sandbox import cage
 from sandbox.isolation import container
-from templatemgr import catalog, store
+from templatemgr import catalog, store, version_runtimes
 from templatemgr.build import builds
 from templatemgr.models import Build
 from tests.execapp.api.api_clients import changer
@@ -218,7 +218,7 @@ def definition(
     (folder / "npm-shrinkwrap.json").write_text("{}")
     catalog.sync_definitions()
     yield folder
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
     store.remove(settings.STENCIL_DATA)
 
 

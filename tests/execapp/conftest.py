@@ -23,7 +23,7 @@ from core.database import triggers
 from execapp.executor.daemon import Daemon
 from execapp.models import ApiToken, Execution, ExecutorHeartbeat
 from execapp.services import tokens
-from templatemgr import catalog
+from templatemgr import version_runtimes
 from templatemgr.models import Version
 from tests import factories, minimal_template
 from tests.timeouts import HANGS_SECONDS
@@ -90,7 +90,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 def current(committed: None) -> Iterator[Version]:
     """The tiny template, version 1, current."""
     yield factories.promote_runnable_version()
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
     shutil.rmtree(Path(django_settings.STENCIL_DATA) / "templates", ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from templatemgr import catalog, store
+from templatemgr import store, version_runtimes
 from templatemgr.trees import listing
 from tests.faults import installation
 from tests.templatemgr.conftest import committed as committed
@@ -64,5 +64,5 @@ def place(
         subprocess.run(["umount", "-l", mounted], check=True)
     if os.geteuid() == 0:
         subprocess.run(["chattr", "-R", "-f", "-i", str(data_dir)], check=False)
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
     store.remove(data_dir)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr import catalog, data_paths
+from templatemgr import catalog, data_paths, version_runtimes
 from templatemgr.errors import UnavailableError
 from templatemgr.integrity import checking
 from templatemgr.models import Build, VersionHealth
@@ -83,7 +83,7 @@ def served_as_it_is_safe(place: House, fault: Fault) -> None:
             catalog.resolve(reference="fake")
         return
     assert place.submit() == 201
-    assert catalog.runtime(place.version).modes == ("run", "test")
+    assert version_runtimes.runtime_of(place.version).modes == ("run", "test")
     # What is left of the cache is not what was damaged.
     cache = place.home / "cache"
     assert not cache.is_symlink()

@@ -9,7 +9,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from core.database import triggers
-from templatemgr import catalog, data_paths, store
+from templatemgr import catalog, data_paths, store, version_runtimes
 from templatemgr.build import builds
 from templatemgr.models import Build, Version
 from tests import factories
@@ -23,7 +23,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
     settings.STENCIL_DEFINITIONS = tmp_path / "definitions"
     settings.STENCIL_DATA.mkdir()
     yield settings.STENCIL_DATA
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
     store.remove(settings.STENCIL_DATA)  # pytest cannot remove read-only folders unless root
 
 

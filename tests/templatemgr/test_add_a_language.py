@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import call_command
 
 from sandbox.session.sessions import SourceFile, Submission, execute
-from templatemgr import catalog, data_paths
+from templatemgr import catalog, data_paths, version_runtimes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/how-to/add-a-language.md"
@@ -39,7 +39,7 @@ def test_the_page_makes_a_language(data_dir: Path) -> None:
     call_command("build_template", "lua")
     assert catalog.resolve(reference="lua") == current
 
-    runtime = catalog.runtime(current)
+    runtime = version_runtimes.runtime_of(current)
     source = SourceFile(path="main.lua", content=b"print(6 * 7)")
     outcome = execute(
         runtime.tree("run"),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from templatemgr import catalog, data_paths
+from templatemgr import catalog, data_paths, version_runtimes
 from templatemgr.errors import (
     DefinitionError,
     NotBuiltError,
@@ -82,17 +82,17 @@ def test_a_version_without_its_inputs_is_unavailable(
     (home / "inputs").chmod(0o755)
     (home / "inputs").rename(home / "elsewhere")
     with pytest.raises(UnavailableError, match="cannot be run"):
-        catalog.runtime(version)
+        version_runtimes.runtime_of(version)
 
 
 def test_a_runtime_says_how_to_run(make_sealed_version: MakeSealedVersion) -> None:
     version = make_sealed_version({"a": "1"})
-    runtime = catalog.runtime(version)
+    runtime = version_runtimes.runtime_of(version)
     tree = runtime.tree("test")
     assert (runtime.name, runtime.modes, runtime.pattern) == ("fake", ("run", "test"), "*.test.js")
     assert runtime.default.wall_ms == 5000
     assert (tree.command, tree.links) == (("runner/main.sh", "test"), ("node_modules",))
     assert (tree.env, tree.cache_writable) == ({"GREETING": "hello"}, False)
-    assert catalog.runtime(version) is runtime
+    assert version_runtimes.runtime_of(version) is runtime
     with pytest.raises(KeyError):
         runtime.tree("walk")

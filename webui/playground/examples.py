@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from execapp.models import Mode
 from sandbox.session.outcome import State
-from templatemgr import catalog
+from templatemgr import version_runtimes
 from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Template
@@ -67,7 +67,7 @@ def to_show(found: Sequence[ExampleGroup], template: str) -> Example | None:
 
 def _group(row: Template) -> ExampleGroup:
     try:
-        cases = catalog.runtime(row.current).examples if row.current else ()
+        cases = version_runtimes.runtime_of(row.current).examples if row.current else ()
     except TemplateError:  # its files cannot be read; doctor and verification report it
         cases = ()
     return ExampleGroup(

@@ -6,7 +6,7 @@ from typing import Any
 from execapp.limits import limits_to_json
 from execapp.models import Execution
 from execapp.services import checks
-from templatemgr import catalog
+from templatemgr import version_runtimes
 from templatemgr.errors import TemplateError
 from webui.playground import examples
 from webui.playground.forms import File
@@ -58,7 +58,7 @@ def _file(file: Mapping[str, str]) -> File:
 def _own_limits(execution: Execution) -> dict[str, int]:
     """Return the limits that differ from the version's defaults; all if those cannot be read."""
     try:
-        defaults = limits_to_json(catalog.runtime(execution.version).default)
+        defaults = limits_to_json(version_runtimes.runtime_of(execution.version).default)
     except TemplateError:
         defaults = {}
     return {name: value for name, value in execution.limits.items() if defaults.get(name) != value}

@@ -9,7 +9,7 @@ from core import parsing
 from core.pagination import NUMBER, TEXT, Order, paginate
 from execapp.api.presenters.fields import rfc3339, version_reference
 from execapp.limits import limits_to_json
-from templatemgr import catalog
+from templatemgr import catalog, version_runtimes
 from templatemgr.errors import TemplateError, UnknownTemplateError, UnknownVersionError
 from templatemgr.maintenance import retrying, verification
 from templatemgr.models import (
@@ -39,7 +39,7 @@ def template(*, name: str) -> dict[str, Any]:
     shown = {**_template(row), "limits": None}
     if row.current is not None:
         try:
-            runtime = catalog.runtime(row.current)
+            runtime = version_runtimes.runtime_of(row.current)
         except TemplateError:  # its files are damaged; the health of the version says so
             return shown
         default, maximum = limits_to_json(runtime.default), limits_to_json(runtime.maximum)
@@ -165,7 +165,7 @@ def _modes(current: Version | None) -> Sequence[str]:
     if current is None:
         return []
     try:
-        return list(catalog.runtime(current).modes)
+        return list(version_runtimes.runtime_of(current).modes)
     except TemplateError:
         return []
 

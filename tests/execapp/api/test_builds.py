@@ -12,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from execapp.api.v1.schemas.builds import BuildOut, BuildsOut, LogOut
 from execapp.models import ExecutorHeartbeat
-from templatemgr import catalog, store
+from templatemgr import catalog, store, version_runtimes
 from templatemgr.build import builds, following
 from templatemgr.definitions import screening
 from templatemgr.models import AuditEvent, Build, Version
@@ -42,7 +42,7 @@ def definition(committed: None, tmp_path: Path, settings: Settings) -> Iterator[
     folder = write_definition(settings.STENCIL_DEFINITIONS / "tiny", pin="6.0.0")
     catalog.sync_definitions()
     yield folder
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
     store.remove(settings.STENCIL_DATA)
 
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from execapp.api.v1.schemas.versions import DiffOut, InputsOut, VersionOut
-from templatemgr import catalog, data_paths
+from templatemgr import data_paths, version_runtimes
 from templatemgr.definitions import source_files
 from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, HealthState, Verification, Version, VersionHealth
@@ -31,7 +31,7 @@ def versions(
     second = make_sealed_version({"a.txt": "two", "b.txt": "same", "c.txt": "new"})
     promotions.promote(template="fake", version=1, actor="ann", reason="first")
     yield [first, second]
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
 
 
 def keep() -> Verification:

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
 from execapp.services import keeping
-from templatemgr import catalog, data_paths, store
+from templatemgr import catalog, data_paths, store, version_runtimes
 from templatemgr.models import AuditEvent, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions
 from templatemgr.trees import hashing, manifests
@@ -39,7 +39,7 @@ def version(tmp_path: Path, settings: Settings, committed: None) -> Iterator[Ver
     assert made is not None
     promotions.promote(template="tiny", version=1, actor="ann", reason="r")
     yield made
-    catalog._kept_runtime.cache_clear()
+    version_runtimes._kept_runtime.cache_clear()
     store.remove(settings.STENCIL_DATA)
 
 

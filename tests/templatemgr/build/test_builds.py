@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from templatemgr import catalog, data_paths
+from templatemgr import catalog, data_paths, version_runtimes
 from templatemgr.build import builds, pipeline
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.build.workspace import BuildWorkspace
@@ -344,7 +344,7 @@ def test_a_published_version_matches_its_manifest_and_runs_from_its_kept_inputs(
     assert manifest.digest() == version.tree_digest
     assert manifests.compare(manifest, home / "tree") == []
     write_definition(tiny, **{"template.toml": "broken"})
-    runtime = catalog.runtime(version)
+    runtime = version_runtimes.runtime_of(version)
     assert runtime.modes == ("run", "test")
     assert runtime.entry == "main.js"
     assert runtime.tree("run").root == home / "tree"

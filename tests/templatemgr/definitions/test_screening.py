@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from templatemgr import catalog, data_paths
+from templatemgr import catalog, data_paths, version_runtimes
 from templatemgr.build import builds, lookups
 from templatemgr.builders.npm import npm_builder
 from templatemgr.definitions import definition_file, screening, toml
@@ -254,7 +254,7 @@ def old(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
 
 
 def test_it_runs_within_the_ceilings_and_without_the_loaders_names(old: Version) -> None:
-    runtime = catalog.runtime(old)
+    runtime = version_runtimes.runtime_of(old)
     assert runtime.maximum.wall_ms == Ceilings().wall_ms
     assert runtime.maximum.processes == Ceilings().processes
     assert runtime.default.wall_ms == 5000
@@ -264,7 +264,7 @@ def test_it_runs_within_the_ceilings_and_without_the_loaders_names(old: Version)
 
 def test_the_operator_lowers_what_runs_already(old: Version, settings: Settings) -> None:
     settings.STENCIL_CEILING_WALL_MS = 1000
-    runtime = catalog.runtime(old)
+    runtime = version_runtimes.runtime_of(old)
     assert (runtime.default.wall_ms, runtime.maximum.wall_ms) == (1000, 1000)
 
 

@@ -1,0 +1,38 @@
+"""How to run submissions on a version, read from the inputs that the version keeps."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from templatemgr import data_paths, operator_rules, runtimes
+from templatemgr.definitions import definition_file
+from templatemgr.definitions.readers.rules import Ceilings
+from templatemgr.errors import DefinitionError, UnavailableError
+from templatemgr.integrity import sources
+from templatemgr.models import Version
+from templatemgr.runtimes import Runtime
+
+
+def runtime_of(version: Version) -> Runtime:
+    """Return how to run submissions on this version, within what this machine allows today.
+
+    While its kept inputs are in doubt they are read from a sound copy. Raises UnavailableError.
+    """
+    home = data_paths.version(version)
+    ceilings = operator_rules.ceilings()
+    epoch = version.health.epoch  # what was read before the inputs were doubted is not used
+    try:
+        if "inputs" not in version.health.parts:
+            return _kept_runtime(home, home / "inputs", epoch, ceilings)
+        reason = "its kept inputs are damaged, and no sound copy of them is left"
+    except (DefinitionError, OSError) as error:
+        reason = str(error)
+    copy = sources.definition(version)
+    if copy is None:
+        message = f"{version} cannot be run: {reason}"
+        raise UnavailableError(message, template=version.template.name)
+    return _kept_runtime(home, copy, epoch, ceilings)
+
+
+@lru_cache(maxsize=256)
+def _kept_runtime(home: Path, inputs: Path, _epoch: int, ceilings: Ceilings) -> Runtime:
+    return runtimes.make_runtime(runtimes.held(definition_file.read_kept(inputs), ceilings), home)
