@@ -10,8 +10,8 @@ class ExecutionConfig(AppConfig):
 
     def ready(self) -> None:
         """Answer for the versions that open executions and clients hold, before one is removed."""
-        from execapp.services import claims, pins
+        from execapp.services import claims, token_pins
         from templatemgr.promotion import usage
 
         usage.register("executions", claims.version_in_use)
-        usage.register("clients", pins.version_in_use)
+        usage.register("clients", token_pins.version_in_use)

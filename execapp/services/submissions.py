@@ -28,7 +28,7 @@ from execapp.models import (
     Mode,
 )
 from execapp.requests import SubmissionRequest
-from execapp.services import checks, health, idempotency, pins, probes, storage
+from execapp.services import checks, health, idempotency, probes, storage, token_pins
 from templatemgr import version_runtimes
 
 _ROW = Prepared(
@@ -40,7 +40,7 @@ def submit(request: SubmissionRequest, *, wake: bool = True) -> tuple[Execution,
     """Check a request and commit it as `queued`, on a fixed version; the bool: it is new.
 
     Without `wake` the caller goes on to a `fresh` `wait`. A known idempotency key gives its
-    execution back. Raises the errors of `pins.resolve` and those of `execapp.errors`.
+    execution back. Raises the errors of `token_pins.resolve` and those of `execapp.errors`.
     """
     earlier = idempotency.find_earlier(request=request)
     if earlier is not None:
@@ -145,7 +145,7 @@ def _checked(request: SubmissionRequest) -> Execution:
     ]
     if problems:
         raise InvalidRequestError(problems)
-    version = pins.resolve(reference=request.template, token=request.token)
+    version = token_pins.resolve(reference=request.template, token=request.token)
     runtime = version_runtimes.runtime_of(version)
     if execution.mode not in runtime.modes:
         known = ", ".join(runtime.modes)

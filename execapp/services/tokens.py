@@ -14,7 +14,7 @@ from core import actors
 from core.database.prepared import Param, Prepared
 from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
-from execapp.services import pins as client_pins
+from execapp.services import token_pins
 from templatemgr import audit
 
 PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
@@ -48,7 +48,7 @@ def create(
     )
     with transaction.atomic():
         token.save(force_insert=True)
-        client_pins.add(token=token, pins=pins or {}, actor=actor)
+        token_pins.add(token=token, pins=pins or {}, actor=actor)
         details = {"id": str(token.id), "prefix": token.prefix, "scopes": token.scopes}
         details |= {"pins": dict(pins)} if pins else {}
         audit.append(actor=actor, action="token.create", object=name, details=details)

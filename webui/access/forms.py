@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 
 from execapp.errors import InvalidRequestError
 from execapp.models import Scope
-from execapp.services import pins
+from execapp.services import token_pins
 from webui.access.queries import TOKEN_STATES
 from webui.shell.fields import WholeNumberField
 from webui.signin import roles
@@ -48,7 +48,7 @@ class PinsField(forms.CharField):
     def clean(self, value: Any) -> dict[str, int]:
         """Return the versions by template. Raises ValidationError."""
         try:
-            return pins.parse(super().clean(value).split())
+            return token_pins.parse(super().clean(value).split())
         except InvalidRequestError as error:
             raise ValidationError([field.message for field in error.fields]) from error
 

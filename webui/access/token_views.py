@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
-from execapp.services import pins, rotation, tokens
+from execapp.services import rotation, token_pins, tokens
 from webui.access import queries
 from webui.access.forms import SCOPES, NewTokenForm, PinsForm, RotateForm, TokenFilters
 from webui.audit_log import event_text
@@ -84,7 +84,7 @@ def pin(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
         return _refused(request, form, token)
     wanted = form.cleaned_data["pins"]
     try:
-        pins.replace(token=token, pins=wanted, actor=decorators.actor(request))
+        token_pins.replace(token=token, pins=wanted, actor=decorators.actor(request))
     except InvalidRequestError as error:
         fields.add_errors(form, error)
         return _refused(request, form, token)
@@ -133,7 +133,7 @@ def _page(
 
 
 def _detail(request: HttpRequest, token: ApiToken, *, secret: str = "") -> HttpResponse:
-    pinned = "".join(f"{name}@{number}\n" for name, number in pins.of(token=token).items())
+    pinned = "".join(f"{name}@{number}\n" for name, number in token_pins.of(token=token).items())
     context = {
         "token": token,
         "now": timezone.now(),

@@ -1,22 +1,15 @@
-"""Builds and their logs as the API shows them."""
+"""Builds and their logs in the shapes of the HTTP contract."""
 
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from core.pagination import NUMBER, TIME_AND_ID, Order, paginate
 from execapp.api.presenters.fields import rfc3339
-from templatemgr import catalog
-from templatemgr.build import builds
 from templatemgr.models import Build, BuildLogLine, Version
 
-NEWEST = Order(("-created_at", "-pk"), cursor=TIME_AND_ID)
-LINES = Order(("sequence",), cursor=NUMBER)
-RELATED = ("template", "version", "reproduces", "from_version")
 
-
-def show(build: Build) -> dict[str, Any]:
-    """A build in the shape of the HTTP contract; of edited files their names."""
+def present_build(build: Build) -> dict[str, Any]:
+    """Return a build; of edited files it contains the names only."""
     options = build.options
     seconds = build.duration_seconds
     return {
@@ -32,7 +25,7 @@ def show(build: Build) -> dict[str, Any]:
         "version": _number(build.version),
         "reproduces": _number(build.reproduces),
         "message": build.message or None,
-        "steps": [show_step(step) for step in build.steps],
+        "steps": [present_step(step) for step in build.steps],
         "cancel_requested": build.cancel_requested,
         "requested_by": build.requested_by,
         "created_at": rfc3339(build.created_at),
@@ -42,37 +35,14 @@ def show(build: Build) -> dict[str, Any]:
     }
 
 
-def listed(
-    *, template: str, state: str | None, cursor: str | None, limit: int
-) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of a template's builds, newest first. Raises UnknownTemplateError, CursorError."""
-    rows = Build.objects.filter(template=catalog.get(name=template)).select_related(*RELATED)
-    if state is not None:
-        rows = rows.filter(state=state)
-    page = paginate(rows, NEWEST, cursor=cursor, limit=limit)
-    return [show(build) for build in page.items], page.next
-
-
-def log(
-    *, build_id: str, cursor: str | None, limit: int
-) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of a build's log, in order; the cursor is the last line's `sequence`.
-
-    While the build runs, more may come after the last page: from its last `sequence` on.
-    """
-    build = builds.get(build_id=build_id)
-    page = paginate(build.lines.all(), LINES, cursor=cursor, limit=limit)
-    return [show_line(line) for line in page.items], page.next
-
-
-def show_step(step: Mapping[str, Any]) -> dict[str, Any]:
-    """A step that has begun; `state` is active, done, or how the build ended in it."""
+def present_step(step: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a step that has begun; `state` is active, done, or how the build ended in it."""
     times = {key: _rfc3339(step[key]) for key in ("started_at", "finished_at")}
     return {"name": step["name"], "state": step["state"], **times}
 
 
-def show_line(line: BuildLogLine) -> dict[str, Any]:
-    """One line of a log."""
+def present_log_line(line: BuildLogLine) -> dict[str, Any]:
+    """Return one line of a log."""
     return {
         "sequence": line.sequence,
         "time": rfc3339(line.time),

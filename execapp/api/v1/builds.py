@@ -18,10 +18,11 @@ from execapp.api.http.responses import (
     token_of,
     wanted_form,
 )
-from execapp.api.presenters import builds as shown
+from execapp.api.presenters.builds import present_build, present_log_line, present_step
 from execapp.api.v1.schemas.builds import BuildIn, BuildOut, BuildsOut, BuildsQuery, LogOut
 from execapp.api.v1.schemas.common import PageQuery
 from execapp.services import building
+from templatemgr import lists
 from templatemgr.build import builds, following
 from templatemgr.models import Build
 
@@ -62,10 +63,11 @@ def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpRespons
 def listing(request: HttpRequest, name: str, query: Query[BuildsQuery]) -> HttpResponse:
     """The builds of a template, newest first."""
     check_query(request, BuildsQuery.model_fields)
-    items, following_page = shown.listed(
+    page = lists.list_builds(
         template=name, state=query.state, cursor=query.cursor, limit=query.limit
     )
-    return reply({"items": items, "next": following_page})
+    items = [present_build(build) for build in page.items]
+    return reply({"items": items, "next": page.next})
 
 
 @router.get(
@@ -74,7 +76,7 @@ def listing(request: HttpRequest, name: str, query: Query[BuildsQuery]) -> HttpR
 def one(request: HttpRequest, build_id: str) -> HttpResponse:
     """One build: where it is, and how it ended."""
     check_query(request, ())
-    return reply(shown.show(builds.get(build_id=build_id)))
+    return reply(present_build(builds.get(build_id=build_id)))
 
 
 @router.get(
@@ -91,13 +93,14 @@ def log(request: HttpRequest, build_id: str, query: Query[PageQuery]) -> HttpRes
     """
     check_query(request, ("format", *PageQuery.model_fields))
     form = wanted_form(request, "text", "jsonl")
+    build = builds.get(build_id=build_id)
     if form != "json":
-        build = builds.get(build_id=build_id)
         response = text_reply(_lines(build, form))
         response["Content-Type"] = f"{MEDIA_TYPES[form]}; charset=utf-8"
         return response
-    items, following_page = shown.log(build_id=build_id, cursor=query.cursor, limit=query.limit)
-    return reply({"items": items, "next": following_page})
+    page = lists.list_log_lines(build=build, cursor=query.cursor, limit=query.limit)
+    items = [present_log_line(line) for line in page.items]
+    return reply({"items": items, "next": page.next})
 
 
 @router.get(
@@ -136,14 +139,14 @@ def cancel(request: HttpRequest, build_id: str) -> HttpResponse:
 
 
 def _reply(build: Build, *, status: int) -> HttpResponse:
-    response = reply(shown.show(build), status=status)
+    response = reply(present_build(build), status=status)
     response["Location"] = f"/api/v1/builds/{build.pk}"
     return response
 
 
 def _lines(build: Build, form: str) -> Iterator[str]:
     for lines in following.all_lines(build=build):
-        items = [shown.show_line(line) for line in lines]
+        items = [present_log_line(line) for line in lines]
         if form == "jsonl":
             yield "".join(f"{json.dumps(item)}\n" for item in items)
         else:
@@ -154,11 +157,11 @@ def _frames(build: Build, after: int) -> parked.Frames:
     yield sse.HELLO
     for event in following.follow(build_id=build.pk, after=after):
         if event.step is not None:
-            yield sse.event("step", shown.show_step(event.step), event.sequence)
+            yield sse.event("step", present_step(event.step), event.sequence)
         elif event.line is not None:
-            yield sse.event("line", shown.show_line(event.line), event.sequence)
+            yield sse.event("line", present_log_line(event.line), event.sequence)
         elif event.kind == "end":
-            yield sse.event("end", shown.show(event.build), event.sequence)
+            yield sse.event("end", present_build(event.build), event.sequence)
         else:
             yield sse.KEEPALIVE
             yield parked.Pause(seconds=following.POLL_SECONDS)

@@ -8,9 +8,10 @@ from execapp.api.http import auth
 from execapp.api.http.errors import error_reply
 from execapp.api.http.openapi import ERRORS, streamed
 from execapp.api.http.responses import MEDIA_TYPES, actor_of, check_query, reply, wanted_form
-from execapp.api.presenters import templates
+from execapp.api.presenters.versions import present_version
 from execapp.api.v1.schemas.versions import InputsOut, VersionOut
 from execapp.services import keeping
+from templatemgr import lists
 from templatemgr.build import export
 
 router = Router(tags=["Templates"])
@@ -30,9 +31,9 @@ def verify(request: HttpRequest, name: str, number: str) -> HttpResponse:
     while one is under way gives that one.
     """
     check_query(request, ())
-    version = templates.find_version(name=name, number=number)
+    version = lists.find_version(name=name, number=number)
     keeping.request_verification(template=name, version=version.number, actor=actor_of(request))
-    return reply(templates.version(name=name, number=number), status=202)
+    return reply(present_version(lists.find_version(name=name, number=number)), status=202)
 
 
 @router.post(
@@ -47,9 +48,9 @@ def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
     `verification` of the version tells how far it is, and names the rebuild if there is one.
     """
     check_query(request, ())
-    version = templates.find_version(name=name, number=number)
+    version = lists.find_version(name=name, number=number)
     keeping.request_healing(template=name, version=version.number, actor=actor_of(request))
-    return reply(templates.version(name=name, number=number), status=202)
+    return reply(present_version(lists.find_version(name=name, number=number)), status=202)
 
 
 @router.get(
@@ -63,7 +64,7 @@ def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """The files it was built from; by Accept or `format` all of them, as an archive to commit."""
     check_query(request, ("format",))
     form = wanted_form(request, "tar.gz")
-    version = templates.find_version(name=name, number=number)
+    version = lists.find_version(name=name, number=number)
     if form == "tar.gz":
         data = export.archive(template=name, version=version.number)
         return _download(data, MEDIA_TYPES[form], f"{name}-{version.number}.tar.gz")
@@ -85,7 +86,7 @@ def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
 def one_input(request: HttpRequest, name: str, number: str, path: str) -> HttpResponse:
     """One of these files, as it is."""
     check_query(request, ())
-    version = templates.find_version(name=name, number=number)
+    version = lists.find_version(name=name, number=number)
     files = export.inputs_of(template=name, version=version.number)
     content = next((file.content for file in files if file.path == path), None)
     if content is None:

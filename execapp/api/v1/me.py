@@ -12,7 +12,7 @@ from execapp.api.http.responses import check_query, reply, token_of
 from execapp.api.presenters.fields import rfc3339
 from execapp.api.v1.schemas.me import MeOut
 from execapp.conf import sizes
-from execapp.services import health, pins, storage
+from execapp.services import health, storage, token_pins
 
 router = Router(tags=["Me"])
 
@@ -37,7 +37,7 @@ def me(request: HttpRequest) -> HttpResponse:
     shown = {
         "client": token.name,
         "scopes": token.scopes,
-        "pins": pins.of(token=token),
+        "pins": token_pins.of(token=token),
         "token": {
             "id": str(token.id),
             "prefix": token.prefix,

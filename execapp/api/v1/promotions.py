@@ -9,7 +9,11 @@ from core.engine import WakeKind, get_engine
 from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import actor_of, check_query, reply, token_of
-from execapp.api.presenters import templates
+from execapp.api.presenters.templates import (
+    present_policy,
+    present_promotion,
+    present_whole_template,
+)
 from execapp.api.v1.schemas.common import ReasonIn
 from execapp.api.v1.schemas.templates import (
     MovedOut,
@@ -20,6 +24,7 @@ from execapp.api.v1.schemas.templates import (
     TemplateOut,
 )
 from execapp.models import Scope
+from templatemgr import catalog, lists
 from templatemgr.models import Promotion
 from templatemgr.promotion import gates, promotions
 
@@ -77,7 +82,7 @@ def pin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
     """Refuse promotions and roll backs until it is unpinned."""
     check_query(request, ())
     promotions.pin(template=name, actor=actor_of(request), reason=body.reason)
-    return reply(templates.template(name=name))
+    return reply(present_whole_template(lists.find_template(name=name)))
 
 
 @router.post(
@@ -90,7 +95,7 @@ def unpin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
     """Allow promotions again."""
     check_query(request, ())
     promotions.unpin(template=name, actor=actor_of(request), reason=body.reason)
-    return reply(templates.template(name=name))
+    return reply(present_whole_template(lists.find_template(name=name)))
 
 
 @router.get(
@@ -102,7 +107,7 @@ def unpin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
 def policy(request: HttpRequest, name: str) -> HttpResponse:
     """Which gates promotions of this template must pass."""
     check_query(request, ())
-    return reply(templates.policy(name=name))
+    return reply(present_policy(gates.required(template=catalog.get(name=name))))
 
 
 @router.put(
@@ -120,7 +125,7 @@ def set_policy(request: HttpRequest, name: str, body: PolicyIn) -> HttpResponse:
         actor=actor_of(request),
         reason=promotions.checked_reason(body.reason),
     )
-    return reply(templates.policy(name=name))
+    return reply(present_policy(gates.required(template=catalog.get(name=name))))
 
 
 def _override(request: HttpRequest, reason: str | None) -> dict[str, Any]:
@@ -132,5 +137,5 @@ def _override(request: HttpRequest, reason: str | None) -> dict[str, Any]:
 
 
 def _moved(name: str, promotion: Promotion) -> HttpResponse:
-    shown = templates.template(name=name)
-    return reply({**shown, "promotion": templates.show_promotion(promotion)})
+    shown = present_whole_template(lists.find_template(name=name))
+    return reply({**shown, "promotion": present_promotion(promotion)})

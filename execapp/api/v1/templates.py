@@ -8,8 +8,17 @@ from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS, reason_parameter, streamed
 from execapp.api.http.parsing import StrictParser
 from execapp.api.http.responses import actor_of, check_query, reply, text_reply, wanted_form
-from execapp.api.presenters import comparison as differences
-from execapp.api.presenters import templates
+from execapp.api.presenters.differences import present_difference
+from execapp.api.presenters.templates import (
+    present_promotion,
+    present_template,
+    present_whole_template,
+)
+from execapp.api.presenters.versions import (
+    present_gates,
+    present_version,
+    present_version_summary,
+)
 from execapp.api.v1.schemas.common import PageQuery
 from execapp.api.v1.schemas.templates import PromotionsOut, TemplateOut, TemplatesOut
 from execapp.api.v1.schemas.versions import (
@@ -21,7 +30,9 @@ from execapp.api.v1.schemas.versions import (
     VersionsOut,
 )
 from execapp.errors import Field, InvalidRequestError
+from templatemgr import lists
 from templatemgr.promotion import comparison, removal
+from templatemgr.promotion.gates import evaluate
 
 router = Router(tags=["Templates"])
 PAGE = ("limit", "cursor")
@@ -31,8 +42,8 @@ PAGE = ("limit", "cursor")
 def listing(request: HttpRequest, query: Query[PageQuery]) -> HttpResponse:
     """Every template, by name."""
     check_query(request, PAGE)
-    items, following = templates.templates(cursor=query.cursor, limit=query.limit)
-    return reply({"items": items, "next": following})
+    page = lists.list_templates(cursor=query.cursor, limit=query.limit)
+    return reply({"items": [present_template(row) for row in page.items], "next": page.next})
 
 
 @router.get(
@@ -44,7 +55,7 @@ def listing(request: HttpRequest, query: Query[PageQuery]) -> HttpResponse:
 def one(request: HttpRequest, name: str) -> HttpResponse:
     """One template, with the limits of its current version."""
     check_query(request, ())
-    return reply(templates.template(name=name))
+    return reply(present_whole_template(lists.find_template(name=name)))
 
 
 @router.get(
@@ -56,8 +67,10 @@ def one(request: HttpRequest, name: str) -> HttpResponse:
 def versions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
     """The versions of a template, newest first."""
     check_query(request, PAGE)
-    items, following = templates.versions(name=name, cursor=query.cursor, limit=query.limit)
-    return reply({"items": items, "next": following})
+    row = lists.find_template(name=name)
+    page = lists.list_versions(template=row, cursor=query.cursor, limit=query.limit)
+    items = [present_version_summary(found, row) for found in page.items]
+    return reply({"items": items, "next": page.next})
 
 
 @router.get(
@@ -69,7 +82,7 @@ def versions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpRe
 def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """One version with its packages and smoke results."""
     check_query(request, ())
-    return reply(templates.version(name=name, number=number))
+    return reply(present_version(lists.find_version(name=name, number=number)))
 
 
 @router.get(
@@ -81,8 +94,8 @@ def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
 def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
     """What was current when, by whom and why; newest first."""
     check_query(request, PAGE)
-    items, following = templates.promotions(name=name, cursor=query.cursor, limit=query.limit)
-    return reply({"items": items, "next": following})
+    page = lists.list_promotions(name=name, cursor=query.cursor, limit=query.limit)
+    return reply({"items": [present_promotion(row) for row in page.items], "next": page.next})
 
 
 @router.get(
@@ -94,8 +107,8 @@ def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> Http
 def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Whether the version can be promoted now, gate by gate with the reason of each."""
     check_query(request, ())
-    version = templates.find_version(name=name, number=number)
-    return reply(templates.gates_of(version=version))
+    found = lists.find_version(name=name, number=number)
+    return reply(present_gates(found, evaluate(version=found)))
 
 
 @router.get(
@@ -109,13 +122,13 @@ def diff(request: HttpRequest, name: str, number: str, query: Query[DiffQuery]) 
     """What moved from the version `against` to this one; as text by Accept or `format`."""
     check_query(request, ("against", "format"))
     form = wanted_form(request, "text")
-    version = templates.find_version(name=name, number=number)
+    version = lists.find_version(name=name, number=number)
     found = comparison.compare(
         template=version.template.name, old=query.against, new=version.number
     )
     if form == "text":
         return text_reply(f"{line}\n" for line in comparison.to_text(found))
-    return reply(differences.show(found))
+    return reply(present_difference(found))
 
 
 @router.delete(
@@ -132,14 +145,14 @@ def remove(request: HttpRequest, name: str, number: str) -> HttpResponse:
     would be by a roll back, or is in use.
     """
     check_query(request, ("reason",))
-    version = templates.find_version(name=name, number=number)
+    version = lists.find_version(name=name, number=number)
     freed = removal.remove(
         template=version.template.name,
         version=version.number,
         actor=actor_of(request),
         reason=_reason(request),
     )
-    shown = templates.version(name=name, number=number)
+    shown = present_version(lists.find_version(name=name, number=number))
     return reply({"version": shown, "freed_bytes": freed.bytes, "freed_files": freed.files})
 
 

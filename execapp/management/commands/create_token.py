@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import Scope
-from execapp.services import pins, tokens
+from execapp.services import token_pins, tokens
 
 
 class Command(BaseCommand):
@@ -44,7 +44,7 @@ class Command(BaseCommand):
                 scopes=options["scope"] or [Scope.EXECUTE.value, Scope.READ.value],
                 actor=options["actor"],
                 expires_at=expires_at,
-                pins=pins.parse(options["pin"]),
+                pins=token_pins.parse(options["pin"]),
             )
         except InvalidRequestError as error:
             raise CommandError(error.message) from error

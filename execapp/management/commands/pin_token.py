@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from execapp.errors import ExecutionError
-from execapp.services import pins, tokens
+from execapp.services import token_pins, tokens
 
 
 class Command(BaseCommand):
@@ -28,9 +28,9 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             token = tokens.by_prefix(prefix=options["prefix"])
-            chosen = pins.parse(options["pin"])
-            pins.replace(token=token, pins=chosen, actor=options["actor"])
+            chosen = token_pins.parse(options["pin"])
+            token_pins.replace(token=token, pins=chosen, actor=options["actor"])
         except ExecutionError as error:
             raise CommandError(error.message) from error
-        shown = ", ".join(f"{name}@{number}" for name, number in pins.of(token=token).items())
+        shown = ", ".join(f"{name}@{number}" for name, number in token_pins.of(token=token).items())
         self.stdout.write(f"{token.name}: {shown or 'follows what is current'}")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken, TokenPin
-from execapp.services import pins, tokens
+from execapp.services import token_pins, tokens
 from templatemgr.errors import InUseError
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.promotion import promotions, removal
@@ -54,14 +54,14 @@ def test_what_names_no_version_goes_to_the_pin(pinned: Api) -> None:
 def test_a_pin_is_shown_and_audited(pinned: Api) -> None:
     assert pinned.get("/me")["pins"] == {"tiny": 1}
     assert last_event().details["pins"] == {"tiny": 1}
-    pins.replace(token=pinned.token, pins={"tiny": 2}, actor="bob")
+    token_pins.replace(token=pinned.token, pins={"tiny": 2}, actor="bob")
     event = last_event()
     assert (event.actor, event.action, event.object) == ("bob", "token.pin", "exam")
     assert (event.details["from"], event.details["to"]) == ({"tiny": 1}, {"tiny": 2})
     assert version_of(pinned) == 2
-    pins.replace(token=pinned.token, pins={"tiny": 2}, actor="bob")
+    token_pins.replace(token=pinned.token, pins={"tiny": 2}, actor="bob")
     assert last_event() == event
-    pins.replace(token=pinned.token, pins={}, actor="bob")
+    token_pins.replace(token=pinned.token, pins={}, actor="bob")
     assert pinned.get("/me")["pins"] == {}
 
 
@@ -71,9 +71,9 @@ def test_a_pinned_version_is_not_removed_until_nobody_holds_it(pinned: Api) -> N
         removal.remove(template="tiny", version=1, actor="ann", reason="space")
     ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     version = Version.objects.get(number=1)
-    assert pins.version_in_use(version) is None
+    assert token_pins.version_in_use(version) is None
     ApiToken.objects.update(expires_at=None)
-    assert pins.version_in_use(version) == "exam is pinned to it"
+    assert token_pins.version_in_use(version) == "exam is pinned to it"
     tokens.revoke(token_id=pinned.token.id, actor="ann")
     assert removal.refusals(version=version) == []
 
@@ -110,7 +110,7 @@ def test_what_is_not_there_cannot_be_pinned_to(
 def test_what_is_not_healthy_cannot_be_pinned_to(pinned: Api) -> None:
     retire(2)
     with pytest.raises(InvalidRequestError, match="retired"):
-        pins.replace(token=pinned.token, pins={"tiny": 2}, actor="ann")
+        token_pins.replace(token=pinned.token, pins={"tiny": 2}, actor="ann")
     assert pinned.get("/me")["pins"] == {"tiny": 1}
 
 
@@ -118,11 +118,11 @@ def test_commands_pin(current: Version) -> None:
     out = StringIO()
     call_command("create_token", "exam", "--pin", "tiny@1", stdout=out)
     token = ApiToken.objects.get()
-    assert pins.of(token=token) == {"tiny": 1}
+    assert token_pins.of(token=token) == {"tiny": 1}
     factories.promote_runnable_version(number=2)
     call_command("pin_token", token.prefix, "--pin", "tiny@2", stdout=out)
     assert "exam: tiny@2" in out.getvalue()
-    assert pins.of(token=token) == {"tiny": 2}
+    assert token_pins.of(token=token) == {"tiny": 2}
     call_command("pin_token", token.prefix, stdout=out)
     assert "follows what is current" in out.getvalue()
     assert not TokenPin.objects.exists()

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
-from execapp.services import pins, rotation, tokens
+from execapp.services import rotation, token_pins, tokens
 from templatemgr.models import AuditEvent
 from tests import factories
 from webui.access import queries
@@ -139,15 +139,15 @@ def test_clients_are_pinned_when_made_and_later(admin: Client) -> None:
     factories.make_version_row(template)
     form = {"name": "ci", "scopes": ["execute"], "pins": "typescript@1"}
     token = admin.post("/tokens", form).context["made"]
-    assert pins.of(token=token) == {"typescript": 1}
+    assert token_pins.of(token=token) == {"typescript": 1}
     assert "pinned to typescript 1" in admin.get("/tokens").text
     said = admin.post(f"/tokens/{token.id}/pins", {"pins": "typescript@2"}, follow=True)
     assert "is pinned: typescript 2" in said.text
     refused = admin.post(f"/tokens/{token.id}/pins", {"pins": "typescript@9"}, follow=True)
     assert "no version 9" in refused.text
-    assert pins.of(token=token) == {"typescript": 2}
+    assert token_pins.of(token=token) == {"typescript": 2}
     admin.post(f"/tokens/{token.id}/pins", {"pins": ""})
-    assert pins.of(token=token) == {}
+    assert token_pins.of(token=token) == {}
     wrong = admin.post("/tokens", form | {"pins": "typescript"})
     assert list(wrong.context["problems"]) == ["pins"]
 

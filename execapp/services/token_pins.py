@@ -1,9 +1,9 @@
-"""Pins of clients: the version of a template that a token gets when it names none.
+"""Pins of clients: the version of a template that a token gets when a submission names none.
 
-A page that makes tokens passes `pins` to `tokens.create`; one that changes a token calls `of` for
-what to show and `replace` with all that shall hold from then on ({} unpins all). Both take template
-names with version numbers, raise InvalidRequestError with the path `pins.<template>` for what
-cannot be, and write the audit trail.
+`tokens.create` takes the pins of a new token. A page that changes a token shows what `of` returns
+and calls `replace` with every pin that holds from then on ({} removes all). Pins map names of
+templates to numbers of versions. `add` and `replace` raise InvalidRequestError with the path
+`pins.<template>`, and write the audit trail.
 """
 
 from collections.abc import Iterable, Mapping

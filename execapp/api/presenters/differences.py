@@ -1,4 +1,4 @@
-"""What moved between two versions, as the API shows it."""
+"""The difference of two versions in the shape of the HTTP contract."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +7,8 @@ from templatemgr.difference import Difference
 from templatemgr.promotion import comparison
 
 
-def show(found: Difference) -> dict[str, Any]:
-    """A difference in the shape of the HTTP contract."""
+def present_difference(found: Difference) -> dict[str, Any]:
+    """Return a difference: packages, files, sizes, configuration."""
     data = comparison.to_data(found)
     packages: list[dict[str, Any]] = data["packages"]
     files = data["files"]
