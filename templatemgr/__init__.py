@@ -1,0 +1,1 @@
+"""Templates: definitions become versions, versions are promoted, verified, healed and removed."""

@@ -22,7 +22,6 @@ from pathlib import Path
 from sandbox import tree_walk
 from templatemgr.trees import hashing, listing, manifests
 from templatemgr.trees.manifests import Entry, Manifest
-from templatemgr.trees.restoring import restore as restore
 
 logger = logging.getLogger(__name__)
 ASIDE = "aside"  # below the data directory: what stood in the way, for people to look through

@@ -10,7 +10,7 @@ from core.database import connections
 from core.database.retry import retry_on_lock
 from core.jobs.worker import Periodic, Worker
 from execapp.executor.execution_worker import ExecutorContext
-from templatemgr.integrity import checking
+from templatemgr.integrity.inspection import Reader
 from templatemgr.maintenance import retrying, startup_check, verification
 from templatemgr.models import Verification
 
@@ -28,7 +28,7 @@ class VerificationWorker:
     def __init__(self, context: ExecutorContext) -> None:
         self._context = context
         self._stopping = threading.Event()
-        self._reader = checking.Reader()
+        self._reader = Reader()
         self._worker = Worker[Verification](
             name="the verification worker",
             claim=self._claim,
@@ -78,7 +78,7 @@ class VerificationWorker:
     def _claim(self) -> Verification | None:
         found = retry_on_lock(lambda: verification.claim(worker=self._context.worker))
         if found is None:  # the round is over: files may change before the next one
-            self._reader = checking.Reader()
+            self._reader = Reader()
         return found
 
     def _verify(self, found: Verification) -> None:

@@ -13,7 +13,7 @@ from templatemgr.builders import registry
 from templatemgr.builders.npm.npm_builder import architecture
 from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError
-from templatemgr.integrity import checking, repair
+from templatemgr.integrity import checking, inspection, repair
 from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
 
 
@@ -110,7 +110,7 @@ def _record_healed(workspace: BuildWorkspace, same: Version, *, was: str) -> Non
         cache_digest=_cache_digest(workspace),
     )
     fresh = Version.objects.select_related("template", "health").get(pk=same.pk)
-    found = checking.inspect(fresh)  # the proof: read from where it is served
+    found = inspection.inspect(fresh)  # the proof: read from where it is served
     if found.problems:
         first = found.problems[0]
         message = f"{same} is still not whole: {first.path} is {first.problem}."

@@ -14,10 +14,8 @@ from django.db.models import F
 from django.utils import timezone
 
 from templatemgr import audit, catalog, data_paths, store
-from templatemgr.integrity import backoff, compile_caches, sources, spares
-from templatemgr.integrity.inspection import RECORDED, Doubt, Inspection
-from templatemgr.integrity.inspection import Reader as Reader
-from templatemgr.integrity.inspection import inspect as inspect
+from templatemgr.integrity import backoff, compile_caches, inspection, sources, spares
+from templatemgr.integrity.inspection import RECORDED, Doubt, Inspection, Reader
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.trees import foreign, listing
 from templatemgr.trees.manifests import Inode, Manifest, Problem
@@ -38,7 +36,7 @@ def verify(
     UnknownVersionError, and HashingError from the reader: then nothing is recorded.
     """
     row = catalog.get_version(template=template, number=version)
-    found = inspect(row, reader)
+    found = inspection.inspect(row, reader)
     if compile_caches.damaged(found):
         with store.locked(data_paths.store_lock()):
             found = compile_caches.take_away(row, found)

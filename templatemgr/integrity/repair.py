@@ -85,7 +85,7 @@ def repair_again(version: Version, *, actor: str) -> RepairResult:
 
 
 def _repair(version: Version, actor: str, because: str) -> RepairResult:
-    before = checking.inspect(version)
+    before = inspection.inspect(version)
     blocked: dict[str, str] = {}
     found, steps = before, 0
     if before.problems:
@@ -140,7 +140,7 @@ def _attempt(
         except OSError as error:
             return found, steps, {".": foreign.reason(error)}
         steps, blocked = steps + done.steps, done.blocked
-        left = checking.inspect(version)
+        left = inspection.inspect(version)
         better = set(_words(left.problems)) != set(_words(found.problems))
         found = left
         if not found.problems or not done.steps or not better:
@@ -163,7 +163,7 @@ def _in_place(
         for name in listing.attributes(str(home)):
             os.removexattr(home, name)
         suspects = {problem.path for problem in found.problems}
-        return store.restore(home / "tree", manifest, supply, supply.owners, suspects)
+        return restoring.restore(home / "tree", manifest, supply, supply.owners, suspects)
 
 
 def _beside(
@@ -176,7 +176,7 @@ def _beside(
     for place in (fresh, damaged):
         store.remove(place)
     (fresh / "tree").mkdir(parents=True)
-    done = store.restore(fresh / "tree", manifest, supply, supply.owners)
+    done = restoring.restore(fresh / "tree", manifest, supply, supply.owners)
     if done.blocked:
         store.remove(fresh)
         return done
@@ -248,7 +248,7 @@ def _proven(version: Version, found: Inspection) -> Inspection:
                 way(version, home, found)
             except OSError as error:
                 logger.warning("the %s of %s cannot be repaired: %s", part, version, error)
-    return compile_caches.take_away(version, checking.inspect(version))
+    return compile_caches.take_away(version, inspection.inspect(version))
 
 
 def _manifest(_version: Version, home: Path, found: Inspection) -> None:

@@ -1,0 +1,1 @@
+"""Decide which version is current: gates, promotions, comparison, usage and removal."""

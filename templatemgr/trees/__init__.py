@@ -1,0 +1,1 @@
+"""Files on disk, without Django: listings, hashes, manifests, modes, and restoring a tree."""

@@ -16,7 +16,7 @@ from django.db import connection
 
 from templatemgr import audit, data_paths
 from templatemgr.build import builds
-from templatemgr.integrity import checking
+from templatemgr.integrity import checking, inspection
 from templatemgr.maintenance import healing, verification
 from templatemgr.models import (
     ACTIVE_STATES,
@@ -101,7 +101,7 @@ def agree(*undetected: Version) -> None:
         if row.health.state == HealthState.RETIRED:
             assert not (data_paths.version(row) / "tree").exists()
         if row.health.state == HealthState.VERIFIED and row not in undetected:
-            assert checking.inspect(row).problems == (), row
+            assert inspection.inspect(row).problems == (), row
     for template in Template.objects.select_related("current"):
         assert link_of(template.name) == (template.current.directory if template.current else None)
     lonely = {path.name for path in data.glob("objects/*/*") if path.stat().st_nlink == 1}
@@ -201,7 +201,7 @@ def test_a_killed_roll_back_has_happened_or_has_not(two: list[Version], when: st
 @pytest.mark.parametrize(
     ("place", "when"),
     [
-        ("integrity.checking.inspect", "after"),
+        ("integrity.inspection.inspect", "after"),
         ("integrity.checking.quarantine", "after"),  # the first of the two that share the file
     ],
 )
@@ -220,7 +220,7 @@ def test_a_killed_verification_has_recorded_all_or_nothing(
 @pytest.mark.parametrize(
     ("place", "when"),
     [
-        ("integrity.checking.inspect", "after"),
+        ("integrity.inspection.inspect", "after"),
         ("integrity.checking.verify", "after"),
         ("maintenance.healing.heal_or_queue_rebuild", "after"),
     ],
@@ -243,9 +243,9 @@ def test_a_killed_verification_job_is_done_by_whoever_comes_next(
 @pytest.mark.parametrize(
     ("place", "when"),
     [
-        ("store.restore", "before"),
+        ("trees.restoring.restore", "before"),
         ("store.remove", "after"),  # a folder that took a file's place is gone, the file not back
-        ("store.restore", "after"),
+        ("trees.restoring.restore", "after"),
         ("integrity.checking.mark_whole", "before"),
         ("integrity.checking.mark_whole", "after"),
     ],

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from templatemgr import data_paths
 from templatemgr.build import builds
 from templatemgr.errors import UnknownVerificationError, UnknownVersionError
-from templatemgr.integrity import checking
+from templatemgr.integrity import inspection
 from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Build, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions, usage
@@ -67,7 +67,7 @@ def test_every_damage_is_found_and_healed(
     ended = run_next()
     assert ended.state == "healed"
     assert ended.problems > 0
-    assert checking.inspect(version).problems == ()
+    assert inspection.inspect(version).problems == ()
 
 
 def test_a_bad_cache_is_dropped_and_filled_anew_without_a_rebuild(tiny: Path) -> None:
