@@ -130,7 +130,7 @@ def _row(installation: Installation, fault: Fault) -> str:
     finally:
         client.done.set()
         submitting.join()
-    back = f"{whole:.1f} s" if fault.unsafe else f"never away; mended in {whole:.1f} s"
+    back = f"{whole:.1f} s" if fault.unsafe else f"served throughout; repaired in {whole:.1f} s"
     return f"| {fault.name} | {found:.1f} s | {back} | {client.refused} |"
 
 

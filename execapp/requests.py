@@ -1,7 +1,7 @@
 """The request for an execution: one value, whichever entrance the submission came through.
 
 An entrance (API, dashboard, another protocol) parses its own format into a `SubmissionRequest` and
-passes it to `execapp.services.submissions.submit`, which checks it. See docs/decisions/0033.
+passes it to `execapp.services.submissions.submit`, which checks it. See decision 0033.
 """
 
 from collections.abc import Mapping, Sequence

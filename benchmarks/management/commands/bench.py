@@ -83,40 +83,40 @@ def page(rows: list[Row], breakdown: str, toolchain: str, size: measures.Size, d
     return f"""# Benchmarks
 
 `make bench` starts a Stencil of its own and measures it beside the bare tools, in turns, in one
-run; it writes this page. Use the ratios: milliseconds belong to the machine.
+run; it writes this page. Compare the ratios: milliseconds depend on the machine.
 
 {datetime.now(UTC):%Y-%m-%d} · {machine} · {versions} · {size.samples} pairs a measure at most.
 
 {markdown(rows)}
 
-A ratio is taken of each pair; p95 is its poor end, one in twenty is worse. Warm set-up is the time
-from the claim of a waiting sandbox until its job is delivered; cold set-up the time until a new
-one is mounted, limited and let go. The start of the program in it is in the rows of cold
-submissions. HTTP is one new connection for each submission, with `wait`, from
-connecting to the last byte. `ratio` is ours beside the other, or, where a row asks for "faster",
-the other beside ours. CPU is that of web, executor and sandboxes together.
+Each pair gives a ratio; p95 is the poor end: one ratio in twenty is worse. Warm set-up is the time
+from the claim of a warm sandbox until its job is delivered. Cold set-up is the time until a new
+sandbox is mounted, limited and released. The rows of cold submissions also contain the start of
+the program. HTTP means one new connection for each submission, with `wait`, from the connect
+to the last byte. `ratio` is ours divided by the other, or the reverse where a row must reach "≥".
+CPU is the time of web, executor and sandboxes together.
 
-Before a cold set-up a bubblewrap waits parked, as an executor keeps one for what it started lately:
-with its control group, but without a namespace, a mount or a version. One row tells the time with
-nothing parked. After a pause that is much longer, and beside copies, which last long, every set-up
-comes after a pause: with version 1 of control groups the kernel lets the first move of a process
-into one wait, and those that follow at once hardly.
+Before a cold set-up a parked bubblewrap waits, as in an executor: with its control group, without
+a namespace, a mount or a version. One row shows the time without a parked process. After a pause
+that time is much longer: with version 1 of control groups the kernel delays the first move of a
+process into a group, and hardly the moves that follow at once. Copies take long, so that every
+set-up beside a copy comes after a pause.
 
 ## Where the time goes
 
 {breakdown}
 
-*Around it*: connecting, the web server, the checks of the body, and the reply. *Queued*: from the
+*Around it*: the connect, the web server, the checks of the body, and the reply. *Queued*: from the
 commit to the claim. *Set-up*: until the job is delivered. *Run*: from there to the end of the
-sandbox's program. *Collect*: until it is killed and its output is read. *Record*: reading
-the version before and writing the result after.
+program. *Collect*: until the sandbox is killed and its output is read. *Record*: reading
+the version before the run and writing the result after it.
 
 ## When a version is damaged
 
 {damaged}
 
-Each kind is done to the current TypeScript version while one client submits, one after the other,
-and a verification is asked for at once. *Found*: until the API says so. *Served again*: from there
-until nothing is wrong. The last kind takes a rebuild, since every version shares the file and no
-disk has its bytes any more.
+The benchmark damages the current TypeScript version while one client submits one execution after
+the other, and requests a verification at once. *Found*: until the API reports the damage. *Served
+again*: from there until the version is whole. The last kind needs a rebuild, since every version
+shares the file and no disk has its bytes any more.
 """
