@@ -1,97 +1,23 @@
-"""Settings, all from the environment, failing closed.
+"""Settings, all from the environment. A missing secret or a bad value stops the start.
 
-Development is the default of a checkout: the secret key is then made once and kept in
-`STENCIL_DATA`. `STENCIL_ENV=production` asks for every secret by name and refuses to guess.
+The default is development, where the secret key is made once and kept in `STENCIL_DATA`.
+`STENCIL_ENV=production` requires every secret to be given.
 `docs/reference/settings.md` lists each variable with its default.
 """
 
 import os
-import secrets
-from ipaddress import ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
 from templatemgr.definitions.readers import rules
+from webui import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
-def _number(name: str, default: int, *, least: int = 0) -> int:
-    text = os.environ.get(name, str(default))
-    if not text.isdecimal() or int(text) < least:
-        message = f"{name} is {text!r}: give a whole number, {least} or more."
-        raise ImproperlyConfigured(message)
-    return int(text)
-
-
-def _choice(name: str, default: str, choices: tuple[str, ...]) -> str:
-    value = os.environ.get(name, default)
-    if value not in choices:
-        message = f"{name} is {value!r}: choose one of {', '.join(choices)}."
-        raise ImproperlyConfigured(message)
-    return value
-
-
-def _list(name: str, default: str = "") -> list[str]:
-    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
-
-
-def _required(name: str, because: str) -> str:
-    if not (value := os.environ.get(name, "")):
-        message = f"{name} is not set: {because} needs it."
-        raise ImproperlyConfigured(message)
-    return value
-
-
-def _proxies() -> int | tuple[str, ...]:
-    """How many proxies stand in front, or which, by address or network."""
-    given = _list("STENCIL_PROXIES", "0")
-    if len(given) == 1 and given[0].isdecimal() and len(given[0]) < 3:
-        return int(given[0])
-    for name in given:
-        try:
-            ip_network(name, strict=False)
-        except ValueError as error:
-            message = (
-                f"STENCIL_PROXIES names {name!r}: give the number of proxies in front, or their "
-                "addresses such as 10.0.0.5,10.1.0.0/16."
-            )
-            raise ImproperlyConfigured(message) from error
-    return tuple(given)
-
-
-def _origin(name: str) -> str:
-    parts = urlsplit(os.environ[name])
-    if parts.scheme not in {"https", "http"} or not parts.netloc:
-        message = f"{name} is {os.environ[name]!r}: give an address such as https://id.example.org."
-        raise ImproperlyConfigured(message)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _secret_key(data: Path, *, production: bool) -> str:
-    """The key from `STENCIL_SECRET_KEY`; in development one made once, readable by us alone."""
-    given = os.environ.get("STENCIL_SECRET_KEY")
-    if given:
-        return given
-    if production:
-        message = "STENCIL_SECRET_KEY is not set: production needs a secret of its own."
-        raise ImproperlyConfigured(message)
-    path = data / "secret_key"
-    data.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_text(encoding="ascii")
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        key = secrets.token_urlsafe(48)
-        file.write(key)
-    return key
-
-
-STENCIL_ENV = _choice("STENCIL_ENV", "development", ("development", "production"))
+STENCIL_ENV = environment.choice("STENCIL_ENV", "development", ("development", "production"))
 PRODUCTION = STENCIL_ENV == "production"
 
 STENCIL_DATA = Path(os.environ.get("STENCIL_DATA") or BASE_DIR / "var").resolve()
@@ -100,74 +26,78 @@ STENCIL_DEFINITIONS = Path(
     or BASE_DIR / ("dist/templates" if PRODUCTION else "templates_runtime")
 ).resolve()
 STENCIL_HOST = os.environ.get("STENCIL_HOST", "127.0.0.1")
-STENCIL_PORT = _number("STENCIL_PORT", 8000, least=1)
-STENCIL_SLOTS = _number("STENCIL_SLOTS", len(os.sched_getaffinity(0)), least=1)
-STENCIL_CLIENT_SLOTS = _number("STENCIL_CLIENT_SLOTS", 0)
-STENCIL_WARM = _number("STENCIL_WARM", 4 * STENCIL_SLOTS)
+STENCIL_PORT = environment.number("STENCIL_PORT", 8000, least=1)
+STENCIL_SLOTS = environment.number("STENCIL_SLOTS", len(os.sched_getaffinity(0)), least=1)
+STENCIL_CLIENT_SLOTS = environment.number("STENCIL_CLIENT_SLOTS", 0)
+STENCIL_WARM = environment.number("STENCIL_WARM", 4 * STENCIL_SLOTS)
 _MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-STENCIL_WARM_BYTES = _number("STENCIL_WARM_BYTES", _MEMORY // 4)
-STENCIL_BUILDS = _number("STENCIL_BUILDS", 2, least=1)
+STENCIL_WARM_BYTES = environment.number("STENCIL_WARM_BYTES", _MEMORY // 4)
+STENCIL_BUILDS = environment.number("STENCIL_BUILDS", 2, least=1)
 STENCIL_ENGINE = os.environ.get("STENCIL_ENGINE") or "local"
-STENCIL_GRACE_SECONDS = _number("STENCIL_GRACE_SECONDS", 20)
-STENCIL_QUEUE_LIMIT = _number("STENCIL_QUEUE_LIMIT", 1000, least=1)
+STENCIL_GRACE_SECONDS = environment.number("STENCIL_GRACE_SECONDS", 20)
+STENCIL_QUEUE_LIMIT = environment.number("STENCIL_QUEUE_LIMIT", 1000, least=1)
 # Hours between verifications: of what is current, previous or pinned, and of the rest. 0: never.
-STENCIL_VERIFY_HOURS = _number("STENCIL_VERIFY_HOURS", 24)
-STENCIL_VERIFY_ALL_HOURS = _number("STENCIL_VERIFY_ALL_HOURS", 7 * 24)
-STENCIL_HEAL = _choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
+STENCIL_VERIFY_HOURS = environment.number("STENCIL_VERIFY_HOURS", 24)
+STENCIL_VERIFY_ALL_HOURS = environment.number("STENCIL_VERIFY_ALL_HOURS", 7 * 24)
+STENCIL_HEAL = environment.choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
 # What one token, or one user of the playground, may store in a day (UTC), and the disk that stays
 # free. 0: no limit.
-STENCIL_CLIENT_BYTES_PER_DAY = _number("STENCIL_CLIENT_BYTES_PER_DAY", 10 * 1024**3)
-STENCIL_FREE_BYTES = _number("STENCIL_FREE_BYTES", 1024**3)
-STENCIL_RATE_PER_MINUTE = _number("STENCIL_RATE_PER_MINUTE", 30_000)
-STENCIL_BUILD_BYTES = _number("STENCIL_BUILD_BYTES", 8 * 1024**3, least=1)
-STENCIL_FETCH_HOSTS = tuple(_list("STENCIL_FETCH_HOSTS"))
-STENCIL_START_FILES = tuple(_list("STENCIL_START_FILES"))
-STENCIL_DOWNLOAD_BYTES = _number("STENCIL_DOWNLOAD_BYTES", 2 * 1024**3)
+STENCIL_CLIENT_BYTES_PER_DAY = environment.number("STENCIL_CLIENT_BYTES_PER_DAY", 10 * 1024**3)
+STENCIL_FREE_BYTES = environment.number("STENCIL_FREE_BYTES", 1024**3)
+STENCIL_RATE_PER_MINUTE = environment.number("STENCIL_RATE_PER_MINUTE", 30_000)
+STENCIL_BUILD_BYTES = environment.number("STENCIL_BUILD_BYTES", 8 * 1024**3, least=1)
+STENCIL_FETCH_HOSTS = tuple(environment.items("STENCIL_FETCH_HOSTS"))
+STENCIL_START_FILES = tuple(environment.items("STENCIL_START_FILES"))
+STENCIL_DOWNLOAD_BYTES = environment.number("STENCIL_DOWNLOAD_BYTES", 2 * 1024**3)
 # What definitions may do on this machine, whoever wrote them.
-STENCIL_PACKAGE_SOURCES = _list("STENCIL_PACKAGE_SOURCES")
+STENCIL_PACKAGE_SOURCES = environment.items("STENCIL_PACKAGE_SOURCES")
 if _unknown := set(STENCIL_PACKAGE_SOURCES) - set(rules.KINDS):
     message = (
         f"STENCIL_PACKAGE_SOURCES: {', '.join(sorted(_unknown))}: of {', '.join(rules.KINDS)}."
     )
     raise ImproperlyConfigured(message)
-STENCIL_LOCK_REGISTRIES = _list("STENCIL_LOCK_REGISTRIES")
+STENCIL_LOCK_REGISTRIES = environment.items("STENCIL_LOCK_REGISTRIES")
 _CEILINGS = rules.Ceilings()
-STENCIL_CEILING_WALL_MS = _number("STENCIL_CEILING_WALL_MS", _CEILINGS.wall_ms, least=1)
-STENCIL_CEILING_CPU_MS = _number("STENCIL_CEILING_CPU_MS", _CEILINGS.cpu_ms, least=1)
-STENCIL_CEILING_MEMORY_BYTES = _number(
+STENCIL_CEILING_WALL_MS = environment.number("STENCIL_CEILING_WALL_MS", _CEILINGS.wall_ms, least=1)
+STENCIL_CEILING_CPU_MS = environment.number("STENCIL_CEILING_CPU_MS", _CEILINGS.cpu_ms, least=1)
+STENCIL_CEILING_MEMORY_BYTES = environment.number(
     "STENCIL_CEILING_MEMORY_BYTES", _CEILINGS.memory_bytes, least=1
 )
-STENCIL_CEILING_DISK_BYTES = _number("STENCIL_CEILING_DISK_BYTES", _CEILINGS.disk_bytes, least=1)
-STENCIL_CEILING_OUTPUT_BYTES = _number(
+STENCIL_CEILING_DISK_BYTES = environment.number(
+    "STENCIL_CEILING_DISK_BYTES", _CEILINGS.disk_bytes, least=1
+)
+STENCIL_CEILING_OUTPUT_BYTES = environment.number(
     "STENCIL_CEILING_OUTPUT_BYTES", _CEILINGS.output_bytes, least=1
 )
-STENCIL_CEILING_PROCESSES = _number("STENCIL_CEILING_PROCESSES", _CEILINGS.processes, least=1)
-STENCIL_MAX_FILES = _number("STENCIL_MAX_FILES", 1_000, least=1)
-STENCIL_MAX_ARGS = _number("STENCIL_MAX_ARGS", 256)
-STENCIL_MAX_ARG_BYTES = _number("STENCIL_MAX_ARG_BYTES", 32 * 1024)
-STENCIL_MAX_ENV = _number("STENCIL_MAX_ENV", 64)
-STENCIL_MAX_ENV_BYTES = _number("STENCIL_MAX_ENV_BYTES", 8 * 1024)
-STENCIL_MAX_STDIN_BYTES = _number("STENCIL_MAX_STDIN_BYTES", 4 * 1024 * 1024)
-STENCIL_MAX_LABELS = _number("STENCIL_MAX_LABELS", 16)
-STENCIL_MAX_LABEL_BYTES = _number("STENCIL_MAX_LABEL_BYTES", 256, least=1)
-STENCIL_MAX_WAIT_SECONDS = _number("STENCIL_MAX_WAIT_SECONDS", 60)
+STENCIL_CEILING_PROCESSES = environment.number(
+    "STENCIL_CEILING_PROCESSES", _CEILINGS.processes, least=1
+)
+STENCIL_MAX_FILES = environment.number("STENCIL_MAX_FILES", 1_000, least=1)
+STENCIL_MAX_ARGS = environment.number("STENCIL_MAX_ARGS", 256)
+STENCIL_MAX_ARG_BYTES = environment.number("STENCIL_MAX_ARG_BYTES", 32 * 1024)
+STENCIL_MAX_ENV = environment.number("STENCIL_MAX_ENV", 64)
+STENCIL_MAX_ENV_BYTES = environment.number("STENCIL_MAX_ENV_BYTES", 8 * 1024)
+STENCIL_MAX_STDIN_BYTES = environment.number("STENCIL_MAX_STDIN_BYTES", 4 * 1024 * 1024)
+STENCIL_MAX_LABELS = environment.number("STENCIL_MAX_LABELS", 16)
+STENCIL_MAX_LABEL_BYTES = environment.number("STENCIL_MAX_LABEL_BYTES", 256, least=1)
+STENCIL_MAX_WAIT_SECONDS = environment.number("STENCIL_MAX_WAIT_SECONDS", 60)
 # The web server's bounds: requests that wait and stream, connections, and how long they may take.
-STENCIL_WAITS = _number("STENCIL_WAITS", 4_000, least=1)
-STENCIL_CLIENT_WAITS = _number("STENCIL_CLIENT_WAITS", 1_000, least=1)
-STENCIL_STREAMS = _number("STENCIL_STREAMS", 200, least=1)
-STENCIL_CLIENT_STREAMS = _number("STENCIL_CLIENT_STREAMS", 20, least=1)
-STENCIL_CONNECTIONS = _number("STENCIL_CONNECTIONS", 8_000, least=64)
-STENCIL_HEADER_SECONDS = _number("STENCIL_HEADER_SECONDS", 10, least=1)
-STENCIL_BODY_SECONDS = _number("STENCIL_BODY_SECONDS", 30, least=1)
-STENCIL_IDLE_SECONDS = _number("STENCIL_IDLE_SECONDS", 75, least=1)
-STENCIL_SANDBOX = _choice("STENCIL_SANDBOX", "bubblewrap", ("bubblewrap", "none"))
+STENCIL_WAITS = environment.number("STENCIL_WAITS", 4_000, least=1)
+STENCIL_CLIENT_WAITS = environment.number("STENCIL_CLIENT_WAITS", 1_000, least=1)
+STENCIL_STREAMS = environment.number("STENCIL_STREAMS", 200, least=1)
+STENCIL_CLIENT_STREAMS = environment.number("STENCIL_CLIENT_STREAMS", 20, least=1)
+STENCIL_CONNECTIONS = environment.number("STENCIL_CONNECTIONS", 8_000, least=64)
+STENCIL_HEADER_SECONDS = environment.number("STENCIL_HEADER_SECONDS", 10, least=1)
+STENCIL_BODY_SECONDS = environment.number("STENCIL_BODY_SECONDS", 30, least=1)
+STENCIL_IDLE_SECONDS = environment.number("STENCIL_IDLE_SECONDS", 75, least=1)
+STENCIL_SANDBOX = environment.choice("STENCIL_SANDBOX", "bubblewrap", ("bubblewrap", "none"))
 
 DEBUG = False
-SECRET_KEY = _secret_key(STENCIL_DATA, production=PRODUCTION)
-ALLOWED_HOSTS = _list("STENCIL_ALLOWED_HOSTS", "" if PRODUCTION else "*")
-CSRF_TRUSTED_ORIGINS = _list("STENCIL_TRUSTED_ORIGINS")
-STENCIL_HTTPS = _choice("STENCIL_HTTPS", "1" if PRODUCTION else "0", ("0", "1")) == "1"
-STENCIL_PROXIES = _proxies()
+SECRET_KEY = environment.secret_key(STENCIL_DATA, production=PRODUCTION)
+ALLOWED_HOSTS = environment.items("STENCIL_ALLOWED_HOSTS", "" if PRODUCTION else "*")
+CSRF_TRUSTED_ORIGINS = environment.items("STENCIL_TRUSTED_ORIGINS")
+STENCIL_HTTPS = environment.choice("STENCIL_HTTPS", "1" if PRODUCTION else "0", ("0", "1")) == "1"
+STENCIL_PROXIES = environment.proxies()
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -255,10 +185,10 @@ AUTH_PASSWORD_VALIDATORS = [
 AUTHENTICATION_BACKENDS = ["webui.signin.backend.Backend"]
 LOGIN_URL = LOGOUT_REDIRECT_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
-STENCIL_FRESH_SIGNIN_SECONDS = _number("STENCIL_FRESH_SIGNIN_SECONDS", 0)
-STENCIL_SIGNUP = _choice("STENCIL_SIGNUP", "0", ("0", "1")) == "1"
-STENCIL_LOCKOUT_FAILURES = _number("STENCIL_LOCKOUT_FAILURES", 5, least=1)
-STENCIL_LOCKOUT_SECONDS = _number("STENCIL_LOCKOUT_SECONDS", 300, least=1)
+STENCIL_FRESH_SIGNIN_SECONDS = environment.number("STENCIL_FRESH_SIGNIN_SECONDS", 0)
+STENCIL_SIGNUP = environment.choice("STENCIL_SIGNUP", "0", ("0", "1")) == "1"
+STENCIL_LOCKOUT_FAILURES = environment.number("STENCIL_LOCKOUT_FAILURES", 5, least=1)
+STENCIL_LOCKOUT_SECONDS = environment.number("STENCIL_LOCKOUT_SECONDS", 300, least=1)
 ACCOUNT_ADAPTER = "webui.signin.adapters.AccountAdapter"
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if STENCIL_HTTPS else "http"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -327,12 +257,14 @@ CSRF_FAILURE_VIEW = "webui.shell.error_pages.csrf_failure"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = STENCIL_HTTPS
 # A browser that was here by https asks for nothing else so long. Sent over https alone.
-SECURE_HSTS_SECONDS = _number("STENCIL_HSTS_SECONDS", 31_536_000 if STENCIL_HTTPS else 0)
+SECURE_HSTS_SECONDS = environment.number("STENCIL_HSTS_SECONDS", 31_536_000 if STENCIL_HTTPS else 0)
 
 # One OpenID Connect provider, when STENCIL_OIDC_ISSUER names it.
 STENCIL_OIDC_ISSUER = os.environ.get("STENCIL_OIDC_ISSUER", "").rstrip("/")
-STENCIL_OIDC_SIGNUP = _choice("STENCIL_OIDC_SIGNUP", "0", ("0", "1")) == "1"
-STENCIL_OIDC_ROLE = _choice("STENCIL_OIDC_ROLE", "viewer", ("none", "viewer", "operator"))
+STENCIL_OIDC_SIGNUP = environment.choice("STENCIL_OIDC_SIGNUP", "0", ("0", "1")) == "1"
+STENCIL_OIDC_ROLE = environment.choice(
+    "STENCIL_OIDC_ROLE", "viewer", ("none", "viewer", "operator")
+)
 if STENCIL_OIDC_ISSUER:
     INSTALLED_APPS += ["allauth.socialaccount", "allauth.socialaccount.providers.openid_connect"]
     SOCIALACCOUNT_ADAPTER = "webui.signin.oidc.OidcAdapter"
@@ -343,7 +275,9 @@ if STENCIL_OIDC_ISSUER:
                 {
                     "provider_id": "oidc",
                     "name": os.environ.get("STENCIL_OIDC_NAME", "single sign-on"),
-                    "client_id": _required("STENCIL_OIDC_CLIENT_ID", "STENCIL_OIDC_ISSUER"),
+                    "client_id": environment.required(
+                        "STENCIL_OIDC_CLIENT_ID", "STENCIL_OIDC_ISSUER"
+                    ),
                     "secret": os.environ.get("STENCIL_OIDC_CLIENT_SECRET", ""),
                     "settings": {"server_url": STENCIL_OIDC_ISSUER},
                 }
@@ -351,10 +285,10 @@ if STENCIL_OIDC_ISSUER:
         }
     }
     # The form that starts it is answered by a redirect, which the policy covers, too.
-    SECURE_CSP["form-action"].append(_origin("STENCIL_OIDC_ISSUER"))
+    SECURE_CSP["form-action"].append(environment.origin("STENCIL_OIDC_ISSUER"))
 
 # The API's own limit is 10 MB; anything larger is refused before it is read into memory.
-DATA_UPLOAD_MAX_MEMORY_SIZE = _number("STENCIL_BODY_BYTES", 10_000_000, least=1024)
+DATA_UPLOAD_MAX_MEMORY_SIZE = environment.number("STENCIL_BODY_BYTES", 10_000_000, least=1024)
 DATA_UPLOAD_MAX_NUMBER_FIELDS = (
     1_000  # of a form; query strings have a limit in webui.middleware.limits
 )

@@ -1,5 +1,5 @@
-"""The web server: uvicorn reads whole requests, threads answer them, whoever waits holds none.
+"""The web server: uvicorn reads whole requests, threads answer them, a waiting client holds none.
 
-`connection` is uvicorn's protocol with deadlines, `crowd` bounds who is connected, `bridge` hands
-requests to Django, `body` reads what they carry, `serving` starts and stops all of it.
+`connection` is uvicorn's protocol with deadlines. `connection_table` bounds the connections.
+`request_body` reads bodies. `bridge` hands requests to Django. `serving` starts and stops them.
 """

@@ -1,4 +1,4 @@
-"""How long and how many: every bound of the web server in one place."""
+"""The bounds of the web server: seconds, bytes and numbers."""
 
 import resource
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ SPARE_DESCRIPTORS = 256  # databases, static files, the link to the executor
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Seconds count for the whole of what they bound, however many bytes arrive meanwhile."""
+    """Seconds count from the start of what they bound; bytes that arrive do not restart them."""
 
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     idle_seconds: float = 75.0
-    write_seconds: float = 30.0  # for each 64 KiB of an answer
-    linger_seconds: float = 5.0  # for what is left to send when a connection is closed
-    grace_seconds: float = 2.0  # in which no bound but that of all connections lets one go
-    drain_seconds: float = 5.0  # what is read on of a body that is refused
+    write_seconds: float = 30.0  # for each 64 KiB of a reply
+    linger_seconds: float = 5.0  # to send the buffer of a closed connection
+    grace_seconds: float = 2.0  # of a new state, in which only `connections` evicts
+    drain_seconds: float = 5.0  # to read on from a refused body
     drain_bytes: int = 128 * 1024 * 1024
     header_bytes: int = 64 * 1024
     connections: int = 8000
     idle: int = 2000  # between two requests
-    half: int = 1000  # whose request is not complete
-    half_of_address: int = 256  # 0: no bound for each address, as behind a proxy
+    half: int = 1000  # with an incomplete request
+    half_of_address: int = 256  # 0 behind a proxy: no bound for each address
     body_bytes: int = 10_000_000  # one body
     bodies_bytes: int = 256 * 1024 * 1024  # all bodies above 64 KiB together
     queue: int = 1000  # complete requests that wait for a thread
@@ -32,7 +32,7 @@ class Bounds:
 
 
 def from_settings() -> Bounds:
-    """As the settings have it, and no more connections than descriptors."""
+    """Return the bounds of the settings, with no more connections than descriptors."""
     connections = min(settings.STENCIL_CONNECTIONS, _descriptors() - SPARE_DESCRIPTORS)
     return Bounds(
         header_seconds=settings.STENCIL_HEADER_SECONDS,
@@ -47,7 +47,7 @@ def from_settings() -> Bounds:
 
 
 def _descriptors() -> int:
-    """Take as many as this process may have; how many those are."""
+    """Raise the limit of open descriptors as far as needed and allowed; return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = settings.STENCIL_CONNECTIONS + SPARE_DESCRIPTORS
     if soft != resource.RLIM_INFINITY and soft < wanted:

@@ -1,6 +1,6 @@
-"""Between uvicorn's event loop and Django: whole requests go to threads, whoever waits stays here.
+"""Between uvicorn's event loop and Django: threads handle whole requests, waits stay on the loop.
 
-The threads last: database connections and compiled queries belong to a thread each.
+The threads are long-lived, because each has its database connection and its compiled queries.
 """
 
 import asyncio
@@ -18,14 +18,12 @@ from core.engine import get_engine, hub
 from execapp.api.http.errors import error_reply
 from execapp.api.http.parked import Paced, Parked, Pause
 from execapp.services import submissions
-from webui.server import body as bodies
-from webui.server import connection
-from webui.server.body import Body
+from webui.server import connection, request_body
 from webui.server.bounds import Bounds
 from webui.server.environment import environment, joined
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-PIECE = 64 * 1024  # of an answer, written when the piece before it is on its way
+PIECE = 64 * 1024  # of a reply; the next piece is written when this one has left
 BUSY_SECONDS = 2
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -34,7 +32,7 @@ Send = Callable[[Any], Any]
 
 @dataclass(kw_only=True)
 class Answer:
-    """A reply on its way: `content` whole, or a stream that goes on."""
+    """A reply: `content` is whole, or `stream` gives the rest."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -46,7 +44,7 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Piece:
-    """What a stream gave in one go."""
+    """Bytes that a stream gave at once, and the pause that it asks for."""
 
     content: bytes
     pause: float = 0.0
@@ -55,21 +53,21 @@ class Piece:
 
 @dataclass
 class Bridge:
-    """An ASGI application that answers by a WSGI one."""
+    """An ASGI application that answers with a WSGI application."""
 
     wsgi: Wsgi
     bounds: Bounds
     queued: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.shelf = bodies.Shelf(self.bounds.bodies_bytes)
+        self.body_memory = request_body.BodyMemory(self.bounds.bodies_bytes)
         self.pool = ThreadPoolExecutor(self.bounds.threads, thread_name_prefix="web")
-        # Whether we live is asked when everything else is busy.
+        # Health checks must be answered while every other thread is busy.
         self.health = ThreadPoolExecutor(2, thread_name_prefix="health")
         self.hub: hub.Hub | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Send) -> None:
-        """One request."""
+        """Handle one request."""
         if scope["type"] != "http":
             return
         if self.hub is None:
@@ -77,13 +75,13 @@ class Bridge:
         exchange = Exchange(self, scope, receive, send)
         try:
             await exchange.run()
-        except bodies.GoneError:
+        except request_body.GoneError:
             return
         finally:
             exchange.release()
 
     async def call[T](self, scope: Any, work: Callable[[], T]) -> T:
-        """Run in a thread that lasts."""
+        """Run `work` in a long-lived thread."""
         pool = self.health if scope["path"] in HEALTH else self.pool
         self.queued += 1
         try:
@@ -92,12 +90,12 @@ class Bridge:
             self.queued -= 1
 
     def stop(self) -> None:
-        """Everyone who waits gets the row as it is; streams end, and their clients come back."""
+        """End all waits with the rows as they are, and end all streams; their clients reconnect."""
         if self.hub is not None:
             self.hub.end_waits()
 
     async def close(self) -> None:
-        """Give everything back."""
+        """Close the hub and the threads."""
         if self.hub is not None:
             await self.hub.close()
         for pool in (self.pool, self.health):
@@ -105,27 +103,29 @@ class Bridge:
 
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its reply."""
 
     def __init__(self, bridge: Bridge, scope: Any, receive: Any, send: Send) -> None:
         self._bridge, self._scope, self._receive, self._send = bridge, scope, receive, send
         self._connection: connection.Connection = scope["state"][connection.KEY]
-        self._body = Body()
+        self._body = request_body.Body()
 
     async def run(self) -> None:
-        """Read, answer, and read on what was refused."""
+        """Read the request and reply; of a refused request, read the rest."""
         bounds = self._bridge.bounds
         try:
             headers = joined(self._scope["headers"])
-            self._body = await bodies.read(headers, self._receive, bounds, self._bridge.shelf)
+            self._body = await request_body.read(
+                headers, self._receive, bounds, self._bridge.body_memory
+            )
         except ValueError as error:
             await self._refuse(error_reply("malformed", f"The header {error} stands twice."))
             return
-        except bodies.TooSlowError:
+        except request_body.TooSlowError:
             slow = error_reply("timeout", "The body did not arrive in time.", status=408)
             await self._refuse(slow, drained=True)
             return
-        except bodies.FullError:
+        except request_body.FullError:
             await self._refuse(_busy("Too many large requests arrive at once; try again."))
             return
         if self._bridge.queued >= bounds.queue:
@@ -140,8 +140,8 @@ class Exchange:
             await self._whole(answer)
 
     def release(self) -> None:
-        """What was held for the body."""
-        self._bridge.shelf.give(self._body.held)
+        """Release the memory of the body."""
+        self._bridge.body_memory.release(self._body.held)
         self._body.held = 0
 
     async def _call[T](self, work: Callable[[], T]) -> T:
@@ -154,7 +154,7 @@ class Exchange:
         environ[hub.KEY] = self._bridge.hub
         response = self._bridge.wsgi(environ, _ignore)
         if isinstance(response, Parked):
-            response.close()  # the request is not held for as long as its reply takes
+            response.close()  # the request is not kept until its reply
             return Answer(status=0, headers=[], parked=response)
         return _answer_of(response)
 
@@ -166,12 +166,13 @@ class Exchange:
     # --- on the event loop
 
     async def _wait(self, parked: Parked) -> Answer:
-        """Until there is an answer. Nothing but this coroutine is held meanwhile."""
+        """Wait for the reply. Meanwhile only this coroutine exists."""
         assert self._bridge.hub is not None  # noqa: S101 - made before the first request
         waits, until = self._bridge.hub, time.monotonic() + parked.seconds
         begun = parked.begun
         self.release()
-        self._body = Body(whole=self._body.whole)  # ten megabytes are not held for a wait
+        # Drop the content: a wait does not hold ten megabytes.
+        self._body = request_body.Body(whole=self._body.whole)
         try:
             while not self._connection.transport.is_closing():
                 left = max(0.0, until - time.monotonic())
@@ -183,9 +184,9 @@ class Exchange:
                 answer = await self._call(functools.partial(self._look, parked, not ended))
                 if answer is not None:
                     return answer
-            raise bodies.GoneError
+            raise request_body.GoneError
         except asyncio.CancelledError as error:
-            raise bodies.GoneError from error
+            raise request_body.GoneError from error
         finally:
             parked.leave()
 
@@ -199,11 +200,11 @@ class Exchange:
             await self._part(piece, more=rest or not last)
         if rest:
             if not self._expects():
-                await bodies.drain(self._receive, self._bridge.bounds)
+                await request_body.drain(self._receive, self._bridge.bounds)
             await self._part(b"", more=False)
 
     def _expects(self) -> bool:
-        """Whether the client asked before it sends its body: then it sends none after a refusal."""
+        """Return whether the client waits for leave to send its body; refused, it sends none."""
         return any(name == b"expect" for name, _ in self._scope["headers"])
 
     async def _stream(self, answer: Answer) -> None:
@@ -224,7 +225,7 @@ class Exchange:
             await self._call(stream.close)
 
     async def _pieces(self, answer: Answer) -> None:
-        """Every piece, until the end, the client's going or ours."""
+        """Send each piece until the stream ends, the client disconnects or the server stops."""
         frames, stopping = answer.frames, self._stopping()
         assert frames is not None  # noqa: S101 - every stream has them
         while True:
@@ -246,10 +247,10 @@ class Exchange:
         return self._bridge.hub.stopping
 
     async def _refuse(self, reply: HttpResponse, *, drained: bool = False) -> None:
-        """Answer without Django, and read no more of the request than it takes to be heard."""
+        """Reply without Django; read on only as far as the client needs to see the reply."""
         self.release()
         whole = drained or bool(self._body.length) or not _has_body(self._scope["headers"])
-        self._body = Body(whole=whole)
+        self._body = request_body.Body(whole=whole)
         reply["Connection"] = "close"
         await self._whole(_answer_of(reply))
 
@@ -263,7 +264,7 @@ class Exchange:
 
 
 def _answer_of(response: HttpResponseBase) -> Answer:
-    """A response of Django's, whole ones read and closed."""
+    """Return the reply of a Django response. A whole response is read and closed."""
     headers = [
         (name.encode("latin-1"), value.encode("latin-1")) for name, value in response.items()
     ]
@@ -287,7 +288,7 @@ def _answer_of(response: HttpResponseBase) -> Answer:
 
 
 def _more(frames: Iterator[Any]) -> Piece:
-    """As much as there is at once, up to a piece."""
+    """Return the frames that are there at once, up to one piece."""
     found = bytearray()
     while len(found) < PIECE:
         frame = next(frames, None)
@@ -308,4 +309,4 @@ def _busy(message: str) -> HttpResponse:
 
 
 def _ignore(*_arguments: object) -> None:
-    """WSGI's `start_response`: what it is told stands in Django's response, too."""
+    """Stand for WSGI's `start_response`; Django's response has the same values."""

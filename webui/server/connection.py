@@ -1,7 +1,7 @@
-"""One connection: uvicorn's protocol, which keeps no clock while a request arrives, with deadlines.
+"""One connection: uvicorn's protocol with deadlines for a request that arrives.
 
-Every deadline counts for the whole of what it bounds. uvicorn itself bounds the pause between two
-requests, unless a byte comes; a request of which one byte comes each second would last for ever.
+A deadline counts from the first byte to the last. uvicorn bounds only the pause between two
+requests, so a client that sends one byte each second would hold a connection for ever.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from webui.server.bounds import Bounds
-from webui.server.crowd import Crowd
+from webui.server.connection_table import ConnectionTable
 
 KEY = "stencil.connection"  # where a request's scope has it
 TOO_SLOW = b"The request did not arrive in time."
@@ -21,7 +21,7 @@ TOO_LARGE = b"The head of the request is too large."
 
 
 class Connection(HttpToolsProtocol):
-    """What uvicorn does, within bounds. See `crowd.State` for what a connection can be."""
+    """uvicorn's protocol, within bounds. `connection_table.State` has the states."""
 
     def __init__(
         self,
@@ -30,33 +30,33 @@ class Connection(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
-        crowd: Crowd,
+        connections: ConnectionTable,
         bounds: Bounds,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self.address = ""
-        self.parked: asyncio.Future[Any] | None = None  # cancelled when the client goes away
-        self._crowd, self._bounds = crowd, bounds
+        self.parked: asyncio.Future[Any] | None = None  # cancelled when the client disconnects
+        self._connections, self._bounds = connections, bounds
         self._deadline: asyncio.TimerHandle | None = None
         self._slow_reader: asyncio.TimerHandle | None = None
-        self._silent_bytes = 0  # of a head, of trailers: whatever the parser keeps to itself
-        self._in_head = False  # a request has begun, and its head is not complete
-        self._deaf = False  # nothing more is read: what comes is no request
+        self._silent_bytes = 0  # of a head or of trailers, which the parser does not report
+        self._in_head = False  # a request has begun and its head is incomplete
+        self._deaf = False  # ignore what still arrives: it is no request
 
     # --- what asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Nothing has come yet: the first request has until the deadline."""
+        """Start the deadline of the first request."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
-        if self._crowd.admit(self):
+        if self._connections.admit(self):
             self._expect_head()
         else:
             transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Whoever waits for this client need not wait any longer."""
-        self._crowd.leave(self)
+        """Forget the connection, and cancel a parked wait."""
+        self._connections.leave(self)
         self._stop_clock()
         self.resume_writing()
         self._unset_keepalive_if_required()
@@ -65,11 +65,11 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Any byte between two requests begins the next one, also an empty line."""
+        """Any byte between two requests begins the next request, even an empty line."""
         if self._deaf:
             return
         if not self._answering() and self._deadline is None:
-            self._crowd.enter(self, "half")
+            self._connections.enter(self, "half")
             self._expect_head()
         self._silent_bytes += len(data)
         super().data_received(data)
@@ -77,14 +77,14 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, TOO_LARGE)
 
     def pause_writing(self) -> None:
-        """The client does not read: it has until the deadline to take what is buffered."""
+        """The client does not read: start its deadline to read the buffered bytes."""
         super().pause_writing()
         if self._slow_reader is None:
             seconds = self._bounds.write_seconds
             self._slow_reader = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It reads again."""
+        """The client reads again: stop that deadline."""
         if self._slow_reader is not None:
             self._slow_reader.cancel()
             self._slow_reader = None
@@ -93,70 +93,70 @@ class Connection(HttpToolsProtocol):
     # --- what the parser calls
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """A request begins."""
         super().on_message_begin()
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """The head is whole. The body's clock is the application's, which can answer."""
+        """The head is complete. The application, which can reply, has the deadline of the body."""
         self.scope["state"][KEY] = self
         self._in_head, self._silent_bytes = False, 0
         self._stop_clock()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Part of a body."""
+        """A part of a body has arrived."""
         self._silent_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         super().on_message_complete()
         if self._answering():
-            self._crowd.enter(self, "busy")
+            self._connections.enter(self, "busy")
 
     def on_response_complete(self) -> None:
-        """Either the next request has begun, or the connection is idle, or it closes."""
+        """The next request has begun, the connection is idle, or it closes."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._linger()
         elif self._answering():
-            self._crowd.enter(self, "busy")
+            self._connections.enter(self, "busy")
         elif self._in_head:
             self._unset_keepalive_if_required()
-            self._crowd.enter(self, "half")
+            self._connections.enter(self, "half")
             self._expect_head()
         else:
-            self._crowd.enter(self, "idle")
+            self._connections.enter(self, "idle")
 
     # --- what the application calls
 
     def end_by_closing(self) -> None:
-        """The answer has no length and its client knows no chunks: the connection's end is its end.
+        """Let the end of the connection end the reply: it has no length, and HTTP/1.0 no chunks.
 
-        To be called before the answer begins, and `ended_by_closing` before its last part.
+        Call this before the reply begins, and `ended_by_closing` before its last part.
         """
         self.cycle.chunked_encoding = False
         self.cycle.expected_content_length = sys.maxsize
         self.cycle.keep_alive = False
 
     def ended_by_closing(self) -> None:
-        """All is sent."""
+        """Note that the whole reply is sent."""
         self.cycle.expected_content_length = 0
 
     # --- endings
 
     def evict(self) -> None:
-        """Make room for others."""
+        """Close at once, to make room for another connection."""
         self.transport.abort()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Idle for too long."""
+        """The connection was idle for too long."""
         super().timeout_keep_alive_handler()
         self._linger()
 
     def send_400_response(self, msg: str) -> None:
-        """What came is no request. What was asked before it is answered first."""
+        """The bytes are no request. Requests before them are answered first."""
         self._deaf = True
         in_body = self._answering() and self.cycle.more_body and not self._in_head
         alone = not self.pipeline and not (in_body and self.cycle.response_started)
@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Answered as the request that it is; what follows it is not read as a request."""
+        """Answer the request without an upgrade, and ignore what follows it."""
         self._deaf = True
         if self.cycle is not None:
             self.cycle.keep_alive = False
@@ -183,7 +183,7 @@ class Connection(HttpToolsProtocol):
             self._linger()
 
     def _refuse(self, status: int, text: bytes) -> None:
-        """Answer before there is a request, if nothing else is being answered; and close."""
+        """Reply before the request is complete, unless another reply is under way; then close."""
         self._deaf = True
         if not self._answering():
             reason = {408: b"Request Timeout", 431: b"Request Header Fields Too Large"}[status]
@@ -194,7 +194,7 @@ class Connection(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """A closed transport sends what it has buffered, however long that takes: not here."""
+        """Bound the time in which a closed transport sends its buffer."""
         if self.transport.get_write_buffer_size():
             self.loop.call_later(self._bounds.linger_seconds, self.transport.abort)
 
@@ -211,5 +211,5 @@ class Connection(HttpToolsProtocol):
             self._deadline = None
 
     def _answering(self) -> bool:
-        """Whether a request is being answered, or waits for its turn."""
+        """Return whether a request is being answered or is queued."""
         return self.cycle is not None and not self.cycle.response_complete

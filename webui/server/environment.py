@@ -1,18 +1,18 @@
-"""A request as WSGI has it (PEP 3333), from uvicorn's scope."""
+"""The WSGI environment (PEP 3333) of a request, from uvicorn's ASGI scope."""
 
 import io
 import sys
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from webui.server.body import Body
+from webui.server.request_body import Body
 
-# Named by WSGI itself, or by the connection: no header of a request sets these.
+# WSGI or the connection sets these; no header of a request does.
 _OWN = {b"content-length", b"content-type", b"transfer-encoding"}
 
 
 def environment(scope: Any, headers: dict[bytes, bytes], body: Body) -> dict[str, Any]:
-    """The environment; the body in it is whole, and `CONTENT_LENGTH` is its length."""
+    """Return the environment. Its body is whole, and `CONTENT_LENGTH` is the length of the body."""
     server = scope["server"] or ("localhost", 0)
     client = scope["client"] or ("", 0)
     found: dict[str, Any] = {
@@ -37,7 +37,8 @@ def environment(scope: Any, headers: dict[bytes, bytes], body: Body) -> dict[str
     if b"content-type" in headers:
         found["CONTENT_TYPE"] = headers[b"content-type"].decode("latin-1")
     for name, value in headers.items():
-        # With an underscore it would be taken for another header, which a proxy may have checked.
+        # In WSGI an underscore and a hyphen are the same, so a header with an underscore could pose
+        # as a header that a proxy has checked.
         if name not in _OWN and b"_" not in name:
             found[f"HTTP_{name.decode('latin-1').upper().replace('-', '_')}"] = value.decode(
                 "latin-1"
@@ -46,7 +47,10 @@ def environment(scope: Any, headers: dict[bytes, bytes], body: Body) -> dict[str
 
 
 def joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name, repeated ones joined as HTTP has it; a second Host is ValueError."""
+    """Return the headers by name, repeated ones joined.
+
+    Raises ValueError with the name if a header occurs twice that may not.
+    """
     found: dict[bytes, bytes] = {}
     for name, value in pairs:
         if name not in found:

@@ -1,4 +1,4 @@
-"""Starting and stopping the web server."""
+"""Start and stop the web server."""
 
 import asyncio
 import functools
@@ -12,22 +12,24 @@ import uvicorn
 from webui.server.bounds import Bounds, from_settings
 from webui.server.bridge import Bridge, Wsgi
 from webui.server.connection import Connection
-from webui.server.crowd import Crowd
+from webui.server.connection_table import ConnectionTable
 
-GRACE_SECONDS = 4  # in which waits may still end by themselves
-STOP_SECONDS = 10  # until what still runs is cut off
+GRACE_SECONDS = 4  # in which waiting requests may still end by themselves
+STOP_SECONDS = 10  # until running requests are cut off
 BACKLOG = 2048
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, which lets those who wait go before it counts who is left."""
+    """uvicorn's server; it ends waiting requests before it counts the remaining ones."""
 
-    def __init__(self, config: uvicorn.Config, bridge: Bridge, crowd: Crowd) -> None:
+    def __init__(
+        self, config: uvicorn.Config, bridge: Bridge, connections: ConnectionTable
+    ) -> None:
         super().__init__(config)
-        self.bridge, self.crowd = bridge, crowd
+        self.bridge, self.connections = bridge, connections
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, answer everyone, and end."""
+        """Stop listening, answer every open request, and end."""
         timer = asyncio.get_running_loop().call_later(GRACE_SECONDS, self.bridge.stop)
         try:
             await super().shutdown(sockets)
@@ -37,10 +39,10 @@ class Server(uvicorn.Server):
 
 
 def make(application: Wsgi, host: str, port: int, bounds: Bounds) -> Server:
-    """The server of a WSGI application, not started."""
+    """Return the server of a WSGI application, not started."""
     bridge = Bridge(application, bounds)
-    crowd = Crowd(bounds)
-    protocol: Any = functools.partial(Connection, crowd=crowd, bounds=bounds)
+    connections = ConnectionTable(bounds)
+    protocol: Any = functools.partial(Connection, connections=connections, bounds=bounds)
     config = uvicorn.Config(
         bridge,
         host=host,
@@ -53,21 +55,21 @@ def make(application: Wsgi, host: str, port: int, bounds: Bounds) -> Server:
         log_config=None,
         log_level="error",
         access_log=False,
-        proxy_headers=False,  # webui.middleware.forwarded decides whom to believe
+        proxy_headers=False,  # webui.middleware.forwarded decides which proxies to trust
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=int(bounds.idle_seconds),
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    return Server(config, bridge, crowd)
+    return Server(config, bridge, connections)
 
 
 def serve(application: Wsgi, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     server = make(application, host, port, from_settings())
-    # uvicorn raises the signal again when it has ended in good order: that is an end, no failure.
+    # uvicorn raises the signal again after a clean shutdown, which is no failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    # A thread that computes holds the interpreter for so long, and the event loop waits for it.
+    # A computing thread holds the interpreter for one interval, and the event loop waits for it.
     sys.setswitchinterval(0.001)
     server.run()

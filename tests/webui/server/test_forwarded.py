@@ -25,7 +25,7 @@ from tests import factories
 from tests.conftest import ROOT, free_port
 from tests.execapp.conftest import until
 from tests.webui.server.serving import serve
-from webui import settings as ours
+from webui import environment
 from webui.middleware import forwarded
 from webui.server.bounds import Bounds
 
@@ -126,9 +126,9 @@ def test_the_setting(monkeypatch: pytest.MonkeyPatch, given: str, read: object) 
     monkeypatch.setenv("STENCIL_PROXIES", given)
     if read is None:
         with pytest.raises(ImproperlyConfigured, match="STENCIL_PROXIES"):
-            ours._proxies()
+            environment.proxies()
     else:
-        assert ours._proxies() == read
+        assert environment.proxies() == read
 
 
 # --- through real nginx

@@ -194,13 +194,13 @@ def test_a_refusal_is_heard_by_who_still_sends(web: Web) -> None:
 
 def test_large_bodies_share_their_memory(web: Web) -> None:
     slow = web.link(POST % 190_000 + b"z")
-    until_true(lambda: web.server.bridge.shelf.left < 100_000)
+    until_true(lambda: web.server.bridge.body_memory.available < 100_000)
     assert web.ask(POST % 5 + b"small")[0] == 200
     status, headers, body = web.ask(POST % 190_000 + b"z" * 190_000)
     assert (status, headers["retry-after"]) == (503, "2")
     assert b'"busy"' in body
     slow.close()
-    until_true(lambda: web.server.bridge.shelf.left == 250_000)
+    until_true(lambda: web.server.bridge.body_memory.available == 250_000)
     assert web.ask(POST % 190_000 + b"z" * 190_000)[0] == 200
 
 
@@ -282,9 +282,9 @@ def test_who_pauses_within_the_bound_is_served_again(web: Web) -> None:
 def test_the_oldest_half_requests_go_first() -> None:
     with serve(view, replace(PATIENT, half=20, half_of_address=0)) as web:
         links = [web.link(b"GET / HT") for _ in range(60)]
-        crowd = web.server.crowd
+        connections = web.server.connections
         until_true(lambda: len(web.server.server_state.connections) == 20)
-        assert crowd.count("half") == 20
+        assert connections.count("half") == 20
         assert all(ends(link) == b"" for link in links[:40])
         links[59].sendall(b"TP/1.1\r\nHost: a\r\n\r\n")
         with links[59].makefile("rb") as lines:
@@ -307,8 +307,8 @@ def test_idle_connections_are_bounded_and_make_room() -> None:
         for _ in range(12):
             with web.link(GET % b"x").makefile("rb") as lines:
                 assert answer(lines)[0] == 200
-        crowd = web.server.crowd
-        until_true(lambda: crowd.count("idle") == 5)
+        connections = web.server.connections
+        until_true(lambda: connections.count("idle") == 5)
         for _ in range(12):
             web.link(b"GET / HT")
         until_true(lambda: len(web.server.server_state.connections) == 8)

@@ -1,4 +1,4 @@
-"""What a request carries: read whole and in time, before a thread is asked for anything."""
+"""Read the body of a request, whole and in time, before a thread handles the request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,13 +7,13 @@ from typing import Any
 
 from webui.server.bounds import Bounds
 
-SMALL = 64 * 1024  # bodies up to here need no leave: many of them fit beside each other
+SMALL = 64 * 1024  # smaller bodies reserve no memory: many of them fit
 
 Receive = Callable[[], Awaitable[Any]]
 
 
 class GoneError(Exception):
-    """The client went away."""
+    """The client has disconnected."""
 
 
 class TooSlowError(Exception):
@@ -21,12 +21,12 @@ class TooSlowError(Exception):
 
 
 class FullError(Exception):
-    """As much is held for other bodies as may be held."""
+    """Other bodies hold all memory for large bodies."""
 
 
 @dataclass(kw_only=True)
 class Body:
-    """A body. `length` is what the request says, or what came: more than `data` if not `whole`."""
+    """A body. `length` is declared or counted; it is more than `data` holds if not `whole`."""
 
     data: bytes = b""
     length: int = 0
@@ -35,26 +35,28 @@ class Body:
 
 
 @dataclass
-class Shelf:
+class BodyMemory:
     """Memory for large bodies, shared by all requests of a process."""
 
-    left: int
+    available: int
     taken: set[int] = field(default_factory=set)
 
-    def take(self, count: int) -> int:
-        """Hold `count` bytes; FullError when so many are not left."""
-        if count > self.left:
+    def reserve(self, count: int) -> int:
+        """Reserve `count` bytes and return `count`. Raises FullError."""
+        if count > self.available:
             raise FullError
-        self.left -= count
+        self.available -= count
         return count
 
-    def give(self, count: int) -> None:
-        """Give them back."""
-        self.left += count
+    def release(self, count: int) -> None:
+        """Release bytes that were reserved."""
+        self.available += count
 
 
-async def read(headers: dict[bytes, bytes], receive: Receive, bounds: Bounds, shelf: Shelf) -> Body:
-    """The body, whole; or what is known of one that is too large, which is not read.
+async def read(
+    headers: dict[bytes, bytes], receive: Receive, bounds: Bounds, memory: BodyMemory
+) -> Body:
+    """Return the whole body; of a body that is too large, what is known of it.
 
     Raises GoneError, TooSlowError and FullError.
     """
@@ -65,7 +67,7 @@ async def read(headers: dict[bytes, bytes], receive: Receive, bounds: Bounds, sh
     if declared > bounds.body_bytes:
         return Body(length=declared, whole=False)
     most = bounds.body_bytes if chunked else declared
-    held = shelf.take(most) if declared > SMALL else 0
+    held = memory.reserve(most) if declared > SMALL else 0
     found = bytearray()
     try:
         async with asyncio.timeout(bounds.body_seconds):
@@ -75,21 +77,21 @@ async def read(headers: dict[bytes, bytes], receive: Receive, bounds: Bounds, sh
                     raise GoneError
                 found += message["body"]
                 if not held and len(found) > SMALL:
-                    held = shelf.take(most)
+                    held = memory.reserve(most)
                 if len(found) > bounds.body_bytes:
                     return Body(data=bytes(found), length=len(found), whole=False, held=held)
                 if not message.get("more_body"):
                     return Body(data=bytes(found), length=len(found), held=held)
     except TimeoutError as error:
-        shelf.give(held)
+        memory.release(held)
         raise TooSlowError from error
     except BaseException:
-        shelf.give(held)
+        memory.release(held)
         raise
 
 
 async def drain(receive: Receive, bounds: Bounds) -> None:
-    """Read on, within bounds: a client that still sends would see a broken pipe, not our answer."""
+    """Read on within bounds: a client that still sends then sees the reply, not a broken pipe."""
     left = bounds.drain_bytes
     try:
         async with asyncio.timeout(bounds.drain_seconds):

@@ -1,11 +1,14 @@
-"""Who is connected, and who has to go when there are too many. Used on the event loop alone."""
+"""The open connections by state, and which of them is closed when there are too many.
+
+Used only on the event loop.
+"""
 
 import time
 from typing import Literal, Protocol
 
 from webui.server.bounds import Bounds
 
-# half: a request has begun to arrive, or the first one is awaited; idle: between two requests;
+# half: a request has begun to arrive, or the first request is awaited; idle: between two requests;
 # busy: a request is complete and not answered yet.
 State = Literal["half", "idle", "busy"]
 
@@ -16,25 +19,25 @@ class Member(Protocol):
     address: str
 
     def evict(self) -> None:
-        """Close at once; calls `Crowd.leave`, now or soon."""
+        """Close at once; calls `ConnectionTable.leave`, now or soon."""
 
 
-class Crowd:
+class ConnectionTable:
     """Connections by state, each state in the order of arrival.
 
-    The oldest goes first: who is served in time is never among them, however many others begin
-    requests that they do not end.
+    The oldest of a state is closed first. A client that completes its requests in time is never
+    among the oldest, however many others begin requests that they do not end.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        # Each with the time at which it came into its state, the earliest first.
+        # With the time at which each came into its state, earliest first.
         self._states: dict[State, dict[Member, float]] = {"half": {}, "idle": {}, "busy": {}}
         self._state_of: dict[Member, State] = {}
         self._half_of: dict[str, dict[Member, float]] = {}
 
     def admit(self, member: Member) -> bool:
-        """Take a new connection, in the place of another if need be; False when there is none."""
+        """Take a new connection, if needed in place of another; return False without a place."""
         while len(self._state_of) >= self._bounds.connections:
             oldest = next(iter(self._states["idle"]), None) or next(
                 iter(self._states["half"]), None
@@ -46,7 +49,7 @@ class Crowd:
         return True
 
     def enter(self, member: Member, state: State) -> None:
-        """Note the state of a connection; whoever is one too many in it goes."""
+        """Note the state of a connection; close the oldest of a state that is full."""
         self.leave(member)
         self._state_of[member] = state
         among, now = self._states[state], time.monotonic()
@@ -61,7 +64,7 @@ class Crowd:
             self._shorten(among, self._bounds.half, now)
 
     def leave(self, member: Member) -> None:
-        """Forget a connection; one that is not known is no error."""
+        """Forget a connection. An unknown connection is no error."""
         state = self._state_of.pop(member, None)
         if state is None:
             return
@@ -73,11 +76,11 @@ class Crowd:
                 del self._half_of[member.address]
 
     def count(self, state: State) -> int:
-        """How many are in a state."""
+        """Return the number of connections in a state."""
         return len(self._states[state])
 
     def _shorten(self, among: dict[Member, float], most: int, now: float) -> None:
-        """Let the oldest go, but none that came just now: its request may be here unread."""
+        """Close the oldest, but none within its grace: its request may have arrived unread."""
         while len(among) > most:
             oldest, since = next(iter(among.items()))
             if now - since < self._bounds.grace_seconds:

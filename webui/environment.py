@@ -1,0 +1,86 @@
+"""Readers of environment variables for the settings. Each raises ImproperlyConfigured."""
+
+import os
+import secrets
+from ipaddress import ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+
+def number(name: str, default: int, *, least: int = 0) -> int:
+    """Return a whole number of at least `least`, in decimal digits."""
+    text = os.environ.get(name, str(default))
+    if not text.isdecimal() or int(text) < least:
+        message = f"{name} is {text!r}: give a whole number, {least} or more."
+        raise ImproperlyConfigured(message)
+    return int(text)
+
+
+def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
+    """Return one of `choices`."""
+    value = os.environ.get(name, default)
+    if value not in choices:
+        message = f"{name} is {value!r}: choose one of {', '.join(choices)}."
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def items(name: str, default: str = "") -> list[str]:
+    """Return the items of a comma-separated list, without blanks and empty items."""
+    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def required(name: str, because: str) -> str:
+    """Return a text that is not empty; `because` is the setting that needs it."""
+    if not (value := os.environ.get(name, "")):
+        message = f"{name} is not set: {because} needs it."
+        raise ImproperlyConfigured(message)
+    return value
+
+
+def proxies() -> int | tuple[str, ...]:
+    """Return the number of proxies in front, or their addresses and networks."""
+    given = items("STENCIL_PROXIES", "0")
+    if len(given) == 1 and given[0].isdecimal() and len(given[0]) < 3:
+        return int(given[0])
+    for name in given:
+        try:
+            ip_network(name, strict=False)
+        except ValueError as error:
+            message = (
+                f"STENCIL_PROXIES names {name!r}: give the number of proxies in front, or their "
+                "addresses such as 10.0.0.5,10.1.0.0/16."
+            )
+            raise ImproperlyConfigured(message) from error
+    return tuple(given)
+
+
+def origin(name: str) -> str:
+    """Return scheme and host of an http or https address, without its path."""
+    parts = urlsplit(os.environ[name])
+    if parts.scheme not in {"https", "http"} or not parts.netloc:
+        message = f"{name} is {os.environ[name]!r}: give an address such as https://id.example.org."
+        raise ImproperlyConfigured(message)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def secret_key(data: Path, *, production: bool) -> str:
+    """Return `STENCIL_SECRET_KEY`; in development a key made once, in a file of mode 0600."""
+    given = os.environ.get("STENCIL_SECRET_KEY")
+    if given:
+        return given
+    if production:
+        message = "STENCIL_SECRET_KEY is not set: production needs a secret of its own."
+        raise ImproperlyConfigured(message)
+    path = data / "secret_key"
+    data.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return path.read_text(encoding="ascii")
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        key = secrets.token_urlsafe(48)
+        file.write(key)
+    return key
