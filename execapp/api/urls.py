@@ -1,12 +1,14 @@
-"""Addresses of the API, of the health checks, and the last word on everything under /api."""
+"""Addresses of the API and of the health checks; everything else under /api is not found."""
 
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from ninja import NinjaAPI
 
 from execapp.api.http import views
 from execapp.api.v1 import api
 
 
-def _shaped() -> tuple[list[URLResolver | URLPattern], str, str]:
+def shaped(api: NinjaAPI) -> tuple[list[URLResolver | URLPattern], str, str]:
+    """Return what `api.urls` does, with every answer in the shapes of the HTTP contract."""
     patterns, app_name, namespace = api.urls
     for pattern in patterns:
         if isinstance(pattern, URLPattern):
@@ -15,7 +17,7 @@ def _shaped() -> tuple[list[URLResolver | URLPattern], str, str]:
 
 
 urlpatterns = [
-    path("api/v1/", include(_shaped()[:2], namespace="api-v1")),
+    path("api/v1/", include(shaped(api)[:2], namespace="api-v1")),
     path("healthz", views.one_shape(views.healthz), name="healthz"),
     path("readyz", views.one_shape(views.readyz), name="readyz"),
     path("metrics", views.one_shape(views.metrics), name="metrics"),
