@@ -1,4 +1,4 @@
-"""What was current when, from the log of promotions. Pure: rows in, values out."""
+"""Which version was current when, from the log of promotions. Pure: rows in, values out."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from itertools import pairwise
 from templatemgr.models import Promotion
 
 WIDTH = 1000.0
-LEAST = 4.0  # of WIDTH: the shortest period can still be seen
+LEAST = 4.0  # of WIDTH: the least width of a period, so that it can be seen
 SHOWN = timedelta(days=30)
 MINUTE = "%Y-%m-%d %H:%M"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CurrentPeriod:
-    """One stretch in which one version was current; `until` None: it still is."""
+    """A period in which one version was current. `until` is None for the version of now."""
 
     promotion: Promotion
     since: datetime
@@ -30,7 +30,7 @@ class CurrentPeriod:
 
     @property
     def seconds(self) -> float | None:
-        """How long it lasted; None while it does."""
+        """Its length; None for the period of now."""
         return (self.until - self.since).total_seconds() if self.until else None
 
     @property
@@ -41,7 +41,7 @@ class CurrentPeriod:
 
 
 def current_periods(log: Iterable[Promotion]) -> list[CurrentPeriod]:
-    """Every stretch, newest first; promoting what is current already begins no other one."""
+    """Return every period, newest first. To promote the current version begins no new period."""
     ordered = sorted(log, key=lambda entry: entry.pk)
     starts = [
         entry
@@ -57,7 +57,7 @@ def current_periods(log: Iterable[Promotion]) -> list[CurrentPeriod]:
 
 
 def band(found: list[CurrentPeriod], now: datetime) -> list[CurrentPeriod]:
-    """Those of the last thirty days (or since the first) as stretches of WIDTH, oldest first."""
+    """Return the periods of the last thirty days with their place in WIDTH, oldest first."""
     if not found:
         return []
     begin = max(found[-1].since, now - SHOWN)

@@ -1,4 +1,4 @@
-"""What a version has served lately: two queries, both within an index."""
+"""The executions that a version served lately: two queries, each served by an index."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ class UsageStats:
 
 
 def usage_stats(version: Version, now: datetime | None = None) -> UsageStats:
-    """Count what ran on a version within a day."""
+    """Return the executions of a version within a day before `now`."""
     rows = Execution.objects.filter(
         version=version, created_at__gte=(now or timezone.now()) - SINCE
     )

@@ -1,159 +1,68 @@
-"""The lines of a template's table: versions by number, and among them builds that made none."""
+"""The lines of a template's table: versions by number, and builds without a version among them.
 
-from collections.abc import Mapping
+Pure: rows in, values out.
+"""
+
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
-
-from templatemgr.models import (
-    Build,
-    BuildKind,
-    BuildState,
-    HealthState,
-    Promotion,
-    Template,
-    Version,
-)
+from templatemgr.models import Build, HealthState, Template, Version
 from webui.builds.state_text import state_text
+from webui.catalog.queries import VersionPage
 from webui.promotions.package_changes import Comparison, compare
-
-PAGE = 25
-BUILDS_SHOWN = 10
-STATES = (
-    ("ready", "Ready"),
-    ("promoted", "Once current"),
-    ("quarantined", "Quarantined"),
-    ("retired", "Removed"),
-)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Filters:
-    """What the table is narrowed to; empty: everything."""
-
-    state: str = ""
-    kind: str = ""
-    by: str = ""
-
-    @classmethod
-    def read(cls, given: Mapping[str, str]) -> "Filters":
-        """Take what is known; another value narrows nothing."""
-        state, kind = given.get("state", ""), given.get("kind", "")
-        return cls(
-            state=state if state in dict(STATES) else "",
-            kind=kind if kind in BuildKind.values else "",
-            by=given.get("by", "").strip()[:150],
-        )
-
-    @property
-    def given(self) -> dict[str, str]:
-        """Those that are set, for an address."""
-        return {name: value for name, value in vars(self).items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the versions' table: a version, or a build that made none (yet)."""
+    """A line of the table: a version, or a build without a version (yet)."""
 
     at: datetime
     state: str  # what colours the pill; empty for a neutral one
     word: str  # what stands in it
     build: Build
     version: Version | None = None
-    moved: Comparison | None = None
-    said: str = ""  # the first line of why a build ended
+    changes: Comparison | None = None
+    said: str = ""  # the first line of a build's message
     promotable: bool = False
     primary: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page:
-    """Some lines, newest first, and the number that the next page comes before."""
+class Table:
+    """Some lines, newest first, and the cursor of the next page."""
 
     rows: tuple[Row, ...]
-    next: int | None
+    next: str | None
 
     @property
     def building(self) -> bool:
-        """Whether something in it will change by itself."""
+        """Whether a line will change by itself."""
         return any(not row.build.finished for row in self.rows)
 
     @property
     def promotion_waits(self) -> bool:
-        """Whether one of them is the thing to promote."""
+        """Whether a line offers its promotion as the next thing to do."""
         return any(row.primary for row in self.rows)
 
 
-def page(
-    template: Template, previous: Version | None, *, before: int | None, filters: Filters
-) -> Page:
-    """One page: at most three queries, whatever there is."""
-    found = list(_versions(template, before, filters)[: PAGE + 1])
-    versions, more = found[:PAGE], len(found) > PAGE
-    older = {version.number: version.packages for version in found}
-    absent = {row.number - 1 for row in versions} - older.keys()
-    if absent:  # next to what a filter leaves out
-        unread = template.versions.filter(number__in=absent)
-        older |= dict(unread.values_list("number", "packages"))
-    first = before is None and not filters.given
+def table(
+    template: Template, previous: Version | None, page: VersionPage, *, newest_first: bool
+) -> Table:
+    """Return the lines of a page. `newest_first`: its first version is the newest of all."""
     rows = [
         _version_row(
             template,
             version,
-            older.get(version.number - 1),
+            page.packages.get(version.number - 1),
             previous,
-            newest=first and index == 0,
+            newest=newest_first and index == 0,
         )
-        for index, version in enumerate(versions)
+        for index, version in enumerate(page.versions.items)
     ]
-    if not filters.given:
-        since = versions[-1].created_at if more else None
-        until = _made_at(template, before) if before is not None else None
-        rows += [_build_row(build) for build in _others(template, since, until)]
+    rows += [_build_row(build) for build in page.builds]
     rows.sort(key=lambda row: row.at, reverse=True)
-    return Page(rows=tuple(rows), next=versions[-1].number if more else None)
-
-
-def _versions(template: Template, before: int | None, filters: Filters) -> QuerySet[Version]:
-    promoted = Promotion.objects.filter(to_version=OuterRef("pk")).order_by("-id")
-    rows = (
-        template.versions.select_related("health", "build")
-        .defer("smoke", "health__problems", "build__steps", "build__options", "build__message")
-        .annotate(promoted_at=Subquery(promoted.values("created_at")[:1]))
-        .order_by("-number")
-    )
-    if before is not None:
-        rows = rows.filter(number__lt=before)
-    if filters.kind:
-        rows = rows.filter(build__kind=filters.kind)
-    if filters.by:
-        rows = rows.filter(created_by=filters.by)
-    if filters.state == "promoted":
-        return rows.filter(Exists(promoted))
-    if filters.state:
-        known = {"ready": HealthState.VERIFIED}
-        rows = rows.filter(health__state=known.get(filters.state, filters.state))
-    return rows
-
-
-def _made_at(template: Template, number: int) -> datetime | None:
-    rows = template.versions.filter(number=number)
-    return rows.values_list("created_at", flat=True).first()
-
-
-def _others(
-    template: Template, since: datetime | None, until: datetime | None
-) -> QuerySet[Build, Build]:
-    """Builds without a version of their own, made between two versions of the table."""
-    within = Q()
-    if since is not None:
-        within &= Q(created_at__gte=since)
-    if until is not None:
-        within &= Q(created_at__lt=until)
-    rows = template.builds.filter(within).exclude(state=BuildState.READY)
-    return rows.select_related("reproduces").order_by("-created_at")[:BUILDS_SHOWN]
+    return Table(rows=tuple(rows), next=page.versions.next)
 
 
 def _version_row(
@@ -181,7 +90,7 @@ def _version_row(
         word=word,
         build=version.build,
         version=version,
-        moved=None if before is None else compare(before, version.packages),
+        changes=None if before is None else compare(before, version.packages),
         promotable=promotable,
         primary=promotable and newer and newest and not template.pinned,
     )

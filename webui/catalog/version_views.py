@@ -1,4 +1,4 @@
-"""One version: all that is known of it, its files, its health, and its removal."""
+"""Pages of one version: its record, its inputs, its integrity, its removal."""
 
 from typing import Any
 
@@ -14,8 +14,9 @@ from templatemgr.maintenance import retrying, verification
 from templatemgr.models import HealthState, Version
 from templatemgr.promotion import promotions, removal
 from webui.http import HtmxHttpRequest
-from webui.promotions.compare_views import compare_with
-from webui.shell import confirmations, decorators
+from webui.promotions.forms import ReasonForm
+from webui.promotions.queries import compare_with
+from webui.shell import confirmations, decorators, fields
 from webui.templatetags.stencil import size
 
 PROBLEMS_SHOWN = 50
@@ -24,7 +25,7 @@ FORMS = {"tar.gz": "application/gzip", "zip": "application/zip"}
 
 @decorators.page
 def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Everything that is known of one version."""
+    """Show all that is known of one version."""
     version = catalog.get_version(template=name, number=number)
     template = catalog.get(name=name)
     is_current = version.pk == template.current_id
@@ -47,7 +48,7 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 @decorators.page
 def download_inputs(_request: HttpRequest, name: str, number: int, form: str) -> HttpResponse:
-    """The files that a version was built from, to commit back."""
+    """Send the files that a version was built from, as an archive."""
     if form not in FORMS:
         message = f"There is no archive of form {form!r}."
         raise Http404(message)
@@ -61,22 +62,22 @@ def download_inputs(_request: HttpRequest, name: str, number: int, form: str) ->
 
 @decorators.page
 def verification_progress(request: HtmxHttpRequest, name: str, number: int) -> HttpResponse:
-    """The card of a version's integrity, for htmx while files are read again."""
+    """Show the card of a version's integrity, for htmx during a verification."""
     version = catalog.get_version(template=name, number=number)
     context = {"template": version.template, **integrity_of(version)}
     answer = render(request, "catalog/_integrity.html", context)
     last = context["verification"]
     if request.htmx and (last is None or last.finished):
-        answer["HX-Refresh"] = "true"  # what was found concerns the whole page
+        answer["HX-Refresh"] = "true"  # the result concerns the whole page
     return answer
 
 
 @decorators.change("templatemgr.verify_version")
 def verify(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Ask for every file of a version to be read again; its page shows how far that is."""
+    """Request a verification of every file of a version; its page shows the progress."""
     keeping.request_verification(template=name, version=number, actor=decorators.actor(request))
     decorators.done(
-        request, f"Version {number} is read again, file by file: its page shows the end."
+        request, f"Version {number} is read again, file by file: its page shows the result."
     )
     if request.POST.get("back") == "template":
         return redirect("template", name)
@@ -84,7 +85,7 @@ def verify(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 
 def integrity_of(version: Version) -> dict[str, Any]:
-    """What the card of a version's integrity shows."""
+    """Return the context of the card of a version's integrity."""
     return {
         "version": version,
         "verification": verification.latest(version=version),
@@ -98,7 +99,7 @@ def integrity_of(version: Version) -> dict[str, Any]:
 
 @decorators.change("templatemgr.heal_version")
 def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Read a version again and make it whole: from the store, else by a rebuild to watch."""
+    """Verify a version and heal it: from the store, else by a rebuild."""
     actor = decorators.actor(request)
     keeping.request_verification(template=name, version=number, actor=actor, heal=True)
     decorators.done(request, f"Version {number} is read again, and healed from what that finds.")
@@ -107,7 +108,7 @@ def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
 
 @decorators.page
 def confirm_removal(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Say what removing a version frees, and what stands in the way."""
+    """Show how much a removal frees, and what forbids it."""
     if not decorators.may(request, "templatemgr.remove_version"):
         raise PermissionDenied
     version = catalog.get_version(template=name, number=number)
@@ -117,8 +118,9 @@ def confirm_removal(request: HttpRequest, name: str, number: int) -> HttpRespons
 
 @decorators.change("templatemgr.remove_version")
 def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Take a version's tree from the disk."""
-    reason = request.POST.get("reason", "")
+    """Remove the tree of a version from the disk."""
+    form = ReasonForm(request.POST)
+    reason = fields.values(form).get("reason", "")
     try:
         freed = removal.remove(
             template=name, version=number, actor=decorators.actor(request), reason=reason
@@ -127,7 +129,7 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
         if isinstance(error, decorators.UNKNOWN):
             raise
         version = catalog.get_version(template=name, number=number)
-        shown = _removal(version).refused(reason, error.message)
+        shown = _removal(version).refused(form.typed, error.message)
         context = {"confirmation": shown, "template": version.template}
         return render(request, "shell/confirmation.html", context, status=409)
     decorators.done(

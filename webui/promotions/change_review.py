@@ -1,4 +1,4 @@
-"""What moved between two versions, with what a reader weighs: chains, scripts, licences. Pure."""
+"""The review of a change: packages with their chains, scripts, licences and origins. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ FILES_SHOWN = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A word beside a package, coloured by how much it matters."""
+    """A word beside a package; `tone` is the class that colours it."""
 
     tone: str
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
-class Move:
-    """One package that moved, what brings it in, and what else is new about it."""
+class PackageReview:
+    """One changed package, the packages that depend on it, and marks for other news about it."""
 
     change: Change
     chain: tuple[str, ...]  # without the package itself; empty for a direct one
@@ -27,48 +27,48 @@ class Move:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Weighed:
-    """A comparison with everything that the lockfiles and manifests add to it.
+class ChangeReview:
+    """A comparison of packages, and what lockfiles and manifests add to it.
 
-    `difference` is None when what a version keeps cannot be read, or there is nothing before.
+    `difference` is None when the files of a version cannot be read, or there is no old version.
     """
 
     packages: Comparison
-    moves: tuple[Move, ...]
+    rows: tuple[PackageReview, ...]
     difference: Difference | None
 
     @property
     def scripts(self) -> tuple[Script, ...]:
-        """Packages whose own code a build runs, and did not before."""
+        """Packages whose own code a build runs from now on."""
         return self.difference.scripts if self.difference else ()
 
     @property
     def deprecated(self) -> tuple[Deprecation, ...]:
-        """Packages that are deprecated, and were not there before."""
+        """Deprecated packages that are new."""
         found = self.difference.deprecations if self.difference else ()
         return tuple(item for item in found if item.new)
 
     @property
     def risks(self) -> int:
-        """How many things want a second look."""
+        """The number of findings that a reviewer must look at."""
         found = self.difference
         others = len(found.licences) + len(found.origins) if found else 0
         return len(self.scripts) + len(self.deprecated) + others
 
 
-def weigh(packages: Comparison, difference: Difference | None) -> Weighed:
-    """Put what is known of each package beside its move."""
+def review(packages: Comparison, difference: Difference | None) -> ChangeReview:
+    """Return the changes, each with all that is known of its package."""
     chains = {item.name: item.chain for item in difference.packages} if difference else {}
     marks = _marks(difference)
-    moves = [
-        Move(
+    rows = [
+        PackageReview(
             change=change,
             chain=tuple(chains.get(change.name, ())[:-1]),
             marks=marks.get(change.name, ()) if change.distance != Distance.REMOVED else (),
         )
         for change in packages.changes
     ]
-    return Weighed(packages=packages, moves=tuple(moves), difference=difference)
+    return ChangeReview(packages=packages, rows=tuple(rows), difference=difference)
 
 
 def _marks(difference: Difference | None) -> Mapping[str, tuple[Mark, ...]]:
