@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,9 +41,18 @@ class Installation:
         return (self.data / "templates/typescript/current").resolve()
 
     def submit(
-        self, mode: str, files: dict[str, str], *, client: str = "", **more: Any
+        self,
+        mode: str,
+        files: dict[str, str],
+        *,
+        client: str = "",
+        ended: Sequence[str] = ("succeeded",),
+        **more: Any,
     ) -> tuple[float, dict[str, Any]]:
-        """Milliseconds from connecting to the whole reply, and the reply. `InstallationError`."""
+        """Milliseconds from connecting to the whole reply, and the reply.
+
+        InstallationError for another state than one of `ended`.
+        """
         body = {
             "template": "typescript",
             "mode": mode,
@@ -62,7 +71,7 @@ class Installation:
         finally:
             link.close()
         took = (time.perf_counter() - began) * 1000
-        if answer.status != 201 or reply["state"] != "succeeded":
+        if answer.status != 201 or reply["state"] not in ended:
             raise InstallationError(f"{answer.status}: {reply.get('state')} {reply.get('error')}")
         return took, reply
 

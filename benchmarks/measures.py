@@ -51,10 +51,13 @@ class Size:
     clients: int
     files: tuple[int, int]
     disk: int  # executions after which the files are counted
+    sustained_seconds: float  # of each row of sustained load
 
 
-SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000), disk=40)
-FULL = Size(samples=21, burst=200, clients=16, files=(1_000, 50_000), disk=1_000)
+SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000), disk=40, sustained_seconds=2)
+FULL = Size(
+    samples=21, burst=200, clients=16, files=(1_000, 50_000), disk=1_000, sustained_seconds=20
+)
 # A runner that takes its job and ends: what is left is the installation's own time.
 IDLE = """
 const { readSync, writeSync } = require("node:fs");

@@ -28,12 +28,15 @@ class Command(BaseCommand):
         parser.add_argument("--samples", type=int, help="pairs of each measure")
         parser.add_argument("--burst", type=int, help="submissions of the throughput measure")
         parser.add_argument("--disk", type=int, help="executions before files are counted")
+        parser.add_argument("--only", choices=tuple(registry.PARTS), help="rows of one part")
         parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         # Trees that are made here by hand are read by the sandbox's user, as sealed ones are.
         os.umask(0o022)
         require_isolation()
+        if options["only"] and options["write"]:
+            raise CommandError("--write needs every part: leave --only out")
         size = measures.SHORT if options["short"] else measures.FULL
         given = {name: options[name] for name in ("samples", "burst", "disk") if options[name]}
         size = measures.Size(**{**vars(size), **given})
@@ -43,10 +46,14 @@ class Command(BaseCommand):
                 self.say("starting a Stencil of its own")
                 with installation.started(Path(folder, "var")) as running:
                     toolchain = toolchain_of(running)
-                    parts = (part(running, size) for part in registry.PARTS)
+                    names = (options["only"],) if options["only"] else registry.PARTS
+                    parts = (registry.PARTS[name](running, size) for name in names)
                     for row in itertools.chain.from_iterable(parts):
                         self.say(f"{row.measure}: {row.ours}, {row.other}, {row.ratio}")
                         rows.append(row)
+                    if options["only"]:
+                        self.stdout.write(markdown(rows))
+                        return
                     self.say("where the time goes")
                     table = phases.breakdown(running, size)
                     self.say("damaging the current version")
@@ -95,6 +102,9 @@ sandbox is mounted, limited and released. The rows of cold submissions also cont
 the program. HTTP means one new connection for each submission, with `wait`, from the connect
 to the last byte. `ratio` is ours divided by the other, or the reverse where a row must reach "≥".
 CPU is the time of web, executor and sandboxes together.
+
+A row of *sustained* load counts the submissions of clients that submit again at once, for twenty
+seconds, beside as many bare tools at a time as there are cores. Each submission has other files.
 
 Before a cold set-up a parked bubblewrap waits, as in an executor: with its control group, without
 a namespace, a mount or a version. One row shows the time without a parked process. After a pause
