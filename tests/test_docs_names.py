@@ -130,3 +130,11 @@ def test_every_decision_that_is_cited_exists() -> None:
     for page in PAGES:
         for number, target in NUMBERED_LINK.findall(page.read_text(encoding="utf-8")):
             assert Path(target).name == known[number].name, f"{name_of(page)}: {number}"
+
+
+def test_the_page_on_settings_lists_every_setting() -> None:
+    files = sorted((ROOT / "webui").glob("*.py"))
+    read = re.compile(r'"(STENCIL_[A-Z_]+)"')
+    names = {name for file in files for name in read.findall(file.read_text(encoding="utf-8"))}
+    page = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
+    assert names == set(re.findall(r"`(STENCIL_[A-Z_]+)`", page))
