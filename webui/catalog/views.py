@@ -11,7 +11,7 @@ from templatemgr import catalog
 from templatemgr.build import builds
 from templatemgr.models import Template, Version
 from templatemgr.promotion import promotions
-from webui.activity.views import chart_context
+from webui.activity.card import chart_context
 from webui.catalog import promotion_history, queries, version_table
 from webui.catalog.forms import VersionFilters
 from webui.catalog.usage_stats import usage_stats

@@ -12,7 +12,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from templatemgr.models import AuditEvent
 from templatemgr.promotion import promotions
-from webui.activity.views import chart_context
+from webui.activity.card import chart_context
 from webui.audit_log import event_text
 from webui.http import HtmxHttpRequest
 from webui.overview import attention, metrics
