@@ -42,6 +42,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Matrix(config), "stencil-matrix")
     config.pluginmanager.register(xdist_groups, "stencil-workers")
+    take_own_mounts()
+
+
+def take_own_mounts() -> None:
+    """Give root's process a mount namespace of its own, with all that it starts.
+
+    Some tests mount, and attacks compare the host's mounts before and after: they run at the same
+    time, in processes beside each other. What a killed run leaves mounted goes with it, too.
+    """
+    if os.geteuid() != 0:
+        return  # an ordinary user mounts nothing
+    try:
+        os.unshare(os.CLONE_NEWNS)
+    except PermissionError:
+        return  # a container without that right
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
 
 
 def free_port() -> int:
