@@ -20,6 +20,7 @@ from hypothesis import settings
 
 from tests import xdist_groups
 from tests.runtime.matrix_plugin import Matrix
+from tests.timeouts import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 420
@@ -138,7 +139,7 @@ def start(data: Path, port: int) -> Stencil:
     threading.Thread(target=read, daemon=True).start()
     if not ready.wait(READY_SECONDS) or process.poll() is not None:
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(HANGS_SECONDS)
         pytest.fail("make up did not become ready:\n" + "\n".join(lines[-40:]))
     made = json.loads((data / "credentials.json").read_text())
     admin = made["admin"]
@@ -171,7 +172,7 @@ def await_templates(stencil: Stencil) -> None:
 def stop(stencil: Stencil) -> int:
     """Ctrl-C, and the exit status."""
     stencil.process.send_signal(signal.SIGINT)
-    status = stencil.process.wait(60)
+    status = stencil.process.wait(HANGS_SECONDS)
     assert stencil.process.stdout is not None
     stencil.process.stdout.close()
     return status

@@ -18,6 +18,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.conftest import ROOT, free_port
+from tests.timeouts import HANGS_SECONDS
 from tests.tiny_definition import DEFINITION, RUN_CASE, RUNNER, write_definition
 
 READY_SECONDS = 120
@@ -102,7 +103,7 @@ def up(tmp_path: Path, definitions: Path) -> Iterator[Up]:
     yield running
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
-    process.wait(60)
+    process.wait(HANGS_SECONDS)
     reader.join()
     assert process.stdout is not None
     process.stdout.close()
@@ -162,7 +163,7 @@ def test_the_first_answers_before_the_last_is_built_and_a_failure_stops_nobody(u
 def test_ctrl_c_interrupts_what_builds(up: Up) -> None:
     wait_for(up, "slow:   smoke")
     up.process.send_signal(signal.SIGINT)
-    assert up.process.wait(60) == 0
+    assert up.process.wait(HANGS_SECONDS) == 0
     with closing(sqlite3.connect(up.data / "db.sqlite3")) as database:
         states = database.execute("SELECT state FROM templatemgr_build ORDER BY created_at")
         assert [state for (state,) in states] == ["ready", "failed", "interrupted"]
@@ -223,8 +224,8 @@ def test_who_waits_gets_the_answer_before_web_stops_and_no_later_start_prints_a_
             break
         threading.Event().wait(0.05)
     up.process.send_signal(signal.SIGTERM)
-    waiter.join(60)
-    assert up.process.wait(60) == 0
+    waiter.join(HANGS_SECONDS)
+    assert up.process.wait(HANGS_SECONDS) == 0
     [(status, execution)] = answers
     assert (status, execution["state"]) == (201, "succeeded")
 
@@ -249,7 +250,7 @@ def test_who_waits_gets_the_answer_before_web_stops_and_no_later_start_prints_a_
             break
     again.send_signal(signal.SIGINT)
     said += again.stdout.readlines()
-    assert again.wait(60) == 0
+    assert again.wait(HANGS_SECONDS) == 0
     again.stdout.close()
     text = "".join(said)
     assert "Stencil is ready" in text, text

@@ -22,6 +22,7 @@ from sandbox.session.sessions import Session, execute, start
 from tests.attacks.attack import LIMITS, PRELUDE
 from tests.attacks.testbed import Arena
 from tests.sandbox.node_tree import tree_for
+from tests.timeouts import HANGS_SECONDS
 
 SPIN = "fs.writeSync(1, 'begun'); for (;;);"
 
@@ -132,14 +133,14 @@ def test_a_runner_killed_while_it_runs_is_an_end(whom: str, arena: Arena) -> Non
 HOST = """
 import sys, time
 from pathlib import Path
-from sandbox import cage, runner
+from sandbox.session import sessions
 from tests.attacks.attack import LIMITS
 from tests.sandbox.node_tree import program, tree_for
 tree = tree_for(Path(sys.argv[1]), "run")
 step = sys.argv[2]
 if step == "starting":
     print("ready", flush=True)
-session = runner.start(tree, LIMITS, slot="attack")
+session = sessions.start(tree, LIMITS, slot="attack")
 if step == "waiting":
     print("ready", flush=True)
     time.sleep(20)
@@ -161,9 +162,9 @@ def test_when_the_host_process_is_killed_its_sandboxes_die(step: str, arena: Are
         assert said.readline() == b"ready\n"
         time.sleep(0.01)
         victim.kill()
-        victim.wait(10)
+        victim.wait(HANGS_SECONDS)
     mine = f"{leases.NAME_PREFIX}attack-{victim.pid}-"
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + HANGS_SECONDS
     while living(mine) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not living(mine)

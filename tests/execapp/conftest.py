@@ -169,7 +169,7 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
     for process in started:
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(HANGS_SECONDS)
         assert process.stdout is not None
         process.stdout.close()
 

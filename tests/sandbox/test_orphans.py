@@ -11,6 +11,7 @@ from sandbox.isolation.launch import bubblewrap_path
 from sandbox.session.outcome import State
 from sandbox.session.sessions import start
 from tests.sandbox.node_tree import program, tree_for, with_limits
+from tests.timeouts import HANGS_SECONDS
 
 
 def test_only_what_bears_the_prefix_is_killed() -> None:
@@ -23,7 +24,7 @@ def test_only_what_bears_the_prefix_is_killed() -> None:
             wait_for_mark(child.pid)
         swept = orphans.sweep("gone-")
         assert sorted(swept) == sorted(child.pid for child in children[:2])
-        assert [child.wait(10) for child in children[:2]] == [-signal.SIGKILL] * 2
+        assert [child.wait(HANGS_SECONDS) for child in children[:2]] == [-signal.SIGKILL] * 2
         assert children[2].poll() is None
         assert orphans.sweep("gone-") == []
     finally:
@@ -42,7 +43,7 @@ def test_a_bubblewrap_whose_maker_dies_early_is_found() -> None:
     )  # fmt: skip
     os.close(read)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + HANGS_SECONDS
         while not inner_of(outer.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
         [inner] = inner_of(outer.pid)
@@ -63,7 +64,7 @@ def wait_for_mark(pid: int) -> None:
 
     `Popen` returns when exec has closed its descriptors, which is a moment before that.
     """
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANGS_SECONDS
     while orphans.MARK.encode() not in Path(f"/proc/{pid}/environ").read_bytes():
         assert time.monotonic() < deadline
         time.sleep(0.001)

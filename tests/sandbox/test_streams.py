@@ -3,6 +3,7 @@ import time
 
 from sandbox.isolation.process import spawn
 from sandbox.session.streams import Capture, Lines, Pump
+from tests.timeouts import HANGS_SECONDS
 
 
 def test_a_capture_keeps_its_limit_and_says_when_there_was_more() -> None:
@@ -37,7 +38,7 @@ def test_feeding_and_reading_at_once_never_blocks() -> None:
     pump = Pump(child.pidfd)
     pump.read(ours_out, capture.feed)
     pump.write(ours_in, data)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + HANGS_SECONDS
     while pump.reading and time.monotonic() < deadline:
         pump.turn(1)
     pump.close()

@@ -31,6 +31,7 @@ from templatemgr.models import (
 from templatemgr.promotion import promotions, removal
 from tests.templatemgr.conftest import MakeSealedVersion, link_of, run_build
 from tests.templatemgr.maintenance.test_healing import replace, spoil
+from tests.timeouts import HANGS_SECONDS
 from tests.tiny_definition import write_definition
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,7 +58,7 @@ def kill_at(verb: str, place: str, when: str, count: int = 1, *, name: str = "fa
     with victim.stdout:
         said = victim.stdout.readline()
         victim.send_signal(signal.SIGKILL)
-        victim.wait(10)
+        victim.wait(HANGS_SECONDS)
     assert said == "stalled\n", f"it never came there: {messages()}"
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from templatemgr import store
 from templatemgr.trees import manifests
+from tests.timeouts import HANGS_SECONDS
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -129,7 +130,7 @@ def test_shared_locks_go_together_and_an_exclusive_one_waits(tmp_path: Path) -> 
     with store.locked(lock, shared=True), store.locked(lock, shared=True):
         thread.start()
         assert not taken.wait(0.1)
-    assert taken.wait(5)
+    assert taken.wait(HANGS_SECONDS)
     thread.join()
 
 

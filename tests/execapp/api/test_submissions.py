@@ -182,7 +182,7 @@ def test_rerun_submits_the_same_again(api: Api, executor: Daemon) -> None:
     again = api.call("POST", f"/executions/{first['id']}/rerun")
     assert again.status_code == 201
     assert again.json()["id"] != first["id"]
-    done = api.get(f"/executions/{again.json()['id']}?wait=20")
+    done = api.get(f"/executions/{again.json()['id']}?wait=60")
     assert (done["state"], done["stdout"]) == ("succeeded", "q\n")
 
 

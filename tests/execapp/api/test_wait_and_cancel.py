@@ -20,7 +20,7 @@ from tests.timeouts import HANGS_SECONDS
 def test_wait_ends_with_the_execution(api: Api, executor: Daemon) -> None:
     made = api.submit(HELLO)
     began = time.monotonic()
-    done = api.get(f"/executions/{made['id']}?wait=30")
+    done = api.get(f"/executions/{made['id']}?wait=60")
     assert done["state"] == "succeeded"
     assert time.monotonic() - began < 30
 
@@ -38,12 +38,12 @@ def test_the_answer_does_not_wait_for_the_dead_but_the_slot_does(
     monkeypatch.setattr(Container, "close", slowly)
     try:
         first, second = api.submit(HELLO), api.submit(HELLO)
-        assert api.get(f"/executions/{first['id']}?wait=30")["state"] == "succeeded"
+        assert api.get(f"/executions/{first['id']}?wait=60")["state"] == "succeeded"
         time.sleep(0.3)
         assert state_of(second) == "queued"
     finally:
         buried.set()
-    assert api.get(f"/executions/{second['id']}?wait=30")["state"] == "succeeded"
+    assert api.get(f"/executions/{second['id']}?wait=60")["state"] == "succeeded"
 
 
 def test_a_slot_outlives_a_sandbox_that_cannot_be_cleared_away(
@@ -59,7 +59,7 @@ def test_a_slot_outlives_a_sandbox_that_cannot_be_cleared_away(
     monkeypatch.setattr(Container, "close", fail)
     for _ in range(3):
         made = api.submit(HELLO)
-        assert api.get(f"/executions/{made['id']}?wait=30")["state"] == "succeeded"
+        assert api.get(f"/executions/{made['id']}?wait=60")["state"] == "succeeded"
 
 
 def test_wait_ends_with_the_time(api: Api, executor: Daemon) -> None:
@@ -80,7 +80,7 @@ def test_wait_without_an_executor_looks_at_the_row(api: Api, alive: object) -> N
 
     thread = threading.Thread(target=end_it)
     thread.start()
-    assert api.get(f"/executions/{made['id']}?wait=10")["state"] == "succeeded"
+    assert api.get(f"/executions/{made['id']}?wait=60")["state"] == "succeeded"
     thread.join()
 
 
@@ -89,7 +89,7 @@ def test_many_wait_for_one(api: Api, executor: Daemon) -> None:
     seen: list[str] = []
 
     def wait() -> None:
-        execution = submissions.wait(execution_id=made["id"], seconds=10)
+        execution = submissions.wait(execution_id=made["id"], seconds=HANGS_SECONDS)
         seen.append(execution.state)
         connection.close()
 
@@ -116,14 +116,14 @@ def test_waiting_gives_the_connection_back(api: Api, executor: Daemon) -> None:
 
         connections.release_between_waits = noted
         try:
-            submissions.wait(execution_id=made["id"], seconds=10)
+            submissions.wait(execution_id=made["id"], seconds=HANGS_SECONDS)
         finally:
             connections.release_between_waits = original
             connection.close()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert waiting.wait(5)
+    assert waiting.wait(HANGS_SECONDS)
     thread.join()
     assert held
     assert not any(held)
@@ -148,7 +148,7 @@ def test_cancel_in_the_queue_ends_a_wait_at_once(api: Api, executor: Daemon) -> 
 
     def wait() -> None:
         began = time.monotonic()
-        submissions.wait(execution_id=made["id"], seconds=10)
+        submissions.wait(execution_id=made["id"], seconds=HANGS_SECONDS)
         took.append(time.monotonic() - began)
         connection.close()
 
@@ -165,7 +165,7 @@ def test_cancel_while_running(api: Api, executor: Daemon) -> None:
     made = api.submit(SLEEP)
     until(lambda: state_of(made) == "running")
     assert api.call("POST", f"/executions/{made['id']}/cancel").status_code == 202
-    done = api.get(f"/executions/{made['id']}?wait=10")
+    done = api.get(f"/executions/{made['id']}?wait=60")
     assert done["state"] == "cancelled"
     assert done["message"] == "Cancelled by ci-bot."
 
@@ -174,7 +174,7 @@ def test_cancel_without_the_message_arrives_by_the_row(api: Api, executor: Daemo
     made = api.submit(SLEEP)
     until(lambda: state_of(made) == "running")
     Execution.objects.filter(id=made["id"]).update(cancel_requested=True)
-    assert api.get(f"/executions/{made['id']}?wait=10")["state"] == "cancelled"
+    assert api.get(f"/executions/{made['id']}?wait=60")["state"] == "cancelled"
 
 
 def test_cancel_of_a_finished_one_changes_nothing(api: Api, executor: Daemon) -> None:
@@ -195,7 +195,7 @@ def test_cancel_of_a_storm_ends_each_once(api: Api, executor: Daemon) -> None:
     for execution in made:
         api.call("POST", f"/executions/{execution['id']}/cancel")
     for execution in made:
-        assert api.get(f"/executions/{execution['id']}?wait=20")["state"] in {
+        assert api.get(f"/executions/{execution['id']}?wait=60")["state"] in {
             "cancelled",
             "timed_out",
         }

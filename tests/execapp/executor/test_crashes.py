@@ -32,6 +32,7 @@ from templatemgr.promotion import promotions
 from tests import factories, minimal_template
 from tests.conftest import free_port
 from tests.execapp.conftest import ROOT, Api, make_api, until
+from tests.timeouts import HANGS_SECONDS
 
 CRASHES = int(os.environ.get("STENCIL_CRASHES", "5"))
 PROMOTIONS = int(os.environ.get("STENCIL_PROMOTIONS", "10"))
@@ -73,11 +74,11 @@ class Scene:
 
     def kill_executor(self) -> None:
         self.executor.kill()
-        self.executor.wait(10)
+        self.executor.wait(HANGS_SECONDS)
 
     def kill_web(self) -> None:
         os.killpg(self.web.pid, signal.SIGKILL)  # of its own session
-        self.web.wait(10)
+        self.web.wait(HANGS_SECONDS)
 
     def kill_runner(self) -> None:
         pids = [member.pid for member in tree_of(self.executor.pid)]
@@ -102,7 +103,7 @@ class Scene:
         self, method: str, path: str, body: object = None, secret: str = ""
     ) -> tuple[int, str]:
         """Status and body; (0, "") when nobody answered."""
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_SECONDS)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         try:
             link.request(method, path, json.dumps(body), headers)
@@ -178,7 +179,7 @@ def test_every_acknowledged_submission_ends_once(scene: Scene) -> None:
     assert all(attempt == 3 for state, attempt in ended.values() if state == "error")
     worker = json.loads((settings.STENCIL_DATA / "executor.lock").read_text())["identity"]
     scene.executor.send_signal(signal.SIGTERM)
-    scene.executor.wait(30)
+    scene.executor.wait(HANGS_SECONDS)
     assert leases.sweep(f"{worker}-") == []
     assert orphans.sweep(f"{worker}-") == []
 
@@ -200,7 +201,7 @@ def test_promotions_under_load(current: Version, start_executor: Callable[..., D
 
     def submit(number: int, stop: threading.Event) -> None:
         while not stop.is_set():
-            done = clients[number].submit(MARKER, wait=30)
+            done = clients[number].submit(MARKER, wait=60)
             assert done["state"] == "succeeded", done
             assert done["stdout"] == f"{done['template']['version']}\n"
             versions.append(done["template"]["version"])

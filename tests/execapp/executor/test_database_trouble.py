@@ -15,6 +15,7 @@ from execapp.executor.daemon import Daemon
 from execapp.services import claims
 from tests.execapp.conftest import Api, state_of, until
 from tests.minimal_template import HELLO, program
+from tests.timeouts import HANGS_SECONDS
 
 Start = Callable[..., Daemon]
 SHORT = program("setTimeout(() => console.log('done'), 300)")
@@ -84,7 +85,7 @@ def test_an_end_waits_for_a_database_that_somebody_holds(api: Api, start_executo
 
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(30)
+    held.wait(HANGS_SECONDS)
     assert state_of(made) == "running"
     thread.join()
     done = api.get(f"/executions/{made['id']}?wait=60")

@@ -78,7 +78,7 @@ def test_without_descriptors_the_queue_keeps_and_is_run_afterwards(
     api: Api, executor_process: StartProcess
 ) -> None:
     process = executor_process("--slots", "2", "--warm", "2")
-    assert api.submit(HELLO, wait=30)["state"] == "succeeded"
+    assert api.submit(HELLO, wait=60)["state"] == "succeeded"
     with few_descriptors(process.pid, 3):
         made = [api.submit(HELLO) for _ in range(20)]
         until(lambda: "executor" in checks())
@@ -172,7 +172,7 @@ def test_a_socket_that_is_gone_is_made_again(api: Api, executor: Daemon, fault: 
     elif fault == "replaced by another socket":
         os.mknod(path, 0o600 | 0o140000)
     until(lambda: get_engine().connection_error() is None)
-    made = api.submit(HELLO, wait=30)
+    made = api.submit(HELLO, wait=60)
     assert made["state"] == "succeeded"
     assert not checks()
 
@@ -186,7 +186,7 @@ def test_a_folder_in_the_sockets_place_is_said_once_and_stops_nobody(
     try:
         until(lambda: "the heartbeat: unhandled error, continuing" in caplog.text)
         assert "socket" in checks()
-        assert api.submit(HELLO, wait=30)["state"] == "succeeded"
+        assert api.submit(HELLO, wait=60)["state"] == "succeeded"
         until(lambda: daemon_beats_again())
         assert caplog.text.count("the heartbeat: unhandled error, continuing") == 1
     finally:
@@ -205,7 +205,7 @@ def test_a_tree_that_is_gone_ends_one_execution_with_its_reason_and_stops_the_re
 ) -> None:
     tree = data_paths.version(current) / "tree"
     tree.rename(tree.with_name("elsewhere"))
-    made = api.submit(HELLO, wait=30)
+    made = api.submit(HELLO, wait=60)
     assert made["state"] == "error"
     assert "was found damaged" in made["message"]
     current.health.refresh_from_db()
@@ -220,7 +220,7 @@ def test_an_executor_that_cannot_write_its_sign_of_life_still_counts(
 ) -> None:
     executor.heartbeat.stop()  # no heartbeat any more, as on a full disk; slots and socket go on
     ExecutorHeartbeat.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
-    assert api.submit(HELLO, wait=30)["state"] == "succeeded"
+    assert api.submit(HELLO, wait=60)["state"] == "succeeded"
 
 
 def test_a_stopping_executor_is_not_told_as_a_missing_one(
@@ -262,7 +262,7 @@ def test_a_schema_that_does_not_fit_is_refused_at_start_and_named(
 def test_a_damaged_database_is_named_by_readyz_and_by_doctor(
     tmp_path: Path, api: Api, executor: Daemon
 ) -> None:
-    api.submit(HELLO, wait=30)
+    api.submit(HELLO, wait=60)
     copy = tmp_path / "damaged.sqlite3"
     name = connection.settings_dict["NAME"]
     with closing(sqlite3.connect(name)) as source, closing(sqlite3.connect(copy)) as target:
@@ -371,12 +371,12 @@ def test_start_up_goes_on_when_what_is_for_people_is_in_the_way(
     link.mkdir()
     (link / "kept").write_text("a person put this here")
     start_executor()
-    assert api.submit(HELLO, wait=30)["state"] == "succeeded"
+    assert api.submit(HELLO, wait=60)["state"] == "succeeded"
 
 
 def test_kill_of_what_runs_is_not_blamed_on_the_machine(api: Api, executor: Daemon) -> None:
     """A program that dies by a signal is a result, and opens no breaker."""
-    done = api.submit(program("process.kill(process.pid, 'SIGKILL')"), wait=30)
+    done = api.submit(program("process.kill(process.pid, 'SIGKILL')"), wait=60)
     assert done["state"] == "crashed"
     assert done["signal"] in ("SIGKILL", int(signal.SIGKILL))
     assert state_of(done) == "crashed"

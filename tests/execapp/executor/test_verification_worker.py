@@ -158,7 +158,7 @@ def test_what_was_accepted_before_the_damage_was_known_does_not_run(
     waiting = api.call("POST", "/executions", BODY).json()
     VersionHealth.objects.update(state="quarantined")
     start(warm=0)
-    ended = api.get(f"/executions/{waiting['id']}?wait=20")
+    ended = api.get(f"/executions/{waiting['id']}?wait=60")
     assert ended["state"] == "error"
     assert "tiny@1 was found damaged after this was accepted, so it did not run" in ended["message"]
 

@@ -72,7 +72,7 @@ def test_empty_pool_goes_cold(api: Api, start_executor: Start) -> None:
     daemon = start_executor(slots=2, warm=1)
     warmed(daemon)
     made = [api.submit(SLEEP, limits={"wall_ms": 500}) for _ in range(2)]
-    done = [api.get(f"/executions/{execution['id']}?wait=20") for execution in made]
+    done = [api.get(f"/executions/{execution['id']}?wait=60") for execution in made]
     assert {execution["state"] for execution in done} == {"timed_out"}
 
 

@@ -135,7 +135,7 @@ def test_what_is_left_is_told(api: Api, alive: object, settings: Settings) -> No
 
 
 def test_at_the_end_what_was_printed_counts(api: Api, executor: Daemon) -> None:
-    made = api.submit(minimal_template.program("console.log('x'.repeat(999))"), wait=30)
+    made = api.submit(minimal_template.program("console.log('x'.repeat(999))"), wait=60)
     row = Execution.objects.get(id=made["id"])
     printed = len(row.stdout) + len(row.stderr) + len(json.dumps(row.tests) if row.tests else "")
     assert printed >= 1000

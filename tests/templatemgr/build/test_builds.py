@@ -24,6 +24,7 @@ from templatemgr.integrity import checking
 from templatemgr.models import AuditEvent, Build, Version
 from templatemgr.trees import manifests
 from tests.templatemgr.conftest import log_text, run_build
+from tests.timeouts import HANGS_SECONDS
 from tests.tiny_definition import write_definition
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -240,7 +241,7 @@ def test_a_running_build_stops_soon_after_it_is_cancelled(
 
     def stall(workspace: BuildWorkspace) -> None:
         builds.cancel(build_id=build.pk, actor="bob")
-        assert workspace.log_writer.cancel.wait(5)
+        assert workspace.log_writer.cancel.wait(HANGS_SECONDS)
 
     monkeypatch.setattr(pipeline, "_fetch", stall)
     ended = builds.run(build=claimed, worker="w")
@@ -269,7 +270,7 @@ def test_lines_are_in_the_database_while_the_build_runs(
 
     def look(workspace: BuildWorkspace) -> None:
         workspace.log_writer.line("stdout", "live \0 line")
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + HANGS_SECONDS
         while not seen and time.monotonic() < deadline:
             time.sleep(0.05)
             lines = builds.log_lines(build=workspace.build)
@@ -325,7 +326,7 @@ def test_two_builds_at_once_come_to_one_version(tiny: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANGS_SECONDS)
     assert sorted(build.state for build in ended) == ["ready", "reproduced"], [
         build.message for build in ended
     ]

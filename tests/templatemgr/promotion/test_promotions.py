@@ -20,6 +20,7 @@ from templatemgr.errors import (
 from templatemgr.models import AuditEvent, Promotion, Template, VersionHealth
 from templatemgr.promotion import gates, promotions
 from tests.templatemgr.conftest import MakeSealedVersion, link_of
+from tests.timeouts import HANGS_SECONDS
 
 pytestmark = pytest.mark.usefixtures("three")
 
@@ -215,7 +216,7 @@ def test_of_two_promotions_at_once_one_finds_that_current_has_changed() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(HANGS_SECONDS)
     assert sorted(results) == ["done", "expected_current"]
     number = current()
     assert number is not None

@@ -24,6 +24,7 @@ from templatemgr.models import AuditEvent
 from tests import factories
 from tests.conftest import ROOT, free_port
 from tests.execapp.conftest import until
+from tests.timeouts import HANGS_SECONDS
 from tests.webui.server.serving import serve
 from webui import environment
 from webui.middleware import forwarded
@@ -176,7 +177,7 @@ def nginx(folder: Path, *servers: tuple[str, int, str]) -> subprocess.Popen[byte
 
 
 def listens(address: str, port: int) -> bool:
-    link = http.client.HTTPConnection(address, port, timeout=5)
+    link = http.client.HTTPConnection(address, port, timeout=HANGS_SECONDS)
     try:
         link.connect()
     except OSError:
@@ -195,7 +196,9 @@ def ask(
     method: str = "GET",
     body: str | None = None,
 ) -> tuple[int, http.client.HTTPMessage, str]:
-    link = http.client.HTTPConnection(server, port, timeout=30, source_address=(source, 0))
+    link = http.client.HTTPConnection(
+        server, port, timeout=HANGS_SECONDS, source_address=(source, 0)
+    )
     link.request(method, path, body, headers or {})
     answer = link.getresponse()
     text = answer.read().decode()
@@ -311,7 +314,7 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
     yield tmp_path / "var", front
     for process in (proxy, web):
         process.terminate()
-        process.wait(30)
+        process.wait(HANGS_SECONDS)
 
 
 def sign_in(port: int, source: str, spoofed: str) -> str:

@@ -21,6 +21,7 @@ from pytest_django import Settings
 
 from tests import factories
 from tests.execapp.conftest import committed  # noqa: F401 - a fixture
+from tests.timeouts import HANGS_SECONDS
 from tests.webui.signin.test_sign_in import (  # noqa: F401 - fixtures
     PASSWORD,
     SECRET,
@@ -109,7 +110,7 @@ def at_once(act: Callable[[], bool]) -> list[bool]:
 
     def one() -> None:
         try:
-            ready.wait(30)
+            ready.wait(HANGS_SECONDS)
             found.append(act())
         finally:
             connection.close()
