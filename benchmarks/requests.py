@@ -15,8 +15,8 @@ from benchmarks import hostile_bodies
 from benchmarks.installation import Installation, InstallationError
 from benchmarks.measures import Size
 from benchmarks.table import Row, quantile, share
-from execapp.api.http.errors import handle, validation_reply
-from execapp.api.http.parsing import StrictParser
+from execapp.api.http.error_replies import handle, validation_reply
+from execapp.api.http.json_parser import StrictParser
 from execapp.api.v1.schemas.executions import SubmissionIn
 from execapp.conf import sizes
 from execapp.errors import ExecutionError, InvalidRequestError

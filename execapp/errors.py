@@ -1,7 +1,7 @@
-"""What can go wrong with a submission, as exceptions with the code that clients see.
+"""Errors of submissions, each an exception with the code that clients see.
 
-A program that fails is a result, never an exception. `execapp.api.http.errors` alone knows which
-HTTP status each code has.
+A program that fails is a result, never an exception. Only `execapp.api.http.error_replies` knows
+the HTTP status of each code.
 """
 
 from collections.abc import Iterable, Mapping

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from execapp.api.http.errors import STATUSES
+from execapp.api.http.error_replies import STATUSES
 from tests.conftest import ROOT, Stencil
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

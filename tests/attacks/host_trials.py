@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from execapp.api.http import parsing
+from execapp.api.http import json_parser
 from execapp.errors import ExecutionError
 from sandbox import cage
 from sandbox.session import paths, runner_messages, sessions
@@ -86,7 +86,7 @@ def _submitted(at: str) -> Callable[[Arena], str | None]:
 
 def client_documents() -> list[Trial]:
     """Bodies that are no JSON, or not to everyone the same."""
-    return _documents(test_14_json.MALFORMED, lambda body: parsing.loads(body), ExecutionError)
+    return _documents(test_14_json.MALFORMED, lambda body: json_parser.loads(body), ExecutionError)
 
 
 def messages_of_a_runner() -> list[Trial]:

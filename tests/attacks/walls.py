@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
-from execapp.api.http import parsing
+from execapp.api.http import json_parser
 from sandbox import cage
 from sandbox.cgroup import groups
 from sandbox.isolation import confinement, process, profile, seccomp
@@ -160,7 +160,7 @@ def paths_unchecked(_: Arena) -> AbstractContextManager[object]:
 def any_body(_: Arena) -> AbstractContextManager[object]:
     """The JSON that Python takes for JSON."""
     return patch.multiple(
-        parsing, _object=dict, _constant=float, _float=float, _check=lambda _: None
+        json_parser, _object=dict, _constant=float, _float=float, _check=lambda _: None
     )
 
 

@@ -17,7 +17,7 @@ from core.engine.local.engine import LocalEngine
 from core.engine.local.link import SocketLink
 from core.engine.local.receiver import SocketReceiver
 from core.engine.local.sockets import socket_path
-from execapp.api.http import waiting_room
+from execapp.api.http import concurrency
 from tests.timeouts import HANGS_SECONDS
 
 
@@ -219,14 +219,14 @@ def test_a_wait_that_nobody_wants_any_more_is_forgotten(
 
 
 def test_places_are_counted_for_each_and_in_all() -> None:
-    places = waiting_room.Room()
-    mine = [places.enter("me", most=5, most_of_client=3) for _ in range(3)]
-    with pytest.raises(waiting_room.Full) as full:
-        places.enter("me", most=5, most_of_client=3)
+    places = concurrency.ConcurrencyLimit()
+    mine = [places.acquire("me", most=5, most_of_client=3) for _ in range(3)]
+    with pytest.raises(concurrency.LimitReached) as full:
+        places.acquire("me", most=5, most_of_client=3)
     assert (full.value.scope, full.value.limit) == ("client", 3)
-    others = [places.enter(f"other {number}", most=5, most_of_client=3) for number in range(2)]
-    with pytest.raises(waiting_room.Full) as full:
-        places.enter("new", most=5, most_of_client=3)
+    others = [places.acquire(f"other {number}", most=5, most_of_client=3) for number in range(2)]
+    with pytest.raises(concurrency.LimitReached) as full:
+        places.acquire("new", most=5, most_of_client=3)
     assert (full.value.scope, full.value.limit) == ("server", 5)
     mine[0].release()
     mine[0].release()
@@ -236,12 +236,12 @@ def test_places_are_counted_for_each_and_in_all() -> None:
 
 
 def test_places_are_exact_between_threads() -> None:
-    places, got = waiting_room.Room(), []
+    places, got = concurrency.ConcurrencyLimit(), []
 
     def take() -> None:
         for _ in range(200):
-            with contextlib.suppress(waiting_room.Full):
-                got.append(places.enter("me", most=1000, most_of_client=500))
+            with contextlib.suppress(concurrency.LimitReached):
+                got.append(places.acquire("me", most=1000, most_of_client=500))
 
     threads = [threading.Thread(target=take) for _ in range(8)]
     for thread in threads:

@@ -10,7 +10,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 
 from core import parsing
-from execapp.api.http import errors, parked, sse
+from execapp.api.http import deferred, error_replies, sse
 from execapp.errors import ExecutionError
 from execapp.services import building
 from templatemgr.build import builds, following
@@ -85,9 +85,9 @@ def events(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseBase:
     seen = request.headers.get("Last-Event-ID") or request.GET.get("after", "")
     after = parsing.whole_or_none(seen) or 0
     try:
-        place = parked.take_stream(f"user {request.user.pk}")
+        place = deferred.acquire_stream(f"user {request.user.pk}")
     except ExecutionError as refused:
-        return errors.handle(refused)
+        return error_replies.handle(refused)
     return sse.reply(stream(build.pk, after), place)
 
 
@@ -112,7 +112,7 @@ def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
     return redirect("build", build_id)
 
 
-def stream(build_id: uuid.UUID, after: int) -> parked.Frames:
+def stream(build_id: uuid.UUID, after: int) -> deferred.Frames:
     """Yield lines as they come, and `event: end` after the build; give up after a minute."""
     yield sse.HELLO
     for event in following.follow(build_id=build_id, after=after):
@@ -122,7 +122,7 @@ def stream(build_id: uuid.UUID, after: int) -> parked.Frames:
             yield sse.event("end", {"state": event.build.state}, event.sequence)
         elif event.kind == "keepalive":
             yield sse.KEEPALIVE
-            yield parked.Pause(seconds=following.POLL_SECONDS)
+            yield deferred.Pause(seconds=following.POLL_SECONDS)
 
 
 def _context(build: Build) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What every request is held to before anything is made of it, at every door.
 
-Bodies of the API are read by `execapp.api.http.parsing`, with a budget of their own.
+Bodies of the API are read by `execapp.api.http.json_parser`, with a budget of their own.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from django.utils.datastructures import MultiValueDict
 
 from core import documents, parsing
 from execapp.api.http.bodies import drain
-from execapp.api.http.errors import error_reply
+from execapp.api.http.error_replies import error_reply
 from webui.shell import error_pages
 
 QUERY_BYTES = 8 * 1024

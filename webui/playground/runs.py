@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from execapp.api.http import waiting_room
+from execapp.api.http import concurrency
 from execapp.errors import ExecutionError, InvalidRequestError
 from execapp.models import Execution
 from execapp.services import submissions
@@ -53,10 +53,10 @@ def run(form: PlaygroundForm, *, client: str) -> tuple[list[Execution], list[Pro
 def _ended(made: list[Execution], client: str) -> list[Execution]:
     """Wait for each execution. If too many forms wait already, return them as they are."""
     try:
-        place = waiting_room.held.enter(
+        place = concurrency.held.acquire(
             client, most=MOST_WAITING, most_of_client=MOST_WAITING_OF_USER
         )
-    except waiting_room.Full:
+    except concurrency.LimitReached:
         return made
     try:
         return [submissions.wait(execution_id=each.pk, seconds=WAIT_SECONDS) for each in made]

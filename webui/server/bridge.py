@@ -15,8 +15,8 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from core.engine import get_engine, hub
-from execapp.api.http.errors import error_reply
-from execapp.api.http.parked import Paced, Parked, Pause
+from execapp.api.http.deferred import DeferredResponse, PacedStream, Pause
+from execapp.api.http.error_replies import error_reply
 from execapp.services import submissions
 from webui.server import connection, request_body
 from webui.server.bounds import Bounds
@@ -39,7 +39,7 @@ class Answer:
     content: bytes = b""
     stream: HttpResponseBase | None = None
     frames: Iterator[Any] | None = None
-    parked: Parked | None = None
+    deferred: DeferredResponse | None = None
 
 
 @dataclass(kw_only=True)
@@ -132,8 +132,8 @@ class Exchange:
             await self._refuse(_busy("Too many requests wait for their turn; try again."))
             return
         answer = await self._call(functools.partial(self._answer, headers))
-        if answer.parked is not None:
-            answer = await self._wait(answer.parked)
+        if answer.deferred is not None:
+            answer = await self._wait(answer.deferred)
         if answer.stream is not None:
             await self._stream(answer)
         else:
@@ -153,42 +153,42 @@ class Exchange:
         environ = environment(self._scope, headers, self._body)
         environ[hub.KEY] = self._bridge.hub
         response = self._bridge.wsgi(environ, _ignore)
-        if isinstance(response, Parked):
+        if isinstance(response, DeferredResponse):
             response.close()  # the request is not kept until its reply
-            return Answer(status=0, headers=[], parked=response)
+            return Answer(status=0, headers=[], deferred=response)
         return _answer_of(response)
 
-    def _look(self, parked: Parked, last: bool) -> Answer | None:
+    def _look(self, deferred: DeferredResponse, last: bool) -> Answer | None:
         stopping = self._bridge.hub is not None and self._bridge.hub.stopping.is_set()
-        reply = parked.look(last=last, stopping=stopping)
+        reply = deferred.look(last=last, stopping=stopping)
         return None if reply is None else _answer_of(reply)
 
     # --- on the event loop
 
-    async def _wait(self, parked: Parked) -> Answer:
+    async def _wait(self, deferred: DeferredResponse) -> Answer:
         """Wait for the reply. Meanwhile only this coroutine exists."""
         assert self._bridge.hub is not None  # noqa: S101 - made before the first request
-        waits, until = self._bridge.hub, time.monotonic() + parked.seconds
-        begun = parked.begun
+        waits, until = self._bridge.hub, time.monotonic() + deferred.seconds
+        begun = deferred.begun
         self.release()
         # Drop the content: a wait does not hold ten megabytes.
         self._body = request_body.Body(whole=self._body.whole)
         try:
             while not self._connection.transport.is_closing():
                 left = max(0.0, until - time.monotonic())
-                told = asyncio.ensure_future(waits.wait(parked.execution_id, left, begun=begun))
+                told = asyncio.ensure_future(waits.wait(deferred.execution_id, left, begun=begun))
                 self._connection.parked = told
                 ended = await told
                 self._connection.parked = None
                 begun = False
-                answer = await self._call(functools.partial(self._look, parked, not ended))
+                answer = await self._call(functools.partial(self._look, deferred, not ended))
                 if answer is not None:
                     return answer
             raise request_body.GoneError
         except asyncio.CancelledError as error:
             raise request_body.GoneError from error
         finally:
-            parked.leave()
+            deferred.leave()
 
     async def _whole(self, answer: Answer) -> None:
         rest = not self._body.whole
@@ -272,7 +272,7 @@ def _answer_of(response: HttpResponseBase) -> Answer:
         (b"set-cookie", morsel.OutputString().encode("latin-1"))
         for morsel in response.cookies.values()
     ]
-    if isinstance(response, Paced):
+    if isinstance(response, PacedStream):
         stream, frames = response, response.frames
         return Answer(status=response.status_code, headers=headers, stream=stream, frames=frames)
     if isinstance(response, StreamingHttpResponse):

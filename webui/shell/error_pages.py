@@ -16,7 +16,7 @@ from django.utils.cache import add_never_cache_headers
 
 from core.database.errors import classify
 from core.database.vendors import Trouble
-from execapp.api.http.errors import error_reply
+from execapp.api.http.error_replies import error_reply
 from execapp.services import probes
 from webui.signin import freshness
 

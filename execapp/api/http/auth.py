@@ -3,7 +3,7 @@
 from django.http import HttpRequest
 from ninja.security import HttpBearer
 
-from execapp.api.http import throttle
+from execapp.api.http import rate_limit
 from execapp.errors import ForbiddenError, RateLimitedError
 from execapp.models import ApiToken, Scope
 from execapp.services import tokens
@@ -30,7 +30,7 @@ class Bearer(HttpBearer):
 
 def _count(request: HttpRequest, token: ApiToken) -> None:
     """Count this request; what is left goes with the reply, see `views.one_shape`."""
-    standing = throttle.take(token.id)
+    standing = rate_limit.take(token.id)
     if standing is None:
         return
     vars(request)["standing"] = standing

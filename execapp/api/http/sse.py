@@ -7,8 +7,8 @@ from typing import Any
 from django.http import HttpRequest
 
 from core import parsing
-from execapp.api.http.parked import Frames, Paced
-from execapp.api.http.waiting_room import Pass
+from execapp.api.http.concurrency import Permit
+from execapp.api.http.deferred import Frames, PacedStream
 from execapp.errors import Field, InvalidRequestError
 
 HELLO = "retry: 1000\n\n"  # milliseconds after which a client that was cut off comes back
@@ -20,9 +20,9 @@ def event(name: str, data: Mapping[str, Any], sequence: int) -> str:
     return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def reply(frames: Frames, place: Pass) -> Paced:
-    """The stream, which nothing on the way may keep or collect. `place`: from `take_stream`."""
-    response = Paced(frames, place, content_type="text/event-stream")
+def reply(frames: Frames, permit: Permit) -> PacedStream:
+    """Return the stream; no proxy may store or collect it. `permit` is from `acquire_stream`."""
+    response = PacedStream(frames, permit, content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
     response["X-Accel-Buffering"] = "no"  # a proxy must hand every line on at once
     return response

@@ -9,7 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 
 from execapp.api.http.bodies import drain, take_chunked
-from execapp.api.http.errors import error_reply, handle, not_found
+from execapp.api.http.error_replies import error_reply, handle, not_found
 from execapp.api.http.responses import reply
 from execapp.errors import NotSupportedError
 from execapp.services import health

@@ -6,8 +6,8 @@ from ninja import NinjaAPI
 from ninja.errors import ValidationError, ValidationErrorContext
 from ninja.operation import Operation
 
-from execapp.api.http import errors
-from execapp.api.http.parsing import StrictParser
+from execapp.api.http import error_replies
+from execapp.api.http.json_parser import StrictParser
 from execapp.api.v1 import builds, executions, integrity, me, promotions, templates
 
 __all__ = ["api"]
@@ -44,7 +44,7 @@ api = Api(
     description="Runs other people's code in environments that are ready before the code arrives.",
     parser=StrictParser(),
 )
-errors.install(api)
+error_replies.install(api)
 api.add_router("/executions", executions.router)
 api.add_router("/templates", templates.router)
 api.add_router("/templates", promotions.router)

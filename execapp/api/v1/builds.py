@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Query, Router
 
-from execapp.api.http import auth, parked, sse
+from execapp.api.http import auth, deferred, sse
 from execapp.api.http.openapi import ERRORS, resumed, streamed
 from execapp.api.http.responses import (
     MEDIA_TYPES,
@@ -119,8 +119,8 @@ def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
     check_query(request, ())
     build = builds.get(build_id=build_id)
     after = sse.last_seen(request)
-    place = parked.take_stream(str(token_of(request).id))
-    return sse.reply(_frames(build, after), place)
+    permit = deferred.acquire_stream(str(token_of(request).id))
+    return sse.reply(_frames(build, after), permit)
 
 
 @router.post(
@@ -153,7 +153,7 @@ def _lines(build: Build, form: str) -> Iterator[str]:
             yield "".join(f"{item['time']} {item['step']} {item['text']}\n" for item in items)
 
 
-def _frames(build: Build, after: int) -> parked.Frames:
+def _frames(build: Build, after: int) -> deferred.Frames:
     yield sse.HELLO
     for event in following.follow(build_id=build.pk, after=after):
         if event.step is not None:
@@ -164,4 +164,4 @@ def _frames(build: Build, after: int) -> parked.Frames:
             yield sse.event("end", present_build(event.build), event.sequence)
         else:
             yield sse.KEEPALIVE
-            yield parked.Pause(seconds=following.POLL_SECONDS)
+            yield deferred.Pause(seconds=following.POLL_SECONDS)

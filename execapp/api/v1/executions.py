@@ -8,7 +8,7 @@ from ninja import Query, Router
 
 from core.engine import hub
 from execapp import history
-from execapp.api.http import auth, parked, waiting_room
+from execapp.api.http import auth, concurrency, deferred
 from execapp.api.http.openapi import ERRORS, idempotency_header
 from execapp.api.http.responses import check_query, reply, token_of, wait_parameter
 from execapp.api.presenters.executions import (
@@ -46,11 +46,11 @@ def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
         raise NotSupportedError(message, details={"path": "callback_url"})
     token = token_of(request)
     seconds = float(body.wait)
-    place = parked.take_place(str(token.id), seconds)
+    permit = deferred.acquire_wait(str(token.id), seconds)
     # Who goes on to wait wakes the executor by the same message.
-    wake = not isinstance(place, waiting_room.Pass)
+    wake = not isinstance(permit, concurrency.Permit)
     execution, created = submissions.submit(_submission(request, body), wake=wake)
-    begun = created and isinstance(place, waiting_room.Pass)
+    begun = created and isinstance(permit, concurrency.Permit)
     if begun and (waits := hub.of(request.META)) is not None:
         waits.begin(execution.id)
     status = 201 if created else 200
@@ -58,7 +58,7 @@ def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     def shown(execution: Execution) -> HttpResponse:
         return reply(present_execution(execution), status=status)
 
-    return parked.answer(request, execution, seconds, shown, begun=begun, place=place)
+    return deferred.answer(request, execution, seconds, shown, begun=begun, permit=permit)
 
 
 @router.get("", auth=auth.read, response={200: ExecutionsOut, **ERRORS})
@@ -85,8 +85,8 @@ def one(request: HttpRequest, execution_id: str) -> HttpResponse:
     check_query(request, ("wait",))
     seconds = wait_parameter(request)
     execution = _own(request, execution_id)
-    place = parked.take_place(str(token_of(request).id), seconds)
-    return parked.answer(request, execution, seconds, _shown, place=place)
+    permit = deferred.acquire_wait(str(token_of(request).id), seconds)
+    return deferred.answer(request, execution, seconds, _shown, permit=permit)
 
 
 @router.get("/{execution_id}/files", auth=auth.read, response={200: FilesOut, **ERRORS})

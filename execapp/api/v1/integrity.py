@@ -5,7 +5,7 @@ from django.utils.http import content_disposition_header
 from ninja import Router
 
 from execapp.api.http import auth
-from execapp.api.http.errors import error_reply
+from execapp.api.http.error_replies import error_reply
 from execapp.api.http.openapi import ERRORS, streamed
 from execapp.api.http.responses import MEDIA_TYPES, actor_of, check_query, reply, wanted_form
 from execapp.api.presenters.versions import present_version

@@ -5,8 +5,8 @@ from django.http.response import HttpResponseBase
 from ninja import Query, Router
 
 from execapp.api.http import auth
+from execapp.api.http.json_parser import StrictParser
 from execapp.api.http.openapi import ERRORS, reason_parameter, streamed
-from execapp.api.http.parsing import StrictParser
 from execapp.api.http.responses import actor_of, check_query, reply, text_reply, wanted_form
 from execapp.api.presenters.differences import present_difference
 from execapp.api.presenters.templates import (

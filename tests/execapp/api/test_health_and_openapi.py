@@ -14,7 +14,7 @@ from pytest_django import Settings
 
 from core.engine import WakeKind, get_engine, protocol
 from core.engine.local.sockets import short_address, socket_path
-from execapp.api.http.parsing import loads
+from execapp.api.http.json_parser import loads
 from execapp.errors import MalformedError
 from execapp.executor.daemon import Daemon
 from execapp.models import ExecutorHeartbeat

@@ -9,8 +9,8 @@ import pytest
 from django.urls import include, path
 from pytest_django import Settings
 
-from execapp.api.http import errors
-from execapp.api.http.parsing import StrictParser
+from execapp.api.http import error_replies
+from execapp.api.http.json_parser import StrictParser
 from execapp.api.presenters import executions as presenters
 from execapp.api.urls import shaped
 from execapp.api.v1 import Api as NinjaApi
@@ -37,7 +37,7 @@ def test_the_endpoint_of_the_page_works(
     monkeypatch.setattr(presenters, "present_queue", step, raising=False)
     monkeypatch.setattr(schemas, "QueueOut", run("schema")["QueueOut"], raising=False)
     served = NinjaApi(urls_namespace="how-to", parser=StrictParser())
-    errors.install(served)
+    error_replies.install(served)
     served.add_router("/queue", run("route")["router"])
     routes = ModuleType("how_to.urls")
     added = path("api/v1/", include(shaped(served)[:2], namespace="how-to"))

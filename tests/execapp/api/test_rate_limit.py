@@ -4,7 +4,7 @@ import uuid
 
 from pytest_django import Settings
 
-from execapp.api.http.throttle import FORGET_ABOVE, Buckets
+from execapp.api.http.rate_limit import FORGET_ABOVE, TokenBuckets
 from templatemgr.models import Version
 from tests.execapp.api.api_clients import refused
 from tests.execapp.conftest import Api, make_api
@@ -46,7 +46,7 @@ def test_without_a_limit_nothing_is_said(api: Api, settings: Settings) -> None:
 
 
 def test_a_bucket_fills_evenly() -> None:
-    buckets = Buckets()
+    buckets = TokenBuckets()
     standings = [buckets.take(KEY, limit=60, now=100.0) for _ in range(61)]
     assert [standings[0].remaining, standings[59].remaining] == [59, 0]
     assert standings[0].reset_seconds == 1
@@ -58,13 +58,13 @@ def test_a_bucket_fills_evenly() -> None:
 
 
 def test_a_lower_limit_holds_at_once() -> None:
-    buckets = Buckets()
+    buckets = TokenBuckets()
     assert buckets.take(KEY, limit=600, now=0.0).remaining == 599
     assert buckets.take(KEY, limit=2, now=0.0).remaining == 1
 
 
 def test_buckets_that_are_full_again_are_forgotten() -> None:
-    buckets = Buckets()
+    buckets = TokenBuckets()
     for number in range(FORGET_ABOVE + 1):
         buckets.take(uuid.UUID(int=number), limit=60, now=0.0)
     buckets.take(KEY, limit=60, now=100.0)

@@ -11,8 +11,8 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from execapp.api.http import waiting_room
-from execapp.api.http.parked import Paced, Pause
+from execapp.api.http import concurrency
+from execapp.api.http.deferred import PacedStream, Pause
 from tests.timeouts import HANGS_SECONDS
 from tests.webui.server.serving import Web, answer, ends, serve
 from webui.server import serving
@@ -51,8 +51,8 @@ def view(request: WSGIRequest) -> HttpResponseBase:
     if kind == "header":
         return HttpResponse(str(request.META.get("HTTP_X_OWN")))
     if kind == "paced":
-        return Paced(
-            paced(), waiting_room.streams.enter("t", most=9, most_of_client=9), content_type="a/b"
+        return PacedStream(
+            paced(), concurrency.streams.acquire("t", most=9, most_of_client=9), content_type="a/b"
         )
     if kind == "refused":
         return HttpResponse(status=401)
@@ -342,13 +342,13 @@ def test_streams_hold_no_thread_and_end_with_the_server(web: Web) -> None:
     for link in links:
         while b"first" not in link.recv(65536, socket.MSG_PEEK):
             time.sleep(0.01)
-    assert waiting_room.streams.taken() == 9
+    assert concurrency.streams.taken() == 9
     links.pop().close()
     assert web.ask(GET % b"x")[2] == b"x||"
     web.stop()
     for link in links:
         assert ends(link).endswith(b"0\r\n\r\n")
-    until_true(lambda: waiting_room.streams.taken() == 0)
+    until_true(lambda: concurrency.streams.taken() == 0)
 
 
 def test_what_runs_when_the_server_stops_is_answered(web: Web) -> None:

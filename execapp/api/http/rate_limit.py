@@ -1,6 +1,6 @@
-"""How many requests a token has left: a bucket that fills evenly and holds a minute's worth.
+"""The rate limit of requests: a token bucket for each API token, which holds a minute's requests.
 
-Kept in memory, so it costs a request nothing; each web process counts for itself.
+The buckets are in memory, so that a request costs no query; each web process counts for itself.
 """
 
 import math
@@ -16,17 +16,17 @@ FORGET_ABOVE = 10_000  # buckets; those that are full again hold nothing worth k
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
-    """What a token has left after this request. Seconds until it is full, or may ask again."""
+class RateLimitStatus:
+    """What a token has left after a request, and seconds until its bucket is full."""
 
     limit: int
     remaining: int
     reset_seconds: int
-    retry_seconds: int = 0  # more than 0: this request is one too many
+    retry_seconds: int = 0  # more than 0: the request is refused; try again after them
 
     @property
     def headers(self) -> dict[str, str]:
-        """The same as every reply carries it."""
+        """Return the headers of a reply."""
         return {
             "RateLimit-Limit": str(self.limit),
             "RateLimit-Remaining": str(self.remaining),
@@ -34,14 +34,14 @@ class Standing:
         }
 
 
-class Buckets:
-    """Buckets by token, for many threads."""
+class TokenBuckets:
+    """Token buckets, one for each API token. Safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._left: dict[uuid.UUID, tuple[float, float]] = {}  # requests left, and when
 
-    def take(self, key: uuid.UUID, *, limit: int, now: float) -> Standing:
+    def take(self, key: uuid.UUID, *, limit: int, now: float) -> RateLimitStatus:
         """Count one request; a refused one costs nothing."""
         with self._lock:
             if len(self._left) > FORGET_ABOVE:
@@ -54,7 +54,7 @@ class Buckets:
             left -= 1.0 if allowed else 0.0
             self._left[key] = left, now
         short = 0.0 if allowed else 1.0 - left
-        return Standing(
+        return RateLimitStatus(
             limit=limit,
             remaining=math.floor(left),
             reset_seconds=math.ceil((limit - left) * WINDOW / limit),
@@ -62,10 +62,10 @@ class Buckets:
         )
 
 
-_buckets = Buckets()
+_buckets = TokenBuckets()
 
 
-def take(token_id: uuid.UUID) -> Standing | None:
+def take(token_id: uuid.UUID) -> RateLimitStatus | None:
     """Count one request of a token; None when the setting sets no limit."""
     limit = settings.STENCIL_RATE_PER_MINUTE
     if not limit:

@@ -1,5 +1,7 @@
-"""Replies that take their time: an execution's end, and streams. No thread is held for them where
-the server has an event loop (`webui.server`); elsewhere the thread waits.
+"""Replies that take time: the end of an execution, and streams.
+
+A server with an event loop (`webui.server`) holds no thread for them; elsewhere the thread waits.
+See decision 0022.
 """
 
 import time
@@ -12,7 +14,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from core.database.connections import release_between_waits
 from core.engine import hub
-from execapp.api.http import errors, waiting_room
+from execapp.api.http import concurrency, error_replies
 from execapp.errors import BusyError, RateLimitedError
 from execapp.models import Execution
 from execapp.services import submissions
@@ -23,7 +25,7 @@ RETRY_SECONDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """What a stream yields to be asked again after these seconds."""
+    """An item of a stream: continue after these seconds."""
 
     seconds: float
 
@@ -31,21 +33,21 @@ class Pause:
 Frames = Iterator[str | Pause]
 
 
-class Paced(StreamingHttpResponse):
-    """A stream of text with pauses in it. `frames` has them; iterating the reply sleeps them."""
+class PacedStream(StreamingHttpResponse):
+    """A stream of text with pauses: `frames` contains them, and iterating the reply sleeps."""
 
-    def __init__(self, frames: Frames, place: waiting_room.Pass, *, content_type: str) -> None:
+    def __init__(self, frames: Frames, permit: concurrency.Permit, *, content_type: str) -> None:
         super().__init__(_slept(frames), content_type=content_type)
-        self.frames, self._place = frames, place
+        self.frames, self._permit = frames, permit
 
     def close(self) -> None:
-        """Give the place back, too."""
+        """Return the permit, too."""
         super().close()
-        self._place.release()
+        self._permit.release()
 
 
-class Parked(HttpResponse):
-    """The place of a reply that is made when an execution ends. Its headers go with that reply."""
+class DeferredResponse(HttpResponse):
+    """A placeholder for the reply that is made when an execution ends; it takes these headers."""
 
     def __init__(
         self,
@@ -53,26 +55,26 @@ class Parked(HttpResponse):
         execution_id: uuid.UUID,
         seconds: float,
         begun: bool,
-        place: waiting_room.Pass,
+        permit: concurrency.Permit,
         shown: Callable[[Execution], HttpResponse],
     ) -> None:
         super().__init__()
         self.execution_id, self.seconds, self.begun = execution_id, seconds, begun
-        self._shown, self._place = shown, place
+        self._shown, self._permit = shown, permit
 
     def leave(self) -> None:
-        """Give the place back: nobody waits here any more. `close` only lets the request go."""
-        self._place.release()
+        """Return the permit when the wait is over. `close` only ends the request."""
+        self._permit.release()
 
     def look(self, *, last: bool, stopping: bool = False) -> HttpResponse | None:
-        """The reply; None when it has not ended and this is not the `last` look."""
+        """Return the reply; None when the execution goes on and this is not the `last` look."""
         try:
             execution = submissions.wait(execution_id=self.execution_id, seconds=0)
             if not execution.finished and not last:
                 return None
             reply = self._shown(execution)
         except Exception as error:  # noqa: BLE001 - the edge: every failure gets its reply here
-            reply = errors.handle(error)
+            reply = error_replies.handle(error)
             execution = None
         for name, value in self.items():
             if name not in {"Content-Length", "Content-Type"} and name not in reply:
@@ -89,47 +91,47 @@ def answer(
     shown: Callable[[Execution], HttpResponse],
     *,
     begun: bool = False,
-    place: waiting_room.Pass | str | None = None,
+    permit: concurrency.Permit | str | None = None,
 ) -> HttpResponse:
-    """What `shown` makes of the execution once it has ended, or the time is over.
+    """Return what `shown` makes of the execution once it has ended or the time is over.
 
-    `place` comes from `take_place`: a place to wait in, or why there is none.
+    `permit` comes from `acquire_wait`: a permit to wait, or the reason why there is none.
     """
-    if isinstance(place, str):
+    if isinstance(permit, str):
         reply = shown(execution)
-        reply[HEADER] = place
+        reply[HEADER] = permit
         return reply
-    if place is None or execution.finished:
+    if permit is None or execution.finished:
         return shown(execution)
     if hub.of(request.META) is not None:
-        return Parked(
-            execution_id=execution.id, seconds=seconds, begun=begun, place=place, shown=shown
+        return DeferredResponse(
+            execution_id=execution.id, seconds=seconds, begun=begun, permit=permit, shown=shown
         )
     try:
         return shown(submissions.wait(execution_id=execution.id, seconds=seconds, fresh=begun))
     finally:
-        place.release()
+        permit.release()
 
 
-def take_place(client: str, seconds: float) -> waiting_room.Pass | str | None:
-    """A place to wait in; None when nobody wants to wait; the header's text when all are taken."""
+def acquire_wait(client: str, seconds: float) -> concurrency.Permit | str | None:
+    """Return a permit to wait; None for no wait; the text of the header when none is left."""
     if seconds <= 0:
         return None
     try:
-        return waiting_room.waits.enter(
+        return concurrency.waits.acquire(
             client, most=settings.STENCIL_WAITS, most_of_client=settings.STENCIL_CLIENT_WAITS
         )
-    except waiting_room.Full as full:
+    except concurrency.LimitReached as full:
         return f"refused; scope={full.scope}; limit={full.limit}"
 
 
-def take_stream(client: str) -> waiting_room.Pass:
-    """A place to stream in. Raises RateLimitedError for one client's many, else BusyError."""
+def acquire_stream(client: str) -> concurrency.Permit:
+    """Return a permit to stream. Raises RateLimitedError over a client's limit, else BusyError."""
     try:
-        return waiting_room.streams.enter(
+        return concurrency.streams.acquire(
             client, most=settings.STENCIL_STREAMS, most_of_client=settings.STENCIL_CLIENT_STREAMS
         )
-    except waiting_room.Full as full:
+    except concurrency.LimitReached as full:
         details = {"limit": full.limit}
         if full.scope == "client":
             message = f"You follow {full.limit} streams already: end one, or wait."
