@@ -21,19 +21,19 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, kw_only=True)
 class ChainResult:
-    """What a walk found. `count` events hold; `first_broken` is a sequence number."""
+    """The result of a walk: `count` events are valid; `first_broken` is a sequence number."""
 
     ok: bool
     count: int
     first_broken: int | None
     reason: str = ""
-    hash: str = ""  # of the last event that holds
+    hash: str = ""  # of the last valid event
 
 
 def append(*, actor: str, action: str, object: str, details: Mapping[str, Any]) -> AuditEvent:  # noqa: A002 - the field's name
-    """Add one event inside the caller's transaction; it commits or falls with the act itself.
+    """Append one event in the caller's transaction; it commits or rolls back with the act itself.
 
-    `details` must be JSON. RuntimeError when no transaction is open.
+    `details` must be JSON. Raises RuntimeError if no transaction is open.
     """
     if not transaction.get_connection().in_atomic_block:
         message = "audit.append needs the transaction of the act it records."
@@ -55,12 +55,12 @@ def append(*, actor: str, action: str, object: str, details: Mapping[str, Any]) 
 
 
 def event_hash(event: AuditEvent) -> str:
-    """Return the hex SHA-256 that belongs to the event's values."""
+    """Return the hex SHA-256 of the event's values."""
     return hashlib.sha256(canonical(values(event)).encode("ascii")).hexdigest()
 
 
 def values(event: AuditEvent) -> dict[str, Any]:
-    """What the hash covers, as JSON holds it."""
+    """Return the values that the hash covers, as JSON values."""
     return {
         "sequence": event.sequence,
         "time": event.time.astimezone(UTC).isoformat(timespec="microseconds"),
@@ -75,10 +75,10 @@ def values(event: AuditEvent) -> dict[str, Any]:
 def verify_chain(
     *, after: int = 0, previous: str = GENESIS, limit: int | None = None
 ) -> ChainResult:
-    """Walk the events and name the first whose link does not hold.
+    """Walk the events and return the first one whose link to the previous event is broken.
 
-    All of them from the first; or, for a walk in parts, at most `limit` of those after `after`,
-    whose hash was `previous`: `count` and `hash` of one part begin the next one.
+    By default all events are walked. For a walk in parts, give `limit`, `after` (a sequence number)
+    and `previous` (its hash): `count` and `hash` of one part are the start of the next part.
     """
     events = AuditEvent.objects.filter(sequence__gt=after).order_by("sequence")
     count = after
@@ -98,7 +98,7 @@ def verify_chain(
 
 
 def canonical(value: object) -> str:
-    """The one way to write a value as JSON: sorted, without blanks, ASCII."""
+    """Return a value as canonical JSON: sorted keys, no blanks, ASCII."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False
     )

@@ -1,4 +1,4 @@
-"""Where things lie under STENCIL_DATA. Read at each call: no setting is kept at import."""
+"""Paths below STENCIL_DATA. Settings are read at each call, never at import."""
 
 import uuid
 from pathlib import Path
@@ -24,17 +24,17 @@ def objects() -> Path:
 
 
 def aside() -> Path:
-    """Return where things are put that stood in the way, for people to look through."""
+    """Return the folder for entries that were in the way, kept for people."""
     return data() / "aside"
 
 
 def refills() -> Path:
-    """Return the folder in which caches are filled anew, outside of what a sweep empties."""
+    """Return the folder in which caches are filled again; the sweep does not empty it."""
     return data() / "refills"
 
 
 def downloads(builder: str) -> Path:
-    """Return what a package manager keeps between builds."""
+    """Return the folder of downloads that a builder keeps between builds."""
     return data() / "cache" / builder
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with templates: one base, a stable code each, the message as docstring."""
+"""Errors of this app: one base class; each has a stable code and its message as docstring."""
 
 
 class TemplateError(Exception):
@@ -7,7 +7,7 @@ class TemplateError(Exception):
     code = "template_error"
 
     def __init__(self, message: str = "", **details: object) -> None:
-        """Take a sentence for people (default: the docstring) and values for programs."""
+        """Take a message for people (default: the docstring) and `details` for programs."""
         self.message = message or (type(self).__doc__ or "").strip()
         self.details = details
         super().__init__(self.message)
@@ -118,8 +118,8 @@ class InvalidOptionsError(InvalidBuildError):
 class DefinitionError(TemplateError):
     """A definition is wrong.
 
-    `details` has file, key, reason, and where they are known `line` (from 1), `excerpt` (that line)
-    and `remedy`.
+    `details` has file, key and reason. Where they are known, it has `line` (from 1), `excerpt` (the
+    text of this line) and `remedy`.
     """
 
     code = "invalid_definition"
@@ -146,7 +146,7 @@ class DefinitionError(TemplateError):
         self.line, self.remedy, self.excerpt = line, remedy, excerpt
 
     def with_remedy(self, more: str) -> "DefinitionError":
-        """Return the same, with a further sentence about what to do."""
+        """Return the same error with one more sentence in its remedy."""
         return DefinitionError(
             self.file,
             self.key,

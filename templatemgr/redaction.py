@@ -1,8 +1,8 @@
-"""Takes this machine's secrets out of what people read: log lines, messages, answers.
+"""Remove this machine's secrets from log lines, messages and responses.
 
-Tools quote what they were given in their errors. What is known here as secret (tokens, passwords,
-pairs in addresses, in the forms in which they travel) becomes a mark, and so does what has the
-shape of a credential, whoever it belongs to.
+Tools quote their configuration in errors. Every known secret is replaced by a mark: tokens,
+passwords and user:password pairs in addresses, each in its encoded forms too. Text with the shape
+of a credential is replaced as well.
 """
 
 import base64
@@ -15,9 +15,9 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 MARK = "[secret]"
-# A short secret is only taken out as a word of its own, for it may be a part of many.
+# A short secret is removed only as a whole word, because many words may contain it.
 SHORT, SHORTEST = 6, 2
-# A part of a secret that ends or begins a line is taken for a secret that was cut there.
+# A part of a secret at the end or start of a line counts as a secret that was cut there.
 CUT = 8
 _SHAPES = (
     (re.compile(r"(?i)\b(bearer|basic)[ \t]{1,4}[A-Za-z0-9._~+/=-]{8,4096}"), rf"\1 {MARK}"),
@@ -38,7 +38,7 @@ _USUAL_WORDS = frozenset(("true", "false", "null", "none", "anonymous", "git", "
 
 
 class Redactor:
-    """Knows secrets, and takes them out of texts."""
+    """Know secrets, and remove them from texts."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         said = {part for secret in secrets for part in (secret, *_decoded(secret))}
@@ -51,7 +51,7 @@ class Redactor:
         self._forms = tuple(form for form in known if len(form) >= 2 * CUT)
 
     def __call__(self, text: str) -> str:
-        """Return a text, of one line or several, without what is secret."""
+        """Return a text of one or more lines without its secrets."""
         found = self._known.sub(MARK, text) if self._known else text
         for shape, instead in _SHAPES:
             found = shape.sub(instead, found)
@@ -60,11 +60,11 @@ class Redactor:
         return found
 
     def holds(self, text: str) -> bool:
-        """Whether a text has a secret in it that is known here."""
+        """Return whether a text contains a known secret."""
         return self._known is not None and self._known.search(text) is not None
 
     def _uncut(self, line: str) -> str:
-        """Take out the beginning of a secret at the end of a line, and its end at the beginning."""
+        """Remove the start of a secret at the end of a line, and its end at the start of a line."""
         for form in self._forms:
             lengths = range(min(len(form) - 1, len(line)), CUT - 1, -1)
             if line[-CUT:] in form:
@@ -79,13 +79,13 @@ class Redactor:
 def of_machine(
     environ: Mapping[str, str], files: Iterable[bytes] = (), settings: Iterable[object] = ()
 ) -> Redactor:
-    """Return one that knows the secrets of an environment, and of files of npm, pip and netrc.
+    """Return a redactor for the secrets of an environment and of the files of npm, pip and netrc.
 
-    `settings` are values that are secret whole, or hold addresses with a user in them.
+    `settings` are values that are secret as a whole, or contain addresses with a user.
     """
     found: set[str] = set()
     for name, value in environ.items():
-        if _SECRET_NAME.search(name) and len(value) >= SHORT:  # else a number or a switch
+        if _SECRET_NAME.search(name) and len(value) >= SHORT:  # otherwise a number or a switch
             found.add(value)
         found |= _in_addresses(value)
     for content in files:
@@ -96,7 +96,7 @@ def of_machine(
 
 
 def files_of(environ: Mapping[str, str], paths: Iterable[Path | None]) -> list[bytes]:
-    """Read what can be read of some files, and the netrc."""
+    """Return the content of the readable files among these, and of the netrc."""
     netrc = Path(environ.get("NETRC") or Path(environ.get("HOME", "/"), ".netrc"))
     found = []
     for path in (*paths, netrc):
@@ -139,12 +139,12 @@ def _in_addresses(text: str) -> set[str]:
             found |= {password, unquote(password), f"{user}:{password}"}
             found.add(f"{unquote(user)}:{unquote(password)}")
         elif len(user) >= SHORT:
-            found |= {user, unquote(user)}  # a token may stand there alone
+            found |= {user, unquote(user)}  # the user part may be a token alone
     return found
 
 
 def _forms(secret: str) -> set[str]:
-    """Return a secret as it travels: as it is, quoted for addresses and JSON, encoded."""
+    """Return the forms of a secret: plain, quoted for addresses and for JSON, in base64."""
     text = secret.strip()
     if len(text) < SHORTEST:
         return set()
@@ -156,7 +156,7 @@ def _forms(secret: str) -> set[str]:
 
 
 def _decoded(secret: str) -> set[str]:
-    """Return what a secret says in base64: npm keeps pairs and passwords so."""
+    """Return a secret decoded from base64, as npm stores pairs and passwords."""
     with suppress(binascii.Error, UnicodeDecodeError, ValueError):
         text = base64.b64decode(secret.strip(), validate=True).decode("utf-8")
         if text.isprintable():

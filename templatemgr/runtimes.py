@@ -1,4 +1,4 @@
-"""How to run submissions on a tree, as a definition says and as this machine allows."""
+"""How to run submissions on a tree: what the definition says, within this machine's limits."""
 
 import logging
 from collections.abc import Mapping
@@ -32,16 +32,16 @@ class Runtime:
     examples: tuple[SmokeCase, ...]
 
     def tree(self, mode: str) -> Tree:
-        """Return what the sandbox mounts and starts for this mode. KeyError for an unknown one."""
+        """Return what the sandbox mounts and starts in a mode. Raises KeyError."""
         return self.trees[mode]
 
     def limits(self, asked: Mapping[str, int]) -> Limits:
-        """Return the limits in force for what was asked for, none over the maximum."""
+        """Return the limits in force for requested limits; none exceeds the maximum."""
         return operator_rules.lowered(replace(self.default, **asked), self.maximum)
 
 
 def make_runtime(definition: Definition, home: Path) -> Runtime:
-    """Return how to run on the tree and cache in a folder, as the definition says."""
+    """Return how to run on the tree and cache of a folder, by a definition."""
     modes = definition.modes
     trees = {
         name: Tree(
@@ -68,7 +68,7 @@ def make_runtime(definition: Definition, home: Path) -> Runtime:
 
 
 def fill_in(definition: Definition, submission: Submission) -> Submission:
-    """Return a submission with the entry and pattern that the definition gives by default."""
+    """Return a submission with the default entry and pattern of the definition filled in."""
     mode = definition.modes[submission.mode]
     return replace(
         submission,
@@ -78,14 +78,14 @@ def fill_in(definition: Definition, submission: Submission) -> Submission:
 
 
 def writable_cache(tree: Tree) -> Tree:
-    """Return the same tree with its cache mounted writable: for filling it, during a build."""
+    """Return the same tree with a writable cache, to fill the cache during a build."""
     return replace(tree, cache_writable=True)
 
 
 def held(definition: Definition, ceilings: Ceilings) -> Definition:
-    """Return a definition that was built under other rules as it is run today.
+    """Return a definition from an older build as it may be run today.
 
-    Within the ceilings, and without variables that act on Stencil's own programs.
+    Lower its limits to the ceilings and drop variables that act on Stencil's own programs.
     """
     left = [name for name in definition.env if environment.before_rights_are_dropped(name)]
     if left:

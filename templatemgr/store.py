@@ -1,9 +1,9 @@
 """The store on disk: locks, sealed files by content, and folders published by rename.
 
-Locks: sealing holds the store's lock shared, publishing and collection hold it exclusive. Nobody
-asks for the one while holding the other, and nobody holds either across npm or a sandbox, so two
-builds cannot wait for each other. Between sealing and publishing a build holds nothing: its
-objects are safe, because a collector only takes objects that no tree links to.
+Locks: sealing holds the store's lock shared; publishing and collection hold it exclusively. No code
+asks for one mode while it holds the other, and no code holds the lock across npm or a sandbox, so
+two builds cannot deadlock. Between sealing and publishing a build holds no lock: its objects are
+safe, because the collector only deletes objects that no tree links to.
 """
 
 import errno
@@ -24,12 +24,12 @@ from templatemgr.trees import hashing, listing, manifests
 from templatemgr.trees.manifests import Entry, Manifest
 
 logger = logging.getLogger(__name__)
-ASIDE = "aside"  # below the data directory: what stood in the way, for people to look through
+ASIDE = "aside"  # below the data directory: files that were in the way, kept for people
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sealed:
-    """What sealing did: the manifest, bytes that were new to the store, and files copied."""
+    """The result of sealing: the manifest, the bytes new to the store, and the files copied."""
 
     manifest: Manifest
     own_bytes: int
@@ -38,7 +38,7 @@ class Sealed:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """One file put in its place: was its content new, and could it be linked."""
+    """One file of a sealed tree: whether its content was new, and whether it could be linked."""
 
     new: bool
     linked: bool
@@ -46,7 +46,7 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class Freed:
-    """What went from the disk: objects (or other files that nothing shared) and their bytes."""
+    """What was freed on the disk: objects (or other files without a second name), and bytes."""
 
     files: int = 0
     bytes: int = 0
@@ -57,9 +57,9 @@ class Freed:
 
 @contextmanager
 def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a file lock. The kernel frees it when the process dies."""
+    """Hold a file lock. The kernel releases it when the process dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # nothing of ours: a folder cannot be locked as a file is
+    if path.is_dir():  # foreign: a folder cannot be locked as a file
         set_aside(path, path.parent / ASIDE)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -80,7 +80,7 @@ def seal(tree: Path, objects: Path) -> Sealed:
     for entry in manifest.files:
         firsts.setdefault(entry.key, entry)
     with ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0))) as pool:
-        # Each content once at first, so that no two threads make the same object.
+        # Store each content once first, so that no two threads make the same object.
         first = list(pool.map(lambda entry: _store(tree, objects, entry), firsts.values()))
         others = [entry for entry in manifest.files if firsts[entry.key] is not entry]
         rest = list(pool.map(lambda entry: _store(tree, objects, entry, trusted=True), others))
@@ -98,7 +98,7 @@ def object_path(objects: Path, entry: Entry) -> Path:
 
 
 def close(folder: Path) -> None:
-    """Take the write bits from a folder and everything in it; links are left alone."""
+    """Remove the write bits from a folder and everything in it. Links are not followed."""
     for path, folders, files in os.walk(folder, topdown=False):
         for name in files:
             file = Path(path, name)
@@ -113,9 +113,9 @@ def close(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Delete a folder, closed or not, however deep, a file or a link; what is not there is fine.
+    """Delete a folder of any depth and mode, a file or a link; do nothing if it is missing.
 
-    Changes modes of folders only: files are shared.
+    Change the modes of folders only: files are shared with other trees.
     """
     if folder.is_symlink() or not folder.is_dir():
         folder.unlink(missing_ok=True)
@@ -136,7 +136,7 @@ def publish(staged: Path, final: Path) -> None:
 
 
 def can_link(folder: Path) -> bool:
-    """Whether hard links can be made in a folder now. Tried, since nothing else tells."""
+    """Return whether hard links can be made in a folder now, by trying it."""
     mark = folder / f".link-{secrets.token_hex(6)}"
     other = mark.with_name(f"{mark.name}-2")
     try:
@@ -152,7 +152,7 @@ def can_link(folder: Path) -> bool:
 
 
 def set_aside(path: Path, aside: Path) -> Path:
-    """Move what stands in the way to a folder for people to look through. Raises OSError."""
+    """Move a file or folder that is in the way to `aside`, for people. Raises OSError."""
     aside.mkdir(parents=True, exist_ok=True)
     place = aside / f"{path.name}-{secrets.token_hex(4)}"
     path.rename(place)
@@ -160,10 +160,10 @@ def set_aside(path: Path, aside: Path) -> Path:
 
 
 def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
-    """Delete every object that no tree links to. The store's lock is held exclusively.
+    """Delete every object that no tree links to. The caller holds the store's lock exclusively.
 
-    `needed` names those that must stay all the same, since a tree that lost its link is healed
-    from them. It is asked only when there is something to delete.
+    `needed` returns the names of objects that must stay, because a tree that lost its link is
+    healed from them. It is called only when there is something to delete.
     """
     lonely = [path for path in objects.glob("*/*") if _lonely(path)]
     kept = needed() if lonely else frozenset()
@@ -183,13 +183,13 @@ def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
 def _lonely(path: Path) -> bool:
     try:
         info = path.lstat()
-    except OSError:  # what is foreign here, or went, is nothing to collect
+    except OSError:  # a foreign or vanished entry is not collected
         return False
     return stat.S_ISREG(info.st_mode) and info.st_nlink == 1
 
 
 def unshared(folder: Path) -> Freed:
-    """Return what deleting a folder frees by itself: files that have no second name."""
+    """Return what deleting a folder frees by itself: its files without a second name."""
     freed = Freed()
     if not folder.is_dir():
         return freed
@@ -202,7 +202,7 @@ def unshared(folder: Path) -> Freed:
 
 
 def sole(folders: Iterable[Path]) -> Freed:
-    """Return what deleting folders and collecting objects frees: files that nothing else holds."""
+    """Return what deleting folders and then collecting objects frees: files held nowhere else."""
     links: dict[tuple[int, int], int] = {}
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
     for folder in folders:
@@ -213,13 +213,13 @@ def sole(folders: Iterable[Path]) -> Freed:
                     inode = info.st_dev, info.st_ino
                     links[inode] = links.get(inode, 0) + 1
                     sizes[inode] = info.st_nlink, info.st_size
-    # One name more than those in the folders is the object's own.
+    # The object itself is one name more than the names in the folders.
     alone = [sizes[inode][1] for inode, count in links.items() if sizes[inode][0] <= count + 1]
     return Freed(files=len(alone), bytes=sum(alone))
 
 
 def take_away(folder: Path, trash: Path) -> None:
-    """Rename a folder out of a closed parent: from then on it is gone from its place, whole."""
+    """Rename a folder out of a closed parent, so that it leaves its place in one step."""
     parent = folder.parent
     parent.chmod(0o755)
     try:
@@ -236,7 +236,7 @@ def copy_files(source: Path, target: Path, paths: list[str]) -> None:
 
 
 def copy(files: Mapping[str, Path], target: Path) -> None:
-    """The same for files that lie anywhere: relative path → file."""
+    """Copy files from anywhere into a folder: `files` maps the relative path to the file."""
     for path, file in files.items():
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -247,8 +247,8 @@ def copy(files: Mapping[str, Path], target: Path) -> None:
 def _store(tree: Path, objects: Path, entry: Entry, *, trusted: bool = False) -> Stored:
     """Put one file into the store, or the store's file into the tree.
 
-    An object that stands there already is hashed again before it is trusted: a wrong one is
-    replaced by a new inode, and whoever still links to the old one is found by verification.
+    An existing object is hashed again before it is used. A wrong object is replaced by a new inode;
+    verification finds the trees that still link to the old one.
     """
     file, stored = tree / entry.path, object_path(objects, entry)
     file.chmod(entry.mode)
@@ -261,9 +261,9 @@ def _store(tree: Path, objects: Path, entry: Entry, *, trusted: bool = False) ->
 
 
 def make_room(stored: Path) -> None:
-    """See to it that an object can be put in its place: its folder is one, and nothing is in it.
+    """Make sure that an object can be put in its place: create its folder, clear the place.
 
-    What stands in the way is set aside, by a name beside the store. Raises OSError.
+    Move entries that are in the way aside, beside the store. Raises OSError.
     """
     objects = stored.parents[1]
     for folder in (objects, stored.parent):
@@ -285,14 +285,14 @@ def _sound(stored: Path, entry: Entry) -> bool:
         return False
     if hashing.hash_file(stored) != entry.digest:
         return False
-    # Nothing is repaired here: it would be changed wherever else it is linked to.
+    # Do not repair it here: the change would reach every tree that links to it.
     if stat.S_IMODE(info.st_mode) != entry.mode or listing.attributes(str(stored)):
         return False
     return listing.owners(stored.parents[2]).include(info)
 
 
 def _link(source: Path, target: Path) -> bool:
-    """Make target the same inode as source, by link and rename; False when it stays a copy."""
+    """Make target the same inode as source, by link and rename. Return False if it stays a copy."""
     temporary = target.parent / f".link-{secrets.token_hex(6)}"
     try:
         os.link(source, temporary, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""When what is down is tried again: after seconds at first, after an hour at most."""
+"""When healing is tried again: after seconds at first, after one hour at most."""
 
 from datetime import datetime, timedelta
 
@@ -10,12 +10,12 @@ FIRST, LONGEST = timedelta(seconds=5), timedelta(hours=1)
 
 
 def delay(tries: int) -> timedelta:
-    """Return how long to wait after so many tries in vain: 5 s, 10 s, 20 s … one hour."""
+    """Return how long to wait after this many failed tries: 5 s, 10 s, 20 s … one hour."""
     return min(LONGEST, FIRST * (1 << min(tries, 20)))
 
 
 def plan(*, version: Version) -> datetime | None:
-    """Set the time of the next try after one in vain, and return it; None for what is whole."""
+    """Set and return the time of the next try after a failed one; None for a whole version."""
     health = VersionHealth.objects.get(version=version)
     if health.state == HealthState.RETIRED or not (
         health.state == HealthState.QUARANTINED or health.doubts

@@ -1,8 +1,8 @@
 """Rehash versions against their manifests, and record what is wrong with them.
 
-One inode, many versions: versions share files by hard link, so a byte that changed in place
-changed in all of them. Verification reads each inode once and quarantines every version, of
-every template, that holds a bad one.
+Versions share files by hard link, so a byte that changes in one version changes in all versions
+that share the file. Verification reads each inode once. It quarantines every version, of every
+template, that holds a bad inode.
 """
 
 import logging
@@ -22,7 +22,7 @@ from templatemgr.trees.manifests import Inode, Manifest, Problem
 
 logger = logging.getLogger(__name__)
 MAX_PROBLEMS = 1000
-AUTOMATIC = ("schedule", "start")  # who asks of its own accord, and again
+AUTOMATIC = ("schedule", "start")  # actors that repeat without a person
 
 
 def verify(
@@ -30,10 +30,11 @@ def verify(
 ) -> VersionHealth:
     """Rehash one version's tree, cache, inputs and objects, and record what was found.
 
-    With a sound tree it is verified, also when it was quarantined before (retired stays so) and
-    with doubts about the rest; else it is quarantined, and so is every version that shares a bad
-    file with it. A damaged cache is away when this returns. Raises UnknownTemplateError,
-    UnknownVersionError, and HashingError from the reader: then nothing is recorded.
+    A version with a sound tree becomes verified, also if it was quarantined before and if there are
+    doubts about the rest; a retired version stays retired. Otherwise the version is quarantined,
+    and every version that shares a bad file with it. A damaged cache is removed before this
+    returns. Raises UnknownTemplateError, UnknownVersionError, and HashingError from the reader; if
+    it raises, nothing is recorded.
     """
     row = catalog.get_version(template=template, number=version)
     found = inspection.inspect(row, reader)
@@ -47,7 +48,7 @@ def verify(
         details = {"state": health.state, "problems": len(found.problems)}
         details |= {"doubts": len(found.doubts)} if found.doubts else {}
         same = before == (health.state, health.problems, health.doubts)
-        if not (same and actor in AUTOMATIC):  # the same again, every hour, is no event
+        if not (same and actor in AUTOMATIC):  # an unchanged result, every hour, is no event
             audit.append(actor=actor, action="version.verify", object=str(row), details=details)
         for other, problems in sharers:
             quarantine(other, problems, actor, because=str(row))
@@ -55,7 +56,7 @@ def verify(
 
 
 def record(version: Version, found: Inspection, actor: str) -> VersionHealth:
-    """Record an inspection, after `caches.take_away`. In the caller's transaction."""
+    """Record an inspection, after `compile_caches.take_away`, in the caller's transaction."""
     if found.problems:
         health = quarantine(version, list(found.problems), actor, because=str(version))
     else:
@@ -64,14 +65,14 @@ def record(version: Version, found: Inspection, actor: str) -> VersionHealth:
 
 
 def condemn(*, version: Version, actor: str, reason: str) -> VersionHealth:
-    """Quarantine a version that could not be looked at, with the reason as its problem."""
+    """Quarantine a version that could not be inspected, with the reason as its problem."""
     problem = Problem(path=".", problem="unreadable", detail=reason)
     with transaction.atomic():
         return quarantine(version, [problem], actor, because=str(version))
 
 
 def note(health: VersionHealth, found: Inspection) -> VersionHealth:
-    """Keep the doubts beside a version, and what it looked like if nothing is wrong with it."""
+    """Record the doubts about a version; if there is nothing wrong, record its fingerprint."""
     inputs = _inputs_doubted(health.doubts), any(d.part == "inputs" for d in found.doubts)
     health.doubts = [_shown(doubt) for doubt in found.doubts[:MAX_PROBLEMS]]
     fields = ["doubts", "record"]
@@ -83,7 +84,7 @@ def note(health: VersionHealth, found: Inspection) -> VersionHealth:
             health.retry_at, health.tries, health.message = None, 0, ""
         fields += ["retry_at", "tries", "message"]
     health.save(update_fields=fields)
-    if inputs[0] != inputs[1]:  # what was read from the damaged ones is not used any more
+    if inputs[0] != inputs[1]:  # values read from damaged inputs become invalid
         VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
     if health.record and found.manifest is not None:
         _spare(health.version, found.manifest)
@@ -93,7 +94,7 @@ def note(health: VersionHealth, found: Inspection) -> VersionHealth:
 def verify_all(*, actor: str, template: str | None = None) -> list[VersionHealth]:
     """Verify every version, or those of one template, oldest first; each inode is read once.
 
-    One that cannot be looked at is quarantined with the reason, and the next one is read.
+    A version that cannot be inspected is quarantined with the reason; the others are still read.
     """
     reader = Reader()
     rows = Version.objects.select_related("template").order_by("template__name", "number")
@@ -103,7 +104,7 @@ def verify_all(*, actor: str, template: str | None = None) -> list[VersionHealth
 
 
 def verify_one(*, version: Version, actor: str, reader: Reader | None = None) -> VersionHealth:
-    """Verify one of several. Raises for the database alone: else it is quarantined for it."""
+    """Verify one of several versions. Raises DatabaseError only; other errors quarantine it."""
     row = version
     try:
         return verify(template=row.template.name, version=row.number, actor=actor, reader=reader)
@@ -115,15 +116,15 @@ def verify_one(*, version: Version, actor: str, reader: Reader | None = None) ->
 
 
 def needed_objects() -> set[str]:
-    """Return the names of all stored objects that versions are made of, but for removed ones.
+    """Return the names of all stored objects that versions need, except removed versions.
 
-    A tree that lost a file is healed from its object, so that this one must not be collected.
+    A tree that lost a file is healed from the object, so the object must not be collected.
     """
     kept = Version.objects.select_related("template").exclude(health__state=HealthState.RETIRED)
     found: set[str] = set()
     for version in kept:
         manifest = sources.manifest(version)
-        if manifest is None:  # whatever is there may be what it needs
+        if manifest is None:  # any object may be one that it needs
             return {path.name for path in data_paths.objects().glob("*/*")}
         found.update(entry.key for entry in manifest.files)
     return found
@@ -132,11 +133,10 @@ def needed_objects() -> set[str]:
 def _sharers(
     version: Version, bad: Mapping[str, frozenset[Inode]]
 ) -> list[tuple[Version, list[Problem]]]:
-    """Return the other versions that hold a bad inode, each with the paths it has there.
+    """Return the other versions that hold a bad inode, each with the paths of this inode.
 
-    Inode numbers prove it: a version with a copy of its own, or a file that was replaced in one
-    tree only, is not concerned. One that cannot be looked at does not stand in the way: its own
-    verification finds that.
+    Inode numbers are compared, so a version with its own copy of the file is not included. A
+    version that cannot be inspected is skipped: its own verification finds the reason.
     """
     if not bad:
         return []
@@ -150,7 +150,7 @@ def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> list
     inodes = frozenset().union(*bad.values())
     if manifest is not None:
         paths: Iterable[str] = [entry.path for entry in manifest.files if entry.digest in bad]
-    else:  # without one, every file is looked at
+    else:  # without a manifest, look at every file
         paths = listing.walk(tree).found
     seen = ((path, listing.look(tree / path)) for path in paths)
     return [
@@ -161,19 +161,21 @@ def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> list
 
 
 def remember(version: Version, manifest: Manifest) -> None:
-    """Keep beside a version that was just made what it looks like, and its spares."""
+    """Record the fingerprint of a new version, and keep its spare copies."""
     fingerprint = listing.fingerprint(data_paths.version(version), RECORDED)
     VersionHealth.objects.filter(version=version).update(record=fingerprint)
     _spare(version, manifest)
 
 
 def _spare(version: Version, manifest: Manifest) -> None:
-    """Keep second copies of what proved to be right; doing without them is no failure."""
+    """Keep spare copies of a sound manifest and sound inputs; a failure is only logged."""
     home, inputs = data_paths.version(version), version.definition_digest
     try:
         spares.keep(data_paths.data(), home, manifest=manifest, inputs=inputs)
     except OSError as error:
-        logger.warning("%s has no spare of its manifest or inputs: %s", version, error)
+        logger.warning(
+            "%s: cannot keep spare copies of its manifest and inputs: %s", version, error
+        )
 
 
 def _shown(doubt: Doubt) -> dict[str, str]:
@@ -186,11 +188,11 @@ def _inputs_doubted(doubts: Iterable[Mapping[str, str]]) -> bool:
 
 
 def not_healed(version: Version, reason: str, actor: str) -> None:
-    """Keep the reason beside a version that stays quarantined, and in the audit trail."""
+    """Record why a version stays quarantined, in its health and in the audit trail."""
     reason = _printable(reason)
     with transaction.atomic():
         fresh = VersionHealth.objects.filter(version=version).exclude(message=reason)
-        if fresh.update(message=reason):  # a try an hour later with the same end is no news
+        if fresh.update(message=reason):  # a repeated failure for the same reason is no event
             details = {"reason": reason}
             audit.append(
                 actor=actor, action="version.heal_failed", object=str(version), details=details
@@ -198,7 +200,7 @@ def not_healed(version: Version, reason: str, actor: str) -> None:
 
 
 def mark_whole(version: Version, actor: str) -> VersionHealth:
-    """Record that the tree is sound; a retired version stays so. In the caller's transaction."""
+    """Record a sound tree, in the caller's transaction. A retired version stays retired."""
     health = VersionHealth.objects.select_for_update().get(version=version)
     if health.state == HealthState.QUARANTINED:
         health.state, health.message = HealthState.VERIFIED, ""
@@ -209,9 +211,9 @@ def mark_whole(version: Version, actor: str) -> VersionHealth:
 def quarantine(
     version: Version, problems: list[Problem], actor: str, *, because: str
 ) -> VersionHealth:
-    """Never serve this version again, unless a later verification finds it whole.
+    """Stop serving this version until a later verification finds it whole.
 
-    In the caller's transaction. Healing is due a moment later.
+    Runs in the caller's transaction. Healing is due a few seconds later.
     """
     health = VersionHealth.objects.select_for_update().get(version=version)
     before = health.state
@@ -234,7 +236,7 @@ def _problem(problem: Problem) -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Return text that any answer can carry: a name that is no UTF-8 is escaped."""
+    """Return text that every response can carry: bytes that are not UTF-8 are escaped."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,8 +1,8 @@
 """Make quarantined trees whole again from what is on this disk, and repair what cannot be proven.
 
-A tree is gone through from the top down and looked at again, until it equals its manifest or a pass
-changes nothing. What lies in a place that cannot be changed is then left there: a whole folder is
-laid out beside, and takes its place by rename. The caller holds the store's lock exclusively.
+A pass walks the tree from the top down and repairs each entry. Passes repeat until the tree equals
+its manifest or a pass changes nothing. If an entry in the tree cannot be changed, a whole folder is
+built beside it and takes its place by rename. The caller holds the store's lock exclusively.
 """
 
 import logging
@@ -29,7 +29,7 @@ MAX_PASSES = 8
 
 @dataclass(frozen=True, kw_only=True)
 class RepairResult:
-    """What came of it: is the tree whole, and if not, why nothing more could be done."""
+    """The result of a repair: whether the tree is whole, and if not, the reason."""
 
     whole: bool
     reason: str = ""
@@ -37,7 +37,7 @@ class RepairResult:
 
 @dataclass(kw_only=True)
 class _Elsewhere:
-    """Where other trees have a content; asked for only when the store has not."""
+    """Places in other trees that have a content. Used only if the store does not have it."""
 
     version: Version
     _places: dict[str, list[Place]] | None = field(default=None)
@@ -56,7 +56,8 @@ class _Elsewhere:
 def repair_all(*, actor: str, because: str, but: Version | None = None) -> list[Version]:
     """Repair every quarantined version, of every template; return those that are whole again.
 
-    What cannot be repaired stays quarantined, with what is still wrong, and is in nobody's way.
+    A version that cannot be repaired stays quarantined with the remaining problems; the others are
+    still repaired.
     """
     rows = Version.objects.select_related("template", "health")
     quarantined = rows.filter(health__state=HealthState.QUARANTINED).order_by("pk")
@@ -68,7 +69,7 @@ def repair_all(*, actor: str, because: str, but: Version | None = None) -> list[
 
 
 def repair_from_store(version: Version, *, actor: str, because: str) -> RepairResult:
-    """Repair one version as far as this disk has what it needs. Raises for the database alone."""
+    """Repair one version from what is on this disk. Raises DatabaseError only."""
     try:
         return _repair(version, actor, because)
     except DatabaseError:
@@ -79,7 +80,7 @@ def repair_from_store(version: Version, *, actor: str, because: str) -> RepairRe
 
 
 def repair_again(version: Version, *, actor: str) -> RepairResult:
-    """Look at a version again, and record what is left."""
+    """Read a version again, repair it once more, and record the remaining problems."""
     row = Version.objects.select_related("template", "health").get(pk=version.pk)
     return repair_from_store(row, actor=actor, because="store")
 
@@ -102,13 +103,13 @@ def _repair(version: Version, actor: str, because: str) -> RepairResult:
 
 
 def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, dict[str, str]]:
-    """Put the tree right in its place, else beside it; return what is then to be said."""
+    """Repair the tree in its place, else beside it; return the inspection after it."""
     manifest = before.manifest
     if manifest is None:
         return before, 0, {".": "its manifest is lost, and no sound copy of it is left"}
     home = os.path.realpath(data_paths.version(version))
     if any(problem.detail == home for problem in before.problems if problem.problem == "mounted"):
-        # What lies there is somebody else's; ours is below it, and may be sound.
+        # The mounted files are foreign; the version lies below the mount and may be sound.
         return before, 0, {".": f"something is mounted over {home}: unmount it"}
     supply = Supplies(
         objects=data_paths.objects(),
@@ -122,7 +123,7 @@ def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, di
         if not found.problems:
             break
         if "its content is nowhere" in blocked.values():
-            break  # another folder would lack it, too
+            break  # a new folder would lack it, too
     return found, steps, blocked
 
 
@@ -132,7 +133,7 @@ _Way = Callable[[Version, Manifest, Supplies, Inspection], restoring.Pass]
 def _attempt(
     way: _Way, version: Version, manifest: Manifest, supply: Supplies, found: Inspection
 ) -> tuple[Inspection, int, dict[str, str]]:
-    """Go on in one way until nothing is wrong or a pass made no progress."""
+    """Repeat one way of repair until nothing is wrong or a pass makes no progress."""
     steps, blocked = 0, dict[str, str]()
     for _ in range(MAX_PASSES):
         try:
@@ -169,7 +170,7 @@ def _in_place(
 def _beside(
     version: Version, manifest: Manifest, supply: Supplies, _found: Inspection
 ) -> restoring.Pass:
-    """Lay out a whole folder and swap it in by two renames; the sweep undoes the first alone."""
+    """Build a whole folder and swap it in by two renames; the sweep undoes the first one alone."""
     home = data_paths.version(version)
     staging = home.parents[1] / "staging"
     fresh, damaged = staging / f"{home.name}.healing", staging / f"{home.name}{DAMAGED}"
@@ -186,13 +187,13 @@ def _beside(
     _keep_inputs(home, damaged)
     try:
         store.remove(damaged)
-    except OSError as error:  # something is mounted there, for instance: it is not served any more
-        logger.warning("%s was replaced, and cannot be removed: %s", damaged, error)
+    except OSError as error:  # a mount, for instance; the folder is not served any more
+        logger.warning("%s: the damaged folder cannot be removed: %s", damaged, error)
     return done
 
 
 def _furnish(version: Version, manifest: Manifest, fresh: Path) -> None:
-    """Give a laid out tree its manifests, its inputs and an empty cache."""
+    """Add the manifests, the inputs and an empty cache to a new tree."""
     spares.write(fresh / sources.MANIFEST, manifests.dump(manifest))
     spares.write(fresh / sources.CACHE_MANIFEST, manifests.dump(EMPTY))
     (fresh / "cache").mkdir()
@@ -203,7 +204,7 @@ def _furnish(version: Version, manifest: Manifest, fresh: Path) -> None:
 
 
 def _keep_inputs(home: Path, damaged: Path) -> None:
-    """What is left of inputs that nobody else has stays with the version, to be looked into."""
+    """Keep damaged inputs with the version, for people, if no other copy exists."""
     if not (home / "inputs").exists() and (damaged / "inputs").is_dir():
         home.chmod(0o755)
         (damaged / "inputs").chmod(0o755)
@@ -212,7 +213,7 @@ def _keep_inputs(home: Path, damaged: Path) -> None:
 
 
 def move_away(place: Path, target: Path) -> None:
-    """Rename whatever lies in a place; nothing when nothing does. No link is followed."""
+    """Rename whatever lies at `place`; do nothing if it is empty. Links are not followed."""
     if not os.path.lexists(place):
         return
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -224,9 +225,9 @@ def move_away(place: Path, target: Path) -> None:
 
 
 def _room(home: Path) -> None:
-    """See to it that a version's folder is one; what is there instead is set aside."""
+    """Make sure that a version's folder is a folder; move anything else there aside."""
     for folder in (home.parents[1], home.parent, home):
-        # Those around it may be links that an admin made on purpose; its own never is one.
+        # An admin may make the parent folders links on purpose; the version's own never is.
         if os.path.lexists(folder) and (
             not folder.is_dir() or (folder == home and folder.is_symlink())
         ):
@@ -237,7 +238,7 @@ def _room(home: Path) -> None:
 
 
 def _proven(version: Version, found: Inspection) -> Inspection:
-    """Repair manifest, inputs and objects from what is sound; return what is left to be said."""
+    """Repair manifest, inputs and objects from sound copies; return the inspection after it."""
     if not found.doubts or found.manifest is None:
         return compile_caches.take_away(version, found)
     parts = {doubt.part for doubt in found.doubts}
@@ -270,7 +271,7 @@ def _inputs(version: Version, home: Path, _found: Inspection) -> None:
 
 
 def _objects(version: Version, _home: Path, found: Inspection) -> None:
-    """Bring back objects, as the inode of a sound file or as a copy of it."""
+    """Restore objects, as the inode of a sound file or as a copy of it."""
     supply = Supplies(
         objects=data_paths.objects(),
         owners=inspection.owners(),

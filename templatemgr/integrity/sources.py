@@ -1,7 +1,7 @@
-"""Where a sound copy of a version's manifest, inputs or files can be had from.
+"""Find a sound copy of a version's manifest, inputs or definition.
 
-Each candidate is proven by its digest before it is used, and one that cannot be read is passed
-over: another version's trouble is its own.
+The digest of each candidate is checked before it is used. A candidate that cannot be read is
+skipped.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ MANIFEST, CACHE_MANIFEST = "manifest.json.gz", "cache-manifest.json.gz"
 
 
 def manifest(version: Version) -> Manifest | None:
-    """Return a version's manifest from wherever a sound one lies; None when there is none."""
+    """Return a version's manifest from any sound copy, or None."""
     for file in _manifests(version):
         try:
             return spares.prove_manifest(file, version.tree_digest)
@@ -26,7 +26,7 @@ def manifest(version: Version) -> Manifest | None:
 
 
 def inputs(version: Version) -> Path | None:
-    """Return a folder with a version's inputs, proven to be its own; its own come first."""
+    """Return a folder with sound inputs of a version, its own first, or None."""
     for folder in _inputs(version):
         if spares.inputs_sound(folder, version.definition_digest):
             return folder
@@ -34,7 +34,7 @@ def inputs(version: Version) -> Path | None:
 
 
 def other_inputs(version: Version) -> Path | None:
-    """The same from anywhere but the version's own folder."""
+    """Return a folder with sound inputs of a version outside of its own folder, or None."""
     own = data_paths.version(version) / "inputs"
     for folder in _inputs(version):
         if folder != own and spares.inputs_sound(folder, version.definition_digest):
@@ -43,7 +43,7 @@ def other_inputs(version: Version) -> Path | None:
 
 
 def definition(version: Version) -> Path | None:
-    """Return a folder with a version's definition, to run it by; the spare counts, too."""
+    """Return a folder with a sound definition to run a version with, or None. Spares count."""
     spare = spares.definition_folder(data_paths.data(), version.definition_digest)
     if spares.inputs_sound(spare, version.definition_digest):
         return spare
@@ -51,7 +51,7 @@ def definition(version: Version) -> Path | None:
 
 
 def neighbours(version: Version) -> list[Version]:
-    """Return the other versions that are on disk, of every template: those of the same first."""
+    """Return the other versions on disk, of every template; those of the same template first."""
     rows = Version.objects.select_related("template", "health").exclude(pk=version.pk)
     kept = rows.exclude(health__state=HealthState.RETIRED)
     return sorted(kept, key=lambda row: (row.template_id != version.template_id, row.pk))

@@ -1,8 +1,8 @@
-"""Second copies of what a version is proven by and run with: its manifest, and its definition.
+"""Spare copies of a version's manifest and of its definition.
 
-They lie under `spares/` of the data directory, named by their digest, and are proven by it before
-they are used. The definition's copy is for running a version whose own inputs are in doubt. It is
-no input of a build: rebuilds and exports start from what a version or the definition folder has.
+They lie in `spares/` of the data directory under their digest, which is checked before each use.
+The copy of the definition serves to run a version whose own inputs are in doubt. It is no input of
+a build: rebuilds and exports start from the inputs of a version or from the definition folder.
 """
 
 import os
@@ -17,16 +17,16 @@ from templatemgr.trees.manifests import Manifest, ManifestError
 
 
 class InputsError(Exception):
-    """Kept inputs cannot be read, or are not those that a digest was made of."""
+    """Kept inputs cannot be read, or do not match their digest."""
 
 
 def manifest_file(data: Path, digest: str) -> Path:
-    """Return where the spare of a manifest lies."""
+    """Return the path of the spare copy of a manifest."""
     return data / "spares" / "manifests" / f"{digest}.json.gz"
 
 
 def definition_folder(data: Path, digest: str) -> Path:
-    """Return where the spare of a version's definition lies; called as a version calls its own."""
+    """Return the folder of the spare copy of a definition; it is named as in a version."""
     return data / "spares" / "definitions" / digest / "inputs"
 
 
@@ -40,7 +40,7 @@ def prove_manifest(file: Path, digest: str) -> Manifest:
 
 
 def prove_inputs(folder: Path, digest: str) -> None:
-    """Raise InputsError, with the reason, unless inputs are those that a digest was made of."""
+    """Raise InputsError with the reason unless the inputs match a digest."""
     with foreign.reading("They", InputsError):
         if folder.is_symlink():
             raise InputsError("They are a link, not a folder.")
@@ -50,7 +50,7 @@ def prove_inputs(folder: Path, digest: str) -> None:
 
 
 def inputs_sound(folder: Path, digest: str) -> bool:
-    """Whether inputs are those that a digest was made of."""
+    """Return whether inputs match a digest."""
     try:
         prove_inputs(folder, digest)
     except InputsError:
@@ -61,7 +61,7 @@ def inputs_sound(folder: Path, digest: str) -> bool:
 def keep(data: Path, home: Path, *, manifest: Manifest, inputs: str) -> None:
     """Keep a manifest, and the inputs with this digest, unless sound copies are there already.
 
-    Only from what was just found whole. Raises OSError.
+    The caller has just found both to be whole. Raises OSError.
     """
     file = manifest_file(data, manifest.digest())
     try:
@@ -74,7 +74,7 @@ def keep(data: Path, home: Path, *, manifest: Manifest, inputs: str) -> None:
 
 
 def write(file: Path, data: bytes) -> None:
-    """Put a file in its place, whole or not at all; what lies there is replaced. Raises OSError."""
+    """Write a file atomically; replace whatever lies there. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.is_dir() and not file.is_symlink():
         store.remove(file)
@@ -88,7 +88,7 @@ def write(file: Path, data: bytes) -> None:
 
 
 def copy_inputs(source: Path, target: Path) -> None:
-    """Put a copy of inputs in a place by rename, closed. Raises OSError."""
+    """Copy inputs to a place by rename, without write bits. Raises OSError."""
     staged = target.with_name(f".new-{secrets.token_hex(6)}")
     target.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,7 +1,7 @@
-"""Sound content for what has to be put back: from the store, else from whoever else has it.
+"""Sound content for files that must be restored: from the store, else from other trees.
 
-An object that is missing or wrong is made anew first, from bytes that prove to be the right ones,
-so that all who share it get the same inode. Objects are replaced by rename, never changed.
+A missing or wrong object is made again first, from bytes whose hash is right, so that all versions
+that share it get the same inode. Objects are replaced by rename, never changed.
 """
 
 import os
@@ -29,15 +29,15 @@ class Supplies:
     objects: Path
     owners: Owners
     elsewhere: Callable[[str], Iterable[Place]]
-    renewed: set[str] = field(default_factory=set)  # keys of objects that were made anew
+    renewed: set[str] = field(default_factory=set)  # keys of objects that were made again
 
     def __call__(self, entry: Entry) -> Path | None:
         stored = store.object_path(self.objects, entry)
         store.make_room(stored)
         if self._stored_soundly(stored, entry):
-            restoring.unfix(stored)  # or no name could be added to it
+            restoring.unfix(stored)  # otherwise no hard link could be added
             return stored
-        # An object with another mode or owner still has the bytes, for a new inode.
+        # An object with a wrong mode or owner still has the right bytes for a new inode.
         for tree, path in (
             (self.objects, stored.relative_to(self.objects).as_posix()),
             *self._rest(entry),
@@ -70,7 +70,7 @@ class Supplies:
             os.close(descriptor)
 
     def _renew(self, stored: Path, source: int, entry: Entry) -> None:
-        """Put a sound inode where the object belongs: the open file itself, or a copy of it."""
+        """Put a sound inode in the object's place: the open file itself, or a copy of it."""
         folder = os.open(stored.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         temporary = f".new-{secrets.token_hex(6)}"
         try:

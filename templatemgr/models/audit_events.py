@@ -8,7 +8,7 @@ from core.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
 
 class AuditEvent(AppendOnlyModel):
-    """One administrative act, chained to the one before it by hash."""
+    """One administrative act, chained to the previous event by its hash."""
 
     sequence = models.PositiveBigIntegerField(unique=True)
     time = models.DateTimeField()

@@ -8,7 +8,7 @@ from templatemgr.models.templates import Template, Version
 
 
 class BuildKind(models.TextChoices):
-    """What a build starts from."""
+    """What a build changes in its inputs."""
 
     REBUILD = "rebuild"  # the same inputs: the same identity is expected
     REFRESH = "refresh"  # a new lock first: whatever the ranges allow today
@@ -17,18 +17,18 @@ class BuildKind(models.TextChoices):
 
 
 class BuildState(models.TextChoices):
-    """Where a build is; the last five are ends."""
+    """The state of a build; the last five are final."""
 
-    QUEUED = "queued"  # waits for a builder
+    QUEUED = "queued"  # waits for a worker
     FETCHING = "fetching"  # packages come over the network; no foreign code runs
     INSTALLING = "installing"  # named install scripts, without network; pruning
     SEALING = "sealing"  # every file is hashed and stored by content
     SMOKE = "smoke"  # the definition's submissions run in the real sandbox
     READY = "ready"  # made a version
-    REPRODUCED = "reproduced"  # came out identical to a version that is already there
+    REPRODUCED = "reproduced"  # identical to a version that exists already
     FAILED = "failed"  # `step` names where, `message` why
-    CANCELLED = "cancelled"  # somebody asked for it
-    INTERRUPTED = "interrupted"  # its process died; can be asked for again
+    CANCELLED = "cancelled"  # a user asked for it
+    INTERRUPTED = "interrupted"  # its process died; it can be requested again
 
 
 ACTIVE_STATES = (
@@ -93,7 +93,7 @@ class Build(models.Model):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return whether the state is final."""
         return self.state in FINAL_STATES
 
     @property
@@ -105,7 +105,7 @@ class Build(models.Model):
 
 
 class BuildLogLine(models.Model):
-    """One line that a build wrote, with its step and stream ("stdout", "stderr", "build")."""
+    """One line of a build's log, with its step and stream ("stdout", "stderr", "build")."""
 
     build = models.ForeignKey(Build, on_delete=models.PROTECT, related_name="lines")
     sequence = models.PositiveIntegerField()
@@ -169,7 +169,7 @@ class Lookup(models.Model):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return whether the state is final."""
         return self.state in (LookupState.DONE, LookupState.FAILED)
 
 
@@ -238,7 +238,7 @@ class Verification(models.Model):
 
     @property
     def finished(self) -> bool:
-        """Whether nothing will change any more."""
+        """Return whether the state is final."""
         return self.state not in OPEN_VERIFICATIONS
 
     @property

@@ -9,7 +9,7 @@ from core.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
 
 class Template(models.Model):
-    """An execution environment by name. `current` is what executions get that name no version."""
+    """An execution environment. Executions that name no version get `current`."""
 
     name = models.SlugField(max_length=64, unique=True)
     title = models.CharField(max_length=100)
@@ -36,7 +36,7 @@ class Template(models.Model):
 
     @property
     def pinned(self) -> bool:
-        """Whether promotions are refused until the template is unpinned."""
+        """Return whether promotions are refused until the template is unpinned."""
         return self.pinned_at is not None
 
 
@@ -82,20 +82,20 @@ class Version(AppendOnlyModel):
 
     @property
     def healthy(self) -> bool:
-        """Whether the version may be served: its last check found nothing wrong."""
+        """Return whether the version may be served: its last check found the tree to be sound."""
         return self.health.state == HealthState.VERIFIED
 
 
 class HealthState(models.TextChoices):
-    """What we know of a version now."""
+    """What is known of a version now."""
 
-    VERIFIED = "verified"  # the tree is the one that was sealed: served, also with doubts
-    QUARANTINED = "quarantined"  # it is not, or could not be looked at: never served, to be healed
+    VERIFIED = "verified"  # the tree is as it was sealed: served, also with doubts
+    QUARANTINED = "quarantined"  # the tree differs or cannot be read: not served, to be healed
     RETIRED = "retired"  # taken out of use on purpose
 
 
 class Severity(models.TextChoices):
-    """How bad it is: a program may see the tree, nobody sees what it is made from."""
+    """How bad the damage is. Programs see the tree, but not what it is made from."""
 
     NONE = "none"
     NOT_PROVABLE = "not_provable"  # served, marked, and repaired beside executions
@@ -103,7 +103,7 @@ class Severity(models.TextChoices):
 
 
 class VersionHealth(models.Model):
-    """The part of a version that changes, beside it, since a version never does."""
+    """The part of a version that changes. A version itself never changes."""
 
     version = models.OneToOneField(Version, on_delete=models.PROTECT, related_name="health")
     state = models.CharField(
@@ -138,7 +138,7 @@ class VersionHealth(models.Model):
 
     @property
     def severity(self) -> Severity:
-        """Return how bad it is; a removed version has nothing that could be bad."""
+        """Return how bad the damage is; a removed version has none."""
         if self.state == HealthState.QUARANTINED:
             return Severity.UNSAFE
         if self.state == HealthState.VERIFIED and self.doubts:
@@ -147,19 +147,19 @@ class VersionHealth(models.Model):
 
     @property
     def parts(self) -> list[str]:
-        """Return the parts that cannot be proven, each once, in the order of the alphabet."""
+        """Return the parts that cannot be proven, each once, sorted."""
         return sorted({doubt["part"] for doubt in self.doubts})
 
 
 class PromotionKind(models.TextChoices):
-    """Which way `current` moved."""
+    """How `current` changed."""
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
 
 
 class Promotion(AppendOnlyModel):
-    """One change of what is current: from where to where, by whom and why."""
+    """One change of the current version: from, to, actor and reason."""
 
     template = models.ForeignKey(Template, on_delete=models.PROTECT, related_name="promotions")
     from_version = models.ForeignKey(

@@ -1,7 +1,7 @@
-"""Who still needs a version? Those who know are asked: apps above this one register a question.
+"""Why a version is still needed. Apps above this one register a probe that says so.
 
-Templates may not know executions, and executions hold versions. So an app that keeps versions in
-use registers a probe when it starts; removal asks every one of them.
+Templates must not know executions, but executions hold versions. So an app that uses versions
+registers a probe at its start; a removal calls every probe.
 """
 
 import fcntl
@@ -17,19 +17,19 @@ _probes: dict[str, Probe] = {}
 
 
 def register(name: str, probe: Probe) -> None:
-    """Ask this probe from now on. A name registered again replaces the earlier one."""
+    """Register a probe. A second registration under the same name replaces the first."""
     _probes[name] = probe
 
 
 def unregister(name: str) -> None:
-    """Ask it no more."""
+    """Remove a probe."""
     _probes.pop(name, None)
 
 
 def reasons(version: Version) -> list[str]:
-    """Return why a version is needed by others; none when it is not.
+    """Return the reasons why a version is needed; empty if it is not.
 
-    While nobody is registered, a living executor counts as needing every version.
+    While no probe is registered, a running executor counts as a reason for every version.
     """
     if not _probes and _executor_lives():
         return ["an executor runs, and nothing here knows what it runs on: stop it first"]
@@ -37,7 +37,7 @@ def reasons(version: Version) -> list[str]:
 
 
 def _executor_lives() -> bool:
-    """Whether a process holds the executor's lock; the kernel frees it when that one dies."""
+    """Return whether a process holds the executor's lock; the kernel releases it at its death."""
     try:
         descriptor = os.open(data_paths.data() / "executor.lock", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""Foreign bytes: whatever a file holds, reading it ends in a value or in one kind of error.
+"""Foreign bytes: reading a file ends in a value or in one kind of error, whatever it holds.
 
-What lies on a disk was written by us once, and since then by anybody. A reader that lists the
-exceptions it thought of lets the next one through, so these let none through.
+Anybody may have changed a file on disk since we wrote it. A reader that lists the exceptions it
+expects lets an unexpected one through, so these functions let none through.
 """
 
 import os
@@ -16,7 +16,7 @@ _CHUNK = 1 << 16
 
 @contextmanager
 def reading(what: str, error: type[Exception]) -> Iterator[None]:
-    """Raise `error`, which takes one sentence, for any exception inside: also for no memory."""
+    """Raise `error`, which takes one sentence, for any exception inside, MemoryError too."""
     try:
         yield
     except error:
@@ -27,7 +27,7 @@ def reading(what: str, error: type[Exception]) -> Iterator[None]:
 
 
 def reason(cause: BaseException) -> str:
-    """Return an exception in words: what the system says, or its kind and its text, shortened."""
+    """Return an exception as text: the system's message, or its type and its text, shortened."""
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     text = " ".join(str(cause).split())[:300]
@@ -35,9 +35,9 @@ def reason(cause: BaseException) -> str:
 
 
 def read_file(path: Path, *, most: int) -> bytes:
-    """Return the bytes of a regular file; no link is followed and no pipe waited for.
+    """Return the bytes of a regular file. Follow no link and wait for no pipe.
 
-    Raises OSError, and ValueError for what is no regular file or larger than `most` bytes.
+    Raises OSError, and ValueError if it is no regular file or larger than `most` bytes.
     """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags), "rb") as file:
@@ -53,7 +53,7 @@ def read_file(path: Path, *, most: int) -> bytes:
 
 
 def gunzip(data: bytes, *, most: int) -> bytes:
-    """Return what one gzip member holds.
+    """Return the content of one gzip member.
 
     Raises zlib.error for damage, ValueError when it is cut short, over `most` or followed by more.
     """

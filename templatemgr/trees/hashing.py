@@ -1,8 +1,8 @@
 """Hash many files: on threads here, or in a process of its own that yields to others.
 
-The process is this very file, which therefore imports nothing of ours: verification in an executor
-takes neither the interpreter lock nor the disk from executions. It runs at the lowest priority for
-processor and disk, and while others are busy it is stopped nine tenths of the time.
+The process runs this file, which therefore imports nothing of Stencil. So verification in an
+executor takes neither the interpreter lock nor the disk from executions. The process runs at the
+lowest priority for processor and disk, and pauses nine tenths of the time while others are busy.
 """
 
 import ctypes
@@ -33,7 +33,7 @@ class HashingError(Exception):
 
 
 class StoppedError(HashingError):
-    """It was told to stop."""
+    """The hashing process was told to stop."""
 
 
 def hash_file(path: Path) -> str:
@@ -44,14 +44,14 @@ def hash_file(path: Path) -> str:
 
 
 def hash_all(root: Path, paths: Iterable[str]) -> dict[str, str]:
-    """Return path → hex SHA-256; hashlib lets go of the interpreter lock, so threads help."""
+    """Return path → hex SHA-256, on threads: hashlib releases the interpreter lock."""
     listed = list(paths)
     with ThreadPoolExecutor(max_workers=_cores()) as pool:
         return dict(zip(listed, pool.map(lambda path: hash_file(root / path), listed), strict=True))
 
 
 def look_at_all(root: Path, paths: Sequence[str]) -> dict[str, str]:
-    """Return the same, with UNREADABLE for what a damaged disk or a deletion keeps from us."""
+    """Return path → hex SHA-256, or UNREADABLE for a file that cannot be read."""
     return dict(zip(paths, _digests(root, paths), strict=True))
 
 
@@ -63,9 +63,10 @@ def hash_apart(
     stop: Callable[[], bool],
     on_file: Callable[[str], None],
 ) -> dict[str, str]:
-    """Return what `look_at_all` does, from a process of its own that makes way while `busy()`.
+    """Do what `look_at_all` does in a process of its own that yields while `busy()`.
 
-    `on_file` hears of each file. HashingError when the process fails, StoppedError on `stop()`.
+    Call `on_file` for each file. Raises HashingError if the process fails, and StoppedError after
+    `stop()`.
     """
     found: dict[str, str] = {}
     with tempfile.TemporaryFile() as listed:
@@ -92,7 +93,7 @@ def hash_apart(
 def _lines(
     child: subprocess.Popen[bytes], busy: Callable[[], bool], stop: Callable[[], bool]
 ) -> Iterator[str]:
-    """Yield the child's lines as they come, and let it run as much as it may."""
+    """Yield the child's lines as they come, and stop or continue it as `busy` says."""
     if child.stdout is None:
         return
     poll, descriptor, rest, running = select.poll(), child.stdout.fileno(), b"", True
@@ -131,7 +132,7 @@ def _cores() -> int:
 
 
 def _make_way(parent: int) -> None:
-    """Go when our parent goes, and take what others leave. A kernel that refuses is no failure."""
+    """End with the parent and use idle priorities. A kernel that refuses either is no failure."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:

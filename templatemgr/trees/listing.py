@@ -1,7 +1,7 @@
-"""What lies in a folder: every path with its facts, read by name and without following a link.
+"""List a folder: every path with its facts, read by name and without following a link.
 
-Nothing here raises for what a damaged disk answers: what could not be looked at is listed with the
-reason, since a part that nobody saw must not count as seen.
+Nothing here raises for errors of a damaged disk: a path that could not be read is listed with the
+reason, because a part that was not seen must not count as seen.
 """
 
 import os
@@ -15,7 +15,7 @@ from templatemgr.trees import foreign
 
 # No package needs more, and every path stays far from what the kernel takes (4,096 bytes).
 MAX_DEPTH, MAX_PATH_BYTES = 128, 2048
-# Labels that a system puts on every file by itself. Everything else was given on purpose.
+# Labels that a system puts on every file by itself. All others were set on purpose.
 IGNORED_ATTRIBUTES = frozenset({
     "security.selinux", "security.ima", "security.evm", "security.SMACK64", "security.apparmor",
     "system.nfs4_acl", "btrfs.compression", "system.ntfs_acl", "system.cifs_acl",
@@ -24,24 +24,24 @@ IGNORED_ATTRIBUTES = frozenset({
 
 @dataclass(frozen=True, kw_only=True)
 class Owners:
-    """Who may own what we serve: users and groups by number."""
+    """Who may own served files: users and groups by number."""
 
     users: frozenset[int]
     groups: frozenset[int]
 
     def include(self, info: os.stat_result) -> bool:
-        """Whether an entry belongs to one of them."""
+        """Return whether an entry belongs to one of these owners."""
         return info.st_uid in self.users and info.st_gid in self.groups
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One path as it lies there. `attributes` are extended ones that do not belong, sorted."""
+    """One path as it is on disk. `attributes` are unexpected extended attributes, sorted."""
 
     info: os.stat_result
     target: str = ""  # of a link
     attributes: tuple[str, ...] = ()
-    trouble: str = ""  # why it could not be looked at whole
+    trouble: str = ""  # why it could not be read completely
 
     @property
     def kind(self) -> str:
@@ -80,14 +80,14 @@ def kind(info: os.stat_result) -> str:
 
 
 def too_deep(path: str) -> bool:
-    """Whether a relative path lies deeper, or is longer, than anything we seal."""
+    """Return whether a relative path is deeper or longer than any path that we seal."""
     return path.count("/") >= MAX_DEPTH or len(os.fsencode(path)) > MAX_PATH_BYTES
 
 
 def walk(root: Path) -> Walk:
-    """Look at every path below root. What lies too deep is seen, but not walked into.
+    """List every path below root. A folder that is too deep is listed, but not entered.
 
-    A root that is no folder, or a link to one, is blind as a whole.
+    A root that is no folder, or is a link, is `blind` as a whole.
     """
     found: dict[str, Seen] = {}
     blind: dict[str, str] = {}
@@ -105,7 +105,7 @@ def walk(root: Path) -> Walk:
 
 
 def look(place: Path) -> Seen | None:
-    """Return one path as it lies there; None when nothing does. Never raises for an OSError."""
+    """Return one path as it is on disk, or None if it is missing. Raises no OSError."""
     try:
         info = place.lstat()
     except FileNotFoundError:
@@ -129,10 +129,10 @@ def mounts_below(place: Path) -> list[str]:
 
 
 def fingerprint(home: Path, names: Iterable[str]) -> str:
-    """Return a hex SHA-256 over what a change on disk moves: kind, size, times, inode, mode, owner.
+    """Return a hex SHA-256 over kind, size, times, inode, mode and owner of every path.
 
-    Of links the target, of folders no size. The time of the last change of the inode has no part
-    in it: sharing a file with another version moves it. Empty when something could not be seen.
+    Links count with their target, folders without a size. The time of the last inode change is left
+    out, because a new hard link to the file moves it. Return "" if a path could not be read.
     """
     total = sha256(b"stencil-record-1\n")
     for name in sorted(names):
@@ -160,7 +160,7 @@ def _facts(seen: Seen) -> bytes:
 
 def _list(root: Path, folder: str) -> Iterable[tuple[str, Seen]]:
     place = root / folder
-    if kind(place.lstat()) != "folder":  # the root: what is walked into was seen to be one
+    if kind(place.lstat()) != "folder":  # the root; other folders are known to be folders
         message = f"it is a {kind(place.lstat())}, not a folder"
         raise NotADirectoryError(message)
     with os.scandir(place) as entries:
@@ -178,7 +178,7 @@ def _seen(place: str, info: os.stat_result) -> Seen:
 
 
 def attributes(place: str | int) -> tuple[str, ...]:
-    """Return the names of extended attributes that do not belong: capabilities, ACLs, notes."""
+    """Return the names of unexpected extended attributes: capabilities, ACLs, user attributes."""
     try:
         if isinstance(place, int):
             names = os.listxattr(place)

@@ -1,7 +1,7 @@
-"""Manifests: what a sealed tree holds, to the byte, and how a tree differs from one.
+"""Manifests: the exact content of a sealed tree, and how a tree differs from its manifest.
 
-An entry is path, kind, normalised mode, size and content hash or link target. Times, owners and
-inode numbers have no part in it, so the digest depends on nothing but what a program can see.
+An entry has path, kind, normalised mode, size, and content hash or link target. Times, owners and
+inode numbers are left out, so the digest depends only on what a program can see.
 """
 
 import gzip
@@ -78,11 +78,11 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One way a tree differs, in a word of `PROBLEMS`. `detail` says why nobody could look."""
+    """One difference of a tree, as a word of `PROBLEMS`. `detail` says why a read failed."""
 
     path: str
     problem: str
-    inode: Inode | None = None  # the file that is wrong wherever it is linked to
+    inode: Inode | None = None  # the inode, which is wrong in every tree that links to it
     detail: str = ""
 
 
@@ -107,8 +107,8 @@ def object_key(digest: str, *, executable: bool) -> str:
 def scan(root: Path) -> Manifest:
     """Read a tree and hash its files, on as many threads as there are cores.
 
-    Modes are given as sealing will set them. Raises ManifestError for a special file, for a link
-    that is absolute or leaves the tree, for what lies too deep, and for what cannot be looked at.
+    Modes are those that sealing will set. Raises ManifestError for a special file, for a link that
+    is absolute or leaves the tree, for a path that is too deep, and for one that cannot be read.
     """
     walked = listing.walk(root)
     for path, why in walked.blind.items():
@@ -131,9 +131,9 @@ def compare(
 ) -> list[Problem]:
     """Return every difference between a tree and its manifest, in the order of paths.
 
-    `hashed` remembers inodes between calls, so that a file shared by versions is read once. What
-    cannot be looked at is "unreadable", and nothing below it counts as there; the root itself is
-    held to its kind only. Raises what the hasher raises.
+    `hashed` keeps inodes between calls, so that a file shared by versions is read once. A path that
+    cannot be read is "unreadable", and nothing below it counts as present. Of the root only the
+    kind is compared. Raises what the hasher raises.
     """
     allowed = owners or listing.owners()
     walked = listing.walk(root)
@@ -160,7 +160,7 @@ def dump(manifest: Manifest) -> bytes:
 
 
 def load(data: bytes) -> Manifest:
-    """Read what `dump` wrote. Raises ManifestError, whatever the bytes are, and nothing else."""
+    """Read the output of `dump`. Raises ManifestError only, whatever the bytes are."""
     with foreign.reading("The manifest", ManifestError):
         body = json.loads(foreign.gunzip(data, most=MAX_BYTES))
         if not isinstance(body, dict) or set(body) != {"format", "entries"}:
@@ -176,7 +176,7 @@ def load(data: bytes) -> Manifest:
 
 
 def read(file: Path) -> Manifest:
-    """Read a manifest's file, which must be a regular one. Raises ManifestError alone."""
+    """Read the file of a manifest, which must be a regular file. Raises ManifestError only."""
     with foreign.reading("The manifest", ManifestError):
         return load(foreign.read_file(file, most=MAX_PACKED_BYTES))
 
@@ -189,7 +189,7 @@ def contents(root: Path) -> tuple[int, int]:
 
 
 def _checked(entries: list[Entry]) -> Manifest:
-    """Hold entries to what `scan` can have written: each path once, in order, and inside."""
+    """Accept only entries that `scan` can write: each path once, in order, inside the tree."""
     folders, before = {""}, b""
     for entry in entries:
         _check_entry(entry)
@@ -276,27 +276,27 @@ def _root_problem(root: Path, why: str) -> Problem:
 
 
 def _hidden(path: str, blind: Mapping[str, str]) -> bool:
-    """Whether a path lies in a folder that could not be listed, which is told already."""
+    """Return whether a path lies in a folder that could not be listed and is reported already."""
     parts = path.split("/")
     return any("/".join(parts[:count]) in blind for count in range(1, len(parts)))
 
 
 def _reading(info: os.stat_result) -> Reading:
-    # With the time: a number is given again to another file, and what was written to is another.
+    # With the time, because an inode number is reused and a written file counts as another.
     return info.st_dev, info.st_ino, info.st_ctime_ns
 
 
 def _hash_inodes(
     root: Path, present: Mapping[str, Seen], known: dict[Reading, str], hasher: Hasher
 ) -> Mapping[Reading, str]:
-    """Return a digest for every file; those that were read stay in `known`."""
+    """Return a digest for every file, and keep digests that were read in `known`."""
     unread: dict[Reading, str] = {}
     for path, seen in present.items():
         if seen.kind == "file" and _reading(seen.info) not in known:
             unread.setdefault(_reading(seen.info), path)
     digests = hasher(root, list(unread.values())) if unread else {}
     fresh = {reading: digests.get(path, UNREADABLE) for reading, path in unread.items()}
-    # A file that could not be read is asked again the next time.
+    # A file that could not be read is read again the next time.
     known.update({reading: found for reading, found in fresh.items() if found != UNREADABLE})
     return {**known, **fresh}
 

@@ -1,7 +1,7 @@
-"""Keep what lies in the data directory from other users of the machine.
+"""Close the data directory to other users of the machine.
 
-The database holds sessions, second factors and submissions. The directory is closed to others,
-and so is each entry in it, should somebody open the directory again.
+The database holds sessions, second factors and submissions. The directory is closed to others, and
+each entry in it as well, in case somebody opens the directory again.
 """
 
 import os
@@ -9,7 +9,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-OTHERS = 0o077  # what group and others may do
+OTHERS = 0o077  # the permission bits of group and others
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,9 @@ class Opened:
 
 
 def close_to_others(data: Path) -> list[Opened]:
-    """Take group's and others' rights from the directory and each entry in it.
+    """Remove the permissions of group and others from the directory and each entry in it.
 
-    No link is followed; what lies deeper is behind the directory. A missing directory has none.
+    Follow no link; deeper entries are protected by the directory. A missing directory has none.
     """
     try:
         folder = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -46,10 +46,10 @@ def close_to_others(data: Path) -> list[Opened]:
 def _close(data: Path, folder: int, name: str) -> Opened | None:
     try:
         info = os.stat(name, dir_fd=folder, follow_symlinks=False) if name else os.fstat(folder)
-    except FileNotFoundError:  # gone meanwhile, as a database's journal goes
+    except FileNotFoundError:  # it vanished, as a database's journal does
         return None
     mode = stat.S_IMODE(info.st_mode)
-    # A file with a second name may be a sealed one: its mode is not ours to change here.
+    # A file with a second name may be a sealed one: do not change its mode here.
     shared = stat.S_ISREG(info.st_mode) and info.st_nlink > 1
     if stat.S_ISLNK(info.st_mode) or shared or not mode & OTHERS:
         return None

@@ -1,9 +1,9 @@
 """Make a tree what its manifest says: a pass from the top down, one entry at a time.
 
-Everything goes by descriptors of folders that were opened without following a link, so that nothing
-outside of the tree is reached, whatever lies in it. An entry is looked at just before it is
-replaced. A file is never written to and its mode never changed: it gets a new inode by rename,
-since the old one may have other names. What cannot be put right is said and passed over.
+Every step uses descriptors of folders that were opened without following a link, so nothing outside
+of the tree can be reached. An entry is checked just before it is replaced. Neither the bytes nor
+the mode of a file are changed in place: the file gets a new inode by rename, because the old inode
+may have other names. An entry that cannot be repaired is reported and skipped.
 """
 
 import array
@@ -32,7 +32,7 @@ _GET_FLAGS, _SET_FLAGS, _FIXED = 0x80086601, 0x40086602, 0x10 | 0x20
 
 @dataclass(kw_only=True)
 class Pass:
-    """What one pass did: how many steps, and by path what it could not do, and why."""
+    """The result of one pass: the number of steps, and the paths that failed with reasons."""
 
     steps: int = 0
     blocked: dict[str, str] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Pass:
 
 @dataclass(kw_only=True)
 class _Node:
-    """An entry with what lies in it, if it is a folder."""
+    """An entry, with its children if it is a folder."""
 
     entry: Entry
     inner: "dict[str, _Node]" = field(default_factory=dict)
@@ -48,7 +48,7 @@ class _Node:
 
 @dataclass(kw_only=True)
 class _Folder:
-    """A folder that is open: `descriptor` serves until the pass has left it."""
+    """An open folder: `descriptor` is valid until the pass leaves the folder."""
 
     descriptor: int
     path: str
@@ -72,8 +72,8 @@ def restore(
 ) -> Pass:
     """Make one pass over the tree at `place`, which may be anything or nothing yet.
 
-    Of files that are not among `suspects` (None: all are) the bytes are not read again. Raises
-    OSError when the folder that holds it cannot be opened.
+    The bytes of files that are not in `suspects` are not read again; None means that all files are
+    suspects. Raises OSError if the folder that holds the tree cannot be opened.
     """
     run = _Run(supply=supply, owners=owners, suspects=suspects)
     top = _Node(entry=Entry(path="", kind="folder", mode=manifests.FOLDER_MODE))
@@ -96,12 +96,12 @@ def restore(
 
 
 def sound(descriptor: int, entry: Entry, owners: Owners) -> bool:
-    """Whether an open file is what an entry says: bytes, mode, owner, and nothing besides."""
+    """Return whether an open file equals an entry: bytes, mode, owner, no attributes."""
     return fit(descriptor, entry, owners) and same_bytes(descriptor, entry)
 
 
 def fit(descriptor: int, entry: Entry, owners: Owners) -> bool:
-    """Whether the inode of an open file could serve, but for its bytes."""
+    """Return whether the inode of an open file is right, apart from its bytes."""
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode) or stat.S_IMODE(info.st_mode) != entry.mode:
         return False
@@ -109,7 +109,7 @@ def fit(descriptor: int, entry: Entry, owners: Owners) -> bool:
 
 
 def same_bytes(descriptor: int, entry: Entry) -> bool:
-    """Whether an open file has the bytes that an entry says."""
+    """Return whether an open file has the bytes of an entry."""
     info = os.fstat(descriptor)
     if not stat.S_ISREG(info.st_mode) or info.st_size != entry.size:
         return False
@@ -121,8 +121,7 @@ def same_bytes(descriptor: int, entry: Entry) -> bool:
 def open_beneath(root: Path, path: str, *, force: bool = False) -> int:
     """Open a file of a tree for reading; no component is a link. Raises OSError.
 
-    With `force` a file of ours that its mode closes to us is opened all the same; its mode is
-    then as it was before.
+    With `force`, also open a file of ours whose mode forbids reading. The mode is restored.
     """
     *folders, name = path.split("/")
     here = os.open(root, os.O_RDONLY | _FOLDER)
@@ -142,7 +141,7 @@ def open_beneath(root: Path, path: str, *, force: bool = False) -> int:
 
 
 def _open_closed(name: str, folder: int) -> int:
-    """Open a file that we own and may not read, by a descriptor that proves which it is."""
+    """Open a file that we own and may not read, by a descriptor that identifies it."""
     seen = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         info, here = os.fstat(seen), Path(f"/proc/self/fd/{seen}")
@@ -159,7 +158,7 @@ def _open_closed(name: str, folder: int) -> int:
 
 
 def unfix(name: str | Path, folder: int | None = None) -> None:
-    """Take the flags from a file or folder that forbid a change (`chattr +i`), as far as we may."""
+    """Clear the flags that forbid a change (`chattr +i`), as far as we have the right to."""
     with suppress(OSError):
         descriptor = os.open(name, _FILE, dir_fd=folder)
         try:
@@ -180,7 +179,7 @@ def _attempt(run: _Run, path: str, step: Callable[[], object]) -> None:
 
 
 def _change(folder: _Folder, name: str, act: Callable[[], None]) -> None:
-    """Change an entry of a folder; if that is refused, once more with the folder made writable."""
+    """Change an entry of a folder; if it is refused, try again with the folder made writable."""
     try:
         act()
     except PermissionError:
@@ -191,7 +190,7 @@ def _change(folder: _Folder, name: str, act: Callable[[], None]) -> None:
 
 
 def _put(run: _Run, folder: _Folder, name: str, node: _Node) -> None:
-    """Make one entry right, and what lies in it."""
+    """Repair one entry and everything in it."""
     entry, seen = node.entry, _look(folder, name)
     if entry.kind == "folder":
         if seen is None or not stat.S_ISDIR(seen.st_mode):
@@ -210,7 +209,7 @@ def _put(run: _Run, folder: _Folder, name: str, node: _Node) -> None:
 
 
 def _enter(run: _Run, outer: _Folder, name: str, node: _Node) -> None:
-    """Go into a folder: away with what does not belong, right what does; then close it."""
+    """Enter a folder, remove foreign entries, repair the others, and set its mode."""
     with _opened(outer, name, node.entry.path) as folder:
         _own(run, folder)
         for found in os.listdir(folder.descriptor):  # noqa: PTH208 - by descriptor
@@ -253,7 +252,7 @@ def _discard(run: _Run, folder: _Folder, name: str) -> None:
 
 
 def _remove(folder: _Folder, name: str, seen: os.stat_result | None) -> None:
-    """Take an entry away, whatever it is; nothing through a link, and nothing of another mount."""
+    """Remove an entry of any kind. Follow no link and enter no other mount."""
     if seen is None:
         return
     if not stat.S_ISDIR(seen.st_mode):
@@ -288,7 +287,7 @@ def _put_file(run: _Run, folder: _Folder, name: str, entry: Entry) -> None:
 
 
 def _bring(stored: Path, folder: int, name: str, entry: Entry) -> None:
-    """Give a stored file a name in a folder: its own inode, or a copy where that cannot be."""
+    """Link a stored file into a folder, or copy it if a link is not possible."""
     try:
         os.link(stored, name, dst_dir_fd=folder, follow_symlinks=False)
     except (FileNotFoundError, FileExistsError):
@@ -302,9 +301,9 @@ def _bring(stored: Path, folder: int, name: str, entry: Entry) -> None:
 
 
 def share_or_copy(source: int, folder: int, name: str, entry: Entry, owners: Owners) -> None:
-    """Give an open file's content a name in a folder: the same inode if it is fit to be shared.
+    """Put an open file's content into a folder, as the same inode if it is fit to be shared.
 
-    Raises OSError, also when the bytes are others than the entry says.
+    Raises OSError, also if the bytes are not those of the entry.
     """
     if fit(source, entry, owners):
         try:
@@ -317,7 +316,7 @@ def share_or_copy(source: int, folder: int, name: str, entry: Entry, owners: Own
 
 
 def _copy(reading: int, folder: int, name: str, entry: Entry) -> None:
-    """Write an open file's bytes into a new inode with the entry's mode, and prove them."""
+    """Write an open file's bytes into a new inode with the entry's mode, and check them."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     writing = os.open(name, flags, 0o600, dir_fd=folder)
     try:
@@ -370,7 +369,7 @@ def _look(folder: _Folder, name: str) -> os.stat_result | None:
 
 @contextmanager
 def _opened(outer: _Folder, name: str, path: str) -> Iterator[_Folder]:
-    """Open a folder to list and change it. OSError when something is mounted there."""
+    """Open a folder to list and change it. Raises OSError if something is mounted there."""
     seen = os.open(name, os.O_PATH | _FOLDER, dir_fd=outer.descriptor)
     try:
         if tree_walk.mount_of(seen) != outer.mount:
