@@ -33,6 +33,14 @@ class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
         self._refuse("delete")
 
 
+class AppendOnlyManager[M: models.Model](models.Manager[M]):
+    """The manager of an append-only model: its query sets refuse changes."""
+
+    def get_queryset(self) -> AppendOnlyQuerySet[M]:
+        """Return a query set that refuses changes."""
+        return AppendOnlyQuerySet(self.model, using=self._db)
+
+
 class AppendOnlyModel(models.Model):
     """A row that can be inserted once, and neither changed nor deleted."""
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 
-from core.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from core.append_only import AppendOnlyManager, AppendOnlyModel
 
 
 class AuditEvent(AppendOnlyModel):
@@ -19,7 +19,7 @@ class AuditEvent(AppendOnlyModel):
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
 
-    objects: ClassVar[models.Manager["AuditEvent"]] = AppendOnlyQuerySet["AuditEvent"].as_manager()
+    objects: ClassVar[models.Manager["AuditEvent"]] = AppendOnlyManager()
 
     class Meta:
         ordering = ["-sequence"]

@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.db import models
 from django.utils import timezone
 
-from core.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from core.append_only import AppendOnlyManager, AppendOnlyModel
 
 
 class Template(models.Model):
@@ -61,7 +61,7 @@ class Version(AppendOnlyModel):
     created_by = models.CharField(max_length=150)
     build = models.ForeignKey("Build", on_delete=models.PROTECT, related_name="+")
 
-    objects: ClassVar[models.Manager["Version"]] = AppendOnlyQuerySet["Version"].as_manager()
+    objects: ClassVar[models.Manager["Version"]] = AppendOnlyManager()
 
     class Meta:
         ordering = ["-number"]
@@ -171,7 +171,7 @@ class Promotion(AppendOnlyModel):
     kind = models.CharField(max_length=16, choices=PromotionKind.choices)
     created_at = models.DateTimeField(default=timezone.now)
 
-    objects: ClassVar[models.Manager["Promotion"]] = AppendOnlyQuerySet["Promotion"].as_manager()
+    objects: ClassVar[models.Manager["Promotion"]] = AppendOnlyManager()
 
     class Meta:
         ordering = ["-id"]
