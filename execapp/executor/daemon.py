@@ -24,12 +24,12 @@ from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
 from execapp.executor.running import RunningExecutions
 from execapp.executor.verification_worker import VerificationWorker
-from execapp.services import building, claims, heartbeats
+from execapp.services import claims, heartbeats
 from sandbox import probe, resources
 from sandbox.cgroup import leases
 from sandbox.isolation import orphans
 from sandbox.isolation.parking import ParkedPool
-from templatemgr.build import lookups
+from templatemgr.build import builds, lookups
 from templatemgr.integrity import compile_caches
 from templatemgr.maintenance import startup_check
 from templatemgr.promotion import promotions
@@ -142,7 +142,7 @@ class Daemon:
         swept = self._if_possible("removing control groups", lambda: leases.sweep(f"{worker}-"))
         orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
         requeued = retry_on_lock(lambda: claims.take_over(worker=worker))
-        interrupted = retry_on_lock(lambda: building.take_over(worker=worker))
+        interrupted = retry_on_lock(lambda: builds.take_over(worker=worker))
         retry_on_lock(lambda: lookups.reap(worker=worker))
         if swept or orphaned or requeued or interrupted:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"

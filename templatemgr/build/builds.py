@@ -14,6 +14,7 @@ from django.db.models import F, Max
 from django.utils import timezone
 
 from core import parsing
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, catalog, data_paths, store
 from templatemgr.build import input_changes, pipeline
 from templatemgr.build.log_writer import LEASE, LogWriter
@@ -71,8 +72,11 @@ def request(
     packages: Sequence[str] = (),
     files: Mapping[str, str] | None = None,
     heal: int | None = None,
+    wake: bool = True,
 ) -> Build:
     """Queue a build from the definition folder, or from the kept inputs of a version.
+
+    Executors are woken once it is committed; without `wake` the caller claims it at once.
 
     `packages` ("vitest", "vitest@5.2.0"; none: all within their ranges) are what kind "update"
     moves, `files` (path of an input → new text) what kind "edit" replaces. With `heal` it fails
@@ -101,6 +105,8 @@ def request(
         details = {"build": str(build.pk), "kind": kind, "from": from_version}
         details |= input_changes.shown(options)
         audit.append(actor=actor, action="build.request", object=template, details=details)
+        if wake:
+            wake_on_commit(WakeKind.BUILD)
     return build
 
 
@@ -210,7 +216,19 @@ def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
             audit.append(
                 actor=actor, action="build.cancel", object=build.template.name, details=details
             )
+            wake_on_commit(WakeKind.BUILD)
     return get(build_id=build.pk)
+
+
+def take_over(*, worker: str) -> int:
+    """End the leases of a worker that is known to be dead and mark its builds interrupted.
+
+    Returns how many builds were marked.
+    """
+    mine = Build.objects.filter(worker=worker, state__in=ACTIVE_STATES)
+    if not mine.update(lease_until=timezone.now() - timedelta(seconds=1)):
+        return 0
+    return reap()
 
 
 def reap() -> int:

@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import catalog, data_paths, operator_rules, store
 from templatemgr.build import inputs
 from templatemgr.builders import registry, secrets
@@ -34,8 +35,10 @@ OPEN = (LookupState.QUEUED, LookupState.RUNNING)
 INTERRUPTED = "The process that asked ended. Ask again."
 
 
-def request(*, template: str, from_version: int | None, actor: str) -> Lookup:
-    """Ask about the packages of a version, or of the definition; an open question is not repeated.
+def request(*, template: str, actor: str, from_version: int | None = None) -> Lookup:
+    """Queue a look-up of the packages of a version, or of the definition; wake an executor.
+
+    Returns the open look-up of the same inputs if there is one.
 
     Raises UnknownTemplateError, UnknownVersionError, UnavailableError, and InvalidBuildError when
     the builder has no such question.
@@ -47,6 +50,7 @@ def request(*, template: str, from_version: int | None, actor: str) -> Lookup:
         raise InvalidBuildError(message, template=template)
     with transaction.atomic():
         row = catalog.get(name=template)
+        wake_on_commit(WakeKind.LOOKUP)
         same = Lookup.objects.filter(template=row, digest=source.digest)
         waiting = same.filter(state__in=OPEN).first()
         if waiting is not None:

@@ -7,6 +7,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, data_paths, store
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of
 from templatemgr.builders import registry
@@ -116,6 +117,7 @@ def _record_healed(workspace: BuildWorkspace, same: Version, *, was: str) -> Non
         message = f"{same} is still not whole: {first.path} is {first.problem}."
         raise BuildError(message, step=workspace.build.step)
     checking.note(fresh.health, found)
+    wake_on_commit(WakeKind.PROMOTION)
     _finish(workspace, BuildState.REPRODUCED, reproduces=same)
     details = {"build": str(workspace.build.pk), "was": was, "tree": same.tree_digest}
     action = "version.heal" if was == HealthState.QUARANTINED else "version.restore"

@@ -13,6 +13,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, catalog, data_paths, store
 from templatemgr.integrity import backoff, compile_caches, inspection, sources, spares
 from templatemgr.integrity.inspection import RECORDED, Doubt, Inspection, Reader
@@ -86,6 +87,7 @@ def note(health: VersionHealth, found: Inspection) -> VersionHealth:
     health.save(update_fields=fields)
     if inputs[0] != inputs[1]:  # values read from damaged inputs become invalid
         VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
+        wake_on_commit(WakeKind.PROMOTION)
     if health.record and found.manifest is not None:
         _spare(health.version, found.manifest)
     return health
@@ -205,6 +207,7 @@ def mark_whole(version: Version, actor: str) -> VersionHealth:
     if health.state == HealthState.QUARANTINED:
         health.state, health.message = HealthState.VERIFIED, ""
         health.retry_at, health.tries = None, 0
+        wake_on_commit(WakeKind.PROMOTION)
     return _save(health, actor, [])
 
 
@@ -225,6 +228,7 @@ def quarantine(
     _save(health, actor, listed)
     if before != HealthState.QUARANTINED:
         VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
+        wake_on_commit(WakeKind.PROMOTION)
         details = {"problems": len(problems), "first": listed[0], "found_in": because}
         audit.append(actor=actor, action="version.quarantine", object=str(version), details=details)
     return health

@@ -60,7 +60,7 @@ def heal(
     if health.state == HealthState.VERIFIED:
         return health
     try:
-        build = request(template=template, version=version, actor=actor)
+        build = request(template=template, version=version, actor=actor, wake=False)
         claimed = builds.claim(worker=worker, build_id=build.pk)
         if claimed is not None:
             build = builds.run(build=claimed, worker=worker, on_line=on_line)
@@ -142,9 +142,10 @@ def _joined(*reasons: str) -> str:
     return "; ".join(reason for reason in reasons if reason)
 
 
-def request(*, template: str, version: int, actor: str) -> Build:
+def request(*, template: str, version: int, actor: str, wake: bool = True) -> Build:
     """Queue the rebuild that heals a version, from inputs proven to be its own.
 
+    Without `wake` the caller claims it at once.
     Raises UnknownTemplateError, UnknownVersionError, NotHealedError when there are none.
     """
     row = catalog.get_version(template=template, number=version)
@@ -154,6 +155,7 @@ def request(*, template: str, version: int, actor: str) -> Build:
         actor=actor,
         from_version=_source(row),
         heal=version,
+        wake=wake,
     )
 
 

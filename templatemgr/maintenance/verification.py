@@ -19,6 +19,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, catalog, data_paths
 from templatemgr.errors import NotHealedError, UnknownVerificationError
 from templatemgr.integrity import backoff, checking, inspection
@@ -61,7 +62,7 @@ def request(
     heal: bool | None = None,
     scheduled: bool = False,
 ) -> Verification:
-    """Queue the verification of a version, or return the one that is open already.
+    """Queue the verification of a version and wake an executor; return the open one if any.
 
     `heal` None: as the setting says. Raises UnknownTemplateError, UnknownVersionError.
     """
@@ -74,6 +75,7 @@ def request(
                 heal=settings.STENCIL_HEAL if heal is None else heal,
                 scheduled=scheduled,
             )
+            wake_on_commit(WakeKind.VERIFICATION)
             if not scheduled:
                 details = {"verification": str(made.pk)}
                 audit.append(
@@ -86,7 +88,20 @@ def request(
             return request(
                 template=template, version=version, actor=actor, heal=heal, scheduled=scheduled
             )
+        wake_on_commit(WakeKind.VERIFICATION)
         return found
+
+
+def request_healing(*, template: str, version: int, actor: str) -> Verification:
+    """Queue a verification that heals what it finds damaged.
+
+    Raises UnknownTemplateError, UnknownVersionError, NotHealedError for a removed version.
+    """
+    row = catalog.get_version(template=template, number=version)
+    if row.health.state == HealthState.RETIRED:
+        message = f"{row} was removed: a rebuild from it brings it back."
+        raise NotHealedError(message, template=template, version=version)
+    return request(template=template, version=version, actor=actor, heal=True)
 
 
 def get(*, verification_id: uuid.UUID | str) -> Verification:

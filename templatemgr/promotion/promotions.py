@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, transaction
 from django.utils import timezone
 
+from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, data_paths, store
 from templatemgr.errors import (
     CurrentChangedError,
@@ -43,7 +44,7 @@ def promote(
     override: bool = False,
     override_reason: str = "",
 ) -> Promotion:
-    """Make a version current, in one transaction; then bring the link on disk after it.
+    """Make a version current, in one transaction; then wake executors and set the link on disk.
 
     With `override`, which the caller has found the actor to be allowed, closed gates that are not
     essential are passed, and the audit trail names them, with `override_reason`. Raises
@@ -127,6 +128,7 @@ def pin(*, template: str, actor: str, reason: str) -> Template:
         row = locked(template)
         row.pinned_at, row.pinned_by, row.pin_reason = timezone.now(), actor, text
         row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
+        wake_on_commit(WakeKind.PROMOTION)
         held = row.current.number if row.current else None
         details = {"reason": text, "version": held}
         audit.append(actor=actor, action="template.pin", object=row.name, details=details)
@@ -142,6 +144,7 @@ def unpin(*, template: str, actor: str, reason: str) -> Template:
             return row
         row.pinned_at, row.pinned_by, row.pin_reason = None, "", ""
         row.save(update_fields=["pinned_at", "pinned_by", "pin_reason"])
+        wake_on_commit(WakeKind.PROMOTION)
         audit.append(
             actor=actor, action="template.unpin", object=row.name, details={"reason": text}
         )
@@ -216,6 +219,7 @@ def _move(
     )
     row.current = target
     row.save(update_fields=["current"])
+    wake_on_commit(WakeKind.PROMOTION)
     audit.append(
         actor=actor,
         action=f"version.{kind}",

@@ -9,7 +9,7 @@ from django.db import connection
 from execapp.executor import verification_worker
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
-from execapp.services import keeping
+from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Verification
 from tests.execapp.conftest import make_api, until
 from tests.faults import damage
@@ -59,7 +59,7 @@ def test_nobody_is_served_what_is_known_to_be_wrong(
             damage.BY_NAME[name].do(place)
         else:
             damage.replace(place.tree / "said.txt", damage.text("evil\n"))
-        asked = keeping.request_verification(template="fake", version=2, actor="ann")
+        asked = verification.request(template="fake", version=2, actor="ann")
         until(lambda: Verification.objects.get(pk=asked.pk).finished, 120)
         until(lambda: place.health.severity == "none", 120)
         before = Execution.objects.filter(state="succeeded").count()

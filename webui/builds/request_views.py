@@ -11,7 +11,7 @@ from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from execapp.errors import ExecutionError
-from execapp.services import building, health
+from execapp.services import health
 from templatemgr import catalog
 from templatemgr.build import builds, inputs, lookups
 from templatemgr.build.inputs import Inputs
@@ -82,7 +82,7 @@ def request_build(request: HttpRequest, name: str) -> HttpResponse:
     kind, version = chosen.get("kind", ""), chosen.get("from_version")
     packages = form.packages if kind == BuildKind.UPDATE else []
     try:
-        build = building.request_build(
+        build = builds.request(
             template=name,
             kind=kind,
             actor=decorators.actor(request),
@@ -124,7 +124,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
     if chosen.get("do") != "build" or edited.problem or not edited.changed:
         return _edit_page(request, name, source, edited)
     try:
-        build = building.request_build(
+        build = builds.request(
             template=name,
             kind=BuildKind.EDIT,
             actor=decorators.actor(request),
@@ -141,9 +141,7 @@ def request_lookup(request: HtmxHttpRequest, name: str) -> HttpResponse:
     """Request a look-up in the registry. htmx gets the part of the page that waits for it."""
     version = fields.values(BuildRequestForm(request.POST)).get("from_version")
     try:
-        building.request_lookup(
-            template=name, actor=decorators.actor(request), from_version=version
-        )
+        lookups.request(template=name, actor=decorators.actor(request), from_version=version)
     except TemplateError as error:
         return decorators.refuse(request, error, "template", name)
     if request.htmx:

@@ -12,7 +12,6 @@ from django.shortcuts import redirect, render
 from core import parsing
 from execapp.api.http import deferred, error_replies, sse
 from execapp.errors import ExecutionError
-from execapp.services import building
 from templatemgr.build import builds, following
 from templatemgr.models import Build, BuildState
 from webui.builds import log_lines, queries
@@ -104,7 +103,7 @@ def log(_request: HttpRequest, build_id: uuid.UUID) -> StreamingHttpResponse:
 @decorators.change("templatemgr.build_version")
 def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
     """Cancel a build."""
-    build = building.cancel_build(build_id=build_id, actor=decorators.actor(request))
+    build = builds.cancel(build_id=build_id, actor=decorators.actor(request))
     if build.state == BuildState.CANCELLED:
         decorators.done(request, "Cancelled. Nothing is left of this build but its log.")
     elif build.finished:

@@ -6,7 +6,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from execapp.services import keeping
 from templatemgr import catalog
 from templatemgr.build import inputs
 from templatemgr.errors import TemplateError
@@ -75,7 +74,7 @@ def verification_progress(request: HtmxHttpRequest, name: str, number: int) -> H
 @decorators.change("templatemgr.verify_version")
 def verify(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Request a verification of every file of a version; its page shows the progress."""
-    keeping.request_verification(template=name, version=number, actor=decorators.actor(request))
+    verification.request(template=name, version=number, actor=decorators.actor(request))
     decorators.done(
         request, f"Version {number} is read again, file by file: its page shows the result."
     )
@@ -101,7 +100,7 @@ def integrity_of(version: Version) -> dict[str, Any]:
 def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Verify a version and heal it: from the store, else by a rebuild."""
     actor = decorators.actor(request)
-    keeping.request_verification(template=name, version=number, actor=actor, heal=True)
+    verification.request(template=name, version=number, actor=actor, heal=True)
     decorators.done(request, f"Version {number} is read again, and healed from what that finds.")
     return redirect("version", name, number)
 

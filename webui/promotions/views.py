@@ -11,7 +11,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 
-from core.engine import WakeKind, get_engine
 from templatemgr import catalog
 from templatemgr.errors import CurrentChangedError, TemplateError
 from templatemgr.models import Promotion, PromotionKind, Template, Version
@@ -71,7 +70,6 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             problem=error.message,
             override=override,
         )
-    get_engine().wake(WakeKind.PROMOTION)
     return redirect("receipt", name, promotion.pk)
 
 
@@ -87,7 +85,6 @@ def roll_back(request: HttpRequest, name: str) -> HttpResponse:
         )
     except TemplateError as error:
         return _refused(request, name, "rollback", error, form)
-    get_engine().wake(WakeKind.PROMOTION)
     return redirect("receipt", name, promotion.pk)
 
 

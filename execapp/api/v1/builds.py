@@ -21,7 +21,6 @@ from execapp.api.http.responses import (
 from execapp.api.presenters.builds import present_build, present_log_line, present_step
 from execapp.api.v1.schemas.builds import BuildIn, BuildOut, BuildsOut, BuildsQuery, LogOut
 from execapp.api.v1.schemas.common import PageQuery
-from execapp.services import building
 from templatemgr import lists
 from templatemgr.build import builds, following
 from templatemgr.models import Build
@@ -43,7 +42,7 @@ def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpRespons
     replaces the `files`. Nothing is promoted by itself.
     """
     check_query(request, ())
-    build = building.request_build(
+    build = builds.request(
         template=name,
         kind=body.kind,
         actor=actor_of(request),
@@ -134,7 +133,7 @@ def cancel(request: HttpRequest, build_id: str) -> HttpResponse:
     check_query(request, ())
     build = builds.get(build_id=build_id)
     ended = build.finished
-    build = building.cancel_build(build_id=build.pk, actor=actor_of(request))
+    build = builds.cancel(build_id=build.pk, actor=actor_of(request))
     return _reply(build, status=200 if ended else 202)
 
 

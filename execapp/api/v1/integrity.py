@@ -10,9 +10,9 @@ from execapp.api.http.openapi import ERRORS, streamed
 from execapp.api.http.responses import MEDIA_TYPES, actor_of, check_query, reply, wanted_form
 from execapp.api.presenters.versions import present_version
 from execapp.api.v1.schemas.versions import InputsOut, VersionOut
-from execapp.services import keeping
 from templatemgr import lists
 from templatemgr.build import export
+from templatemgr.maintenance import verification
 
 router = Router(tags=["Templates"])
 ONE = "/{name}/versions/{number}"
@@ -32,7 +32,7 @@ def verify(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """
     check_query(request, ())
     version = lists.find_version(name=name, number=number)
-    keeping.request_verification(template=name, version=version.number, actor=actor_of(request))
+    verification.request(template=name, version=version.number, actor=actor_of(request))
     return reply(present_version(lists.find_version(name=name, number=number)), status=202)
 
 
@@ -49,7 +49,7 @@ def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """
     check_query(request, ())
     version = lists.find_version(name=name, number=number)
-    keeping.request_healing(template=name, version=version.number, actor=actor_of(request))
+    verification.request_healing(template=name, version=version.number, actor=actor_of(request))
     return reply(present_version(lists.find_version(name=name, number=number)), status=202)
 
 

@@ -5,7 +5,6 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
-from core.engine import WakeKind, get_engine
 from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import actor_of, check_query, reply, token_of
@@ -48,7 +47,6 @@ def promote(request: HttpRequest, name: str, body: PromoteIn) -> HttpResponse:
         expected_current=body.expected_current,
         **_override(request, body.override),
     )
-    get_engine().wake(WakeKind.PROMOTION)
     return _moved(name, promotion)
 
 
@@ -68,7 +66,6 @@ def roll_back(request: HttpRequest, name: str, body: RollBackIn) -> HttpResponse
         expected_current=body.expected_current,
         **_override(request, body.override),
     )
-    get_engine().wake(WakeKind.PROMOTION)
     return _moved(name, promotion)
 
 

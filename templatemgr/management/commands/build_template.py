@@ -71,6 +71,7 @@ class Command(BaseCommand):
             from_version=options["source"],
             packages=options["package"],
             files=_files(options["file"]) if options["file"] else None,
+            wake=False,
         )
         about = f", about {estimate:.0f} s" if estimate else ""
         self.stdout.write(f"build {build.pk} of {name}{about}")

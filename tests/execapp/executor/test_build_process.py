@@ -13,13 +13,12 @@ from pytest_django.fixtures import Settings
 
 from execapp.executor import build_worker, helpers
 from execapp.executor.daemon import Daemon
-from execapp.services import building
 from sandbox import helper
 from sandbox.cgroup import leases
 from sandbox.cgroup.process_tree import tree_of
 from sandbox.isolation import orphans
 from templatemgr import data_paths, store
-from templatemgr.build import builds
+from templatemgr.build import builds, lookups
 from templatemgr.maintenance import startup_check, verification
 from templatemgr.models import Build, BuildState, Lookup, Version
 from tests.execapp.conftest import Api, until
@@ -56,7 +55,7 @@ def held() -> Iterator[ExitStack]:
 
 
 def asked() -> Build:
-    return building.request_build(template="tiny", kind="rebuild", actor="ann")
+    return builds.request(template="tiny", kind="rebuild", actor="ann")
 
 
 def children(command: str, parent: int | None = None) -> list[int]:
@@ -179,7 +178,7 @@ def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
     daemon = start_executor()
     build = asked()
     os.kill(building_process(build), signal.SIGSTOP)
-    building.cancel_build(build_id=build.pk, actor="ann")
+    builds.cancel(build_id=build.pk, actor="ann")
     assert ended(build, BuildState.CANCELLED).message == "Cancelled."
     nothing_is_left(daemon)
 
@@ -195,7 +194,7 @@ def test_what_a_definition_makes_slow_slows_no_execution(
     [pid] = until(lambda: children("run_build"), STARTS_SECONDS)
     until(lambda: processor_seconds(pid) > 3, STARTS_SECONDS)  # Django starts in less
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
-    building.cancel_build(build_id=build.pk, actor="ann")
+    builds.cancel(build_id=build.pk, actor="ann")
     assert ended(build, BuildState.CANCELLED).message == "Cancelled."
     nothing_is_left(daemon)
 
@@ -286,7 +285,7 @@ def test_a_question_to_a_registry_has_a_process_of_its_own(
     definition: Path, start_executor: Start
 ) -> None:
     daemon = start_executor()
-    lookup = building.request_lookup(template="tiny", actor="ann")
+    lookup = lookups.request(template="tiny", actor="ann")
     seen: set[int] = set()
 
     def over() -> bool:
@@ -302,7 +301,7 @@ def test_a_question_to_a_registry_has_a_process_of_its_own(
 
 def test_one_that_dies_says_so(definition: Path, start_executor: Start) -> None:
     start_executor()
-    lookup = building.request_lookup(template="tiny", actor="ann")
+    lookup = lookups.request(template="tiny", actor="ann")
     [pid] = until(lambda: children("run_lookup"), STARTS_SECONDS)
     os.kill(pid, signal.SIGKILL)
     until(lambda: Lookup.objects.filter(pk=lookup.pk, state="failed").exists(), STARTS_SECONDS)

@@ -22,7 +22,7 @@ from execapp.executor.daemon import Daemon
 from execapp.executor.execution_worker import starting_limits
 from execapp.executor.lock import LockedError
 from execapp.models import Execution, ExecutorHeartbeat
-from execapp.services import building, claims, health
+from execapp.services import claims, health
 from sandbox import probe
 from sandbox.cgroup import leases
 from sandbox.errors import ConfinementError, StartupError
@@ -30,6 +30,7 @@ from sandbox.isolation import confinement, orphans, profile
 from sandbox.limits import Limits
 from sandbox.session import sessions
 from templatemgr import data_paths, store
+from templatemgr.build import builds
 from templatemgr.models import Build, BuildState, Version
 from tests.execapp.conftest import Api, state_of, until
 from tests.minimal_template import HELLO, SLEEP, program
@@ -274,15 +275,13 @@ def test_as_many_builds_run_at_once_as_the_setting_says(
     downloads = data_paths.downloads("npm")
     downloads.parent.mkdir(parents=True, exist_ok=True)
     with store.locked(downloads.with_suffix(".lock")):  # no build gets past its first step
-        asked = [
-            building.request_build(template="tiny", kind="rebuild", actor="ann") for _ in range(3)
-        ]
+        asked = [builds.request(template="tiny", kind="rebuild", actor="ann") for _ in range(3)]
         fetching = Build.objects.filter(state=BuildState.FETCHING)
         until(lambda: fetching.count() == 2)
         until(lambda: ExecutorHeartbeat.objects.filter(builds_running=2).exists())
         assert Build.objects.filter(state=BuildState.QUEUED).count() == 1
         for build in asked:
-            building.cancel_build(build_id=build.pk, actor="ann")
+            builds.cancel(build_id=build.pk, actor="ann")
     until(lambda: Build.objects.filter(state=BuildState.CANCELLED).count() == 3, 240)
     assert not daemon.stopped
 

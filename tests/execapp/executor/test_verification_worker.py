@@ -14,8 +14,8 @@ from pytest_django import Settings
 
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, ExecutorHeartbeat
-from execapp.services import keeping
 from templatemgr import catalog, data_paths, store, version_runtimes
+from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions
 from templatemgr.trees import hashing, manifests
@@ -109,7 +109,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
         until(lambda: Execution.objects.filter(state="succeeded").count() >= 10)
         damaged = flip_a_byte(file)
         until(lambda: b"Jello" in b"".join(outputs()))
-        asked = keeping.request_verification(template="tiny", version=1, actor="ann")
+        asked = verification.request(template="tiny", version=1, actor="ann")
         until(lambda: Verification.objects.get(pk=asked.pk).finished, 60)
         until(lambda: VersionHealth.objects.get().state == "verified", 240)
         served = Execution.objects.filter(state="succeeded").count()
@@ -174,7 +174,7 @@ def test_what_cannot_be_healed_answers_503_and_shows_the_way_back(
     flip_a_byte(home / "tree/node_modules/is-number/index.js")
     flip_a_byte(home / "inputs/said.txt")  # nothing to rebuild it from
     write_definition(settings.STENCIL_DEFINITIONS / "tiny")
-    asked = keeping.request_verification(template="tiny", version=2, actor="ann")
+    asked = verification.request(template="tiny", version=2, actor="ann")
     until(lambda: Verification.objects.get(pk=asked.pk).finished, 60)
     api = make_api("client")
     refusal = api.call("POST", "/executions", BODY)
@@ -202,7 +202,7 @@ def test_what_is_due_is_verified_and_healed_without_being_asked(
 def test_an_executor_takes_up_what_a_dead_one_was_verifying(
     start: Callable[..., Daemon], version: Version
 ) -> None:
-    asked = keeping.request_verification(template="tiny", version=1, actor="ann")
+    asked = verification.request(template="tiny", version=1, actor="ann")
     first = start(warm=0)
     until(lambda: Verification.objects.get(pk=asked.pk).finished)
     worker = first.context.worker
