@@ -1,1 +1,1 @@
-"""What `manage.py bench` measures: Stencil against the bare tools, side by side in one run."""
+"""The measures of `manage.py bench`: Stencil beside the bare tools, in one run."""

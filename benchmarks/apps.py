@@ -2,6 +2,6 @@ from django.apps import AppConfig
 
 
 class BenchmarksConfig(AppConfig):
-    """The commands that measure; no part of the service."""
+    """Commands that measure. The service does not import this app."""
 
     name = "benchmarks"

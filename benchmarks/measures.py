@@ -1,4 +1,4 @@
-"""The measures, each a row or two. What is compared is sampled in turns, never in two blocks."""
+"""The measures, each a row or two. Both sides of a comparison are sampled in turns."""
 
 import os
 import resource
@@ -44,7 +44,7 @@ COLD = {
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """How much is sampled."""
+    """The numbers of samples and the sizes of trees."""
 
     samples: int
     burst: int
@@ -67,7 +67,7 @@ readSync(3, Buffer.alloc(65536));
 
 
 def every(installation: Installation, size: Size) -> Iterator[Row]:
-    """All rows, in the order of the table."""
+    """Yield all rows in the order of the table."""
     yield from set_up_by_size(installation, size)
     yield from set_up_against_copies(installation, size)
     yield from vitest(installation, size)
@@ -78,7 +78,7 @@ def every(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def set_up(version: Path, root: Path | None = None, parked_pool: ParkedPool | None = None) -> float:
-    """Milliseconds until a sandbox of this tree is mounted, limited, and let go.
+    """Return the milliseconds until a sandbox of this tree is mounted, limited and released.
 
     With `parked_pool` a bubblewrap waits parked, as in an executor; the next one is parked here,
     before anything else is measured.
@@ -112,7 +112,7 @@ def _refilled(parked_pool: ParkedPool) -> None:
 
 @contextmanager
 def parked() -> Iterator[ParkedPool]:
-    """What an executor keeps, for a while."""
+    """Keep parked sandboxes, as an executor does, until the block ends."""
     parked_pool = ParkedPool(slot="adhoc-bench-parked")
     parked_pool.start()
     try:
@@ -122,7 +122,7 @@ def parked() -> Iterator[ParkedPool]:
 
 
 def delivery(version: Path, root: Path) -> float:
-    """Milliseconds from the claim of a warm sandbox of this tree until its job is delivered."""
+    """Return the milliseconds from the claim of a warm sandbox until its job is delivered."""
     session = start(_tree(version, root), Limits(), slot="adhoc-bench")
     submission = Submission(mode="run", files=(), entry="main.js")
     return session.deliver(submission, Limits()).setup_ms
@@ -139,7 +139,7 @@ def _tree(version: Path, root: Path | None) -> Tree:
 
 
 def sandboxed(profile: Profile) -> float:
-    """Milliseconds of a sandbox, until its program has ended."""
+    """Return the milliseconds of a sandbox until its program has ended."""
     began = time.perf_counter()
     container = launch(
         profile, _shares(), slot="adhoc-bench", startup_ms=Limits().startup_ms, channel=False
@@ -158,13 +158,13 @@ def _shares() -> Shares:
 def pairs(
     count: int, ours: Callable[[], float], other: Callable[[], float]
 ) -> tuple[list[float], list[float]]:
-    """`count` samples of each, in turns, after one of each that is not counted."""
+    """Return `count` samples of each, taken in turns, after one of each that is not counted."""
     both = [(ours(), other()) for _ in range(count + 1)][1:]
     return [mine for mine, _ in both], [theirs for _, theirs in both]
 
 
 def set_up_by_size(installation: Installation, size: Size) -> Iterator[Row]:
-    """Set-up on a large template beside a small one."""
+    """Measure set-up with a large template beside a small one."""
     with (
         tempfile.TemporaryDirectory(dir=installation.data, prefix="bench-") as folder,
         parked() as parked_pool,
@@ -181,7 +181,7 @@ def set_up_by_size(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def _tree_of(version: Path, root: Path, count: int) -> Path:
-    """A tree with the template's Node and `count` files in folders of 100."""
+    """Make a tree with the template's Node and `count` files in folders of 100."""
     (root / "bin").mkdir(parents=True)
     (root / "bin/node").hardlink_to((version / "tree/bin/node").resolve())
     for number in range(count - 1):
@@ -192,7 +192,7 @@ def _tree_of(version: Path, root: Path, count: int) -> Path:
 
 
 def set_up_against_copies(installation: Installation, size: Size) -> Iterator[Row]:
-    """Set-up beside what it replaces."""
+    """Measure set-up beside a copy and an installation, which it replaces."""
     version = installation.version
 
     def ours(parked_pool: ParkedPool | None) -> float:
@@ -214,7 +214,7 @@ def set_up_against_copies(installation: Installation, size: Size) -> Iterator[Ro
 
 
 def vitest(installation: Installation, size: Size) -> Iterator[Row]:
-    """One client's tests over HTTP, warm and cold, beside bare vitest."""
+    """Measure one client's tests over HTTP, warm and cold, beside bare vitest."""
 
     def other() -> float:
         return bare.node(installation.version / "tree", SUITE, bare.VITEST)
@@ -226,7 +226,7 @@ def vitest(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def warm(installation: Installation, mode: str, files: dict[str, str], **more: str) -> float:
-    """One submission that met a warm sandbox."""
+    """Return the milliseconds of one submission that got a warm sandbox."""
     for _ in range(20):
         time.sleep(REFILL_SECONDS)
         took, reply = installation.submit(mode, files, **more)
@@ -236,7 +236,7 @@ def warm(installation: Installation, mode: str, files: dict[str, str], **more: s
 
 
 def programs(installation: Installation, size: Size) -> Iterator[Row]:
-    """Programs over HTTP beside bare Node."""
+    """Measure programs over HTTP beside bare Node."""
     for (language, (name, text)), most in zip(PROGRAMS.items(), (1.0, 0.4), strict=True):
         samples = pairs(
             size.samples,
@@ -247,7 +247,7 @@ def programs(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def burst(installation: Installation, size: Size) -> Iterator[Row]:
-    """Many at a time: throughput, CPU, and what stays on the disk."""
+    """Measure throughput and CPU of many submissions at a time."""
     count, cores = size.burst, len(os.sched_getaffinity(0))
     cpu = installation.cpu_ms()
     began = time.perf_counter()
@@ -269,7 +269,7 @@ def burst(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def disk(installation: Installation, size: Size) -> Row:
-    """What many executions leave on the disk."""
+    """Count the files that many executions leave on the disk."""
     name, text = PROGRAMS["JavaScript"]
     before = left(installation.data)
     with ThreadPoolExecutor(size.clients) as crowd:
@@ -290,9 +290,9 @@ def disk(installation: Installation, size: Size) -> Row:
 
 
 def sandbox_cpu(installation: Installation, samples: int) -> float:
-    """CPU milliseconds of one warm sandbox and its job, by its control group.
+    """Return the CPU milliseconds of one warm sandbox and its job, from its control group.
 
-    bubblewrap does not wait for its sandbox, so that no parent's account holds what it used.
+    bubblewrap does not wait for its sandbox, so the CPU time counts for no parent.
     """
     inputs = definition_file.read_kept(installation.version / "inputs")
     runtime = runtimes.make_runtime(inputs, installation.version)
@@ -317,12 +317,12 @@ def _children_ms() -> float:
 
 
 def left(data: Path) -> int:
-    """How many files and folders are in the data directory, without the database's own."""
+    """Return the number of files and folders in the data directory, without the database."""
     return sum(1 for path in data.rglob("*") if not path.name.startswith("db.sqlite3"))
 
 
 def wall(size: Size) -> Iterator[Row]:
-    """What isolation costs around the smallest program."""
+    """Measure the cost of isolation with the smallest program."""
     inside = Profile(command=("/usr/bin/true",), directory="/", environment={})
     alone = [bubblewrap_path(), "--ro-bind", "/", "/", "--unshare-all", "/usr/bin/true"]
     here = Path("/")

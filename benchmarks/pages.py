@@ -1,6 +1,6 @@
-"""How long the server takes for each page of the dashboard, with a year's rows behind it.
+"""The server's time for each page of the dashboard, with the rows of a year.
 
-In a data folder of its own, by commands of the dashboard: this room knows nothing of pages.
+The measure uses a data folder of its own and the commands of the dashboard.
 """
 
 import json
@@ -22,7 +22,7 @@ EXECUTIONS = 100_000
 
 
 def every(_house: Installation, size: Size) -> Iterator[Row]:
-    """A row for each page: server time over several calls, beside the aim for its p95."""
+    """Yield a row for each page: server time over several calls, beside the aim for its p95."""
     executions = EXECUTIONS if size.burst >= FULL.burst else EXECUTIONS // 20
     with tempfile.TemporaryDirectory(prefix="stencil-pages-") as folder:
         _manage(folder, "migrate", "--verbosity=0")

@@ -1,4 +1,4 @@
-"""Where the time of a submission goes, as the executions' own timings say it."""
+"""The phases of a submission, from the timings of executions."""
 
 import statistics
 import time
@@ -12,7 +12,7 @@ COLUMNS = ("around it", "queued", "set-up", "run", "collect", "record", "total")
 
 
 def breakdown(installation: Installation, size: Size) -> str:
-    """Medians of each phase for each kind of submission, as a Markdown table."""
+    """Return the median of each phase for each kind of submission, as a Markdown table."""
     lines = [
         f"| milliseconds, median | {' | '.join(COLUMNS)} |",
         "|---" * (len(COLUMNS) + 1) + "|",
@@ -35,7 +35,7 @@ def breakdown(installation: Installation, size: Size) -> str:
 
 
 def parts(took_ms: float, timings: Mapping[str, float]) -> Sequence[float]:
-    """The columns of one submission that took this long over HTTP; they add up to it."""
+    """Return the columns of one submission; they add up to its time over HTTP."""
     known = [timings[f"{name}_ms"] for name in ("queued", "setup", "run", "collect")]
     total = timings["total_ms"]
     return (took_ms - total, *known, total - sum(known), total)

@@ -1,4 +1,4 @@
-"""What bad requests cost: the worst of the hostile bodies beside a good body of the same size."""
+"""The cost of bad requests: the worst hostile body beside a good body of the same size."""
 
 import http.client
 import json
@@ -28,13 +28,13 @@ MIB = 1024 * 1024
 
 
 def every(installation: Installation, size: Size) -> Iterator[Row]:
-    """Two rows: time over HTTP, and memory of reading, checking and refusing."""
+    """Yield two rows: time over HTTP, and memory of reading, checking and refusing."""
     good = hostile_bodies.good(BODY_BYTES, template="typescript", entry="main.ts")
     return beside(installation, good, turns=TURNS if size.samples > TURNS else 1)
 
 
 def beside(installation: Installation, good: bytes, *, turns: int) -> Iterator[Row]:
-    """The rows, with this good body."""
+    """Yield the rows for this good body."""
     hostile = hostile_bodies.bodies(len(good))
     bodies = [body for name, body in hostile.items() if name not in hostile_bodies.RIGHT]
     worst_ms = max(min(_post(installation, body, 400) for _ in range(turns)) for body in bodies)
@@ -48,7 +48,7 @@ def beside(installation: Installation, good: bytes, *, turns: int) -> Iterator[R
 
 
 def peak_bytes(body: bytes) -> int:
-    """The most memory that Python held for reading, checking and answering a body."""
+    """Return the peak of Python's memory while it reads, checks and answers a body."""
     request = RequestFactory().generic("POST", "/", body, content_type="application/json")
     tracemalloc.start()
     try:
@@ -59,9 +59,9 @@ def peak_bytes(body: bytes) -> int:
 
 
 def answer(request: HttpRequest) -> HttpResponse | None:
-    """What the API does with the body of a submission before it asks the database.
+    """Read and check the body of a submission as the API does; return the refusal or None.
 
-    The refusal, or None.
+    The database is not asked.
     """
     try:
         document = StrictParser().parse_body(request)
@@ -88,7 +88,7 @@ def _as_ninja(error: SchemaError) -> ValidationError:
 
 
 def _post(installation: Installation, body: bytes, expected: int) -> float:
-    """Milliseconds until the whole reply is there; a refusal for a refusal. `InstallationError`."""
+    """Return the milliseconds until the whole reply. InstallationError for an unexpected answer."""
     headers = {"Authorization": f"Bearer {installation.token}", "Content-Type": "application/json"}
     began = time.perf_counter()
     link = http.client.HTTPConnection("127.0.0.1", installation.port, timeout=90)

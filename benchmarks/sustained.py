@@ -65,7 +65,7 @@ def _pytest(number: int, expected: int | None = None) -> Mapping[str, str]:
 
 
 def _class_of(number: int) -> Mapping[str, str]:
-    """Every fifth submission of the class fails."""
+    """Return the files of the nth submission of a class; every fifth one fails."""
     return _pytest(number, expected=0 if number % 5 == 0 else None)
 
 
@@ -122,7 +122,7 @@ KINDS = (
 
 
 def every(installation: Installation, size: Size) -> Iterator[Row]:
-    """All rows of sustained load."""
+    """Yield all rows of sustained load."""
     for kind in KINDS:
         yield from throughput(installation, kind, size.sustained_seconds)
     yield of_a_class(installation, size)
@@ -132,7 +132,7 @@ def every(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def throughput(installation: Installation, kind: Kind, seconds: float) -> Iterator[Row]:
-    """One kind from 1, 4 and 16 clients, each for a while, beside bare loops on every core."""
+    """Measure one kind from 1, 4 and 16 clients, beside bare loops on every core."""
     with prepared(installation, kind, CORES) as workspaces:
         alone, times = looped([partial(_alone, kind, place) for place in workspaces], seconds)
     for clients in CLIENTS:
@@ -151,7 +151,7 @@ def throughput(installation: Installation, kind: Kind, seconds: float) -> Iterat
 
 
 def looped(acts: Sequence[Callable[[], object]], seconds: float) -> tuple[float, list[float]]:
-    """Run each act again and again in a thread of its own; how many a second, and their seconds."""
+    """Repeat each act in its own thread; return the acts a second, and the seconds of each."""
     until = time.monotonic() + seconds
     took: list[float] = []
 
@@ -186,7 +186,7 @@ def of_a_class(installation: Installation, size: Size) -> Row:
 
 
 def sleepers(installation: Installation) -> Iterator[Row]:
-    """Programs that sleep hold no core: alone, and beside programs that compute."""
+    """Measure programs that sleep, alone and beside programs that compute."""
     sleeping = replace(PYTHON, files=lambda n: {"main.py": f"import time\ntime.sleep(1)  # {n}\n"})
     computing = replace(
         PYTHON, files=lambda n: {"main.py": f"print(sum(range(6_000_000)) + {n})\n"}
@@ -204,7 +204,7 @@ def sleepers(installation: Installation) -> Iterator[Row]:
 
 
 def spaced_out(installation: Installation, samples: int) -> Row:
-    """CPU of the whole machine for one small Python program now and then, above its idle CPU."""
+    """Measure the machine's CPU for one small Python program every two seconds."""
     with prepared(installation, PYTHON, 1) as [workspace]:
         alone = _machine_cpu_each(partial(_alone, PYTHON, workspace), samples)
     ours = _machine_cpu_each(partial(_submit, installation, PYTHON), samples)
@@ -213,7 +213,7 @@ def spaced_out(installation: Installation, samples: int) -> Row:
 
 
 def idle(installation: Installation, seconds: float) -> Row:
-    """CPU of web and executor while nothing is submitted, as a part of one core."""
+    """Measure the CPU of web and executor without submissions, as a part of one core."""
     time.sleep(SPACE_SECONDS)
     before, began = installation.cpu_ms(), time.monotonic()
     time.sleep(max(seconds, 5))
@@ -238,7 +238,7 @@ def prepared(installation: Installation, kind: Kind, count: int) -> Iterator[lis
 
 
 def _alone(kind: Kind, workspace: Path) -> None:
-    """One bare run of the tree's own tool with new files; a failing test is a result."""
+    """Run the tree's own tool once with new files; a failing test is a result."""
     for path, content in kind.files(next(_numbers)).items():
         (workspace / "src" / path).write_text(content)
     program, *rest = kind.argv
@@ -267,7 +267,7 @@ def _submit(installation: Installation, kind: Kind) -> None:
 
 
 def _all_at_once(installation: Installation, kinds: Sequence[Kind]) -> float:
-    """Seconds from the first submission until the last answer."""
+    """Return the seconds from the first submission until the last answer."""
     began = time.monotonic()
     with ThreadPoolExecutor(len(kinds)) as crowd:
         list(crowd.map(partial(_submit, installation), kinds))
@@ -275,7 +275,7 @@ def _all_at_once(installation: Installation, kinds: Sequence[Kind]) -> float:
 
 
 def _machine_cpu_each(act: Callable[[], object], samples: int) -> float:
-    """Milliseconds of the machine's CPU that one act costs, above what the same time costs idle."""
+    """Return the machine's CPU milliseconds for one act, above those of an idle machine."""
     seconds = SPACE_SECONDS * samples
     before = _machine_cpu_ms()
     time.sleep(seconds)
@@ -291,6 +291,6 @@ def _machine_cpu_each(act: Callable[[], object], samples: int) -> float:
 
 
 def _machine_cpu_ms() -> float:
-    """CPU time of all processes since the start of the machine: user, nice, system (proc(5))."""
+    """Return the CPU time of all processes since boot: user, nice, system (see proc(5))."""
     first = Path("/proc/stat").read_text().splitlines()[0].split()
     return sum(map(int, first[1:4])) * 1000 / TICKS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One measure. `must` is in words; `holds` says whether it was reached, None without one."""
+    """One measure. `must` is a text; `holds` says whether it was reached, None without a must."""
 
     measure: str
     ours: str
@@ -20,7 +20,7 @@ class Row:
 def faster(
     measure: str, ours: Sequence[float], other: Sequence[float], *, least: float, unit: str = "ms"
 ) -> Row:
-    """How many times ours goes into the other; p95 is the poor end."""
+    """Return a row with the other divided by ours; p95 is the poor end."""
     ratios = [theirs / mine for mine, theirs in zip(ours, other, strict=True)]
     middle, poor = statistics.median(ratios), quantile(ratios, 0.05)
     return _row(measure, ours, other, (middle, poor), f"≥ {least:g}×", middle >= least, unit)
@@ -29,14 +29,14 @@ def faster(
 def share(
     measure: str, ours: Sequence[float], other: Sequence[float], *, most: float, unit: str = "ms"
 ) -> Row:
-    """Ours as a part of the other; p95 is the poor end."""
+    """Return a row with ours divided by the other; p95 is the poor end."""
     ratios = [mine / theirs for mine, theirs in zip(ours, other, strict=True)]
     middle, poor = statistics.median(ratios), quantile(ratios, 0.95)
     return _row(measure, ours, other, (middle, poor), f"≤ {most:g}×", middle <= most, unit)
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """The value below which this part of them lies; of few values, the nearest one."""
+    """Return the value below which this part of the values lies; of few, the nearest one."""
     ordered = sorted(values)
     return ordered[round(part * (len(ordered) - 1))]
 
@@ -61,7 +61,7 @@ def _row(
 
 
 def _both_ends(values: Sequence[float], unit: str) -> str:
-    """Median and p95; of a single figure, that."""
+    """Return median and p95 as text, or a single figure as it is."""
     middle = f"{statistics.median(values):.1f}"
     if len(values) == 1:
         return f"{middle} {unit}"
@@ -69,7 +69,7 @@ def _both_ends(values: Sequence[float], unit: str) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table."""
+    """Return the rows as a Markdown table."""
     lines = [
         "| median / p95 of | ours | beside it | ratio | must reach | reached |",
         "|---|---|---|---|---|---|",

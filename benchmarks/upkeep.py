@@ -1,4 +1,4 @@
-"""What keeping versions costs: reading one again, and the disk of many."""
+"""The cost of versions: a verification, and the disk space of many."""
 
 import os
 import shutil
@@ -21,13 +21,13 @@ BATCH = "64"  # files a `sha256sum`: with all of them in one, xargs would use on
 
 
 def every(installation: Installation, size: Size) -> Iterator[Row]:
-    """All rows."""
+    """Yield all rows."""
     yield from verification(installation.version, size)
     yield disk(installation.version, installation.data)
 
 
 def verification(version: Path, size: Size) -> Iterator[Row]:
-    """A version read again and held to its manifest, beside reading it alone."""
+    """Measure the verification of a version beside plain reading."""
     other = partial(_hashed_by_tools, version / "tree")
     name = f"`find -type f | xargs -P{_cores()} -n {BATCH} sha256sum`"
     samples = pairs(size.samples, partial(_compared, version, hashing.look_at_all), other)
@@ -38,7 +38,7 @@ def verification(version: Path, size: Size) -> Iterator[Row]:
 
 
 def disk(version: Path, data: Path) -> Row:
-    """Ten versions that differ in one small package, beside one of them."""
+    """Measure the disk space of ten versions that differ in one small package, beside one."""
     with tempfile.TemporaryDirectory(dir=data, prefix="bench-") as folder:
         root = Path(folder)
         _seal_another(version, root, 0)
@@ -90,7 +90,7 @@ def _hashed_by_tools(tree: Path) -> float:
 
 
 def _seal_another(version: Path, root: Path, number: int) -> None:
-    """Seal a real tree, fresh on the disk, in which one small package is another."""
+    """Seal a fresh copy of a real tree in which one small package differs."""
     home = root / f"{number:04d}"
     shutil.copytree(version, home, symlinks=True)
     for path in (home, *(folder for folder in home.rglob("*") if folder.is_dir())):
@@ -108,7 +108,7 @@ def _seal_another(version: Path, root: Path, number: int) -> None:
 
 
 def _used(root: Path) -> int:
-    """Bytes on disk, what is linked counted once."""
+    """Return the bytes on disk; hard links count once."""
     text = subprocess.run(["du", "-sk", str(root)], capture_output=True, text=True, check=True)
     return int(text.stdout.split()[0]) * 1024
 

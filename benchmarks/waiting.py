@@ -1,4 +1,4 @@
-"""What waiting costs the web process, and how it answers others while many hang on to it."""
+"""The cost of waiting requests for the web process and for other requests."""
 
 import contextlib
 import http.client
@@ -26,7 +26,7 @@ HALVES = (
 
 
 def every(installation: Installation, size: Size) -> Iterator[Row]:
-    """Memory of a request that waits; `/healthz` in a crowd beside `/healthz` of an idle server."""
+    """Yield the memory of a waiting request, and `/healthz` in a crowd beside an idle server."""
     _allow_descriptors()
     samples = size.samples * 5
     idle = [health(installation) for _ in range(samples)]
@@ -55,7 +55,7 @@ def every(installation: Installation, size: Size) -> Iterator[Row]:
 
 
 def health(installation: Installation) -> float:
-    """Milliseconds of a health check, with a connection of its own."""
+    """Return the milliseconds of a health check with a connection of its own."""
     began = time.perf_counter()
     status, _, _ = _call(installation, "GET", "/healthz")
     if status != 200:
@@ -77,7 +77,7 @@ def _call(
 
 
 def _sleeping(installation: Installation) -> str:
-    """An execution that lasts as long as this measure may take; its id."""
+    """Start an execution that lasts as long as this measure; return its id."""
     files = [{"path": path, "content": text} for path, text in SLEEPS.items()]
     body = {"template": "javascript", "mode": "run", "entry": "main.js", "files": files}
     limits = {"wall_ms": 60_000}
@@ -94,14 +94,14 @@ def _wait(installation: Installation, identifier: str) -> bytes:
 
 
 def _hold(held: contextlib.ExitStack, installation: Installation, requests: list[bytes]) -> None:
-    """Open a connection for each, and leave it open."""
+    """Open a connection for each request and leave it open."""
     for data in requests:
         link = held.enter_context(socket.create_connection(("127.0.0.1", installation.port), 60))
         link.sendall(data)
 
 
 def _until_waiting(installation: Installation, identifier: str, count: int) -> None:
-    """Until as many wait as were asked: what came before a request of ours was begun before it."""
+    """Wait until all requests wait: the server begins requests in the order of arrival."""
     path = f"/api/v1/executions/{identifier}?wait=0.01"
     for _ in range(600):
         _, refused, _ = _call(installation, "GET", path)
@@ -112,7 +112,7 @@ def _until_waiting(installation: Installation, identifier: str, count: int) -> N
 
 
 def _resident(installation: Installation) -> float:
-    """KiB of memory of the web process."""
+    """Return the resident memory of the web process in KiB."""
     for entry in Path("/proc").iterdir():
         with contextlib.suppress(OSError, ValueError):
             argv = (entry / "cmdline").read_bytes().split(b"\0")

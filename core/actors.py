@@ -1,7 +1,7 @@
-"""Names under which acts are recorded, and those that stand for Stencil itself.
+"""Names of actors, and the reserved names that stand for Stencil itself.
 
-The trail, executions and messages record a name by its value. Whoever had one of these names could
-pass for the system, so every entrance asks here. Those who have one already keep it.
+The audit trail, executions and messages record a name as text. A user with a reserved name could
+pass for the system, so every entrance checks new names here. Existing users keep their names.
 """
 
 import re
@@ -34,11 +34,10 @@ _UNSEEN = re.compile(r"[\W_]")
 
 
 def stands_for_system(name: str, *, local: bool = False) -> bool:
-    """Whether a name is, or looks like, one of Stencil's own.
+    """Return whether a name is, or looks like, one of Stencil's own.
 
-    Case, spaces, punctuation, accents, other scripts' letters of the same shape and digits for
-    letters make no other name. `local`: asked on the machine itself or by an admin, where a plain
-    "admin" is in order.
+    Case, spaces, punctuation, accents, look-alike letters of other scripts and digits for letters
+    make no difference. `local`: on the machine itself or by an admin, where "admin" is allowed.
     """
     taken = SYSTEM if local and name.casefold() in ADMINS else (*SYSTEM, *ADMINS)
     shapes = {name, *(name.casefold().replace(pair, one) for pair, one in _PAIRS)}
@@ -54,7 +53,7 @@ def _looks_like(name: str, own: str) -> bool:
 
 @lru_cache(4096)
 def _shapes(character: str) -> frozenset[str]:
-    """The plain letters that a character looks like; none for what is not seen in a name."""
+    """Return the plain letters that a character looks like; none for an invisible one."""
     # Here and not above: its tables take 20 ms to load, and most processes never ask.
     from confusable_homoglyphs import confusables
 

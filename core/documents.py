@@ -1,5 +1,7 @@
-"""JSON and forms that everyone reads the same way, within a budget that is looked at before it is
-spent: what is refused is refused from its bytes, before a value is made of it.
+"""Strict readers of JSON and forms with a budget.
+
+Every parser reads an accepted document the same way. A document over the budget is refused from
+its bytes, before a value is made of it.
 """
 
 import binascii
@@ -26,7 +28,7 @@ _BROKEN_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """What one document may hold. A value is an item of a list, a member of an object, or a
+    """The limits of one document. A value is an item of a list, a member of an object, or a
     container; characters are those of a key.
     """
 
@@ -36,11 +38,11 @@ class Budget:
 
 
 class DocumentError(ParseError):
-    """The bytes are not one document that everyone reads the same way, or are over the budget."""
+    """Parsers read these bytes in different ways, or the document is over its budget."""
 
 
 class SurrogateError(ParseError):
-    """Half a character; `path` says where ("files.0.path", or "" for the document itself)."""
+    """Half a character at `path` ("files.0.path", or "" for the document itself)."""
 
     def __init__(self, path: str) -> None:
         super().__init__("A lone surrogate is not a character.")
@@ -48,9 +50,9 @@ class SurrogateError(ParseError):
 
 
 def loads(body: bytes, budget: Budget) -> Any:
-    """One JSON document. Raises DocumentError or SurrogateError.
+    """Read one JSON document. DocumentError, SurrogateError.
 
-    Costs one look at the bytes more than parsing them, and no value more than the budget.
+    The cost is one pass over the bytes more than parsing, and at most the budget's values.
     """
     _check_budget(body, budget)
     try:
@@ -77,10 +79,10 @@ def loads(body: bytes, budget: Budget) -> Any:
 
 
 def form(body: bytes, *, fields: int) -> list[tuple[str, str]]:
-    """The fields of an `application/x-www-form-urlencoded` body. Raises DocumentError.
+    """Read the fields of an `application/x-www-form-urlencoded` body. DocumentError.
 
-    The library makes an object of every escape, twenty times the size of a form of escapes alone;
-    this decodes a field at once.
+    The standard library makes an object of every escape, twenty times the size of a form of
+    escapes; this function decodes a field at once.
     """
     if body.count(b"&") >= fields:
         message = f"A form has at most {fields} fields."
@@ -92,8 +94,9 @@ def form(body: bytes, *, fields: int) -> list[tuple[str, str]]:
 
 
 def _check_budget(body: bytes, budget: Budget) -> None:
-    """Count what the body holds, and hold it against the budget; a loop of Python is as long as
-    the budget at most, and what is kept beside the body never larger than it.
+    """Count the values of the body against the budget.
+
+    Each loop in Python ends with the budget, and copies are never larger than the body.
     """
     most = 2 * budget.values  # strings: a key and a text for each value
     look = _between_quotes if body.count(b'"') <= LOOKS else _between_strings
@@ -124,7 +127,7 @@ def _between_strings(body: bytes, most: int) -> tuple[bytearray, int]:
 
 
 def _between_quotes(body: bytes, most: int) -> tuple[bytearray, int]:
-    """By looking at few quotes, one by one: most text has none to look at."""
+    """Find quotes one by one: most texts have few."""
     bare, at, strings, inside = bytearray(), 0, 0, False
     quote = body.find(b'"')
     while quote >= 0 and strings <= most:
@@ -141,7 +144,7 @@ def _between_quotes(body: bytes, most: int) -> tuple[bytearray, int]:
 
 
 def _escaped(body: bytes, begin: int, quote: int) -> bool:
-    """Whether an odd number of backslashes stands before a quote, after `begin`."""
+    """Return whether an odd number of backslashes stands before a quote, after `begin`."""
     if body[quote - 1] != _BACKSLASH:
         return False
     before = body[begin:quote]
@@ -176,7 +179,7 @@ def _constant(name: str) -> NoReturn:
 
 
 def _check_surrogates(loaded: object) -> None:
-    """Look for half characters; a place is named only when one is found."""
+    """Check for half characters, and name the path of the first one."""
     todo: list[tuple[object, Any]] = [(loaded, None)]  # a value, and (its key, where that is)
     while todo:
         value, place = todo.pop()
@@ -201,7 +204,7 @@ def _path(place: Any) -> str:
 
 
 def _unquoted(raw: bytes) -> str:
-    """One name or value, by the decoder of quoted-printable, whose escapes differ in one letter."""
+    """Decode one name or value by the decoder of quoted-printable, which differs in one letter."""
     raw = raw.replace(b"+", b" ")
     if b"%" in raw:
         if _BROKEN_ESCAPE.search(raw):

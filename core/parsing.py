@@ -1,8 +1,8 @@
-"""Times, numbers and ids as strangers write them: one reader for each, used at every entrance.
+"""Readers of times, numbers and ids from foreign text, used at every entrance.
 
-Every reader takes text, looks at its length before it converts anything, and either returns a value
-that every database and every calculation of ours can hold or raises `ParseError` with a sentence
-that says what to give. Nothing else leaves this module, whatever the text holds.
+Each reader takes text, checks its length before any conversion, and either returns a value that
+every database and every calculation can hold, or raises `ParseError` with a sentence that says what
+to give. No other exception leaves this module.
 """
 
 import base64
@@ -32,7 +32,7 @@ _HEX = re.compile(r"[0-9a-f]{1,32}")
 
 
 class ParseError(ValueError):
-    """The text is not what it should be; the message says what to give."""
+    """The text is not valid; the message says what to give."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -40,7 +40,7 @@ class ParseError(ValueError):
 
 
 def whole(text: str, *, least: int = 0, most: int = LARGEST) -> int:
-    """A whole number from `least` to `most` (neither below 0) in ASCII digits."""
+    """Read a whole number from `least` to `most` (neither below 0) in ASCII digits."""
     if len(text) <= len(str(most)) and _DIGITS.fullmatch(text):
         value = int(text)
         if least <= value <= most:
@@ -50,7 +50,7 @@ def whole(text: str, *, least: int = 0, most: int = LARGEST) -> int:
 
 
 def whole_or_none(text: str | None, *, least: int = 0, most: int = LARGEST) -> int | None:
-    """The same with blanks around it; None when it is no such number."""
+    """Read the same with blanks around it; return None if it is no such number."""
     if text is None or len(text) > LONGEST_NUMBER:
         return None
     try:
@@ -60,7 +60,7 @@ def whole_or_none(text: str | None, *, least: int = 0, most: int = LARGEST) -> i
 
 
 def seconds(text: str, *, most: float) -> float:
-    """Seconds from 0 to `most`, with a fraction if need be: "1.5"; no sign and no exponent."""
+    """Read seconds from 0 to `most`, also with a fraction: "1.5"; no sign and no exponent."""
     if len(text) <= LONGEST_NUMBER and _DECIMAL.fullmatch(text):
         value = float(text)
         if value <= most:
@@ -70,7 +70,7 @@ def seconds(text: str, *, most: float) -> float:
 
 
 def moment(text: str, *, zone_needed: bool = True) -> datetime:
-    """A time as RFC 3339, in UTC. Without `zone_needed` one that names no zone is UTC already."""
+    """Read a time as RFC 3339 and return it in UTC. `zone_needed`: refuse a time without a zone."""
     example = "2026-03-05T12:00:00Z" if zone_needed else "2026-03-05T12:00"
     message = f"Give a time such as {example}, from the year {FIRST_YEAR} to {LAST_YEAR}."
     match = _TIME.fullmatch(text) if len(text) <= LONGEST_TIME else None
@@ -86,7 +86,7 @@ def moment(text: str, *, zone_needed: bool = True) -> datetime:
 
 
 def day(text: str) -> datetime:
-    """The beginning of a day in UTC: "2026-03-05"."""
+    """Read a day, "2026-03-05", and return its beginning in UTC."""
     message = f"Give a day such as 2026-03-05, from the year {FIRST_YEAR} to {LAST_YEAR}."
     if len(text) != len("2026-03-05") or not _DAY.fullmatch(text):
         raise ParseError(message)
@@ -100,7 +100,7 @@ def day(text: str) -> datetime:
 
 
 def identifier(text: str) -> uuid.UUID:
-    """A UUID in its usual form of 36 characters."""
+    """Read a UUID in its usual form of 36 characters."""
     if len(text) == 36 and _ID.fullmatch(text):
         return uuid.UUID(text)
     message = "Give an id such as 0198c0de-0000-7000-8000-000000000000."
@@ -108,7 +108,7 @@ def identifier(text: str) -> uuid.UUID:
 
 
 def identifier_or_none(text: uuid.UUID | str) -> uuid.UUID | None:
-    """The same; None when it is no id."""
+    """Read the same; return None if it is no id."""
     if isinstance(text, uuid.UUID):
         return text
     try:
@@ -118,7 +118,7 @@ def identifier_or_none(text: uuid.UUID | str) -> uuid.UUID | None:
 
 
 def identifiers_from(text: str) -> tuple[uuid.UUID, uuid.UUID]:
-    """The first and the last id that begin with `text`: 1 to 32 hex digits, dashes left out."""
+    """Return the first and the last id that begin with `text`: 1 to 32 hex digits and dashes."""
     digits = text.strip().lower().replace("-", "") if len(text) <= LONGEST_NUMBER else ""
     if not _HEX.fullmatch(digits):
         message = "Give the beginning of an id: 1 to 32 of 0-9 and a-f."
@@ -127,12 +127,12 @@ def identifiers_from(text: str) -> tuple[uuid.UUID, uuid.UUID]:
 
 
 def write_cursor(at: datetime, last: uuid.UUID) -> str:
-    """Where a list that is ordered by time, then id, goes on after this row."""
+    """Return the cursor of a list ordered by time, then id, that continues after this row."""
     return base64.urlsafe_b64encode(f"{at.isoformat()}|{last}".encode()).decode().rstrip("=")
 
 
 def cursor(text: str) -> tuple[datetime, uuid.UUID]:
-    """What `write_cursor` was given."""
+    """Read a cursor of `write_cursor`; return its time and id."""
     try:
         if len(text) > LONGEST_CURSOR:
             raise ValueError
@@ -145,14 +145,14 @@ def cursor(text: str) -> tuple[datetime, uuid.UUID]:
 
 
 def json_integer(text: str) -> int:
-    """An integer as JSON writes it."""
+    """Read an integer as JSON writes it."""
     if len(text) > LONGEST_NUMBER:
         raise _too_long()
     return int(text)
 
 
 def json_float(text: str) -> float:
-    """A number with a fraction or an exponent as JSON writes it, never endless."""
+    """Read a number with a fraction or an exponent as JSON writes it; infinity is refused."""
     if len(text) > LONGEST_NUMBER:
         raise _too_long()
     value = float(text)

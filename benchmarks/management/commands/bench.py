@@ -19,7 +19,7 @@ from execapp.management.commands.executor import require_isolation
 
 
 class Command(BaseCommand):
-    """Starts a Stencil of its own in a temporary directory, and ends it."""
+    """Start a Stencil of its own in a temporary directory, measure, and stop it."""
 
     help = "Measure Stencil against the bare tools; --write puts the table into the docs."
 
@@ -66,13 +66,13 @@ class Command(BaseCommand):
             (settings.BASE_DIR / "docs/benchmarks.md").write_text(text, encoding="utf-8")
 
     def say(self, line: str) -> None:
-        """One line of progress."""
+        """Write one line of progress."""
         self.stderr.write(line)
         self.stderr.flush()
 
 
 def toolchain_of(running: installation.Installation) -> str:
-    """What the template's version holds, as the template says it."""
+    """Return the summary of the template's version."""
     return (
         running.version.joinpath("inputs/template.toml")
         .read_text()
@@ -82,7 +82,7 @@ def toolchain_of(running: installation.Installation) -> str:
 
 
 def page(rows: list[Row], breakdown: str, toolchain: str, size: measures.Size, damaged: str) -> str:
-    """The page of docs: what was measured, on what, and how."""
+    """Return the page of docs: the measures, the machine and the method."""
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
     machine = f"{cores} cores ({platform.machine()}), {memory:.0f} GiB, Linux {platform.release()}"

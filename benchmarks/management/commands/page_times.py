@@ -1,4 +1,4 @@
-"""`manage.py page_times`: how long the server takes for each page, as JSON."""
+"""`manage.py page_times`: the server's time for each page, as JSON."""
 
 import json
 import statistics
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--samples", type=int, default=SAMPLES)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Call each page in turns, so that no page has the machine to itself at a better time."""
+        """Call the pages in turns, so that a noisy moment hits all of them."""
         user, _ = User.objects.get_or_create(
             username="page-times", defaults={"is_superuser": True, "is_staff": True}
         )
@@ -45,7 +45,7 @@ class Command(BaseCommand):
 
 
 def addresses() -> list[str]:
-    """Every page, those below one template's, and the executions' list with each filter."""
+    """Return the addresses of all pages, and of the list of executions with each filter."""
     plain = ["/", "/overview/state", "/overview/activity?range=day", "/templates", "/executions",
              "/playground", "/audit", "/tokens", "/users", "/system"]  # fmt: skip
     templates = [f"/templates/{name}" for name in sample_data.TEMPLATES]
@@ -54,7 +54,7 @@ def addresses() -> list[str]:
 
 
 def timed(client: Client, address: str) -> float:
-    """Milliseconds from the request to the last byte. CommandError for anything but a page."""
+    """Return the milliseconds from the request to the last byte. CommandError if it is no page."""
     began = time.perf_counter()
     answer = client.get(address)
     spent = (time.perf_counter() - began) * 1000
@@ -65,7 +65,7 @@ def timed(client: Client, address: str) -> float:
 
 
 def summary(found: list[float]) -> dict[str, float]:
-    """Median and 95th percentile, in milliseconds."""
+    """Return median and 95th percentile in milliseconds."""
     ordered = sorted(found)
     late = ordered[min(len(ordered) - 1, -(-len(ordered) * 95 // 100) - 1)]
     return {"median_ms": round(statistics.median(ordered), 2), "p95_ms": round(late, 2)}
