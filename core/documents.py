@@ -26,6 +26,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _BROKEN_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
+# Decision 0020: the bytes are counted before a value is made from them.
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """The limits of one document. A value is an item of a list, a member of an object, or a

@@ -31,6 +31,7 @@ _ID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 
 
+# Decision 0021: this module parses these types at every entrance, and raises this error alone.
 class ParseError(ValueError):
     """The text is not valid; the message says what to give."""
 

@@ -56,6 +56,7 @@ def is_digest(algorithm: str, digest: str) -> bool:
     return len(digest) == LENGTHS.get(algorithm) and re.fullmatch("[0-9a-f]+", digest) is not None
 
 
+# Decision 0017: builds share only files that a lock names by hash.
 def take(kept: Path, wanted: Iterable[Content], workspace: Path) -> dict[str, str]:
     """Copy what is kept of the wanted files to their places; return origins by digest.
 

@@ -40,6 +40,7 @@ class Runtime:
         return operator_rules.lowered(replace(self.default, **asked), self.maximum)
 
 
+# Decision 0001: an execution links into a prepared tree; nothing is installed for it.
 def make_runtime(definition: Definition, home: Path) -> Runtime:
     """Return how to run on the tree and cache of a folder, by a definition."""
     modes = definition.modes

@@ -69,6 +69,7 @@ def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
         os.close(descriptor)
 
 
+# Decision 0005: equal files are one inode, in the store and in every version.
 def seal(tree: Path, objects: Path) -> Sealed:
     """Hash a tree, and replace each file by a link to the object with the same content.
 

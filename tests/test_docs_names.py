@@ -25,7 +25,7 @@ PATH = re.compile(
 )
 DOTTED = re.compile(rf"(?<![\w./])((?:{PACKAGES})(?:\.\w+)+)(?![\w/])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-CITED = re.compile(r"\b[Dd]ecisions? (\d{4})\b")
+CITED = re.compile(r"\b[Dd]ecisions?\s+(\d{4})\b")
 NUMBERED_LINK = re.compile(r"\[(\d{4})\]\(([^)]+)\)")
 FILE_SUFFIXES = {"md", "py", "svg", "json", "toml", "sqlite3"}
 
@@ -130,6 +130,15 @@ def test_every_decision_that_is_cited_exists() -> None:
     for page in PAGES:
         for number, target in NUMBERED_LINK.findall(page.read_text(encoding="utf-8")):
             assert Path(target).name == known[number].name, f"{name_of(page)}: {number}"
+
+
+def test_the_code_cites_every_decision() -> None:
+    cited = {
+        number
+        for source in sources()
+        for number in CITED.findall(source.read_text(encoding="utf-8"))
+    }
+    assert sorted(cited) == sorted(decisions())
 
 
 def test_the_page_on_settings_lists_every_setting() -> None:

@@ -30,6 +30,7 @@ class Trouble:
     since: float
 
 
+# Decision 0029: a trial shows whether the machine or the template is at fault.
 class CircuitBreaker:
     """Closed: executions are claimed. Open: `trouble` says why not. For any thread."""
 

@@ -21,6 +21,7 @@ WALL_SECONDS = 4 * 3600.0  # each step has limits of its own; this ends what non
 STOP_SECONDS = 20.0  # what a helper gets to record its own end, when it was cancelled or lost
 
 
+# Decision 0019: each build runs in a process of its own.
 class BuildWorker:
     """Call `serve` in a thread; it ends when the executor drains. `abandon` ends its build."""
 

@@ -190,6 +190,7 @@ def _sandboxed(
     return replace(outcome, cold_reason=outcome.cold_reason or reason or NONE_WAITED)
 
 
+# Decision 0025: a variable that a runtime reads at its start needs a cold sandbox.
 def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
     """Why no sandbox that waits could do it: what it brings is read at a runtime's start."""
     names = variables.at_start(env)

@@ -25,6 +25,7 @@ from execapp.services.idempotency import KEY_LIFETIME
 from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
 
+# Decision 0007: the row is the queue; a message is only a wake-up.
 LEASE = timedelta(seconds=30)
 COUNTS_KEPT = timedelta(days=31)  # of what clients stored, by day
 MAX_ATTEMPTS = 3

@@ -107,6 +107,7 @@ def _inside(item: str) -> str:
     return f"/template/{item}" if named else item
 
 
+# Decision 0003: files travel over the channel; the host opens no path of a sandbox.
 def encode_job(submission: Submission, key: str, late: Sequence[str] = ()) -> bytes:
     """Return the job as the one line that the runner gets; its `exit` message must carry `key`.
 

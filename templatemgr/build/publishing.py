@@ -18,6 +18,7 @@ from templatemgr.integrity import checking, inspection, repair
 from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
 
 
+# Decision 0008: a version is published after its smoke cases.
 def publish(workspace: BuildWorkspace) -> None:
     """Under the store's lock: find a number, rename into place, then commit the rows.
 

@@ -82,6 +82,7 @@ def _included(root: Path) -> tuple[str, ...]:
         raise explained(root, error) from error
 
 
+# Decision 0009: definitions share folders; every version keeps a copy.
 def include(root: Path, table: Table) -> tuple[str, ...]:
     """Return the shared folders that a table names. Raises TomlError."""
     names = table.texts("include", ())

@@ -85,6 +85,7 @@ def repair_again(version: Version, *, actor: str) -> RepairResult:
     return repair_from_store(row, actor=actor, because="store")
 
 
+# Decision 0028: passes go on until the tree equals its manifest or nothing changes.
 def _repair(version: Version, actor: str, because: str) -> RepairResult:
     before = inspection.inspect(version)
     blocked: dict[str, str] = {}

@@ -94,6 +94,7 @@ class HealthState(models.TextChoices):
     RETIRED = "retired"  # taken out of use on purpose
 
 
+# Decision 0027: damage of the tree is unsafe; other damage is not provable.
 class Severity(models.TextChoices):
     """How bad the damage is. Programs see the tree, but not what it is made from."""
 

@@ -151,6 +151,7 @@ def unpin(*, template: str, actor: str, reason: str) -> Template:
     return row
 
 
+# Decision 0002: the row is authoritative; the link is derived from it.
 def reconcile(*, template: str) -> None:
     """Make the link `current` on disk show what the row says.
 

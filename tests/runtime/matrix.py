@@ -33,6 +33,7 @@ def names(root: Path = ROOT) -> list[str]:
     return source_files.list_definitions(root / "templates_runtime")
 
 
+# Decision 0010: a matrix that has passed with exactly this tree is left out.
 def fingerprint(name: str, root: Path = ROOT) -> str:
     """A hash over everything that the outcome of a template's matrix hangs on."""
     total = sha256(f"{sys.version_info[:2]} {platform.machine()}\n".encode())

@@ -4,6 +4,7 @@ Each is JavaScript that is TypeScript as well. What a program prints must not ha
 machine, or on where it runs.
 """
 
+# Decision 0026: nothing of the runner shows, also in threads and child processes.
 THREADS = (
     "const { Worker, isMainThread, parentPort, workerData } = require('node:worker_threads');\n"
 )

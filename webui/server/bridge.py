@@ -51,6 +51,7 @@ class Piece:
     last: bool = False
 
 
+# Decision 0022: the event loop reads requests and holds waits; threads run the views.
 @dataclass
 class Bridge:
     """An ASGI application that answers with a WSGI application."""

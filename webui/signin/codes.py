@@ -17,6 +17,7 @@ from django.db import transaction
 LAST = "last_period"
 
 
+# Decision 0023: a code counts once.
 def claim(*, authenticator: Authenticator, code: str) -> bool:
     """Take a code that is right; False when it, or a later one, was taken before.
 

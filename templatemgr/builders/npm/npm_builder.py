@@ -185,6 +185,7 @@ def packages(tree: Path) -> list[Package]:
         raise BuildError(str(error), step="sealing") from error
 
 
+# Decision 0004: Node is a locked package of the template, for each processor.
 def architecture() -> str:
     """Return this machine's architecture in Node's words."""
     machine = platform.machine().lower()

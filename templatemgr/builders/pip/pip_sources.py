@@ -39,6 +39,7 @@ class Source:
     recipe: Recipe
 
 
+# Decision 0011: a named package is built from source, at one exact version.
 def named(job: Job) -> dict[str, str]:
     """Return the packages that the definition lets be built, with their exact versions.
 

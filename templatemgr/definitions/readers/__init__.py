@@ -13,6 +13,7 @@ from templatemgr.definitions.readers.faults import FileError, decoded
 from templatemgr.definitions.readers.rules import Rules
 
 __all__ = ["LOCKS", "FileError", "Rules", "check", "names"]
+# Decision 0015: one strict reader for each file, at every entrance.
 LOCKS = ("package-lock.json", "requirements.lock")
 
 Reader = Callable[[str, Rules], object]
