@@ -1,4 +1,4 @@
-"""The sizes this server takes, each a setting `STENCIL_<NAME>`, with the contract's values."""
+"""Upper bounds of submissions, each a setting `STENCIL_<NAME>`; defaults are the contract's."""
 
 from dataclasses import dataclass, fields
 
@@ -23,15 +23,17 @@ class Sizes:
 
     @property
     def values(self) -> int:
-        """What the body of a request may hold at most: what the largest submission of these
-        sizes needs (an object with three members a file), and some to say what is wrong with it.
+        """Return how many JSON values a body may have.
+
+        The largest submission of these sizes needs them (an object with three members for each
+        file); the rest leaves room to name the errors of a larger one.
         """
         tables = self.max_env + self.max_labels
         return 4 * self.max_files + self.max_args + 2 * tables + SPARE_VALUES
 
 
 def sizes() -> Sizes:
-    """The bounds in force, read from the settings at each call."""
+    """Return the bounds in force; reads the settings at each call."""
     given: dict[str, int] = {}
     for field in fields(Sizes):
         value = getattr(settings, f"STENCIL_{field.name.upper()}", None)

@@ -8,21 +8,21 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_TOLD = 20  # things wrong that one answer names
+MAX_TOLD = 20  # errors that one answer names
 MAX_PATH = 120  # characters
 MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class Field:
-    """One thing wrong with a request: where (`files.0.path`), and what."""
+    """One error of a request: its place (`files.0.path`) and a message."""
 
     path: str
     message: str
 
 
 class ExecutionError(Exception):
-    """Base of everything execapp refuses: a code, a sentence, and details for programs."""
+    """Base of all errors of execapp: a code, a message, and details for programs."""
 
     code = "execution_error"
     retry_after: int | None = None  # seconds after which trying again makes sense
@@ -34,9 +34,9 @@ class ExecutionError(Exception):
 
 
 class InvalidRequestError(ExecutionError):
-    """The request is understood and wrong; `fields` says where, the first of them.
+    """The request is understood and wrong; `fields` are the first errors.
 
-    `more` are wrong besides those that are given. However long the texts are, the answer is not.
+    `more` counts errors besides those that are given. Long texts are cut.
     """
 
     code = "invalid_request"
@@ -62,25 +62,25 @@ class MalformedError(ExecutionError):
 
 
 class TooLargeError(ExecutionError):
-    """More than this server takes in one request."""
+    """The request is larger than this server accepts."""
 
     code = "too_large"
 
 
 class MediaTypeError(ExecutionError):
-    """The body is not announced as JSON."""
+    """The media type of the body is not JSON."""
 
     code = "unsupported_media_type"
 
 
 class NotSupportedError(ExecutionError):
-    """Part of the contract that this release does not serve yet."""
+    """The request uses a part of the contract that this release does not serve yet."""
 
     code = "not_supported"
 
 
 class UnauthorizedError(ExecutionError):
-    """No token, or one that is not known, is revoked, or has expired."""
+    """There is no token, or the token is unknown, revoked or expired."""
 
     code = "unauthorized"
 
@@ -92,13 +92,13 @@ class ForbiddenError(ExecutionError):
 
 
 class UnknownExecutionError(ExecutionError):
-    """No such execution, or none that this client may see."""
+    """The execution does not exist, or this client may not see it."""
 
     code = "unknown_execution"
 
 
 class UnknownTokenError(ExecutionError):
-    """No such token."""
+    """The token does not exist."""
 
     code = "unknown_token"
 
@@ -116,33 +116,33 @@ class IdempotencyConflictError(ExecutionError):
 
 
 class RateLimitedError(ExecutionError):
-    """The token sent more requests than it may."""
+    """The token sent more requests than its limit."""
 
     code = "rate_limited"
 
 
 class QuotaError(ExecutionError):
-    """The client has stored as much as it may in a day."""
+    """The client has used its quota of stored bytes for a day."""
 
     code = "quota_exceeded"
 
 
 class NoSpaceError(ExecutionError):
-    """Less disk is free than must stay free."""
+    """Less disk space is free than must stay free."""
 
     code = "no_space"
     retry_after = 60
 
 
 class QueueFullError(ExecutionError):
-    """As many executions wait as this server lets wait."""
+    """The queue is full."""
 
     code = "queue_full"
     retry_after = 5
 
 
 class NoExecutorError(ExecutionError):
-    """Nothing is running that could take the execution."""
+    """No executor runs that could take the execution."""
 
     code = "no_executor"
     retry_after = 10

@@ -1,4 +1,4 @@
-"""Reading executions: who may see which, and pages of them, newest first."""
+"""Read executions: which of them a viewer may see, and pages of them, newest first."""
 
 import uuid
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ BY_LABEL = replace(BY_ID, sort=("-label_rows__execution_id",))
 
 @dataclass(frozen=True, kw_only=True)
 class Viewer:
-    """Whose eyes: everything, or the own executions only.
+    """Who reads: sees every execution, or the own ones only.
 
     A token and a user of the same name are two clients, so `by_token` is part of the key.
     """
@@ -36,17 +36,17 @@ class Viewer:
 
     @classmethod
     def of_token(cls, token: ApiToken) -> "Viewer":
-        """The viewer behind an API token."""
+        """Return the viewer behind an API token."""
         return cls(client=token.name, everything=Scope.ADMIN in token.scopes, by_token=True)
 
     @classmethod
     def of_user(cls, username: str, *, everything: bool) -> "Viewer":
-        """The viewer behind a signed-in user of the dashboard."""
+        """Return the viewer behind a signed-in user of the dashboard."""
         return cls(client=username, everything=everything)
 
 
 def get(*, execution_id: uuid.UUID | str, viewer: Viewer) -> Execution:
-    """One execution, whole; `UnknownExecutionError` also when it belongs to somebody else."""
+    """Return one whole execution. Raises UnknownExecutionError, also for one of another client."""
     identifier = parsing.identifier_or_none(execution_id)
     found = None
     if identifier is not None:
@@ -86,7 +86,7 @@ def _order(filters: ExecutionFilter) -> Order:
 
 
 def visible(viewer: Viewer) -> QuerySet[Execution]:
-    """The executions this viewer may know of."""
+    """Return the executions that this viewer may see."""
     if viewer.everything:
         return Execution.objects.all()
     return Execution.objects.filter(client=viewer.client, token__isnull=not viewer.by_token)
@@ -103,11 +103,11 @@ def _apply(found: QuerySet[Execution], filters: ExecutionFilter) -> QuerySet[Exe
     }
     found = found.filter(**{key: value for key, value in exact.items() if value is not None})
     if filters.version is not None:
-        # By id, so that the index on the version serves instead of a join.
+        # By id, so that the index on the version is used instead of a join.
         numbered = Version.objects.filter(number=filters.version)
         if filters.template is None:
             found = found.filter(version_id__in=numbered.values("id"))
-        else:  # one version: its index has the order of the page, too
+        else:  # one version: its index also has the order of the page
             one = numbered.filter(template__name=filters.template)
             found = found.filter(version_id=one.values_list("id", flat=True).first() or 0)
     for key, value in filters.labels:
@@ -119,7 +119,7 @@ def _apply(found: QuerySet[Execution], filters: ExecutionFilter) -> QuerySet[Exe
 
 
 def _id_range(text: str) -> tuple[uuid.UUID, uuid.UUID]:
-    """The first and last id that begin with `text`."""
+    """Return the first and the last id that begin with `text`. Raises NotSupportedError."""
     try:
         return parsing.identifiers_from(text)
     except parsing.ParseError as error:

@@ -1,6 +1,6 @@
-"""What a submission must look like before anything is kept of it. Pure but for the settings.
+"""Checks of a submission before it is stored. Pure.
 
-Every function returns what is wrong, all of it, so that a client is told once.
+Every function returns all errors that it finds, so that a client gets them in one answer.
 """
 
 import base64
@@ -19,7 +19,7 @@ from sandbox.session.variables import Variables
 
 ENCODINGS = ("utf8", "base64")
 MIB = 1024 * 1024
-# Less than this and a runtime cannot even say that it ran out.
+# With less than this a runtime cannot report that it ran out.
 LEAST = {
     "wall_ms": 1,
     "cpu_ms": 1,
@@ -29,15 +29,15 @@ LEAST = {
     "processes": 1,
 }
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Never: what the loader and the C library read before anything of the template, and what is ours.
+# Always refused: variables that the loader and the C library read first, and our own.
 _ENV_OURS = re.compile(r"(?i:LD_|GLIBC_|MALLOC_).*|GCONV_PATH|LOCPATH|PATH|HOME|PWD|STENCIL_.*")
-# What interpreters read, unless the template says that one has its effect.
+# Variables that interpreters read: refused unless the template accepts the name.
 _ENV_INTERPRETERS = re.compile(r"(?i:NODE_|PYTHON|npm_).*")
 _LABEL_KEY = re.compile(r"[^:\x00-\x1f\x7f]+")
 
 
 def check_files(files: Sequence[Mapping[str, str]], sizes: Sizes) -> list[Field]:
-    """Number, paths, encodings and contents of the files."""
+    """Check number, paths, encodings and contents of the files."""
     if not files:
         return [Field(path="files", message="Give at least one file.")]
     if len(files) > sizes.max_files:
@@ -61,7 +61,7 @@ def check_files(files: Sequence[Mapping[str, str]], sizes: Sizes) -> list[Field]
 
 
 def content_of(file: Mapping[str, str]) -> bytes | None:
-    """The bytes of a file; None when its base64 is not base64."""
+    """Return the bytes of a file; None when its content is not valid base64."""
     if file["encoding"] == "utf8":
         return file["content"].encode("utf-8")
     try:
@@ -71,7 +71,7 @@ def content_of(file: Mapping[str, str]) -> bytes | None:
 
 
 def content_size(file: Mapping[str, str]) -> int:
-    """The bytes of a file that `check_files` has passed, without making them."""
+    """Return the number of bytes of a file that passed `check_files`, without decoding it."""
     content = file["content"]
     if file["encoding"] == "utf8":
         return size_of(content)
@@ -81,7 +81,7 @@ def content_size(file: Mapping[str, str]) -> int:
 def check_entry(
     mode: str, entry: str | None, default: str | None, paths: Iterable[str]
 ) -> list[Field]:
-    """In run mode the entry file must be among the files; tests need none."""
+    """Check that the entry file is among the files; test mode needs none."""
     if mode != Mode.RUN:
         return []
     chosen = entry or default
@@ -93,7 +93,7 @@ def check_entry(
 
 
 def check_args(args: Sequence[str], stdin: str, sizes: Sizes) -> list[Field]:
-    """Number and length of the arguments; length of the standard input."""
+    """Check number and length of the arguments, and the length of the standard input."""
     problems = []
     if len(args) > sizes.max_args:
         problems.append(Field(path="args", message=f"At most {sizes.max_args} are taken."))
@@ -112,9 +112,9 @@ def check_args(args: Sequence[str], stdin: str, sizes: Sizes) -> list[Field]:
 def check_env(
     env: Mapping[str, str], sizes: Sizes, variables: Variables | None = None
 ) -> list[Field]:
-    """Names and lengths; each name that would change the toolchain is refused, with the reason.
+    """Check names and lengths; refuse each name that would change the toolchain, with the reason.
 
-    `variables` is what the template says of them: with None, only what holds for every template.
+    `variables` are the rules of the template; with None only the rules for all templates apply.
     """
     if len(env) > sizes.max_env:
         return [Field(path="env", message=f"At most {sizes.max_env} variables are taken.")]
@@ -135,7 +135,7 @@ def check_env(
 
 
 def _refusal(name: str, variables: Variables | None) -> str | None:
-    """Why a variable is not taken; None if it is, or if only the template can tell."""
+    """Return why a variable is refused; None if it is not, or if only the template decides."""
     if _ENV_OURS.fullmatch(name):
         return "it would change the toolchain"
     if variables is None:
@@ -148,7 +148,7 @@ def _refusal(name: str, variables: Variables | None) -> str | None:
 
 
 def check_labels(labels: Mapping[str, str], sizes: Sizes) -> list[Field]:
-    """Number and length of the labels; a key has no colon, since filters are key:value."""
+    """Check number and length of the labels; a key has no colon, since filters are key:value."""
     if len(labels) > sizes.max_labels:
         return [Field(path="labels", message=f"At most {sizes.max_labels} labels are taken.")]
     problems = []
@@ -166,7 +166,7 @@ def check_labels(labels: Mapping[str, str], sizes: Sizes) -> list[Field]:
 
 
 def check_limits(limits: Mapping[str, Any], maximum: Limits) -> list[Field]:
-    """Known names, whole numbers, and nothing over the definition's maximum."""
+    """Check that limits are known, whole numbers, and at most the maximum of the definition."""
     problems = []
     for name, value in limits.items():
         path = f"limits.{name[:100]}"
@@ -183,5 +183,5 @@ def check_limits(limits: Mapping[str, Any], maximum: Limits) -> list[Field]:
 
 
 def size_of(text: str) -> int:
-    """Bytes of UTF-8; a lone surrogate counts as three."""
+    """Return the number of bytes in UTF-8; a lone surrogate counts as three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

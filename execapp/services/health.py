@@ -1,4 +1,4 @@
-"""Whether anything runs executions, and how much there is to do."""
+"""The state of the service: executors that live, the queue, readiness."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,7 +35,7 @@ _QUEUED = Prepared(
 
 @dataclass(frozen=True, kw_only=True)
 class WarmGroup:
-    """What waits for one version in one mode. A spare stands by for a promotion or a roll back."""
+    """Warm sandboxes of one version in one mode. A spare is kept for a promotion or a roll back."""
 
     template: str
     version: int
@@ -49,7 +49,7 @@ class WarmGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthSnapshot:
-    """What the executors last said, and what the tables say."""
+    """The last report of the executors, and counts of the tables."""
 
     executor_alive: bool
     slots: int
@@ -66,12 +66,12 @@ class HealthSnapshot:
 
     @property
     def warm_bytes(self) -> int:
-        """What all waiting sandboxes hold."""
+        """Return the memory of all warm sandboxes together."""
         return sum(group.memory_bytes for group in self.groups)
 
 
 def snapshot() -> HealthSnapshot:
-    """What runs now; two queries."""
+    """Return the state of now; two queries."""
     rows = list(ExecutorHeartbeat.objects.order_by("-seen_at"))
     alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
     counted = Execution.objects.filter(state__in=OPEN_STATES).order_by()
@@ -93,20 +93,20 @@ def snapshot() -> HealthSnapshot:
 
 
 def executor_alive() -> bool:
-    """Whether an executor that takes executions gave a sign of life just now; one query."""
+    """Say whether an executor that takes executions sent a heartbeat just now; one query."""
     return bool(_ALIVE.all(seen_at=timezone.now() - ALIVE_WITHIN))
 
 
 def queued() -> int:
-    """How many executions wait for a slot; one query."""
+    """Return how many executions wait for a slot; one query."""
     return _QUEUED.first() or 0
 
 
 def readiness() -> tuple[Readiness, ...]:
     """Probe the installation, and look for a healthy current version of each template.
 
-    Every template that was ever promoted counts. Nothing is raised: what cannot be asked is not
-    ready.
+    Every template that was ever promoted counts. Raises nothing: a probe that cannot run counts
+    as not ready.
     """
     found = probes.installation()
     if not found[0].ok:
@@ -122,6 +122,6 @@ def _of_template(template: Template) -> Readiness:
     number = version.number if version else 0
     ok = state == HealthState.VERIFIED
     detail = f"version {number} is {state}"
-    if ok and health and health.doubts:  # served all the same
+    if ok and health and health.doubts:  # such a version is served
         detail += f", but not provable: {', '.join(health.parts)}"
     return Readiness(name=template.name, ok=ok, detail=detail)

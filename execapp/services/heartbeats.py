@@ -1,4 +1,4 @@
-"""The executor's sign of life, as the executor writes it."""
+"""Heartbeats of the executor."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from execapp.models import ExecutorHeartbeat
 
 
 def arrive(*, worker: str, host: str, pid: int, slots: int, fingerprint: dict[str, Any]) -> None:
-    """An executor has started; it replaces the row of the one before it."""
+    """Record that an executor started; its row replaces that of the executor before."""
     now = timezone.now()
     values = {
         "host": host,
@@ -37,9 +37,9 @@ def beat(
     draining: bool,
     trouble: str = "",
 ) -> None:
-    """It lives, and this is what it does; `pool` as `Pool.figures` gives it.
+    """Record a heartbeat; `pool` comes from the warm pool's `figures`.
 
-    `trouble`: why it can start no sandbox now, for an operator to read; "" when it can.
+    `trouble` says to an operator why the executor can start no sandbox now; "" when it can.
     """
     ExecutorHeartbeat.objects.filter(worker=worker).update(
         busy=busy,
@@ -53,5 +53,5 @@ def beat(
 
 
 def leave(*, worker: str) -> None:
-    """It has stopped in good order; nobody need wait for it to fall silent."""
+    """Record that an executor stopped in order: its heartbeat need not become old first."""
     ExecutorHeartbeat.objects.filter(worker=worker).delete()

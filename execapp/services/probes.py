@@ -1,7 +1,7 @@
-"""Try what a submission needs of this installation: database, schema, disk, executor, socket.
+"""Probe what a submission needs: database, schema, disk, executor, socket.
 
-Each probe does the thing itself, a read and a write, and tells the real cause of a failure. What
-was found is kept for a second, so that many who ask cost no more than one.
+Each probe reads and writes itself, and names the real cause of a failure. Findings are kept for a
+second, so that many callers cost no more than one. See decision 0029.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ STOPPING = "it is stopping and takes nothing new: try again when it has started 
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """One thing that must hold for executions to be taken."""
+    """One condition for taking executions."""
 
     name: str
     ok: bool
@@ -44,7 +44,7 @@ class Readiness:
 
 
 class _Kept:
-    """The last findings, made anew by one thread at a time."""
+    """The last findings; one thread at a time renews them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -57,7 +57,7 @@ _kept = _Kept()
 
 
 def installation() -> tuple[Readiness, ...]:
-    """Return the finding of every probe. What is written for it is written once a second."""
+    """Return the finding of every probe. The probes write once a second at most."""
     found = _written()
     if not found[0].ok:
         unknown = "not known: the database does not answer"
@@ -67,7 +67,7 @@ def installation() -> tuple[Readiness, ...]:
 
 def _written() -> tuple[Readiness, ...]:
     if not _kept.lock.acquire(timeout=PATIENCE_SECONDS):
-        # Whoever probes is stuck; those who ask meanwhile must not be.
+        # The probing thread hangs; the threads that ask meanwhile must not.
         stuck = f"it has not answered for {PATIENCE_SECONDS:g} s"
         return (Readiness(name="database", ok=False, detail=stuck),)
     try:
@@ -84,7 +84,7 @@ def _written() -> tuple[Readiness, ...]:
 
 
 def forget() -> None:
-    """Let the next call probe again."""
+    """Forget the findings, so that the next call probes again."""
     _kept.until, _kept.damage = 0.0, ""
 
 
@@ -98,7 +98,7 @@ def saw(error: BaseException) -> None:
 
 
 def why_no_executor() -> str | None:
-    """Why no executor takes executions now, as a sentence; None when one does.
+    """Return why no executor takes executions now, as a sentence; None when one does.
 
     An executor that could not write its sign of life, because the disk is full or the database
     is locked, still answers at its socket.
@@ -133,7 +133,7 @@ def _database() -> str:
         raise DatabaseError(message)
     newest = Execution.objects.order_by("-created_at").select_related("version__template")
     list(newest.only("id", "state", "version__number", "version__template__name")[:1])
-    # A row that is always there gets the value that it has: a write like any other, and no trace.
+    # A row that always exists gets the value that it has: a real write that changes nothing.
     applied = MigrationRecorder.Migration.objects.filter(app="execapp", name="0001_initial")
     if applied.update(applied=F("applied")) != 1:
         message = "the first migration is not recorded: run `manage.py migrate`"
@@ -147,7 +147,7 @@ def _schema() -> str:
 
 
 def _disk() -> str:
-    """Write where executions and versions are kept."""
+    """Write a file in the folder of executions and versions."""
     data = Path(settings.STENCIL_DATA)
     with tempfile.TemporaryFile(dir=data) as file:
         file.write(bytes(WRITTEN_BYTES))

@@ -1,4 +1,4 @@
-"""Rotation: a token gets a new secret and stays who it is; the old secret works on for a while.
+"""Rotation: a token gets a new secret and keeps its id; the old secret stays valid for a while.
 
 One old secret at most: rotating again within the grace ends the one before at once.
 """
@@ -19,7 +19,7 @@ NOBODY = {"previous_hash": "", "previous_until": None, "previous_used_at": None}
 
 
 def rotate(*, token_id: uuid.UUID, actor: str, grace: timedelta) -> tuple[ApiToken, str]:
-    """Give the token a new secret, which is returned here and never again.
+    """Give the token a new secret and return it; it is not stored and cannot be read again.
 
     The old one works until `grace` is over, zero to 30 days. Raises UnknownTokenError, and
     InvalidRequestError for a token that is not usable or a grace that is too long.
@@ -50,7 +50,7 @@ def rotate(*, token_id: uuid.UUID, actor: str, grace: timedelta) -> tuple[ApiTok
 
 
 def end_grace(*, token_id: uuid.UUID, actor: str) -> ApiToken:
-    """Refuse the old secret from now on; without one this changes nothing."""
+    """Refuse the old secret from now on; do nothing if there is none."""
     with transaction.atomic():
         token = _locked(token_id)
         if token.previous_hash:

@@ -1,4 +1,4 @@
-"""Does the database's schema fit this code? Asked at start and by `/readyz`."""
+"""Compare the schema of the database with this code, at the start and for `/readyz`."""
 
 from functools import cache
 
@@ -11,11 +11,11 @@ SHOWN = 3
 
 
 class SchemaError(ImproperlyConfigured):
-    """The schema does not fit the code; the message says which way, and the remedy."""
+    """The schema does not fit the code; the message says which one is older, and the remedy."""
 
 
 def misfit() -> str | None:
-    """Return a sentence that says what does not fit and what to do, or None. DatabaseError."""
+    """Return the difference and the remedy as a sentence, or None. Raises DatabaseError."""
     known = _known()
     applied = set(MigrationRecorder.Migration.objects.values_list("app", "name"))
     ours = {app.rpartition(".")[2] for app in settings.INSTALLED_APPS}
@@ -35,7 +35,7 @@ def misfit() -> str | None:
 
 
 def require() -> None:
-    """Raise SchemaError unless the schema fits the code. DatabaseError if it cannot be read."""
+    """Raise SchemaError unless the schema fits, DatabaseError if it cannot be read."""
     found = misfit()
     if found is not None:
         raise SchemaError(found)
@@ -43,7 +43,7 @@ def require() -> None:
 
 @cache
 def _known() -> frozenset[tuple[str, str]]:
-    """The migrations of this code; of squashed ones those that the squash replaces."""
+    """Return the migrations of this code; for a squashed one, those that it replaces."""
     loader = MigrationLoader(None, ignore_no_migrations=True)
     return frozenset(loader.disk_migrations) - frozenset(loader.replacements)
 

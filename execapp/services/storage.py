@@ -1,4 +1,4 @@
-"""What clients may store: bytes of one client in a day, and disk that must stay free.
+"""Quotas of storage: bytes of one client in a day, and disk space that must stay free.
 
 A submission is charged for what it brings and, until it has ended, for the most that it may print;
 then for what it printed. The row of a client and a day is changed by conditional UPDATE, inside
@@ -25,8 +25,8 @@ from execapp.errors import NoSpaceError, QuotaError
 from execapp.models import Execution, StoredBytes
 from execapp.services.checks import size_of
 
-ROW_BYTES = 1024  # what a row takes besides its texts
-LOOK_SECONDS = 1.0  # between two looks at the disk
+ROW_BYTES = 1024  # of a row besides its texts
+LOOK_SECONDS = 1.0  # between two readings of the free space
 
 _TAKE = PreparedUpdate(
     lambda: (
@@ -49,7 +49,7 @@ _SETTLE = PreparedUpdate(
 
 
 class _Disk:
-    """Free bytes where the database lies, looked at once a second at most."""
+    """Free bytes on the disk of the database, read once a second at most."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -64,7 +64,7 @@ class _Disk:
             return self._free
 
     def forget(self) -> None:
-        """Look again at the next question."""
+        """Read the free space again at the next call."""
         self._looked = -LOOK_SECONDS
 
 
@@ -72,7 +72,7 @@ disk = _Disk()
 
 
 def check_disk() -> None:
-    """Refuse while less is free than must be. Raises NoSpaceError."""
+    """Raise NoSpaceError while less disk space is free than the setting demands."""
     least = settings.STENCIL_FREE_BYTES
     if not least:
         return
@@ -86,9 +86,9 @@ def check_disk() -> None:
 
 
 def charge(execution: Execution) -> None:
-    """Count a submission that is about to be inserted, in the same transaction.
+    """Charge the client for a submission, in the transaction that inserts it.
 
-    Raises QuotaError when it does not fit into what its client has left of the day.
+    Raises QuotaError when the submission exceeds the rest of the client's quota of the day.
     """
     limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
     if not limit:
@@ -98,7 +98,7 @@ def charge(execution: Execution) -> None:
     if _TAKE.run(**who, size=size, room=limit - size):
         return
     try:
-        with transaction.atomic():  # the first one of the day
+        with transaction.atomic():  # the first submission of the day
             if size <= limit:
                 StoredBytes.objects.create(**who, bytes=size)
                 return
@@ -109,7 +109,7 @@ def charge(execution: Execution) -> None:
 
 
 def settle(execution: Execution, ending: Mapping[str, Any]) -> None:
-    """Count what an execution printed instead of what it might have; `ending`: its last columns."""
+    """Replace the reserve of an execution by its real output; `ending`: its last columns."""
     if not settings.STENCIL_CLIENT_BYTES_PER_DAY:
         return
     printed = len(ending.get("stdout", b"")) + len(ending.get("stderr", b""))
@@ -120,7 +120,7 @@ def settle(execution: Execution, ending: Mapping[str, Any]) -> None:
 
 
 def left(*, token_id: UUID | None, client: str) -> int | None:
-    """Bytes that a client may still store today; None where there is no limit."""
+    """Return the bytes that a client may still store today; None without a limit."""
     limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
     if not limit:
         return None
@@ -128,7 +128,7 @@ def left(*, token_id: UUID | None, client: str) -> int | None:
 
 
 def submitted_bytes(execution: Execution) -> int:
-    """What a submission brings, as UTF-8."""
+    """Return the bytes of a submission, as UTF-8."""
     files = sum(size_of(file["path"]) + size_of(file["content"]) for file in execution.files)
     tables = (*execution.env.items(), *execution.labels.items())
     texts = [execution.stdin, *execution.args, *(text for pair in tables for text in pair)]
@@ -136,17 +136,17 @@ def submitted_bytes(execution: Execution) -> int:
 
 
 def reserve(limits: Mapping[str, int]) -> int:
-    """The most that stdout and stderr may hold."""
+    """Return the most bytes that stdout and stderr can have together."""
     return 2 * limits.get("output_bytes", 0)
 
 
 def owner_of(execution: Execution) -> str:
-    """Who is charged: the token, or the user of the dashboard."""
+    """Return the owner of the quota: the token, or the user of the dashboard."""
     return _owner(execution.token_id, execution.client)
 
 
 def forget(*, before: datetime) -> int:
-    """Drop the counts of days that are over."""
+    """Delete the counts of past days."""
     old = StoredBytes.objects.filter(day__lt=_day(before))
     return old.delete()[0] if old.exists() else 0
 

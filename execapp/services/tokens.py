@@ -1,4 +1,4 @@
-"""API tokens: made once, shown once, kept as a hash."""
+"""API tokens: the secret is shown once, and only its hash is stored."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ from execapp.models import ApiToken, Scope
 from execapp.services import token_pins
 from templatemgr import audit
 
-PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise, too little to use
+PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise a token, too few to use it
 USED_RESOLUTION = timedelta(minutes=1)
 _NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,99}")
 _BY_HASH = Prepared(lambda: ApiToken.objects.filter(token_hash=Param(ApiToken, "token_hash"))[:1])

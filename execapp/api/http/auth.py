@@ -1,4 +1,4 @@
-"""Who calls, and whether they may."""
+"""Authentication by token, and authorization by scope."""
 
 from django.http import HttpRequest
 from ninja.security import HttpBearer
@@ -17,7 +17,7 @@ class Bearer(HttpBearer):
         self.scope = scope
 
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
-        """The token, None (401), `ForbiddenError` without the scope, or `RateLimitedError`."""
+        """Return the token, or None (401). Raises ForbiddenError, RateLimitedError."""
         found = tokens.authenticate(secret=token.strip())
         if found is None:
             return None
@@ -29,7 +29,7 @@ class Bearer(HttpBearer):
 
 
 def _count(request: HttpRequest, token: ApiToken) -> None:
-    """Count this request; what is left goes with the reply, see `views.one_shape`."""
+    """Count this request; `views.one_shape` adds the rest of the limit to the reply."""
     standing = rate_limit.take(token.id)
     if standing is None:
         return
@@ -48,8 +48,8 @@ change_templates = Bearer(Scope.TEMPLATES)
 administer = Bearer(Scope.ADMIN)
 
 
-def demand(token: ApiToken, scope: Scope, what: str) -> None:
-    """Refuse what only some requests of a call need. Raises ForbiddenError."""
+def require_scope(token: ApiToken, scope: Scope, what: str) -> None:
+    """Raise ForbiddenError unless the token has the scope that this one request needs."""
     if not token.allows(scope):
         message = f"{what} needs a token with the scope {scope.value!r}."
         raise ForbiddenError(message, details={"scope": scope.value})

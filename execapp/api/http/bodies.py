@@ -1,4 +1,4 @@
-"""Bodies as servers hand them over: chunked ones, and ones that nobody reads."""
+"""Bodies of requests: chunked ones, and the rest of bodies that no view reads."""
 
 import io
 import time
@@ -14,7 +14,7 @@ PIECE = 64 * 1024
 
 
 def take_chunked(request: HttpRequest) -> None:
-    """Give a chunked body the length that Django goes by; without one it would see none.
+    """Give a chunked body a length: Django reads nothing without one.
 
     At most one byte more than is allowed is read: enough for Django to refuse it.
     """
@@ -33,7 +33,7 @@ def take_chunked(request: HttpRequest) -> None:
 
 
 def drain(request: HttpRequest) -> None:
-    """Read what a refused request still sends, within bounds.
+    """Read the rest of a refused request, within bounds.
 
     A client that is still sending when the connection closes sees a broken pipe and never the
     refusal.

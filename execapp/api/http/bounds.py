@@ -19,17 +19,17 @@ MAX_GATES = 100
 
 
 def files() -> BeforeValidator:
-    """A list of files."""
+    """Return a validator of a list of files."""
     return BeforeValidator(lambda value: _list(value, sizes().max_files, "files", _no_file))
 
 
 def texts(most: int | Callable[[Sizes], int], what: str) -> BeforeValidator:
-    """A list of texts, at most so many."""
+    """Return a validator of a list of at most `most` texts."""
     return BeforeValidator(lambda value: _list(value, _bound(most), what, _no_text))
 
 
 def table(most: Callable[[Sizes], int], what: str) -> BeforeValidator:
-    """An object whose values are texts, at most so many."""
+    """Return a validator of an object of at most `most` texts."""
 
     def check(value: object) -> object:
         if not isinstance(value, dict):
@@ -42,7 +42,7 @@ def table(most: Callable[[Sizes], int], what: str) -> BeforeValidator:
 
 
 def known_keys(value: object, known: Iterable[str]) -> object:
-    """An object with few keys beyond those that are known: each of them would be an error."""
+    """Refuse an object with many unknown keys at once: each of them would be an error."""
     names = set(known)
     if not isinstance(value, dict) or len(value) <= len(names) + MAX_TOLD:
         return value

@@ -1,4 +1,4 @@
-"""Every error as one shape, and the one place that knows which status a code has."""
+"""Turn every error into the one error shape, and every code into its HTTP status."""
 
 import logging
 import secrets
@@ -64,7 +64,7 @@ STATUSES = {
     "busy": 503,
 }
 
-# What to do about it, after the message; the blanks are filled from the details.
+# The remedy, which follows the message; placeholders are filled from the details.
 WAYS = {
     "not_built": "Build it: manage.py build_template {template} --promote; or "
     'POST {of}/builds {{"kind": "rebuild"}}, then POST {of}/promote.',
@@ -90,7 +90,7 @@ def error_reply(
     details: Mapping[str, Any] | None = None,
     retry_after: int | None = None,
 ) -> HttpResponse:
-    """An error in the one shape."""
+    """Return an error in the one shape."""
     status = status or STATUSES.get(code, 500)
     body = {"error": {"code": code, "message": message, "details": dict(details or {})}}
     response = reply(body, status=status)
@@ -105,7 +105,7 @@ def error_reply(
 
 
 def handle(exc: BaseException) -> HttpResponse:
-    """The reply to any exception that left a view."""
+    """Return the reply to any exception of a view."""
     if isinstance(exc, CursorError):
         exc = InvalidRequestError([Field(path="cursor", message=exc.message)])
     if isinstance(exc, ExecutionError):
@@ -160,7 +160,7 @@ def _template_error(exc: TemplateError) -> HttpResponse:
 
 
 def validation_reply(exc: ValidationError) -> HttpResponse:
-    """What pydantic found, with paths as a client wrote them."""
+    """Return the reply to errors of pydantic, with paths as a client writes them."""
     told = exc.errors[:MAX_TOLD]
     fields = [Field(path=_path(error["loc"]), message=error["msg"]) for error in told]
     if [field.path for field in fields] == ["body"] and told[0]["type"] == "missing":
@@ -169,7 +169,7 @@ def validation_reply(exc: ValidationError) -> HttpResponse:
 
 
 def http_reply(exc: HttpError) -> HttpResponse:
-    """ninja's own errors; what its parser wrapped is unwrapped."""
+    """Return the reply to an error of ninja, or to the exception that its parser wrapped."""
     if isinstance(exc.__cause__, Exception):
         return handle(exc.__cause__)
     if isinstance(exc, AuthenticationError):
@@ -180,7 +180,7 @@ def http_reply(exc: HttpError) -> HttpResponse:
 
 
 def not_found(request: HttpRequest) -> HttpResponse:
-    """The reply for an address that does not exist."""
+    """Return the reply for an address that does not exist."""
     return error_reply("not_found", f"There is nothing at {request.path[:200]}.")
 
 
@@ -203,7 +203,7 @@ def _any(request: HttpRequest, exc: Exception | type[Exception]) -> HttpResponse
 
 
 def _path(location: tuple[str | int, ...]) -> str:
-    """("body", "body", "files", 0, "path") → "files.0.path"."""
+    """Return "files.0.path" for ("body", "body", "files", 0, "path")."""
     parts = [str(part)[:MAX_PATH] for part in location[1:]]
     if location and location[0] == "body":
         parts = parts[1:]

@@ -1,4 +1,4 @@
-"""JSON bodies of the API: what `core.documents` reads, with the errors that clients see."""
+"""Parse JSON bodies of the API with `core.documents`, and raise the errors that clients see."""
 
 from typing import Any, cast
 
@@ -12,21 +12,21 @@ from execapp.errors import Field, InvalidRequestError, MalformedError, MediaType
 
 
 class StrictParser(Parser):
-    """Reads request bodies for the whole API."""
+    """The parser of request bodies for the whole API."""
 
     def parse_body(self, request: HttpRequest) -> DictStrAny:
-        """The body's JSON; `MediaTypeError`, `MalformedError` or `InvalidRequestError`."""
+        """Return the JSON. Raises MediaTypeError, MalformedError, InvalidRequestError."""
         charset = (request.content_params or {}).get("charset", "utf-8")
         if request.content_type != "application/json" or charset.lower() not in ("utf-8", "utf8"):
             message = "Send the body as application/json in UTF-8."
             raise MediaTypeError(message)
         found = cast("DictStrAny", loads(request.body))
-        vars(request)["document"] = found  # for whoever needs the whole of it again
+        vars(request)["document"] = found  # the idempotency hash needs the whole of it
         return found
 
 
 def loads(body: bytes) -> Any:
-    """One JSON document, strictly, within `Sizes.values`."""
+    """Return one strict JSON document of at most `Sizes.values` values."""
     try:
         return documents.loads(body, documents.Budget(values=sizes().values))
     except documents.SurrogateError as error:

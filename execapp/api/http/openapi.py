@@ -1,4 +1,4 @@
-"""What the OpenAPI page says about every call."""
+"""Parts of the OpenAPI document that several calls share."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ ERRORS: dict[Any, Any] = {
 
 
 def idempotency_header() -> dict[str, Any]:
-    """The header that makes a submission safe to repeat."""
+    """Return the header that makes a submission safe to repeat."""
     header = {
         "in": "header",
         "name": "Idempotency-Key",
@@ -37,7 +37,7 @@ def idempotency_header() -> dict[str, Any]:
 
 
 def streamed(*types: str, form: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Media types that a call can answer with besides JSON, and `format`, which chooses one."""
+    """Return the media types of a call besides JSON, and the parameter `format` if it has one."""
     text = {media: {"schema": {"type": "string"}} for media in types}
     query = {
         "in": "query",
@@ -51,7 +51,7 @@ def streamed(*types: str, form: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def resumed() -> dict[str, Any]:
-    """A stream of events, and the header by which it goes on."""
+    """Return a stream of events, and the header that continues it."""
     header = {
         "in": "header",
         "name": "Last-Event-ID",
@@ -63,7 +63,7 @@ def resumed() -> dict[str, Any]:
 
 
 def reason_parameter() -> dict[str, Any]:
-    """The reason of a call whose method usually has no body."""
+    """Return the parameter `reason` of a call without a body."""
     query = {
         "in": "query",
         "name": "reason",

@@ -1,4 +1,4 @@
-"""JSON replies, and reading the parts of a request that ninja leaves to us."""
+"""JSON replies, and parsers for the parts of a request that ninja does not parse."""
 
 import json
 from collections.abc import Collection, Iterable
@@ -21,18 +21,18 @@ MEDIA_TYPES = {
 
 
 def reply(data: Any, *, status: int = 200) -> HttpResponse:
-    """`data` as JSON; it is in its final shape already, so it is not validated again."""
+    """Return `data` as JSON. It is not validated: presenters make the final shape."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return HttpResponse(text.encode(), status=status, content_type="application/json")
 
 
 def text_reply(lines: Iterable[str]) -> StreamingHttpResponse:
-    """Text as it comes, each item with its own line feed."""
+    """Return a stream of text; each item ends with a line feed."""
     return StreamingHttpResponse(lines, content_type="text/plain; charset=utf-8")
 
 
 def wanted_form(request: HttpRequest, *forms: str) -> str:
-    """The form that is asked for by ?format= or else by Accept: "json", or one of `forms`."""
+    """Return the form that ?format= or else Accept asks for: "json", or one of `forms`."""
     given = request.GET.get("format")
     if given in ("json", *forms):
         return str(given)
@@ -45,12 +45,12 @@ def wanted_form(request: HttpRequest, *forms: str) -> str:
 
 
 def actor_of(request: HttpRequest) -> str:
-    """The name under which what this request does is recorded."""
+    """Return the name under which the audit trail records this request."""
     return token_of(request).actor
 
 
 def token_of(request: HttpRequest) -> ApiToken:
-    """The token that `Bearer` accepted for this request."""
+    """Return the token that `Bearer` accepted for this request."""
     token = getattr(request, "auth", None)
     if not isinstance(token, ApiToken):
         message = "Send a valid token: Authorization: Bearer <token>."
@@ -61,7 +61,7 @@ def token_of(request: HttpRequest) -> ApiToken:
 def check_query(
     request: HttpRequest, known: Collection[str], *, repeatable: Collection[str] = ()
 ) -> None:
-    """Refuse parameters that we would ignore: unknown ones, and all but the last of several."""
+    """Refuse parameters that would be ignored: unknown ones, and repetitions."""
     problems = []
     for name, values in request.GET.lists():
         if name not in known:
@@ -78,7 +78,7 @@ def check_query(
 
 
 def wait_seconds(value: object) -> float:
-    """`false`, `true` or seconds, as seconds. ValueError for anything else."""
+    """Return seconds for `false`, `true` or seconds. Raises ValueError."""
     longest = sizes().max_wait_seconds
     if value is True or value is False:
         return float(longest) if value else 0.0
@@ -89,7 +89,7 @@ def wait_seconds(value: object) -> float:
 
 
 def wait_parameter(request: HttpRequest) -> float:
-    """The same from the query string."""
+    """Return the same from the query string. Raises InvalidRequestError."""
     text = request.GET.get("wait", "false")
     value: object = {"true": True, "false": False}.get(text)
     try:

@@ -1,4 +1,4 @@
-"""Server-sent events: how one is written, and the reply that carries them."""
+"""Server-sent events: the format of one event, and the reply that streams them."""
 
 import json
 from collections.abc import Mapping
@@ -11,12 +11,12 @@ from execapp.api.http.concurrency import Permit
 from execapp.api.http.deferred import Frames, PacedStream
 from execapp.errors import Field, InvalidRequestError
 
-HELLO = "retry: 1000\n\n"  # milliseconds after which a client that was cut off comes back
-KEEPALIVE = ": waiting\n\n"  # a comment: finds out that the client went away
+HELLO = "retry: 1000\n\n"  # milliseconds after which a disconnected client connects again
+KEEPALIVE = ": waiting\n\n"  # a comment: the write fails if the client has gone
 
 
 def event(name: str, data: Mapping[str, Any], sequence: int) -> str:
-    """One event; JSON keeps its data on one line."""
+    """Return one event; JSON keeps its data on one line."""
     return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 
 
@@ -24,12 +24,12 @@ def reply(frames: Frames, permit: Permit) -> PacedStream:
     """Return the stream; no proxy may store or collect it. `permit` is from `acquire_stream`."""
     response = PacedStream(frames, permit, content_type="text/event-stream")
     response["Cache-Control"] = "no-store"
-    response["X-Accel-Buffering"] = "no"  # a proxy must hand every line on at once
+    response["X-Accel-Buffering"] = "no"  # a proxy must pass on every line at once
     return response
 
 
 def last_seen(request: HttpRequest) -> int:
-    """The number of the last event that the client has, 0 for none. Raises InvalidRequestError."""
+    """Return the number of the client's last event, 0 for none. Raises InvalidRequestError."""
     try:
         return parsing.whole(request.headers.get("Last-Event-ID") or "0")
     except parsing.ParseError as error:

@@ -1,4 +1,4 @@
-"""Addresses outside the API's own router, and the wrapper that keeps every reply in one shape."""
+"""Views outside of the API's router, and the wrapper that gives every error one shape."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,7 @@ View = Callable[..., HttpResponseBase]
 
 
 def one_shape(view: View) -> View:
-    """`view` with wrong methods, missing pages and exceptions answered in the one error shape."""
+    """Wrap `view`: wrong methods, missing pages and exceptions get the one error shape."""
 
     @functools.wraps(view)
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -31,7 +31,7 @@ def one_shape(view: View) -> View:
             response[name] = value
         if response.status_code >= 400:
             drain(request)
-        # What is our fault was logged with its id; Django would log each reply a second time.
+        # An error of ours is logged already, with its id; Django would log the reply again.
         vars(response)["_has_been_logged"] = True
         if head and isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))
@@ -55,12 +55,12 @@ def _reply(view: View, request: HttpRequest, *args: object, **kwargs: object) ->
 
 
 def healthz(request: HttpRequest) -> HttpResponse:
-    """The process lives. Looks at nothing else."""
+    """Return 200: the process lives. Checks nothing else."""
     return _get_only(request) or reply({"status": "ok"})
 
 
 def readyz(request: HttpRequest) -> HttpResponse:
-    """200 when executions can be taken; 503 with the checks that fail."""
+    """Return 200 when executions can be taken, else 503 with the failing checks."""
     refused = _get_only(request)
     if refused is not None:
         return refused
@@ -74,13 +74,13 @@ def readyz(request: HttpRequest) -> HttpResponse:
 
 
 def metrics(_request: HttpRequest) -> HttpResponse:
-    """Not served yet."""
+    """Refuse: metrics are not served yet."""
     message = "Metrics are not served yet."
     raise NotSupportedError(message)
 
 
 def missing(request: HttpRequest) -> HttpResponse:
-    """Whatever else is asked for under /api."""
+    """Return 404 for every other address under /api."""
     return not_found(request)
 
 

@@ -128,7 +128,7 @@ def set_policy(request: HttpRequest, name: str, body: PolicyIn) -> HttpResponse:
 def _override(request: HttpRequest, reason: str | None) -> dict[str, Any]:
     if reason is None:
         return {}
-    auth.demand(token_of(request), Scope.ADMIN, "Passing closed gates")
+    auth.require_scope(token_of(request), Scope.ADMIN, "Passing closed gates")
     text = promotions.checked_reason(reason)
     return {"override": True, "override_reason": text}
 
