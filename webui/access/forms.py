@@ -26,7 +26,7 @@ GRACE_HOURS = (
     (168, "in a week"),
     (720, "in 30 days"),
 )
-ROLES = tuple((role.name, role.says) for role in roles.ROLES)
+ROLES = tuple((role.name, role.description) for role in roles.ROLES)
 NO_ROLE = ("none", "may sign in and sees nothing")
 CHOOSE_SCOPES = f"Choose at least one of {', '.join(Scope.values)}."
 CHOOSE_ROLE = f"Choose one of {', '.join(roles.NAMES)}."

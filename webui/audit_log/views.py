@@ -38,7 +38,7 @@ def verify(request: HtmxHttpRequest) -> HttpResponseBase:
         check = queries.check_chain(request.POST.get("state", ""))
     except queries.StaleCheckError as error:
         messages.error(request, error.message, extra_tags="bad")
-        return decorators.whole(request, redirect("audit"))
+        return decorators.redirect_whole_page(request, redirect("audit"))
     tone, text = _result(check)
     if part:
         context = {"chain_check": check, "tone": tone, "text": text}

@@ -106,9 +106,9 @@ def _refusal(refused: RefusedError, *, machine: bool) -> HttpResponse:
     status = STATUSES[refused.code]
     if machine:
         return error_reply(refused.code, refused.message, status=status)
-    words = error_pages.Words(
+    text = error_pages.ErrorText(
         title="That cannot be taken",
-        says=f"{refused.message} Nothing was changed.",
-        then="Go back and send less; a program finds the API under /api/v1/docs.",
+        problem=f"{refused.message} Nothing was changed.",
+        advice="Go back and send less; a program finds the API under /api/v1/docs.",
     )
-    return error_pages.show(status, words)
+    return error_pages.show(status, text)

@@ -1,4 +1,4 @@
-"""Charts drawn on the server as SVG attributes: the CSP allows no inline style. Pure."""
+"""Charts as values of SVG attributes, because the CSP allows no inline style. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 BAR_WIDTH = 1000.0
-LEAST = 3.0  # of BAR_WIDTH: what took any time at all can be seen
+LEAST = 3.0  # of BAR_WIDTH, so that a short part is visible
 PARTS = (
     ("queued", "queued_ms"),
     ("set-up", "setup_ms"),
@@ -27,17 +27,17 @@ class Sparkline:
 
 @dataclass(frozen=True, kw_only=True)
 class Segment:
-    """A part of the timing bar: where it lies in BAR_WIDTH, and what it stands for."""
+    """A part of the timing bar, with its place in BAR_WIDTH."""
 
     name: str
-    kind: str  # the class `bar-<kind>` colours it
+    kind: str  # the CSS class is `bar-<kind>`
     ms: float
     x: float
     width: float
 
 
 def sparkline(values: Sequence[float], *, width: int = 240, height: int = 44) -> Sparkline:
-    """A line over `values` from 0 to their highest; flat on the ground when all are 0."""
+    """Return a line over `values` from 0 to their maximum; flat at the bottom if all are 0."""
     points = list(values) if len(values) > 1 else [*values, *values] or [0.0, 0.0]
     top = max(points) or 1.0
     step = width / (len(points) - 1)
@@ -50,7 +50,7 @@ def sparkline(values: Sequence[float], *, width: int = 240, height: int = 44) ->
 
 
 def timing_bar(timings: Mapping[str, Any]) -> tuple[Segment, ...]:
-    """Where the time went: queued, set-up, run, and the rest, which is recording the result."""
+    """Return the parts of the time: queued, set-up, run, collect, and the rest as recording."""
     total = timings.get("total_ms")
     if not total:
         return ()
@@ -70,7 +70,7 @@ def timing_bar(timings: Mapping[str, Any]) -> tuple[Segment, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A piece of a column: `kind` colours it."""
+    """A part of a column; `kind` selects its colour."""
 
     kind: str
     x: float
@@ -81,7 +81,7 @@ class Bar:
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """A mark on an axis: where it is, and what it says."""
+    """A mark on an axis: its place and its text."""
 
     at: float
     text: str
@@ -94,7 +94,7 @@ class Chart:
     width: int
     height: int
     bars: tuple[Bar, ...]
-    lines: tuple[tuple[str, str], ...]  # kind, points; a gap in the values parts a line
+    lines: tuple[tuple[str, str], ...]  # kind, points; a gap in the values splits a line
     values: tuple[Tick, ...]
     times: tuple[Tick, ...]
 
@@ -106,7 +106,7 @@ STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 def columns(
     parts: Sequence[tuple[str, Sequence[float]]], times: Sequence[str], *, unit: str = ""
 ) -> Chart:
-    """Columns of `parts` (kind, values) stacked upon each other, one for each of `times`."""
+    """Return a column for each of `times`, in which `parts` (kind, values) are stacked."""
     totals = [sum(values) for values in zip(*(values for _, values in parts), strict=True)]
     top = nice(max(totals, default=0.0))
     step = WIDE / max(1, len(times))
@@ -132,7 +132,7 @@ def columns(
 def curves(
     parts: Sequence[tuple[str, Sequence[float | None]]], times: Sequence[str], *, unit: str = ""
 ) -> Chart:
-    """A line for each of `parts` (kind, values). None is a gap."""
+    """Return a line for each of `parts` (kind, values). None is a gap."""
     known = [value for _, values in parts for value in values if value is not None]
     top = nice(max(known, default=0.0))
     step = WIDE / max(1, len(times))
@@ -145,7 +145,7 @@ def curves(
 
 
 def nice(value: float) -> float:
-    """The round number at or above `value` that an axis can end with; 1 for nothing."""
+    """Return a round number at or above `value` as the end of an axis; 1 for 0."""
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -153,7 +153,7 @@ def nice(value: float) -> float:
 
 
 def _pieces(values: Sequence[float | None]) -> list[list[tuple[float, float]]]:
-    """The values without their gaps; one that stands alone is as wide as its place."""
+    """Split the values at their gaps; a single value becomes a short line."""
     pieces: list[list[tuple[float, float]]] = [[]]
     for index, value in enumerate(values):
         if value is None:
@@ -175,7 +175,7 @@ def _chart(top: float, times: Sequence[str], unit: str, **drawn: Any) -> Chart:
         for index, text in enumerate(times)
         if index % every == every // 2
     ]
-    # There is no half of an execution: without a unit, only whole numbers stand on the axis.
+    # Counts have no unit and are whole, so the axis shows only whole numbers.
     values = tuple(
         Tick(at=round(HIGH - share * HIGH, 1), text=f"{top * share:g}{unit}")
         for share in (0.5, 1)

@@ -1,7 +1,7 @@
-"""What is asked once before an act: in a dialog where there is JavaScript, as a page where not.
+"""Confirmations before an action: a dialog with JavaScript, a page without.
 
-Pure: rows in, words out. The act itself stays a POST of its own, which a refusal answers with the
-same words, the reason that was typed, and what stood in the way.
+The action itself is a POST of its own. If it is refused, the reply shows the same confirmation with
+the typed reason and the problem. Pure: no query.
 """
 
 from collections.abc import Mapping
@@ -16,34 +16,34 @@ from webui.templatetags.stencil import size
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """One act with its words; `permission` is the codename of what it needs."""
+    """An action and its texts; `permission` is the codename that it needs."""
 
     action: str
     permission: str
     title: str
-    says: str
+    text: str
     url: str  # what it posts to
     button: str
     back: str
     tone: Literal["primary", "bad"] = "primary"
     hidden: Mapping[str, object] = field(default_factory=dict)
-    reason: str = ""  # a first draft, or what was typed before a refusal
+    reason: str = ""  # proposed, or typed before a refusal
     problem: str = ""
-    blocked: bool = False  # nothing can be sent: `problem` says why
-    about: str = ""  # what tells it from the same question about another on one page
+    blocked: bool = False  # nothing can be sent; `problem` says why
+    about: str = ""  # distinguishes confirmations of the same action on one page
 
     @property
     def id(self) -> str:
-        """The dialog's id on a page."""
+        """The id of the dialog on its page."""
         return f"confirm-{self.action}-{self.about}" if self.about else f"confirm-{self.action}"
 
     def refused(self, reason: str, problem: str) -> "Confirmation":
-        """The same question after a refusal: nothing that was typed is lost."""
+        """Return the same confirmation after a refusal, with the typed reason."""
         return replace(self, reason=reason, problem=problem)
 
 
 def roll_back(template: Template, previous: Version | None) -> Confirmation:
-    """Make the version before the current one current again."""
+    """Return the confirmation of a roll back to `previous`."""
     current, target = template.current, previous.number if previous else None
     blocked = ""
     if template.pinned:
@@ -54,7 +54,7 @@ def roll_back(template: Template, previous: Version | None) -> Confirmation:
         action="rollback",
         permission="templatemgr.promote_version",
         title=f"Roll back to {target}" if target else f"Roll back {template.title}",
-        says=(
+        text=(
             f"Version {target} becomes current again for every execution that starts from then "
             f"on. Version {current.number if current else '–'} stays and can be promoted again."
             if target
@@ -72,13 +72,13 @@ def roll_back(template: Template, previous: Version | None) -> Confirmation:
 
 
 def pin(template: Template) -> Confirmation:
-    """Hold a template on its version."""
+    """Return the confirmation of a pin on the current version."""
     at = f" at {template.current.number}" if template.current else ""
     return Confirmation(
         action="pin",
         permission="templatemgr.pin_template",
         title=f"Pin {template.title}{at}",
-        says="Nobody can promote or roll back until it is unpinned. Builds still run.",
+        text="Nobody can promote or roll back until it is unpinned. Builds still run.",
         url=reverse("pin", args=[template.name]),
         button="Pin",
         back=reverse("template", args=[template.name]),
@@ -86,13 +86,13 @@ def pin(template: Template) -> Confirmation:
 
 
 def unpin(template: Template) -> Confirmation:
-    """Let go of it."""
+    """Return the confirmation that removes the pin."""
     held = f"Pinned by {template.pinned_by}: “{template.pin_reason}”." if template.pinned else ""
     return Confirmation(
         action="unpin",
         permission="templatemgr.pin_template",
         title=f"Unpin {template.title}",
-        says=f"{held} Afterwards versions can be promoted and rolled back again.".strip(),
+        text=f"{held} Afterwards versions can be promoted and rolled back again.".strip(),
         url=reverse("unpin", args=[template.name]),
         button="Unpin",
         back=reverse("template", args=[template.name]),
@@ -100,14 +100,17 @@ def unpin(template: Template) -> Confirmation:
 
 
 def remove(version: Version, *, frees: int | None, needed: list[str]) -> Confirmation:
-    """Take a version's tree from the disk; `frees` in bytes, None when nobody knows."""
+    """Return the confirmation that removes a version's tree.
+
+    `frees` is in bytes, None if it is unknown. `needed` are the reasons against the removal.
+    """
     name, number = version.template.name, version.number
     freed = "" if frees is None else f" That frees about {size(frees)}: what nothing else shares."
     return Confirmation(
         action="remove",
         permission="templatemgr.remove_version",
         title=f"Remove {version.template.title} {number}",
-        says=(
+        text=(
             f"Its tree and cache leave the disk.{freed} Its record, its inputs and its log stay, "
             "and a rebuild from it brings it back."
         ),

@@ -1,4 +1,4 @@
-"""What the shell around every page shows: the rail, the palette, the health of the whole."""
+"""Context processors of the shell around each page: navigation, palette, health."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ HEALTH = "stencil.health"
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A place to go."""
+    """A link of the navigation or the palette."""
 
     title: str
     url: str
@@ -47,7 +47,10 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class ShellHealth:
-    """What the rail's foot says. `troubles` counts current versions that cannot be served."""
+    """The health in the foot of the navigation.
+
+    `troubles` counts the current versions that cannot be served.
+    """
 
     executor_alive: bool
     slots: int
@@ -58,17 +61,17 @@ class ShellHealth:
 
 
 def may(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: what the user may do, asked by codename in every page and fragment."""
+    """Context processor: the user's permissions by codename, in each page and fragment."""
     return {"may": roles.May(request.user)} if hasattr(request, "user") else {}
 
 
 def know_health(request: HttpRequest, snapshot: health.HealthSnapshot) -> None:
-    """Spare the shell a second look at the executor in the same request."""
+    """Give the shell the health that this request has read already."""
     request.META[HEALTH] = snapshot
 
 
 def shell(request: HtmxHttpRequest) -> dict[str, Any]:
-    """Context processor; nothing for who is not signed in."""
+    """Context processor: the shell; nothing for visitors who are not signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     if request.htmx:
@@ -86,7 +89,7 @@ def shell(request: HtmxHttpRequest) -> dict[str, Any]:
 
 
 def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
-    """The pages that this user may open."""
+    """Return the pages that this user may open."""
     if not roles.allowed(request.user, roles.LOOK):
         return ()
     return tuple(
@@ -97,7 +100,7 @@ def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
 
 
 def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) -> list[Item]:
-    """The rail's items; builds belong to templates."""
+    """Return the items of the navigation; builds belong to templates."""
     first = path.strip("/").split("/")[0]
     here = "templates" if first == "builds" else first
     return [
@@ -112,7 +115,7 @@ def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) ->
 
 
 def palette(templates: Iterable[Template], places: tuple[tuple[str, str, str], ...]) -> list[Item]:
-    """Every page, then every template with what can be done there."""
+    """Return a link to each page, then the links of each template."""
     items = [Item(title=title, url=reverse(name)) for title, name, _ in places]
     for template in templates:
         page = reverse("template", args=[template.name])
@@ -125,7 +128,10 @@ def palette(templates: Iterable[Template], places: tuple[tuple[str, str, str], .
 def shell_health(
     known: health.HealthSnapshot | None = None, troubles: int | None = None
 ) -> ShellHealth:
-    """Three queries, less what is known: executors, open executions, quarantined current ones."""
+    """Return the health in at most three queries, fewer for what is known.
+
+    The queries read executors, open executions, and quarantined current versions.
+    """
     now = known or health.snapshot()
     if troubles is None:
         bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED)

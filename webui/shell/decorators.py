@@ -1,14 +1,14 @@
-"""Who may look, who may change, and how a refusal of a service reaches the page.
+"""Decorators of views: required permission, allowed methods, errors of services.
 
-Every view of the dashboard wears one of these:
+Each view of the dashboard has one of these:
 
-    @decorators.page                                   anybody with a role looks
-    @decorators.page_for("webui.view_system")          a page that asks for more
-    @decorators.form("execapp.manage_tokens")          a page that is posted to itself
+    @decorators.page                                   a page for every role
+    @decorators.page_for("webui.view_system")          a page that needs a permission
+    @decorators.form("execapp.manage_tokens")          a page with a form
     @decorators.change("templatemgr.promote_version")  a change: POST alone
 
-Templates ask the same permissions by codename: `{% if may.promote_version %}`. Who is not signed
-in is sent to the sign-in page, who may not gets a 403, and nothing happens.
+Templates check the same permissions by codename: `{% if may.promote_version %}`. A visitor who is
+not signed in is redirected to the sign-in page; a user without the permission gets status 403.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,12 +47,12 @@ UNKNOWN = (
 
 
 def page[**P](view: View[P]) -> View[P]:
-    """A page for whoever has a role. What does not exist is a 404."""
+    """Make a page for users with any role. An unknown object becomes status 404."""
     return page_for(roles.LOOK)(view)
 
 
 def page_for[**P](permission: str) -> Callable[[View[P]], View[P]]:
-    """A page for those who hold `permission`."""
+    """Make a page for users with `permission`."""
 
     def decorate(view: View[P]) -> View[P]:
         return _only(("GET", "HEAD"), _for(permission, view))
@@ -61,7 +61,7 @@ def page_for[**P](permission: str) -> Callable[[View[P]], View[P]]:
 
 
 def form[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], View[P]]:
-    """A page that is posted to itself, never kept by a cache. `fresh` is asked of its POST."""
+    """Make a page with a form, which no cache keeps. `fresh` holds for its POST, as in `change`."""
 
     def decorate(view: View[P]) -> View[P]:
         guarded = never_cache(_for(permission, view, fresh=fresh))
@@ -71,10 +71,10 @@ def form[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], Vi
 
 
 def change[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], View[P]]:
-    """A change: POST only, by those who hold `permission`.
+    """Make a change: POST only, for users with `permission`.
 
-    `fresh`: where STENCIL_FRESH_SIGNIN_SECONDS is set, only shortly after signing in. Who signed in
-    longer ago proves again that it is them; then the change goes on as it was posted.
+    With `fresh` and STENCIL_FRESH_SIGNIN_SECONDS, a user whose sign-in is older is asked for a
+    factor again; then the change goes on as it was posted.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -84,29 +84,29 @@ def change[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], 
 
 
 def may(request: HttpRequest, permission: str) -> bool:
-    """Whether the one who asks holds `permission`."""
+    """Return whether the user of the request has `permission`."""
     return roles.allowed(request.user, permission)
 
 
 def actor(request: HttpRequest) -> str:
-    """The name under which the act is recorded."""
+    """Return the name under which the user's actions are recorded."""
     return request.user.get_username()
 
 
 def done(request: HttpRequest, text: str) -> None:
-    """Say on the next page what happened."""
+    """Show a message of success on the next page."""
     messages.success(request, text, extra_tags="ok")
 
 
-def whole(request: HtmxHttpRequest, answer: HttpResponseRedirect) -> HttpResponseBase:
-    """A redirect of the whole page, also where htmx would put it into a part of this one."""
-    return freshness.to(request, answer["Location"])
+def redirect_whole_page(request: HtmxHttpRequest, answer: HttpResponseRedirect) -> HttpResponseBase:
+    """Redirect the whole page, also after a request of htmx."""
+    return freshness.redirect_whole_page(request, answer["Location"])
 
 
 def refuse(
     request: HttpRequest, error: TemplateError | ExecutionError, to: str, *args: object
 ) -> HttpResponseRedirect:
-    """Say on the page named `to` why nothing happened; what does not exist stays a 404."""
+    """Redirect to the page named `to` and show the error there; an unknown object stays a 404."""
     if isinstance(error, UNKNOWN):
         raise error
     messages.error(request, error.message, extra_tags="bad")
@@ -114,7 +114,7 @@ def refuse(
 
 
 def _only[**P](methods: Sequence[str], view: View[P]) -> View[P]:
-    """Any other method is a 405, whoever asks."""
+    """Answer every other method with status 405, before any check of the user."""
 
     @wraps(view)
     def answered(
@@ -132,7 +132,7 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
         message = f"No role holds {permission!r}: see webui/signin/roles.py."
         raise LookupError(message)
 
-    # Kept where tests and tools find it: which permission an address asks for.
+    # Tests and tools read here which permission an address needs.
     view.__dict__["permission"] = permission
 
     @wraps(view)
@@ -144,7 +144,7 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
         if not may(request, permission):
             raise PermissionDenied(_lacking(request, permission))
         if fresh and request.method == "POST" and not freshness.is_fresh(request):
-            return freshness.ask(request)
+            return freshness.reauthenticate(request)
         try:
             return view(request, *args, **kwargs)
         except UNKNOWN as error:
@@ -156,13 +156,13 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
 
 
 def _to_sign_in(request: HtmxHttpRequest) -> HttpResponseBase:
-    """Off to the sign-in page, which leads back to the page that the browser shows now."""
+    """Redirect to the sign-in page, which leads back to the page that the browser shows."""
     part = request.method == "POST" or request.htmx
-    back = freshness.page_shown(request) if part else request.get_full_path()
-    return freshness.to(request, redirect_to_login(back)["Location"])
+    back = freshness.shown_page(request) if part else request.get_full_path()
+    return freshness.redirect_whole_page(request, redirect_to_login(back)["Location"])
 
 
 def _lacking(request: HttpRequest, permission: str) -> str:
     if not may(request, roles.LOOK):
-        return "You have no role here yet. Ask an admin for one."
+        return "You have no role here yet. Ask an admin for a role."
     return f"This needs the role {roles.least(permission)}. Ask an admin for it."

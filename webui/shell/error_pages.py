@@ -1,7 +1,7 @@
-"""What people see when something is wrong: what happened, and what to do now.
+"""Error pages: what happened, and what to do now.
 
-Every page here is made from its words alone: no query, no session, no context processor, so that it
-can be shown while the database is away, and to who is not signed in.
+A page needs no query, no session and no context processor, so it can be shown without a database
+and to visitors who are not signed in.
 """
 
 import sys
@@ -21,7 +21,7 @@ from execapp.services import probes
 from webui.signin import freshness
 
 RETRY_SECONDS = 5
-MACHINES = ("/api/", "/healthz", "/readyz", "/metrics")  # whoever asks there reads no page
+MACHINES = ("/api/", "/healthz", "/readyz", "/metrics")  # their clients are programs
 DATABASE_TROUBLE = {
     Trouble.UNREACHABLE: "The database cannot be reached. Nothing was recorded.",
     Trouble.FULL: "The disk is full. Nothing was recorded.",
@@ -30,105 +30,107 @@ DATABASE_TROUBLE = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Words:
-    """What a page says: its title, what happened, what can be done, and the link to press first."""
+class ErrorText:
+    """The texts of a page: title, problem, advice, and the link of its first button."""
 
     title: str
-    says: str
-    then: str
-    again: tuple[str, str] | None = None  # text, address
+    problem: str
+    advice: str
+    link: tuple[str, str] | None = None  # text, address
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400: what came could not be read, or was sent to a name that is not ours.
+    """400: the request could not be read, or was sent to another host name.
 
-    What is refused before the API sees it comes here, too, and is told in the API's shape.
+    Requests to the API that fail before its own handlers get the API's error format.
     """
-    says, then = _unreadable(exception)
+    problem, advice = _unreadable(exception)
     if request.path_info.startswith(MACHINES):
-        return error_reply("malformed", f"{says} {then}")
-    again = None
+        return error_reply("malformed", f"{problem} {advice}")
+    link = None
     if not isinstance(exception, DisallowedHost):
-        again = ("Back to the form", freshness.page_shown(request))
-    return show(400, Words(title="That could not be read", says=says, then=then, again=again))
+        link = ("Back to the form", freshness.shown_page(request))
+    return show(
+        400, ErrorText(title="That could not be read", problem=problem, advice=advice, link=link)
+    )
 
 
 def permission_denied(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403: the role does not allow it. Guards say which role would."""
+    """403: the role does not allow it. The decorators name the role that does."""
     return show(
         403,
-        Words(
+        ErrorText(
             title="This is not yours to do",
-            says=str(exception) or "Your account lacks the permission for it.",
-            then="Nothing was changed. Whoever runs this Stencil gives roles, on the page Users.",
+            problem=str(exception) or "Your account lacks the permission for it.",
+            advice="Nothing was changed. Whoever runs this Stencil gives roles, on the page Users.",
         ),
     )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403: a form without the key of this session, or from another place."""
-    then = "Load the form again and send it once more; what you typed may have to be typed again."
-    if "trusted origins" in reason:  # Django's words for an Origin or Referer that is not ours
-        then = (
+    """403: a form without this session's CSRF token, or from another origin."""
+    advice = "Load the form again and send it once more; what you typed may have to be typed again."
+    if "trusted origins" in reason:  # Django's text for a foreign Origin or Referer
+        advice = (
             "If no form can be sent at all: whoever runs this Stencil has to name the address that "
             "your browser shows in STENCIL_TRUSTED_ORIGINS."
         )
     return show(
         403,
-        Words(
+        ErrorText(
             title="This form is out of date",
-            says="Signing in or out, also in another tab, replaces the key that every open form "
+            problem="Signing in or out, also in another tab, replaces the key that every open form "
             "carries. A browser that keeps no cookies has none. Nothing was changed.",
-            then=then,
-            again=("Load the form again", freshness.page_shown(request)),
+            advice=advice,
+            link=("Load the form again", freshness.shown_page(request)),
         ),
     )
 
 
 def page_not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404: mistyped, removed, or somebody else's. What a service says of it is shown."""
+    """404: mistyped, removed, or of another user. The page shows the message of the service."""
     return show(
         404,
-        Words(
+        ErrorText(
             title="There is nothing here",
-            says=getattr(exception.__cause__, "message", "No page has this address."),
-            then="It may be mistyped, or belong to somebody else. What was made and removed again "
+            problem=getattr(exception.__cause__, "message", "No page has this address."),
+            advice="It may be mistyped, or belong to somebody else. What was made and removed again "
             "is named in the audit trail.",
         ),
     )
 
 
 def wrong_method(request: HttpRequest, allowed: Sequence[str]) -> HttpResponse:
-    """405: mostly the address of an act, opened as if it were a page."""
+    """405: usually the address of a form, opened as a page."""
     answer = show(
         405,
-        Words(
+        ErrorText(
             title="This address is not a page",
-            says="It takes a form, when its button is pressed. Opening it changes nothing.",
-            then="Go back to the page that has the button, and press it there.",
-            again=("Back to the page", freshness.page_shown(request)),
+            problem="It takes a form, when its button is pressed. Opening it changes nothing.",
+            advice="Go back to the page that has the button, and press it there.",
+            link=("Back to the page", freshness.shown_page(request)),
         ),
     )
     answer["Allow"] = ", ".join(allowed)
     return answer
 
 
-def unreadable(request: HttpRequest, says: str) -> HttpResponse:
-    """409: what a page needs of a version is damaged or gone. Verification names the files."""
+def unreadable(request: HttpRequest, problem: str) -> HttpResponse:
+    """409: files of a version that the page needs are damaged or missing."""
     return show(
         409,
-        Words(
+        ErrorText(
             title="That cannot be shown",
-            says=says,
-            then="The version’s page says what is wrong with it and offers to heal it. What is "
+            problem=problem,
+            advice="The version’s page says what is wrong with it and offers to heal it. What is "
             "damaged serves nothing.",
-            again=("Back", freshness.page_shown(request)),
+            link=("Back", freshness.shown_page(request)),
         ),
     )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """503 for trouble of the database that passes, else 500. Django has logged the exception."""
+    """503 for temporary trouble of the database, else 500. Django has logged the exception."""
     met = sys.exception()
     passing = database_trouble(met)
     if met is not None:
@@ -138,26 +140,26 @@ def server_error(request: HttpRequest) -> HttpResponse:
     now = timezone.now().strftime("%Y-%m-%d %H:%M:%S")
     return show(
         500,
-        Words(
+        ErrorText(
             title="This is our fault",
-            says=f"The page could not be made. The error is in the server’s log at {now} UTC.",
-            then="Try once more. If it comes again, give that time to whoever runs this Stencil. "
+            problem=f"The page could not be made. The error is in the server’s log at {now} UTC.",
+            advice="Try once more. If it comes again, give that time to whoever runs this Stencil. "
             "Whether an act of yours counted, its page and the audit trail say.",
-            again=_again(request),
+            link=_again(request),
         ),
     )
 
 
-def unavailable(request: HttpRequest, says: str) -> HttpResponse:
-    """503: it will work later, without anything being changed here."""
+def unavailable(request: HttpRequest, problem: str) -> HttpResponse:
+    """503: a later attempt will work."""
     answer = show(
         503,
-        Words(
+        ErrorText(
             title="Not now",
-            says=says,
-            then="Wait a moment, then try again. If it stays so, whoever runs this Stencil finds "
+            problem=problem,
+            advice="Wait a moment, then try again. If it stays so, whoever runs this Stencil finds "
             "the cause with “make doctor” and in the server’s log.",
-            again=_again(request),
+            link=_again(request),
         ),
     )
     answer["Retry-After"] = str(RETRY_SECONDS)
@@ -170,18 +172,18 @@ def database_trouble(error: BaseException | None) -> str | None:
     return None if trouble is None else DATABASE_TROUBLE.get(trouble)
 
 
-def show(status: int, words: Words) -> HttpResponse:
-    """The page, kept by no cache."""
-    answer = HttpResponse(render_to_string("shell/error.html", {"words": words}), status=status)
+def show(status: int, text: ErrorText) -> HttpResponse:
+    """Return the page, which no cache keeps."""
+    answer = HttpResponse(render_to_string("shell/error.html", {"error": text}), status=status)
     add_never_cache_headers(answer)
     return answer
 
 
 def _again(request: HttpRequest) -> tuple[str, str]:
-    """A page is asked for again; a form is gone back to."""
+    """Return the link to load a page again, or to go back to a form."""
     if request.method in {"GET", "HEAD"}:
         return "Try again", request.get_full_path()
-    return "Back to the form", freshness.page_shown(request)
+    return "Back to the form", freshness.shown_page(request)
 
 
 def _unreadable(exception: Exception) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A fresh sign-in before acts that matter, where the settings ask for it."""
+"""A fresh sign-in before important actions, if STENCIL_FRESH_SIGNIN_SECONDS is set."""
 
 import time
 from urllib.parse import urlencode, urlsplit, urlunsplit
@@ -17,7 +17,7 @@ from webui.http import HtmxHttpRequest
 
 
 def is_fresh(request: HttpRequest) -> bool:
-    """Whether the user proved who they are within STENCIL_FRESH_SIGNIN_SECONDS; 0 asks nothing."""
+    """Return whether the user signed in within STENCIL_FRESH_SIGNIN_SECONDS; 0: always True."""
     seconds = settings.STENCIL_FRESH_SIGNIN_SECONDS
     if not seconds:
         return True
@@ -25,28 +25,36 @@ def is_fresh(request: HttpRequest) -> bool:
     return bool(records) and time.time() - float(records[-1]["at"]) < seconds
 
 
-def ask(request: HtmxHttpRequest) -> HttpResponseBase:
-    """Off to the page that asks again. A POST is kept in the session, and done afterwards."""
+def reauthenticate(request: HtmxHttpRequest) -> HttpResponseBase:
+    """Redirect to the page that asks for a factor again.
+
+    Raises ReauthenticationRequired, which allauth turns into that redirect; it keeps a POST in the
+    session and repeats it afterwards.
+    """
     methods = get_adapter().get_reauthentication_methods(request.user)
-    if not methods:  # signed in elsewhere, with neither a password nor a second factor here
-        messages.error(request, "Your sign-in is too old for this: sign out and in again.", "bad")
-        return to(request, page_shown(request))
-    if request.htmx:  # a part of a page cannot go on as a whole one
-        return to(request, f"{methods[0]['url']}?{urlencode({'next': page_shown(request)})}")
+    if not methods:  # a user of single sign-on without a password or factor here
+        messages.error(
+            request, "Your sign-in is too old for this action. Sign out and sign in again.", "bad"
+        )
+        return redirect_whole_page(request, shown_page(request))
+    if request.htmx:  # allauth would answer a part of a page with a whole page
+        return redirect_whole_page(
+            request, f"{methods[0]['url']}?{urlencode({'next': shown_page(request)})}"
+        )
     raise ReauthenticationRequired
 
 
-def page_shown(request: HttpRequest) -> str:
-    """The path of the page that the browser shows, which sent this request."""
-    # Also called for requests that were refused before they reached htmx's middleware.
+def shown_page(request: HttpRequest) -> str:
+    """Return the path of the page that the browser shows and that sent this request."""
+    # Refused requests have not passed HtmxMiddleware, so there is no `request.htmx`.
     shown = HtmxDetails(request).current_url or request.headers.get("Referer", "")
     if not url_has_allowed_host_and_scheme(shown, allowed_hosts={request.get_host()}):
         return "/"
     return urlunsplit(("", "", *urlsplit(shown)[2:4], ""))
 
 
-def to(request: HtmxHttpRequest, url: str) -> HttpResponseBase:
-    """A redirect of the whole page, also for htmx, which would put it into a part of this one."""
+def redirect_whole_page(request: HtmxHttpRequest, url: str) -> HttpResponseBase:
+    """Redirect the whole page. For htmx a usual redirect would replace only a part of it."""
     if request.htmx:
         return HttpResponseClientRedirect(url)
     return HttpResponseRedirect(url)

@@ -1,4 +1,4 @@
-"""Four roles, as Django groups. What each may do is written here and nowhere else."""
+"""Four roles, as Django groups, with the permissions of each."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,27 +7,27 @@ from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, Group, P
 from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 
-LOOK = "templatemgr.view_template"  # what everybody with a role may do, and nobody without one
+LOOK = "templatemgr.view_template"  # the permission of every role
 
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A role by name; `adds` is what it may do beyond the role before it."""
+    """A role; `adds` are the permissions that the role before it lacks."""
 
     name: str
-    says: str
+    description: str
     adds: tuple[str, ...]
 
 
 ROLES = (
     Role(
         name="viewer",
-        says="sees everything but tokens, users and the machine; changes nothing",
+        description="sees everything but tokens, users and the machine; changes nothing",
         adds=(LOOK, "execapp.view_all_executions"),
     ),
     Role(
         name="operator",
-        says="a viewer who also runs code, builds, verifies, heals and cancels",
+        description="a viewer who also runs code, builds, verifies, heals and cancels",
         adds=(
             "execapp.submit_execution",
             "execapp.cancel_execution",
@@ -40,13 +40,13 @@ ROLES = (
     ),
     Role(
         name="releaser",
-        says="an operator who also promotes, rolls back and pins",
+        description="an operator who also promotes, rolls back and pins",
         adds=("templatemgr.promote_version", "templatemgr.pin_template"),
     ),
     Role(
         name="admin",
-        says="a releaser who also manages tokens, users and gates, removes versions and exports "
-        "the audit trail",
+        description="a releaser who also manages tokens, users and gates, removes versions and "
+        "exports the audit trail",
         adds=(
             "templatemgr.override_gates",
             "templatemgr.change_gate_policy",
@@ -62,7 +62,7 @@ ADMIN = NAMES[-1]
 
 
 def permissions(name: str) -> tuple[str, ...]:
-    """Everything that a role may do: what it adds, and what the roles before it do."""
+    """Return all permissions of a role: its own, and those of the roles before it."""
     held = ROLES[: NAMES.index(name) + 1]
     return tuple(permission for role in held for permission in role.adds)
 
@@ -71,12 +71,12 @@ KNOWN = frozenset(permissions(ADMIN))
 
 
 def least(permission: str) -> str:
-    """The name of the first role that holds a permission."""
+    """Return the name of the first role with a permission."""
     return next(role.name for role in ROLES if permission in role.adds)
 
 
 def of(user: User) -> Role | None:
-    """The user's role, the highest of several; None without one. A superuser is an admin."""
+    """Return the highest role of a user; None without a role. A superuser is an admin."""
     held = {group.name for group in user.groups.all()}
     if user.is_superuser:
         held.add(ADMIN)
@@ -84,9 +84,9 @@ def of(user: User) -> Role | None:
 
 
 class May:
-    """What a user may do, by the permission's codename: `{% if may.promote_version %}`.
+    """A user's permissions by codename, for templates: `{% if may.promote_version %}`.
 
-    Works on codenames, so no two apps may share one. An unknown name is a KeyError.
+    Codenames are unique over all apps. An unknown codename raises KeyError.
     """
 
     _full = {permission.partition(".")[2]: permission for permission in KNOWN}
@@ -99,12 +99,15 @@ class May:
 
 
 def allowed(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
-    """Whether an active user holds the permission, by a role or as superuser."""
+    """Return whether an active user has the permission, by a role or as superuser."""
     return isinstance(user, User) and user.has_perm(permission)
 
 
 def install(using: str) -> None:
-    """Make the four groups, and give each exactly its permissions. Repeating it does nothing."""
+    """Make the four groups with exactly their permissions. Idempotent.
+
+    Raises ImproperlyConfigured if a permission has no row.
+    """
     rows = Permission.objects.using(using).select_related("content_type")
     ids = {f"{row.content_type.app_label}.{row.codename}": row.pk for row in rows}
     missing = sorted(KNOWN - ids.keys())
@@ -120,5 +123,5 @@ def install(using: str) -> None:
 
 
 def install_after_migrate(*, using: str, **_kwargs: Any) -> None:
-    """Receive `post_migrate` of the last app, when every permission has its row."""
+    """Receive `post_migrate` of the last app: then each permission has its row."""
     install(using)
