@@ -57,10 +57,10 @@ def test_invited_user_sets_up_an_app_and_a_passkey(
     enter(page, named, "grace")
     expect(page.get_by_role("heading", name="Second factor")).to_be_visible()
     page.get_by_label("Code").fill("000000")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Incorrect code")).to_be_visible()
     page.get_by_label("Code").fill(code(secret, 1))  # this step's code was used above
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
     devtools = page.context.new_cdp_session(page)

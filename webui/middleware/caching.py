@@ -1,7 +1,7 @@
-"""What caches may keep: nothing, unless a reply says otherwise.
+"""No cache keeps a reply, unless the reply says otherwise.
 
-Pages and replies carry code, output, logs and people's names. Static files say for themselves how
-long they are good: they are answered before this.
+Pages and replies contain code, output, logs and names of people. Static files have their own
+headers; an earlier middleware answers them.
 """
 
 from collections.abc import Callable

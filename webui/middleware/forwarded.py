@@ -1,8 +1,8 @@
-"""Whom a request comes from: what proxies say counts only if they are ours.
+"""The address and scheme of the client: headers of proxies count only if the proxies are trusted.
 
-The server hands over the address that is connected to us. `STENCIL_PROXIES` says whom to believe
-beyond that: so many proxies in a row, or proxies by address. What anybody else says of addresses,
-schemes, hosts and paths is removed before anything reads it.
+The server gives the address of the connection. `STENCIL_PROXIES` names the trusted proxies: their
+number in a row, or their addresses. All other headers about addresses, schemes, hosts and paths are
+removed before any code reads them.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-# What servers, frameworks and libraries are known to take from a proxy.
+# Headers that servers, frameworks and libraries are known to take from a proxy.
 CLAIMS = [
     "X_FORWARDED_FOR",
     "X_FORWARDED_PROTO",
@@ -51,14 +51,14 @@ CLAIMS = [
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """Where a request comes from: the client's address, and whether it spoke https."""
+    """The client's address, and whether it used https."""
 
     address: str
     https: bool
 
 
 class Middleware:
-    """The first one: everything behind it sees the client's own address and scheme."""
+    """The first middleware: all others see the client's own address and scheme."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -67,7 +67,7 @@ class Middleware:
         self._networks = () if isinstance(proxies, int) else networks(proxies)
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        """Set the address and the scheme; remove what was claimed."""
+        """Set the address and the scheme, and remove the headers."""
         meta: dict[str, Any] = request.META
         said = {name: meta.pop(f"HTTP_{name}", "") for name in CLAIMS}
         hops, protos = split(said["X_FORWARDED_FOR"]), split(said["X_FORWARDED_PROTO"])
@@ -92,15 +92,15 @@ def origin(
     count: int = 0,
     networks: Sequence[Network] = (),
 ) -> Origin:
-    """Whom `peer` speaks for. `hops` and `protos` are what it says, the nearest proxy's last.
+    """Return the client behind `peer`. `hops` and `protos` are its headers, nearest proxy last.
 
-    `count`: so many proxies stand in front, whatever their addresses. `networks`: theirs.
+    `count` is the number of trusted proxies; `networks` are the addresses of trusted proxies.
     """
     address = parsed(peer)
     seen = str(address) if address else peer
     believed = count if count <= len(hops) else 0
     if networks and address is not None and within(address, networks):
-        # From the nearest on: the first that is not one of ours is the client.
+        # From the nearest on, the first address that is no trusted proxy is the client.
         ours = (index for index, hop in enumerate(reversed(hops), 1) if not _ours(hop, networks))
         believed = next(ours, len(hops))
     if not believed:
@@ -111,17 +111,17 @@ def origin(
 
 
 def networks(names: Sequence[str]) -> tuple[Network, ...]:
-    """Addresses and networks as `ipaddress` has them. ValueError names what is neither."""
+    """Return the networks of addresses and networks. Raises ValueError."""
     return tuple(ipaddress.ip_network(name, strict=False) for name in names)
 
 
 def split(value: str) -> list[str]:
-    """The items of a list in a header."""
+    """Return the items of a list in a header."""
     return [item for part in value.split(",") if (item := part.strip())]
 
 
 def parsed(text: str) -> Address | None:
-    """An address, also with a port, in brackets, or as IPv6 has those of IPv4; else None."""
+    """Return an address, also from a form with port, brackets or IPv4 in IPv6; else None."""
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
@@ -136,7 +136,7 @@ def parsed(text: str) -> Address | None:
 
 
 def within(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether it is one of these."""
+    """Return whether one of the networks contains the address."""
     return any(address.version == each.version and address in each for each in networks)
 
 

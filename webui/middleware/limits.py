@@ -1,4 +1,4 @@
-"""What every request is held to before anything is made of it, at every door.
+"""Limits of each request, checked before the request is read or handled.
 
 Bodies of the API are read by `execapp.api.http.json_parser`, with a budget of their own.
 """
@@ -24,7 +24,7 @@ STATUSES = {"too_large": 413, "unsupported_media_type": 415}
 
 
 class RefusedError(Exception):
-    """Why a request is not looked at: the code of the API's error, and a sentence."""
+    """A request is refused: the code of the API's error, and a message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 
 def limit(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[..., object]:
-    """Middleware: refuse what is over a limit in the form that the client expects."""
+    """Middleware: refuse a request over a limit, with a page or with the API's error format."""
 
     def limited(request: HttpRequest) -> HttpResponseBase:
         machine = request.path_info.startswith(error_pages.MACHINES)
@@ -52,12 +52,10 @@ def limit(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[.
 
 
 def check_head(request: HttpRequest) -> None:
-    """Encoding of the body, length of the query string, size of the headers."""
+    """Check content encoding, query string and headers. Raises RefusedError."""
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in ("", "identity"):
-        message = (
-            "Send the body as it is: bodies with a Content-Encoding are neither read nor unpacked."
-        )
+        message = "Send the body without a Content-Encoding: compressed bodies are not accepted."
         raise RefusedError("unsupported_media_type", message)
     query = request.META.get("QUERY_STRING", "")
     if len(query) > QUERY_BYTES or query.count("&") >= QUERY_PARAMETERS:
@@ -76,21 +74,21 @@ def check_head(request: HttpRequest) -> None:
 
 
 def check_form(request: HttpRequest) -> None:
-    """A form of a page: its length before it is read, its fields before they are made.
+    """Check the length of a form before it is read, and its fields before they are parsed.
 
-    Raises RequestDataTooBig and BadRequest, which the page of Django's own refusals tells.
+    Raises RequestDataTooBig and BadRequest, which get the page of Django's own refusals.
     """
     length = parsing.whole_or_none(
         str(request.META.get("CONTENT_LENGTH") or "0"), most=parsing.LARGEST_ROW
     )
     if length is None:
-        message = "The Content-Length is no length."
+        message = "Content-Length is not a number."
         raise BadRequest(message)
     if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         raise RequestDataTooBig
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if request.method != "POST" or request.content_type != FORM or charset != "utf-8":
-        return  # what is no such form Django reads, or nobody
+        return  # Django reads every other body, if a view asks for it
     try:
         fields = documents.form(request.body, fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS)
     except (documents.DocumentError, UnreadablePostError) as error:
@@ -107,8 +105,8 @@ def _refusal(refused: RefusedError, *, machine: bool) -> HttpResponse:
     if machine:
         return error_reply(refused.code, refused.message, status=status)
     text = error_pages.ErrorText(
-        title="That cannot be taken",
+        title="That cannot be accepted",
         problem=f"{refused.message} Nothing was changed.",
-        advice="Go back and send less; a program finds the API under /api/v1/docs.",
+        advice="Go back and send less. The API for programs is described under /api/v1/docs.",
     )
     return error_pages.show(status, text)

@@ -60,27 +60,27 @@ def permission_denied(_request: HttpRequest, exception: Exception) -> HttpRespon
     return show(
         403,
         ErrorText(
-            title="This is not yours to do",
+            title="You are not allowed to do this",
             problem=str(exception) or "Your account lacks the permission for it.",
-            advice="Nothing was changed. Whoever runs this Stencil gives roles, on the page Users.",
+            advice="Nothing was changed. An admin can give you another role on the page Users.",
         ),
     )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """403: a form without this session's CSRF token, or from another origin."""
-    advice = "Load the form again and send it once more; what you typed may have to be typed again."
+    advice = "Load the form again and send it again. You may have to type your input again."
     if "trusted origins" in reason:  # Django's text for a foreign Origin or Referer
         advice = (
-            "If no form can be sent at all: whoever runs this Stencil has to name the address that "
-            "your browser shows in STENCIL_TRUSTED_ORIGINS."
+            "If no form can be sent at all, the operator of this Stencil must add the address "
+            "that your browser shows to STENCIL_TRUSTED_ORIGINS."
         )
     return show(
         403,
         ErrorText(
             title="This form is out of date",
-            problem="Signing in or out, also in another tab, replaces the key that every open form "
-            "carries. A browser that keeps no cookies has none. Nothing was changed.",
+            problem="Signing in or out, in any tab, replaces the security token of all open forms. "
+            "A browser without cookies has no token. Nothing was changed.",
             advice=advice,
             link=("Load the form again", freshness.shown_page(request)),
         ),
@@ -94,8 +94,8 @@ def page_not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
         ErrorText(
             title="There is nothing here",
             problem=getattr(exception.__cause__, "message", "No page has this address."),
-            advice="It may be mistyped, or belong to somebody else. What was made and removed again "
-            "is named in the audit trail.",
+            advice="The address may be mistyped, or belong to another user. The audit log names "
+            "objects that were removed.",
         ),
     )
 
@@ -106,8 +106,8 @@ def wrong_method(request: HttpRequest, allowed: Sequence[str]) -> HttpResponse:
         405,
         ErrorText(
             title="This address is not a page",
-            problem="It takes a form, when its button is pressed. Opening it changes nothing.",
-            advice="Go back to the page that has the button, and press it there.",
+            problem="It receives a form when its button is pressed. Opening it changes nothing.",
+            advice="Go back to the page with the button, and press the button there.",
             link=("Back to the page", freshness.shown_page(request)),
         ),
     )
@@ -122,8 +122,8 @@ def unreadable(request: HttpRequest, problem: str) -> HttpResponse:
         ErrorText(
             title="That cannot be shown",
             problem=problem,
-            advice="The version’s page says what is wrong with it and offers to heal it. What is "
-            "damaged serves nothing.",
+            advice="The page of the version says what is wrong and offers to heal it. A damaged "
+            "version serves nothing.",
             link=("Back", freshness.shown_page(request)),
         ),
     )
@@ -143,8 +143,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
         ErrorText(
             title="This is our fault",
             problem=f"The page could not be made. The error is in the server’s log at {now} UTC.",
-            advice="Try once more. If it comes again, give that time to whoever runs this Stencil. "
-            "Whether an act of yours counted, its page and the audit trail say.",
+            advice="Try again. If the error returns, give that time to the operator of this "
+            "Stencil. The audit log shows whether your last action took effect.",
             link=_again(request),
         ),
     )
@@ -157,8 +157,8 @@ def unavailable(request: HttpRequest, problem: str) -> HttpResponse:
         ErrorText(
             title="Not now",
             problem=problem,
-            advice="Wait a moment, then try again. If it stays so, whoever runs this Stencil finds "
-            "the cause with “make doctor” and in the server’s log.",
+            advice="Wait a moment, then try again. If the error stays, the operator of this "
+            "Stencil finds the cause with “make doctor” and in the server’s log.",
             link=_again(request),
         ),
     )
@@ -189,15 +189,15 @@ def _again(request: HttpRequest) -> tuple[str, str]:
 def _unreadable(exception: Exception) -> tuple[str, str]:
     if isinstance(exception, DisallowedHost):
         return (
-            "This Stencil does not answer to the name in your address bar.",
-            "Whoever runs this Stencil can add a name to STENCIL_ALLOWED_HOSTS.",
+            "This Stencil does not accept the host name in your address bar.",
+            "The operator of this Stencil can add the name to STENCIL_ALLOWED_HOSTS.",
         )
     if isinstance(exception, RequestDataTooBig | TooManyFieldsSent):
         return (
-            "The form holds more than this server takes. Nothing was changed.",
+            "The form is larger than this server accepts. Nothing was changed.",
             "Send less at once: fewer or smaller files.",
         )
     return (
-        "Part of what your browser sent was missing or garbled. Nothing was changed.",
-        "Go back, load the page again, and send it once more.",
+        "A part of the request was missing or damaged. Nothing was changed.",
+        "Go back, load the page again, and send it again.",
     )

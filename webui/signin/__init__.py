@@ -1,1 +1,1 @@
-"""Sign-in: what django-allauth does for us, how it is recorded, and its addresses."""
+"""Sign-in with django-allauth: adapters, forms, roles, records in the audit trail, addresses."""

@@ -1,4 +1,4 @@
-"""One's own account: password, second factor, where one is signed in."""
+"""The user's own account: password, second factor, sessions."""
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -17,7 +17,7 @@ from webui.signin import roles, sessions
 @never_cache
 @login_required
 def index(request: HttpRequest) -> HttpResponse:
-    """Everything about oneself on one page; open to who has no role, too."""
+    """Show the account; also to users without a role."""
     user = request.user
     assert isinstance(user, User)  # noqa: S101 - login_required
     rows = list(Authenticator.objects.filter(user=user).order_by("created_at"))
@@ -37,7 +37,7 @@ def index(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def end_sessions(request: HttpRequest) -> HttpResponseRedirect:
-    """Sign out everywhere but here."""
+    """End all sessions but this one."""
     user = request.user
     assert isinstance(user, User)  # noqa: S101 - login_required
     count = sessions.end(user, but=request.session.session_key)

@@ -1,4 +1,4 @@
-"""What we do differently from django-allauth, through the hooks that it has for it."""
+"""Our changes to django-allauth, in the hooks of its adapter."""
 
 from typing import Any
 
@@ -14,23 +14,23 @@ from webui.signin import names, record, roles
 
 
 class AccountAdapter(DefaultAccountAdapter):
-    """Local users, by name; every sign-in on record."""
+    """Local users by name. The audit trail records each sign-in."""
 
     error_messages = DefaultAccountAdapter.error_messages | {
         "account_inactive": "This account is deactivated. Ask an admin.",
-        "incorrect_password": "That is not your password.",
-        "invalid_password_reset": "This link was used, or is too old. Ask an admin for another.",
+        "incorrect_password": "The password is wrong.",
+        "invalid_password_reset": "This link was used or is too old. Ask an admin for a new one.",
         "too_many_login_attempts": "Too many failed sign-ins. Wait a few minutes.",
-        "username_password_mismatch": "That user and password do not belong together.",
-        "rate_limited": "Too many tries. Wait a minute.",
+        "username_password_mismatch": "User name or password is wrong.",
+        "rate_limited": "Too many attempts. Wait a minute.",
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        """Only when the setting says so."""
+        """Return STENCIL_SIGNUP."""
         return bool(settings.STENCIL_SIGNUP)
 
     def clean_username(self, username: str, shallow: bool = False) -> str:
-        """Names of Stencil's own are refused: of who signs up, and of who comes by OIDC."""
+        """Refuse Stencil's own names at sign-up and at single sign-on."""
         names.validate_from_outside(username)
         cleaned: str = super().clean_username(username, shallow=shallow)
         return cleaned
@@ -38,7 +38,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def save_user(
         self, request: HttpRequest, user: User, form: Any, commit: bool = True
     ) -> AbstractBaseUser:
-        """Who signs up becomes a viewer."""
+        """Give the role viewer to a user who signs up."""
         saved: AbstractBaseUser = super().save_user(request, user, form, commit=commit)
         if commit:
             user.groups.add(Group.objects.get(name=roles.NAMES[0]))
@@ -47,7 +47,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return saved
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
-        """Count the try; when there were too many, say so once in the audit trail."""
+        """Count the attempt. A lockout is recorded once in the audit trail."""
         try:
             super().pre_authenticate(request, **credentials)
         except ValidationError:
@@ -59,12 +59,12 @@ class AccountAdapter(DefaultAccountAdapter):
             raise
 
     def authentication_failed(self, request: HttpRequest, **credentials: Any) -> None:
-        """A user and a password that do not belong together."""
+        """Record a failed sign-in."""
         ip = self.get_client_ip(request)
         record.failed(name=credentials.get("username", ""), ip=ip, by="password")
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        """Signed in, with the second factor where there is one."""
+        """Record a sign-in and the factors it used."""
         methods = [
             str(each.get("type") or each["method"])
             for each in get_authentication_records(request, user)
@@ -75,7 +75,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return response
 
     def set_password(self, user: User, password: str) -> None:
-        """Changed by its owner, or set by a link. Failed sign-ins before it count no more."""
+        """Set a password, record it, and reset the count of failed sign-ins."""
         super().set_password(user, password)
         request = context.request
         details = {"ip": self.get_client_ip(request)}
@@ -83,5 +83,5 @@ class AccountAdapter(DefaultAccountAdapter):
         self._delete_login_attempts_cached_email(request, username=user.username)
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
-        """Back to the account."""
+        """Return the account page."""
         return "/account"

@@ -1,4 +1,4 @@
-"""Who is who, and what they may do."""
+"""The authentication backend: sign-in by allauth, permissions in one query."""
 
 from allauth.account.auth_backends import AuthenticationBackend
 from django.contrib.auth.models import Permission, User
@@ -6,10 +6,10 @@ from django.db.models import Model, Q
 
 
 class Backend(AuthenticationBackend):
-    """Django's permissions by one query a request, where it takes two: each page asks."""
+    """Read Django's permissions in one query per request instead of two; each page needs them."""
 
     def get_all_permissions(self, user_obj: User, obj: Model | None = None) -> set[str]:
-        """Everything that an active user holds, by groups and of their own."""
+        """Return all permissions of an active user, from groups and their own."""
         if not user_obj.is_active or user_obj.is_anonymous or obj is not None:
             return set()
         held: set[str] | None = user_obj.__dict__.get("_perm_cache")

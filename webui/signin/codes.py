@@ -1,8 +1,8 @@
-"""An authenticator app's code is good once.
+"""Each code of an authenticator app works once.
 
-allauth remembers a used code for one period of 30 seconds, while a code is accepted in three of
-them (a telephone's clock may be off). What counts here is the number of the period, kept with the
-secret: of each period one code is taken, and none of a period before one that was taken.
+allauth remembers a used code for one period of 30 seconds but accepts a code in three periods,
+because a phone's clock may be off. Therefore the number of the last used period is kept with the
+secret: a code of that period or an earlier one is refused.
 """
 
 import time
@@ -19,9 +19,9 @@ LAST = "last_period"
 
 # Decision 0023: a code counts once.
 def claim(*, authenticator: Authenticator, code: str) -> bool:
-    """Take a code that is right; False when it, or a later one, was taken before.
+    """Use a code. Return False if it is wrong, or if it or a later code was used before.
 
-    Of several processes that ask at the same time one gets True.
+    Of several processes at the same moment one gets True.
     """
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)
@@ -35,7 +35,7 @@ def claim(*, authenticator: Authenticator, code: str) -> bool:
 
 
 def begin(*, authenticator: Authenticator) -> None:
-    """A new app: the code that proved it, and those before it, are used."""
+    """Mark the code that proved a new app, and all earlier codes, as used."""
     authenticator.data[LAST] = int(time.time()) // app_settings.TOTP_PERIOD
     authenticator.save(update_fields=["data"])
 

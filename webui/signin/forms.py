@@ -1,5 +1,6 @@
-"""allauth's forms of second factors, stricter in two points: a code counts once, a passkey's answer
-comes from our own origin. Named by `MFA_FORMS`.
+"""allauth's forms of second factors, named by `MFA_FORMS`, stricter in two points.
+
+A code works once, and the reply of a passkey must come from our own origin.
 """
 
 import json
@@ -17,12 +18,12 @@ from webui.signin import codes
 
 
 class _Once:
-    """A right code is refused when it was used before."""
+    """A correct code is refused if it was used before."""
 
     authenticator: Authenticator
 
     def clean_code(self) -> str:
-        """The code. Raises ValidationError."""
+        """Return the code. Raises ValidationError."""
         code: str = super().clean_code()  # type: ignore[misc]
         found = self.authenticator
         if found.type == Authenticator.Type.TOTP and not codes.claim(
@@ -38,16 +39,16 @@ class AuthenticateForm(_Once, base.AuthenticateForm):
 
 
 class ReauthenticateForm(_Once, base.ReauthenticateForm):
-    """The same, asked again."""
+    """The same, before an important action."""
 
 
 class _OwnOrigin:
-    """A passkey's answer says at which address the browser was: it must be ours."""
+    """A passkey's reply names the origin of the page: it must be ours."""
 
     cleaned_data: dict[str, Any]
 
     def clean_credential(self) -> Any:
-        """What allauth makes of it. Raises ValidationError."""
+        """Return allauth's value. Raises ValidationError."""
         check_origin(self.cleaned_data["credential"])
         inherited = getattr(super(), "clean_credential", None)
         return inherited() if inherited else self.cleaned_data["credential"]
@@ -58,11 +59,11 @@ class AuthenticateWebAuthnForm(_OwnOrigin, webauthn.AuthenticateWebAuthnForm):
 
 
 class LoginWebAuthnForm(_OwnOrigin, webauthn.LoginWebAuthnForm):
-    """A passkey alone."""
+    """A passkey as the only factor."""
 
 
 class ReauthenticateWebAuthnForm(_OwnOrigin, webauthn.ReauthenticateWebAuthnForm):
-    """A passkey, asked again."""
+    """A passkey, before an important action."""
 
 
 class AddWebAuthnForm(_OwnOrigin, webauthn.AddWebAuthnForm):
@@ -70,20 +71,20 @@ class AddWebAuthnForm(_OwnOrigin, webauthn.AddWebAuthnForm):
 
 
 def check_origin(credential: Any) -> None:
-    """Refuse an answer that a page of another address, scheme or port got from the browser.
+    """Refuse a reply that a page of another host, scheme or port got from the browser.
 
-    Browsers let every port, and every subdomain, of a passkey's host ask for it.
+    Browsers give a passkey to every port and subdomain of its host. Raises ValidationError.
     """
     try:
-        said = json.loads(websafe_decode(credential["response"]["clientDataJSON"]))["origin"]
+        claimed = json.loads(websafe_decode(credential["response"]["clientDataJSON"]))["origin"]
     except (KeyError, TypeError, ValueError):
-        said = None
-    if not isinstance(said, str) or said not in own_origins():
+        claimed = None
+    if not isinstance(claimed, str) or claimed not in own_origins():
         raise get_adapter().validation_error("incorrect_code")
 
 
 def own_origins() -> set[str]:
-    """Where this request came in; the same host by https, if the settings trust it."""
+    """Return the origin of this request, and the same host with https if the settings trust it."""
     host = context.request.get_host()
     trusted = {f"https://{host}"} & set(settings.CSRF_TRUSTED_ORIGINS)
     return {f"{context.request.scheme}://{host}", *trusted}

@@ -1,4 +1,4 @@
-"""Sign-in through an OpenID Connect provider, which the settings name and we trust."""
+"""Sign-in through the OpenID Connect provider of the settings, which is trusted."""
 
 from typing import Any
 
@@ -12,16 +12,16 @@ from webui.signin import record
 
 
 class OidcAdapter(DefaultSocialAccountAdapter):
-    """Who may come in, and as what."""
+    """Which users of the provider may sign in, and with which role."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
-        """Whether somebody whom we do not know yet gets an account."""
+        """Return whether an unknown user gets an account."""
         return bool(settings.STENCIL_OIDC_SIGNUP)
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """A user who was invited by address is known by it, if the provider has verified it."""
+        """Connect an invited user by email address, if the provider has verified the address."""
         for each in sociallogin.email_addresses:
-            each.verified = each.verified and _says_verified(sociallogin)
+            each.verified = each.verified and _is_verified(sociallogin)
         if sociallogin.is_existing or request.user.is_authenticated:
             return
         verified = [each.email for each in sociallogin.email_addresses if each.verified]
@@ -32,7 +32,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):
             sociallogin.connect(request, found[0])
 
     def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: Any = None) -> User:
-        """A new user, in the role of the settings."""
+        """Create a user with the role of the settings."""
         user: User = super().save_user(request, sociallogin, form)
         role = settings.STENCIL_OIDC_ROLE
         if role != "none":
@@ -42,9 +42,9 @@ class OidcAdapter(DefaultSocialAccountAdapter):
         return user
 
 
-def _says_verified(sociallogin: SocialLogin) -> bool:
-    """Whether the claim `email_verified` is true. Some providers send it as text: "false", too."""
+def _is_verified(sociallogin: SocialLogin) -> bool:
+    """Return whether the claim `email_verified` is true. Some providers send it as text."""
     data: dict[str, Any] = sociallogin.account.extra_data or {}
     parts = [data, *(part for part in data.values() if isinstance(part, dict))]
-    said = [part["email_verified"] for part in parts if "email_verified" in part]
-    return bool(said) and all(value is True or value == "true" for value in said)
+    claims = [part["email_verified"] for part in parts if "email_verified" in part]
+    return bool(claims) and all(value is True or value == "true" for value in claims)

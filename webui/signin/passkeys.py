@@ -1,11 +1,11 @@
-"""Where passkeys work. Pure: nothing is read."""
+"""Where passkeys work. Pure."""
 
 import ipaddress
 from urllib.parse import urlsplit
 
 
 def possible(host: str) -> bool:
-    """Browsers tie passkeys to a host's name: at a bare address there can be none."""
+    """Return whether `host` has a name: browsers offer no passkeys at an IP address."""
     try:
         ipaddress.ip_address(urlsplit(f"//{host}").hostname or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Second factors on record. Signals, because allauth tells of these by nothing else."""
+"""Record changes of second factors. allauth reports them only by signals."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from webui.signin import record
 
 
 def connect() -> None:
-    """Called once, when the app is ready."""
+    """Connect the receivers. Called once at start."""
     signals.authentication_failed.connect(on_failed, dispatch_uid="webui.mfa.failed")
     signals.authenticator_added.connect(on_added, dispatch_uid="webui.mfa.added")
     signals.authenticator_removed.connect(on_removed, dispatch_uid="webui.mfa.removed")
@@ -19,13 +19,13 @@ def connect() -> None:
 
 
 def on_failed(*, request: HttpRequest, user: User, authenticator: Any, **_kwargs: Any) -> None:
-    """A wrong code."""
+    """Record a wrong code."""
     ip = get_adapter().get_client_ip(request)
     record.failed(name=user.username, ip=ip, by=str(authenticator.type))
 
 
 def on_added(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
-    """An authenticator app, a passkey, or recovery codes."""
+    """Record a new authenticator app, passkey, or recovery codes."""
     if authenticator.type == "totp":
         from webui.signin import codes  # the cryptography below it takes long to load
 
@@ -34,12 +34,12 @@ def on_added(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
 
 
 def on_removed(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
-    """One less."""
+    """Record a removed factor."""
     _changed(user, "user.factor_remove", authenticator)
 
 
 def on_reset(*, user: User, authenticator: Any, **_kwargs: Any) -> None:
-    """New recovery codes: the old ones are worth nothing."""
+    """Record new recovery codes, which replace the old ones."""
     _changed(user, "user.factor_renew", authenticator)
 
 

@@ -1,5 +1,7 @@
-"""Sign-ins in the audit trail. A name is recorded only if a user has it: people type passwords
-into the wrong field, and what the trail holds it holds for good.
+"""Events of sign-in in the audit trail.
+
+A name is recorded only if a user has it: people type passwords into the wrong field, and the trail
+keeps its events for ever.
 """
 
 from typing import Any
@@ -14,24 +16,24 @@ NOBODY = "unknown user"
 
 
 def signed_in(*, user: str, ip: str, methods: list[str]) -> None:
-    """A sign-in that went through, with what it was proved by."""
+    """Record a sign-in and the factors it used."""
     _append(user, "user.sign_in", {"ip": ip, "by": methods})
 
 
 def failed(*, name: str, ip: str, by: str) -> None:
-    """A sign-in that did not."""
+    """Record a failed sign-in."""
     _append(_known(name), "user.sign_in_failed", {"ip": ip, "by": by})
 
 
 def locked_out(*, name: str, ip: str, seconds: int) -> None:
-    """Too many failures. Once for each lockout, however often it is tried meanwhile."""
+    """Record a lockout once, however many attempts follow during it."""
     known = _known(name)
     if cache.add(f"lockout:{known}:{ip}", True, timeout=seconds):
         _append(known, "user.lockout", {"ip": ip, "seconds": seconds})
 
 
 def changed(*, user: str, action: str, details: dict[str, Any]) -> None:
-    """Something of an account that its owner changed."""
+    """Record a change of an account by its owner."""
     _append(user, action, details)
 
 

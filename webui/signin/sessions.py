@@ -1,4 +1,4 @@
-"""Where somebody is signed in, and when each was used last."""
+"""The sessions of a user, and when each was last used."""
 
 import time
 
@@ -7,14 +7,14 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 
-RESOLUTION_SECONDS = 300.0  # a page that asks every few seconds must not write each time
+RESOLUTION_SECONDS = 300.0  # a page that polls must not write each time
 MOST = 10_000
 
-_written: dict[str, float] = {}  # session key → when this process wrote it last
+_written: dict[str, float] = {}  # session key → the last write of this process
 
 
 def seen(request: HttpRequest) -> None:
-    """Note that the session is in use; at most one write in five minutes for each process."""
+    """Note that the session is in use, with at most one write per process in five minutes."""
     key = request.session.session_key
     now = time.monotonic()
     if key is None or now - _written.get(key, -RESOLUTION_SECONDS) < RESOLUTION_SECONDS:
@@ -26,13 +26,13 @@ def seen(request: HttpRequest) -> None:
 
 
 def of(user: User) -> list[UserSession]:
-    """The sessions that are still good, the one used last first."""
+    """Return the valid sessions, most recently used first."""
     rows = UserSession.objects.purge_and_list(user)
     return sorted(rows, key=lambda row: row.last_seen_at, reverse=True)
 
 
 def end(user: User, *, but: str | None = None) -> int:
-    """Sign the user out everywhere, except in the session `but`; returns from how many."""
+    """End all sessions of the user except `but`; return how many were ended."""
     rows = [row for row in UserSession.objects.filter(user=user) if row.session_key != but]
     for row in rows:
         row.end()

@@ -1,8 +1,8 @@
-"""Addresses of sign-in and of one's own account.
+"""Addresses of sign-in and of the user's own account.
 
-Only what we serve: of allauth's own list, mail and sign-up by default are left out. The names are
-those that allauth looks up. Its views are loaded when the first of them is asked for: the
-cryptography below them costs 50 ms, which no command and no API process needs to pay.
+Of allauth's addresses, those of email and, by default, of sign-up are left out. allauth looks these
+names up. Its views are imported at their first request: their cryptography takes 50 ms to import,
+which commands and the API do not need.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from webui.signin import account_views
 
 
 def later(name: str) -> Callable[..., HttpResponseBase]:
-    """The view of allauth of this name, imported at its first request."""
+    """Return a view that imports allauth's view of this name at its first request."""
 
     def view(request: HttpRequest, **kwargs: object) -> HttpResponseBase:
         found: HttpResponseBase = import_string(f"allauth.{name}")(request, **kwargs)

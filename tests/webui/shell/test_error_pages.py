@@ -91,7 +91,7 @@ def test_form_from_elsewhere_leads_nowhere_else(stranger: Client) -> None:
 
 
 def test_403_names_the_role(viewer: Client) -> None:
-    assert_designed(viewer.get("/users"), 403, "not yours to do", "needs the role admin")
+    assert_designed(viewer.get("/users"), 403, "not allowed to do this", "needs the role admin")
 
 
 def test_405_says_that_a_button_belongs_to_it(stranger: Client) -> None:
