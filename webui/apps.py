@@ -10,7 +10,7 @@ class DashboardConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, what follows every migration, and the record of second factors."""
+        """Connect the receivers of second factors and migrations, and reserve user names."""
         from webui.signin import names, receivers, roles
 
         receivers.connect()

@@ -1,10 +1,10 @@
-"""What may be done in the dashboard beyond the models below it. No table belongs to this app."""
+"""Permissions of the dashboard that belong to no model. This app has no table."""
 
 from django.db import models
 
 
 class Dashboard(models.Model):
-    """Holds permissions that no row stands for."""
+    """An unmanaged model that declares permissions."""
 
     class Meta:
         managed = False

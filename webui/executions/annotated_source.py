@@ -1,4 +1,4 @@
-"""Submitted files as lines of code, with what failing tests say beneath the lines they name."""
+"""Submitted files as lines of code, with the messages of failing tests below their lines."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,28 +15,28 @@ type Notes = Mapping[tuple[str, int], Sequence[str]]
 
 @dataclass(frozen=True, kw_only=True)
 class CodeLine:
-    """One line, and what failed there; usually nothing."""
+    """A line of code, and the messages of tests that failed there."""
 
     text: str
     notes: Sequence[str] = ()
 
 
 def notes_of(cases: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], list[str]]:
-    """What failing cases say, by file and line; the same words about a line only once."""
+    """Return the messages of failing cases by file and line, each message once per line."""
     notes: dict[tuple[str, int], list[str]] = {}
     for case in cases:
         location = case.get("location")
         if case.get("state") != "failed" or not location:
             continue
-        said = notes.setdefault((case["file"], location["line"]), [])
-        note = gist(case.get("message") or f"{case['name']} failed")
-        if note not in said:
-            said.append(note)
+        messages = notes.setdefault((case["file"], location["line"]), [])
+        note = summary(case.get("message") or f"{case['name']} failed")
+        if note not in messages:
+            messages.append(note)
     return notes
 
 
-def gist(message: str) -> str:
-    """The beginning of a message: up to a blank line, after which runners print a diff."""
+def summary(message: str) -> str:
+    """Return a message up to its first blank line, after which runners print a diff."""
     first = _BLANK_LINE.split(message.strip(), maxsplit=1)[0]
     lines = first.split("\n")
     text = "\n".join(lines[:NOTE_LINES])
@@ -46,7 +46,7 @@ def gist(message: str) -> str:
 
 
 def code_lines(path: str, text: str, notes: Notes) -> list[CodeLine]:
-    """The lines of a file; an end of line at its end begins no further line."""
+    """Return the lines of a file. A line end at its end begins no further line."""
     lines = _LINE_END.split(text)
     if len(lines) > 1 and not lines[-1]:
         lines.pop()

@@ -1,4 +1,4 @@
-"""An execution as its page shows it: where the time went, the code, the tests, the output. Pure."""
+"""An execution as its page shows it: times, usage, code, tests, output. Pure."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ OPEN_FILES = 3
 
 @dataclass(frozen=True, kw_only=True)
 class CodeFile:
-    """A submitted file; `hidden` says why no lines are shown, or not all."""
+    """A submitted file; `hidden` says why lines are missing."""
 
     path: str
     size: int
@@ -33,25 +33,25 @@ class CodeFile:
 
     @property
     def failing(self) -> int:
-        """How many of its lines failed."""
+        """The number of lines with messages of failing tests."""
         return sum(1 for line in self.lines if line.notes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Output:
-    """One stream, as text; `binary` says that it is base64 because it is not UTF-8."""
+    """One stream as text; if `binary`, as base64, because it is not UTF-8."""
 
     name: str
     text: str
     size: int
-    truncated: bool  # by the execution's own limit
+    truncated: bool  # by the limit of the execution
     cut: bool  # by this page
     binary: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOutput:
-    """What one test wrote to one stream; `cut` when the page leaves out some of it."""
+    """The output of one test to one stream; `cut` if the page shows only its beginning."""
 
     name: str
     text: str
@@ -60,9 +60,9 @@ class CaseOutput:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One test as it was reported, and its output as the page shows it."""
+    """One reported test, and its output as the page shows it."""
 
-    said: Mapping[str, Any]
+    report: Mapping[str, Any]
     outputs: list[CaseOutput]
 
 
@@ -76,7 +76,7 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Tests:
-    """What the tests said; `left` counts those that the page leaves out, all of them passed."""
+    """The results of all tests; `left` counts passed tests that the page leaves out."""
 
     passed: int
     failed: int
@@ -89,7 +89,7 @@ class Tests:
 
 @dataclass(frozen=True, kw_only=True)
 class Usage:
-    """What was used of a limit, in the unit of the template filter that shows it."""
+    """The used part of a limit; `unit` is the template filter that shows both."""
 
     name: str
     used: float | None
@@ -99,7 +99,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Everything that a page shows of an execution."""
+    """Everything that a page shows about an execution."""
 
     execution: Execution
     bar: tuple[charts.Segment, ...]
@@ -112,7 +112,7 @@ class Result:
 
 
 def result(execution: Execution, base: str) -> Result:
-    """Make it; `base` is this server's address for the curl command."""
+    """Return the result; `base` is the address of this server for the curl command."""
     files = code(execution)
     return Result(
         execution=execution,
@@ -130,7 +130,7 @@ def result(execution: Execution, base: str) -> Result:
 
 
 def code(execution: Execution) -> list[CodeFile]:
-    """The files with their failing lines; those that have any come first."""
+    """Return the files with their failing lines; files with failing lines come first."""
     notes = annotated_source.notes_of((execution.tests or {}).get("cases") or ())
     marked = {path for path, _ in notes}
     ordered = sorted(execution.files, key=lambda file: file["path"] not in marked)
@@ -144,7 +144,7 @@ def code(execution: Execution) -> list[CodeFile]:
 
 
 def output(name: str, data: bytes | memoryview, *, truncated: bool) -> Output:
-    """One stream for the page."""
+    """Return one stream for the page."""
     text, encoding = decode_output(data, truncated=truncated)
     return Output(
         name=name,
@@ -157,17 +157,17 @@ def output(name: str, data: bytes | memoryview, *, truncated: bool) -> Output:
 
 
 def tests(report: Mapping[str, Any]) -> Tests:
-    """The tests by file; of very many, those that failed come first."""
+    """Return the tests by file; of more than MAX_CASES the failed ones come first."""
     cases = list(report.get("cases") or ())
     shown = cases
     if len(cases) > MAX_CASES:
         shown = sorted(cases, key=lambda case: case.get("state") != "failed")[:MAX_CASES]
     groups: dict[str, list[Case]] = {}
     left = MAX_OUTPUT
-    for said in shown:
-        case = Case(said=said, outputs=_case_outputs(said, left))
+    for reported in shown:
+        case = Case(report=reported, outputs=_case_outputs(reported, left))
         left -= sum(len(output.text) for output in case.outputs)
-        groups.setdefault(str(said.get("file") or ""), []).append(case)
+        groups.setdefault(str(reported.get("file") or ""), []).append(case)
     return Tests(
         passed=report.get("passed", 0),
         failed=report.get("failed", 0),
@@ -180,7 +180,7 @@ def tests(report: Mapping[str, Any]) -> Tests:
 
 
 def _case_outputs(case: Mapping[str, Any], left: int) -> list[CaseOutput]:
-    """What a test wrote, within what is `left` of the characters that all tests may have here."""
+    """Return the output of a test, at most `left` characters."""
     outputs = []
     for name in ("stdout", "stderr"):
         text = str(case.get(name) or "")
@@ -192,7 +192,7 @@ def _case_outputs(case: Mapping[str, Any], left: int) -> list[CaseOutput]:
 
 
 def curl(execution: Execution, base: str) -> str:
-    """The command that submits the same again; empty when it is too long for a command line."""
+    """Return the command that submits the same; empty if it is too long for a command line."""
     body = {name: value for name, value in present_submission(execution).items() if value}
     del body["id"]
     text = json.dumps({**body, "wait": 20}, ensure_ascii=False)
@@ -218,7 +218,7 @@ def _file(
         return CodeFile(path=path, size=len(data), lines=[], hidden="Not text.", open=False)
     lines = annotated_source.code_lines(path, text, notes)
     more = len(lines) - left
-    hidden = f"{more:,} more lines: the playground has them." if more > 0 else ""
+    hidden = f"{more:,} more lines: open them in the playground." if more > 0 else ""
     return CodeFile(path=path, size=len(data), lines=lines[:left], hidden=hidden, open=first)
 
 

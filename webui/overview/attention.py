@@ -1,4 +1,4 @@
-"""What needs a decision, read for the overview: at most five queries, whatever there is."""
+"""What needs attention: at most five queries, however many templates there are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,10 @@ from webui.promotions.package_changes import compare
 
 @dataclass(frozen=True, kw_only=True)
 class AttentionItem:
-    """One card: `kind` picks its words. `version` is what it is about, `build` what failed."""
+    """A card of the overview; `kind` selects its text.
+
+    `version` is the version in question, `build` the failed build.
+    """
 
     kind: str  # "quarantined", "ready", "first", "failed", "damaged", "unbuilt"
     template: Template
@@ -20,17 +23,17 @@ class AttentionItem:
     build: Build | None = None
     moved: int = 0
     major: int = 0
-    damaged: tuple[int, ...] = ()  # versions in quarantine that are not current, newest first
+    damaged: tuple[int, ...] = ()  # quarantined versions that are not current, newest first
 
     @property
     def smoke(self) -> str:
-        """How many smoke cases came out as expected: "3 of 3"."""
+        """The smoke cases with the expected result, such as "3 of 3"."""
         cases = self.version.smoke if self.version else []
         return f"{sum(1 for case in cases if case.get('ok'))} of {len(cases)}" if cases else ""
 
 
 def items(templates: Sequence[Template]) -> list[AttentionItem]:
-    """The worst first: what is not served, what failed, what waits, what has to be built."""
+    """Return the cards, most urgent first: not served, failed, ready, damaged, not built."""
     newest, builds, damaged = _newest(templates), _latest_builds(templates), _damaged()
     found: list[AttentionItem] = []
     for template in templates:
@@ -53,14 +56,14 @@ def items(templates: Sequence[Template]) -> list[AttentionItem]:
 
 
 def offers_playground(username: str, templates: Sequence[Template]) -> bool:
-    """Whether this user ran nothing yet, though something could be run."""
+    """Return whether the user has run nothing yet although a version can run."""
     if not any(template.current and template.current.healthy for template in templates):
         return False
     return not Execution.objects.filter(client=username, token__isnull=True).exists()
 
 
 def _newest(templates: Sequence[Template]) -> dict[int, Version]:
-    """The newest healthy version of each template."""
+    """Return the newest healthy version of each template."""
     healthy = Version.objects.filter(
         template=OuterRef("pk"), health__state=HealthState.VERIFIED
     ).order_by("-number")
@@ -73,12 +76,12 @@ def _newest(templates: Sequence[Template]) -> dict[int, Version]:
 
 
 def _waits(version: Version, current: Version) -> bool:
-    """Whether a version waits for its promotion: one that was current was rolled back from."""
+    """Return whether a version waits for promotion; one that was current was rolled back."""
     return version.number > current.number and not getattr(version, "was_current", False)
 
 
 def _damaged() -> dict[int, list[int]]:
-    """The numbers of versions that are in quarantine though nobody is served them."""
+    """Return the numbers of quarantined versions that are not current, by template."""
     rows = Version.objects.filter(health__state=HealthState.QUARANTINED).exclude(
         pk__in=Template.objects.filter(current__isnull=False).values("current")
     )

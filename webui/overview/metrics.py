@@ -1,5 +1,7 @@
-"""What the overview counts. Every read enters an index and is bounded: by an hour, by today or by
-the newest thousand."""
+"""The metrics of the overview.
+
+Each query reads a range of an index: of an hour, of today, or of the newest thousand rows.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +23,7 @@ SAMPLE = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """One finished execution of the last hour."""
+    """A finished execution of the last hour."""
 
     at: datetime
     template: str
@@ -30,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """The four figures above the overview."""
+    """The four metrics at the top of the overview."""
 
     last_hour: int
     per_minute: charts.Sparkline
@@ -43,7 +45,7 @@ class Metrics:
 
 
 def measure(now: datetime, samples: list[Sample]) -> Metrics:
-    """The figures of this moment, with the last hour's sample. Five queries."""
+    """Return the metrics at `now`, with the sample of the last hour, in five queries."""
     counts = by_minute(now)
     times = [each.total_ms for each in samples]
     since = midnight(now)
@@ -61,7 +63,7 @@ def measure(now: datetime, samples: list[Sample]) -> Metrics:
 
 
 def by_minute(now: datetime) -> list[int]:
-    """Executions of the last sixty minutes, the oldest minute first; read from the index alone."""
+    """Count executions of the last sixty minutes, oldest minute first, from an index alone."""
     first = _minute(now) - timedelta(minutes=MINUTES - 1)
     rows = (
         Execution.objects.filter(created_at__gte=first)
@@ -77,7 +79,7 @@ def by_minute(now: datetime) -> list[int]:
 
 
 def sample(now: datetime) -> list[Sample]:
-    """The newest finished executions of the last hour, at most a thousand, newest first."""
+    """Return the newest finished executions of the last hour, at most SAMPLE, newest first."""
     rows = (
         Execution.objects.filter(
             created_at__gte=now - timedelta(minutes=MINUTES), finished_at__isnull=False
@@ -93,7 +95,7 @@ def sample(now: datetime) -> list[Sample]:
 
 
 def medians(samples: list[Sample]) -> dict[str, float]:
-    """The median time of each template in the sample."""
+    """Return the median time of each template in the sample."""
     groups: dict[str, list[float]] = {}
     for each in samples:
         groups.setdefault(each.template, []).append(each.total_ms)
@@ -101,7 +103,7 @@ def medians(samples: list[Sample]) -> dict[str, float]:
 
 
 def medians_by_minute(samples: list[Sample], now: datetime) -> list[float]:
-    """The median of each minute; one without any keeps the value before it."""
+    """Return the median of each minute; a minute without executions repeats the one before."""
     first = _minute(now) - timedelta(minutes=MINUTES - 1)
     groups: dict[int, list[float]] = {}
     for each in samples:
@@ -119,7 +121,7 @@ def medians_by_minute(samples: list[Sample], now: datetime) -> list[float]:
 
 
 def templates(now: datetime | None = None) -> QuerySet[Template]:
-    """Templates with their current version, who made it current, and today's count."""
+    """Return templates with current version, its promotion, and the count of today."""
     since = midnight(now or timezone.now())
     last = Promotion.objects.filter(
         template=OuterRef("pk"), to_version=OuterRef("current")
@@ -143,7 +145,7 @@ def templates(now: datetime | None = None) -> QuerySet[Template]:
 
 
 def midnight(now: datetime) -> datetime:
-    """Where today begins, in UTC."""
+    """Return the beginning of the day in UTC."""
     return now.replace(hour=0, minute=0, second=0, microsecond=0)
 
 

@@ -1,4 +1,4 @@
-"""The first page: what needs a decision, how it runs, what it runs on, what happened lately."""
+"""The overview: what needs attention, metrics, templates, latest events."""
 
 import hashlib
 import re
@@ -20,17 +20,17 @@ from webui.promotions.queries import roll_back_confirmations
 from webui.shell import decorators
 from webui.shell.context_processors import know_health, may, shell_health
 
-LATELY = 6
-# What moves by itself: how long ago, and the medians of the last hour.
+LATEST_EVENTS = 6
+# Texts that change by themselves: elapsed times and medians.
 TIME = re.compile(r"<time[^<>]*>[^<]*</time>|\b\d+(\.\d+)? ms\b")
-# What only says that something else will happen, or that nothing is wrong.
-QUIET = ("build.request", "version.verify", "token.create", "user.sign_in", "audit.export")
+# Events that announce another event, or report that all is well.
+MINOR_ACTIONS = ("build.request", "version.verify", "token.create", "user.sign_in", "audit.export")
 
 
 @vary_on_headers("HX-Request")
 @decorators.page
 def overview(request: HtmxHttpRequest) -> HttpResponse:
-    """The overview. To htmx it gives only the four figures, every five seconds."""
+    """Show the overview; htmx gets only the metrics, every five seconds."""
     now = timezone.now()
     samples = metrics.sample(now)
     counted = metrics.measure(now, samples)
@@ -44,10 +44,10 @@ def overview(request: HtmxHttpRequest) -> HttpResponse:
 
 @decorators.page
 def state(request: HttpRequest) -> HttpResponse:
-    """What needs a decision, what is current and what happened, for htmx: 204 when all is as seen.
+    """Return attention, templates and events for htmx; status 204 if nothing has changed.
 
-    `seen` is the digest that came with what the page shows, so that nothing is swapped, and no
-    focus lost, while nothing happens.
+    `seen` is the digest of what the page shows. Without a change nothing is swapped, and the focus
+    stays.
     """
     context = _state(request, metrics.sample(timezone.now())) | may(request)
     context["seen"] = seen_of(context)
@@ -58,7 +58,7 @@ def state(request: HttpRequest) -> HttpResponse:
 
 
 def seen_of(context: dict[str, Any]) -> str:
-    """A short digest of what is shown, without the words for how long ago something was."""
+    """Return a short digest of the shown state, without elapsed times."""
     page = render_to_string("overview/_state.html", context)
     return hashlib.sha256(TIME.sub("", page).encode()).hexdigest()[:16]
 
@@ -67,7 +67,7 @@ def _state(request: HttpRequest, samples: list[metrics.Sample]) -> dict[str, Any
     templates = list(metrics.templates())
     times = metrics.medians(samples)
     previous = promotions.previous_of(templates)
-    events = AuditEvent.objects.exclude(action__in=QUIET)[:LATELY]
+    events = AuditEvent.objects.exclude(action__in=MINOR_ACTIONS)[:LATEST_EVENTS]
     return {
         "rows": [
             (template, times.get(template.name), previous.get(template.pk))
@@ -76,11 +76,11 @@ def _state(request: HttpRequest, samples: list[metrics.Sample]) -> dict[str, Any
         "confirmations": roll_back_confirmations(request, templates, previous),
         "attention": attention.items(templates),
         "try_playground": attention.offers_playground(decorators.actor(request), templates),
-        "lately": [event_text.describe(event) for event in events],
+        "events": [event_text.describe(event) for event in events],
     }
 
 
 @decorators.page
 def rail_health(request: HttpRequest) -> HttpResponse:
-    """The foot of the rail, which htmx asks for every five seconds."""
+    """Show the health in the foot of the navigation; htmx polls it every five seconds."""
     return render(request, "shell/_health.html", {"health": shell_health()})

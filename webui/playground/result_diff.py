@@ -1,4 +1,4 @@
-"""What differs between two executions of the same submission. Pure: nothing is read."""
+"""The differences between two executions of the same submission. Pure: no query."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ MOST = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One thing that is not the same on both sides, in words."""
+    """A difference: its name, and the text of each side."""
 
     what: str
     first: str
@@ -19,7 +19,7 @@ class Pair:
 
 
 def differences(first: Execution, second: Execution) -> list[Pair]:
-    """State, exit status, output and every test that ended otherwise; times are no difference."""
+    """Return differences in state, exit code, output and tests; times are not compared."""
     pairs = [
         ("state", first.state.replace("_", " "), second.state.replace("_", " ")),
         ("exit code", _shown(first.exit_code), _shown(second.exit_code)),

@@ -1,10 +1,10 @@
-"""System checks of a production installation: what would be unsafe, or fail in silence."""
+"""System checks of a production installation: unsafe settings, and silent failures."""
 
 from typing import Any
 
 from django.conf import settings
+from django.core import checks
 from django.core.checks import CheckMessage, Error, Tags, register
-from django.core.checks import Warning as Warn
 
 SHORTEST_SECRET = 32
 FEWEST_CHARACTERS = 8
@@ -12,7 +12,7 @@ FEWEST_CHARACTERS = 8
 
 @register(Tags.security)
 def check_production(**_kwargs: Any) -> list[CheckMessage]:
-    """Run with every command; silent in development."""
+    """Check the settings with each command; in development nothing is checked."""
     return [*_secret(), *_hosts(), *_transport()] if settings.PRODUCTION else []
 
 
@@ -41,7 +41,7 @@ def _hosts() -> list[CheckMessage]:
         ]
     if "*" in settings.ALLOWED_HOSTS:
         return [
-            Warn(
+            checks.Warning(
                 "STENCIL_ALLOWED_HOSTS allows any host: links could be made to lead elsewhere.",
                 hint="Name the hosts that browsers and clients use.",
                 id="webui.W001",
@@ -53,7 +53,7 @@ def _hosts() -> list[CheckMessage]:
 def _transport() -> list[CheckMessage]:
     if not settings.STENCIL_HTTPS:
         return [
-            Warn(
+            checks.Warning(
                 "STENCIL_HTTPS is 0: passwords, sessions and tokens travel in clear text.",
                 hint="Put a proxy with a certificate in front, then leave it at 1.",
                 id="webui.W002",
@@ -63,7 +63,7 @@ def _transport() -> list[CheckMessage]:
     if settings.STENCIL_PROXIES or trusted:
         return []
     return [
-        Warn(
+        checks.Warning(
             "Nothing says that requests come over https: forms behind a proxy are answered 403.",
             hint="Set STENCIL_PROXIES to the number of proxies in front, or to their addresses "
             "(they must set X-Forwarded-Proto and X-Forwarded-For), or name the address in "

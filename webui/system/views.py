@@ -1,4 +1,4 @@
-"""What this machine offers, who runs executions, and which settings are in force."""
+"""The system page: isolation, executors, readiness, settings in force."""
 
 import logging
 import platform
@@ -20,9 +20,9 @@ from sandbox import probe
 from webui.shell import decorators
 
 FINDINGS = "stencil-isolation-1"  # in the cache
-KEPT_SECONDS = 300  # a trial sandbox takes tens of milliseconds, and a machine changes rarely
+KEPT_SECONDS = 300  # a trial sandbox takes tens of milliseconds, and the machine changes rarely
 
-# By name, so that a new setting is not shown before somebody thought about it.
+# By name, so that a new setting is not shown by accident.
 SHOWN = (
     "STENCIL_ENV",
     "STENCIL_DATA",
@@ -42,7 +42,7 @@ SHOWN = (
 
 @decorators.page_for("webui.view_system")
 def system(request: HttpRequest) -> HttpResponse:
-    """The system page. What was found of the isolation is kept for five minutes."""
+    """Show the system page. The findings about the isolation are kept for five minutes."""
     findings, checked_at = _findings()
     alive_since = timezone.now() - ALIVE_WITHIN
     executors = [
@@ -67,15 +67,15 @@ def system(request: HttpRequest) -> HttpResponse:
 
 @decorators.change("webui.view_system")
 def check_again(request: HttpRequest) -> HttpResponseRedirect:
-    """Look at the isolation anew; starts one trial sandbox, as `manage.py doctor` does."""
+    """Check the isolation again with a trial sandbox, as `manage.py doctor` does."""
     cache.delete(FINDINGS)
     _findings()
-    decorators.done(request, "The isolation was looked at again.")
+    decorators.done(request, "The isolation was checked again.")
     return redirect("system")
 
 
 def _findings() -> tuple[Sequence[probe.Finding], datetime]:
-    """What doctor finds of the isolation, and when that was looked at."""
+    """Return the findings about the isolation, and the time of the check."""
     kept = cache.get(FINDINGS)
     if kept is not None:
         findings, checked_at = kept
@@ -86,7 +86,7 @@ def _findings() -> tuple[Sequence[probe.Finding], datetime]:
 
 
 def _limits() -> tuple[tuple[str, object], ...]:
-    """Settings whose name in Django is another one."""
+    """Return the settings that have another name in Django."""
     hosts = ", ".join(settings.ALLOWED_HOSTS) or "none"
     return (
         ("STENCIL_ALLOWED_HOSTS", "any" if hosts == "*" else hosts),

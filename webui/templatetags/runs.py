@@ -1,4 +1,4 @@
-"""How an execution's id looks."""
+"""Template filters of executions."""
 
 from django import template
 
@@ -7,6 +7,6 @@ register = template.Library()
 
 @register.filter
 def id_short(identifier: object) -> str:
-    """The beginning, which sorts by time, and the end, which tells neighbours apart."""
+    """Return the beginning of an id, which sorts by time, and its end, which is random."""
     text = str(identifier)
     return f"{text[:8]}…{text[-4:]}"

@@ -1,4 +1,4 @@
-"""What the pages of sign-in ask."""
+"""Template filters of the pages of sign-in."""
 
 from django import template
 from django.http import HttpRequest
@@ -7,7 +7,7 @@ from webui.signin.passkeys import possible
 
 register = template.Library()
 
-# In this order: each browser also names those that it descends from.
+# In this order: a browser also names the browsers that it is based on.
 BROWSERS = (
     ("Edg/", "Edge"),
     ("OPR/", "Opera"),
@@ -20,13 +20,13 @@ SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
 
 @register.filter
 def passkeys_possible(request: HttpRequest) -> bool:
-    """Whether a passkey can be used at the address that the browser shows."""
+    """Return whether passkeys work at the host name that the browser shows."""
     return possible(request.get_host())
 
 
 @register.filter
 def browser(agent: str) -> str:
-    """ "Firefox on Linux", or the beginning of what the browser says of itself."""
+    """Return a name such as "Firefox on Linux", or the beginning of an unknown user agent."""
     name = next((name for mark, name in BROWSERS if mark in agent), "")
     system = next((system for system in SYSTEMS if system in agent), "")
     if not name:

@@ -1,4 +1,4 @@
-"""How numbers, times and states look on every page."""
+"""Template filters for numbers, times and states."""
 
 import html
 import re
@@ -11,7 +11,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 register = template.Library()
 
-# What a pill is coloured by; the word itself always stands in it.
+# The colour of a pill by state; its text is always the state itself.
 TONES = {
     "ok": {"ready", "succeeded", "passed", "verified", "done", "reproduced", "promoted", "ok"},
     "bad": {

@@ -229,7 +229,7 @@ def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version:
         version, "failed", tests={**factories.FAILING_TESTS, "cases": cases}
     )
     page = admin.get(f"/executions/{made.pk}").content.decode()
-    assert page.count("The page leaves out the rest") == 30
+    assert page.count("The rest is not shown") == 30
 
 
 def test_what_a_program_wrote_is_text_and_never_markup(admin: Client, version: Version) -> None:

@@ -97,14 +97,14 @@ def test_the_page_draws_it_with_a_table_behind(admin: Client, version: Version) 
     page = admin.get("/").content.decode()
     assert 'class="plot-ok"' in page
     assert 'class="plot-warn"' in page
-    assert "The same as a table" in page
+    assert "Show as a table" in page
     day = admin.get("/overview/activity?range=day").content.decode()
     assert "Last day" in day
     assert "<html" not in day
 
 
 def test_an_empty_hour_says_what_will_be_here(admin: Client) -> None:
-    assert "will be drawn here" in admin.get("/").content.decode()
+    assert "The charts show outcomes" in admin.get("/").content.decode()
 
 
 def test_what_is_seen_is_sent_once(admin: Client, version: Version) -> None:

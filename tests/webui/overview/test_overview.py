@@ -67,7 +67,7 @@ def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
     factories.make_version_row(template, health="quarantined")
     factories.make_promotion_row(factories.make_version_row(template))
     page = admin.get("/").content.decode()
-    assert "cannot be promoted or rolled back to until healed" in page
+    assert "cannot be promoted or rolled back to before healing" in page
     assert 'href="/templates/typescript/versions/1">What differs' in page
     assert "is not served" not in page
     factories.make_version_row(template, health="quarantined")
@@ -147,4 +147,4 @@ def test_sign_ins_do_not_crowd_out_what_happened(admin: Client) -> None:
         audit.append(actor="ada", action="template.pin", object="typescript", details={})
         for _ in range(10):
             audit.append(actor="ada", action="user.sign_in", object="ada", details={})
-    assert [act.word for act in admin.get("/").context["lately"]] == ["pinned"]
+    assert [act.word for act in admin.get("/").context["events"]] == ["pinned"]
