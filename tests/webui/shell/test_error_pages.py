@@ -112,7 +112,7 @@ def test_more_than_is_taken(stranger: Client, settings: Settings) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
     stranger.cookies["csrftoken"] = "y" * 32
     answer = stranger.post(PIN, {"reason": "x" * 200})
-    assert_designed(answer, 400, "could not be read", "more than this server takes")
+    assert_designed(answer, 400, "could not be read", "larger than this server accepts")
 
 
 def test_error_of_ours_is_one_with_its_time(calm: Client) -> None:
