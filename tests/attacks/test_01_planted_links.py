@@ -77,7 +77,7 @@ def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None
 
 def planted(arena: Arena, folder: Path, code: str) -> None:
     """Run an install script that plants links; `HOST` is a folder of the host."""
-    jail = cage.Cage(writable=folder, read_only=((arena.tree, "/opt/node"),), wall_ms=5_000)
+    jail = cage.Cage(writable=folder, read_only=((arena.tree, "/opt/node"),), wall_ms=60_000)
     program = f"const fs = require('fs'); const HOST = {json.dumps(str(arena.canaries))}; {code}"
     with arena.neighbour():
         assert cage.run(jail, ["/opt/node/bin/node", "-e", program], lambda *_: None) == 0

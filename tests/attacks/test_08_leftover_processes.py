@@ -105,7 +105,7 @@ def test_install_scripts_are_caged(
     began = time.monotonic()
     with arena.neighbour():
         status = cage.run(
-            cage.Cage(writable=folder, wall_ms=20_000),
+            cage.Cage(writable=folder, wall_ms=120_000),
             ["/bin/sh", "-c", arena.fill(script)],
             lambda *_: None,
         )
@@ -129,7 +129,7 @@ def test_a_cages_environment_is_not_told_to_the_hosts_users(tmp_path: Path) -> N
             if "bwrap" in text:
                 seen.append(text)
 
-    jail = cage.Cage(writable=folder, env={"TOKEN": "a-registrys-token"}, wall_ms=20_000)
+    jail = cage.Cage(writable=folder, env={"TOKEN": "a-registrys-token"}, wall_ms=120_000)
     assert cage.run(jail, ["/bin/sh", "-c", "echo; sleep 0.2"], look) == 0
     assert seen
     assert not [text for text in seen if "a-registrys-token" in text]

@@ -72,7 +72,7 @@ def python_in_a_cage(tmp_path: Path, code: str) -> tuple[int, list[str]]:
     (tmp_path / "build").mkdir()
     binds = ((base, str(base)),)
     libraries = {"LD_LIBRARY_PATH": str(base / "lib")}  # for a Python with a libpython
-    cage = Cage(writable=tmp_path / "build", read_only=binds, env=libraries, wall_ms=20_000)
+    cage = Cage(writable=tmp_path / "build", read_only=binds, env=libraries, wall_ms=120_000)
     status = run(cage, [str(real), "-I", "-c", CALL + code], lambda _, text: lines.append(text))
     return status, lines
 
