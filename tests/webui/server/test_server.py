@@ -31,6 +31,7 @@ QUICK = Bounds(
     threads=4,
 )
 PATIENT = replace(QUICK, header_seconds=300, body_seconds=300, idle_seconds=300)
+LINGERING = replace(PATIENT, drain_seconds=HANGS_SECONDS, linger_seconds=HANGS_SECONDS)
 GET = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -70,6 +71,13 @@ def paced() -> Iterator[str | Pause]:
 @pytest.fixture
 def web() -> Iterator[Web]:
     with serve(view, PATIENT) as running:
+        yield running
+
+
+@pytest.fixture
+def lingering() -> Iterator[Web]:
+    """A server that gives a client time to send the rest of what was refused."""
+    with serve(view, LINGERING) as running:
         yield running
 
 
@@ -174,18 +182,18 @@ def test_bodies(web: Web) -> None:
     assert web.ask(POST % 100_000 + b"y" * 100_000)[2] == b"|100000|" + b"y" * 40
 
 
-def test_a_body_that_is_too_large_is_not_read(web: Web) -> None:
+def test_a_body_that_is_too_large_is_not_read(lingering: Web) -> None:
     """Its length reaches Django, which refuses it; see DATA_UPLOAD_MAX_MEMORY_SIZE."""
-    status, headers, body = web.ask(POST % 300_000 + b"z" * 300_000)
+    status, headers, body = lingering.ask(POST % 300_000 + b"z" * 300_000)
     assert (status, headers["connection"], body) == (200, "close", b"|300000|")
     chunks = b"".join(b"%x\r\n%b\r\n" % (50_000, b"z" * 50_000) for _ in range(6))
-    status, headers, body = web.ask(CHUNKED + chunks + b"0\r\n\r\n")
+    status, headers, body = lingering.ask(CHUNKED + chunks + b"0\r\n\r\n")
     assert headers["connection"] == "close"
     assert int(body.split(b"|")[1]) > 200_000
 
 
-def test_a_refusal_is_heard_by_who_still_sends(web: Web) -> None:
-    link = web.link(POST % 300_000)
+def test_a_refusal_is_heard_by_who_still_sends(lingering: Web) -> None:
+    link = lingering.link(POST % 300_000)
     for _ in range(30):
         link.sendall(b"z" * 10_000)
     with link.makefile("rb") as lines:
