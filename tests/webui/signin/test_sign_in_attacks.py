@@ -299,7 +299,7 @@ def test_a_link_is_good_once_and_never_for_who_is_deactivated(db: None, data_dir
     assert user.has_usable_password()
     for used in (first, second):
         page = Client().get(used, follow=True)
-        assert "It was used already" in page.text, "also another link of before"
+        assert "It was used before" in page.text, "also another link of before"
     third = users.link(user=user, actor="ada")
     User.objects.filter(pk=user.pk).update(is_active=False)
     client = Client()
