@@ -1,4 +1,4 @@
-"""Submissions and their outcomes, the tokens that make them, and the executor's sign of life."""
+"""Executions, the tokens that submit them, and the heartbeats of executors."""
 
 from datetime import timedelta
 
@@ -20,7 +20,7 @@ class Scope(models.TextChoices):
 
 
 class ApiToken(models.Model):
-    """A client of the API. Only the hash of its secret is kept; `name` is the client's name."""
+    """A client of the API. Only the hash of its secret is stored; `name` is the client's name."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
     name = models.CharField(max_length=100)
@@ -53,27 +53,27 @@ class ApiToken(models.Model):
 
     @property
     def actor(self) -> str:
-        """The name under which its acts are recorded: with a colon, which no user's name has."""
+        """Return the name in the audit trail; it has a colon, which no user's name has."""
         return f"token:{self.name}"
 
     @property
     def usable(self) -> bool:
-        """Neither revoked nor expired."""
+        """Say whether the token is neither revoked nor expired."""
         expired = self.expires_at is not None and self.expires_at <= timezone.now()
         return self.revoked_at is None and not expired
 
     @property
     def in_grace(self) -> bool:
-        """Whether an older secret still works, too."""
+        """Say whether the secret before the last rotation is still valid."""
         return self.previous_until is not None and self.previous_until > timezone.now()
 
     def allows(self, scope: str) -> bool:
-        """Whether the token carries `scope`; `admin` carries every scope."""
+        """Say whether the token has `scope`; `admin` has every scope."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
 class TokenPin(models.Model):
-    """The version of a template that a client gets when it names none. It is never removed."""
+    """The version of a template that a client gets when it names none; it cannot be removed."""
 
     token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="pins")
     template = models.ForeignKey(
@@ -195,12 +195,12 @@ class Execution(models.Model):
 
     @property
     def finished(self) -> bool:
-        """Whether the execution has reached its one end."""
+        """Say whether the execution has ended."""
         return self.state not in OPEN_STATES
 
 
 class ExecutionLabel(models.Model):
-    """One label of an execution, again, where an index can find it."""
+    """A copy of one label of an execution, for the index of filters."""
 
     execution = models.ForeignKey(Execution, on_delete=models.CASCADE, related_name="label_rows")
     key = models.CharField(max_length=256)
@@ -217,7 +217,7 @@ class ExecutionLabel(models.Model):
 
 
 class StoredBytes(models.Model):
-    """What one client has stored on one day, by UTC: changed by conditional UPDATE alone."""
+    """Bytes that one client has stored on one day of UTC; changed only by conditional UPDATE."""
 
     owner = models.CharField(max_length=160)  # token:<id> or user:<name>
     day = models.CharField(max_length=10)  # 2026-11-30
@@ -231,7 +231,7 @@ class StoredBytes(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """What a token's `Idempotency-Key` stood for; forgotten after 24 hours."""
+    """The execution that an `Idempotency-Key` of a token stands for; deleted after 24 hours."""
 
     token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="keys")
     key = models.CharField(max_length=255)
@@ -250,7 +250,7 @@ class IdempotencyKey(models.Model):
 
 
 class ExecutorHeartbeat(models.Model):
-    """An executor's sign of life, written about once a second."""
+    """The heartbeat of an executor, written about once a second."""
 
     worker = models.CharField(max_length=150, primary_key=True)
     host = models.CharField(max_length=100)

@@ -58,7 +58,7 @@ def rerun(
 
 
 def wait(*, execution_id: uuid.UUID, seconds: float, fresh: bool = False) -> Execution:
-    """The execution once it has ended, or as it is when the time is over.
+    """Return the execution once it has ended, or as it is when the time is over.
 
     `fresh`: it was submitted just now without a wake-up, which goes with the wait.
     """

@@ -30,7 +30,7 @@ _PINNED = Prepared(
 
 
 def parse(texts: Iterable[str]) -> dict[str, int]:
-    """{"typescript": 7} of ["typescript@7"]. Raises InvalidRequestError."""
+    """Return {"typescript": 7} for ["typescript@7"]. Raises InvalidRequestError."""
     found: dict[str, int] = {}
     for text in texts:
         name, _, digits = text.partition("@")
@@ -45,13 +45,13 @@ def parse(texts: Iterable[str]) -> dict[str, int]:
 
 
 def of(*, token: ApiToken) -> dict[str, int]:
-    """The pins of a token: template name → version number, by name."""
+    """Return the pins of a token, sorted by name: template name → version number."""
     rows = token.pins.order_by("template__name")
     return dict(rows.values_list("template__name", "version__number"))
 
 
 def replace(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
-    """Make these the token's only pins. Raises InvalidRequestError for what cannot be pinned to."""
+    """Make these the only pins of a token. Raises InvalidRequestError for an unknown version."""
     with transaction.atomic():
         before = of(token=token)
         if before == dict(pins):
@@ -63,7 +63,7 @@ def replace(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
 
 
 def add(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
-    """Write the pins of a token that has none of these, in the caller's transaction."""
+    """Add pins to a token that has none of these, in the caller's transaction."""
     # In the order of names, so that two who do this wait for each other instead of for ever.
     for name, number in sorted(pins.items()):
         version = _pinnable(name, number)
@@ -73,7 +73,7 @@ def add(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
 
 
 def resolve(*, reference: str, token: ApiToken | None) -> Version:
-    """The healthy version of a reference: of a bare name the client's own pin, else the current.
+    """Return the healthy version of a reference; a bare name means the token's pin, else current.
 
     Raises what `catalog.resolve` does, UnavailableError when the pin's version is quarantined, and
     PinBrokenError when it was removed: neither falls back to another version by itself.
@@ -94,7 +94,7 @@ def resolve(*, reference: str, token: ApiToken | None) -> Version:
 
 
 def version_in_use(version: Version) -> str | None:
-    """For removal: why usable tokens need a version; None when none does."""
+    """Return why usable tokens need a version, for its removal; None when none does."""
     usable = Q(token__expires_at__isnull=True) | Q(token__expires_at__gt=timezone.now())
     rows = TokenPin.objects.filter(usable, version=version, token__revoked_at__isnull=True)
     names = sorted(set(rows.values_list("token__name", flat=True)))
@@ -111,7 +111,7 @@ def _pinned(name: str, token: ApiToken) -> Version | None:
 
 
 def _pinnable(name: str, number: int) -> Version:
-    """A version that is there and stays: a removal waits for the same lock, and then sees us."""
+    """Return a version, locked: a removal waits for the lock and then sees the new pin."""
     try:
         promotions.locked(name)
         version = catalog.get_version(template=name, number=min(number, parsing.LARGEST))

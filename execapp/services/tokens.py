@@ -31,7 +31,7 @@ def create(
     expires_at: datetime | None = None,
     pins: Mapping[str, int] | None = None,
 ) -> tuple[ApiToken, str]:
-    """Make a token; the secret is returned here and never again.
+    """Make a token and return its secret, which cannot be read again.
 
     `pins` maps template names to the version that this client gets when it names none. Raises
     InvalidRequestError.
@@ -56,7 +56,7 @@ def create(
 
 
 def authenticate(*, secret: str) -> ApiToken | None:
-    """The usable token of this secret, or None."""
+    """Return the usable token of this secret, or None."""
     # The secret has 256 random bits, so finding it by its hash gives nothing away by time.
     digest = _digest(secret)
     token = _BY_HASH.first(token_hash=digest)
@@ -69,13 +69,13 @@ def authenticate(*, secret: str) -> ApiToken | None:
 
 
 def fresh_secret() -> tuple[str, str, str]:
-    """A new secret, its prefix to show, and its hash to keep."""
+    """Return a new secret, its prefix to show, and its hash to store."""
     secret = f"stn_{secrets.token_urlsafe(32)}"
     return secret, secret[:PREFIX_LENGTH], _digest(secret)
 
 
 def by_prefix(*, prefix: str) -> ApiToken:
-    """The one usable token that begins so. Raises UnknownTokenError, also when several do."""
+    """Return the only usable token with this prefix. Raises UnknownTokenError, also for several."""
     rows = ApiToken.objects.filter(prefix=prefix, revoked_at__isnull=True)
     found = [token for token in rows if token.usable]
     if len(found) != 1:
@@ -85,7 +85,7 @@ def by_prefix(*, prefix: str) -> ApiToken:
 
 
 def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:
-    """Make a token unusable for good; revoking twice changes nothing."""
+    """Make a token unusable for ever; a second call changes nothing."""
     with transaction.atomic():
         token = ApiToken.objects.select_for_update().filter(id=token_id).first()
         if token is None:
@@ -100,7 +100,7 @@ def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:
 
 
 def _used(token: ApiToken, field: str) -> ApiToken:
-    """Note when; at most once a minute: reading must not cost a write each time."""
+    """Record the use of a token, once a minute at most: not every read may cost a write."""
     now, before = timezone.now(), getattr(token, field)
     if before is None or now - before > USED_RESOLUTION:
         ApiToken.objects.filter(id=token.id).update(**{field: now})

@@ -71,7 +71,7 @@ def present_policy(required: Collection[str]) -> dict[str, Any]:
 
 
 def _modes(current: Version | None) -> Sequence[str]:
-    """What the current version can do; nothing when there is none that can be read."""
+    """Return the modes of the current version; none when there is no readable one."""
     if current is None:
         return []
     try:

@@ -92,7 +92,7 @@ def present_gates(version: Version, found: Sequence[gates.Gate]) -> dict[str, An
 
 
 def _findings(found: Version) -> list[dict[str, Any]]:
-    """Everything that is wrong with a version, each with how bad that is."""
+    """Return all damage of a version, each with its severity."""
     unsafe = [{"part": "tree", **problem} for problem in found.health.problems]
     rest = [(doubt, Severity.NOT_PROVABLE) for doubt in found.health.doubts]
     return [
@@ -108,7 +108,7 @@ def _findings(found: Version) -> list[dict[str, Any]]:
 
 
 def _retry(found: Version) -> dict[str, Any] | None:
-    """When healing is tried next, and how often it was in vain; None when nothing is to heal."""
+    """Return when healing is tried next and how often it failed; None when nothing is to heal."""
     health = found.health
     if health.severity == Severity.NONE or health.retry_at is None:
         return None

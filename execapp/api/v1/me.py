@@ -9,7 +9,7 @@ from ninja import Router
 from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import check_query, reply, token_of
-from execapp.api.presenters.fields import rfc3339
+from execapp.api.presenters.me import present_me
 from execapp.api.v1.schemas.me import MeOut
 from execapp.conf import sizes
 from execapp.services import health, storage, token_pins
@@ -34,24 +34,12 @@ def me(request: HttpRequest) -> HttpResponse:
         "requests": standing.remaining if standing else None,
         "bytes": storage.left(token_id=token.id, client=token.name),
     }
-    shown = {
-        "client": token.name,
-        "scopes": token.scopes,
-        "pins": token_pins.of(token=token),
-        "token": {
-            "id": str(token.id),
-            "prefix": token.prefix,
-            "created_at": rfc3339(token.created_at),
-            "expires_at": rfc3339(token.expires_at),
-        },
-        "limits": {
-            **asdict(sizes()),
-            "max_body_bytes": body_bytes,
-            "max_queued": queue,
-            "requests_per_minute": standing.limit if standing else None,
-            "bytes_per_day": settings.STENCIL_CLIENT_BYTES_PER_DAY or None,
-        },
-        "remaining": remaining,
-        "left": remaining,  # its later name
+    limits = {
+        **asdict(sizes()),
+        "max_body_bytes": body_bytes,
+        "max_queued": queue,
+        "requests_per_minute": standing.limit if standing else None,
+        "bytes_per_day": settings.STENCIL_CLIENT_BYTES_PER_DAY or None,
     }
-    return reply(shown)
+    pins = token_pins.of(token=token)
+    return reply(present_me(token, pins=pins, limits=limits, remaining=remaining))
