@@ -92,7 +92,7 @@ def test_cancel_a_build(admin: Page, stencil: Stencil) -> None:
     page.wait_for_url(re.compile("/builds/"))
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#build-state")).to_contain_text("cancelled", timeout=60_000)
-    expect(page.get_by_text("Nothing of it is kept but this log.")).to_be_visible()
+    expect(page.get_by_text("Only this log is kept.")).to_be_visible()
     expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
     page.goto(f"{stencil.url}/builds?state=stopped")
     expect(page.get_by_role("row", name=re.compile("cancelled refresh")).first).to_be_visible()

@@ -41,7 +41,7 @@ def test_build_and_cancel_it(plain: Page, stencil: Stencil) -> None:
     page.get_by_role("button", name="Cancel").click()
     state = page.locator("#build-state")
     reload_until(page, lambda: "cancelled" in state.inner_text())
-    expect(page.get_by_text("Nothing of it is kept but this log.")).to_be_visible()
+    expect(page.get_by_text("Only this log is kept.")).to_be_visible()
 
 
 def test_tokens_users_and_the_trail(plain: Page, stencil: Stencil) -> None:

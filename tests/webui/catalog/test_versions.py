@@ -47,7 +47,7 @@ def test_verify_is_queued_and_the_page_shows_how_far_it_is(admin: Client) -> Non
     version = make_version_row(make_template_row())
     answer = admin.post(f"{PAGE}/versions/1/verify", follow=True)
     assert answer.redirect_chain == [(f"{PAGE}/versions/1", 302)]
-    assert "A verification waits for the executor. Asked for by ada" in answer.text
+    assert "A verification waits for the executor. Requested by ada" in answer.text
     found = Verification.objects.get()
     assert (found.version, found.state, found.requested_by) == (version, "queued", "ada")
     assert not AuditEvent.objects.filter(action="version.verify").exists()

@@ -143,7 +143,7 @@ def test_an_older_receipt_says_what_came_after_and_undoes_nothing(admin: Client)
     promotions.promote(template="typescript", version=2, actor="ops", reason="newer")
     text = admin.get(f"{PAGE}/promotions/{first.pk}").text
     assert "when ops moved to 2" in text
-    assert "Something else became current since." in text
+    assert "Another version became current since." in text
     assert f'action="{PAGE}/rollback"' not in text
 
 
