@@ -3,7 +3,7 @@
 An engine carries messages and stores nothing. Database rows are authoritative: an executor looks
 for work at intervals, and a waiter reads its row at intervals. An engine therefore may lose
 messages; each loss costs at most an interval. Its methods never raise for an executor or a broker
-that is away, and never block for longer than a short connect time-out.
+that is away, and never block for longer than a short connect time-out. Decision 0032.
 """
 
 import time
