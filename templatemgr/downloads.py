@@ -1,11 +1,11 @@
-"""What package managers downloaded, kept for later builds by its hash and nothing else.
+"""Downloads of package managers, kept for later builds by their hash.
 
     <algorithm>/<digest>/<name>      the bytes, which have that digest
     <algorithm>/<digest>/.origin     host and port that they first came from
 
-A build gets copies of what its lock names, each hashed while it is copied: what another build left
-here under a false digest reaches nobody. No index, no page and no metadata of a registry is kept:
-these are asked for anew. Within a bound the longest unused files go first.
+A build gets copies of the files that its lock names. Each is hashed while it is copied, so a file
+that another build stored under a false digest reaches no build. Indexes, pages and metadata of a
+registry are not kept. When the folder exceeds its bound, the longest unused files are removed.
 """
 
 import base64
@@ -30,9 +30,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+!~-]{0,254}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class Content:
-    """A file that a lock names, and where its package manager looks for it, below the workspace.
+    """A file that a lock names, and where its package manager expects it, below the workspace.
 
-    `name` is what it is called there; None: as it was called when it was kept.
+    `name` is the file's name there; None: the name under which it was kept.
     """
 
     algorithm: str
@@ -52,13 +52,13 @@ def from_integrity(text: str) -> tuple[str, str] | None:
 
 
 def is_digest(algorithm: str, digest: str) -> bool:
-    """Whether it is one that is kept by: of a hash that nobody can collide."""
+    """Return whether files are kept under this digest: its hash has no known collisions."""
     return len(digest) == LENGTHS.get(algorithm) and re.fullmatch("[0-9a-f]+", digest) is not None
 
 
 # Decision 0017: builds share only files that a lock names by hash.
 def take(kept: Path, wanted: Iterable[Content], workspace: Path) -> dict[str, str]:
-    """Copy what is kept of the wanted files to their places; return origins by digest.
+    """Copy the kept files among the wanted ones to their places; return origins by digest.
 
     A file that does not have its digest is removed instead.
     """
@@ -83,9 +83,9 @@ def take(kept: Path, wanted: Iterable[Content], workspace: Path) -> dict[str, st
 def keep(
     kept: Path, wanted: Iterable[Content], files: Iterable[Path], origins: Mapping[str, str]
 ) -> None:
-    """Take over those files that a lock names by what is in them; what is no such file is left.
+    """Keep those files whose content the lock names; leave the others.
 
-    What an earlier layout had kept by address goes.
+    Files of an earlier layout, which were kept by address, are removed.
     """
     _forget_addresses(kept)
     known = {(content.algorithm, content.digest): content for content in wanted}
@@ -106,7 +106,7 @@ def keep(
 
 
 def trim(folder: Path, limit: int) -> Freed:
-    """Remove files, those whose last use is longest ago first, until `limit` bytes are left."""
+    """Remove the longest unused files until at most `limit` bytes are left."""
     files = sorted(_files(folder), key=lambda kept: (kept.used_at, str(kept.path)))
     total, freed = sum(kept.size for kept in files), Freed()
     for kept in files:
@@ -138,7 +138,7 @@ def _files(folder: Path) -> Iterator[_Kept]:
 
 
 def _copy(source: Path, target: Path, algorithm: str, digest: str) -> bool:
-    """Copy a plain file and say whether it has this digest; nothing is left of one that has not."""
+    """Copy a plain file; return whether it has this digest. Remove the copy if it has not."""
     part = target.with_name(f"{target.name}.part")
     found = hashlib.new(algorithm)
     try:

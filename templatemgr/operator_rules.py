@@ -1,4 +1,4 @@
-"""What the operator of this machine allows definitions, from the settings at each call."""
+"""What the operator allows definitions, read from the settings at each call."""
 
 from django.conf import settings
 

@@ -1,4 +1,4 @@
-"""The kept inputs of a version as files, to be looked at or committed back."""
+"""The kept inputs of a version as files, to read or to commit back."""
 
 import io
 import tarfile
@@ -21,9 +21,9 @@ class Input:
 
 
 def inputs_of(*, template: str, version: int) -> list[Input]:
-    """Return every file that a version was built from, proven to be its own, in order of paths.
+    """Return every input file of a version, after checking their digest, in order of paths.
 
-    Raises UnknownTemplateError, UnknownVersionError, ExportError when they are damaged.
+    Raises UnknownTemplateError, UnknownVersionError, ExportError if they are damaged.
     """
     folder = _proven(template, version)
     return [
@@ -39,7 +39,7 @@ def inputs_of(*, template: str, version: int) -> list[Input]:
 def archive(*, template: str, version: int) -> bytes:
     """Return a version's inputs as a tar.gz with one folder, to be unpacked over the definition's.
 
-    No time or owner of ours is in it. Raises as `inputs_of` does.
+    It contains no time and no owner of this machine. Raises as `inputs_of` does.
     """
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as tar:
@@ -51,10 +51,10 @@ def archive(*, template: str, version: int) -> bytes:
 
 
 def export(*, template: str, version: int, target: Path, overwrite: bool = False) -> list[str]:
-    """Copy a version's inputs, proven to be its own, into a folder; return their paths.
+    """Copy a version's inputs into a folder, after checking their digest; return their paths.
 
-    Raises UnknownTemplateError, UnknownVersionError, ExportError when they are damaged, or when
-    the folder holds something and `overwrite` is false. Files that are not of the inputs stay.
+    Raises UnknownTemplateError, UnknownVersionError, ExportError if they are damaged, or if the
+    folder is not empty and `overwrite` is false. Other files in the folder stay.
     """
     inputs = _proven(template, version)
     if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not overwrite)):

@@ -1,4 +1,4 @@
-"""Follow a build while it runs: its steps and lines as they come, then its end."""
+"""Follow a build while it runs: its steps and log lines, then its end."""
 
 import time
 import uuid
@@ -14,17 +14,18 @@ from templatemgr.build import builds
 from templatemgr.models import Build, BuildLogLine
 
 POLL_SECONDS = 0.4
-STREAM_SECONDS = 60.0  # then the client comes back: no thread is held for one that forgot us
-SETTLED = timedelta(seconds=1)  # the last lines reach the database shortly after the end
+STREAM_SECONDS = 60.0  # then the client connects again, so that no thread serves a client that left
+SETTLED = timedelta(seconds=1)  # the last lines are written shortly after the end
 PAGE = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildEvent:
-    """What is new. `sequence` is the last line told: who was cut off goes on after it.
+    """An event of a build. `sequence` is the number of the last line that was sent.
 
-    "step": an entry of the build's steps that is new or has changed; all of them at the
-    beginning. "keepalive": nothing more at the moment: who follows asks again after POLL_SECONDS.
+    "step": an entry of the build's steps that is new or has changed; at the beginning, each entry.
+    "line": a log line. "end": the build has ended. "keepalive": nothing is new; ask again after
+    POLL_SECONDS.
     """
 
     kind: Literal["step", "line", "end", "keepalive"]
@@ -35,15 +36,15 @@ class BuildEvent:
 
 
 def follow(*, build_id: uuid.UUID, after: int) -> Iterator[BuildEvent]:
-    """Everything after line `after`, then the end; nothing more when STREAM_SECONDS are over.
+    """Yield every event after line `after`, then the end; stop when STREAM_SECONDS are over.
 
-    Nothing is held between two steps, and each may be taken by another thread. Raises
+    No lock or connection is held between two events, and each may be read by another thread. Raises
     UnknownBuildError.
     """
     deadline = time.monotonic() + STREAM_SECONDS
     told: dict[str, dict[str, Any]] = {}
     while time.monotonic() < deadline:
-        # The state first: what it says has ended has written all its lines but the last batch.
+        # Read the state first: a build that has ended has written all lines but the last batch.
         build = builds.get(build_id=build_id)
         lines = builds.log_lines(build=build, after=after, limit=PAGE)
         for step in build.steps:
@@ -62,7 +63,7 @@ def follow(*, build_id: uuid.UUID, after: int) -> Iterator[BuildEvent]:
 
 
 def all_lines(*, build: Build) -> Iterator[list[BuildLogLine]]:
-    """Every line that is there now, in batches."""
+    """Yield every line that exists now, in batches."""
     after = 0
     while lines := builds.log_lines(build=build, after=after, limit=PAGE):
         after = lines[-1].sequence
@@ -71,7 +72,7 @@ def all_lines(*, build: Build) -> Iterator[list[BuildLogLine]]:
 
 
 def settled(build: Build) -> bool:
-    """Whether it has ended, and long enough ago for its last lines to be there."""
+    """Return whether a build ended long enough ago for its last lines to be written."""
     return build.finished and (
         build.finished_at is None or timezone.now() - build.finished_at > SETTLED
     )

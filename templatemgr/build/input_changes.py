@@ -1,4 +1,4 @@
-"""What a build of kind update or edit changes in its inputs: checked when asked, then applied."""
+"""The changes of inputs by builds of kind update or edit: checked on request, then applied."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ MAX_BYTES = 1024 * 1024  # of all edited files together
 def options(
     kind: str, packages: Sequence[str], files: Mapping[str, str] | None, source: Path
 ) -> dict[str, Any]:
-    """Return what the row keeps of a request. Raises InvalidOptionsError, DefinitionError."""
+    """Return the options that the row keeps. Raises InvalidOptionsError, DefinitionError."""
     if packages and kind != BuildKind.UPDATE:
         message = f"Packages are for builds of kind update, not {kind}."
         raise InvalidOptionsError(message, field="packages")
@@ -37,9 +37,9 @@ def options(
 
 
 def check(kind: str, chosen: Mapping[str, Any], source: Path) -> None:
-    """Refuse a build whose inputs are not taken, before anybody waits for it.
+    """Reject a build with invalid inputs at the request, before anybody waits for it.
 
-    Raises InvalidOptionsError for what an edit brings, DefinitionError for all else.
+    Raises InvalidOptionsError for a fault in an edited file, DefinitionError for other faults.
     """
     files: Mapping[str, str] = chosen.get("files", {})
     if not files:
@@ -64,7 +64,7 @@ def check(kind: str, chosen: Mapping[str, Any], source: Path) -> None:
 def problem(source: Path, files: Mapping[str, str]) -> DefinitionError | None:
     """Return what is wrong with a definition when these of its files are written anew, or None.
 
-    Nothing is written but a copy that is gone when this returns.
+    Only a temporary copy is written.
     """
     with TemporaryDirectory(prefix="stencil-edit-") as folder:
         copy = Path(folder) / source.name  # a definition is called as its folder
@@ -82,8 +82,8 @@ def problem(source: Path, files: Mapping[str, str]) -> DefinitionError | None:
 def read(kind: str, edited: Collection[str], inputs: Path) -> Definition:
     """Read inputs that a build of this kind begins with. Raises DefinitionError.
 
-    A lock that is made anew is not looked at before. One that is to follow an edited manifest may
-    still have what the manifest asks for no more; it is looked at again when it was written.
+    A lock that the build makes again is not checked before. A lock that will follow an edited
+    manifest may still contain packages that the manifest dropped: it is checked when it is written.
     """
     allowed = operator_rules.current()
     if kind == BuildKind.REFRESH:
@@ -93,7 +93,7 @@ def read(kind: str, edited: Collection[str], inputs: Path) -> Definition:
 
 
 def shown(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return options for the audit trail: of files their names, the row has the rest."""
+    """Return options for the audit trail: of files only the names; the row has their text."""
     return {key: sorted(value) if key == "files" else value for key, value in chosen.items()}
 
 
@@ -107,7 +107,7 @@ def edit(build: Build, inputs: Path) -> None:
 
 
 def lock(build: Build, definition: Definition, job: Job) -> list[str]:
-    """Bring the lock in line with the change, with network; return the inputs that it wrote.
+    """Update the lock for the change, with network; return the input files that were written.
 
     Raises BuildError.
     """
@@ -117,7 +117,7 @@ def lock(build: Build, definition: Definition, job: Job) -> list[str]:
         return list(builder.LOCKS)
     updater = registry.updater(definition.builder)
     if build.kind == BuildKind.UPDATE:
-        if updater is None:  # the definition's builder became another one since it was asked for
+        if updater is None:  # the definition's builder changed since the request
             message = f"Packages of a {definition.builder} template cannot be updated one by one."
             raise BuildError(message, step=build.step, remedy="Refresh all of them.")
         updater.update(job, build.options.get("packages", []))
@@ -130,7 +130,7 @@ def lock(build: Build, definition: Definition, job: Job) -> list[str]:
 
 
 def copy_back(job: Job, inputs: Path, written: list[str]) -> None:
-    """Keep with the inputs what the package manager wrote, if it is what we would take from people.
+    """Copy the files that the package manager wrote to the inputs, after the checks of an edit.
 
     Raises DefinitionError.
     """

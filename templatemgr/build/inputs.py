@@ -15,7 +15,7 @@ from templatemgr.difference import Text
 from templatemgr.errors import DefinitionError, UnavailableError
 from templatemgr.models import Version
 
-# The earliest time that a zip can hold: the same inputs give the same bytes.
+# The earliest time that a zip can hold, so that the same inputs give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 Form = Literal["tar.gz", "zip"]
 
@@ -30,13 +30,13 @@ class Inputs:
     digest: str
 
     def text(self, path: str) -> str | None:
-        """The text of a file; None for one that is none, or that is larger than can be shown."""
+        """Return the text of a file, or None if it is no text or too large to be shown."""
         return _text(self.files[path].read_bytes()) if path in self.files else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """What an edit would change, and what is wrong with it: `problem`, None when nothing is."""
+    """What an edit would change; `problem` is what is wrong with it, or None."""
 
     texts: tuple[Text, ...]
     problem: DefinitionError | None
@@ -63,7 +63,7 @@ def read(*, template: str, version: int | None) -> Inputs:
 def propose(*, inputs: Inputs, files: Mapping[str, str]) -> Proposal:
     """Return how these files differ from the inputs, and whether the definition still holds.
 
-    Nothing is written but a copy that is gone when this returns.
+    Only a temporary copy is written.
     """
     texts = difference.texts(
         {path: inputs.files[path].read_bytes() for path in files},
@@ -73,7 +73,7 @@ def propose(*, inputs: Inputs, files: Mapping[str, str]) -> Proposal:
 
 
 def archive(*, template: str, version: int, form: Form) -> bytes:
-    """Return a version's inputs, proven to be its own, as one file to commit back.
+    """Return a version's inputs, after checking their digest, as one file to commit back.
 
     Raises UnknownTemplateError, UnknownVersionError, ExportError.
     """

@@ -25,9 +25,9 @@ from templatemgr.trees import manifests
 
 
 def execute(build: Build, log_writer: LogWriter) -> None:
-    """Do every step of a claimed build and record its end as ready or reproduced.
+    """Run every step of a claimed build and record its end as ready or reproduced.
 
-    Raises BuildError, BuildCancelledError or LeaseLostError; staging is gone in every case.
+    Raises BuildError, BuildCancelledError or LeaseLostError. Staging is removed in every case.
     """
     workspace = BuildWorkspace(
         build=build,
@@ -72,13 +72,13 @@ def _copy_inputs(workspace: BuildWorkspace) -> None:
         shown = f"the inputs of {build.from_version}"
     else:
         source, shown = data_paths.definition(build.template.name), "the definition folder"
-    # Nobody else on this machine looks in while parts of it are writable for the cage's user.
+    # Closed to other users of this machine while parts of it are writable for the cage's user.
     workspace.home.mkdir(parents=True, mode=0o700)
     workspace.log_writer.line("build", f"Starting from {shown}.")
     source_files.check_sizes(source)
     store.copy(source_files.locate(source), workspace.inputs)
     input_changes.edit(build, workspace.inputs)
-    # Read again from the copy: what is built is what was checked, whoever edits the folder now.
+    # Read the copy again: the checked files are built, even if the folder is edited now.
     workspace.definition = input_changes.read(
         build.kind, build.options.get("files", {}), workspace.inputs
     )
@@ -89,7 +89,7 @@ def _copy_inputs(workspace: BuildWorkspace) -> None:
 
 
 def _fetch(workspace: BuildWorkspace) -> None:
-    """Make the lock by what registries say now; then fetch, except what is kept by its hash."""
+    """Update the lock from the registries; then fetch the packages that are not kept by hash."""
     job, kept = _job(workspace), data_paths.downloads(definition_of(workspace).builder)
     builder = registry.builder(definition_of(workspace).builder)
     job.downloads.mkdir()
@@ -113,7 +113,7 @@ def _fetch(workspace: BuildWorkspace) -> None:
 
 
 def _check_told(workspace: BuildWorkspace, job: Job, written: list[str]) -> None:
-    """Raise BuildError if a registry's answer has a secret of this machine in it."""
+    """Raise BuildError if a registry's answer contains a secret of this machine."""
     for name in written:
         file = job.tree / name
         if file.is_file() and workspace.log_writer.redact.holds(file.read_text("utf-8", "replace")):
@@ -158,7 +158,7 @@ def _seal(workspace: BuildWorkspace) -> None:
 
 
 def _own(folder: Path) -> None:
-    """Take over what a cage or sandbox wrote under another user number. Links are not followed."""
+    """Take ownership of files that a cage wrote under another user id. Follow no link."""
     if os.geteuid() != 0:
         return
     for visit in tree_walk.walk(folder):
@@ -168,7 +168,7 @@ def _own(folder: Path) -> None:
 
 
 def _fill_cache(workspace: BuildWorkspace) -> None:
-    """Run our own submissions once with the cache writable; nobody else ever gets that."""
+    """Run the definition's submissions once with a writable cache; users never get that."""
     definition, cache = definition_of(workspace), workspace.home / "cache"
     cache.mkdir()
     cache.chmod(0o777)  # as root the sandbox runs as another user

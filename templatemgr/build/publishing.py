@@ -1,4 +1,4 @@
-"""The end of a build: into its place by rename, then into the database, or back to an equal one."""
+"""The end of a build: publish a version by rename and commit, or find an equal version."""
 
 import platform
 from hashlib import sha256
@@ -20,7 +20,7 @@ from templatemgr.models import BuildState, HealthState, Template, Version, Versi
 
 # Decision 0008: a version is published after its smoke cases.
 def publish(workspace: BuildWorkspace) -> None:
-    """Under the store's lock: find a number, rename into place, then commit the rows.
+    """Under the store's lock: choose a number, rename into place, then commit the rows.
 
     A process that dies between the rename and the commit leaves a folder without a row, which the
     next sweep removes.
@@ -53,18 +53,18 @@ def publish(workspace: BuildWorkspace) -> None:
 
 
 def this_platform() -> str:
-    """Return what a tree depends on besides its contents, like "linux-x64-glibc"."""
+    """Return the platform that a tree depends on, like "linux-x64-glibc"."""
     libc = platform.libc_ver()[0] or "musl"
     return f"{platform.system().lower()}-{architecture()}-{libc}"
 
 
 def make_identity(tree: str, definition: str, machine: str) -> str:
-    """Return the hex SHA-256 that two equal builds share."""
+    """Return the identity of a version: a hex SHA-256, the same for equal builds."""
     return sha256(f"stencil-version-1\n{tree}\n{definition}\n{machine}\n".encode()).hexdigest()
 
 
 def _check_healed(workspace: BuildWorkspace, same: Version | None) -> None:
-    """Refuse to make another version where one was to be healed."""
+    """Raise BuildError if the build had to heal a version and came out differently."""
     wanted = workspace.build.options.get("heal")
     if wanted is not None and (same is None or same.number != wanted):
         message = f"The rebuild did not come out as version {wanted} again: other bytes."
@@ -73,14 +73,14 @@ def _check_healed(workspace: BuildWorkspace, same: Version | None) -> None:
 
 
 def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
-    """End as reproduced. A version that is quarantined or removed gets every file anew by it."""
+    """End as reproduced. If the equal version is quarantined or removed, replace all its files."""
     workspace.log_writer.line("build", f"Reproduces version {same.number}: every byte is the same.")
     before = same.health.state
     if before == HealthState.VERIFIED:
         _finish(workspace, BuildState.REPRODUCED, reproduces=same)
         return
-    # Never served in that state, so it may be away for a moment. Should we die here, the sweep
-    # puts it back under this name.
+    # It is not served in this state, so it may be missing for a moment. If the process dies here,
+    # the sweep puts it back under this name.
     place = data_paths.version(same)
     damaged = workspace.home.with_name(f"{place.name}{repair.DAMAGED}")
     store.remove(damaged)
@@ -93,7 +93,7 @@ def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
     except OSError as error:
         workspace.log_writer.line("build", f"What was damaged cannot be removed: {error}")
     workspace.log_writer.line("build", f"{same} was {before} and is healed.")
-    # The files that were bad lie anew in the store: whoever shared the old ones gets these.
+    # The store has new inodes for the bad files: versions that shared the old ones get these.
     for other in repair.repair_all(
         actor=workspace.build.requested_by, because=str(workspace.build.pk)
     ):

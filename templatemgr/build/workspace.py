@@ -1,4 +1,4 @@
-"""Where one build works, and how it moves from step to step while it is still ours."""
+"""The folder and state of one build, and its steps while this process holds the lease."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ FULL = "Free some space, for instance by removing versions that nobody needs, an
 
 @dataclass(kw_only=True)
 class BuildWorkspace:
-    """Where one build works, and what it has found out so far."""
+    """The folder of one build, and its results so far."""
 
     build: Build
     log_writer: LogWriter
@@ -49,9 +49,9 @@ class BuildWorkspace:
 
 @contextmanager
 def step(workspace: BuildWorkspace, state: BuildState) -> Iterator[None]:
-    """Record a step's start and end. What goes wrong inside becomes a BuildError that names it."""
+    """Record a step's start and end. An error inside becomes a BuildError with the step."""
     check(workspace.log_writer)
-    # The log_writer learns of it a moment later, when a short build may have ended.
+    # The log writer sees a cancellation a moment later, when a short build may have ended.
     if Build.objects.filter(pk=workspace.build.pk, cancel_requested=True).exists():
         raise BuildCancelledError
     workspace.log_writer.step = state
@@ -75,13 +75,13 @@ def step(workspace: BuildWorkspace, state: BuildState) -> Iterator[None]:
 def _is_full(error: Exception) -> bool:
     if not isinstance(error, OSError):
         return False
-    # A copy of many files names each that failed, and has no number of its own.
+    # shutil.Error of a copy of many files lists the failures and has no errno.
     many = isinstance(error, shutil.Error) and os.strerror(errno.ENOSPC) in str(error)
     return many or error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def advance(build: Build, **values: Any) -> None:
-    """Change a build that is still ours; LeaseLostError when it is not."""
+    """Update a build. Raises LeaseLostError if this process lost its lease."""
     now = timezone.now()
     steps = values.setdefault("steps", build.steps)
     for entry in steps[:-1]:
@@ -95,7 +95,7 @@ def advance(build: Build, **values: Any) -> None:
 
 
 def check(log_writer: LogWriter) -> None:
-    """Raise when the build was cancelled or taken away."""
+    """Raise BuildCancelledError or LeaseLostError if the build was cancelled or taken over."""
     if log_writer.lost:
         raise LeaseLostError
     if log_writer.cancel.is_set():
@@ -103,7 +103,7 @@ def check(log_writer: LogWriter) -> None:
 
 
 def definition_of(workspace: BuildWorkspace) -> Definition:
-    """Return the definition that is built; there from the first step on."""
+    """Return the definition that is built. Raises BuildError before the first step."""
     if workspace.definition is None:
         message = "The build's inputs were not copied."
         raise BuildError(message, step=workspace.build.step)

@@ -1,7 +1,7 @@
-"""A version's compile cache: derived, so a damaged one is dropped and filled anew.
+"""A version's compile cache. It is derived: a damaged cache is dropped and filled again.
 
-Executions run without it meanwhile, and only slower. No registry is needed: the definition's own
-submissions run once in the sandbox with the cache writable, as in a build.
+Meanwhile executions run without the cache, only slower. Filling it needs no registry: the
+definition's own submissions run once in the sandbox with a writable cache, as in a build.
 """
 
 import logging
@@ -29,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 
 def damaged(found: Inspection) -> bool:
-    """Whether a cache is there that must not be shown to a program again."""
+    """Return whether a damaged cache lies there, which no program may see."""
     return any(doubt.part == "cache" and doubt.detail != DROPPED for doubt in found.doubts)
 
 
 def take_away(version: Version, found: Inspection) -> Inspection:
-    """Put an empty cache in the place of a damaged one; return what is then wrong.
+    """Replace a damaged cache by an empty one; return the inspection after it.
 
-    A cache that cannot be taken away is as bad as a damaged tree: the version is not served. The
+    If the damaged cache cannot be removed, the version is unsafe like one with a damaged tree. The
     caller holds the store's lock and no transaction.
     """
     if not damaged(found):
@@ -51,14 +51,14 @@ def take_away(version: Version, found: Inspection) -> Inspection:
 
 
 def emptied(version: Version) -> None:
-    """Record that a version's cache is empty now. Who loaded from the old one is not used again."""
+    """Record that a version's cache is empty. Sandboxes that loaded the old cache are not used."""
     rows = VersionHealth.objects.filter(version=version)
     rows.update(cache_digest=EMPTY.digest(), epoch=F("epoch") + 1)
     version.health.refresh_from_db(fields=["cache_digest", "epoch"])
 
 
 def refill(*, version: Version, slot: str) -> None:
-    """Fill a cache that was dropped, in the sandbox, and put it in its place.
+    """Fill a dropped cache in the sandbox, and put it in its place.
 
     Raises NotHealedError with the reason. The caller holds no lock and no transaction.
     """
@@ -78,7 +78,7 @@ def refill(*, version: Version, slot: str) -> None:
 
 
 def sweep() -> None:
-    """Remove what a killed process was filling. Only where no other can be filling."""
+    """Remove caches that a killed process was filling. No other process may be filling one."""
     for path in data_paths.refills().glob("*"):
         try:
             store.remove(path)
@@ -111,7 +111,7 @@ def _filled(
 
 
 def own(folder: Path) -> None:
-    """Take over what a cage or sandbox wrote under another user number. Links are not followed."""
+    """Take ownership of files that a sandbox wrote under another user id. Follow no link."""
     if os.geteuid() != 0:
         return
     for visit in tree_walk.walk(folder):
@@ -121,9 +121,9 @@ def own(folder: Path) -> None:
 
 
 def _put(version: Version, manifest: Manifest, cache: Path | None) -> None:
-    """Put a cache in its place, None an empty one, with its manifest and the row's digest.
+    """Put a cache (None: an empty one) in its place, with its manifest and the row's digest.
 
-    Dying in between leaves a cache that does not fit its row, which is dropped again.
+    A process that dies in between leaves a cache that does not match its row, which is dropped.
     """
     home = data_paths.version(version)
     if home.is_symlink():
@@ -148,11 +148,11 @@ def _put(version: Version, manifest: Manifest, cache: Path | None) -> None:
         spares.write(home / sources.CACHE_MANIFEST, manifests.dump(manifest))
     finally:
         home.chmod(manifests.FOLDER_MODE)
-    # Who loaded something from the old one is not used again.
+    # Sandboxes that loaded the old cache are not used again.
     rows = VersionHealth.objects.filter(version=version)
     rows.update(cache_digest=manifest.digest(), epoch=F("epoch") + 1)
     version.health.refresh_from_db(fields=["cache_digest", "epoch"])
-    with suppress(OSError):  # it is out of the way, and swept at the next start
+    with suppress(OSError):  # it is out of the way; the next start sweeps it
         store.remove(old)
     if cache is None:
         store.remove(fresh.parent)

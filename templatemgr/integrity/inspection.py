@@ -1,8 +1,8 @@
-"""What is wrong with a version on disk: looked at, and nothing changed.
+"""Inspect a version on disk without changing it.
 
-Two severities. What a program can see, the tree, is safe or it is not. Cache, manifest, inputs and
-objects are what a version is proven by and made again from: doubts about them do not stop it.
-What could not be looked at counts as wrong, never as well.
+There are two severities. A problem in the tree, which programs can see, makes a version unsafe. A
+doubt about the cache, the manifest, the inputs or the objects does not: these prove a version or
+serve to make it again. A file that cannot be read counts as wrong, never as sound.
 """
 
 import os
@@ -28,7 +28,7 @@ HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being repa
 
 @dataclass(frozen=True, kw_only=True)
 class Doubt:
-    """One thing that keeps a version from being proven or made again, in a problem's words."""
+    """One finding that prevents a version from being proven or made again, as in `Problem`."""
 
     part: Part
     path: str
@@ -38,20 +38,20 @@ class Doubt:
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What is wrong with a version, and the inodes that are wrong wherever they are linked to."""
+    """The findings on a version, and the inodes that are bad in every tree that links to them."""
 
     problems: tuple[Problem, ...]  # of the tree
     doubts: tuple[Doubt, ...] = ()
     bad: Mapping[str, frozenset[Inode]]  # content hash → inodes that should hold it
-    manifest: Manifest | None = None  # the sealed one, from wherever it was proven
-    fingerprint: str = ""  # of what was there before it was read
+    manifest: Manifest | None = None  # the sealed manifest, from any sound copy
+    fingerprint: str = ""  # taken before the files were read
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reader:
-    """How files are read: by what, and what was read already.
+    """How files are read: the hasher, and the digests that are known already.
 
-    To be kept for minutes only: a byte that a disk flips leaves the time of the last change alone.
+    Keep it for minutes only: a bit that flips on the disk does not change the time of a file.
     """
 
     hasher: Hasher = look_at_all
@@ -59,9 +59,9 @@ class Reader:
 
 
 def inspect(version: Version, reader: Reader | None = None) -> Inspection:
-    """Hold a version on disk to its row and its manifests.
+    """Compare a version on disk with its row and its manifests.
 
-    Raises HashingError, when the reader's process ended; whatever else goes wrong is a finding.
+    Raises HashingError if the reader's process ended; every other error is a finding.
     """
     reader = reader or Reader()
     home = data_paths.version(version)
@@ -95,7 +95,7 @@ RECORDED = ("tree", "cache", "inputs", sources.MANIFEST, sources.CACHE_MANIFEST)
 
 
 def owners() -> Owners:
-    """Return who may own what lies under the data directory."""
+    """Return who may own entries below the data directory."""
     return listing.owners(data_paths.data())
 
 
@@ -110,7 +110,7 @@ def _mounts(home: Path) -> list[Problem]:
 
 
 def _roots(home: Path) -> Iterable[Problem]:
-    """The version's folder and the tree's root: their kind, mode, owner and attributes."""
+    """Return problems of the version's folder and the tree's root: kind, mode, owner, …."""
     for place in (home, home / "tree"):
         seen = listing.look(place)
         if seen is None or seen.trouble or seen.kind != "folder":
@@ -138,7 +138,7 @@ def _compared(manifest: Manifest, root: Path, reader: Reader) -> list[Problem]:
 
 
 def _manifest(version: Version, home: Path) -> tuple[Manifest | None, list[Doubt]]:
-    """Return the sealed manifest: its own, else a spare, else what the tree itself proves."""
+    """Return the sealed manifest: its own, else a spare, else one scanned from a sound tree."""
     name = sources.MANIFEST
     try:
         return spares.prove_manifest(home / name, version.tree_digest), []
@@ -192,7 +192,7 @@ def _inputs(version: Version, home: Path) -> list[Doubt]:
 
 
 def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
-    """What the store has of a version's files; where no link can be made it has none."""
+    """Return doubts about the objects of a version's files; none where links are impossible."""
     root = data_paths.objects()
     words: dict[str, str] = {}
     unread: dict[str, Entry] = {}

@@ -1,4 +1,4 @@
-"""Do rows, links and folders agree? What `doctor` says of the templates."""
+"""What `doctor` reports about templates: whether rows, links and folders agree."""
 
 import logging
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """One finding, as `sandbox.probe.Finding` gives them for the machine."""
+    """One finding, like `sandbox.probe.Finding` for the machine."""
 
     level: Literal["ok", "weaker", "missing"]
     title: str
@@ -31,10 +31,10 @@ class Note:
 
 
 def notes() -> list[Note]:
-    """Bring disk, rows and links together, then return what is in order and what is not.
+    """Make disk, rows and links agree, then return findings on what is in order and what is not.
 
-    Quick: folders are looked at, not hashed; `verify_templates` does that. What is on disk without
-    a row goes, a row without its tree is quarantined, and each of these is said.
+    This is quick: folders are listed, not hashed; `verify_templates` hashes. A folder without a
+    row is removed, a row without its tree is quarantined, and each of these is a finding.
     """
     found = [_modes(), _triggers(), _chain(), _disk(), *_aside()]
     templates = list(Template.objects.select_related("current__template", "current__health"))
@@ -47,7 +47,7 @@ def notes() -> list[Note]:
 
 
 def _modes() -> Note:
-    """What other users of this machine could read is closed, and named."""
+    """Close and report entries that other users of this machine could read."""
     title, opened = "private files", modes.close_to_others(Path(settings.STENCIL_DATA))
     failed = [one for one in opened if not one.repaired]
     if failed:
@@ -61,7 +61,7 @@ def _modes() -> Note:
 
 
 def _isolated(template: Template) -> list[Note]:
-    """What is said of one template; what goes wrong with it is its own."""
+    """Return the findings on one template. An error with it does not stop the others."""
     try:
         lost = _quarantine_lost(template)
         template.refresh_from_db()
@@ -94,7 +94,7 @@ def _chain() -> Note:
 
 
 def _disk() -> Note:
-    """From the disk to the rows: what no row and no build knows is removed."""
+    """Remove and report folders that no row and no build knows."""
     try:
         return _tidied()
     except OSError as error:
@@ -133,7 +133,7 @@ def _link(template: Template) -> Note:
 
 
 def _shape(link: Path) -> str | None:
-    """Return where a link leads, or what lies in its place; None when nothing does."""
+    """Return where a link leads, or what lies in its place; None if it is missing."""
     seen = listing.look(link)
     if seen is None:
         return None
@@ -143,7 +143,7 @@ def _shape(link: Path) -> str | None:
 
 
 def _aside() -> list[Note]:
-    """What stood in the way of something, and was moved out of it for people to look through."""
+    """Report entries that were in the way and were moved aside for people."""
     kept = sorted(path.name for path in data_paths.aside().glob("*"))
     if not kept:
         return []
@@ -192,7 +192,7 @@ def _doubted(version: Version) -> str:
 
 
 def _quarantine_lost(template: Template) -> list[Note]:
-    """From the rows to the disk: a version that counts as whole must be there."""
+    """Report versions that count as whole but are missing on disk."""
     served = Version.objects.select_related("template").filter(
         template=template, health__state=HealthState.VERIFIED
     )
@@ -211,7 +211,7 @@ def _quarantine_lost(template: Template) -> list[Note]:
 
 
 def _there(row: Version) -> bool:
-    """Whether a version's folder and its tree are folders, and neither a link to one."""
+    """Return whether a version's folder and its tree are folders, and neither is a link."""
     home = data_paths.version(row)
     seen = [listing.look(place) for place in (home, home / "tree")]
     return all(found and not found.trouble and found.kind == "folder" for found in seen)

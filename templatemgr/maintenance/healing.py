@@ -1,8 +1,8 @@
 """Heal a quarantined version: from the store if the bytes are there, else by a rebuild.
 
-A rebuild of the kept inputs writes new inodes, which replace the bad objects and then every link to
-them, in every version that shares them. What cannot be healed stays quarantined, with the reason
-beside it.
+A rebuild of the kept inputs writes new inodes. They replace the bad objects and then every link to
+them, in every version that shares them. A version that cannot be healed stays quarantined, with the
+reason in its health.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from templatemgr.models import (
     VersionHealth,
 )
 
-AUTOMATIC = "schedule"  # who asks of its own accord, and again
+AUTOMATIC = "schedule"  # the actor of the schedule
 ANOTHER_REBUILD = timedelta(days=1)
 
 NO_INPUTS = (
@@ -43,10 +43,10 @@ def heal(
     worker: str,
     on_line: Callable[[str, str, str], None] | None = None,
 ) -> VersionHealth:
-    """Verify a version and make it and all that share its bad files whole, here and now.
+    """Verify a version, and heal it and all versions that share its bad files, in this process.
 
-    Returns its health, verified; what is still in doubt stands there. Raises UnknownTemplateError,
-    UnknownVersionError, NotHealedError with the reason, which the health's `message` keeps.
+    Return its health, which is verified and lists remaining doubts. Raises UnknownTemplateError,
+    UnknownVersionError, and NotHealedError with the reason, which the health's `message` keeps.
     """
     health = checking.verify(template=template, version=version, actor=actor)
     row = health.version
@@ -74,11 +74,11 @@ def heal(
 
 
 def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -> Build | None:
-    """Heal a version without waiting: from this disk now, else by a queued rebuild.
+    """Heal a version from this disk now, else queue a rebuild; do not wait for the rebuild.
 
-    Returns that build, or that of a version which shares the damage and can be rebuilt where this
-    one cannot; None when the tree is whole. Raises NotHealedError, with the reason on record: there
-    is nothing to rebuild it from, or a rebuild was in vain lately and nobody asks for another.
+    Return the build, or None if the tree is whole. If this version cannot be rebuilt, the build may
+    be one of a version that shares the damage. Raises NotHealedError, with the reason on record, if
+    there are no inputs to rebuild from, or if a rebuild failed lately and no person asks again.
     """
     repaired = _repair(version, actor, slot=slot)
     if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
@@ -87,7 +87,7 @@ def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -
         return _rebuild(version, actor)
     except TemplateError as error:
         failed = _not_healed(version, _joined(repaired.reason, error.message), actor)
-    # Whoever shares its bad files and can be rebuilt brings them back for all.
+    # Rebuilding a version that shares the bad files replaces them in all versions.
     others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
     for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
         with contextlib.suppress(TemplateError):
@@ -96,7 +96,7 @@ def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -
 
 
 def _repair(version: Version, actor: str, *, slot: str) -> repair.RepairResult:
-    """Repair it and, of its own accord, everything else that is down; then fill its cache."""
+    """Repair a version and all other quarantined versions from the disk; then fill its cache."""
     row = Version.objects.select_related("template", "health").get(pk=version.pk)
     with store.locked(data_paths.store_lock()):
         repaired = repair.repair_from_store(row, actor=actor, because="store")
@@ -114,7 +114,7 @@ def _repair(version: Version, actor: str, *, slot: str) -> repair.RepairResult:
 
 
 def _rebuild(version: Version, actor: str) -> Build:
-    """Return the rebuild that heals a version: the one on its way, or a new one."""
+    """Return the rebuild that heals a version: an open build, or a new one."""
     mine = Build.objects.filter(template=version.template, options__heal=version.number)
     coming = mine.exclude(state__in=FINAL_STATES).first()
     if coming is not None:
@@ -128,9 +128,9 @@ def _rebuild(version: Version, actor: str) -> Build:
 
 
 def _in_vain(build: Build) -> bool:
-    """Whether a rebuild failed for a reason that does not pass by itself; asked for once a day.
+    """Return whether a rebuild failed within a day for a reason that does not pass by itself.
 
-    A registry that is down, a full disk, a process that was killed: those pass.
+    Reasons that pass: a registry that is down, a full disk, a process that was killed.
     """
     if build.state != BuildState.FAILED or build.step != BuildState.SMOKE:
         return False

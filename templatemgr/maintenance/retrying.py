@@ -1,7 +1,7 @@
-"""What is down is tried again, as long as it is down; see `backoff` for when.
+"""Retry healing as long as a version needs it; `integrity.backoff` says when.
 
-The time of the next try stands in the row, so that a restart of the executor forgets nothing. Each
-try is a verification that heals, and stays on record with its end.
+The row holds the time of the next try, so a restart of the executor forgets nothing. Each try is a
+verification that heals, and stays on record with its result.
 """
 
 import logging
@@ -31,9 +31,9 @@ SHOWN = 5
 
 
 def due(*, now: datetime | None = None) -> list[Verification]:
-    """Queue a try for everything that is due; return those. Nothing while healing is off.
+    """Queue and return a verification for each version that is due; none while healing is off.
 
-    A time further away than any wait can be was set by a clock that has since gone back.
+    A time further in the future than the longest wait was set by a clock that has since gone back.
     """
     if not settings.STENCIL_HEAL:
         return []
@@ -52,7 +52,7 @@ def due(*, now: datetime | None = None) -> list[Verification]:
 
 
 def tries(*, version: Version) -> list[Verification]:
-    """Return the latest tries to heal a version that were in vain, newest first."""
+    """Return the latest failed tries to heal a version, newest first."""
     rows = Verification.objects.filter(version=version, heal=True).select_related("build")
     ended = rows.exclude(state__in=OPEN_VERIFICATIONS).filter(problems__gt=0)
     latest = ended.order_by("-created_at", "-pk")[:SHOWN]

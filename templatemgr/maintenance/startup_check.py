@@ -1,8 +1,8 @@
-"""At an executor's start: find what changed on disk while nobody looked.
+"""At the start of an executor: find versions that changed on disk while no executor ran.
 
-Each version that was found whole left a record of sizes, times, inodes, modes and owners. Walking
-through that takes milliseconds where reading every byte takes seconds. What differs is read whole
-before it is served; a byte that changed under the same times is found by the full pass soon after.
+A version that was found whole has a fingerprint of sizes, times, inodes, modes and owners. To
+compare it takes milliseconds, while reading every byte takes seconds. A version that differs is
+verified before it is served. The full verification soon after finds a change under the same times.
 """
 
 import logging
@@ -18,19 +18,19 @@ from templatemgr.models import HealthState, Template, Verification, Version
 from templatemgr.trees import listing
 
 logger = logging.getLogger(__name__)
-ARRIVAL = "start"  # who asks for what is read at a start
+ARRIVAL = "start"  # the actor of verifications at a start
 
 
 def check_current() -> list[Version]:
-    """Verify each current version that is not as its record says; return those.
+    """Verify and return each current version that differs from its fingerprint.
 
-    Before anything is served: what is damaged is quarantined when this returns.
+    Called before anything is served: damaged versions are quarantined when this returns.
     """
     return _check(_served().filter(pk__in=Template.objects.values("current")))
 
 
 def check_others() -> list[Version]:
-    """The same for versions that are not current, beside executions."""
+    """Verify the versions that are not current and differ, beside executions."""
     return _check(_served().exclude(pk__in=Template.objects.values("current")))
 
 
@@ -52,8 +52,8 @@ def _check(rows: QuerySet[Version]) -> list[Version]:
 
 
 def _changed(version: Version) -> bool:
-    """Whether a version was not as its record says; then it was verified just now."""
-    if not version.health.record:  # never found whole since records are kept: the full pass does
+    """Verify a version if it differs from its fingerprint; return whether it differed."""
+    if not version.health.record:  # no fingerprint yet: the full verification reads it
         return False
     try:
         seen = listing.fingerprint(data_paths.version(version), RECORDED)

@@ -1,7 +1,6 @@
-"""Compare two versions of a template by what each keeps: inputs, lockfile and manifests.
+"""Compare two versions of a template by their inputs, lockfiles and manifests.
 
-Nothing is hashed and no tree is read, so that it is quick, and also works for a version whose tree
-was removed.
+No file is hashed and no tree is read. So the comparison is quick, and works for a removed version.
 """
 
 import json
@@ -22,16 +21,16 @@ from templatemgr.models import Version
 from templatemgr.trees import manifests
 from templatemgr.trees.manifests import Manifest, ManifestError
 
-# Said package by package, not line by line.
+# Compared package by package, not line by line.
 LOCKS = frozenset(lock for name in definition.BUILDERS for lock in registry.builder(name).LOCKS)
 SHOWN_FILES = 40
 
 
 def compare(*, template: str, old: int, new: int) -> Difference:
-    """Return what moved between two versions, healthy or not.
+    """Return the differences between two versions, healthy or not.
 
-    Raises UnknownTemplateError, UnknownVersionError, and UnavailableError when what a version
-    keeps cannot be read.
+    Raises UnknownTemplateError, UnknownVersionError, and UnavailableError if the files that a
+    version keeps cannot be read.
     """
     before = catalog.get_version(template=template, number=old)
     after = catalog.get_version(template=template, number=new)
@@ -39,7 +38,7 @@ def compare(*, template: str, old: int, new: int) -> Difference:
 
 
 def to_data(found: Difference) -> dict[str, Any]:
-    """Return a difference as JSON knows it: tables, lists, strings, numbers."""
+    """Return a difference as JSON values."""
     data: dict[str, Any] = json.loads(json.dumps(asdict(found)))
     return data
 
@@ -129,7 +128,7 @@ def _side(version: Version) -> Side:
 
 
 def _bounded(path: Path) -> bytes:
-    """Read no more than tells whether the file is too large to be compared line by line."""
+    """Read a file up to the size above which it is not compared line by line."""
     with path.open("rb") as file:
         return file.read(difference.MAX_TEXT_BYTES + 1)
 
@@ -145,7 +144,7 @@ def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked
 
 
 def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[str, str]:
-    """Return the links to programs with the package and version that each leads into."""
+    """Return the links to programs, each with the package and version that it leads to."""
     definition = definition_file.read_kept(inputs)
     targets = {
         entry.path: posixpath.normpath(posixpath.join(posixpath.dirname(entry.path), entry.target))

@@ -1,8 +1,8 @@
 """The gates of a promotion: a registry of checks, and which of them a template asks for.
 
-Apps above this one may register more checks when they start. What every promotion needs, whatever
-a policy says and whoever overrides: a finished build, whole files, and no pin. The rest is the
-template's policy, by default all of it.
+Apps above this one may register more checks at their start. Every promotion needs a finished build,
+whole files and no pin, even with an override. The policy of the template says which other gates
+must be open; by default, all of them.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ ESSENTIAL = frozenset({"ready", "healthy", "unpinned"})
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """One condition of a promotion, with its reason. A closed one matters if it is `required`."""
+    """One condition of a promotion, with its reason. A closed gate blocks if it is `required`."""
 
     name: str
     ok: bool
@@ -30,7 +30,7 @@ class Gate:
 
     @property
     def closed(self) -> bool:
-        """Whether it stands in the way."""
+        """Return whether the gate blocks the promotion."""
         return self.required and not self.ok
 
 
@@ -40,17 +40,17 @@ _checks: dict[str, Check] = {}
 
 
 def register(name: str, check: Check) -> None:
-    """Ask this check at every promotion from now on, after those that are there."""
+    """Register a check. Every promotion evaluates it, after the checks that exist already."""
     _checks[name] = check
 
 
 def unregister(name: str) -> None:
-    """Ask it no more."""
+    """Remove a check."""
     _checks.pop(name, None)
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of every gate that there is, in the order they are asked."""
+    """Return the names of all gates, in the order of their evaluation."""
     return tuple(_checks)
 
 
@@ -78,7 +78,7 @@ def required(*, template: Template) -> frozenset[str]:
 def set_policy(
     *, template: str, required: Sequence[str] | None, actor: str, reason: str
 ) -> Template:
-    """Say which gates promotions of this template must pass besides the essential; None: all.
+    """Set the gates that promotions of a template must pass besides the essential; None: all.
 
     Raises UnknownTemplateError, and InvalidPolicyError for a gate that does not exist.
     """
@@ -117,7 +117,7 @@ def _healthy(version: Version) -> tuple[bool, str]:
 
 
 def _origins(version: Version) -> tuple[bool, str]:
-    """Warn of what came from, or led over, a host that was no configured registry then."""
+    """Close if a package came from, or over, a host that was no configured registry then."""
     told = version.build.origins
     if not told:
         return True, "not on record: built before hosts were kept"

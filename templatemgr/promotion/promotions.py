@@ -1,4 +1,4 @@
-"""What is current: promote, roll back, pin, and the link on disk that pictures the row."""
+"""Promote, roll back, pin; and the link `current` on disk, which is derived from the row."""
 
 import logging
 import os
@@ -46,10 +46,10 @@ def promote(
 ) -> Promotion:
     """Make a version current, in one transaction; then wake executors and set the link on disk.
 
-    With `override`, which the caller has found the actor to be allowed, closed gates that are not
-    essential are passed, and the audit trail names them, with `override_reason`. Raises
-    UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError, or
-    CurrentChangedError when `expected_current` names another version than the current one.
+    With `override`, closed gates that are not essential are ignored, and the audit trail names them
+    with `override_reason`. The caller checks that the actor may override. Raises
+    UnknownTemplateError, UnknownVersionError, InvalidReasonError, PinnedError, GateError, and
+    CurrentChangedError if `expected_current` is not the number of the current version.
     """
     text = checked_reason(reason)
     with transaction.atomic():
@@ -72,9 +72,9 @@ def roll_back(
     override: bool = False,
     override_reason: str = "",
 ) -> Promotion:
-    """Make the version current that was so before the current one; again: one further back.
+    """Make the previous version current. A second roll back goes one version further back.
 
-    Raises as `promote` does, and NothingToRollBackToError when no earlier one is left.
+    Raises as `promote` does, and NothingToRollBackToError if there is no earlier version.
     """
     text = checked_reason(reason)
     with transaction.atomic():
@@ -96,16 +96,16 @@ def rollback_target(template: str) -> Version | None:
 
 
 def previous(row: Template) -> Version | None:
-    """Return the same for a template that is at hand already, as `previous_of` does."""
+    """Return the version that `roll_back` would make current for a loaded template, or None."""
     return previous_of([row]).get(row.pk)
 
 
 def previous_of(rows: Iterable[Template]) -> dict[int, Version]:
-    """Return the same for many, by the key of the template: one query, however many.
+    """Return the previous version of each template, by the template's key, with one query.
 
-    The log is walked as a stack: a promotion pushes what was current, a roll back pops it. Of the
-    versions only number and identity are at hand: all that those of a long log hold weighs
-    megabytes.
+    The log of promotions is read as a stack: a promotion pushes the version that was current, a
+    roll back pops it. Only number and identity of the versions are loaded, because the whole rows
+    of a long log are megabytes.
     """
     log = Promotion.objects.filter(template__in=[row.pk for row in rows]).order_by("id")
     log = log.select_related("from_version").only(
@@ -122,7 +122,7 @@ def previous_of(rows: Iterable[Template]) -> dict[int, Version]:
 
 
 def pin(*, template: str, actor: str, reason: str) -> Template:
-    """Refuse promotions until `unpin`. A template that is pinned takes the new reason."""
+    """Refuse promotions until `unpin`. A template that is pinned already gets the new reason."""
     text = checked_reason(reason)
     with transaction.atomic():
         row = locked(template)
@@ -136,7 +136,7 @@ def pin(*, template: str, actor: str, reason: str) -> Template:
 
 
 def unpin(*, template: str, actor: str, reason: str) -> Template:
-    """Allow promotions again. Unpinning what is not pinned changes and records nothing."""
+    """Allow promotions again. For a template that is not pinned, change and record nothing."""
     text = checked_reason(reason)
     with transaction.atomic():
         row = locked(template)
@@ -153,10 +153,10 @@ def unpin(*, template: str, actor: str, reason: str) -> Template:
 
 # Decision 0002: the row is authoritative; the link is derived from it.
 def reconcile(*, template: str) -> None:
-    """Make the link `current` on disk show what the row says.
+    """Set the link `current` on disk to the version that the row says.
 
-    The file lock orders those who reconcile at the same time; each reads the row under it, so
-    the last one writes what was committed last.
+    The file lock orders concurrent calls. Each call reads the row under the lock, so the last call
+    writes the last committed version.
     """
     home = Path(settings.STENCIL_DATA) / "templates" / template
     if os.path.lexists(home) and not home.is_dir():
@@ -176,9 +176,9 @@ def reconcile(*, template: str) -> None:
 
 
 def picture(*, template: str) -> str:
-    """Reconcile, and return why that cannot be done; empty when it was.
+    """Reconcile a template; return the reason if this fails, else "".
 
-    The link is for people: whatever lies in its place stops no promotion and no executor.
+    The link is for people only, so an error with it stops no promotion and no executor.
     """
     try:
         reconcile(template=template)
@@ -194,7 +194,7 @@ def picture(*, template: str) -> str:
 def reconcile_all() -> dict[str, str]:
     """Reconcile every template: at the start of an executor, on wake-up and in `doctor`.
 
-    One template's trouble is its own: returned is why, by name.
+    Return the reasons of failures, by the name of the template.
     """
     names = Template.objects.values_list("name", flat=True)
     troubles = {name: picture(template=name) for name in names}
@@ -236,7 +236,7 @@ def _move(
 
 
 def _check_gates(target: Version, override: bool, why: str) -> dict[str, object]:
-    """Raise for a gate in the way; return what the audit says of those that were passed by."""
+    """Raise for a closed gate; return the audit details of gates that were overridden."""
     found = gates.evaluate(version=target)
     left = gates.overridden(found) if override else found
     closed = [gate for gate in left if gate.closed]
@@ -293,7 +293,7 @@ def locked(name: str) -> Template:
     Raises UnknownTemplateError.
     """
     try:
-        # `of`: the version row is not ours to lock, and the join would be an outer one.
+        # `of`: do not lock the version's row; the join to it is an outer join.
         return Template.objects.select_for_update(of=("self",)).get(name=name)
     except Template.DoesNotExist:
         message = f"There is no template {name!r}."

@@ -1,9 +1,9 @@
 """Remove a version's tree and cache from the disk. Its row, inputs and manifests stay.
 
-The order makes it safe to die anywhere: first the row says retired, so that nobody is served from
-it any more; then the folders are renamed into staging, which the next sweep empties; then objects
-that no tree links to are deleted. `finish` does what a killed removal left. A rebuild of the kept
-inputs brings the version back.
+The process may die between any two steps. First the row becomes retired, so that the version is not
+served any more. Then the folders are renamed into staging, which the next sweep empties. Then
+objects that no tree links to are deleted. `finish` completes a removal that was killed. A rebuild
+of the kept inputs restores the version.
 """
 
 import logging
@@ -29,7 +29,7 @@ from templatemgr.promotion import promotions, usage
 from templatemgr.store import Freed
 
 logger = logging.getLogger(__name__)
-REMOVED = ".removed"  # what a version leaves in staging until it is deleted
+REMOVED = ".removed"  # the suffix of a removed version in staging, until it is deleted
 FOLDERS = ("tree", "cache")
 
 InUse = Callable[[Version], list[str]]
@@ -38,11 +38,12 @@ InUse = Callable[[Version], list[str]]
 def remove(
     *, template: str, version: int, actor: str, reason: str, in_use: InUse = usage.reasons
 ) -> Freed:
-    """Retire a version, delete its tree and return what the disk got back.
+    """Retire a version, delete its tree, and return what this freed on the disk.
 
-    Refused with InUseError for what is current, what a roll back would make current, what a build
-    is healing, and what `in_use` gives reasons for. Raises UnknownTemplateError,
-    UnknownVersionError, InvalidReasonError too. Repeating it finishes what was begun.
+    Raises InUseError for the current version, for the version that a roll back would make current,
+    for one that a build is healing, and for one that a probe of `usage` needs. Raises
+    UnknownTemplateError, UnknownVersionError and InvalidReasonError too. A repeated call completes
+    a removal that was killed.
     """
     text = promotions.checked_reason(reason)
     with transaction.atomic():
@@ -61,25 +62,25 @@ def remove(
     with store.locked(data_paths.store_lock()):
         try:
             freed = _clear(target)
-        except OSError as error:  # it is served no more; the next sweep tries again
+        except OSError as error:  # it is not served any more; the next sweep tries again
             logger.warning("%s is retired, and not all of it can be removed: %s", target, error)
             freed = Freed()
         return freed + store.collect(data_paths.objects(), checking.needed_objects)
 
 
 def refusals(*, version: Version, in_use: InUse = usage.reasons) -> list[str]:
-    """Return why a version cannot be removed now; none when it can."""
+    """Return the reasons why a version cannot be removed now; empty if it can."""
     return _needs(version.template, version, in_use)
 
 
 def would_free(*, version: Version) -> Freed:
-    """Return what the disk would get back if this version were removed now."""
+    """Return what removing this version now would free on the disk."""
     home = data_paths.version(version)
     return store.sole(home / name for name in FOLDERS)
 
 
 def finish() -> list[Path]:
-    """Clear what retired versions still have on disk. The store's lock is held exclusively."""
+    """Delete what retired versions still have on disk. The caller holds the store's lock."""
     retired = Version.objects.select_related("template", "health").filter(
         health__state=HealthState.RETIRED
     )
@@ -89,7 +90,7 @@ def finish() -> list[Path]:
         left = [home / name for name in FOLDERS if os.path.lexists(home / name)]
         try:
             _clear(version)
-        except OSError as error:  # said, tried again at the next sweep, and in nobody's way
+        except OSError as error:  # logged; the next sweep tries again
             logger.warning("what %s left cannot be removed: %s", version, error)
         else:
             found += left
