@@ -6,11 +6,11 @@ A code works once, and the reply of a passkey must come from our own origin.
 import json
 from typing import Any
 
+import allauth.mfa.base.forms
+import allauth.mfa.webauthn.forms
 from allauth.core import context
 from allauth.mfa.adapter import get_adapter
-from allauth.mfa.base import forms as base
 from allauth.mfa.models import Authenticator
-from allauth.mfa.webauthn import forms as webauthn
 from django.conf import settings
 from fido2.utils import websafe_decode
 
@@ -34,11 +34,11 @@ class _Once:
         return code
 
 
-class AuthenticateForm(_Once, base.AuthenticateForm):
+class AuthenticateForm(_Once, allauth.mfa.base.forms.AuthenticateForm):
     """The second step of a sign-in."""
 
 
-class ReauthenticateForm(_Once, base.ReauthenticateForm):
+class ReauthenticateForm(_Once, allauth.mfa.base.forms.ReauthenticateForm):
     """The same, before an important action."""
 
 
@@ -54,19 +54,19 @@ class _OwnOrigin:
         return inherited() if inherited else self.cleaned_data["credential"]
 
 
-class AuthenticateWebAuthnForm(_OwnOrigin, webauthn.AuthenticateWebAuthnForm):
+class AuthenticateWebAuthnForm(_OwnOrigin, allauth.mfa.webauthn.forms.AuthenticateWebAuthnForm):
     """A passkey as the second step."""
 
 
-class LoginWebAuthnForm(_OwnOrigin, webauthn.LoginWebAuthnForm):
+class LoginWebAuthnForm(_OwnOrigin, allauth.mfa.webauthn.forms.LoginWebAuthnForm):
     """A passkey as the only factor."""
 
 
-class ReauthenticateWebAuthnForm(_OwnOrigin, webauthn.ReauthenticateWebAuthnForm):
+class ReauthenticateWebAuthnForm(_OwnOrigin, allauth.mfa.webauthn.forms.ReauthenticateWebAuthnForm):
     """A passkey, before an important action."""
 
 
-class AddWebAuthnForm(_OwnOrigin, webauthn.AddWebAuthnForm):
+class AddWebAuthnForm(_OwnOrigin, allauth.mfa.webauthn.forms.AddWebAuthnForm):
     """A new passkey."""
 
 

@@ -1,4 +1,4 @@
-// Ace over a field. The field keeps its name and its text: without Ace all else is the same.
+// Ace in place of a text field. The field keeps its name and its text, so the form works without Ace.
 "use strict";
 
 function editorOver(field, { mode, label, minLines, run }) {

@@ -1,4 +1,4 @@
-// Says on the page what a browser's passkey dialog ended with, when it did not end well.
+// Shows a message if the browser's passkey dialog fails or is cancelled.
 "use strict";
 
 document.addEventListener("allauth.error", (event) => {

@@ -1,5 +1,5 @@
-// A tab for each file of the playground, and Ace in them once the page can be used. Without this the
-// files stand below each other in plain fields, and all else is the same.
+// A tab for each file of the playground, and Ace in each file after the page has loaded. Without this
+// script the files are plain fields below each other.
 "use strict";
 
 (() => {

@@ -1,9 +1,9 @@
-// The shell's own behaviour: theme, dialogs, the palette. Every page works without it.
+// Theme, dialogs and palette of the shell. Each page works without this script.
 "use strict";
 
 const palette = document.getElementById("palette");
 
-// On a narrow screen the rail scrolls: the page that is open must be in sight.
+// On a narrow screen the navigation scrolls: scroll the current page into view.
 const here = document.querySelector(".rail-nav [aria-current]");
 if (here) here.closest(".rail").scrollLeft = here.offsetLeft - 60;
 
@@ -74,7 +74,7 @@ palette?.querySelector("form").addEventListener("submit", (event) => {
   palette.querySelector("li:not([hidden]) a")?.click();
 });
 
-// Live parts that cannot be asked for say so once, above the page; it goes when they answer again.
+// If live parts cannot be loaded, one message above the page says so until they load again.
 const offline = document.querySelector("#offline .notice");
 
 function sayOffline(words) {
@@ -84,12 +84,12 @@ function sayOffline(words) {
 }
 
 document.addEventListener("htmx:sendError", () => {
-  sayOffline("The server does not answer. What stands here is as it was; it goes on by itself once the server is back.");
+  sayOffline("The server does not answer. The page shows its last state and continues by itself when the server is back.");
 });
 document.addEventListener("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;
-  if (status === 403) sayOffline("That is not yours to do, or your session has changed: load the page again.");
-  else if (status >= 500) sayOffline(`The server could not answer (${status}). What stands here is as it was; it is asked again.`);
+  if (status === 403) sayOffline("You are not allowed to do this, or your session has changed: reload the page.");
+  else if (status >= 500) sayOffline(`The server could not answer (${status}). The page shows its last state and tries again.`);
 });
 document.addEventListener("htmx:afterRequest", (event) => {
   if (offline && event.detail.successful) offline.hidden = true;

@@ -1,12 +1,12 @@
-// Tables whose rows are all on the page sort by their headers. Without this they keep the order in
-// which the server gave them.
+// Tables with all rows on the page can be sorted by their headers. Without this script they keep the
+// order of the server.
 "use strict";
 
 (() => {
-  const chosen = new Map(); // by the table's name: a part that is refreshed keeps its order
+  const chosen = new Map(); // by the table's name, so that a refreshed part keeps its order
   const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-  // What a cell is sorted by: its data-sort, the time it tells, or what it says; null for nothing.
+  // The sort key of a cell: its data-sort, its time or its text; null for an empty cell.
   function keyOf(row, column) {
     const cell = row.cells[column];
     const text = cell.dataset.sort ?? cell.querySelector("time")?.dateTime ?? cell.textContent.trim();

@@ -1,5 +1,5 @@
-// New rows come on top by themselves, but never under the hand or eye of somebody who is reading:
-// while the list is pointed at, focused or scrolled into, a button says how many are new.
+// New rows appear on top by themselves, but not while the user reads the list: while the pointer or
+// the focus is in the list, or the page is scrolled into it, a button shows how many are new.
 "use strict";
 
 const list = document.querySelector("#executions[data-live]");
@@ -23,7 +23,7 @@ function show(html) {
   more.hidden = true;
 }
 
-// What was there changes in place: only its state and figures, no row moves.
+// Known rows change in place: only their values change, and no row moves.
 function refresh(fresh) {
   for (const row of list.querySelectorAll("tbody tr")) {
     const link = row.querySelector("a.row-link");
