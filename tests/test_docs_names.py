@@ -26,6 +26,7 @@ PATH = re.compile(
 DOTTED = re.compile(rf"(?<![\w./])((?:{PACKAGES})(?:\.\w+)+)(?![\w/])")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 CITED = re.compile(r"\b[Dd]ecisions?\s+(\d{4})\b")
+CODE_BLOCK = re.compile(r"^```python.*?^```", re.DOTALL | re.MULTILINE)  # guides test their own
 NUMBERED_LINK = re.compile(r"\[(\d{4})\]\(([^)]+)\)")
 FILE_SUFFIXES = {"md", "py", "svg", "json", "toml", "sqlite3"}
 
@@ -91,7 +92,8 @@ def test_every_path_exists(document: Path) -> None:
 
 @pytest.mark.parametrize("document", PAGES, ids=name_of)
 def test_every_dotted_name_exists(document: Path) -> None:
-    for dotted in DOTTED.findall(document.read_text(encoding="utf-8")):
+    text = CODE_BLOCK.sub("", document.read_text(encoding="utf-8"))
+    for dotted in DOTTED.findall(text):
         if dotted.rsplit(".", 1)[1] not in FILE_SUFFIXES:
             assert exists_as_name(dotted), dotted
 
