@@ -149,3 +149,10 @@ def test_the_page_on_settings_lists_every_setting() -> None:
     names = {name for file in files for name in read.findall(file.read_text(encoding="utf-8"))}
     page = (ROOT / "docs/reference/settings.md").read_text(encoding="utf-8")
     assert names == set(re.findall(r"`(STENCIL_[A-Z_]+)`", page))
+
+
+def test_every_page_that_code_refers_to_exists() -> None:
+    page = re.compile(r"\bdocs/[\w/-]+\.md\b")
+    for source in sources():
+        for name in page.findall(source.read_text(encoding="utf-8")):
+            assert (ROOT / name).exists(), f"{name_of(source)}: {name}"
