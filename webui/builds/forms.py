@@ -13,7 +13,7 @@ from core import parsing
 from templatemgr.models import BuildKind, Template
 from webui.builds.input_editor import FILE_FIELD
 from webui.builds.queries import STATE_GROUPS
-from webui.builds.update_offers import FIELD as PACKAGE_FIELD
+from webui.builds.update_offers import PACKAGE_FIELD
 from webui.shell.fields import WholeNumberField
 
 STATE_TITLES = {

@@ -8,7 +8,7 @@ from templatemgr import package_diff
 from templatemgr.builders.base import Candidate
 from webui.promotions.package_changes import Distance, distance
 
-FIELD = "move:"  # + the name of a package; its value: the version to move to, "" to stay
+PACKAGE_FIELD = "move:"  # + the name of a package; its value: the version to move to, "" to stay
 ORDER = tuple(Distance)
 
 
@@ -39,7 +39,7 @@ class Offer:
     @property
     def field(self) -> str:
         """The name of its radio buttons."""
-        return f"{FIELD}{self.name}"
+        return f"{PACKAGE_FIELD}{self.name}"
 
     @property
     def movable(self) -> bool:

@@ -1,10 +1,10 @@
-"""What differs between the files that two versions were built from. Pure: folders in, lines out."""
+"""The difference between the input files of two versions. Pure: folders in, lines out."""
 
 import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-# The lock is what the packages' table shows, in fewer words.
+# The table of packages shows the content of the lock.
 LEFT_OUT = {"package-lock.json"}
 MAX_BYTES = 100_000
 MAX_LINES = 200
@@ -12,7 +12,7 @@ MAX_LINES = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A line of a difference; `tone` is the class that colours it, empty for what stayed."""
+    """A line of a difference; `tone` is the class that colours it, empty for an unchanged line."""
 
     text: str
     tone: str
@@ -20,7 +20,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """A file that is not the same: how many lines moved, and the lines with those around them."""
+    """A changed file. `moved`: the number of changed lines; `lines`: with the lines around them."""
 
     path: str
     moved: int
@@ -28,7 +28,7 @@ class FileChange:
 
 
 def changes(old: Path, new: Path) -> list[FileChange]:
-    """Compare two folders of inputs, by path; what is no small text counts but is not shown."""
+    """Compare two folders of inputs by path. A file that is not a small text has no lines."""
     before, after = _files(old), _files(new)
     differing = [path for path in sorted(before.keys() | after.keys()) if path not in LEFT_OUT]
     compared = (_compare(path, before.get(path), after.get(path)) for path in differing)
@@ -54,7 +54,7 @@ def _compare(path: str, old: Path | None, new: Path | None) -> FileChange | None
 
 
 def _text(path: Path | None) -> str | None:
-    """The text of a file, "" for one that is not there, None for what is no small text."""
+    """Return the text of a file, "" for a missing one, None if it is not a small text."""
     if path is None:
         return ""
     try:
