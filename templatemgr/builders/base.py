@@ -34,7 +34,7 @@ class Job:
     workspace: Path
     log: OnLine
     cancel: threading.Event = field(default_factory=threading.Event)
-    disk_bytes: int = 8 * 1024**3  # what a step may leave in the folder it can write
+    disk_bytes: int = 8 * 1024**3  # what a step may write
     sources: frozenset[str] = frozenset()
     fetch_hosts: tuple[str, ...] = ()
     start_files: tuple[str, ...] = ()  # packages that may run code whenever Python starts
@@ -44,12 +44,12 @@ class Job:
 
     @property
     def tree(self) -> Path:
-        """Return what is going to be sealed."""
+        """Return the folder that will be sealed."""
         return self.workspace / "tree"
 
     @property
     def downloads(self) -> Path:
-        """Return the package manager's own cache, which ends with the build."""
+        """Return the package manager's own cache, which is deleted with the build."""
         return self.workspace / "downloads"
 
 
@@ -79,43 +79,43 @@ class Builder(Protocol):
 
     @property
     def PROGRAMS(self) -> Sequence[str]:  # noqa: N802 - a module's constant
-        """Name the links to programs that it makes itself, besides the definition's toolchain."""
+        """Name the links to programs that the builder makes, besides the definition's toolchain."""
 
     def relock(self, job: Job) -> None:
-        """Resolve the ranges anew, with network; foreign code runs without it, if at all."""
+        """Resolve the ranges again, with network. Foreign code, if any, runs without network."""
 
     def contents(self, job: Job) -> Sequence[Content]:
         """Return the files that the lock names by their hashes."""
 
     def fetch(self, job: Job) -> None:
-        """Bring the locked packages, with network and without running foreign code."""
+        """Fetch the locked packages, with network and without running foreign code."""
 
     def fetched(self, job: Job, wanted: Sequence[Content]) -> Sequence[Path]:
-        """Return what `fetch` has left of such files; `job.origins` then says where from."""
+        """Return the fetched files among these, and note their origins in `job.origins`."""
 
     def came_from(self, job: Job) -> Mapping[str, str]:
         """Return the host:port of each locked package, by "name version"."""
 
     def install(self, job: Job) -> None:
-        """Run the code of packages that the definition names, without network; tidy up."""
+        """Install without network; run the code of packages that the definition names."""
 
     def packages(self, tree: Path) -> Sequence[Package | Locked]:
-        """Return what is installed; `Locked` where nothing that is kept tells the rest later."""
+        """Return the installed packages; `Locked` if the kept files do not have their details."""
 
 
 class Updater(Protocol):
-    """What a builder can do besides, if packages can be moved one by one. Raises BuildError."""
+    """A builder that can also move single packages. Each function raises BuildError."""
 
     @property
     def MANIFEST(self) -> str:  # noqa: N802 - a module's constant
-        """Name the file that says which packages are wanted, relative to the tree."""
+        """Name the file that lists the wanted packages, relative to the tree."""
 
     @property
     def PACKAGE(self) -> re.Pattern[str]:  # noqa: N802 - a module's constant
         """Match "name" and "name@version": groups `name` and `version`."""
 
     def update(self, job: Job, packages: Sequence[str]) -> None:
-        """Move packages within their ranges ("name"), or to a version ("name@1.2.3"); or all."""
+        """Move packages within their ranges ("name") or to a version ("name@1.2.3"); none: all."""
 
     def align(self, job: Job) -> None:
         """Change as little of the lock as the manifest asks for."""

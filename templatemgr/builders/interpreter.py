@@ -1,8 +1,8 @@
-"""A copy of the Python that runs us, in a form that finds itself by its place in the tree.
+"""A copy of the Python that runs Stencil, relocatable: it finds its library in the tree.
 
 bin/python, its libpython where it is shared, and the standard library without its tests, its
-graphical parts and what it would need to build extensions. System libraries (libc, OpenSSL, …) stay
-the machine's own. The copy is started before it is trusted: by the caller, in a cage.
+graphical parts and what it would need to build extensions. System libraries (libc, OpenSSL, …) are
+those of the machine. The caller starts the copy in a cage before it is used.
 """
 
 import os
@@ -71,7 +71,7 @@ def _left_out(top: Path) -> "_Filter":
 
 
 class _Filter:
-    """Which names of a folder `copytree` leaves out."""
+    """Return the names of a folder that `copytree` leaves out."""
 
     def __init__(self, top: Path) -> None:
         self._top = str(top)
@@ -100,7 +100,7 @@ def _library(binary: Path) -> Path | None:
 def _relocated(binary: bytes) -> bytes:
     """Replace the absolute path at which the linker looks for libpython by one beside the binary.
 
-    In place, so that nothing else moves: the path is a NUL-terminated string, and ours is shorter.
+    The path is a NUL-terminated string and the new one is shorter, so it is replaced in place.
     """
     for prefix in (sys.base_prefix, sysconfig.get_config_var("prefix")):
         path = b"\0" + os.fsencode(f"{prefix}/lib") + b"\0"

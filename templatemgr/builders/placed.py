@@ -1,8 +1,8 @@
-"""What lay in a tree before packages came lies there unchanged when they are installed.
+"""Check that installing packages leaves the earlier files of a tree unchanged.
 
 A wheel may hold files for any place below the prefix (`.data/data`, `.data/scripts`), and an
-install script can write in the whole tree: over the runner, the interpreter, another package. What
-they bring is compared with what was there, and refused with the name of the package.
+install script can write in the whole tree: over the runner, the interpreter, another package. The
+tree is compared before and after, and a change is rejected with the name of the package.
 """
 
 import csv
@@ -28,7 +28,7 @@ _PROGRAM = re.compile(r"python[\d.]*|node|npm|npx|pyvenv\.cfg|.*\._pth")
 
 
 def look(tree: Path, *, beside: str = "") -> Marks:
-    """Return what a tree holds, folders aside, and without one at its top. No link is followed."""
+    """Return the entries of a tree, without folders and without `beside`. Follow no link."""
     found: dict[str, tuple[str, int, str]] = {}
     for folder, folders, names in os.walk(tree):
         if beside and folder == str(tree) and beside in folders:
@@ -49,7 +49,7 @@ def look(tree: Path, *, beside: str = "") -> Marks:
 
 
 def check_wheels(job: Job, before: Marks) -> None:
-    """Raise BuildError unless wheels have brought files to their own places alone."""
+    """Raise BuildError if a wheel brought a file to a place where wheels may not."""
     after = look(job.tree)
     changed = sorted(path for path, mark in before.items() if after.get(path) != mark)
     if changed:
@@ -65,14 +65,14 @@ def check_wheels(job: Job, before: Marks) -> None:
 
 
 def check_scripts(job: Job, before: Marks, own: Iterable[str]) -> None:
-    """Raise BuildError if install scripts have changed more than their packages' `own` folders."""
+    """Raise BuildError if install scripts changed files outside of the `own` folders."""
     after, folders = look(job.tree), tuple(f"{folder}/" for folder in own)
     changed = sorted(
         path
         for path in before.keys() | after.keys()
         if before.get(path) != after.get(path)
         and not path.startswith(folders)
-        # No package can have such a name: what tools keep there is nobody else's.
+        # No package can have such a name: only tools keep files there.
         and not (path.startswith("node_modules/.") and path not in before)
         and path != "node_modules/.package-lock.json"
     )
@@ -83,7 +83,7 @@ def check_scripts(job: Job, before: Marks, own: Iterable[str]) -> None:
 
 
 def check_files(job: Job, before: Marks) -> None:
-    """Raise BuildError if fetching has changed what lay in the tree beside node_modules."""
+    """Raise BuildError if fetching changed a file of the tree outside of node_modules."""
     after = look(job.tree, beside="node_modules")
     changed = sorted(path for path, mark in before.items() if after.get(path) != mark)
     changed += sorted(after.keys() - before.keys())
@@ -112,7 +112,7 @@ def _leads_inside(path: str, after: Marks) -> bool:
 
 
 def _check_starts(job: Job, fresh: Iterable[str]) -> None:
-    """Refuse files that run code whenever Python starts, but for packages that may."""
+    """Reject files that run code at every start of Python, except those of allowed packages."""
     allowed = {re.sub(r"[-_.]+", "-", name).lower() for name in job.start_files}
     for path in fresh:
         inside = path.removeprefix(f"{SITE}/")
@@ -135,7 +135,7 @@ def _check_starts(job: Job, fresh: Iterable[str]) -> None:
 
 
 def _only_paths(file: Path) -> bool:
-    """Whether a .pth file names folders below its own and nothing else (Python's site module)."""
+    """Return whether a .pth file (Python's site module) names only folders below its own."""
     if file.is_symlink() or file.suffix != ".pth":
         return False
     text = file.read_bytes()[: 1 << 20].decode("utf-8", "replace")
@@ -160,7 +160,7 @@ def _listed(paths: list[str]) -> str:
 
 
 def _owner(tree: Path, path: str) -> str:
-    """Return which package says in its RECORD that a file is its own; empty if none does."""
+    """Return the package whose RECORD names a file; "" if there is none."""
     for record in sorted(tree.glob(f"{SITE}/*.dist-info/RECORD")):
         with record.open(encoding="utf-8", errors="replace", newline="") as file:
             for row in csv.reader(file):

@@ -1,4 +1,4 @@
-"""Where a fetch step may go: what this machine's configuration of npm and pip names."""
+"""The hosts that a fetch step may reach: those of this machine's npm and pip configuration."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ HINT = (
 
 
 def place(address: str) -> Place | None:
-    """Return host and port of an http(s) address; None for another kind of address."""
+    """Return host and port of an http(s) address; None for any other address."""
     try:
         found = urlsplit(address.strip().strip("\"'"))
         port = found.port or PORTS.get(found.scheme)
@@ -27,7 +27,7 @@ def place(address: str) -> Place | None:
 
 
 def further(hosts: Iterable[str]) -> frozenset[Place]:
-    """Read STENCIL_FETCH_HOSTS: "host" (port 443) or "host:port". ValueError."""
+    """Parse STENCIL_FETCH_HOSTS: "host" (port 443) or "host:port". Raises ValueError."""
     found = set()
     for text in filter(None, (host.strip() for host in hosts)):
         item = place(f"https://{text}")
@@ -44,7 +44,7 @@ def egress(
     *,
     seconds: float,
 ) -> Egress:
-    """Return the way out of a fetch step: the named, the usual, and further places."""
+    """Return what a fetch step may reach: the named, the usual and the further hosts."""
     named, usual = places
     return Egress(
         named=named | further, usual=usual, bare=further - named - usual, upstream=proxy,
@@ -67,6 +67,6 @@ def operator_proxy(environ: Mapping[str, str], configured: str, without: str = "
 
 
 def shown(place: Place) -> str:
-    """Return a place as people write it."""
+    """Return a host and port as text, like "host:443"."""
     host = f"[{place[0]}]" if ":" in place[0] else place[0]
     return f"{host}:{place[1]}"

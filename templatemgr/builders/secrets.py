@@ -1,4 +1,4 @@
-"""What the fetch steps' tools know and nobody may read: collected for the redactor."""
+"""Collect the secrets of the tools of fetch steps for the redactor."""
 
 from collections.abc import Mapping
 
@@ -9,9 +9,9 @@ from templatemgr.redaction import Redactor
 
 
 def redactor(environ: Mapping[str, str]) -> Redactor:
-    """Return one that knows the secrets of this machine's npm, pip, netrc and proxies.
+    """Return a redactor for the secrets of this machine's npm, pip, netrc and proxies.
 
-    Files that cannot be read are left out: no step can read them either.
+    Files that cannot be read are skipped, because no step can read them either.
     """
     npm = (npm_config.user_file(environ), npm_config.global_file(environ))
     paths = (*npm, *pip_config.files(environ))

@@ -1,4 +1,4 @@
-"""What every builder does: run a program in a cage, prune a tree, make a toolchain's links."""
+"""Steps of every builder: run a program in a cage, prune a tree, link a toolchain."""
 
 import os
 import re
@@ -11,9 +11,9 @@ from templatemgr import store
 from templatemgr.builders.base import Job
 from templatemgr.errors import BuildCancelledError, BuildError
 
-KEPT_LINES = 200  # of the output, to say at the end what was wrong
+KEPT_LINES = 200  # of the output, kept for the error message
 SHOWN_LINES = 12
-CLOSED = r"The way to \S+ is closed"  # what a cage's proxy says of a place that nobody named
+CLOSED = r"The way to \S+ is closed"  # the message of a cage's proxy for a host that is not allowed
 THEN = " … "  # between the parts of a remedy's pattern
 
 
@@ -27,10 +27,10 @@ def run(
     remedies: Mapping[str, str],
     mark: str,
 ) -> None:
-    """Run a program to its end and hand its lines to the log.
+    """Run a program to its end and write its output to the log.
 
-    Of a failure the lines that begin with `mark` are told, with the first of `remedies` (see
-    `remedy`) that is found in the output. Raises BuildError, BuildCancelledError.
+    Raises BuildCancelledError, and BuildError if it fails. The message has the lines that begin
+    with `mark`, and the first of `remedies` (see `remedy`) that matches the output.
     """
     said: list[str] = []
 
@@ -52,17 +52,17 @@ def run(
 
 
 def essence(said: list[str], mark: str) -> str:
-    """Return the lines that say what was wrong: those with the mark, else the last ones."""
+    """Return the lines of the error: those that begin with the mark, else the last ones."""
     errors = [line for line in said if line.startswith(mark) and "complete log" not in line]
     return "\n".join((errors or said)[-SHOWN_LINES:])
 
 
 def remedy(said: list[str], remedies: Mapping[str, str]) -> str | None:
-    """Return what to do about the first known trouble in the output.
+    """Return the remedy of the first known error in the output, or None.
 
-    The keys of `remedies` are patterns for one line each. Where a line holds several things, one
-    after the other, they stand with THEN between them: each is looked for once, so that no line,
-    however long, takes time by more than its length.
+    The keys of `remedies` are patterns for one line each. A pattern of several parts, which follow
+    each other in a line, has THEN between them. Each part is searched once, so the time is linear
+    in the length of the line.
     """
     for pattern, words in remedies.items():
         pieces = [re.compile(piece) for piece in pattern.split(THEN)]
@@ -82,7 +82,7 @@ def _has(line: str, pieces: Iterable[re.Pattern[str]]) -> bool:
 
 
 def prune(tree: Path, patterns: Iterable[str]) -> None:
-    """Remove what is not to be sealed."""
+    """Remove the entries of a tree that match these patterns."""
     for pattern in patterns:
         for path in sorted(tree.glob(pattern)):
             if _lies_in(tree, path):
@@ -106,5 +106,5 @@ def link(tree: Path, name: str, target: str) -> None:
 
 
 def _lies_in(tree: Path, path: Path) -> bool:
-    """Whether its folder is really in the tree: a script can plant a link that leads out."""
+    """Return whether a path's folder is in the tree; a script can plant a link that leaves it."""
     return path.parent.resolve().is_relative_to(tree.resolve())

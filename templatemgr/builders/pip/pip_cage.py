@@ -1,4 +1,4 @@
-"""pip in a cage: which pip, with what settings, online or offline, and what its failures mean."""
+"""Run pip in a cage, online or offline; its settings, and remedies for its failures."""
 
 import importlib.util
 import os
@@ -84,9 +84,9 @@ def _environment() -> dict[str, str]:
 
 
 def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int = WALL_MS) -> None:
-    """Run pip with network and this machine's configuration, which no foreign code sees.
+    """Run pip with network and this machine's configuration; no foreign code runs in it.
 
-    It can start no other program. `task` is one of online_pip.py's, and pip itself by default.
+    It cannot start another program. `task` is a task of online_pip.py, by default pip itself.
     """
     try:
         machine = pip_config.read(os.environ)
@@ -113,7 +113,7 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
 
 
 def download(job: Job, requirements: str) -> None:
-    """Download the wheels that a file names inside the cage, each checked by its hash."""
+    """Download the wheels that a requirements file names, and check their hashes."""
     how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, "--dest", "/build/wheels")
     online(job, ("download", *how, "-r", requirements))
 
@@ -141,7 +141,7 @@ def offline(
 ) -> None:
     """Run the tree's own Python without network and without this machine's configuration.
 
-    It can write in the tree, or in the folder `writable` alone. `shown` is more to read.
+    It may write only in the tree, or only in `writable`. `shown` are further read-only files.
     """
     jail = cage.Cage(
         writable=job.tree if writable is None else writable,
