@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.ids import new_id
+from core.jobs.models import CancellableJob
 
 ALIVE_WITHIN = timedelta(seconds=10)  # an executor that was silent for longer is taken for dead
 
@@ -118,7 +119,7 @@ class Mode(models.TextChoices):
     TEST = "test"
 
 
-class Execution(models.Model):
+class Execution(CancellableJob):
     """One submission and its outcome, on one recorded version.
 
     The large columns stand last: SQLite reads a row from its start, so a list that leaves them
@@ -139,19 +140,13 @@ class Execution(models.Model):
         max_length=16, choices=ExecutionState.choices, default=ExecutionState.QUEUED
     )
     phase = models.CharField(max_length=8, default="run")
-    attempt = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=150, blank=True, default="")
-    lease_until = models.DateTimeField(null=True, blank=True)
-    cancel_requested = models.BooleanField(default=False)
     exit_code = models.IntegerField(null=True, blank=True)
     signal = models.CharField(max_length=16, blank=True, default="")
     message = models.TextField(blank=True, default="")
     error_id = models.CharField(max_length=32, blank=True, default="")
     stdout_truncated = models.BooleanField(default=False)
     stderr_truncated = models.BooleanField(default=False)
-    created_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
     limits = models.JSONField(default=dict)
     labels = models.JSONField(default=dict)
     timings = models.JSONField(default=dict)

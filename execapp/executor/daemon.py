@@ -143,7 +143,7 @@ class Daemon:
         orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
         requeued = retry_on_lock(lambda: claims.take_over(worker=worker))
         interrupted = retry_on_lock(lambda: builds.take_over(worker=worker))
-        retry_on_lock(lambda: lookups.reap(worker=worker))
+        retry_on_lock(lambda: lookups.take_over(worker=worker))
         if swept or orphaned or requeued or interrupted:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"
             counts = (len(swept or ()), len(orphaned or ()), requeued, interrupted)

@@ -19,6 +19,7 @@ from execapp.executor.pool import Pool
 from execapp.executor.running import Running, RunningExecutions
 from execapp.executor.warm_groups import Key
 from execapp.models import Execution
+from execapp.queues import EXECUTIONS
 from execapp.services import checks, claims
 from sandbox.errors import ConfinementError, LimitsError, StartupError
 from sandbox.isolation.parking import ParkedPool
@@ -138,7 +139,7 @@ def _not_run(
         return lambda: claims.postpone(execution=execution, attempt=attempt)
     if _tree_is_lost(execution):
         return lambda: claims.refuse(execution=execution, attempt=attempt)
-    if isinstance(error, StartupError) and attempt < claims.MAX_ATTEMPTS:
+    if isinstance(error, StartupError) and attempt < EXECUTIONS.max_attempts:
         # Nothing of the submission has run yet, so another attempt is safe.
         logger.warning("execution %s did not start: %s", execution.id, error)
         return lambda: claims.requeue(execution=execution, attempt=attempt)

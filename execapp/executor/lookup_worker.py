@@ -11,6 +11,7 @@ from execapp.executor import helpers
 from execapp.executor.execution_worker import ExecutorContext
 from templatemgr.build import lookups
 from templatemgr.models import Lookup
+from templatemgr.queues import LOOKUPS
 
 REAP_SECONDS = 15.0
 
@@ -41,4 +42,4 @@ def _run(context: ExecutorContext, lookup: Lookup) -> None:
 def _why_stop(context: ExecutorContext, seconds: float) -> str | None:
     if context.draining.is_set():
         return "stopped"
-    return "wall" if seconds > lookups.LEASE.total_seconds() else None
+    return "wall" if seconds > LOOKUPS.lease.total_seconds() else None

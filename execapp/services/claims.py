@@ -1,7 +1,6 @@
-"""Who runs what: claimed by conditional UPDATE, held by a lease, ended once.
+"""Executions: claimed in turn between clients, ended once.
 
-An attempt number fences every later write: a worker that was given up by the reaper can finish
-nothing any more, however late it comes back.
+The queue itself, with leases and fences, is `core.jobs.queue`.
 """
 
 import logging
@@ -10,27 +9,24 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
-from core.database.prepared import Param, Prepared, PreparedUpdate
+from core.database.prepared import Param, Prepared
 from execapp import reports
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
+from execapp.queues import EXECUTIONS
 from execapp.services import storage
 from execapp.services.idempotency import KEY_LIFETIME
 from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
 
 # Decision 0007: the row is the queue; a message is only a wake-up.
-LEASE = timedelta(seconds=30)
 COUNTS_KEPT = timedelta(days=31)  # of what clients stored, by day
-MAX_ATTEMPTS = 3
-CLAIM_TRIES = 5
-QUEUED = ExecutionState.QUEUED
+QUEUED, RUNNING = ExecutionState.QUEUED, ExecutionState.RUNNING
 logger = logging.getLogger(__name__)
 _OLDEST = Prepared(
     lambda: (
@@ -60,16 +56,6 @@ _OPEN = Prepared(
         .order_by()
         .values_list("client", "state")
         .annotate(first=Min("created_at"), n=Count("id"))
-    )
-)
-_TAKEN = ("state", "attempt", "worker", "started_at", "lease_until")
-_TAKE = PreparedUpdate(
-    # Nothing else of a queued row changes but by a cancellation, which ends it.
-    lambda: (
-        Execution.objects.filter(
-            id=Param(Execution, "id"), attempt=Param(Execution, "attempt", "before"), state=QUEUED
-        ),
-        {name: Param(Execution, name) for name in _TAKEN},
     )
 )
 
@@ -103,15 +89,24 @@ def claim(
 
     A client of whom `limit` executions run already waits for one of them to end.
     """
-    rotation = rotation or Rotation()
-    for _ in range(CLAIM_TRIES):
-        candidate, clients = _next(rotation, limit)
-        if not clients:
-            return None
-        if candidate is not None and _take(candidate, worker):
-            rotation.note(candidate.client, clients)
-            return candidate
-    return None
+    turns = rotation or Rotation()
+    clients: list[str] = []
+
+    def choose() -> Execution | None:
+        while True:
+            candidate, clients[:] = _next(turns, limit)
+            if candidate is not None or not clients:
+                return candidate
+
+    taken = EXECUTIONS.claim(worker=worker, choose=choose)
+    if taken is None:
+        return None
+    turns.note(taken.client, clients)
+    # Read after the row was taken: a quarantine that was committed since it was chosen counts.
+    health = _HEALTH.first(version_id=taken.version_id)
+    if health is not None:
+        taken.version.health = health
+    return taken
 
 
 def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list[str]]:
@@ -136,27 +131,6 @@ def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
     waiting = [(client, first) for client, state, first, _ in found if state == QUEUED]
     running = {client: n for client, state, _, n in found if state != QUEUED}
     return waiting, running
-
-
-def _take(candidate: Execution, worker: str) -> bool:
-    """Make it this worker's, in the row and in the object; False when another was faster."""
-    now = timezone.now()
-    values = {
-        "state": ExecutionState.RUNNING,
-        "attempt": candidate.attempt + 1,
-        "worker": worker,
-        "started_at": now,
-        "lease_until": now + LEASE,
-    }
-    if _TAKE.run(id=candidate.id, before=candidate.attempt, **values) != 1:
-        return False
-    for name, value in values.items():
-        setattr(candidate, name, value)
-    # Read after the row was taken: a quarantine that was committed since it was chosen counts.
-    health = _HEALTH.first(version_id=candidate.version_id)
-    if health is not None:
-        candidate.version.health = health
-    return True
 
 
 def finish(
@@ -185,19 +159,12 @@ def finish(
     }
     if outcome.state is not State.CANCELLED:  # else the row says who asked for it
         values["message"] = outcome.message or ""
-    return _end(execution, attempt, now, values)
+    return _end(execution, attempt, values)
 
 
 def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> bool:
     """Record that we, not the program, failed; False when the attempt is not current."""
-    now = timezone.now()
-    values = {
-        "state": ExecutionState.ERROR,
-        "error_id": error_id,
-        "message": message,
-        "timings": _timings(execution, now, None),
-    }
-    return _end(execution, attempt, now, values)
+    return _end(execution, attempt, _failure(execution, error_id, message))
 
 
 def refuse(*, execution: Execution, attempt: int) -> bool:
@@ -213,8 +180,7 @@ def refuse(*, execution: Execution, attempt: int) -> bool:
 
 def requeue(*, execution: Execution, attempt: int) -> bool:
     """Give an attempt back to the queue, or end it when somebody asked for that meanwhile."""
-    rows = _light().filter(id=execution.id, state=ExecutionState.RUNNING, attempt=attempt)
-    found = rows.first()
+    found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
     return found is not None and _give_back(found, last=False)
 
 
@@ -223,7 +189,7 @@ def postpone(*, execution: Execution, attempt: int) -> bool:
 
     Only for the worker that made the attempt and writes nothing more about it.
     """
-    found = _light().filter(id=execution.id, state=ExecutionState.RUNNING, attempt=attempt).first()
+    found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
     return found is not None and _give_back(found, last=False, counted=False)
 
 
@@ -231,8 +197,7 @@ def heartbeat(*, worker: str, executions: Iterable[uuid.UUID]) -> None:
     """Prolong the leases of what this worker is running."""
     ids = list(executions)
     if ids:
-        rows = Execution.objects.filter(id__in=ids, worker=worker, state=ExecutionState.RUNNING)
-        rows.update(lease_until=timezone.now() + LEASE)
+        EXECUTIONS.renew_all(worker=worker, ids=ids)
 
 
 def cancelled(*, executions: Iterable[uuid.UUID]) -> list[uuid.UUID]:
@@ -244,7 +209,7 @@ def cancelled(*, executions: Iterable[uuid.UUID]) -> list[uuid.UUID]:
 def reap() -> int:
     """Return executions whose lease ran out to the queue, or end them after the last attempt."""
     forget_keys()
-    return _recover(Q(lease_until__lt=timezone.now()) | Q(lease_until__isnull=True))
+    return _recover(EXECUTIONS.expired())
 
 
 def take_over(*, worker: str) -> int:
@@ -260,57 +225,57 @@ def forget_keys() -> int:
 
 
 def _recover(condition: Q) -> int:
-    stale = _light().filter(condition, state=ExecutionState.RUNNING)
-    return sum(_give_back(found, last=found.attempt >= MAX_ATTEMPTS) for found in stale)
+    return EXECUTIONS.recover(
+        condition,
+        retry=lambda found: _give_back(found, last=False, unrenewed=True),
+        give_up=lambda found: _give_back(found, last=True, unrenewed=True),
+        rows=_light(),
+    )
 
 
 def _light() -> QuerySet[Execution]:
     """Rows without their large columns."""
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
-    return Execution.objects.only(*names, "client", "token_id", "limits")
+    return Execution.objects.only(*names, "lease_until", "client", "token_id", "limits")
 
 
-def _give_back(execution: Execution, *, last: bool, counted: bool = True) -> bool:
+def _give_back(
+    execution: Execution, *, last: bool, counted: bool = True, unrenewed: bool = False
+) -> bool:
     attempt, now = execution.attempt, timezone.now()
     if execution.cancel_requested:
         timings = _timings(execution, now, None)
         values = {"state": ExecutionState.CANCELLED, "timings": timings}
-        return _end(execution, attempt, now, values)
+        return _end(execution, attempt, values, unrenewed=unrenewed)
     if last:
         text = f"The executor died {attempt} times while running this."
         error_id = secrets.token_hex(6)
         logger.error("error %s: execution %s: %s", error_id, execution.id, text)
-        return fail(execution=execution, attempt=attempt, error_id=error_id, message=text)
-    rows = Execution.objects.filter(
-        id=execution.id, state=ExecutionState.RUNNING, attempt=attempt, cancel_requested=False
-    )
-    queued = {"state": ExecutionState.QUEUED, "worker": "", "lease_until": None}
-    left = attempt if counted else attempt - 1
-    return rows.update(started_at=None, attempt=left, **queued) == 1
+        values = _failure(execution, error_id, text)
+        return _end(execution, attempt, values, unrenewed=unrenewed)
+    return EXECUTIONS.give_back(execution, counted=counted, unrenewed=unrenewed)
 
 
-def _end(execution: Execution, attempt: int, now: datetime, values: dict[str, Any]) -> bool:
-    changed = {**values, "finished_at": now, "lease_until": None}
+def _failure(execution: Execution, error_id: str, message: str) -> dict[str, Any]:
+    """Return the columns of an execution that we, not the program, failed."""
+    return {
+        "state": ExecutionState.ERROR,
+        "error_id": error_id,
+        "message": message,
+        "timings": _timings(execution, timezone.now(), None),
+    }
+
+
+def _end(
+    execution: Execution, attempt: int, values: dict[str, Any], *, unrenewed: bool = False
+) -> bool:
+    if attempt != execution.attempt:
+        return False
     with transaction.atomic():
-        ended = _ending(frozenset(changed)).run(id=execution.id, current=attempt, **changed) == 1
+        ended = EXECUTIONS.end(execution, unrenewed=unrenewed, **values)
         if ended:
-            storage.settle(execution, changed)
+            storage.settle(execution, values)
     return ended
-
-
-@lru_cache
-def _ending(names: frozenset[str]) -> PreparedUpdate[Execution]:
-    """The UPDATE that ends the current attempt of a running execution by setting these columns."""
-    return PreparedUpdate(
-        lambda: (
-            Execution.objects.filter(
-                id=Param(Execution, "id"),
-                attempt=Param(Execution, "attempt", "current"),
-                state=ExecutionState.RUNNING,
-            ),
-            {name: Param(Execution, name) for name in sorted(names)},
-        )
-    )
 
 
 def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> dict[str, Any]:

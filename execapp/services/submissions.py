@@ -27,6 +27,7 @@ from execapp.models import (
     ExecutionState,
     Mode,
 )
+from execapp.queues import EXECUTIONS
 from execapp.requests import SubmissionRequest
 from execapp.services import checks, health, idempotency, probes, storage, token_pins
 from templatemgr import version_runtimes
@@ -90,24 +91,20 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
     execution = wait(execution_id=execution_id, seconds=0)
     now = timezone.now()
     waited = max(0.0, round((now - execution.created_at).total_seconds() * 1000, 3))
-    rows = Execution.objects.filter(id=execution_id)
-    # Each step is conditional: whoever claims or finishes in between makes it touch no row.
+    # Each step is conditional: it touches no row that another worker claims or ends in between.
     with transaction.atomic():
-        changed = rows.filter(state=ExecutionState.QUEUED).update(
+        changed = EXECUTIONS.cancel_queued(
+            execution_id,
             state=ExecutionState.CANCELLED,
-            cancel_requested=True,
             message=message,
-            finished_at=now,
             timings={"queued_ms": waited, "total_ms": waited, "warm": False},
         )
         if changed:
             storage.settle(execution, {})
-    changed = changed or rows.filter(state=ExecutionState.RUNNING).update(
-        cancel_requested=True, message=message
-    )
+    changed = changed or EXECUTIONS.request_cancel(execution_id, again=True, message=message)
     if changed:
         cancel_on_commit(execution_id)
-    return wait(execution_id=execution_id, seconds=0), bool(changed)
+    return wait(execution_id=execution_id, seconds=0), changed
 
 
 def _row(execution_id: uuid.UUID) -> Execution:

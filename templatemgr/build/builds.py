@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 from core import parsing
 from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, catalog, data_paths, store
 from templatemgr.build import input_changes, pipeline
-from templatemgr.build.log_writer import LEASE, LogWriter
+from templatemgr.build.log_writer import LogWriter
 from templatemgr.errors import (
     BuildCancelledError,
     BuildError,
@@ -28,7 +28,6 @@ from templatemgr.errors import (
 from templatemgr.integrity import checking, repair
 from templatemgr.models import (
     ACTIVE_STATES,
-    FINAL_STATES,
     Build,
     BuildKind,
     BuildLogLine,
@@ -37,10 +36,12 @@ from templatemgr.models import (
     Version,
 )
 from templatemgr.promotion import removal
+from templatemgr.queues import BUILDS
 from templatemgr.store import Freed
 from templatemgr.trees import manifests
 
 logger = logging.getLogger(__name__)
+RELATED = ("template", "version__template", "reproduces__template", "from_version__template")
 
 INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
 OUT_OF_MEMORY = (
@@ -112,11 +113,10 @@ def request(
 
 def get(*, build_id: uuid.UUID | str) -> Build:
     """Return a build with its versions. Raises UnknownBuildError."""
-    related = ("template", "version__template", "reproduces__template", "from_version__template")
     identifier = parsing.identifier_or_none(build_id)
     found = None
     if identifier is not None:
-        found = Build.objects.select_related(*related).filter(pk=identifier).first()
+        found = Build.objects.select_related(*RELATED).filter(pk=identifier).first()
     if found is None:
         shown = str(build_id)[:80]
         message = f"There is no build {shown}."
@@ -126,24 +126,11 @@ def get(*, build_id: uuid.UUID | str) -> Build:
 
 def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
     """Take the oldest queued build (or the one named) for this worker; None when there is none."""
-    while True:
-        queued = Build.objects.filter(state=BuildState.QUEUED)
-        if build_id is not None:
-            queued = queued.filter(pk=build_id)
-        oldest = queued.order_by("created_at", "pk").values_list("pk", flat=True).first()
-        if oldest is None:
-            return None
-        now = timezone.now()
-        won = queued.filter(pk=oldest).update(
-            state=BuildState.FETCHING,
-            step=BuildState.FETCHING,
-            worker=worker,
-            attempt=F("attempt") + 1,
-            lease_until=now + LEASE,
-            started_at=now,
-        )
-        if won == 1:  # else another worker was faster: look again
-            return get(build_id=oldest)
+    rows = Build.objects.select_related(*RELATED)
+    if build_id is not None:
+        rows = rows.filter(pk=build_id)
+    first = BuildState.FETCHING
+    return BUILDS.claim(worker=worker, choose=lambda: BUILDS.oldest(rows), step=first)
 
 
 def run(
@@ -188,9 +175,8 @@ def died(*, build: Build, message: str, state: BuildState = BuildState.INTERRUPT
     """
     with store.locked(data_paths.store_lock()):
         with transaction.atomic():  # whoever sees the end sees its line as well
-            mine = Build.objects.filter(pk=build.pk, attempt=build.attempt)
-            row = mine.filter(state__in=ACTIVE_STATES).first()
-            ended = row is not None and _interrupt(row, message, state) == 1
+            row = BUILDS.held(build).first()
+            ended = row is not None and _interrupt(row, message, state)
             if row is not None and ended:
                 sequence = row.lines.aggregate(last=Max("sequence"))["last"] or 0
                 said = {"time": timezone.now(), "step": row.step, "stream": "build"}
@@ -203,32 +189,15 @@ def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
     """Ask a build to stop; a queued one ends at once, a finished one stays as it is."""
     build = get(build_id=build_id)
     with transaction.atomic():
-        queued = Build.objects.filter(pk=build.pk, state=BuildState.QUEUED)
-        ended = queued.update(
-            state=BuildState.CANCELLED,
-            cancel_requested=True,
-            finished_at=timezone.now(),
-            message="Cancelled before it started.",
-        )
-        running = Build.objects.filter(pk=build.pk, state__in=ACTIVE_STATES, cancel_requested=False)
-        if ended or running.update(cancel_requested=True):
+        text = "Cancelled before it started."
+        ended = BUILDS.cancel_queued(build.pk, state=BuildState.CANCELLED, message=text)
+        if ended or BUILDS.request_cancel(build.pk):
             details = {"build": str(build.pk)}
             audit.append(
                 actor=actor, action="build.cancel", object=build.template.name, details=details
             )
             wake_on_commit(WakeKind.BUILD)
     return get(build_id=build.pk)
-
-
-def take_over(*, worker: str) -> int:
-    """End the leases of a worker that is known to be dead and mark its builds interrupted.
-
-    Returns how many builds were marked.
-    """
-    mine = Build.objects.filter(worker=worker, state__in=ACTIVE_STATES)
-    if not mine.update(lease_until=timezone.now() - timedelta(seconds=1)):
-        return 0
-    return reap()
 
 
 def reap() -> int:
@@ -239,14 +208,26 @@ def reap() -> int:
     return tidy().interrupted
 
 
+def take_over(*, worker: str) -> int:
+    """Mark every build of a worker that is known to be dead, and sweep what they left on disk.
+
+    Returns how many builds were marked.
+    """
+    with store.locked(data_paths.store_lock()):
+        interrupted = BUILDS.recover(Q(worker=worker), give_up=_interrupt)
+        if interrupted:
+            sweep()
+    return interrupted
+
+
 def tidy() -> Tidied:
     """Do what `reap` does and all that can be cleaned besides; return what was done.
 
     Under the store's lock: nobody is between renaming a version into place and its row.
     """
     with store.locked(data_paths.store_lock()):
-        expired = Build.objects.filter(state__in=ACTIVE_STATES, lease_until__lt=timezone.now())
-        return Tidied(interrupted=sum(map(_interrupt, expired)), **vars(sweep()))
+        interrupted = BUILDS.recover(BUILDS.expired(), give_up=_interrupt)
+        return Tidied(interrupted=interrupted, **vars(sweep()))
 
 
 def sweep() -> Swept:
@@ -339,14 +320,7 @@ def _end(build: Build, log_writer: LogWriter, state: BuildState, message: str) -
     message = log_writer.redact(message)
     for line in message.splitlines():
         log_writer.line("build", line)
-    mine = Build.objects.filter(pk=build.pk, attempt=build.attempt).exclude(state__in=FINAL_STATES)
-    mine.update(
-        state=state,
-        message=message,
-        steps=_closed_steps(build, state),
-        finished_at=timezone.now(),
-        lease_until=None,
-    )
+    BUILDS.end(build, state=state, message=message, steps=_closed_steps(build, state))
 
 
 def _gave_up_healing(build: Build, reason: str) -> None:
@@ -361,14 +335,6 @@ def _gave_up_healing(build: Build, reason: str) -> None:
 
 def _interrupt(
     build: Build, message: str = INTERRUPTED, state: BuildState = BuildState.INTERRUPTED
-) -> int:
-    still = Build.objects.filter(
-        pk=build.pk, attempt=build.attempt, state=build.state, lease_until=build.lease_until
-    )
-    return still.update(
-        state=state,
-        message=message,
-        steps=_closed_steps(build, state),
-        finished_at=timezone.now(),
-        lease_until=None,
-    )
+) -> bool:
+    steps = _closed_steps(build, state)
+    return BUILDS.end(build, state=state, unrenewed=True, message=message, steps=steps)

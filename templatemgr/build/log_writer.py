@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 
 from django.db import DatabaseError, connection, transaction
@@ -16,13 +16,13 @@ from django.db.models import Max
 from django.utils import timezone
 
 from templatemgr.builders import secrets
-from templatemgr.models import ACTIVE_STATES, Build, BuildLogLine
+from templatemgr.models import Build, BuildLogLine
+from templatemgr.queues import BUILDS
 
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
 RENEW_SECONDS = 1.0  # also how soon a cancellation is seen
-LEASE = timedelta(seconds=30)
 MAX_LINES = 20_000
 MAX_TEXT = 4_000
 
@@ -41,7 +41,7 @@ class LogWriter:
         self.lost = False
         self.step = build.step
         self.redact = secrets.redactor(os.environ)
-        self._build, self._attempt, self._on_line = build, build.attempt, on_line
+        self._build, self._on_line = build, on_line
         self._pending: list[BuildLogLine] = []
         self._lock = threading.Lock()
         self._done = threading.Event()
@@ -118,13 +118,10 @@ class LogWriter:
 
     def _renew(self) -> None:
         """Fenced by the attempt: a build that was reaped or claimed again is not ours any more."""
-        mine = Build.objects.filter(
-            pk=self._build.pk, attempt=self._attempt, state__in=ACTIVE_STATES
-        )
-        if mine.update(lease_until=timezone.now() + LEASE) != 1:
+        if not BUILDS.renew(self._build):
             # The last step ends the build before this thread ends: that is no loss.
             if not self._done.is_set():
                 self.lost = True
                 self.cancel.set()
-        elif mine.filter(cancel_requested=True).exists():
+        elif BUILDS.held(self._build).filter(cancel_requested=True).exists():
             self.cancel.set()

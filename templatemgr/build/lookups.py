@@ -10,13 +10,12 @@ import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
+from django.db.models import Q
 
 from core.engine import WakeKind, wake_on_commit
 from templatemgr import catalog, data_paths, operator_rules, store
@@ -26,11 +25,11 @@ from templatemgr.builders.base import Candidate, Job
 from templatemgr.definitions import screening
 from templatemgr.errors import InvalidBuildError, TemplateError
 from templatemgr.models import Lookup, LookupState
+from templatemgr.queues import LOOKUPS
 from templatemgr.redaction import Redactor
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(seconds=120)  # longer than the cage's own limit: nobody has to renew it
 OPEN = (LookupState.QUEUED, LookupState.RUNNING)
 INTERRUPTED = "The process that asked ended. Ask again."
 
@@ -74,17 +73,8 @@ def answered(lookup: Lookup) -> list[Candidate]:
 
 def claim(*, worker: str) -> Lookup | None:
     """Take the oldest question for this worker; None when there is none."""
-    while True:
-        queued = Lookup.objects.filter(state=LookupState.QUEUED)
-        oldest = queued.order_by("created_at", "pk").values_list("pk", flat=True).first()
-        if oldest is None:
-            return None
-        won = queued.filter(pk=oldest).update(
-            state=LookupState.RUNNING, worker=worker, lease_until=timezone.now() + LEASE
-        )
-        if won == 1:  # else another worker was faster: look again
-            rows = Lookup.objects.select_related("template", "from_version__template")
-            return rows.get(pk=oldest)
+    rows = Lookup.objects.select_related("template", "from_version__template")
+    return LOOKUPS.claim(worker=worker, choose=lambda: LOOKUPS.oldest(rows))
 
 
 def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
@@ -113,22 +103,22 @@ def get(*, lookup_id: uuid.UUID) -> Lookup | None:
 
 def died(*, lookup: Lookup, message: str) -> bool:
     """Record that the process that asked ended without an answer; False if it has ended."""
-    mine = Lookup.objects.filter(pk=lookup.pk, worker=lookup.worker, state=LookupState.RUNNING)
-    return (
-        mine.update(
-            state=LookupState.FAILED, message=message, finished_at=timezone.now(), lease_until=None
-        )
-        == 1
-    )
+    return LOOKUPS.end(lookup, state=LookupState.FAILED, message=message)
 
 
-def reap(*, worker: str | None = None) -> int:
-    """End questions whose lease ran out, or that a worker known to be dead held; how many."""
-    held = Lookup.objects.filter(state=LookupState.RUNNING)
-    dead = held.filter(worker=worker) if worker else held.filter(lease_until__lt=timezone.now())
-    return dead.update(
-        state=LookupState.FAILED, message=INTERRUPTED, finished_at=timezone.now(), lease_until=None
-    )
+def reap() -> int:
+    """End the look-ups whose lease ran out; return how many."""
+    return LOOKUPS.recover(LOOKUPS.expired(), give_up=_interrupt)
+
+
+def take_over(*, worker: str) -> int:
+    """End the look-ups of a worker that is known to be dead; return how many."""
+    return LOOKUPS.recover(Q(worker=worker), give_up=_interrupt)
+
+
+def _interrupt(lookup: Lookup) -> bool:
+    failed = LookupState.FAILED
+    return LOOKUPS.end(lookup, state=failed, unrenewed=True, message=INTERRUPTED)
 
 
 def _redacted(found: Candidate, redact: Redactor) -> Candidate:
@@ -174,16 +164,10 @@ def _quiet(lookup: Lookup, redact: Redactor) -> Callable[[str, str], None]:
 def _end(
     lookup: Lookup, state: LookupState, *, message: str = "", found: list[Candidate] | None = None
 ) -> None:
-    """Record the end, fenced by the worker, and forget older answers about the same inputs."""
+    """Record the end of this attempt, and forget older answers about the same inputs."""
     with transaction.atomic():
-        mine = Lookup.objects.filter(pk=lookup.pk, worker=lookup.worker, state=LookupState.RUNNING)
-        won = mine.update(
-            state=state,
-            message=message,
-            candidates=[asdict(candidate) for candidate in found or ()],
-            finished_at=timezone.now(),
-            lease_until=None,
-        )
+        answer = [asdict(candidate) for candidate in found or ()]
+        won = LOOKUPS.end(lookup, state=state, message=message, candidates=answer)
         if won and state == LookupState.DONE:
             older = Lookup.objects.filter(template=lookup.template, digest=lookup.digest)
             older.exclude(pk=lookup.pk).exclude(state__in=OPEN).delete()

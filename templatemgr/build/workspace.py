@@ -15,7 +15,8 @@ from sandbox.errors import SandboxError
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import BuildCancelledError, BuildError, DefinitionError, LeaseLostError
-from templatemgr.models import ACTIVE_STATES, Build, BuildState
+from templatemgr.models import Build, BuildState
+from templatemgr.queues import BUILDS
 from templatemgr.store import Sealed
 from templatemgr.trees.manifests import Manifest, ManifestError
 
@@ -87,8 +88,7 @@ def advance(build: Build, **values: Any) -> None:
     for entry in steps[:-1]:
         if entry["state"] == "active":
             entry.update(state="done", finished_at=now.isoformat())
-    mine = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
-    if mine.update(**values) != 1:
+    if BUILDS.held(build).update(**values) != 1:
         raise LeaseLostError
     for name, value in values.items():
         setattr(build, name, value)

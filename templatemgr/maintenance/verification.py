@@ -16,7 +16,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Q
 from django.utils import timezone
 
 from core.engine import WakeKind, wake_on_commit
@@ -34,14 +34,14 @@ from templatemgr.models import (
     VersionHealth,
 )
 from templatemgr.promotion import promotions, usage
+from templatemgr.queues import VERIFICATIONS
 from templatemgr.trees import foreign, hashing, manifests
 
 logger = logging.getLogger(__name__)
 
-LEASE = timedelta(minutes=1)
+RELATED = ("version__template", "version__health", "build")
 HEALING = timedelta(minutes=15)
 REPORT_SECONDS = 0.5
-MAX_ATTEMPTS = 3
 SCHEDULER = "schedule"  # who asks for what is due
 
 
@@ -107,7 +107,7 @@ def request_healing(*, template: str, version: int, actor: str) -> Verification:
 def get(*, verification_id: uuid.UUID | str) -> Verification:
     """Return a verification with its version. Raises UnknownVerificationError."""
     try:
-        rows = Verification.objects.select_related("version__template", "version__health", "build")
+        rows = Verification.objects.select_related(*RELATED)
         return rows.get(pk=verification_id)
     except (Verification.DoesNotExist, ValidationError, ValueError):
         message = f"There is no verification {verification_id}."
@@ -121,26 +121,15 @@ def latest(*, version: Version) -> Verification | None:
 
 def claim(*, worker: str) -> Verification | None:
     """Take the oldest queued verification, what people asked for first; None when there is none."""
-    while True:
-        queued = Verification.objects.filter(state=VerificationState.QUEUED)
-        # Of what nobody waits for in person, what is down goes before what is due.
-        down = F("version__health__retry_at").asc(nulls_last=True)
-        oldest = queued.order_by("scheduled", down, "created_at", "pk").values_list("pk", flat=True)
-        first = oldest.first()
-        if first is None:
-            return None
-        now = timezone.now()
-        won = queued.filter(pk=first).update(
-            state=VerificationState.RUNNING,
-            worker=worker,
-            attempt=F("attempt") + 1,
-            lease_until=now + LEASE,
-            started_at=now,
-            files_done=0,
-            bytes_done=0,
-        )
-        if won == 1:  # else another worker was faster: look again
-            return get(verification_id=first)
+    # Of what nobody waits for in person, what is down goes before what is due.
+    down = F("version__health__retry_at").asc(nulls_last=True)
+    rows = Verification.objects.select_related(*RELATED)
+    return VERIFICATIONS.claim(
+        worker=worker,
+        choose=lambda: VERIFICATIONS.oldest(rows, "scheduled", down),
+        files_done=0,
+        bytes_done=0,
+    )
 
 
 def run(
@@ -176,11 +165,11 @@ def run(
         )
         _finish(verification, health, around.slot)
     except hashing.StoppedError:
-        _give_back(_mine(verification), counts=False)
+        VERIFICATIONS.give_back(verification, counted=False)
     except hashing.HashingError as error:
         logger.warning("verification %s of %s: %s", verification.pk, version, error)
-        if verification.attempt < MAX_ATTEMPTS:
-            _give_back(_mine(verification))
+        if verification.attempt < VERIFICATIONS.max_attempts:
+            VERIFICATIONS.give_back(verification)
         else:
             _condemn(verification, f"{error} That was the third time.", around.slot)
     except DatabaseError:
@@ -232,7 +221,7 @@ def take_over(*, worker: str) -> int:
 
 def reap() -> int:
     """Return verifications whose lease ran out to the queue, or end them after the last attempt."""
-    return _recover(Q(lease_until__lt=timezone.now()))
+    return _recover(VERIFICATIONS.expired())
 
 
 @dataclass(kw_only=True)
@@ -246,7 +235,7 @@ class _Progress:
 
     def begin(self, home: Path) -> None:
         counts = [manifests.contents(home / folder) for folder in ("tree", "cache")]
-        _mine(self.verification).update(
+        VERIFICATIONS.held(self.verification).update(
             files_total=sum(files for files, _ in counts),
             bytes_total=sum(size for _, size in counts),
         )
@@ -259,9 +248,7 @@ class _Progress:
             logger.info("%s went while it was verified", path)
         if time.monotonic() >= self.written_at + REPORT_SECONDS:
             self.written_at = time.monotonic()
-            _mine(self.verification).update(
-                files_done=self.files, bytes_done=self.bytes, lease_until=timezone.now() + LEASE
-            )
+            VERIFICATIONS.renew(self.verification, files_done=self.files, bytes_done=self.bytes)
 
 
 def _finish(verification: Verification, health: VersionHealth, slot: str) -> None:
@@ -272,7 +259,7 @@ def _finish(verification: Verification, health: VersionHealth, slot: str) -> Non
         return
     build, message = None, ""
     if verification.heal:
-        _mine(verification).update(lease_until=timezone.now() + HEALING)  # nothing renews it there
+        VERIFICATIONS.renew(verification, lease=HEALING)  # nothing renews it there
         try:
             build = healing.heal_or_queue_rebuild(
                 version=verification.version, actor=verification.requested_by, slot=slot
@@ -306,40 +293,24 @@ def _condemn(verification: Verification, reason: str, slot: str) -> None:
     ended.update(message=reason)
 
 
-def _mine(verification: Verification) -> QuerySet[Verification]:
-    """The row, while it is still ours to write."""
-    return Verification.objects.filter(
-        pk=verification.pk, attempt=verification.attempt, state=VerificationState.RUNNING
-    )
-
-
-def _end(verification: Verification, **values: Any) -> None:
-    """Record an end; nothing when the row is not ours any more."""
-    fresh: dict[str, Any] = {"finished_at": timezone.now(), "lease_until": None}
+def _end(verification: Verification, *, unrenewed: bool = False, **values: Any) -> bool:
+    """Record an end; False when the row is not ours any more."""
     if values["state"] != VerificationState.FAILED:
-        fresh |= {"files_done": F("files_total"), "bytes_done": F("bytes_total")}
-    _mine(verification).update(**fresh, **values)
+        values |= {"files_done": F("files_total"), "bytes_done": F("bytes_total")}
+    return VERIFICATIONS.end(verification, unrenewed=unrenewed, **values)
 
 
 def _recover(condition: Q) -> int:
-    running = Verification.objects.filter(condition, state=VerificationState.RUNNING)
-    stale = list(running.select_related("version__template", "version__health"))
-    for verification in stale:
-        if verification.attempt < MAX_ATTEMPTS:
-            _give_back(_mine(verification))
-            continue
-        text = f"The process that verified it ended, {MAX_ATTEMPTS} times."
-        checking.condemn(version=verification.version, actor=verification.requested_by, reason=text)
-        _end(verification, state=VerificationState.QUARANTINED, problems=1, message=text)
-    return len(stale)
+    rows = Verification.objects.select_related("version__template", "version__health")
+    return VERIFICATIONS.recover(condition, give_up=_give_up, rows=rows)
 
 
-def _give_back(rows: QuerySet[Verification], *, counts: bool = True) -> None:
-    """Back to the queue. An orderly stop is no failed attempt."""
-    attempts: dict[str, Any] = {} if counts else {"attempt": F("attempt") - 1}
-    rows.update(
-        state=VerificationState.QUEUED, worker="", lease_until=None, started_at=None, **attempts
-    )
+def _give_up(verification: Verification) -> bool:
+    """Quarantine a version whose verification ended its process each time."""
+    text = f"The process that verified it ended, {VERIFICATIONS.max_attempts} times."
+    checking.condemn(version=verification.version, actor=verification.requested_by, reason=text)
+    quarantined = VerificationState.QUARANTINED
+    return _end(verification, unrenewed=True, state=quarantined, problems=1, message=text)
 
 
 def _due(row: Version, now: datetime, often: timedelta | None, rarely: timedelta | None) -> bool:

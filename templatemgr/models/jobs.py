@@ -4,6 +4,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.ids import new_id
+from core.jobs.models import CancellableJob, LeasedJob
 from templatemgr.models.templates import Template, Version
 
 
@@ -46,7 +47,7 @@ FINAL_STATES = (
 )
 
 
-class Build(models.Model):
+class Build(CancellableJob):
     """The job that makes a version. Claimed by a conditional UPDATE, held by a lease."""
 
     id = models.UUIDField(primary_key=True, default=new_id, editable=False)
@@ -71,13 +72,6 @@ class Build(models.Model):
     # "configured": [the registries of this machine then], "reached": [all that was connected to]}.
     origins = models.JSONField(default=dict, blank=True)
     steps = models.JSONField(default=list)
-    created_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=200, blank=True, default="")
-    lease_until = models.DateTimeField(null=True, blank=True)
-    attempt = models.PositiveIntegerField(default=0)
-    cancel_requested = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -133,7 +127,7 @@ class LookupState(models.TextChoices):
     FAILED = "failed"  # `message` says why
 
 
-class Lookup(models.Model):
+class Lookup(LeasedJob):
     """What a registry had for the packages of a template's inputs, when it was asked.
 
     Claimed by a conditional UPDATE, held by a lease. It answers for the inputs with `digest` only.
@@ -150,10 +144,8 @@ class Lookup(models.Model):
     # [{"name", "installed", "wanted", "latest", "direct"}], by name
     candidates = models.JSONField(default=list)
     message = models.TextField(blank=True, default="")
-    created_at = models.DateTimeField(default=timezone.now)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=200, blank=True, default="")
-    lease_until = models.DateTimeField(null=True, blank=True)
+    # A release that does not know the column may insert rows beside this one.
+    attempt = models.PositiveIntegerField(default=0, db_default=0)
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -187,7 +179,7 @@ class VerificationState(models.TextChoices):
 OPEN_VERIFICATIONS = (VerificationState.QUEUED, VerificationState.RUNNING)
 
 
-class Verification(models.Model):
+class Verification(LeasedJob):
     """The job that reads a version's files again. Claimed by a conditional UPDATE, held by a lease.
 
     Files that are one inode count once. Totals are 0 until it has started.
@@ -210,12 +202,6 @@ class Verification(models.Model):
     build = models.ForeignKey(
         Build, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    created_at = models.DateTimeField(default=timezone.now)
-    started_at = models.DateTimeField(null=True, blank=True)
-    finished_at = models.DateTimeField(null=True, blank=True)
-    worker = models.CharField(max_length=200, blank=True, default="")
-    lease_until = models.DateTimeField(null=True, blank=True)
-    attempt = models.PositiveIntegerField(default=0)
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -22,7 +22,8 @@ from execapp.executor.daemon import Daemon
 from execapp.executor.execution_worker import starting_limits
 from execapp.executor.lock import LockedError
 from execapp.models import Execution, ExecutorHeartbeat
-from execapp.services import claims, health
+from execapp.queues import EXECUTIONS
+from execapp.services import health
 from sandbox import probe
 from sandbox.cgroup import leases
 from sandbox.errors import ConfinementError, StartupError
@@ -55,7 +56,7 @@ def test_killed_in_the_middle_ends_exactly_once(api: Api, executor_process: Star
     assert done["state"] == "succeeded"
     assert done["attempts"] == 2
     assert done["stdout"] == "done\n"
-    assert time.monotonic() - began < claims.LEASE.total_seconds(), (
+    assert time.monotonic() - began < EXECUTIONS.lease.total_seconds(), (
         "its claim was not taken over at once"
     )
 

@@ -9,6 +9,7 @@ from django.db import connection
 from django.utils import timezone
 
 from execapp.models import Execution, ExecutionState, ExecutorHeartbeat
+from execapp.queues import EXECUTIONS
 from execapp.services import claims
 from sandbox.session.outcome import Outcome, State, Stream, Usage
 from templatemgr.models import HealthState, Version, VersionHealth
@@ -120,7 +121,7 @@ def test_lease_is_prolonged_for_what_runs_here_only(api: Api, alive: object) -> 
 
 def test_attempts_are_bounded(api: Api, alive: object) -> None:
     made = api.submit()
-    for _ in range(claims.MAX_ATTEMPTS):
+    for _ in range(EXECUTIONS.max_attempts):
         claimed()
         Execution.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
         assert claims.reap() == 1

@@ -123,8 +123,8 @@ def test_what_a_dead_process_held_is_ended(tiny: Path) -> None:
 def test_the_questions_of_one_worker_are_ended_when_it_is_known_to_be_dead(tiny: Path) -> None:
     ask()
     lookups.claim(worker="gone")
-    assert lookups.reap(worker="other") == 0
-    assert lookups.reap(worker="gone") == 1
+    assert lookups.take_over(worker="other") == 0
+    assert lookups.take_over(worker="gone") == 1
 
 
 def test_a_builder_without_the_question_says_so(

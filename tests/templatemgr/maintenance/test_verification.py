@@ -17,6 +17,7 @@ from templatemgr.integrity import inspection
 from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Build, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions, usage
+from templatemgr.queues import VERIFICATIONS
 from templatemgr.trees import hashing
 from tests.templatemgr.conftest import MakeSealedVersion, run_build
 from tests.templatemgr.maintenance.test_healing import DAMAGES, spoil
@@ -252,7 +253,7 @@ def test_told_to_stop_it_goes_back_to_the_queue_and_records_nothing(
 ) -> None:
     make_sealed_version({"a": "a"})
     request()
-    for _ in range(verification.MAX_ATTEMPTS):  # an orderly stop is no failed attempt
+    for _ in range(VERIFICATIONS.max_attempts):  # an orderly stop is no failed attempt
         assert run_next(stop=lambda: True).state == "queued"
     assert not AuditEvent.objects.filter(action="version.verify").exists()
     assert run_next().state == "verified"
