@@ -10,7 +10,7 @@ from core.database import connections
 from core.database.retry import retry_on_lock
 from core.jobs.worker import Periodic, Worker
 from execapp.executor import helpers
-from execapp.executor.execution_worker import ExecutorContext
+from execapp.executor.context import ExecutorContext
 from sandbox.helper import HelperExit
 from templatemgr.build import builds
 from templatemgr.models import ACTIVE_STATES, Build, BuildState

@@ -18,6 +18,7 @@ from core.jobs.wakeup import Wakeup
 from execapp.executor import execution_worker, lookup_worker
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.build_worker import BuildWorker
+from execapp.executor.context import ExecutorContext
 from execapp.executor.heartbeat import HeartbeatThread
 from execapp.executor.listener import make_receiver
 from execapp.executor.lock import ExecutorLock
@@ -163,7 +164,7 @@ class Daemon:
             self._failures.failed(what, error)
             return None
 
-    def _make_context(self, worker: str) -> execution_worker.ExecutorContext:
+    def _make_context(self, worker: str) -> ExecutorContext:
         execution_wakeup, maintenance_wakeup = Wakeup(), Wakeup()
         running_executions = RunningExecutions()
         breaker = CircuitBreaker(
@@ -182,7 +183,7 @@ class Daemon:
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"
             logger.warning(text, self._descriptors, room)
-        return execution_worker.ExecutorContext(
+        return ExecutorContext(
             worker=worker,
             host={**probe.host_fingerprint()},
             execution_wakeup=execution_wakeup,

@@ -2,27 +2,20 @@
 
 import logging
 import secrets
-import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from core.database.retry import retry_on_lock
-from core.engine import Receiver
-from core.jobs.failures import FailureLog
-from core.jobs.wakeup import Wakeup
 from core.jobs.worker import Worker
-from execapp.executor.breaker import CircuitBreaker
-from execapp.executor.pool import Pool
-from execapp.executor.running import Running, RunningExecutions
+from execapp.executor.context import ExecutorContext
+from execapp.executor.running import Running
 from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.queues import EXECUTIONS
 from execapp.services import checks, claims
 from sandbox.errors import ConfinementError, LimitsError, StartupError
-from sandbox.isolation.parking import ParkedPool
 from sandbox.limits import Limits
 from sandbox.session import sessions
 from sandbox.session.outcome import Outcome, State, Stream, Usage
@@ -38,26 +31,6 @@ NOT_CONFINED = (
     "The sandbox was not locked down as it must be, so the submission did not run: a fault of the "
     "template. The log has the reason under error_id."
 )
-
-
-@dataclass(kw_only=True)
-class ExecutorContext:
-    """What the slots of one executor share."""
-
-    worker: str
-    host: dict[str, Any]
-    execution_wakeup: Wakeup  # an execution is queued
-    maintenance_wakeup: Wakeup  # a build, a verification or a look-up is queued
-    running_executions: RunningExecutions
-    rotation: claims.Rotation
-    pool: Pool
-    parked_pool: ParkedPool
-    receiver: Receiver
-    draining: threading.Event
-    claiming: threading.Lock
-    breaker: CircuitBreaker
-    failures: FailureLog
-    client_limit: int | None = None
 
 
 def make_worker(context: ExecutorContext, slot: str) -> Worker[Execution]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from core.jobs.wakeup import Wakeup
 from core.jobs.worker import Periodic, Worker
-from execapp.executor.execution_worker import ExecutorContext
+from execapp.executor.context import ExecutorContext
 from execapp.services import claims, heartbeats
 
 BEAT_SECONDS = 1.0

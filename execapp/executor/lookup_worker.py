@@ -8,7 +8,7 @@ from functools import partial
 from core.database.retry import retry_on_lock
 from core.jobs.worker import Periodic, Worker
 from execapp.executor import helpers
-from execapp.executor.execution_worker import ExecutorContext
+from execapp.executor.context import ExecutorContext
 from templatemgr.build import lookups
 from templatemgr.models import Lookup
 from templatemgr.queues import LOOKUPS

@@ -9,7 +9,7 @@ import threading
 from core.database import connections
 from core.database.retry import retry_on_lock
 from core.jobs.worker import Periodic, Worker
-from execapp.executor.execution_worker import ExecutorContext
+from execapp.executor.context import ExecutorContext
 from templatemgr.integrity.inspection import Reader
 from templatemgr.maintenance import retrying, startup_check, verification
 from templatemgr.models import Verification
