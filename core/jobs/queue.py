@@ -1,8 +1,8 @@
 """One queue of leased jobs: claim, renew, end, give back, reap, take over, cancel.
 
-The table is the queue (decision 0031). Every step is one conditional UPDATE, and its row count says whether the
-step happened. A claim counts `attempt` up, and every later write names its attempt: a worker whose
-lease was lost writes nothing any more, however late it returns.
+The table is the queue (decision 0031). Every step is one conditional UPDATE, and its row count says
+whether the step happened. A claim counts `attempt` up, and every later write names its attempt: a
+worker whose lease was lost writes nothing any more, however late it returns.
 
 Leases are compared with this machine's clock. For workers on several machines, `_now` is the place
 to ask the database for the time instead.
