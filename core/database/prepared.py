@@ -1,8 +1,8 @@
-"""Queries that are compiled once and run many times, for what every submission asks.
+"""Queries that are compiled once and run many times, for the hot path of submissions.
 
-Django writes the SQL of a query anew each time, which takes five times as long as SQLite takes to
-answer it. Here the SQL is kept, and values are put where a `Param` stands. Everything else is
-Django's own: how values are adapted, how rows become objects, who watches the queries.
+Django compiles the SQL of a query each time, which takes five times as long as the query in SQLite
+(decision 0014). Here the SQL is kept, and values replace each `Param`. Everything else is Django's
+own: how values are adapted, how rows become objects, and how queries are observed.
 """
 
 import threading
@@ -32,7 +32,7 @@ class Param(models.Expression):
 
 
 class _Compiled:
-    """A compiler of Django's with its SQL kept. It belongs to one connection."""
+    """A compiler of Django with its SQL kept. It belongs to one connection."""
 
     def __init__(self, compiler: Any) -> None:
         self.compiler = compiler
@@ -40,11 +40,11 @@ class _Compiled:
 
     @property
     def current(self) -> bool:
-        """Whether its connection is still the one to be used here."""
+        """Return whether its connection is still the one of this thread."""
         return self.compiler.connection is connections[self.compiler.using]
 
     def bind(self, values: Mapping[str, Any]) -> None:
-        """Have the compiler's next run use these values."""
+        """Set the values of the compiler's next run."""
         connection = self.compiler.connection
         bound = tuple(
             place.adapted(values, connection) if isinstance(place, Param) else place
@@ -87,11 +87,11 @@ class Prepared[M: models.Model, Row]:
         return compiler
 
     def all(self, **values: Any) -> list[Row]:
-        """Every row, with these values."""
+        """Return every row for these values."""
         return list(self._compiled.bound(values).compiler.rows)
 
     def first(self, **values: Any) -> Row | None:
-        """The first row, or None. Slice in `build`: what is found is read whole."""
+        """Return the first row or None. Slice in `build`, because every found row is read."""
         return next(iter(self.all(**values)), None)
 
 
@@ -111,5 +111,5 @@ class PreparedUpdate[M: models.Model]:
         return query.get_compiler(using=rows.db)
 
     def run(self, **values: Any) -> int:
-        """Change the rows; how many there were."""
+        """Change the rows; return how many."""
         return int(self._compiled.bound(values).compiler.execute_sql(ROW_COUNT) or 0)

@@ -1,9 +1,9 @@
 """The circuit breaker: claim nothing while this machine cannot start a sandbox.
 
-When a sandbox does not start, a trial sandbox of no template tells whose fault that is. If the
-trial fails as well, the machine is at fault (descriptors, memory, processes, namespaces, disk):
-the breaker opens, executions go back to the queue, and nothing is claimed until a trial succeeds.
-Trials are made with back-off, and once in a while when nothing else has been started.
+When a sandbox does not start, the breaker starts a trial sandbox without a template. If the trial
+fails as well, the machine is at fault (descriptors, memory, processes, namespaces, disk): the
+breaker opens, executions return to the queue, and nothing is claimed until a trial succeeds. Trials
+are repeated with back-off, and every 30 seconds on an idle executor (decision 0029).
 """
 
 import logging
@@ -32,7 +32,7 @@ class Trouble:
 
 # Decision 0029: a trial shows whether the machine or the template is at fault.
 class CircuitBreaker:
-    """Closed: executions are claimed. Open: `trouble` says why not. For any thread."""
+    """Closed: executions are claimed. Open: `trouble` says why not. Any thread may call."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CircuitBreaker:
         opened: Callable[[], None] = lambda: None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`trial` raises when no sandbox can be started; `opened` and `closed` are told of it."""
+        """`trial` raises if no sandbox can start. `opened` and `closed` are called on a change."""
         self._trial = trial
         self._on_open, self._on_close = opened, closed
         self._lock = threading.Lock()
@@ -51,16 +51,16 @@ class CircuitBreaker:
 
     @property
     def trouble(self) -> Trouble | None:
-        """Why nothing is claimed, or None."""
+        """Return why nothing is claimed, or None."""
         return self._trouble
 
     def worked(self) -> None:
-        """A sandbox was started just now: no trial is needed for a while."""
+        """Note that a sandbox has started: no trial is needed for a while."""
         if self._trouble is None:
             self._try_at = time.monotonic() + IDLE_TRIAL_SECONDS
 
     def blames_machine(self, error: BaseException) -> bool:
-        """A sandbox did not start: whether the machine is at fault. If so, the breaker is open."""
+        """Return whether the machine is why a sandbox did not start; if so, the breaker opens."""
         with self._lock:
             if self._trouble is not None:
                 return True
@@ -71,7 +71,7 @@ class CircuitBreaker:
         return True
 
     def tend(self) -> None:
-        """Make the trial that is due, if any; called about once a second by one thread."""
+        """Make a trial if one is due. One thread calls this about once a second."""
         if time.monotonic() < self._try_at:
             return
         with self._lock:
@@ -98,7 +98,7 @@ class CircuitBreaker:
     def _attempt(self) -> Exception | None:
         try:
             self._trial()
-        except Exception as error:  # noqa: BLE001 - whatever keeps it from starting is the answer
+        except Exception as error:  # noqa: BLE001 - any error is the result of the trial
             return error
         self._try_at = time.monotonic() + IDLE_TRIAL_SECONDS
         return None

@@ -18,7 +18,7 @@ from templatemgr.models import ACTIVE_STATES, Build, BuildState
 logger = logging.getLogger(__name__)
 REAP_SECONDS = 15.0
 WALL_SECONDS = 4 * 3600.0  # each step has limits of its own; this ends what none of them ends
-STOP_SECONDS = 20.0  # what a helper gets to record its own end, when it was cancelled or lost
+STOP_SECONDS = 20.0  # a cancelled or lost helper has this long to record its own end
 
 
 # Decision 0019: each build runs in a process of its own.
@@ -71,7 +71,7 @@ class BuildWorker:
             logger.warning("build %s: %s", build.pk, message)
 
     def _why_stop(self, build: Build, seconds: float) -> str | None:
-        """Why the helper is to be killed: it does not end by itself when it should."""
+        """Return why the helper is to be killed, or None."""
         if self._abandoned.is_set():
             return "stopped"
         if seconds > WALL_SECONDS:
@@ -92,7 +92,7 @@ class BuildWorker:
 
 
 def _told(ending: HelperExit, reason: str | None) -> tuple[BuildState, str]:
-    """The state and the message for a build whose process has not recorded its end."""
+    """Return the state and message of a build whose process has not recorded its end."""
     again = "Nothing is left of it; ask for the build again."
     if reason == "cancelled":
         return BuildState.CANCELLED, "Cancelled."

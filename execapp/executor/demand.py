@@ -1,4 +1,4 @@
-"""How many warm sandboxes recent demand asks for, and who gets them when memory is short."""
+"""How many warm sandboxes a group needs, and how a budget of memory is shared."""
 
 import math
 from collections.abc import Mapping
@@ -9,32 +9,32 @@ HALF_LIFE = 30.0  # seconds after which an arrival counts half
 
 @dataclass(kw_only=True)
 class Demand:
-    """Arrivals of one template in one mode, each counting less the older it is.
+    """Arrivals of one template in one mode; an arrival counts half after 30 seconds.
 
-    Moments are in seconds of any clock that never steps back.
+    Times are in seconds of a monotonic clock.
     """
 
-    refill_seconds: float = 1.0  # what starting one takes, smoothed
+    refill_seconds: float = 1.0  # how long a start takes, smoothed
     _weight: float = 0.0
     _at: float = 0.0
 
     def arrived(self, now: float) -> None:
-        """One execution asked for a warm sandbox."""
+        """Count an execution that needs a warm sandbox."""
         self._weight = self._weighed(now) + 1
         self._at = now
 
     def refilled(self, seconds: float) -> None:
-        """One was started, and took this long."""
+        """Note how long the start of a sandbox took."""
         self.refill_seconds += (seconds - self.refill_seconds) / 4
 
     def rate(self, now: float) -> float:
-        """Arrivals a second."""
+        """Return the arrivals a second."""
         return self._weighed(now) * math.log(2) / HALF_LIFE
 
     def desired(self, now: float, most: int) -> int:
-        """How many cover the arrivals while one is started, nineteen times in twenty; at least 1.
+        """Return how many cover the arrivals during one start in 19 of 20 cases; 1 to `most`.
 
-        Arrivals scatter as a Poisson distribution does: by the root of their mean.
+        Arrivals follow a Poisson distribution: the standard deviation is the root of the mean.
         """
         mean = self.rate(now) * self.refill_seconds
         return min(most, max(1, math.ceil(mean + 2 * math.sqrt(mean))))
@@ -45,7 +45,7 @@ class Demand:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmRequest:
-    """What one group would like: how many, how large each, and whether it can wait."""
+    """What one group needs: how many, bytes of each, and whether it is only a spare."""
 
     count: int
     each_bytes: int
@@ -55,9 +55,9 @@ class WarmRequest:
 def allocate[K](
     requests: Mapping[K, WarmRequest], budget: int, most: int | None = None
 ) -> dict[K, int]:
-    """How many each may have within `budget` bytes: everyone's first before anyone's second.
+    """Return how many each group gets within `budget` bytes: in rounds, one a group and round.
 
-    Spares come after the others of the same round. `most`: how many there may be in all.
+    In each round, spares come after the others. `most`: how many all groups may have together.
     """
     granted = dict.fromkeys(requests, 0)
     order = sorted(requests, key=lambda key: requests[key].spare)

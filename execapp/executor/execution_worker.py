@@ -1,4 +1,4 @@
-"""A slot: a thread that claims an execution, runs it in a sandbox, and records its one end."""
+"""The execution worker: a slot claims an execution, runs it in a sandbox, and records its end."""
 
 import logging
 import secrets
@@ -48,7 +48,7 @@ def make_worker(context: ExecutorContext, slot: str) -> Worker[Execution]:
 def _claim(context: ExecutorContext) -> Execution | None:
     if context.breaker.trouble is not None:
         return None  # no sandbox can start here: executions wait in the queue
-    # One at a time: the slots of one executor need not race each other for the same row.
+    # One slot at a time: otherwise all slots of this executor race for the same row.
     with context.claiming:
         return claims.claim(
             worker=context.worker, rotation=context.rotation, limit=context.client_limit
@@ -58,7 +58,7 @@ def _claim(context: ExecutorContext) -> Execution | None:
 def run(context: ExecutorContext, slot: str, execution: Execution) -> None:
     """Run one claimed execution to its recorded end; never raises."""
     try:
-        with ExitStack() as later:  # what nobody who waits for the answer need wait for
+        with ExitStack() as later:  # deferred until the reply has been sent
             later.callback(context.pool.refill)
             later.callback(context.parked_pool.refill)
             _answer(context, slot, execution, later)
@@ -83,13 +83,13 @@ def _answer(context: ExecutorContext, slot: str, execution: Execution, later: Ex
 def _attempt(
     context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
 ) -> Callable[[], bool]:
-    """Run it, and return how its end is to be recorded."""
+    """Run the execution, and return the call that records its end."""
     attempt = execution.attempt
     if not execution.version.healthy:  # read with the claim: it was whole at admission
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
         outcome = _sandboxed(context, slot, execution, running, later)
-    except Exception as error:  # noqa: BLE001 - each kind has its record
+    except Exception as error:  # noqa: BLE001 - every kind of error is recorded
         return _not_run(context, execution, error)
     context.breaker.worked()
     if running.give_back and outcome.state is State.CANCELLED:
@@ -102,10 +102,10 @@ def _attempt(
 def _not_run(
     context: ExecutorContext, execution: Execution, error: Exception
 ) -> Callable[[], bool]:
-    """Return how an attempt that did not come to an outcome is recorded.
+    """Return the call that records an attempt without an outcome.
 
-    Where the machine is at fault the execution waits in the queue, and the attempt does not count:
-    a sandbox has no effect outside of it, so that running a submission again is always safe.
+    If the machine is at fault, the execution returns to the queue and the attempt does not count. A
+    sandbox has no effect outside of it, so that another attempt is always safe.
     """
     attempt = execution.attempt
     if context.breaker.blames_machine(error):
@@ -127,7 +127,7 @@ def _not_run(
 
 
 def _tree_is_lost(execution: Execution) -> bool:
-    """Whether the version's tree is gone from the disk: it is then quarantined at once."""
+    """Return whether the version has no tree on disk; if so, quarantine it."""
     version = execution.version
     if (data_paths.version(version) / "tree").is_dir():
         return False
@@ -166,7 +166,7 @@ def _sandboxed(
 
 # Decision 0025: a variable that a runtime reads at its start needs a cold sandbox.
 def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
-    """Why no sandbox that waits could do it: what it brings is read at a runtime's start."""
+    """Return why no warm sandbox fits: the runtime reads a variable at its start. Else None."""
     names = variables.at_start(env)
     if not names:
         return None
@@ -175,9 +175,9 @@ def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
 
 
 def starting_limits(limits: Limits, default: Limits) -> Limits:
-    """What a cold sandbox is started with: enough for its runner, lowered at delivery.
+    """Return the limits for the start of a cold sandbox: enough for its runner.
 
-    Otherwise a small memory limit would fail our start-up, and look like our error.
+    Delivery lowers them. A small memory limit would otherwise fail the start, as our error.
     """
     return replace(
         limits,
@@ -187,7 +187,7 @@ def starting_limits(limits: Limits, default: Limits) -> Limits:
 
 
 def _no_room(session: Session, limits: Limits) -> Outcome:
-    """The runtime alone holds more than the limit: out of memory, before the program began."""
+    """Return the outcome of a limit that the runtime alone exceeds, before the program began."""
     return Outcome(
         state=State.OUT_OF_MEMORY,
         exit_code=None,
@@ -204,7 +204,7 @@ def _no_room(session: Session, limits: Limits) -> Outcome:
 
 
 def submission_of(execution: Execution, pattern: str | None) -> Submission:
-    """The recorded submission as the sandbox takes it."""
+    """Return the recorded submission as the sandbox takes it."""
     files = tuple(
         SourceFile(path=file["path"], content=checks.content_of(file) or b"")
         for file in execution.files

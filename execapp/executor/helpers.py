@@ -1,7 +1,7 @@
-"""The executor's helpers: a process of its own for each build and for each question to a registry.
+"""Helper processes: the executor starts one for each build and for each look-up.
 
-What strangers write in definitions is read there. However long that takes, and whatever it does to
-that process, executions go on.
+A helper reads what strangers write in definitions. However long that takes, and whatever it does to
+the helper, executions continue (decision 0019).
 """
 
 import os
@@ -30,9 +30,9 @@ def start(command: str, *words: str, slot: str) -> Helper:
 def follow(
     helper: Helper, why_stop: Callable[[float], str | None]
 ) -> tuple[HelperExit, str | None]:
-    """Wait for its end. `why_stop` is asked about once a second with how long it runs.
+    """Wait for the end of a helper; return how it ended, and why it was killed or None.
 
-    When it gives a reason the helper is killed; the reason is returned beside how it ended.
+    About once a second `why_stop` gets the seconds that it runs. A reason kills the helper.
     """
     began = time.monotonic()
     reason: str | None = None

@@ -1,8 +1,8 @@
-"""Warm sandboxes: started, locked down, runner loaded, each for one job.
+"""The warm pool: started and locked-down sandboxes with a loaded runner, each for one job.
 
-One thread fills the pool, outside the slots, one sandbox at a time and at low priority, so that
-warming takes little from what is running. How many wait follows recent demand, within a budget of
-memory. An empty pool is no failure: a slot then starts its sandbox itself.
+One thread fills the pool, one sandbox at a time and at low priority, so that warming takes little
+from running executions. The number of warm sandboxes follows recent demand, within a budget of
+memory. If the pool is empty, a slot starts its sandbox itself.
 """
 
 import logging
@@ -46,7 +46,7 @@ class Pool:
         most: int | None = None,
         breaker: CircuitBreaker | None = None,
     ) -> None:
-        """`most`: how many sandboxes the limit of open files allows. `breaker`: whether to warm."""
+        """`most`: how many sandboxes the limit of open files allows."""
         self._size = size
         self._most = most
         self._breaker = breaker
@@ -55,7 +55,7 @@ class Pool:
         self._slot = slot
         self._lock = threading.Lock()
         self._groups: dict[Key, WarmGroup] = {}
-        # By template and mode: what was asked of one version is asked of the next as well.
+        # By template and mode: the next version meets the same demand.
         self._demand: dict[tuple[str, str], Demand] = {}
         self._wakeup = Wakeup()
         self._moved = threading.Event()
@@ -74,12 +74,12 @@ class Pool:
         self._thread = threading.Thread(target=worker.serve, name="warmer")
 
     def start(self) -> None:
-        """Begin to warm."""
+        """Start the thread that fills the pool."""
         if self._size > 0:
             self._thread.start()
 
     def take(self, key: Key, limits: Limits) -> Session | None:
-        """A living warm sandbox that can take these limits, or None: start one yourself."""
+        """Return a live warm sandbox, now owned by the caller, that fits the limits, or None."""
         dead: list[Session] = []
         taken = None
         with self._lock:
@@ -98,19 +98,19 @@ class Pool:
         return taken
 
     def refill(self) -> None:
-        """One was used, and its job is done: warming the next would have slowed it down.
+        """Replace a used sandbox now that its job is done: warming meanwhile would slow the job.
 
-        While a job lasts longer, the pool notices by itself.
+        During a long job the pool notices by itself.
         """
         self._wakeup.notify()
 
     def look(self) -> None:
-        """Something was promoted: see what is current, now."""
+        """Read at once which versions are current: one was promoted."""
         self._moved.set()
         self._wakeup.notify()
 
     def shed(self) -> None:
-        """End every sandbox that waits: what they hold is needed to start anything at all."""
+        """End every warm sandbox: what they hold is needed to start any sandbox at all."""
         with self._lock:
             dropped = [one for group in self._groups.values() for one in group.waiting]
             for group in self._groups.values():
@@ -118,12 +118,12 @@ class Pool:
         _end(dropped)
 
     def count(self) -> int:
-        """How many wait now."""
+        """Return how many warm sandboxes wait."""
         with self._lock:
             return sum(len(group.waiting) for group in self._groups.values())
 
     def figures(self) -> dict[str, Any]:
-        """The budget, and of each group what waits, what is desired and what it holds."""
+        """Return the budget, and for each group its waiting and desired sandboxes and memory."""
         now = time.monotonic()
         with self._lock:
             found = [
@@ -142,7 +142,7 @@ class Pool:
         return {"budget_bytes": self._budget if self._size else 0, "groups": found}
 
     def close(self) -> None:
-        """Stop warming and end what is warm."""
+        """Stop warming and end the warm sandboxes."""
         self._stopping.set()
         self._wakeup.notify()
         if self._thread.ident is not None:
@@ -161,7 +161,7 @@ class Pool:
         return None if self._breaker and self._breaker.trouble else self._emptiest()
 
     def _follow(self, desired: dict[Key, WarmGroup]) -> None:
-        """Keep a group for each key of `desired`, with as many as demand and budget say."""
+        """Keep a group for each key of `desired`; drop dead, stale and surplus sandboxes."""
         dropped: list[WarmSandbox] = []
         now = time.monotonic()
         with self._lock:
@@ -191,7 +191,7 @@ class Pool:
             self._groups[key].granted = count
 
     def _memory_is_needed(self) -> bool:
-        """Whether those that wait hold too much, or so much that one who is short gets none."""
+        """Return whether the next missing sandbox would not fit into the budget."""
         held = sum(group.memory_bytes for group in self._groups.values())
         missing = [
             group.each_bytes
@@ -240,7 +240,7 @@ class Pool:
 
 
 def _unfit(group: WarmGroup, now: float) -> list[WarmSandbox]:
-    """Take off what has died, and the oldest when it waited too long: one at a time."""
+    """Remove and return dead sandboxes; if there are none, the oldest one if it is stale."""
     unfit = [one for one in group.waiting if not one.session.alive]
     if not unfit and group.waiting and now - group.waiting[0].since > STALE_SECONDS:
         unfit = [group.waiting[0]]
@@ -250,7 +250,7 @@ def _unfit(group: WarmGroup, now: float) -> list[WarmSandbox]:
 
 
 def _surplus(group: WarmGroup, now: float, *, needed: bool) -> list[WarmSandbox]:
-    """Take off what is more than granted: after a while, or at once when its memory is `needed`."""
+    """Remove and return surplus sandboxes: after a while, or at once if memory is `needed`."""
     over = len(group.waiting) - group.granted
     if over <= 0:
         group.surplus_since = None

@@ -1,4 +1,4 @@
-"""What this executor is running now, and how to stop it."""
+"""The executions that this executor runs now."""
 
 import threading
 import uuid
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class Running:
-    """One claimed execution. `give_back` is set when it is stopped only because we stop."""
+    """One claimed execution. `give_back`: it is stopped because the executor stops."""
 
     execution_id: uuid.UUID
     attempt: int
@@ -16,7 +16,7 @@ class Running:
 
 
 class RunningExecutions:
-    """Running executions by id; for any thread."""
+    """Running executions by id. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,29 +27,29 @@ class RunningExecutions:
             return len(self._running)
 
     def add(self, running: Running) -> None:
-        """From here on it can be cancelled."""
+        """Add an execution; from now on it can be cancelled."""
         with self._lock:
             self._running[running.execution_id] = running
 
     def remove(self, running: Running) -> None:
-        """It has ended."""
+        """Remove an execution that has ended."""
         with self._lock:
             self._running.pop(running.execution_id, None)
 
     def ids(self) -> list[uuid.UUID]:
-        """Which executions run now."""
+        """Return the ids of the executions that run now."""
         with self._lock:
             return list(self._running)
 
     def cancel(self, execution_id: uuid.UUID) -> None:
-        """Stop one; nothing when it is not running here."""
+        """Stop an execution. Do nothing if it does not run here."""
         with self._lock:
             running = self._running.get(execution_id)
         if running is not None:
             running.cancel.set()
 
     def give_back_all(self) -> None:
-        """Stop all of them, to be run by whoever comes after us."""
+        """Stop every execution; each returns to the queue for another executor."""
         with self._lock:
             everything = list(self._running.values())
         for running in everything:

@@ -1,8 +1,7 @@
-"""Which versions are kept warm: what is current, and what may become current next.
+"""Which versions are kept warm: the current ones, and those that may become current next.
 
-A candidate (the newest version above the current one) and what was current until lately each
-have one spare sandbox a mode, so that the first execution after a promotion or a roll back
-meets a warm one, too.
+The newest version above the current one, and a version that was current until lately, have one
+spare sandbox for each mode. The first execution after a promotion or a roll back is then warm, too.
 """
 
 import logging
@@ -28,9 +27,9 @@ ROLLBACK_WITHIN = timedelta(minutes=10)  # how long the one before stays warm
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """What a warm sandbox is good for: one version, in one mode, since it was last made whole.
+    """The executions that a warm sandbox fits: a version, a mode, and the version's epoch.
 
-    A runner that was loaded from damaged files is never used once the damage is known.
+    A quarantine changes the epoch, so that a runner loaded from damaged files is never used.
     """
 
     version_id: int
@@ -40,7 +39,7 @@ class Key:
 
 @dataclass(kw_only=True, eq=False)
 class WarmSandbox:
-    """A warm sandbox, since when it waits, and what it holds."""
+    """A warm sandbox, the time since when it waits, and the memory that it holds."""
 
     session: Session
     since: float = field(default_factory=time.monotonic)
@@ -49,7 +48,7 @@ class WarmSandbox:
 
 @dataclass(kw_only=True)
 class WarmGroup:
-    """The warm sandboxes of one key, and how to start more."""
+    """The warm sandboxes of one key, and what the start of another needs."""
 
     template: str
     version: int
@@ -67,23 +66,23 @@ class WarmGroup:
 
     @property
     def memory_bytes(self) -> int:
-        """What those that wait hold."""
+        """Return the memory of the waiting sandboxes."""
         return sum(one.memory_bytes for one in self.waiting)
 
     def put(self, session: Session, seconds: float) -> None:
-        """One more, which took this long to start."""
+        """Add a sandbox that took `seconds` to start."""
         self.failures = 0
         self.demand.refilled(seconds)
         held = session.memory_bytes
         new = WarmSandbox(session=session, memory_bytes=held or self.each_bytes)
         self.waiting.append(new)
-        # The largest of them: the next may be as large, and the budget is not to be exceeded.
+        # The largest of them, because the next may be as large and must fit into the budget.
         if held:
             self.each_bytes = max(one.memory_bytes for one in self.waiting)
 
 
 def desired_groups() -> dict[Key, WarmGroup]:
-    """An empty group for each mode of each version that is to be warm, current ones first."""
+    """Return an empty group for each mode of each version to keep warm, current ones first."""
     rows = Template.objects.filter(current__health__state=HealthState.VERIFIED)
     templates = list(rows.select_related("current__template", "current__health"))
     found: dict[Key, WarmGroup] = {}
@@ -98,7 +97,7 @@ def desired_groups() -> dict[Key, WarmGroup]:
 
 
 def _next_ones(template: Template) -> Iterator[Version]:
-    """What a promotion would most likely make current, and what a roll back would."""
+    """Yield the version that a promotion would make current, and that of a roll back."""
     current = template.current
     if current is None:
         return

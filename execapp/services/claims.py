@@ -62,16 +62,16 @@ _OPEN = Prepared(
 
 @dataclass(kw_only=True)
 class Rotation:
-    """Whose turn it is: clients that were served longest ago come first.
+    """The turns of clients: the client that was served longest ago comes first.
 
-    Belongs to one executor's memory; after a start everyone's turn is equally near.
+    One executor holds it in memory; after a start all clients are equal.
     """
 
     turn: int = 0
     served: dict[str, int] = field(default_factory=dict)
 
     def order(self, waiting: Iterable[tuple[str, datetime]]) -> list[str]:
-        """Clients in the order in which they are to be served."""
+        """Return the clients in the order of their turns."""
         ranked = sorted(waiting, key=lambda item: (self.served.get(item[0], 0), item[1]))
         return [client for client, _ in ranked]
 
@@ -85,9 +85,9 @@ class Rotation:
 def claim(
     *, worker: str, rotation: Rotation | None = None, limit: int | None = None
 ) -> Execution | None:
-    """Take the next queued execution for this worker: FIFO in a client, in turn between them.
+    """Claim the next queued execution: first in, first out for a client, in turn between clients.
 
-    A client of whom `limit` executions run already waits for one of them to end.
+    A client with `limit` running executions waits until one of them ends. None: nothing to claim.
     """
     turns = rotation or Rotation()
     clients: list[str] = []
@@ -110,7 +110,7 @@ def claim(
 
 
 def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list[str]]:
-    """What is to be claimed, unless somebody else was faster, and the clients that wait."""
+    """Return the execution to claim, or None if it vanished, and the clients that wait."""
     if limit is None:
         oldest = _OLDEST.all()
         if len(oldest) < 2:  # where nobody else waits there are no turns to take
@@ -126,7 +126,7 @@ def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list
 
 
 def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
-    """Who waits, with the oldest moment, and how many of whom run; one query."""
+    """Return the oldest time of each waiting client, and each client's running number."""
     found = _OPEN.all()
     waiting = [(client, first) for client, state, first, _ in found if state == QUEUED]
     running = {client: n for client, state, _, n in found if state != QUEUED}
@@ -136,7 +136,7 @@ def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
 def finish(
     *, execution: Execution, attempt: int, outcome: Outcome, host: Mapping[str, Any] | None = None
 ) -> bool:
-    """Record the one end of an attempt; False when the attempt is no longer the current one."""
+    """Record the end of an attempt; False if the attempt is not the current one."""
     report = outcome.report
     tests = reports.report_to_json(report) if report else None
     now = timezone.now()
@@ -163,12 +163,12 @@ def finish(
 
 
 def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> bool:
-    """Record that we, not the program, failed; False when the attempt is not current."""
+    """Record that we, not the program, failed; False if the attempt is not the current one."""
     return _end(execution, attempt, _failure(execution, error_id, message))
 
 
 def refuse(*, execution: Execution, attempt: int) -> bool:
-    """End what was accepted for a version that has been quarantined since: it never runs."""
+    """End an execution whose version was quarantined after admission: it never runs."""
     error_id = secrets.token_hex(6)
     text = (
         f"{execution.version} was found damaged after this was accepted, so it did not run. "
@@ -179,29 +179,29 @@ def refuse(*, execution: Execution, attempt: int) -> bool:
 
 
 def requeue(*, execution: Execution, attempt: int) -> bool:
-    """Give an attempt back to the queue, or end it when somebody asked for that meanwhile."""
+    """Return an execution to the queue, or end it if it was cancelled meanwhile."""
     found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
     return found is not None and _give_back(found, last=False)
 
 
 def postpone(*, execution: Execution, attempt: int) -> bool:
-    """Give an attempt back that the machine could not make: it does not count as one.
+    """Return an execution that this machine could not start; the attempt does not count.
 
-    Only for the worker that made the attempt and writes nothing more about it.
+    Only for the worker of the attempt, if it writes nothing more about it.
     """
     found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
     return found is not None and _give_back(found, last=False, counted=False)
 
 
 def heartbeat(*, worker: str, executions: Iterable[uuid.UUID]) -> None:
-    """Prolong the leases of what this worker is running."""
+    """Renew the leases of these executions of this worker."""
     ids = list(executions)
     if ids:
         EXECUTIONS.renew_all(worker=worker, ids=ids)
 
 
 def cancelled(*, executions: Iterable[uuid.UUID]) -> list[uuid.UUID]:
-    """Which of these running executions somebody wants to end."""
+    """Return which of these running executions were cancelled."""
     rows = Execution.objects.filter(id__in=list(executions), cancel_requested=True)
     return list(rows.values_list("id", flat=True))
 
@@ -213,12 +213,12 @@ def reap() -> int:
 
 
 def take_over(*, worker: str) -> int:
-    """When an executor starts as `worker`: what is running under that name, nobody runs."""
+    """Return the executions of a worker that is known to be dead to the queue; how many."""
     return _recover(Q(worker=worker))
 
 
 def forget_keys() -> int:
-    """Drop idempotency keys that are older than their promise, and counts of days long over."""
+    """Delete expired idempotency keys and the counts of days long over; return how many keys."""
     storage.forget(before=timezone.now() - COUNTS_KEPT)
     old = IdempotencyKey.objects.filter(created_at__lte=timezone.now() - KEY_LIFETIME)
     return old.delete()[0] if old.exists() else 0
@@ -234,7 +234,7 @@ def _recover(condition: Q) -> int:
 
 
 def _light() -> QuerySet[Execution]:
-    """Rows without their large columns."""
+    """Return executions without their large columns."""
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
     return Execution.objects.only(*names, "lease_until", "client", "token_id", "limits")
 
@@ -293,11 +293,11 @@ def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> di
 
 
 def milliseconds(start: datetime, end: datetime) -> float:
-    """From one moment to another; never negative, though a wall clock may step back."""
+    """Return the milliseconds from start to end; 0 if the wall clock stepped back."""
     return max(0.0, round((end - start).total_seconds() * 1000, 3))
 
 
 def version_in_use(version: Version) -> str | None:
-    """Why a version must stay: executions that wait for it or run on it."""
+    """Return why a version must stay: open executions hold it. Else None."""
     count = Execution.objects.filter(version=version, state__in=OPEN_STATES).count()
     return f"open executions hold it: {count}" if count else None

@@ -125,7 +125,7 @@ def get(*, build_id: uuid.UUID | str) -> Build:
 
 
 def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
-    """Take the oldest queued build (or the one named) for this worker; None when there is none."""
+    """Claim the oldest queued build, or the named one, for this worker; None if none is queued."""
     rows = Build.objects.select_related(*RELATED)
     if build_id is not None:
         rows = rows.filter(pk=build_id)

@@ -117,7 +117,7 @@ class LogWriter:
             del self._pending[: len(lines)]
 
     def _renew(self) -> None:
-        """Fenced by the attempt: a build that was reaped or claimed again is not ours any more."""
+        """Renew the lease; notice a lost lease and a cancellation."""
         if not BUILDS.renew(self._build):
             # The last step ends the build before this thread ends: that is no loss.
             if not self._done.is_set():

@@ -1,7 +1,7 @@
-"""Questions to a registry: which newer versions are there? Asked, claimed, answered, reaped.
+"""Look-ups: which newer versions of its packages does a template's registry have?
 
-The row is the answer and its age. A web request only asks and reads; an executor does the work,
-since it takes seconds and a registry may not answer at all.
+The row holds the answer and its age. A web request only queues and reads; an executor asks the
+registry, because that takes seconds and may fail.
 """
 
 import logging
@@ -72,7 +72,7 @@ def answered(lookup: Lookup) -> list[Candidate]:
 
 
 def claim(*, worker: str) -> Lookup | None:
-    """Take the oldest question for this worker; None when there is none."""
+    """Claim the oldest look-up for this worker; None if no look-up is queued."""
     rows = Lookup.objects.select_related("template", "from_version__template")
     return LOOKUPS.claim(worker=worker, choose=lambda: LOOKUPS.oldest(rows))
 

@@ -120,8 +120,8 @@ def latest(*, version: Version) -> Verification | None:
 
 
 def claim(*, worker: str) -> Verification | None:
-    """Take the oldest queued verification, what people asked for first; None when there is none."""
-    # Of what nobody waits for in person, what is down goes before what is due.
+    """Claim the oldest queued verification, those that people asked for first; else None."""
+    # Of the scheduled ones, versions that are out of service go first.
     down = F("version__health__retry_at").asc(nulls_last=True)
     rows = Verification.objects.select_related(*RELATED)
     return VERIFICATIONS.claim(
@@ -215,7 +215,7 @@ def ask(version: Version) -> Verification | None:
 
 
 def take_over(*, worker: str) -> int:
-    """When an executor starts as `worker`: what is running under that name, nobody runs."""
+    """Recover the verifications of a worker that is known to be dead; return how many."""
     return _recover(Q(worker=worker))
 
 
@@ -294,7 +294,7 @@ def _condemn(verification: Verification, reason: str, slot: str) -> None:
 
 
 def _end(verification: Verification, *, unrenewed: bool = False, **values: Any) -> bool:
-    """Record an end; False when the row is not ours any more."""
+    """Record an end; False if the row is not of this attempt any more."""
     if values["state"] != VerificationState.FAILED:
         values |= {"files_done": F("files_total"), "bytes_done": F("bytes_total")}
     return VERIFICATIONS.end(verification, unrenewed=unrenewed, **values)
