@@ -4,6 +4,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -40,7 +41,8 @@ class Failing[**P, R]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries a moment apart, and leases that end soon."""
     monkeypatch.setattr(retry, "PAUSES", (0.01, 0.01))
-    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=1))
+    short = replace(claims.EXECUTIONS, lease=timedelta(seconds=1))
+    monkeypatch.setattr(claims, "EXECUTIONS", short)
     monkeypatch.setattr(heartbeat, "REAP_SECONDS", 0.1)
 
 
