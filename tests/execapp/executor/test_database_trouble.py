@@ -13,6 +13,7 @@ from django.db import OperationalError, connection
 from core.database import retry
 from execapp.executor import heartbeat
 from execapp.executor.daemon import Daemon
+from execapp.queues import EXECUTIONS
 from execapp.services import claims
 from tests.execapp.conftest import Api, state_of, until
 from tests.minimal_template import HELLO, program
@@ -41,7 +42,7 @@ class Failing[**P, R]:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries a moment apart, and leases that end soon."""
     monkeypatch.setattr(retry, "PAUSES", (0.01, 0.01))
-    short = replace(claims.EXECUTIONS, lease=timedelta(seconds=1))
+    short = replace(EXECUTIONS, lease=timedelta(seconds=1))
     monkeypatch.setattr(claims, "EXECUTIONS", short)
     monkeypatch.setattr(heartbeat, "REAP_SECONDS", 0.1)
 
