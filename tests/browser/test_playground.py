@@ -64,7 +64,7 @@ def test_each_file_has_a_tab_and_is_coloured_by_its_name(place: Page) -> None:
 
 def test_the_keyboard_gets_into_the_editor_and_out_of_it(place: Page) -> None:
     page = place
-    expect(page.get_by_text("Escape out of it, so that Tab goes on.")).to_be_visible()
+    expect(page.get_by_text("Escape ends it; then Tab moves on.")).to_be_visible()
     page.get_by_label("Path of file 1").focus()
     for _ in range(5):  # past what stands between the path and the text
         page.keyboard.press("Tab")
