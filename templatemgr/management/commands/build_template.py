@@ -16,7 +16,7 @@ from templatemgr.promotion import promotions
 
 
 class Command(BaseCommand):
-    help = "Build a template from its definition, and say which version came out."
+    help = "Build a template from its definition, and print the version that came out."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -31,7 +31,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--promote", action="store_true", help="make the result current")
         parser.add_argument("--if-missing", action="store_true", help="only when none is current")
-        parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
+        parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Build, follow, promote."""

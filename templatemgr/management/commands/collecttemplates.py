@@ -12,14 +12,14 @@ from templatemgr.errors import DefinitionError
 
 
 class Command(BaseCommand):
-    help = "Copy the definitions, checked and read-only, to where production reads them."
+    help = "Check the definitions and copy them, read-only, to the folder of production."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         base = Path(settings.BASE_DIR)
         parser.add_argument("--source", type=Path, default=base / "templates_runtime")
         parser.add_argument("--target", type=Path, default=base / "dist" / "templates")
-        parser.add_argument("--dry-run", action="store_true", help="say what would be copied")
+        parser.add_argument("--dry-run", action="store_true", help="print what would be copied")
         parser.add_argument("--check", action="store_true", help="fail if a copy is out of date")
         parser.add_argument("--clear", action="store_true", help="delete earlier collections")
 

@@ -10,14 +10,14 @@ from templatemgr.promotion import comparison
 
 
 class Command(BaseCommand):
-    help = "Say what moved between two versions of a template."
+    help = "Print the differences between two versions of a template."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("template")
         parser.add_argument("old", type=int)
         parser.add_argument("new", type=int)
-        parser.add_argument("--json", action="store_true", help="as data instead of text")
+        parser.add_argument("--json", action="store_true", help="print JSON")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Compare and print."""

@@ -10,7 +10,7 @@ from templatemgr.maintenance import diagnosis
 
 
 class Command(BaseCommand):
-    help = "Say line by line what is in order, what is weaker and what is missing, with remedies."
+    help = "Print what is in order, what is weaker and what is missing, with remedies."
     # It is here to explain: what is wrong is printed with the rest, not instead of it.
     requires_system_checks: list[str] = []
 

@@ -20,7 +20,7 @@ class Command(BaseCommand):
         chosen.add_argument("--all", action="store_true", help="every gate, as by default")
         chosen.add_argument("--essential", action="store_true", help="no gate but the essential")
         parser.add_argument("--reason", default="", help="needed for a change")
-        parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
+        parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Set what is asked for, then show what holds."""

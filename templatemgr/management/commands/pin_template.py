@@ -9,14 +9,14 @@ from templatemgr.promotion import promotions
 
 
 class Command(BaseCommand):
-    help = "Hold a template on its version, or let it go."
+    help = "Pin a template on its version, or unpin it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("template")
         parser.add_argument("--reason", required=True)
         parser.add_argument("--unpin", action="store_true")
-        parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
+        parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Pin or unpin."""

@@ -20,7 +20,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--override", action="store_true", help="pass closed gates; the audit trail names them"
         )
-        parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
+        parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Promote."""

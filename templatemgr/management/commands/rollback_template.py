@@ -9,13 +9,13 @@ from templatemgr.promotion import promotions
 
 
 class Command(BaseCommand):
-    help = "Make the version current that was so before the current one."
+    help = "Make the previous version of a template current."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("template")
         parser.add_argument("--reason", required=True)
-        parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
+        parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Roll back."""

@@ -16,10 +16,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("build", type=uuid.UUID)
-        parser.add_argument("--worker", required=True, help="who claimed it")
-        parser.add_argument("--attempt", type=int, required=True, help="which claim it was")
+        parser.add_argument("--worker", required=True, help="the worker that holds the lease")
+        parser.add_argument("--attempt", type=int, required=True, help="the number of the claim")
         parser.add_argument("--parent", type=int, required=True, help="the executor's process")
-        parser.add_argument("--slot", required=True, help="what its sandboxes' slots begin with")
+        parser.add_argument("--slot", required=True, help="the prefix of its sandboxes' slots")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Settle, look whether the claim still holds, run."""

@@ -11,14 +11,14 @@ from templatemgr.build import lookups
 
 
 class Command(BaseCommand):
-    help = "Ask a registry what an executor has claimed. Started by executors; not for people."
+    help = "Run a look-up that an executor has claimed. Started by executors; not for people."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("lookup", type=uuid.UUID)
-        parser.add_argument("--worker", required=True, help="who claimed it")
+        parser.add_argument("--worker", required=True, help="the worker that holds the lease")
         parser.add_argument("--parent", type=int, required=True, help="the executor's process")
-        parser.add_argument("--slot", required=True, help="what its sandboxes' slots begin with")
+        parser.add_argument("--slot", required=True, help="the prefix of its sandboxes' slots")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Settle, look whether the claim still holds, ask."""

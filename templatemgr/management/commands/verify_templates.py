@@ -17,7 +17,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("template", nargs="?")
-        parser.add_argument("--actor", default="cli", help="who asks, for the audit trail")
+        parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Verify and report."""
