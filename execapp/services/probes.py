@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def why_no_executor() -> str | None:
         return None
     if alive:
         return "The executor is stopping and takes nothing new: try again in a moment."
-    if any(row.host == _host() for row in rows) and get_engine().connection_error() is None:
+    if _within_reach(rows) and get_engine().connection_error() is None:
         return None
     return "No executor is running: start `manage.py executor`."
 
@@ -166,10 +166,16 @@ def _executor() -> list[Readiness]:
     able = [row for row in taking if not row.trouble]
     detail = "can start sandboxes" if able else f"can start no sandbox now: {taking[0].trouble}"
     found = [Readiness(name="executor", ok=bool(able), detail=detail)]
-    if any(row.host == _host() for row in taking):
+    if _within_reach(taking):
         trouble = get_engine().connection_error()
         found.append(Readiness(name="socket", ok=trouble is None, detail=trouble or "answers"))
     return found
+
+
+def _within_reach(rows: Iterable[ExecutorHeartbeat]) -> bool:
+    """Return whether the engine's messages from this process reach one of these executors."""
+    here = _host()
+    return any(get_engine().crosses_machines or row.host == here for row in rows)
 
 
 def _host() -> str:

@@ -13,12 +13,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from core.engine import WakeKind, get_engine, protocol
+from core.engine.local.engine import LocalEngine
 from core.engine.local.sockets import short_address, socket_path
 from execapp.api.http.json_parser import loads
 from execapp.errors import MalformedError
 from execapp.executor.daemon import Daemon
 from execapp.models import ExecutorHeartbeat
-from execapp.services import health
+from execapp.services import health, probes
 from templatemgr.models import HealthState, Version, VersionHealth
 from tests.execapp.conftest import Api
 from tests.minimal_template import HELLO
@@ -53,6 +54,18 @@ def test_readyz_without_an_executor(current: Version, alive: ExecutorHeartbeat) 
     assert not snapshot.executor_alive
     assert snapshot.slots == 0
     assert snapshot.last_seen is not None
+
+
+def test_readyz_asks_an_engine_that_crosses_machines_about_executors_elsewhere(
+    current: Version, alive: ExecutorHeartbeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probes.forget()
+    assert Client().get("/readyz").status_code == 200
+    probes.forget()
+    monkeypatch.setattr(LocalEngine, "crosses_machines", True)
+    error = Client().get("/readyz").json()["error"]
+    probes.forget()
+    assert [check["name"] for check in error["details"]["checks"] if not check["ok"]] == ["socket"]
 
 
 def test_nothing_was_ever_there(committed: None) -> None:
