@@ -1,10 +1,11 @@
-"""Something that stops in the middle, to be killed there.
+"""A process that pauses in the middle of its work, to be killed there.
 
-Arguments: what to do, the function where it stops ("services.pipeline._seal"), and whether it
-stops "before" or "after" that function, the n-th time it is called (default: the first).
+Arguments: the work (VERBS), the function where it pauses ("build.pipeline._smoke"), whether it
+pauses "before" or "after" that function, and at which call of it (default: the first).
 """
 
 import importlib
+import itertools
 import os
 import sys
 import time
@@ -59,18 +60,18 @@ def stall() -> None:
 
 def main() -> None:
     verb, place, when, *count = sys.argv[1:]
-    left = int(count[0]) if count else 1
+    wanted = int(count[0]) if count else 1
     module_name, _, name = f"templatemgr.{place}".rpartition(".")
     module = importlib.import_module(module_name)
     original = getattr(module, name)
+    calls = itertools.count(1)
 
     def instead(*args: Any, **values: Any) -> Any:
-        nonlocal left
-        left -= 1
-        if when == "before" and left == 0:
+        number = next(calls)  # of this call: several threads may be in the function at a time
+        if when == "before" and number == wanted:
             stall()
         result = original(*args, **values)
-        if left == 0:
+        if number == wanted:
             stall()
         return result
 
