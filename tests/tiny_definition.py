@@ -126,4 +126,4 @@ def write_definition(folder: Path, *, pin: str = "7.0.0", **changed: str) -> Pat
 
 def renamed(name: str) -> dict[str, str]:
     """Return what to change in `write_definition` for a template of another name."""
-    return {"template_toml": DEFINITION.replace('name = "tiny"', f'name = "{name}"')}
+    return {"template.toml": DEFINITION.replace('name = "tiny"', f'name = "{name}"')}
