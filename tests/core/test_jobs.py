@@ -152,6 +152,14 @@ def test_a_lease_that_ran_out_returns_the_job_and_the_last_attempt_gives_it_up(
     assert reap(gave_up) == 0
 
 
+def test_a_job_without_a_second_attempt_is_never_queued_again(template: Template) -> None:
+    """Also one that an older release claimed without counting."""
+    Lookup.objects.create(template=template, digest="d", requested_by="ann", state="running")
+    gave_up = PLAIN.recover(PLAIN.expired(), give_up=lambda job: PLAIN.end(job, state="failed"))
+    assert gave_up == 1
+    assert Lookup.objects.get().state == "failed"
+
+
 def test_a_running_job_without_a_lease_counts_as_expired(template: Template) -> None:
     make_jobs(template)
     claim()
