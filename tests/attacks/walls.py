@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
-from execapp.api.http import json_parser
+from core import documents
 from sandbox import cage
 from sandbox.cgroup import groups
 from sandbox.isolation import confinement, process, profile, seccomp
@@ -160,7 +160,13 @@ def paths_unchecked(_: Arena) -> AbstractContextManager[object]:
 def any_body(_: Arena) -> AbstractContextManager[object]:
     """The JSON that Python takes for JSON."""
     return patch.multiple(
-        json_parser, _object=dict, _constant=float, _float=float, _check=lambda _: None
+        documents,
+        _object=lambda pairs, _: dict(pairs),
+        _constant=float,
+        json_float=float,
+        json_integer=int,
+        _check_budget=lambda *_: None,
+        _check_surrogates=lambda _: None,
     )
 
 

@@ -53,7 +53,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 @pytest.fixture
 def place(
     data_dir: Path, tmp_path: Path, settings: Settings, committed: None
-) -> Iterator[installation.House]:
+) -> Iterator[installation.Installation]:
     """A small Stencil whose fake@2 is to be damaged."""
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     made = installation.build(data_dir, tmp_path / "outside", settings.STENCIL_DEFINITIONS)

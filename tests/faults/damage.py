@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from templatemgr import store
-from tests.faults.installation import House
+from tests.faults.installation import Installation
 
-Do = Callable[[House], object]
+Do = Callable[[Installation], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,17 +113,17 @@ def a_socket(path: Path) -> None:
         os.close(here)
 
 
-def copied_link(house: House) -> None:
+def copied_link(place: Installation) -> None:
     """As `cp -rL` leaves a link to a folder: a real folder with copies."""
-    target = house.tree / "folder"
-    with opened(house.tree):
+    target = place.tree / "folder"
+    with opened(place.tree):
         target.unlink()
-        shutil.copytree(house.tree / "lib/deep", target)
+        shutil.copytree(place.tree / "lib/deep", target)
 
 
-def to_copy(house: House, path: Path) -> None:
+def to_copy(place: Installation, path: Path) -> None:
     """Put a whole copy elsewhere, and a link to it in its place."""
-    copy = house.outside / "copy"
+    copy = place.outside / "copy"
     shutil.copytree(path, copy, symlinks=True, copy_function=shutil.copy2)
     replace(path, lambda place: place.symlink_to(copy))
 
@@ -132,18 +132,18 @@ def fixed(path: Path) -> None:
     subprocess.run(["chattr", "+i", str(path)], check=True)
 
 
-def mount(house: House, source: Path, target: Path, *options: str) -> None:
+def mount(place: Installation, source: Path, target: Path, *options: str) -> None:
     subprocess.run(["mount", "--bind", str(source), str(target)], check=True)
-    house.undo.append(lambda: subprocess.run(["umount", "-l", str(target)], check=False))
+    place.undo.append(lambda: subprocess.run(["umount", "-l", str(target)], check=False))
     if options:
         argv = ["mount", "-o", ",".join(("remount", "bind", *options)), str(target)]
         subprocess.run(argv, check=True)
 
 
-def mount_empty(house: House, target: Path) -> None:
-    empty = house.outside / "empty"
+def mount_empty(place: Installation, target: Path) -> None:
+    empty = place.outside / "empty"
     empty.mkdir(exist_ok=True)
-    mount(house, empty, target)
+    mount(place, empty, target)
 
 
 def deep(path: Path) -> None:
@@ -158,19 +158,19 @@ def deep(path: Path) -> None:
 
 
 def manifest(data: bytes) -> Do:
-    return lambda house: replace(house.home / "manifest.json.gz", lambda p: p.write_bytes(data))
+    return lambda place: replace(place.home / "manifest.json.gz", lambda p: p.write_bytes(data))
 
 
-def flipped_manifest(house: House) -> None:
+def flipped_manifest(place: Installation) -> None:
     """A flipped bit in the deflate stream: zlib.error, which no list of exceptions named."""
-    file = house.home / "manifest.json.gz"
+    file = place.home / "manifest.json.gz"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 0x10
     write_in_place(file, bytes(data))
 
 
 def on_object(act: Callable[[Path], object], path: str = "lib/a.js") -> Do:
-    return lambda house: act(house.object_of(path))
+    return lambda place: act(place.object_of(path))
 
 
 def object_alone(path: Path) -> None:
@@ -406,9 +406,9 @@ REST = [
 def both(*parts: str) -> Do:
     """Several kinds, one after the other."""
 
-    def do(house: House) -> None:
+    def do(place: Installation) -> None:
         for name in parts:
-            BY_NAME[name].do(house)
+            BY_NAME[name].do(place)
 
     return do
 

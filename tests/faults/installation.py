@@ -28,7 +28,7 @@ CANARY = b"not ours: never to be changed\n"
 
 
 @dataclass(kw_only=True)
-class House:
+class Installation:
     """fake@1, fake@2 (current) and other@1 (current): all three share files."""
 
     data: Path
@@ -112,7 +112,7 @@ class House:
         return manifests.scan(self.tree).digest()
 
 
-def build(data: Path, outside: Path, definition_folder: Path) -> House:
+def build(data: Path, outside: Path, definition_folder: Path) -> Installation:
     """Lay out everything, and look at it once so that it is on record."""
     outside.mkdir()
     (outside / "canary").write_bytes(CANARY)
@@ -130,7 +130,7 @@ def build(data: Path, outside: Path, definition_folder: Path) -> House:
     )
     client = Client()
     client.force_login(User.objects.create_superuser("ada", password="x"))
-    return House(data=data, outside=outside, client=client, api=make_api("client", "admin"))
+    return Installation(data=data, outside=outside, client=client, api=make_api("client", "admin"))
 
 
 def _make(name: str, number: int, definition: Path) -> None:

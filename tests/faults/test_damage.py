@@ -12,7 +12,7 @@ from templatemgr.models import Build, VersionHealth
 from tests.faults import damage, installation
 from tests.faults.conftest import third_of
 from tests.faults.damage import EVERY, REST, TREE, Fault
-from tests.faults.installation import House
+from tests.faults.installation import Installation
 
 ROOT = os.geteuid() == 0
 # Nothing is unreadable for root, and nobody else can do what needs root: no such test is made.
@@ -25,7 +25,7 @@ def named(faults: list[Fault]) -> list[object]:
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("fault", named(POSSIBLE))
-def test_damage_is_found_told_and_repaired(place: House, fault: Fault) -> None:
+def test_damage_is_found_told_and_repaired(place: Installation, fault: Fault) -> None:
     fault.do(place)
     place.verify(heal=False)
     told(place, fault)
@@ -45,7 +45,7 @@ def test_damage_is_found_told_and_repaired(place: House, fault: Fault) -> None:
     nobody_else_was_hurt(place, whole=not fault.nowhere)
 
 
-def a_rebuild_is_on_its_way(place: House) -> None:
+def a_rebuild_is_on_its_way(place: Installation) -> None:
     """Nothing on this disk has the bytes: it stays away, and one rebuild is queued."""
     assert place.health.state == "quarantined"
     assert place.submit() == 503
@@ -53,7 +53,7 @@ def a_rebuild_is_on_its_way(place: House) -> None:
     assert place.health.retry_at is not None
 
 
-def told(place: House, fault: Fault) -> None:
+def told(place: Installation, fault: Fault) -> None:
     """API, page and doctor say the same, and how bad it is."""
     shown = place.shown()
     assert shown["severity"] == fault.severity
@@ -76,7 +76,7 @@ def told(place: House, fault: Fault) -> None:
     assert shown["retry"] is not None
 
 
-def served_as_it_is_safe(place: House, fault: Fault) -> None:
+def served_as_it_is_safe(place: Installation, fault: Fault) -> None:
     if fault.severity == "unsafe":
         assert place.submit() == 503
         with pytest.raises(UnavailableError):
@@ -92,7 +92,7 @@ def served_as_it_is_safe(place: House, fault: Fault) -> None:
         assert (cache / "filled").read_bytes() == b"filled\n"
 
 
-def back_in_service(place: House) -> None:
+def back_in_service(place: Installation) -> None:
     health = place.health
     assert (health.state, health.problems, health.doubts) == ("verified", [], [])
     assert place.whole()
@@ -102,7 +102,7 @@ def back_in_service(place: House) -> None:
     assert place.doctor()["fake current"].level == "ok"
 
 
-def nobody_else_was_hurt(place: House, *, whole: bool) -> None:
+def nobody_else_was_hurt(place: Installation, *, whole: bool) -> None:
     assert place.canary.read_bytes() == installation.CANARY
     assert place.canary.stat().st_mode & 0o7777 == 0o640
     if whole:
@@ -122,7 +122,7 @@ def test_every_third_is_run_some_day() -> None:
     assert {thirds.count(number) > len(EVERY) // 5 for number in range(3)} == {True}
 
 
-def test_one_that_cannot_be_healed_holds_back_nobody(place: House) -> None:
+def test_one_that_cannot_be_healed_holds_back_nobody(place: Installation) -> None:
     """A of one template, whose bytes are nowhere; B of another, which could be healed."""
     for path in ("own",):
         place.object_of(path).unlink()
@@ -147,7 +147,7 @@ def test_one_that_cannot_be_healed_holds_back_nobody(place: House) -> None:
 
 
 def test_without_hard_links_everything_is_a_copy_and_heals(
-    place: House, monkeypatch: pytest.MonkeyPatch
+    place: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_args: object, **_more: object) -> None:
         raise PermissionError(1, "Operation not permitted")
@@ -177,7 +177,7 @@ def test_without_hard_links_everything_is_a_copy_and_heals(
         "another inode", "two files swapped",
     ],
 )  # fmt: skip
-def test_the_loop_repairs_in_place_where_it_can(place: House, name: str) -> None:
+def test_the_loop_repairs_in_place_where_it_can(place: Installation, name: str) -> None:
     """Not by the second way, a whole folder beside: that one would hide what the loop cannot do."""
     before = place.tree.stat().st_ino
     damage.BY_NAME[name].do(place)

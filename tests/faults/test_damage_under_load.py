@@ -13,14 +13,14 @@ from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Verification
 from tests.execapp.conftest import make_api, until
 from tests.faults import damage
-from tests.faults.installation import BODY, House
+from tests.faults.installation import BODY, Installation
 
 WHOLE = b"filled\nhello\n"
 UNFILLED = b"hello\n"  # while the cache is away
 
 
 @pytest.fixture
-def executor(place: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
+def executor(place: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
     """An executor in this process, with a warm sandbox; its full pass comes later than the test."""
     monkeypatch.setattr(verification_worker, "READ_ALL_SECONDS", 3600.0)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.executor_settings")
@@ -47,7 +47,7 @@ def submit_until(done: threading.Event) -> None:
     ["another inode of what is printed", "missing folder", "cache byte", "objects/xx a file"],
 )
 def test_nobody_is_served_what_is_known_to_be_wrong(
-    place: House, executor: Daemon, name: str
+    place: Installation, executor: Daemon, name: str
 ) -> None:
     done = threading.Event()
     client = threading.Thread(target=submit_until, args=(done,))

@@ -11,10 +11,10 @@ from templatemgr.integrity import backoff
 from templatemgr.maintenance import retrying
 from templatemgr.models import Build, Verification, VersionHealth
 from tests.faults import damage
-from tests.faults.installation import House
+from tests.faults.installation import Installation
 
 
-def lose(place: House) -> None:
+def lose(place: Installation) -> None:
     """Bytes that are on no disk any more."""
     damage.BY_NAME["appended"].do(place)
     place.verify(heal=True)
@@ -27,7 +27,7 @@ def test_the_pauses_grow_from_seconds_to_an_hour() -> None:
     assert waits[-1] == 3600
 
 
-def test_each_try_is_on_record_and_the_next_is_later(place: House) -> None:
+def test_each_try_is_on_record_and_the_next_is_later(place: Installation) -> None:
     lose(place)
     Build.objects.filter(options__heal=2).update(
         state="failed", step="fetching", message="The registry did not answer."
@@ -51,7 +51,9 @@ def test_each_try_is_on_record_and_the_next_is_later(place: House) -> None:
     assert Build.objects.filter(options__heal=2).count() == 2
 
 
-def test_a_rebuild_in_vain_is_not_repeated_every_hour_unless_somebody_asks(place: House) -> None:
+def test_a_rebuild_in_vain_is_not_repeated_every_hour_unless_somebody_asks(
+    place: Installation,
+) -> None:
     lose(place)
     message = "The rebuild did not come out as version 2 again: other bytes."
     Build.objects.filter(options__heal=2).update(state="failed", step="smoke", message=message)
@@ -64,7 +66,7 @@ def test_a_rebuild_in_vain_is_not_repeated_every_hour_unless_somebody_asks(place
     assert Build.objects.filter(options__heal=2).count() == 2
 
 
-def test_no_try_is_queued_twice_nor_beside_its_rebuild(place: House) -> None:
+def test_no_try_is_queued_twice_nor_beside_its_rebuild(place: Installation) -> None:
     lose(place)
     late = timezone.now() + timedelta(hours=2)
     Build.objects.filter(options__heal=2).update(state="fetching")
@@ -75,7 +77,7 @@ def test_no_try_is_queued_twice_nor_beside_its_rebuild(place: House) -> None:
     assert retrying.due() == []
 
 
-def test_a_clock_that_went_back_does_not_put_the_next_try_off(place: House) -> None:
+def test_a_clock_that_went_back_does_not_put_the_next_try_off(place: Installation) -> None:
     lose(place)
     Build.objects.update(state="interrupted")
     later = timezone.now() + timedelta(days=30)
@@ -83,7 +85,7 @@ def test_a_clock_that_went_back_does_not_put_the_next_try_off(place: House) -> N
     assert len(retrying.due()) == 1
 
 
-def test_what_was_down_before_there_were_retries_is_tried(place: House) -> None:
+def test_what_was_down_before_there_were_retries_is_tried(place: Installation) -> None:
     lose(place)
     Build.objects.update(state="interrupted")
     long_ago = timezone.now() - timedelta(days=1)
@@ -91,14 +93,14 @@ def test_what_was_down_before_there_were_retries_is_tried(place: House) -> None:
     assert len(retrying.due()) == 1
 
 
-def test_healing_that_is_off_is_off(place: House, settings: Settings) -> None:
+def test_healing_that_is_off_is_off(place: Installation, settings: Settings) -> None:
     lose(place)
     Build.objects.update(state="interrupted")
     settings.STENCIL_HEAL = False
     assert retrying.due(now=timezone.now() + timedelta(days=1)) == []
 
 
-def test_as_soon_as_the_bytes_are_back_it_is(place: House) -> None:
+def test_as_soon_as_the_bytes_are_back_it_is(place: Installation) -> None:
     lose(place)
     Build.objects.update(state="failed", step="fetching")
     stored = place.object_of("own")
@@ -112,7 +114,7 @@ def test_as_soon_as_the_bytes_are_back_it_is(place: House) -> None:
 
 
 @pytest.mark.parametrize("part", ["tree", "cache"])
-def test_a_try_is_a_verification_with_its_end(place: House, part: str) -> None:
+def test_a_try_is_a_verification_with_its_end(place: Installation, part: str) -> None:
     name = "missing file" if part == "tree" else "cache byte"
     damage.BY_NAME[name].do(place)
     place.verify(heal=False)

@@ -12,7 +12,7 @@ from templatemgr.models import VersionHealth
 from templatemgr.promotion import promotions
 from tests.faults import damage
 from tests.faults.damage import folder_with, replace, text
-from tests.faults.installation import House
+from tests.faults.installation import Installation
 
 QUICK = [
     "another inode", "missing file", "added file", "truncated", "file mode", "root mode",
@@ -22,7 +22,7 @@ QUICK = [
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_change_is_found_by_the_record_and_quarantined(place: House, name: str) -> None:
+def test_a_change_is_found_by_the_record_and_quarantined(place: Installation, name: str) -> None:
     assert place.health.record
     damage.BY_NAME[name].do(place)
     assert startup_check.check_current() == [place.version]
@@ -31,14 +31,14 @@ def test_a_change_is_found_by_the_record_and_quarantined(place: House, name: str
 
 
 @pytest.mark.parametrize("name", ["cache byte", "inputs byte", "manifest flip"])
-def test_a_change_beside_the_tree_is_found_and_served(place: House, name: str) -> None:
+def test_a_change_beside_the_tree_is_found_and_served(place: Installation, name: str) -> None:
     damage.BY_NAME[name].do(place)
     assert startup_check.check_current() == [place.version]
     assert place.health.severity == "not_provable"
 
 
 def test_nothing_is_read_when_nothing_changed(
-    place: House, monkeypatch: pytest.MonkeyPatch
+    place: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checking, "verify_one", lambda **_: pytest.fail("it was read"))
     # Another version that shares every file comes and goes: no other record is touched by that.
@@ -47,7 +47,7 @@ def test_nothing_is_read_when_nothing_changed(
     assert startup_check.check_current() == []
 
 
-def test_a_byte_under_the_same_times_is_found_by_the_full_pass(place: House) -> None:
+def test_a_byte_under_the_same_times_is_found_by_the_full_pass(place: Installation) -> None:
     damage.BY_NAME["a byte, times kept"].do(place)
     assert startup_check.check_current() == []
     assert {found.version.template.name for found in startup_check.read_current()} == {
@@ -58,7 +58,7 @@ def test_a_byte_under_the_same_times_is_found_by_the_full_pass(place: House) -> 
     assert place.health.state == "quarantined"
 
 
-def test_what_is_not_current_is_looked_at_beside_executions(place: House) -> None:
+def test_what_is_not_current_is_looked_at_beside_executions(place: Installation) -> None:
     first = VersionHealth.objects.get(version__template__name="fake", version__number=1)
     damage.replace(data_paths.version(first.version) / "tree/own", text("evil"))
     assert startup_check.check_others() == [first.version]
@@ -66,7 +66,7 @@ def test_what_is_not_current_is_looked_at_beside_executions(place: House) -> Non
     assert first.state == "quarantined"
 
 
-CURRENT: dict[str, Callable[[House], object]] = {
+CURRENT: dict[str, Callable[[Installation], object]] = {
     "folder": lambda h: folder_with("a/b")(h.data / "templates/fake/current"),
     "file": lambda h: (h.data / "templates/fake/current").write_text("x"),
     "dangling": lambda h: (h.data / "templates/fake/current").symlink_to("nowhere"),
@@ -77,7 +77,7 @@ CURRENT: dict[str, Callable[[House], object]] = {
 
 
 @pytest.mark.parametrize("shape", CURRENT)
-def test_the_link_for_people_is_repaired_and_stops_nobody(place: House, shape: str) -> None:
+def test_the_link_for_people_is_repaired_and_stops_nobody(place: Installation, shape: str) -> None:
     link = place.data / "templates/fake/current"
     link.unlink()
     CURRENT[shape](place)
@@ -89,7 +89,9 @@ def test_the_link_for_people_is_repaired_and_stops_nobody(place: House, shape: s
     assert place.submit() == 201
 
 
-def test_one_templates_trouble_is_its_own(place: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_templates_trouble_is_its_own(
+    place: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (place.data / "templates/other/current").unlink()
     real = promotions.reconcile
 
@@ -127,7 +129,7 @@ def test_one_templates_trouble_is_its_own(place: House, monkeypatch: pytest.Monk
     ],
 )  # fmt: skip
 def test_what_is_foreign_stops_neither_doctor_nor_start(
-    place: House, make: Callable[[House], object]
+    place: Installation, make: Callable[[Installation], object]
 ) -> None:
     make(place)
     promotions.reconcile_all()
