@@ -1,3 +1,5 @@
+"""The app of the benchmarks."""
+
 from django.apps import AppConfig
 
 

@@ -1,0 +1,1 @@
+"""Executions: the HTTP API, the services behind it, the history, and the executor."""

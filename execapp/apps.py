@@ -4,6 +4,8 @@ from django.apps import AppConfig
 
 
 class ExecutionConfig(AppConfig):
+    """Executions: the users of versions are registered when the app is ready."""
+
     name = "execapp"
     verbose_name = "Executions"
     default_auto_field = "django.db.models.BigAutoField"

@@ -79,6 +79,7 @@ def attempt(wall: Wall, attack: Attack | Trial, made: Arena) -> Tried:
 
 
 def breached(wall: Wall, attack: Attack | Trial, made: Arena) -> str | None:
+    """Return how the attack succeeded, or None."""
     if isinstance(attack, Trial):
         return attack.go(made)
     attack = replace(attack, limits=relaxed(attack.limits, wall.limits))
@@ -86,6 +87,7 @@ def breached(wall: Wall, attack: Attack | Trial, made: Arena) -> str | None:
 
 
 def relaxed(limits: Limits, changes: Mapping[str, int]) -> Limits:
+    """Return the limits with the changes of a lowered wall."""
     given: dict[str, Any] = dict(changes)
     return replace(limits, **given)
 
@@ -102,7 +104,7 @@ def repair(before: host_snapshot.Snapshot) -> None:
 
 
 def row(wall: Wall, tried: Sequence[Tried]) -> str:
-    """A line of the table."""
+    """Return a line of the table."""
     won = [one.name for one in tried if one.breach is not None]
     shown = ", ".join(won[:12]) + (f" and {len(won) - 12} more" if len(won) > 12 else "")
     return f"| {wall.name} | {len(tried)} | {len(won)} | {shown or '–'} |"

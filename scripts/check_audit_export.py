@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
 
 
 def wrong(event: dict[str, Any], expected: int, previous: str, *, part: bool) -> str:
-    """What is wrong with an event; empty when it holds."""
+    """Return what is wrong with an event; an empty text if it is valid."""
     contents = {name: value for name, value in event.items() if name != "hash"}
     text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     if hashlib.sha256(text.encode("ascii")).hexdigest() != event["hash"]:
@@ -52,7 +52,7 @@ def wrong(event: dict[str, Any], expected: int, previous: str, *, part: bool) ->
 
 
 def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of either format."""
+    """Yield the events of either format."""
     with path.open(encoding="utf-8", newline="") as file:
         if path.suffix != ".csv":
             yield from (json.loads(line) for line in file)
@@ -65,7 +65,7 @@ def read(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def plain(cell: str) -> str:
-    """A cell without the apostrophe that keeps spreadsheets from running it."""
+    """Return a cell without the apostrophe that keeps spreadsheets from running it."""
     return cell[1:] if cell.startswith("'") else cell
 
 

@@ -40,13 +40,13 @@ def stale(name: str) -> bool:
 
 
 def packages(lock: Path) -> list[str]:
-    """The lines of a lock that decide what is installed: pins, markers and hashes."""
+    """Return the lines of a lock that decide what is installed: pins, markers and hashes."""
     lines = lock.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
 def hosts(lock: Path) -> list[str]:
-    """The places in a lock that name a registry's host, as `file: what`."""
+    """Return the places in a lock that name a registry's host, as `file: what`."""
     name, text = lock.relative_to(ROOT), lock.read_text(encoding="utf-8")
     if lock.suffix != ".json":
         return [f"{name}: {line.strip()[:120]}" for line in text.splitlines() if HOST.search(line)]

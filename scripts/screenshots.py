@@ -42,13 +42,13 @@ def run_it(page: Page) -> None:
 
 
 def run_twice(page: Page) -> None:
-    """The same on two versions, side by side."""
+    """Run the same files on two versions, side by side."""
     page.get_by_label("Compare with").select_option("typescript@1")
     run_it(page)
 
 
 def open_share(page: Page) -> None:
-    """A result with its link and its curl unfolded."""
+    """Unfold the link and the curl of a result."""
     run_it(page)
     for words in ("Share as a link", "The same with curl"):
         page.locator("summary", has_text=words).first.click()
@@ -81,7 +81,7 @@ def press(name: str, seen: str = "dialog[open]") -> Callable[[Page], None]:
 
 
 def open_palette(page: Page) -> None:
-    """The command palette."""
+    """Open the command palette."""
     page.keyboard.press("Control+k")
     page.locator("#palette[open]").wait_for()
 
@@ -161,7 +161,7 @@ ASIDE = {
 
 
 def find(api: Api, page: Page, base: str) -> dict[str, str]:
-    """What addresses need: the newest of each kind that is there."""
+    """Return the values for addresses: the newest of each existing kind."""
     found = {"template": "typescript", "version": "1"}
     found |= api.newest(found["template"])
     for name, url, prefix in (
@@ -218,12 +218,12 @@ class Frame:
         return not self.wanted or name in self.wanted
 
     def take(self, page: Page, name: str) -> None:
-        """The whole page as it stands."""
+        """Take a picture of the whole page."""
         page.wait_for_function("document.fonts.status === 'loaded'")
         page.screenshot(path=TARGET / f"{name}-{self.theme}-{self.width}.png", full_page=True)
 
     def open(self, browser: Browser) -> Page:
-        """A new browser of this theme and width, without motion."""
+        """Open a new browser of this theme and width, without motion."""
         context = browser.new_context(
             viewport={"width": WIDTHS[self.width], "height": 900},
             color_scheme="dark" if self.theme == "dark" else "light",
@@ -264,7 +264,7 @@ def shoot(browser: Browser, made: dict[str, Any], api: Api, frame: Frame) -> set
 
 
 def as_others(browser: Browser, base: str, frame: Frame) -> set[str]:
-    """What people of other roles see, whom `fill` has made; the names of what is missing."""
+    """Take the pages of other roles, whose users `fill` has made; return the missing names."""
     missing = set()
     for name, shot in ASIDE.items():
         if not frame.wants(name):

@@ -79,7 +79,7 @@ class Api:
     token: str
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """The parsed answer. Raises urllib.error.HTTPError for a refusal."""
+        """Return the parsed answer. Raises urllib.error.HTTPError for a refusal."""
         request = urllib.request.Request(  # noqa: S310 - the address that `make up` wrote
             f"{self.url}/api/v1{path}",
             method=method,
@@ -90,7 +90,7 @@ class Api:
             return json.load(answer)
 
     def first(self, path: str) -> Any:
-        """The newest of a list, or None."""
+        """Return the newest of a list, or None."""
         return next(iter(self.call("GET", path)["items"]), None)
 
     def newest(self, template: str) -> dict[str, str]:
@@ -119,7 +119,7 @@ class Api:
         return self.wait(self.call("POST", f"/templates/{template}/builds", asked)["id"])
 
     def wait(self, build_id: str) -> Any:
-        """The build, once it has ended."""
+        """Wait for the end of a build and return it."""
         while (build := self.call("GET", f"/builds/{build_id}"))["state"] not in ENDED:
             time.sleep(1)
         return build
@@ -144,7 +144,7 @@ def fill(api: Api, page: Page) -> None:
 
 
 def update(api: Api, page: Page) -> None:
-    """A candidate: one package at its newest, whatever the registry says that is."""
+    """Build a candidate with one package at the newest version of the registry."""
     page.goto(f"{api.url}/templates/typescript/new?kind=update")
     page.get_by_label(re.compile("^@types/node to the newest [0-9]")).check(timeout=60_000)
     page.get_by_role("button", name="Start the update").click()
@@ -153,7 +153,7 @@ def update(api: Api, page: Page) -> None:
 
 
 def invite(admin: Page, base: str, name: str, role: str) -> None:
-    """A user with a password; an operator gets an authenticator app, too."""
+    """Make a user with a password; an operator gets an authenticator app, too."""
     admin.goto(f"{base}/users")
     admin.get_by_label("User", exact=True).fill(name)
     admin.get_by_role("radio", name=re.compile(f"^{role}")).check()
@@ -180,7 +180,7 @@ def invite(admin: Page, base: str, name: str, role: str) -> None:
 
 
 def newcomer(admin: Page) -> Page:
-    """A page of the same browser that knows nobody."""
+    """Open a page of the same browser without a signed-in user."""
     browser = admin.context.browser
     if browser is None:
         message = "Only a launched browser can be opened twice."
@@ -189,7 +189,7 @@ def newcomer(admin: Page) -> Page:
 
 
 def code(secret: str) -> str:
-    """What an authenticator app shows now (RFC 6238)."""
+    """Return the current code of an authenticator app (RFC 6238)."""
     key = base64.b32decode(secret + "=" * (-len(secret) % 8))
     digest = hmac.new(key, struct.pack(">Q", int(time.time()) // 30), hashlib.sha1).digest()
     start = digest[-1] & 15

@@ -1,8 +1,12 @@
+"""The app of templates and versions."""
+
 from django.apps import AppConfig
 from django.db.models.signals import post_migrate
 
 
 class TemplateManagerConfig(AppConfig):
+    """Templates: checks and triggers are registered when the app is ready."""
+
     name = "templatemgr"
     verbose_name = "Templates"
     default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,1 @@
+"""The dashboard, the web server, and what `make up` does."""

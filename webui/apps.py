@@ -1,3 +1,5 @@
+"""The app of the dashboard."""
+
 from typing import Any
 
 from django.apps import AppConfig
@@ -5,6 +7,8 @@ from django.db.models.signals import post_migrate
 
 
 class DashboardConfig(AppConfig):
+    """The dashboard: permissions, roles and the cache table are installed after a migration."""
+
     name = "webui"
     verbose_name = "Dashboard"
     default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,1 @@
+"""What differs between database vendors: errors, retries, triggers, prepared queries."""

@@ -25,9 +25,11 @@ class Param(models.Expression):
         self.name = name or field
 
     def as_sql(self, *_: object, **__: object) -> Any:
+        """Return a placeholder, and this parameter in the place of its value."""
         return "%s", (self,)
 
     def adapted(self, values: Mapping[str, Any], connection: Any) -> Any:
+        """Return this parameter's value in the form that the database takes."""
         return self.output_field.get_db_prep_save(values[self.name], connection)
 
 

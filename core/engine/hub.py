@@ -145,7 +145,7 @@ class Hub:
         self._tell_all([execution_id])
 
     def _registered(self, execution_id: uuid.UUID) -> None:
-        """The executor holds this wait. If the execution ended earlier, only its row says so."""
+        """Note that the executor holds this wait. If the execution ended earlier, read its row."""
         if execution_id not in self._waiting:
             return
         if not self._unread:

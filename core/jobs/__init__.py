@@ -1,0 +1,1 @@
+"""Leased jobs: the abstract model, the queue, the loop of a worker thread, and wake-ups."""

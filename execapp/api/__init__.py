@@ -1,0 +1,1 @@
+"""The HTTP API: routes by version, presenters, and what all routes share."""

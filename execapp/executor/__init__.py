@@ -1,0 +1,1 @@
+"""The executor: the process that claims, runs and ends executions, builds and verifications."""

@@ -1,0 +1,1 @@
+"""Services of executions: keyword-only functions that own transactions."""

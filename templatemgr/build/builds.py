@@ -324,7 +324,7 @@ def _end(build: Build, log_writer: LogWriter, state: BuildState, message: str) -
 
 
 def _gave_up_healing(build: Build, reason: str) -> None:
-    """A rebuild that was to heal a version says beside the version why it did not."""
+    """Record beside a version why the rebuild that should heal it failed."""
     number = build.options.get("heal")
     if number is None:
         return

@@ -122,7 +122,7 @@ def _interrupt(lookup: Lookup) -> bool:
 
 
 def _redacted(found: Candidate, redact: Redactor) -> Candidate:
-    """A registry may answer with what it was sent."""
+    """Redact the message: a registry may repeat a credential in its answer."""
     return replace(
         found,
         installed=redact(found.installed),

@@ -37,14 +37,17 @@ class BuildWorkspace:
 
     @property
     def inputs(self) -> Path:
+        """The folder of the inputs."""
         return self.home / "inputs"
 
     @property
     def work(self) -> Path:
+        """The folder that cages may write."""
         return self.home / "work"
 
     @property
     def tree(self) -> Path:
+        """The folder of the new tree."""
         return self.home / "tree"
 
 

@@ -193,7 +193,7 @@ def _check_env(definition: Definition) -> None:
 
 
 def _check_variables(definition: Definition) -> None:
-    """What clients may set before a runner starts must not act on programs of Stencil's."""
+    """Check that variables set before a runner starts do not act on Stencil's programs."""
     told = definition.variables
     for key, names in (("start", told.start), ("anew", told.anew), ("refused", told.refused)):
         if len(names) > MAX_ITEMS or any(len(name) > environment.MAX_NAME_BYTES for name in names):

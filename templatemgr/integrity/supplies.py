@@ -21,7 +21,7 @@ Place = tuple[Path, str]  # a tree, and a path in it
 
 @dataclass(kw_only=True)
 class Supplies:
-    """Called with an entry, returns the stored file for it, or None when its content is nowhere.
+    """Sound content for the entries of a tree: from the store, else from other places.
 
     `elsewhere` gives the places that should have the content of an entry's key.
     """
@@ -32,6 +32,7 @@ class Supplies:
     renewed: set[str] = field(default_factory=set)  # keys of objects that were made again
 
     def __call__(self, entry: Entry) -> Path | None:
+        """Return the stored file for an entry, made again if need be; None without its content."""
         stored = store.object_path(self.objects, entry)
         store.make_room(stored)
         if self._stored_soundly(stored, entry):

@@ -284,7 +284,7 @@ def _finish(verification: Verification, health: VersionHealth, slot: str) -> Non
 
 
 def _condemn(verification: Verification, reason: str, slot: str) -> None:
-    """What could not be looked at is not served; healing looks for itself."""
+    """Quarantine a version that could not be read; healing reads it again."""
     health = checking.condemn(
         version=verification.version, actor=verification.requested_by, reason=reason
     )

@@ -1,0 +1,1 @@
+"""Charts of executions by outcome and duration."""

@@ -1,0 +1,1 @@
+"""Middleware: limits of requests, addresses behind proxies, cache headers."""

@@ -1,0 +1,1 @@
+"""The first page: what needs attention, and how the system runs."""

@@ -1,0 +1,1 @@
+"""The playground: run code in the browser without a token."""

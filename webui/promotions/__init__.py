@@ -1,0 +1,1 @@
+"""Pages that change what is current, and comparisons of versions."""

@@ -77,14 +77,14 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, TOO_LARGE)
 
     def pause_writing(self) -> None:
-        """The client does not read: start its deadline to read the buffered bytes."""
+        """Start the client's deadline to read the buffered bytes: the client does not read."""
         super().pause_writing()
         if self._slow_reader is None:
             seconds = self._bounds.write_seconds
             self._slow_reader = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The client reads again: stop that deadline."""
+        """Stop that deadline: the client reads again."""
         if self._slow_reader is not None:
             self._slow_reader.cancel()
             self._slow_reader = None
@@ -93,30 +93,30 @@ class Connection(HttpToolsProtocol):
     # --- what the parser calls
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Handle the begin of a request."""
         super().on_message_begin()
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """The head is complete. The application, which can reply, has the deadline of the body."""
+        """Handle a complete head. The application replies within the deadline of the body."""
         self.scope["state"][KEY] = self
         self._in_head, self._silent_bytes = False, 0
         self._stop_clock()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of a body has arrived."""
+        """Handle a part of a body."""
         self._silent_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is complete."""
+        """Handle a complete request."""
         super().on_message_complete()
         if self._answering():
             self._connections.enter(self, "busy")
 
     def on_response_complete(self) -> None:
-        """The next request has begun, the connection is idle, or it closes."""
+        """Handle the end of a reply: a request follows, or the connection is idle or closes."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._linger()
@@ -151,12 +151,12 @@ class Connection(HttpToolsProtocol):
         self.transport.abort()
 
     def timeout_keep_alive_handler(self) -> None:
-        """The connection was idle for too long."""
+        """Close a connection that was idle for too long."""
         super().timeout_keep_alive_handler()
         self._linger()
 
     def send_400_response(self, msg: str) -> None:
-        """The bytes are no request. Requests before them are answered first."""
+        """Refuse bytes that are no request, after the replies to earlier requests."""
         self._deaf = True
         in_body = self._answering() and self.cycle.more_body and not self._in_head
         alone = not self.pipeline and not (in_body and self.cycle.response_started)

@@ -1,0 +1,1 @@
+"""The system page and the system checks of an installation."""

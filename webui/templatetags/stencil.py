@@ -28,14 +28,14 @@ UNITS = ("B", "KB", "MB", "GB", "TB")
 
 @register.filter
 def tone(state: object) -> str:
-    """The colour class of a state's pill; empty for a neutral one."""
+    """Return the colour class of a state's pill; empty for a neutral one."""
     word = str(state)
     return next((name for name, words in TONES.items() if word in words), "")
 
 
 @register.simple_tag
 def pill(state: object, text: str = "") -> SafeString:
-    """A pill with its dot and its word: underscores of a state become spaces."""
+    """Return a pill with its dot and its word: underscores of a state become spaces."""
     return format_html(
         '<span class="pill {}">{}</span>', tone(state), text or str(state).replace("_", " ")
     )
@@ -43,7 +43,7 @@ def pill(state: object, text: str = "") -> SafeString:
 
 @register.filter
 def ago(moment: datetime | None) -> SafeString | str:
-    """A `<time>` that says how long ago, with the exact time on hover."""
+    """Return a `<time>` that says how long ago, with the exact time on hover."""
     if moment is None:
         return "never"
     return format_html(
@@ -56,7 +56,7 @@ def ago(moment: datetime | None) -> SafeString | str:
 
 @register.filter
 def due(moment: datetime) -> SafeString:
-    """A `<time>` that says how soon, with the exact time on hover; what is past is "now"."""
+    """Return a `<time>` that says how soon, with the exact time on hover; "now" for the past."""
     seconds = (moment - timezone.now()).total_seconds()
     if seconds < 1:
         text = "now"
@@ -135,32 +135,32 @@ def lasted(value: float | None) -> str:
 
 @register.filter
 def short(digest: str) -> str:
-    """The first eight digits of a digest, enough to tell versions apart at a glance."""
+    """Return the first eight digits of a digest, enough to tell versions apart."""
     return str(digest)[:8]
 
 
 @register.filter
 def thousands(count: int) -> str:
-    """A number as a figure: "4,218"."""
+    """Return a number as a figure: "4,218"."""
     return f"{count:,}"
 
 
 @register.filter
 def counted(count: int, words: str) -> str:
-    """A number with its word: `3|counted:"slot,slots"` is "3 slots"."""
+    """Return a number with its word: `3|counted:"slot,slots"` is "3 slots"."""
     one, many = words.split(",")
     return f"{count:,} {one if count == 1 else many}"
 
 
 @register.filter
 def words(text: str) -> list[str]:
-    """The words of a text, to loop over."""
+    """Return the words of a text, to loop over."""
     return text.split()
 
 
 @register.filter
 def first_line(text: str) -> str:
-    """The first line of a text."""
+    """Return the first line of a text."""
     return str(text).partition("\n")[0]
 
 
@@ -176,7 +176,7 @@ _COLOURS = {"black", "red", "green", "yellow", "blue", "magenta", "cyan", "white
 
 @register.filter
 def ansi(text: str) -> SafeString:
-    """A program's output, escaped, its ANSI colours as classes; other sequences are dropped."""
+    """Return a program's output, escaped, with ANSI colours as classes and no other sequence."""
     parts, active, end = [], set[str](), 0
     for match in _ANSI.finditer(text):
         parts.append(_span(text[end : match.start()], active))

@@ -1,0 +1,1 @@
+"""Presenters: rows in, JSON of the HTTP contract out."""

@@ -60,7 +60,7 @@ def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpRespons
     summary="List a template's builds",
 )
 def listing(request: HttpRequest, name: str, query: Query[BuildsQuery]) -> HttpResponse:
-    """The builds of a template, newest first."""
+    """List the builds of a template, newest first."""
     check_query(request, BuildsQuery.model_fields)
     page = lists.list_builds(
         template=name, state=query.state, cursor=query.cursor, limit=query.limit
@@ -86,7 +86,7 @@ def one(request: HttpRequest, build_id: str) -> HttpResponse:
     summary="Read the log of a build",
 )
 def log(request: HttpRequest, build_id: str, query: Query[PageQuery]) -> HttpResponseBase:
-    """The log, page by page; or all that is there as text or JSON lines, by Accept or `format`.
+    """Return the log by page, or the whole log as text or JSON lines, by Accept or `format`.
 
     The cursor is a line's `sequence`: to poll a running build, give the last one you have.
     """

@@ -91,7 +91,7 @@ def one(request: HttpRequest, execution_id: str) -> HttpResponse:
 
 @router.get("/{execution_id}/files", auth=auth.read, response={200: FilesOut, **ERRORS})
 def files(request: HttpRequest, execution_id: str) -> HttpResponse:
-    """What was submitted."""
+    """Return the submitted files and settings."""
     check_query(request, ())
     return reply(present_submission(_own(request, execution_id)))
 
@@ -124,7 +124,7 @@ def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
     response={201: ExecutionOut, **ERRORS},
 )
 def rerun(request: HttpRequest, execution_id: str, body: RerunIn | None = None) -> HttpResponse:
-    """The same submission again, on the same version unless another template is named."""
+    """Submit the same request again, on the same version unless another template is named."""
     check_query(request, ())
     token = token_of(request)
     made = submissions.rerun(

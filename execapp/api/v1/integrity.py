@@ -61,7 +61,7 @@ def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="List or download the inputs of a version",
 )
 def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """The files it was built from; by Accept or `format` all of them, as an archive to commit."""
+    """Return the files of its build; by Accept or `format` all of them as an archive."""
     check_query(request, ("format",))
     form = wanted_form(request, "tar.gz")
     version = lists.find_version(name=name, number=number)

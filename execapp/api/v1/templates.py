@@ -65,7 +65,7 @@ def one(request: HttpRequest, name: str) -> HttpResponse:
     summary="List versions",
 )
 def versions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
-    """The versions of a template, newest first."""
+    """List the versions of a template, newest first."""
     check_query(request, PAGE)
     row = lists.find_template(name=name)
     page = lists.list_versions(template=row, cursor=query.cursor, limit=query.limit)
@@ -92,7 +92,7 @@ def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="List promotions",
 )
 def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
-    """What was current when, by whom and why; newest first."""
+    """List what was current when, by whom and why; newest first."""
     check_query(request, PAGE)
     page = lists.list_promotions(name=name, cursor=query.cursor, limit=query.limit)
     return reply({"items": [present_promotion(row) for row in page.items], "next": page.next})
@@ -119,7 +119,7 @@ def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="Compare two versions",
 )
 def diff(request: HttpRequest, name: str, number: str, query: Query[DiffQuery]) -> HttpResponseBase:
-    """What moved from the version `against` to this one; as text by Accept or `format`."""
+    """Return the changes from the version `against` to this one; as text by Accept or `format`."""
     check_query(request, ("against", "format"))
     form = wanted_form(request, "text")
     version = lists.find_version(name=name, number=number)

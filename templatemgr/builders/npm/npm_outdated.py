@@ -85,7 +85,7 @@ def _candidate(package: lockfile.Package, newer: tuple[str, str] | None) -> Cand
 
 
 def _newer(installed: str, other: str) -> str:
-    """The other one if it is higher: a registry's "latest" can lie below a pre-release."""
+    """Return the other one if it is higher: a registry's "latest" can lie below a pre-release."""
     return max(installed, other, key=package_diff.order)
 
 

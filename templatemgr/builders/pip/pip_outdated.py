@@ -57,5 +57,5 @@ def _sources(job: Job, lock: Lock) -> dict[str, Source]:
 
 
 def _newer(installed: str, found: str | None) -> str:
-    """The version that was found if it is higher: the lock can hold a pre-release."""
+    """Return the found version if it is higher: the lock can hold a pre-release."""
     return installed if found is None else max(installed, found, key=package_diff.order)

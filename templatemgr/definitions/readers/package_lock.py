@@ -109,7 +109,7 @@ class _Entry:
             self._fail("resolved", "leaves the tree")
 
     def _check_bundled(self, packages: Mapping[str, Mapping[str, Any]]) -> None:
-        """It comes inside of another package's archive, and that one has the hash."""
+        """Check a package inside of another package's archive, which has the hash."""
         above = self._path
         while FOLDER in above:
             above = above.rpartition(FOLDER)[0].rstrip("/")
@@ -175,7 +175,7 @@ def _digest(token: str) -> str:
 def _check_aliases(
     text: str, packages: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]
 ) -> None:
-    """A package under another one's name must be asked for so: npm would not ask why."""
+    """Check that a package under another name is an alias in the request; npm does not check it."""
     asked = {
         pair for table in (*packages.values(), manifest) for pair in package_json.aliases(table)
     }

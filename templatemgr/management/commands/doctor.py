@@ -45,7 +45,7 @@ class Command(BaseCommand):
             raise CommandError(message)
 
     def _database_trouble(self, error: DatabaseError) -> diagnosis.Note:
-        """A database that was never set up is weaker; one that is damaged or locked is missing."""
+        """Report the database: `weaker` if it was never set up, `missing` if damaged or locked."""
         if "no such table" in str(error):
             remedy = "run `make up`, or `manage.py migrate`"
             detail = f"not set up yet ({error})"
