@@ -1,7 +1,7 @@
-"""The interface of a builder: the values that it takes and returns, and its protocols.
+"""The interface of a builder: its protocols, and the values that it takes and returns.
 
-A builder is a module that implements `Builder`. It can also implement `Updater`; a module beside it
-implements `UpdateFinder`. This module knows no builder: `registry` does.
+A builder is a module that implements `Builder`. It can also implement `Updater`. A module beside it
+can implement `UpdateFinder`. This module imports no builder; `registry` lists the builders.
 """
 
 import re
@@ -23,21 +23,21 @@ OnLine = Callable[[str, str], None]  # stream, text
 class Job:
     """The input of a builder: a workspace whose `tree` already holds the definition's files.
 
-    A step with network may write in the whole workspace, a step that runs foreign code only in
-    the tree.
-    `sources` are the kinds of sources besides the registry that the operator allows (see
-    readers.rules). `fetch_hosts` may be reached besides the configured registries ("host" or
-    "host:port"). What was `configured` and what was `reached` is noted while it works.
+    A step with network can write in the whole workspace. A step that runs foreign code can write
+    only in the tree. `sources` are the kinds of sources that the operator allows besides the
+    registry (see readers.rules). `fetch_hosts` ("host" or "host:port") can be reached besides the
+    configured registries. A builder adds the configured registries to `configured` and the hosts of
+    its connections to `reached`.
     """
 
     definition: Definition
     workspace: Path
     log: OnLine
     cancel: threading.Event = field(default_factory=threading.Event)
-    disk_bytes: int = 8 * 1024**3  # what a step may write
+    disk_bytes: int = 8 * 1024**3  # limit of the bytes that a step writes
     sources: frozenset[str] = frozenset()
     fetch_hosts: tuple[str, ...] = ()
-    start_files: tuple[str, ...] = ()  # packages that may run code whenever Python starts
+    start_files: tuple[str, ...] = ()  # packages that may run code at each start of Python
     configured: set[Place] = field(default_factory=set)
     reached: set[Place] = field(default_factory=set)
     origins: dict[str, str] = field(default_factory=dict)  # host:port by hexadecimal digest
@@ -49,7 +49,7 @@ class Job:
 
     @property
     def downloads(self) -> Path:
-        """Return the package manager's own cache, which is deleted with the build."""
+        """Return the package manager's cache, which is deleted with the build."""
         return self.workspace / "downloads"
 
 
@@ -58,9 +58,9 @@ class Candidate:
     """A package of the lock, with the versions that the package registry offers.
 
     `wanted` is the newest version that every range allows. `latest` is the version that the
-    maintainer calls the newest, or else the newest one that is no pre-release. Each equals
-    `installed` when there is nothing newer. If the manifest names the package, it is `direct`: a
-    build of kind update can move it to a version.
+    maintainer calls the newest, or else the newest version that is not a pre-release. Each equals
+    `installed` if there is no newer version. A package that the manifest names is `direct`: a build
+    of kind update can move it to a version.
     """
 
     name: str
@@ -82,7 +82,7 @@ class Builder(Protocol):
         """Name the links to programs that the builder makes, besides the definition's toolchain."""
 
     def relock(self, job: Job) -> None:
-        """Resolve the ranges again, with network. Foreign code, if any, runs without network."""
+        """Resolve the ranges again, with network. Run foreign code, if any, without network."""
 
     def contents(self, job: Job) -> Sequence[Content]:
         """Return the files that the lock names by their hashes."""
@@ -91,10 +91,10 @@ class Builder(Protocol):
         """Fetch the locked packages, with network and without running foreign code."""
 
     def fetched(self, job: Job, wanted: Sequence[Content]) -> Sequence[Path]:
-        """Return the fetched files among these, and note their origins in `job.origins`."""
+        """Return paths of fetched files; note the origins of `wanted` files in `job.origins`."""
 
     def came_from(self, job: Job) -> Mapping[str, str]:
-        """Return the host:port of each locked package, by "name version"."""
+        """Return the host:port from which each locked package came, by "name version"."""
 
     def install(self, job: Job) -> None:
         """Install without network; run the code of packages that the definition names."""
@@ -115,17 +115,20 @@ class Updater(Protocol):
         """Match "name" and "name@version": groups `name` and `version`."""
 
     def update(self, job: Job, packages: Sequence[str]) -> None:
-        """Move packages within their ranges ("name") or to a version ("name@1.2.3"); none: all."""
+        """Move packages within their ranges ("name") or to a version ("name@1.2.3").
+
+        Without packages, move all within their ranges.
+        """
 
     def align(self, job: Job) -> None:
-        """Change as little of the lock as the manifest asks for."""
+        """Make the lock satisfy the manifest with as few changes as possible."""
 
 
 class UpdateFinder(Protocol):
     """A module that asks a package registry for newer versions."""
 
     def outdated(self, job: Job) -> Sequence[Candidate]:
-        """Return every package of the job's lock, with network and without running its code.
+        """Return every package of the job's lock, with network and without running foreign code.
 
         Raises BuildError, BuildCancelledError.
         """

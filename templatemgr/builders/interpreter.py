@@ -1,8 +1,8 @@
-"""A copy of the Python that runs Stencil, relocatable: it finds its library in the tree.
+"""Copy the Python that runs Stencil into a tree. The copy is relocatable.
 
-bin/python, its libpython where it is shared, and the standard library without its tests, its
-graphical parts and what it would need to build extensions. System libraries (libc, OpenSSL, …) are
-those of the machine. The caller starts the copy in a cage before it is used.
+The copy has bin/python, a shared libpython if there is one, and the standard library. It leaves out
+tests, graphical modules, and the files that are needed to build extensions. System libraries (libc,
+OpenSSL, …) are those of the machine. The caller starts the copy in a cage before it is used.
 """
 
 import os
@@ -16,9 +16,9 @@ VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 STDLIB = f"lib/{VERSION}"
 SITE = f"{STDLIB}/site-packages"
 BESIDE = "$ORIGIN/../lib"
-# Of the standard library, wherever they lie in it.
+# Names that are left out at any depth of the standard library.
 NOT_SEALED = ("__pycache__", "test", "tests", "site-packages", "dist-packages")
-# At its top: what is graphical, what installs, and what the system's own Python is changed by.
+# Left out at its top: graphical modules, installers, and files that adapt a system's own Python.
 NOT_AT_TOP = (
     "idlelib", "tkinter", "turtledemo", "turtle.py", "ensurepip", "lib2to3", "config-*",
     "EXTERNALLY-MANAGED", "sitecustomize.py", "usercustomize.py",
@@ -31,7 +31,7 @@ class InterpreterError(Exception):
 
 
 def copy(tree: Path) -> None:
-    """Put the interpreter into a tree. Raises InterpreterError, OSError."""
+    """Copy the interpreter into a tree. Raises InterpreterError, OSError."""
     binary = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
     (tree / "bin").mkdir(parents=True, exist_ok=True)
     target = tree / "bin" / VERSION
@@ -54,7 +54,7 @@ def _copy_library(tree: Path) -> None:
     shutil.copytree(source, tree / STDLIB, ignore=_left_out(source))
     extensions = tree / STDLIB / "lib-dynload"
     elsewhere = Path(sysconfig.get_path("platstdlib", vars=_base())) / "lib-dynload"
-    if not extensions.is_dir() and elsewhere.is_dir():  # where lib64 is another folder
+    if not extensions.is_dir() and elsewhere.is_dir():  # lib64 is a folder of its own
         shutil.copytree(elsewhere, extensions, ignore=_left_out(elsewhere.parent))
     for pattern in NOT_EXTENSIONS:
         for path in extensions.glob(pattern):
@@ -71,7 +71,7 @@ def _left_out(top: Path) -> "_Filter":
 
 
 class _Filter:
-    """Return the names of a folder that `copytree` leaves out."""
+    """A filter for `ignore` of `shutil.copytree`: the names of a folder that are left out."""
 
     def __init__(self, top: Path) -> None:
         self._top = str(top)
@@ -85,7 +85,10 @@ class _Filter:
 
 
 def _library(binary: Path) -> Path | None:
-    """Find libpython if the binary asks for it by name."""
+    """Return the path of libpython if the binary is linked to it, else None.
+
+    Raises InterpreterError if the library is not found.
+    """
     name: str | None = sysconfig.get_config_var("INSTSONAME")
     if not name or os.fsencode(name) not in binary.read_bytes() or not name.endswith(".so.1.0"):
         return None
@@ -98,9 +101,10 @@ def _library(binary: Path) -> Path | None:
 
 
 def _relocated(binary: bytes) -> bytes:
-    """Replace the absolute path at which the linker looks for libpython by one beside the binary.
+    """Return the binary with a relative search path for libpython instead of an absolute one.
 
-    The path is a NUL-terminated string and the new one is shorter, so it is replaced in place.
+    The path is a NUL-terminated string. The new path is not longer, so that it fits in its place.
+    Return an unchanged binary if there is no such path.
     """
     for prefix in (sys.base_prefix, sysconfig.get_config_var("prefix")):
         path = b"\0" + os.fsencode(f"{prefix}/lib") + b"\0"

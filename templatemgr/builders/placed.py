@@ -1,8 +1,8 @@
 """Check that installing packages leaves the earlier files of a tree unchanged.
 
-A wheel may hold files for any place below the prefix (`.data/data`, `.data/scripts`), and an
-install script can write in the whole tree: over the runner, the interpreter, another package. The
-tree is compared before and after, and a change is rejected with the name of the package.
+A wheel can have files for any folder below the prefix (`.data/data`, `.data/scripts`). An install
+script can write in the whole tree: it can replace the runner, the interpreter or another package.
+The checks compare the tree before and after, and reject a change with the name of the package.
 """
 
 import csv
@@ -18,17 +18,20 @@ from templatemgr.builders.base import Job
 from templatemgr.builders.interpreter import SITE, STDLIB
 from templatemgr.errors import BuildError
 
-Marks = Mapping[str, tuple[str, int, str]]  # path → kind, mode, digest or target
+Marks = Mapping[str, tuple[str, int, str]]  # path → kind, mode, digest or link target
 SHOWN = 5
 REMEDY = "Do not trust this package: take another version, or do without it."
-# Below the prefix: where wheels may bring files, besides the packages' own folder.
+# Folders below the prefix in which wheels may put files, besides site-packages.
 DATA = ("share", "etc", "include")
 _STARTING = re.compile(r"(sitecustomize|usercustomize)(\.|$)")
 _PROGRAM = re.compile(r"python[\d.]*|node|npm|npx|pyvenv\.cfg|.*\._pth")
 
 
 def look(tree: Path, *, beside: str = "") -> Marks:
-    """Return the entries of a tree, without folders and without `beside`. Follow no link."""
+    """Return the entries of a tree that are not folders, by relative path. Follow no link.
+
+    Skip the top folder that `beside` names.
+    """
     found: dict[str, tuple[str, int, str]] = {}
     for folder, folders, names in os.walk(tree):
         if beside and folder == str(tree) and beside in folders:
@@ -43,13 +46,13 @@ def look(tree: Path, *, beside: str = "") -> Marks:
             elif stat.S_ISREG(info.st_mode):
                 with path.open("rb") as file:
                     kind, said = "file", hashlib.file_digest(file, "sha256").hexdigest()
-            mode = stat.S_IMODE(info.st_mode) & 0o111  # of the rest, sealing decides
+            mode = stat.S_IMODE(info.st_mode) & 0o111  # sealing sets the other bits
             found[path.relative_to(tree).as_posix()] = (kind, mode if kind == "file" else 0, said)
     return found
 
 
 def check_wheels(job: Job, before: Marks) -> None:
-    """Raise BuildError if a wheel brought a file to a place where wheels may not."""
+    """Raise BuildError if a wheel changed an earlier file or added a file that is not allowed."""
     after = look(job.tree)
     changed = sorted(path for path, mark in before.items() if after.get(path) != mark)
     if changed:
@@ -72,7 +75,7 @@ def check_scripts(job: Job, before: Marks, own: Iterable[str]) -> None:
         for path in before.keys() | after.keys()
         if before.get(path) != after.get(path)
         and not path.startswith(folders)
-        # No package can have such a name: only tools keep files there.
+        # No package can have a name with a leading dot: only tools keep files there.
         and not (path.startswith("node_modules/.") and path not in before)
         and path != "node_modules/.package-lock.json"
     )
@@ -93,6 +96,7 @@ def check_files(job: Job, before: Marks) -> None:
 
 
 def _may_bring(path: str) -> bool:
+    """Return whether a wheel may put a file at this relative path."""
     place = PurePosixPath(path)
     if path.startswith(f"{SITE}/"):
         return True
@@ -100,7 +104,7 @@ def _may_bring(path: str) -> bool:
         name = place.name
         usual = len(place.parts) == 2 and not _PROGRAM.fullmatch(name)
         return usual and name not in profile.TOOLS
-    if place.parts[0] == "lib":  # the interpreter's own folder comes before the packages'
+    if place.parts[0] == "lib":  # STDLIB precedes site-packages in sys.path
         return len(place.parts) > 2 and not path.startswith(f"{STDLIB}/")
     return place.parts[0] in DATA
 

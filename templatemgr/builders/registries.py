@@ -1,4 +1,4 @@
-"""The hosts that a fetch step may reach: those of this machine's npm and pip configuration."""
+"""Find the hosts that a fetch step may reach from this machine's npm and pip configuration."""
 
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ HINT = (
 
 
 def place(address: str) -> Place | None:
-    """Return host and port of an http(s) address; None for any other address."""
+    """Return the host and the port of an http(s) address; None for any other address."""
     try:
         found = urlsplit(address.strip().strip("\"'"))
         port = found.port or PORTS.get(found.scheme)
@@ -44,7 +44,10 @@ def egress(
     *,
     seconds: float,
 ) -> Egress:
-    """Return what a fetch step may reach: the named, the usual and the further hosts."""
+    """Return the egress policy of a fetch step: the named, the usual and the further hosts.
+
+    `places` is the pair of named and usual hosts. `seconds` limits each connection.
+    """
     named, usual = places
     return Egress(
         named=named | further, usual=usual, bare=further - named - usual, upstream=proxy,
@@ -53,9 +56,10 @@ def egress(
 
 
 def operator_proxy(environ: Mapping[str, str], configured: str, without: str = "") -> Upstream:
-    """Return the operator's proxy, from the tool's own setting or else from the environment.
+    """Return the operator's proxy, from the tool's setting `configured`, else from the environment.
 
-    Raises ValueError.
+    `without` is the tool's list of hosts that are reached without the proxy; if it is empty, the
+    list of the environment is used. Raises ValueError for an invalid address.
     """
     listed = without or environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     addresses = {

@@ -1,4 +1,4 @@
-"""The builders that exist, by the name that a definition uses."""
+"""Look up a builder by the name that a definition uses."""
 
 from collections.abc import Mapping
 

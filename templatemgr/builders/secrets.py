@@ -1,4 +1,4 @@
-"""Collect the secrets of the tools of fetch steps for the redactor."""
+"""Collect the secrets in the configuration of npm and pip for the redactor."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ from templatemgr.redaction import Redactor
 def redactor(environ: Mapping[str, str]) -> Redactor:
     """Return a redactor for the secrets of this machine's npm, pip, netrc and proxies.
 
-    Files that cannot be read are skipped, because no step can read them either.
+    Skip files that cannot be read: no step can read them either.
     """
     npm = (npm_config.user_file(environ), npm_config.global_file(environ))
     paths = (*npm, *pip_config.files(environ))

@@ -1,4 +1,4 @@
-"""Steps of every builder: run a program in a cage, prune a tree, link a toolchain."""
+"""Steps that all builders share: run a program in a cage, prune a tree, link a toolchain."""
 
 import os
 import re
@@ -11,10 +11,10 @@ from templatemgr import store
 from templatemgr.builders.base import Job
 from templatemgr.errors import BuildCancelledError, BuildError
 
-KEPT_LINES = 200  # of the output, kept for the error message
+KEPT_LINES = 200  # of the output, for the error message
 SHOWN_LINES = 12
-CLOSED = r"The way to \S+ is closed"  # the message of a cage's proxy for a host that is not allowed
-THEN = " … "  # between the parts of a remedy's pattern
+CLOSED = r"The way to \S+ is closed"  # the message of a cage's proxy for a forbidden host
+THEN = " … "  # separates the parts of a remedy's pattern
 
 
 def run(
@@ -29,8 +29,9 @@ def run(
 ) -> None:
     """Run a program to its end and write its output to the log.
 
-    Raises BuildCancelledError, and BuildError if it fails. The message has the lines that begin
-    with `mark`, and the first of `remedies` (see `remedy`) that matches the output.
+    `step` and `what` name the step and the program in errors. Raises BuildCancelledError, and
+    BuildError if the program fails. The message has the output lines that begin with `mark`, and
+    the error has the first of `remedies` (see `remedy`) that matches the output.
     """
     said: list[str] = []
 
@@ -52,7 +53,7 @@ def run(
 
 
 def essence(said: list[str], mark: str) -> str:
-    """Return the lines of the error: those that begin with the mark, else the last ones."""
+    """Return the last SHOWN_LINES lines that begin with the mark, else the last of all lines."""
     errors = [line for line in said if line.startswith(mark) and "complete log" not in line]
     return "\n".join((errors or said)[-SHOWN_LINES:])
 
@@ -60,9 +61,9 @@ def essence(said: list[str], mark: str) -> str:
 def remedy(said: list[str], remedies: Mapping[str, str]) -> str | None:
     """Return the remedy of the first known error in the output, or None.
 
-    The keys of `remedies` are patterns for one line each. A pattern of several parts, which follow
-    each other in a line, has THEN between them. Each part is searched once, so the time is linear
-    in the length of the line.
+    The keys of `remedies` are patterns for one line each. THEN separates the parts of a pattern
+    that follow each other in a line. Each part is searched once, so that the time is linear in the
+    length of the line.
     """
     for pattern, words in remedies.items():
         pieces = [re.compile(piece) for piece in pattern.split(THEN)]
@@ -82,7 +83,7 @@ def _has(line: str, pieces: Iterable[re.Pattern[str]]) -> bool:
 
 
 def prune(tree: Path, patterns: Iterable[str]) -> None:
-    """Remove the entries of a tree that match these patterns."""
+    """Remove the entries of a tree that match the glob patterns. Follow no link out of the tree."""
     for pattern in patterns:
         for path in sorted(tree.glob(pattern)):
             if _lies_in(tree, path):
@@ -90,7 +91,10 @@ def prune(tree: Path, patterns: Iterable[str]) -> None:
 
 
 def link(tree: Path, name: str, target: str) -> None:
-    """Make a stable, relative link to a program of the tree. Raises BuildError."""
+    """Make a relative link to a program of the tree. Raises BuildError.
+
+    `name` and `target` are paths relative to the tree.
+    """
     if not (tree / target).exists():
         message = f"The toolchain {name} should lead to {target}, which is not installed."
         words = "Lock a toolchain that exists for this platform."
@@ -106,5 +110,5 @@ def link(tree: Path, name: str, target: str) -> None:
 
 
 def _lies_in(tree: Path, path: Path) -> bool:
-    """Return whether a path's folder is in the tree; a script can plant a link that leaves it."""
+    """Return whether a path's folder is in the tree: a script can make a link that leaves it."""
     return path.parent.resolve().is_relative_to(tree.resolve())

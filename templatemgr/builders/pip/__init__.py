@@ -1,1 +1,1 @@
-"""The builder for pip: lock, fetch, build source distributions, install, and find updates."""
+"""The pip builder: lock, fetch, build source distributions, install, and find updates."""

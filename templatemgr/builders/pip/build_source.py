@@ -1,13 +1,14 @@
-"""Run by the copied interpreter in the cage without a network: a source distribution's own build.
+"""Build a source distribution. The copied interpreter runs this script in a cage without network.
 
-`build_source.py <task> <folder> <archive>`, where the folder gets `source` (the archive unpacked),
-is to hold `env` (the packages that building needs) and gets the answer as well:
+Usage: `build_source.py <task> <folder> <archive>`. The script unpacks the archive into
+`<folder>/source`. The packages that the build requires lie in `<folder>/env`. The tasks write their
+results into the folder:
 
-- declared: what the archive says that its build needs → asked.json, a list. Nothing of it is run.
-- asked: what its backend wants besides → asked.json.
-- wheel: the wheel → out/<name>.whl and its METADATA → metadata.txt.
+- declared: write `requires` of [build-system] to asked.json (a list). Run no code of the archive.
+- asked: write the further requirements of the build backend to asked.json (a list).
+- wheel: write the wheel to out/<name>.whl and its METADATA to metadata.txt.
 
-Backends are called as PEP 517 says, each task in a process of its own.
+The script calls backends as PEP 517 specifies, each task in a process of its own.
 """
 
 import importlib
@@ -22,7 +23,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-# PEP 517: what a project means that does not say how it is built.
+# The defaults of PEP 517 for a project without [build-system].
 REQUIRES = ["setuptools>=40.8.0"]
 LEGACY = "setuptools.build_meta:__legacy__"
 MAX_MEMBERS = 50_000
@@ -30,7 +31,7 @@ MAX_BYTES = 1 << 30
 
 
 def main(task: str, folder: str, archive: str) -> int:
-    """Do one of the tasks. Exit status 1 for an archive that is none."""
+    """Run one task. Return the exit status: 1 for an invalid archive, else 0."""
     os.umask(0o022)
     os.chdir(folder)
     try:
@@ -53,9 +54,10 @@ def main(task: str, folder: str, archive: str) -> int:
 
 
 def unpack(archive: str, target: str) -> str:
-    """Unpack a source distribution; return its one folder. ValueError, OSError, TarError.
+    """Unpack a source distribution; return the absolute path of its single top folder.
 
-    Nothing comes to lie outside of the target: paths and links are checked as PEP 706 says.
+    The "data" filter of PEP 706 rejects paths and links that leave the target. Raises ValueError if
+    the archive is too large or has another layout; OSError; TarError.
     """
     with tarfile.open(archive, "r:gz") as packed:
         packed.extractall(target, members=_bounded(packed), filter="data")
@@ -68,6 +70,7 @@ def unpack(archive: str, target: str) -> str:
 
 
 def _bounded(packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """Yield the members. Raises ValueError above MAX_MEMBERS files or MAX_BYTES unpacked bytes."""
     size = 0
     for count, member in enumerate(packed):
         size += member.size
@@ -78,7 +81,10 @@ def _bounded(packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def build_system(source: str) -> dict[str, Any]:
-    """Return [build-system] of pyproject.toml, with what is meant where it says nothing."""
+    """Return [build-system] of pyproject.toml, completed with the defaults of PEP 517.
+
+    Raises ValueError for a file that is not valid TOML or has values of other types.
+    """
     table: dict[str, Any] = {"requires": REQUIRES}
     if os.path.isfile(f"{source}/pyproject.toml"):  # noqa: PTH113
         with open(f"{source}/pyproject.toml", "rb") as file:
@@ -95,7 +101,7 @@ def _texts(value: object) -> bool:
 
 
 def _backend(table: dict[str, Any], source: str, env: str) -> Any:
-    """Import the backend: from the source itself where it says so, else from what it needs."""
+    """Import the build backend: from `backend-path` in the source, else from the folder `env`."""
     site.addsitedir(env)
     for path in reversed(table["backend-path"]):
         sys.path.insert(0, os.path.join(source, path))  # noqa: PTH118 - quick

@@ -1,8 +1,9 @@
-"""Run by the copied interpreter, in the cage: bytecode that is the same wherever it is made.
+"""Compile a tree to reproducible bytecode. The copied interpreter runs this script in a cage.
 
-`compile_tree.py <where the tree can be written> <where it will be run>`. The bytecode names the
-second place and is never checked against its source: the tree is sealed. Files are compiled in the
-order of their names by one process, because what was compiled before shows in the bytes.
+Usage: `compile_tree.py <writable path of the tree> <path at which the tree is run>`. The bytecode
+contains the second path. Python never checks it against its source, because the tree is sealed. One
+process compiles the files in the order of their names, because earlier compilations in the same
+process can change the bytes of later ones.
 """
 
 import os
@@ -13,7 +14,10 @@ import sysconfig
 
 
 def main(tree: str, place: str) -> int:
-    """Compile every module of the tree. Exit status 1 when the copy would not find its packages."""
+    """Compile every module of the tree; return the exit status.
+
+    The status is 1 if the copied interpreter does not find its packages, else 0.
+    """
     packages = f"{place}/{os.path.relpath(sysconfig.get_path('stdlib'), place)}/site-packages"
     if sys.prefix != place or packages not in site.getsitepackages():
         print(f"the copied Python takes {sys.prefix} and {site.getsitepackages()} for its own")
@@ -29,7 +33,11 @@ def main(tree: str, place: str) -> int:
 
 
 def compiled(path: str, tree: str, place: str) -> int:
-    """Compile one file; 0 when it is none of this Python's (a template, another version's)."""
+    """Compile one file; return the number of compiled files.
+
+    The number is 0 for a file that this Python cannot compile: a code template, or code for another
+    version of Python.
+    """
     shown = place + path.removeprefix(tree)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     cache = f"{os.path.dirname(path)}/__pycache__"  # noqa: PTH120 - quick

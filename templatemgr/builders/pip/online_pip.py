@@ -1,15 +1,18 @@
-"""Run by the copied interpreter in the cage with a network: pip, and nothing that pip would start.
+"""Run pip, but no process that pip would start. The copied interpreter runs this in an online cage.
 
-`online_pip.py <where pip lies> pip <arguments>` is pip itself. `… sources <folder>` fetches source
-distributions without looking into them, by pip's own settings and finder: <folder>/wanted.json
-lists {"name", "specifier", "hashes"}, and <folder>/found.json then {"name", "version", "sha256"} in
-the same order, or null where the index has none; each lies in <folder>/<name>.tar.gz. `… look
-<folder>` downloads nothing.
+Usage, where `<path>` is the folder that contains pip:
 
-pip builds what it is given as a link, a path or a repository, whatever its options say. So this
-process may start no other: what a build would run, it would run in one. The kernel holds that, by
-the cage's filter and by one that this process puts on itself before it reads anything foreign; what
-pip is told then says why.
+- `online_pip.py <path> pip <arguments>` runs pip itself.
+- `online_pip.py <path> sources <folder>` downloads source distributions without unpacking them. It
+  uses pip's settings and finder. <folder>/wanted.json is a list of {"name", "specifier", "hashes"}.
+  The script writes <folder>/found.json, a list of {"name", "version", "sha256"} in the same order,
+  with null where the index has no such file. The files are <folder>/<name>.tar.gz.
+- `online_pip.py <path> look <folder>` does the same, but downloads nothing and gives no "sha256".
+
+pip builds every requirement that is a link, a path or a repository, and no option prevents that. A
+build runs in a process of its own, so this process must not start any. Two seccomp filters enforce
+this: the cage's, and one that this process installs before it reads foreign data. An audit hook
+fails earlier and gives pip an error with the reason.
 """
 
 import ctypes
@@ -26,7 +29,7 @@ STARTS = (
     "subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn",
     "os.system", "pty.spawn",
 )  # fmt: skip
-SUFFIX = ".tar.gz"  # what PEP 517 and PEP 625 call a source distribution
+SUFFIX = ".tar.gz"  # of a source distribution (PEP 517, PEP 625)
 CHUNK = 1 << 20
 SEAL = "/toolchain/seal.bpf"  # a filter that refuses execve and execveat, as struct sock_filter[]
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, MODE_FILTER = 38, 22, 2  # linux/prctl.h, linux/seccomp.h
@@ -42,7 +45,7 @@ class Program(ctypes.Structure):
 
 
 def main(toolchain: str, task: str, *arguments: str) -> int:
-    """Do one of the tasks and return the exit status."""
+    """Run one task; return the exit status. The task pip does not return: it raises SystemExit."""
     seal()
     sys.addaudithook(refuse)
     sys.path.insert(0, toolchain)
@@ -54,7 +57,10 @@ def main(toolchain: str, task: str, *arguments: str) -> int:
 
 
 def seal() -> None:
-    """Become a process that can never be another program. OSError if the kernel refuses."""
+    """Install the seccomp filter SEAL, so that this process can never execute another program.
+
+    Raises OSError if the kernel refuses the filter.
+    """
     with open(SEAL, "rb") as file:
         code = file.read()
     program = Program(len(code) // 8, code)
@@ -65,7 +71,10 @@ def seal() -> None:
 
 
 def note_origins() -> None:
-    """Write down which host sends each file, after its redirects; no path and no user."""
+    """Make pip append the origin of each file to ORIGINS: the host and port after redirects.
+
+    The lines contain no path and no user name, because these can be secret.
+    """
     sessions = importlib.import_module("pip._internal.network.session")
     request = sessions.PipSession.request
 
@@ -83,14 +92,17 @@ def note_origins() -> None:
 
 
 def refuse(event: str, arguments: tuple[Any, ...]) -> None:
-    """Raise before this process starts another one, or becomes it."""
+    """Raise PermissionError for an audit event that starts a process or replaces this one."""
     if event in STARTS:
         message = f"{REFUSED}: {str(arguments[:2])[:300]}"
         raise PermissionError(message)
 
 
 def sources(folder: str, *, fetching: bool) -> int:
-    """Find what is wanted, and download it."""
+    """Find the source distributions of wanted.json, download them if `fetching`, write found.json.
+
+    Return the exit status: 1 after an error of pip or the system, which is printed, else 0.
+    """
     with open(f"{folder}/wanted.json", encoding="utf-8") as file:
         wanted = json.load(file)
     commands = importlib.import_module("pip._internal.commands")
@@ -119,9 +131,10 @@ def sources(folder: str, *, fetching: bool) -> int:
 
 
 def _find(finder: Any, item: dict[str, Any]) -> tuple[Any, dict[str, str] | None]:
-    """Return pip's link to the newest source distribution that fits, and what to say of it.
+    """Return pip's link to the newest matching source distribution, and its entry in found.json.
 
-    One that was withdrawn, or a pre-release, only where nothing else fits.
+    Prefer releases that are not yanked, then those that are not pre-releases, then the highest
+    version, then a file with one of the hashes. Return (None, None) if nothing matches.
     """
     specifiers = importlib.import_module("pip._vendor.packaging.specifiers")
     allowed = specifiers.SpecifierSet(item["specifier"])
@@ -146,7 +159,11 @@ def _find(finder: Any, item: dict[str, Any]) -> tuple[Any, dict[str, str] | None
 
 
 def _download(session: Any, link: Any, place: str, hashes: list[str]) -> str:
-    """Write a file and return its SHA-256; OSError unless it is the lock's, or the index's."""
+    """Download a file to `place`; return its SHA-256 in hexadecimal.
+
+    Raises OSError unless the digest is one of `hashes`. Without hashes, the digest must equal the
+    SHA-256 that the index gives, if any.
+    """
     print(f"Downloading {link.filename}")
     headers = {"Accept-Encoding": "identity"}
     response = session.get(link.url_without_fragment, headers=headers, stream=True)

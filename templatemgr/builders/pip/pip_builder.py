@@ -1,8 +1,8 @@
-"""pip in the build cage: wheels by hash with network, then installed without it.
+"""The builder for pip: download wheels by hash with network, then install them without network.
 
 The tree gets a copy of the Python that runs Stencil. The copy runs pip, which is mounted read-only
 from Stencil's own environment. Only wheels are installed, because a source distribution runs code
-of its author. A source distribution that the definition names is first built, without network.
+of its author. A source distribution that the definition names is first built without network.
 """
 
 import platform
@@ -34,14 +34,18 @@ __all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "came_from", "co
 PACKAGE = re.compile(
     r"(?P<name>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)"
     r"(@(?P<version>(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?))?",
-    re.ASCII,  # other digits are no version's
+    re.ASCII,  # a version has ASCII digits only
 )
 PROGRAMS = ("bin/python",)
 WHEELS, MISSING = "wheels.txt", "missing.txt"
 
 
 def fetch(job: Job) -> None:
-    """Download exactly the files that the lock names, and check their hashes."""
+    """Download exactly the files that the lock names, and check their hashes.
+
+    Raises BuildError if there is no lock, if it does not match the definition, or if a download
+    fails.
+    """
     if not (job.tree / LOCKS[0]).is_file():
         message = f"The definition has no {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy="Start a refresh build to make one.")
@@ -62,14 +66,17 @@ def fetch(job: Job) -> None:
 
 
 def install(job: Job) -> None:
-    """Build named packages, install all packages, prune, compile, and link the toolchain."""
+    """Build the named packages, install all packages, prune, compile, and link the toolchain.
+
+    Run without network. Raises BuildError.
+    """
     before = placed.look(job.tree)
     _install(job, pip_lockfile.read((job.tree / LOCKS[0]).read_text(encoding="utf-8")))
     placed.check_wheels(job, before)
     steps.prune(job.tree, job.definition.prune)
     script = Path(compile_tree.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
-    # Without `site`: an installed package could run its code by a .pth file there.
+    # -S skips the module `site`: a .pth file of an installed package could run code there.
     argv = (f"{TREE}/bin/python", "-I", "-S", "-B", shown, "/build", TREE)
     pip_cage.offline(job, argv, "the compiler", shown=((script, shown),))
     for link, target in job.definition.toolchain.items():
@@ -77,6 +84,7 @@ def install(job: Job) -> None:
 
 
 def _install(job: Job, lock: Lock) -> None:
+    """Build the packages with a recipe, then install all wheels by hash and without an index."""
     text = (job.workspace / WHEELS).read_text(encoding="utf-8")
     for name, recipe in sorted(lock.recipes.items()):
         version = lock.packages[name].version
@@ -90,7 +98,7 @@ def _install(job: Job, lock: Lock) -> None:
 
 
 def packages(tree: Path) -> list[Locked]:
-    """Return the interpreter and the installed packages, with their metadata."""
+    """Return the interpreter and the installed packages with their metadata, sorted by name."""
     asked = requirements.wanted((tree / MANIFEST).read_text(encoding="utf-8"))
     files = tree.glob(f"{SITE}/*.dist-info/METADATA")
     found = {file: BytesHeaderParser().parsebytes(file.read_bytes()) for file in files}

@@ -1,4 +1,4 @@
-"""Run pip in a cage, online or offline; its settings, and remedies for its failures."""
+"""Run pip in a cage, with or without network; give its settings and remedies for its errors."""
 
 import importlib.util
 import os
@@ -42,7 +42,7 @@ REMEDIES = {
 
 
 def prepare(job: Job) -> None:
-    """Put the interpreter into the tree, once."""
+    """Copy the interpreter into the tree, unless it is there. Raises BuildError."""
     if (job.tree / "bin/python").exists():
         return
     try:
@@ -54,7 +54,7 @@ def prepare(job: Job) -> None:
 
 
 def program(tree: str) -> tuple[str, ...]:
-    """Return the argv of pip, run by the Python of a tree that lies there."""
+    """Return the argv that runs pip by the Python of the tree at this path of the cage."""
     return (f"{tree}/bin/python", "-I", "-S", "-B", f"{TOOLCHAIN}/pip")
 
 
@@ -84,9 +84,12 @@ def _environment() -> dict[str, str]:
 
 
 def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int = WALL_MS) -> None:
-    """Run pip with network and this machine's configuration; no foreign code runs in it.
+    """Run pip with network and with this machine's configuration of pip.
 
-    It cannot start another program. `task` is a task of online_pip.py, by default pip itself.
+    pip cannot start another program, so that no foreign code runs. `task` is a task of
+    online_pip.py, by default pip itself; `argv` are its arguments. `wall_ms` limits the run, in
+    milliseconds. Note the configured and the reached hosts in the job. Raises BuildError,
+    BuildCancelledError.
     """
     try:
         machine = pip_config.read(os.environ)
@@ -113,13 +116,16 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
 
 
 def download(job: Job, requirements: str) -> None:
-    """Download the wheels that a requirements file names, and check their hashes."""
+    """Download the wheels that a requirements file names to `wheels`, and check their hashes.
+
+    `requirements` is the path of the file in the cage. Raises BuildError, BuildCancelledError.
+    """
     how = ("--require-hashes", "--no-deps", *WHEELS_ONLY, "--dest", "/build/wheels")
     online(job, ("download", *how, "-r", requirements))
 
 
 def show(job: Job) -> Path:
-    """Let the cage's user read the wheels, whatever the umask was; return their folder."""
+    """Make the wheels readable for the cage's user under any umask; return their folder."""
     wheels = job.workspace / "wheels"
     wheels.mkdir(exist_ok=True)
     wheels.chmod(0o755)
@@ -139,9 +145,12 @@ def offline(
     remedies: Mapping[str, str] = REMEDIES,
     wall_ms: int = WALL_MS,
 ) -> None:
-    """Run the tree's own Python without network and without this machine's configuration.
+    """Run the Python of the tree without network and without this machine's configuration of pip.
 
-    It may write only in the tree, or only in `writable`. `shown` are further read-only files.
+    `what` names the program in error messages. The program can write only in `writable`, which is
+    the tree by default. `shown` are further read-only files, as pairs of a path of this machine and
+    a path in the cage. `env` adds variables. `wall_ms` limits the run, in milliseconds. Raises
+    BuildError, BuildCancelledError.
     """
     jail = cage.Cage(
         writable=job.tree if writable is None else writable,

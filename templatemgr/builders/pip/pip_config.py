@@ -1,8 +1,8 @@
-"""This machine's pip configuration, made into one file for the cage.
+"""Merge this machine's configuration of pip into one file for the cage.
 
-A file and not variables: variables stand on a command line, where every user of the machine can
-read a token. Of the settings only those pass that say where packages come from and how they are
-reached; what decides which packages come is in the definition.
+The cage gets a file and no variables, because variables stand on a command line, where every user
+of the machine can read a token. Only settings about the source of packages and the way to it are
+passed on. The definition decides which packages are installed.
 """
 
 import configparser
@@ -35,7 +35,7 @@ SETTINGS = (
     "uploaded-prior-to",
 )
 LINKS = ("index-url", "extra-index-url", "find-links")  # fmt: skip
-PLACE = "/pip-config"  # inside
+PLACE = "/pip-config"  # in the cage
 CONFIG, NETRC, CLIENT = (f"{PLACE}/{name}" for name in ("pip.conf", "netrc", "client.pem"))
 SECTIONS = ("global", "download", "install")
 INDEXES = ("index-url", "extra-index-url")
@@ -45,10 +45,11 @@ CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """What the cage gets of this machine: binds (from, at), variables, and `files` by place.
+    """This machine's configuration of pip, in the form in which the cage gets it.
 
-    The files are copies, since the user inside is another one, who could not read the originals
-    when only their owner may.
+    `binds` are pairs of a path of this machine and a path in the cage. `env` has variables.
+    `files` has contents by path in the cage: copies, because the cage's user is another one and
+    cannot read an original that is readable only by its owner. `settings` are the merged settings.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
@@ -57,7 +58,7 @@ class Machine:
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
-        """Return the hosts that were named here, and the usual index's if none was named for it."""
+        """Return the configured hosts, and the hosts of PyPI if its index was not replaced."""
         words = " ".join(self.settings.get(key, "") for key in LINKS).split()
         named = frozenset(filter(None, map(registries.place, words)))
         if "index-url" in self.settings or self.settings.get("no-index"):
@@ -65,20 +66,21 @@ class Machine:
         return named, usual() - named
 
     def operator_proxy(self, environ: Mapping[str, str]) -> Upstream:
-        """Return the operator's proxy: pip's setting, else the environment's. ValueError."""
+        """Return the proxy of pip's setting, else of the environment. Raises ValueError."""
         return registries.operator_proxy(environ, self.settings.get("proxy", ""))
 
 
 def usual() -> frozenset[Place]:
-    """Return where pip looks when nothing is configured: its index, and that one's files."""
-    index = PyPI  # pip's own constant
+    """Return the hosts that pip reaches without configuration: PyPI's index and its files."""
+    index = PyPI  # a constant of pip
     return frozenset({(index.netloc, 443), (index.file_storage_domain, 443)})
 
 
 def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
-    """Merge pip's files and variables in pip's own order: the later ones win.
+    """Merge pip's configuration files and variables in pip's own order of precedence.
 
-    Raises ValueError for a file that is none of pip's, OSError for one that cannot be read.
+    `root` is the folder that contains `etc`. Raises ValueError for a file with another syntax,
+    OSError for a file that cannot be read.
     """
     settings: dict[str, str] = {}
     for file in files(environ, root):
@@ -87,7 +89,7 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     env = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
     named = [Path(env[name]) for name in CERTIFICATES if name in env]
     named += [path for key in FILES for path in _paths(settings.get(key, ""))]
-    # The pages of an index in a folder point to files that lie beside it.
+    # The pages of an index in a local folder link to files beside that folder.
     named += [path.parent for key in INDEXES for path in _paths(settings.get(key, ""))]
     binds = [(path, str(path)) for path in _outermost(named)]
     copies: dict[str, bytes] = {}
@@ -97,16 +99,16 @@ def read(environ: Mapping[str, str], *, root: Path = Path("/")) -> Machine:
     for path in _paths(settings.get("client-cert", "")):
         if path.is_file():
             copies[CLIENT], settings["client-cert"] = path.read_bytes(), CLIENT
-    # The proxy stays outside, with its credentials: the cage has one of its own.
+    # The proxy and its credentials stay outside: the cage has a proxy of its own.
     shown = {key: value for key, value in settings.items() if key != "proxy"}
     copies[CONFIG] = _text(shown).encode()
     return Machine(files=copies, binds=tuple(binds), env=env, settings=settings)
 
 
 def files(environ: Mapping[str, str], root: Path = Path("/")) -> list[Path]:
-    """Return pip's configuration files that exist, least important first."""
+    """Return the existing configuration files of pip, in ascending order of precedence."""
     named = environ.get("PIP_CONFIG_FILE")
-    if named == os.devnull:  # pip's way to say: none at all
+    if named == os.devnull:  # pip then reads no file
         return []
     home = Path(environ.get("HOME", "/"))
     shared = (environ.get("XDG_CONFIG_DIRS") or str(root / "etc/xdg")).split(":")
@@ -148,13 +150,13 @@ def _known(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _paths(value: str) -> list[Path]:
-    """Return the absolute paths and file: addresses in a setting that may hold several."""
+    """Return the absolute paths and the paths of file: URLs in a setting, separated by spaces."""
     addresses = (item for item in value.split() if item.startswith(("/", "file:///")))
     return [Path(unquote(urlsplit(item).path)) for item in addresses]
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths that exist, without those inside of another."""
+    """Return the existing paths, without those that lie inside another of them."""
     present = sorted({path for path in paths if path.exists() and path != Path("/")})
     return [path for path in present if not any(parent in present for parent in path.parents)]
 

@@ -1,4 +1,4 @@
-"""pip's wheels by their hashes, and where they came from."""
+"""List the files of a pip lock by their hashes, reuse kept wheels, and note origins."""
 
 import hashlib
 import json
@@ -19,7 +19,10 @@ KEPT, LOCAL = "kept", "a folder of this machine"
 
 
 def contents(job: Job) -> list[Content]:
-    """Return the files that the lock names: wheels for every machine, and archives."""
+    """Return the files that the lock names, sorted by SHA-256.
+
+    They are wheels for all machines, wheels that builds require, and source distributions.
+    """
     file = job.tree / LOCK
     lock = pip_lockfile.read(file.read_text(encoding="utf-8") if file.is_file() else "")
     pins = [*lock.packages.values()]
@@ -33,9 +36,10 @@ def contents(job: Job) -> list[Content]:
 
 
 def reuse(job: Job) -> set[str]:
-    """Put the wheels that were kept beside those to come; return whose they are, by plain name.
+    """Copy the kept wheels into the folder of wheels; return their packages' normalised names.
 
-    They have the lock's hashes. One for another machine stays where it is.
+    Copy only wheels that have a hash and the version of the lock and that fit this machine, one for
+    each package.
     """
     usable = set(tags.sys_tags())
     packages = pip_lockfile.read((job.tree / LOCK).read_text(encoding="utf-8")).packages
@@ -58,7 +62,11 @@ def reuse(job: Job) -> set[str]:
 
 
 def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
-    """Return the wheels that pip downloaded; note in `job.origins` where from."""
+    """Return the files of the folder of wheels.
+
+    Note in `job.origins` the host:port of each downloaded wheel and source distribution that is in
+    `wanted`, or LOCAL for a file of this machine.
+    """
     names = {content.digest for content in wanted}
     files = sorted((job.workspace / "wheels").glob("*.whl"))
     addresses = _addresses(job.workspace / online_pip.ORIGINS)
@@ -68,7 +76,7 @@ def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
         if digest not in names:
             continue
         if (job.workspace / KEPT / file.name).exists():
-            continue  # then it was kept with what is known of it
+            continue  # its origin was kept with it
         job.origins[digest] = addresses.get(file.name, LOCAL)
     return files
 
@@ -85,7 +93,7 @@ def came_from(job: Job) -> Mapping[str, str]:
 
 
 def _addresses(file: Path) -> dict[str, str]:
-    """Read what online_pip.py noted: a file's name and the host that sent it, a line each."""
+    """Return the host:port by file name from the file of online_pip.py; skip invalid lines."""
     found: dict[str, str] = {}
     if file.is_file():
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():

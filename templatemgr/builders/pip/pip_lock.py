@@ -1,8 +1,8 @@
-"""The lock of a pip template: made anew, or changed as little as is asked for.
+"""Write the lock of a pip template: resolve it again, or change as little as possible.
 
-pip itself resolves; what it would install is written down with the hashes of the wheels of every
-platform that has all of them. What is built from its source distribution stands in as a wheel of
-metadata alone while pip resolves.
+pip itself resolves. The lock has the packages that pip would install, with the hashes of their
+wheels for each platform that has a wheel of every package. While pip resolves, a wheel that has
+only metadata stands in for each package that is built from its source distribution.
 """
 
 import re
@@ -21,24 +21,31 @@ LOCKS = ("requirements.lock",)
 HELD = "held.txt"
 CONFLICT = re.compile(r"ResolutionImpossible|conflicting|No matching distribution")
 
-Sources = Mapping[str, Source]  # by plain name
+Sources = Mapping[str, Source]  # by normalised name
 
 
 def relock(job: Job) -> None:
-    """Resolve requirements.in for this machine; lock the wheels of all machines, without hosts."""
+    """Resolve requirements.in for this machine, and lock the wheels of all machines.
+
+    The lock names no host. Raises BuildError.
+    """
     prepare(job)
     sources = pip_sources.gather(job, Lock())
     _write(job, _resolved(job, sources, {}), sources)
 
 
 def align(job: Job) -> None:
-    """Change as little of the lock as requirements.in asks for."""
+    """Make the lock satisfy requirements.in with few changes. Raises BuildError."""
     prepare(job)
     _move(job, requirements.unmet(_text(job.tree / MANIFEST), locked(job)))
 
 
 def update(job: Job, packages: Sequence[str]) -> None:
-    """Move packages within their ranges, or to exact versions, which requirements.in then names."""
+    """Move packages ("name") within their ranges, or ("name@1.2.3") to an exact version.
+
+    Write an exact version into requirements.in as well. Without packages, resolve all again.
+    Raises BuildError, also for a package that is not in the lock.
+    """
     if not packages:
         relock(job)
         return
@@ -56,7 +63,10 @@ def update(job: Job, packages: Sequence[str]) -> None:
 
 
 def _move(job: Job, free: Collection[str]) -> None:
-    """Resolve with the rest of the lock held; with less of it held where that is impossible."""
+    """Resolve with all packages held but the `free` ones (normalised names); write the lock.
+
+    If pip finds a conflict, hold only the packages that requirements.in names.
+    """
     sources = pip_sources.gather(job, read(job))
     direct = {
         requirements.plain(item.name) for item in requirements.wanted(_text(job.tree / MANIFEST))
@@ -88,7 +98,11 @@ def resolve(
     *,
     wall_ms: int = pip_cage.WALL_MS,
 ) -> Found:
-    """Ask pip what it would install for requirements.in, with these versions held."""
+    """Return the wheels that pip would install for requirements.in, with the held versions.
+
+    `held` has versions by normalised name; those of `sources` come from there. `wall_ms` limits
+    the run, in milliseconds. Raises BuildError.
+    """
     versions = {name: held[name] for name in held if name not in sources}
     text = pip_report.lines(versions) + pip_sources.stand_ins(job, sources)
     (job.workspace / HELD).write_text(text, encoding="utf-8")
@@ -97,7 +111,7 @@ def resolve(
 
 
 def _resolved(job: Job, sources: Sources, held: Mapping[str, str]) -> Found:
-    """Resolve; of a failure say what to write where that would help."""
+    """Resolve; give an error of pip a remedy with the lines to write, if there are such lines."""
     try:
         return resolve(job, sources, held)
     except BuildError as error:
@@ -105,12 +119,12 @@ def _resolved(job: Job, sources: Sources, held: Mapping[str, str]) -> Found:
 
 
 def read(job: Job) -> Lock:
-    """Return the lock; an empty one when there is none."""
+    """Return the lock of the tree; an empty lock if there is no file."""
     return pip_lockfile.read(_text(job.tree / LOCKS[0]))
 
 
 def locked(job: Job) -> dict[str, str]:
-    """Return the versions that the lock names; empty without one."""
+    """Return the locked versions by normalised name; empty if there is no lock."""
     return {name: pin.version for name, pin in read(job).packages.items()}
 
 
@@ -119,7 +133,7 @@ def _text(file: Path) -> str:
 
 
 def prepare(job: Job) -> None:
-    """Check that there is something to resolve, and bring the Python that does it."""
+    """Copy the interpreter into the tree. Raises BuildError if there is no requirements.in."""
     if not (job.tree / MANIFEST).is_file():
         message = f"The definition has no {MANIFEST} among its files."
         raise BuildError(message, step="fetching")

@@ -1,8 +1,9 @@
-"""requirements.lock: every package at one version with its hashes, and how the built ones are made.
+"""Read and write requirements.lock: packages with versions and hashes, and recipes for builds.
 
-A package that is built stands there with the hash of its source distribution. What building it
-takes, and what it needs when it is there, follows under markers that hold for nobody: pip reads the
-same file, takes the source distribution that `--no-binary` names, and ignores the rest.
+A package that is built from source has the hash of its source distribution. Its recipe follows in
+lines with a marker that is never true: first the packages that its build requires, then its own
+dependencies. pip reads the same file: it takes the source distribution because of `--no-binary`,
+and ignores the recipe.
 
     --no-binary thing
     thing==1.2 --hash=sha256:…
@@ -25,7 +26,7 @@ PART = re.compile(r'extra == "(build|needs)-of-([\w.-]+)"( |$)')
 
 @dataclass(frozen=True, kw_only=True)
 class Pin:
-    """A version, and the SHA-256 of each file that may be taken for it."""
+    """A version, and the hexadecimal SHA-256 of each file that is accepted for it."""
 
     version: str
     hashes: frozenset[str] = frozenset()
@@ -33,7 +34,10 @@ class Pin:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What building a package takes, and its own dependencies as PEP 508 writes them."""
+    """The packages that a build requires, and the dependencies of the built package.
+
+    `build` has pins by normalised name. `needs` are requirements in the syntax of PEP 508.
+    """
 
     build: Mapping[str, Pin] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
@@ -41,14 +45,14 @@ class Recipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """What a lock says, by plain name. The packages with a recipe are built."""
+    """The content of a lock, by normalised name. Packages with a recipe are built from source."""
 
     packages: Mapping[str, Pin] = field(default_factory=dict)
     recipes: Mapping[str, Recipe] = field(default_factory=dict)
 
 
 def read(text: str) -> Lock:
-    """Return what a lock says; lines that say something else are left out."""
+    """Return the content of a lock; ignore lines that are neither a pin nor part of a recipe."""
     packages: dict[str, Pin] = {}
     built: list[str] = []
     build: dict[str, dict[str, Pin]] = {}
@@ -71,7 +75,7 @@ def read(text: str) -> Lock:
 
 
 def write(lock: Lock) -> str:
-    """Return the text of a lock: the same for the same lock, and no address in it."""
+    """Return the text of a lock. Equal locks give equal texts. The text has no address."""
     lines = [f"--no-binary {name}\n" for name in sorted(lock.recipes)]
     lines += [_entry(name, pin) for name, pin in sorted(lock.packages.items())]
     for name, recipe in sorted(lock.recipes.items()):
@@ -82,19 +86,19 @@ def write(lock: Lock) -> str:
 
 
 def requirements(packages: Mapping[str, Pin]) -> str:
-    """Return pins alone, as pip installs them."""
+    """Return pins as the text of a requirements file with hashes."""
     return "".join(_entry(name, pin) for name, pin in sorted(packages.items()))
 
 
 def wheels(text: str, built: Iterable[str]) -> str:
-    """Return a lock as it is, without the packages that are built and without their recipes."""
+    """Return the text of a lock without the packages in `built` and without all recipes."""
     left_out = set(built)
     kept = [line for line in _lines(text) if not left_out & _pin(line).keys()]
     return "".join(f"{line}\n" for line in kept if not BUILT.match(line) and not _ours(line))
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield what is no empty line, each with the lines that a backslash at its end leads to."""
+    """Yield the logical lines that are not empty; a backslash at the end continues a line."""
     parts: list[str] = []
     for line in text.splitlines():
         bare = line.strip()
@@ -113,7 +117,7 @@ class _Ours(NamedTuple):
 
 
 def _ours(line: str) -> _Ours | None:
-    """Return what a line of a recipe says; None for another one. The last marker counts."""
+    """Parse a line of a recipe by its last `extra == `; return None for any other line."""
     text, semicolon, rest = line.partition(" ; ")
     at = rest.rfind("extra == ")
     found = PART.match(rest, max(at, 0))
@@ -124,7 +128,7 @@ def _ours(line: str) -> _Ours | None:
 
 
 def _bracketed(marker: str) -> bool:
-    """`(python_version < "4") and `, with something in the brackets."""
+    """Return whether a marker looks like `(python_version < "4") and `, with text in brackets."""
     return marker.startswith("(") and marker.endswith(") and ") and len(marker) > 7
 
 

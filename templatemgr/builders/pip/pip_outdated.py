@@ -1,7 +1,7 @@
-"""What pip would install of a lock's packages: within their ranges, and without any.
+"""Find newer versions of the locked packages: within their ranges, and without ranges.
 
-pip itself resolves, as it does for a lock; of wheels it reads the metadata alone where the index
-offers it, and nothing is installed.
+pip itself resolves, as for a lock. It reads only the metadata of a wheel if the index offers them.
+It installs nothing.
 """
 
 from templatemgr import package_diff
@@ -11,13 +11,17 @@ from templatemgr.builders.pip.pip_lockfile import Lock, Pin
 from templatemgr.builders.pip.pip_sources import Source
 from templatemgr.errors import BuildError
 
-# Two questions about wheels and one about sources: all end before a lookup's lease does.
+# Limits of each of two requests about wheels, and of the request about source distributions.
+# Together they end before the lease of a lookup.
 WALL_MS, SOURCES_MS = 50_000, 15_000
 NAMES = "names.txt"
 
 
 def outdated(job: Job) -> list[Candidate]:
-    """Return every package of the lock, sorted by name."""
+    """Return every package of the lock with its newer versions, sorted by name.
+
+    Run with network, but run no code of the packages. Raises BuildError, BuildCancelledError.
+    """
     lock = pip_lock.read(job)
     locked = {name: pin.version for name, pin in lock.packages.items()}
     if not locked:
@@ -46,7 +50,7 @@ def outdated(job: Job) -> list[Candidate]:
 
 
 def _sources(job: Job, lock: Lock) -> dict[str, Source]:
-    """Return what is built, as the lock knows it: nothing is built to ask what is newer."""
+    """Return the packages that are built, with the lock's recipes, so that none must be built."""
     versions = pip_sources.named(job)
     return {
         name: Source(
@@ -57,5 +61,5 @@ def _sources(job: Job, lock: Lock) -> dict[str, Source]:
 
 
 def _newer(installed: str, found: str | None) -> str:
-    """Return the found version if it is higher: the lock can hold a pre-release."""
+    """Return the higher version. The installed one is higher if the lock has a pre-release."""
     return installed if found is None else max(installed, found, key=package_diff.order)

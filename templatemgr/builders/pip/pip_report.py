@@ -1,4 +1,4 @@
-"""What pip would install: its report, asked with network and without running foreign code."""
+"""Read pip's report of the packages that it would install, with network and no foreign code."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from templatemgr.builders.pip.pip_lockfile import Pin
 from templatemgr.errors import BuildError
 
 REPORT, PINS = "report.json", "pins.txt"
-# A lock holds the wheels of these, besides those of the machine that makes it.
+# A lock has the wheels for these targets, and for the machine that makes the lock.
 PYTHONS = ("3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 GLIBCS = ("2_17", "2_24", "2_26", "2_27", "2_28")
@@ -21,18 +21,21 @@ ANYWHERE = "-none-any.whl"
 
 @dataclass(frozen=True, kw_only=True)
 class Wheel:
-    """The wheel that pip would take of a package."""
+    """The wheel that pip would install for a package."""
 
     version: str
     digest: str  # SHA-256
-    anywhere: bool  # the same one for every machine
+    anywhere: bool  # one wheel for all Pythons and machines
 
 
-Found = Mapping[str, Wheel]  # by plain name
+Found = Mapping[str, Wheel]  # by normalised name
 
 
 def report(job: Job, argv: tuple[str, ...], *, wall_ms: int = pip_cage.WALL_MS) -> Found:
-    """Ask pip what it would install. Raises BuildError."""
+    """Return the wheels that `pip install` with these arguments would install.
+
+    `wall_ms` limits the run, in milliseconds. Raises BuildError, BuildCancelledError.
+    """
     written = job.workspace / REPORT
     quiet = (
         "--dry-run",
@@ -48,7 +51,10 @@ def report(job: Job, argv: tuple[str, ...], *, wall_ms: int = pip_cage.WALL_MS) 
 
 
 def pins(job: Job, found: Found) -> dict[str, Pin]:
-    """Return what was found with the hashes of the wheels of every platform that has all of it."""
+    """Return the pins of the found wheels, with the hashes of the wheels for other targets.
+
+    Leave out, and log, a target for which a package has no wheel.
+    """
     hashes = {name: {wheel.digest} for name, wheel in found.items()}
     versions = {name: wheel.version for name, wheel in found.items()}
     (job.workspace / PINS).write_text(lines(versions), encoding="utf-8")
@@ -62,7 +68,7 @@ def pins(job: Job, found: Found) -> dict[str, Pin]:
 
 
 def lines(versions: Mapping[str, str]) -> str:
-    """Return exact versions as requirements or constraints."""
+    """Return exact versions as the text of a requirements or constraints file."""
     return "".join(f"{name}=={version}\n" for name, version in sorted(versions.items()))
 
 
@@ -72,7 +78,7 @@ def _targets() -> list[tuple[str, str]]:
 
 
 def _elsewhere(job: Job, target: tuple[str, str]) -> Found:
-    """Return the same versions as wheels for another Python and machine; none if one has none."""
+    """Return the pinned versions' wheels for a Python and machine; {} if any package has none."""
     python, machine = target
     platforms = [f"manylinux_{glibc}_{machine}" for glibc in GLIBCS]
     options = ["--no-deps", "--implementation", "cp", "--python-version", python]

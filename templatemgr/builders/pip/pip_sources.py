@@ -1,9 +1,9 @@
-"""Packages that are built from their source distribution, because the definition names them.
+"""Fetch and build the packages that the definition allows to be built from source.
 
-A source distribution is fetched by a process that can start no other, and then only touched in the
-cage without a network: unpacked, asked what its build takes, built. What it asks for comes as
-wheels, which are locked like all others. Its own metadata are known when it is built; a lock
-keeps what they say that it needs, so that nothing is built only to resolve others.
+A process that cannot start other programs downloads a source distribution. A cage without network
+then unpacks it, finds the requirements of its build, and builds it. The build requirements are
+installed as wheels, which are locked like all others. The metadata of the package are known only
+after its build. The lock keeps its dependencies, so that a later resolution needs no build.
 """
 
 import json
@@ -25,15 +25,15 @@ from templatemgr.errors import BuildError
 MANIFEST = "requirements.in"
 REFRESH = "Refresh the lock; an edit does it only where it changes requirements.in as well."
 FOLDER, TOOLS = "sources", "tools.txt"
-# A name with extras, versions and a marker: no address, one line, nothing that pip's files give a
-# meaning.
+# A name with extras, versions and a marker: one line, no address, and no character that has a
+# meaning of its own in pip's requirements files.
 PLAIN = re.compile(r"[A-Za-z0-9._,<>=!~*+()\[\] -]+(; [A-Za-z0-9._,<>=!~*+()'\" -]+)?")
 MISSING = "No matching distribution found for "
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A package that is built: its version, its source distribution's hash, and how."""
+    """A package that is built: its version, the hash of its source distribution, and its recipe."""
 
     pin: Pin
     recipe: Recipe
@@ -41,9 +41,9 @@ class Source:
 
 # Decision 0011: a named package is built from source, at one exact version.
 def named(job: Job) -> dict[str, str]:
-    """Return the packages that the definition lets be built, with their exact versions.
+    """Return the exact versions of the packages in `install_scripts`, by normalised name.
 
-    By plain name. Raises BuildError for one that requirements.in does not name so.
+    Raises BuildError for a package to which requirements.in gives no exact version.
     """
     text = (job.tree / MANIFEST).read_text(encoding="utf-8")
     asked = {requirements.plain(item.name): item for item in requirements.wanted(text)}
@@ -70,7 +70,7 @@ def _exact(name: str, asked: Requirement | None) -> str:
 
 
 def check(job: Job, lock: Lock) -> None:
-    """Raise BuildError unless the lock was made for just the packages that are named."""
+    """Raise BuildError unless the lock has recipes for exactly those in `install_scripts`."""
     names = {requirements.plain(name) for name in job.definition.install_scripts}
     wrong = sorted(names ^ lock.recipes.keys())
     if wrong:
@@ -82,7 +82,11 @@ def check(job: Job, lock: Lock) -> None:
 
 
 def gather(job: Job, lock: Lock) -> dict[str, Source]:
-    """Return all that are built: from the lock where it knows the version, else by building it."""
+    """Return the packages that are built, by normalised name.
+
+    Take a package from the lock if its version is the same there, else fetch and build it. Raises
+    BuildError.
+    """
     found: dict[str, Source] = {}
     for name, version in named(job).items():
         pin, recipe = lock.packages.get(name), lock.recipes.get(name)
@@ -94,7 +98,11 @@ def gather(job: Job, lock: Lock) -> dict[str, Source]:
 
 
 def fetch(job: Job, pins: Mapping[str, Pin]) -> dict[str, Pin]:
-    """Download source distributions, checked by their hashes; return them with these."""
+    """Download source distributions, check their hashes, and return pins with the found hashes.
+
+    A pin without hashes accepts every file that matches the index's hash. Raises BuildError, also
+    if the index has no source distribution of a version.
+    """
     asked = [
         {"name": name, "specifier": f"=={pin.version}", "hashes": sorted(pin.hashes)}
         for name, pin in pins.items()
@@ -113,20 +121,28 @@ def fetch(job: Job, pins: Mapping[str, Pin]) -> dict[str, Pin]:
 
 
 def fetch_tools(job: Job, build: Mapping[str, Pin]) -> None:
-    """Download the wheels that a build takes, each checked by its hash."""
+    """Download the wheels that a build requires, and check their hashes. Raises BuildError."""
     (job.workspace / TOOLS).write_text(pip_lockfile.requirements(build), encoding="utf-8")
     pip_cage.download(job, f"/build/{TOOLS}")
 
 
 def newest(job: Job, names: Iterable[str], *, wall_ms: int) -> dict[str, str]:
-    """Return the newest version of which there is a source distribution, of those that have one."""
+    """Return by name the newest version that has a source distribution.
+
+    Leave out a package that has none. `wall_ms` limits the request, in milliseconds. Raises
+    BuildError.
+    """
     asked = [{"name": name, "specifier": "", "hashes": []} for name in names]
     found = _ask(job, "look", asked, wall_ms=wall_ms) if asked else []
     return {item["name"]: item["version"] for item in found if item is not None}
 
 
 def explained(job: Job, error: BuildError) -> BuildError:
-    """Return an error that says what to write when all that is missing is leave to build."""
+    """Return an error whose remedy allows the build of the package that pip did not find.
+
+    Return `error` itself if no such package has a source distribution. Ask the index, which can
+    raise BuildError.
+    """
     _, missing, rest = error.message.partition(MISSING)
     try:
         asked = Requirement(rest.partition("\n")[0].partition(" (from ")[0]) if missing else None
@@ -151,6 +167,7 @@ def explained(job: Job, error: BuildError) -> BuildError:
 def _ask(
     job: Job, task: str, asked: list[dict[str, Any]], *, wall_ms: int = pip_cage.WALL_MS
 ) -> list[dict[str, str] | None]:
+    """Run a task of online_pip.py, "sources" or "look"; return its answers in order."""
     folder = job.workspace / FOLDER
     folder.mkdir(exist_ok=True)
     (folder / "wanted.json").write_text(json.dumps(asked), encoding="utf-8")
@@ -160,12 +177,12 @@ def _ask(
 
 
 def archive(job: Job, name: str) -> Path:
-    """Return where `fetch` leaves a source distribution."""
+    """Return the path to which `fetch` downloads a package's source distribution."""
     return job.workspace / FOLDER / f"{name}.tar.gz"
 
 
 def _learn(job: Job, name: str, version: str) -> Source:
-    """Fetch a source distribution, find out what its build takes, build it, read what it needs."""
+    """Fetch a source distribution and its build requirements, build it, read its dependencies."""
     [pin] = fetch(job, {name: Pin(version=version)}).values()
     declared = source_cage.declared(job, name, archive(job, name))
     build = _tools(job, name, declared)
@@ -179,13 +196,13 @@ def _learn(job: Job, name: str, version: str) -> Source:
 
 
 def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
-    """Resolve and download what a build asks for: names and ranges, and wheels only."""
+    """Resolve build requirements, download their wheels, and return pins. Raises BuildError."""
     asked = _asked(name, "asks to be built with", texts)
     wanted = [item for item in asked if item.marker is None or item.marker.evaluate({"extra": ""})]
     if not wanted:
         return {}
     for item in wanted:
-        item.marker = None  # it holds, and is the one place for odd characters
+        item.marker = None  # it is true here; only a marker can have quotes
     (job.workspace / TOOLS).write_text("".join(f"{item}\n" for item in wanted), encoding="utf-8")
     try:
         found = pip_report.report(job, ("-r", f"/build/{TOOLS}"))
@@ -202,7 +219,10 @@ def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
 
 
 def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
-    """Read what a stranger asks for, to be written into files that pip reads. Raises BuildError."""
+    """Parse requirements from foreign metadata, which are written into files that pip reads.
+
+    Raises BuildError for a requirement that is not PLAIN: an address, or an odd character.
+    """
     asked = []
     for text in texts:
         try:
@@ -217,7 +237,7 @@ def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
 
 
 def stand_ins(job: Job, sources: Mapping[str, Source]) -> str:
-    """Make a wheel of metadata alone for each; return the constraints that lead pip to them."""
+    """Write a wheel with only metadata for each source; return constraints with their paths."""
     folder = job.workspace / "stand-ins"
     store.remove(folder)
     folder.mkdir()

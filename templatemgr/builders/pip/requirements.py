@@ -1,6 +1,6 @@
-"""pip's requirements files and packages' metadata: what is wanted, and who needs whom.
+"""Read pip's requirements files and packages' metadata, and find chains of dependencies.
 
-Names are compared as PEP 503 normalises them; requirements are those of PEP 508.
+Names are compared in the normalised form of PEP 503. Requirements have the syntax of PEP 508.
 """
 
 from collections import deque
@@ -13,22 +13,25 @@ from packaging.utils import canonicalize_name
 
 OSI = "License :: OSI Approved :: "
 INACTIVE = "Development Status :: 7 - Inactive"
-LONGEST_LICENCE = 60  # longer ones are the licence's text, not its name
+LONGEST_LICENCE = 60  # characters; a longer text is the licence itself, not its name
 
 
 def plain(name: str) -> str:
-    """Return a name in the form in which names are compared."""
+    """Return the normalised form of a name (PEP 503)."""
     return str(canonicalize_name(name))
 
 
 def wanted(text: str) -> list[Requirement]:
-    """Return what a requirements file asks for by name; options and other lines are left out."""
+    """Return the requirements of a requirements file; ignore options and all other lines."""
     found = (_requirement(line) for line in text.splitlines())
     return [requirement for requirement in found if requirement is not None]
 
 
 def unmet(text: str, locked: Mapping[str, str]) -> set[str]:
-    """Return the plain names whose locked version is none that the text asks for."""
+    """Return the normalised names whose locked version the text does not allow.
+
+    A name that is not locked counts as version 0.dev0.
+    """
     return {
         plain(requirement.name)
         for requirement in wanted(text)
@@ -39,7 +42,10 @@ def unmet(text: str, locked: Mapping[str, str]) -> set[str]:
 
 
 def hold(text: str, name: str, version: str) -> str:
-    """Write an exact version where the text names a package; else add a line that holds it."""
+    """Return the text with an exact version of a package.
+
+    Replace the versions in each line that names the package; if there is none, append a line.
+    """
     lines, found = [], False
     for line in text.splitlines():
         requirement = _requirement(line)
@@ -56,7 +62,7 @@ def hold(text: str, name: str, version: str) -> str:
 
 
 def needs(metadata: Message) -> list[Requirement]:
-    """Return what a package's metadata says that it depends on; unreadable lines are left out."""
+    """Return the dependencies in a package's metadata; ignore lines that are not valid."""
     lines = metadata.get_all("Requires-Dist") or []
     found = (_requirement(str(line)) for line in lines)
     return [requirement for requirement in found if requirement is not None]
@@ -65,10 +71,10 @@ def needs(metadata: Message) -> list[Requirement]:
 def chains(
     asked: Iterable[Requirement], needed: Mapping[str, Iterable[Requirement]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return by plain name the shortest way from what is asked for to each package.
+    """Return by normalised name the shortest chain from a requirement in `asked` to each package.
 
-    Breadth first over `needed` (by plain name), with the extras that are asked for, and markers
-    evaluated for the Python that runs this, which is the one that the tree holds.
+    Search `needed` (dependencies by normalised name) breadth first, with the requested extras.
+    Evaluate markers for the running Python, whose copy is in the tree.
     """
     found: dict[str, tuple[str, ...]] = {}
     seen: set[tuple[str, str]] = set()
@@ -90,7 +96,7 @@ def chains(
 
 
 def licence(metadata: Message) -> str:
-    """Return the licence's name: the expression, the short field, or the classifiers'."""
+    """Return the licence's name from License-Expression, a short License, or the classifiers."""
     expression = metadata["License-Expression"]
     if expression:
         return str(expression)
@@ -102,13 +108,14 @@ def licence(metadata: Message) -> str:
 
 
 def deprecated(metadata: Message) -> str:
-    """Return why nobody should begin to use a package; empty when its author does not say so."""
+    """Return the reason why a package is deprecated; "" if its author does not declare it so."""
     if INACTIVE in map(str, metadata.get_all("Classifier") or []):
         return "Its author calls it inactive."
     return ""
 
 
 def _requirement(line: str) -> Requirement | None:
+    """Parse a line of a requirements file; return None for an option or an invalid line."""
     text = _without_comment(line).strip()
     if not text or text.startswith("-"):
         return None
@@ -119,7 +126,7 @@ def _requirement(line: str) -> Requirement | None:
 
 
 def _without_comment(line: str) -> str:
-    """Return what stands before a comment, which begins by `#` at the start or after a space."""
+    """Return a line without its comment, which begins with `#` at the start or after a space."""
     at = line.find("#")
     while at > 0 and not line[at - 1].isspace():
         at = line.find("#", at + 1)

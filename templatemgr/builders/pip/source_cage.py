@@ -1,8 +1,9 @@
-"""One source distribution in the cage without a network, and what comes out of there.
+"""Build one source distribution in a cage without network, and check the files that it leaves.
 
-The cage holds a folder for this package alone, the archive, and the wheels that building takes. The
-folder is made anew for each task, so that a build from a lock finds what the first one found. What
-the author's code leaves in it is looked at as what a stranger wrote: plain files, of bounded size.
+The cage has a folder for this package alone, the archive, and the wheels that the build requires.
+Each task gets a new folder, so that a build from a lock sees the same files as the first build. The
+author's code writes in that folder, so its files are not trusted: only regular files are read, and
+answers only up to MAX_ANSWER bytes.
 """
 
 import hashlib
@@ -47,17 +48,26 @@ REMEDIES = {
 
 
 def declared(job: Job, name: str, archive: Path) -> list[str]:
-    """Return what the archive says that its build takes; none of it is run."""
+    """Return the build requirements in the archive's pyproject.toml; run no code of the archive.
+
+    Raises BuildError.
+    """
     return _answer(name, _run(job, name, archive, "declared", _fresh(job, name)))
 
 
 def asked(job: Job, name: str, archive: Path, build: Mapping[str, Pin]) -> list[str]:
-    """Return what the backend wants besides."""
+    """Return the further build requirements of the backend (PEP 517: get_requires_for_build_wheel).
+
+    Run the backend with the wheels of `build`. Raises BuildError.
+    """
     return _answer(name, _run(job, name, archive, "asked", _equipped(job, name, build)))
 
 
 def build(job: Job, name: str, version: str, archive: Path, tools: Mapping[str, Pin]) -> str:
-    """Build the wheel into the folder of wheels; return its metadata. Raises BuildError."""
+    """Build the wheel, copy it into the folder of wheels, and return the text of its METADATA.
+
+    `tools` are the packages that the build requires. Raises BuildError.
+    """
     job.log("build", f"Building {name} {version} from its source distribution, without a network.")
     folder = _run(job, name, archive, "wheel", _equipped(job, name, tools))
     left = _built(name, version, folder)
@@ -70,7 +80,7 @@ def build(job: Job, name: str, version: str, archive: Path, tools: Mapping[str, 
 
 
 def wheel(job: Job, name: str, version: str) -> Pin:
-    """Return the version and the hash of the wheel that `build` has left."""
+    """Return the pin of the wheel that `build` made. Raises BuildError if there is none."""
     for path in (job.workspace / "wheels").glob("*.whl"):
         if _is(path.name, name, version):
             with path.open("rb") as file:
@@ -80,7 +90,7 @@ def wheel(job: Job, name: str, version: str) -> Pin:
 
 
 def stand_in(folder: Path, name: str, version: str, needs: tuple[str, ...]) -> str:
-    """Write a wheel that has a package's metadata and nothing else; return its name."""
+    """Write a wheel that has only a package's metadata into a folder; return its file name."""
     stem = f"{name.replace('-', '_')}-{Version(version)}"
     extras = sorted({extra for text in needs for extra in EXTRA.findall(text)})
     fields = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
@@ -97,6 +107,7 @@ def stand_in(folder: Path, name: str, version: str, needs: tuple[str, ...]) -> s
 
 
 def _fresh(job: Job, name: str) -> Path:
+    """Return a new, empty folder for a task of this package."""
     folder = job.workspace / "building" / name
     store.remove(folder)
     folder.mkdir(parents=True)
@@ -105,7 +116,7 @@ def _fresh(job: Job, name: str) -> Path:
 
 
 def _equipped(job: Job, name: str, tools: Mapping[str, Pin]) -> Path:
-    """Return an empty folder with what a build takes; pip runs none of it."""
+    """Return a new folder in which pip has installed the build requirements, without their code."""
     folder = _fresh(job, name)
     (pip_cage.show(job) / TOOLS).write_text(pip_lockfile.requirements(tools), encoding="utf-8")
     where = ("--no-index", "--find-links", "/wheels", "--target", ENV)
@@ -117,6 +128,7 @@ def _equipped(job: Job, name: str, tools: Mapping[str, Pin]) -> Path:
 
 
 def _run(job: Job, name: str, archive: Path, task: str, folder: Path) -> Path:
+    """Run a task of build_source.py in a cage; return the folder. Raises BuildError."""
     archive.chmod(0o644)
     script = Path(build_source.__file__).resolve()
     shown = f"{pip_cage.TOOLCHAIN}/{script.name}"
@@ -135,6 +147,7 @@ def _run(job: Job, name: str, archive: Path, task: str, folder: Path) -> Path:
 
 
 def _answer(name: str, folder: Path) -> list[str]:
+    """Read asked.json. Raises BuildError unless it is a list of strings."""
     try:
         found = json.loads(_text(name, folder / "asked.json"))
     except ValueError as error:
@@ -145,7 +158,7 @@ def _answer(name: str, folder: Path) -> list[str]:
 
 
 def _built(name: str, version: str, folder: Path) -> Path:
-    """Return the one wheel that a build has left."""
+    """Return the only file in `out`. Raises BuildError unless it is named as this wheel."""
     out = folder / "out"
     if out.is_symlink() or not out.is_dir():
         raise _trouble(name, "it left no folder of wheels")
@@ -157,7 +170,7 @@ def _built(name: str, version: str, folder: Path) -> Path:
 
 
 def _is(file: str, name: str, version: str) -> bool:
-    """Whether a file is called as a wheel of this version is."""
+    """Return whether a file name is that of a wheel of this package and version."""
     try:
         found = parse_wheel_filename(file)
         return found[0] == name and found[1] == Version(version)
@@ -166,7 +179,10 @@ def _is(file: str, name: str, version: str) -> bool:
 
 
 def _opened(name: str, path: Path) -> BinaryIO:
-    """Open what foreign code has left: a plain file, and no link, pipe or device."""
+    """Open a file that foreign code left. Raises BuildError unless it is a regular file.
+
+    Follow no link, and do not wait for the other end of a pipe.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -178,6 +194,7 @@ def _opened(name: str, path: Path) -> BinaryIO:
 
 
 def _text(name: str, path: Path) -> str:
+    """Read a file that foreign code left. Raises BuildError above MAX_ANSWER bytes."""
     with _opened(name, path) as file:
         content = file.read(MAX_ANSWER + 1)
     if len(content) > MAX_ANSWER:
