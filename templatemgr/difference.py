@@ -1,7 +1,7 @@
-"""What moved between two versions: packages, programs, files and configuration. Pure.
+"""The difference between two versions: packages, programs, files and configuration.
 
-Everything that is listed is bounded, and what a list leaves out is counted: a tree may hold a
-hundred thousand files.
+The functions are pure. Lists of files and texts are limited, and the omitted items are counted: a
+tree may hold a hundred thousand files.
 """
 
 import difflib
@@ -32,48 +32,49 @@ What = Literal["added", "removed", "changed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Side:
-    """One of the two versions, as read from what it keeps."""
+    """One of the two versions, as read from its kept files."""
 
     label: str  # "typescript@7"
     packages: tuple[Locked, ...]
-    programs: Mapping[str, str]  # link in the tree → package and version that it leads to
+    programs: Mapping[str, str]  # link in the tree → package and version of its target
     manifest: Manifest
     inputs: Mapping[str, bytes]  # configuration by path, without lockfiles
     origins: Mapping[str, str] = field(default_factory=dict)  # host:port by "name version"
-    registries: frozenset[str] = frozenset()  # those that were configured when it was built
+    registries: frozenset[str] = frozenset()  # the registries that were configured for its build
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageChange:
-    """One package by name. `before` and `after` list its versions in the tree, oldest first."""
+    """A changed package. `before` and `after` list its versions in the tree, lowest first."""
 
     name: str
     what: What
     before: tuple[str, ...]
     after: tuple[str, ...]
     direct: bool
-    chain: tuple[str, ...]  # what brings it in: in the new version, or in the old when removed
-    distance: Distance  # between the highest versions; "" when added or removed
-    down: bool  # moved to a lower version
-    origin: str = ""  # the hosts that the new version's came from; "" when not on record
+    chain: tuple[str, ...]  # of dependencies, in the new version; in the old if removed
+    distance: Distance  # between the highest versions; "" if added or removed
+    down: bool  # the highest version is lower than before
+    origin: str = ""  # the hosts of its downloads in the new version; "" if unknown
 
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """A package at a version whose own code a build runs, and did not before.
+    """A package at a version whose code newly runs in a build.
 
-    An install script, if the definition names it; or, when it was `built`, all of its build.
+    The code is an install script, which runs only if the definition names the package, or, if
+    `built` is true, the build of a source distribution.
     """
 
     name: str
     version: str
-    known: bool  # of an earlier version, too
+    known: bool  # another version of the package had such code before
     built: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A value by name on either side; "" where it is not there."""
+    """A named value on both sides; "" on a side without it."""
 
     name: str
     before: str
@@ -82,7 +83,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Deprecation:
-    """A deprecated package of the new version, in its maintainer's words."""
+    """A deprecated package of the new version, with the message of its maintainer."""
 
     name: str
     version: str
@@ -92,18 +93,18 @@ class Deprecation:
 
 @dataclass(frozen=True, kw_only=True)
 class FileChange:
-    """One path of the tree. Sizes in bytes, None where it is not there; `why` for a change."""
+    """A changed path of the tree. `before` and `after` are sizes in bytes, None if absent."""
 
     path: str
     what: What
     before: int | None
     after: int | None
-    why: str = ""  # "content", "mode", "link" or "kind"
+    why: str = ""  # of a changed path: "content", "mode", "link" or "kind"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """The trees' difference: how many of each, and the first of them by path."""
+    """The difference of the trees: counts, sizes in bytes, and the first changes by path."""
 
     added: int
     removed: int
@@ -116,7 +117,10 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class Text:
-    """One configuration file: its unified diff, or why there is none ("binary", "too large")."""
+    """A changed configuration file with the lines of its unified diff.
+
+    `note` is "binary" or "too large" if there is no diff, or tells how many lines were cut off.
+    """
 
     path: str
     what: What
@@ -126,7 +130,7 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """Everything that moved from `before` to `after`."""
+    """All differences between the versions labelled `before` and `after`."""
 
     before: str
     after: str
@@ -138,12 +142,12 @@ class Difference:
     files: Files
     texts: tuple[Text, ...]
     texts_left_out: int
-    # Packages whose host is another one now, or none of the registries that were configured.
+    # Packages whose host changed, or is not one of the configured registries.
     origins: tuple[Pair, ...] = ()
 
 
 def compare(before: Side, after: Side) -> Difference:
-    """Return what moved between two versions."""
+    """Return the differences between two versions."""
     texts = _texts(before.inputs, after.inputs)
     return Difference(
         before=before.label,
@@ -164,7 +168,7 @@ def compare(before: Side, after: Side) -> Difference:
 
 
 def texts(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> tuple[Text, ...]:
-    """Return the files that differ, by path, each with its unified diff."""
+    """Return the files that differ, sorted by path, each with its unified diff."""
     return tuple(_text(path, old, new) for path, old, new in _texts(before, after))
 
 
@@ -183,7 +187,10 @@ def _origins(before: Side, after: Side) -> tuple[Pair, ...]:
 
 
 def _hosts(side: Side, name: str) -> str:
-    """Return where all versions of a package came from; pip's names are compared as PEP 503's."""
+    """Return the hosts of all versions of a package, joined by ", ".
+
+    Look up the name as given and normalized by PEP 503, for packages of pip.
+    """
     plain = re.sub(r"[-_.]+", "-", name).lower()
     keys = [f"{n} {p.version}" for p in side.packages if p.name == name for n in (name, plain)]
     found = {host for key in keys for host in side.origins.get(key, "").split(", ")}
@@ -211,11 +218,14 @@ def _plain(packages: Iterable[Locked]) -> Iterator[Package]:
 
 
 def _package(change: NameChange, places: list[Locked]) -> PackageChange:
-    """Describe one change; `places` are where the package stands, in the new version if it does."""
+    """Describe one change.
+
+    `places` are the entries of the package in the new version, or in the old one if it was removed.
+    """
     before, after = change.before, change.after
     moved = bool(before and after)
     what: What = "changed" if moved else ("added" if after else "removed")
-    # The place that is new says more about why than one that stayed.
+    # Prefer new entries: their chain explains the change.
     fresh = [place for place in places if place.version not in before] or places
     return PackageChange(
         name=change.name,
@@ -240,7 +250,7 @@ def _scripts(before: Iterable[Locked], after: Iterable[Locked]) -> tuple[Script,
 
 
 def _with_code(packages: Iterable[Locked]) -> dict[tuple[str, str], bool]:
-    """Return name and version of what has code for the build; whether it was built from source."""
+    """Return whether each package with build code was built from source, by (name, version)."""
     return {
         (package.name, package.version): package.built
         for package in packages
@@ -249,7 +259,7 @@ def _with_code(packages: Iterable[Locked]) -> dict[tuple[str, str], bool]:
 
 
 def _licences(before: Iterable[Locked], after: Iterable[Locked]) -> tuple[Pair, ...]:
-    """Compare licences by package; what went away with its package is not a change of licence."""
+    """Compare licences by package; ignore removed packages."""
     old, new = _by_name(before), _by_name(after)
     return tuple(
         Pair(name=name, before=_licence(old.get(name, [])), after=_licence(new[name]))
@@ -286,7 +296,7 @@ def _pairs(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Pair, .
 def _files(before: Manifest, after: Manifest) -> Files:
     old = {entry.path: entry for entry in before.entries if entry.kind != "folder"}
     new = {entry.path: entry for entry in after.entries if entry.kind != "folder"}
-    # Entries carry their path, so equal ones are equal whole.
+    # An entry includes its path, mode and digest, so `!=` finds every change.
     moved = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     added = sum(1 for path in moved if path not in old)
     removed = sum(1 for path in moved if path not in new)
@@ -331,7 +341,7 @@ def _texts(
 def _text(path: str, old: bytes | None, new: bytes | None) -> Text:
     what: What = "added" if old is None else ("removed" if new is None else "changed")
     sides = (old or b"", new or b"")
-    # The time of a difference grows by more than the number of lines.
+    # difflib takes more than linear time in the number of lines.
     if any(len(side) > MAX_TEXT_BYTES or side.count(b"\n") > MAX_DIFF_LINES for side in sides):
         return Text(path=path, what=what, lines=(), note="too large")
     try:
@@ -340,7 +350,7 @@ def _text(path: str, old: bytes | None, new: bytes | None) -> Text:
         return Text(path=path, what=what, lines=(), note="binary")
     if "\0" in left + right:
         return Text(path=path, what=what, lines=(), note="binary")
-    # Split at line feeds alone: what else counts as a line's end may stand inside of a string.
+    # Split only at line feeds: other line breaks of `splitlines` may be part of a string.
     lines = list(
         difflib.unified_diff(
             left.split("\n"), right.split("\n"), f"a/{path}", f"b/{path}", lineterm=""

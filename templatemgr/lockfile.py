@@ -1,4 +1,4 @@
-"""package-lock.json: which packages a tree holds, what asked for each, and what it says of them."""
+"""package-lock.json: the installed packages of a tree, their dependants and their metadata."""
 
 import json
 from collections import deque
@@ -16,7 +16,7 @@ class LockfileError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Package:
-    """One installed package. `direct`: package.json names it; else something needed it."""
+    """One installed package. `direct` is true if package.json names it."""
 
     name: str
     version: str
@@ -25,11 +25,11 @@ class Package:
 
 @dataclass(frozen=True, kw_only=True)
 class Locked:
-    """One installed package with all that the lockfile says of it.
+    """One installed package with its metadata from the lockfile.
 
-    `chain` names the packages that bring it in, from one that package.json names to itself: the
-    shortest of them. It is empty when nothing in the lockfile asks for the package. One that was
-    `built` came as a source distribution, whose own code ran in the build.
+    `chain` is the shortest chain of dependencies, as package names, from a package that
+    package.json names to this package; it is empty if no package depends on it. `built` is true if
+    the package came as a source distribution, whose code ran in the build.
     """
 
     name: str
@@ -44,10 +44,10 @@ class Locked:
 
 
 def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:
-    """Return the packages of a lockfile (format 2 or 3) that are installed, sorted by name.
+    """Return the installed packages of a lockfile (format 2 or 3), sorted by name and version.
 
-    `installed` says whether a path of the lockfile is in the tree: what is optional, or made for
-    another platform, is locked without being there. Raises LockfileError.
+    `installed` tells whether a path of the lockfile exists in the tree: optional packages and
+    packages for other platforms can be locked without being installed. Raises LockfileError.
     """
     places = entries(lock)
     asked = _asked(places)
@@ -60,9 +60,10 @@ def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:
 
 
 def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
-    """Return what `packages` does, one item a place in the tree, with all that is known of it.
+    """Return the installed packages with their metadata, one item for each path in the tree.
 
-    Raises LockfileError.
+    `installed` is as for `packages`. Items are sorted by name, version and path. Raises
+    LockfileError.
     """
     places = entries(lock)
     asked, chains = _asked(places), _chains(places)
@@ -84,7 +85,7 @@ def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
 
 
 def entries(lock: bytes) -> dict[str, dict[str, Any]]:
-    """Return what a lockfile says of each path; "" is package.json itself. Raises LockfileError."""
+    """Return the entries of a lockfile by path; "" is the root package. Raises LockfileError."""
     try:
         parsed = json.loads(lock)
         places = parsed["packages"]
@@ -106,7 +107,7 @@ def _asked(entries: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
 
 
 def _needs(entry: Mapping[str, Any]) -> list[str]:
-    """Return the names that an entry depends on; what is of another shape counts for nothing."""
+    """Return the sorted names that an entry depends on; ignore tables of an invalid type."""
     tables = (entry.get(key) for key in ASKED)
     return sorted({str(name) for table in tables if isinstance(table, dict) for name in table})
 
@@ -116,13 +117,13 @@ def _direct(path: str, asked: frozenset[str]) -> bool:
 
 
 def _chains(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Walk from package.json outwards, breadth first, so that the first chain is the shortest."""
+    """Return the shortest chain of each path: breadth-first from package.json."""
     chains: dict[str, tuple[str, ...]] = {"": ()}
     pending = deque([""])
     while pending:
         path = pending.popleft()
         entry = entries.get(path, {})
-        # What only developing a dependency needs is not installed with it.
+        # npm does not install the development dependencies of a dependency.
         needs = _needs({**entry, "devDependencies": None} if path else entry)
         for name in needs:
             found = _place(entries, path, name)
@@ -133,7 +134,7 @@ def _chains(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ..
 
 
 def _place(entries: Mapping[str, Any], path: str, name: str) -> str | None:
-    """Find a package as Node does: in the folder's own node_modules, then in those further out."""
+    """Resolve a package as Node does: in the node_modules of the folder, then of its parents."""
     while True:
         candidate = f"{path}/{FOLDER}{name}" if path else f"{FOLDER}{name}"
         if candidate in entries:
@@ -144,7 +145,7 @@ def _place(entries: Mapping[str, Any], path: str, name: str) -> str | None:
 
 
 def _name(path: str, entry: Mapping[str, Any]) -> str:
-    """Return the package's own name: an alias is installed under another one."""
+    """Return the real name of the package, which differs from its folder if it is an alias."""
     return str(entry.get("name") or path.rpartition(FOLDER)[2])
 
 
@@ -153,7 +154,7 @@ def _version(entry: Mapping[str, Any]) -> str:
 
 
 def _licence(value: object) -> str:
-    """Return the licence as text; old packages give a table or a list of them."""
+    """Return the licence as text; old packages have a table or a list of tables."""
     if isinstance(value, list):
         return " OR ".join(filter(None, map(_licence, value)))
     if isinstance(value, dict):

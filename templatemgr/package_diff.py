@@ -1,7 +1,7 @@
-"""The difference between the packages of two versions, and the order of package versions. Pure.
+"""The difference between the packages of two versions, and the order of package versions.
 
-This is the only place that compares lists of packages. `templatemgr.difference` adds what lockfiles
-and manifests say, and the dashboard presents the result as a table.
+The functions are pure. All comparisons of package lists use this module; `templatemgr.difference`
+adds details from lockfiles and manifests, and the dashboard shows the result as a table.
 """
 
 import re
@@ -22,7 +22,7 @@ type OrderKey = tuple[tuple[int, ...], bool, tuple[tuple[bool, int, str], ...], 
 
 
 class Package(NamedTuple):
-    """A package at one version. `direct`: the definition names it."""
+    """A package at one version. `direct` is true if the definition names it."""
 
     name: str
     version: str
@@ -31,9 +31,9 @@ class Package(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NameChange:
-    """A package whose set of versions changed. Every list is in the order of `order`.
+    """A package whose set of versions changed. Every tuple is sorted by `order`.
 
-    `before` and `after` hold all its versions; `removed` and `added` those of one side alone.
+    `before` and `after` hold all versions; `removed` and `added` the versions of only one side.
     """
 
     name: str
@@ -41,19 +41,19 @@ class NameChange:
     after: tuple[str, ...]
     removed: tuple[str, ...]
     added: tuple[str, ...]
-    direct: bool  # after the change; before it when the package is gone
+    direct: bool  # after the change; before the change if the package was removed
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackageDiff:
-    """Every changed name, in no order; `same` counts versions that stand on both sides."""
+    """The changed packages, unsorted; `same` counts the versions that are on both sides."""
 
     changes: tuple[NameChange, ...]
     same: int
 
 
 def diff_packages(before: Iterable[Package], after: Iterable[Package]) -> PackageDiff:
-    """Return the names whose versions are not the same. A name may stand at several versions."""
+    """Return the packages whose versions differ. A package may have several versions per side."""
     old, new = _by_name(before), _by_name(after)
     changes: list[NameChange] = []
     same = 0
@@ -75,9 +75,9 @@ def diff_packages(before: Iterable[Package], after: Iterable[Package]) -> Packag
     return PackageDiff(changes=tuple(changes), same=same)
 
 
-@lru_cache(maxsize=16_384)  # a table of versions asks for the same few pairs in every row
+@lru_cache(maxsize=16_384)  # a table of versions compares the same few pairs in every row
 def distance(before: str, after: str) -> Distance:
-    """Return the first part in which two versions differ; "other" if one cannot be read."""
+    """Return the first part in which two versions differ; "other" if a version is unreadable."""
     old, new = order(before), order(after)
     if not old[0] or not new[0]:
         return "other"
@@ -90,15 +90,16 @@ def distance(before: str, after: str) -> Distance:
 
 @lru_cache(maxsize=16_384)
 def is_downgrade(before: str, after: str) -> bool:
-    """Return whether `after` is the lower version."""
+    """Return whether `after` is lower than `before`."""
     return order(after) < order(before)
 
 
 def order(version: str) -> OrderKey:
-    """Return a key that sorts versions as their standard does; unreadable versions sort first.
+    """Return a key that sorts versions by their standard; unreadable versions sort first.
 
-    Semantic versions as semver.org 2.0 says, others as PEP 440. The key: the numbers, at least
-    three; whether it is a release; the marks of a pre-release; the text of an unreadable version.
+    Semantic versions follow semver.org 2.0, other versions PEP 440. The key holds the numbers (at
+    least three), whether the version is a release, the pre-release identifiers, and the text of an
+    unreadable version.
     """
     match = SEMVER.fullmatch(version)
     if match is None:
@@ -119,7 +120,7 @@ def _python_order(version: str) -> OrderKey:
         return (), False, (), version
     numbers = (*read.release, 0, 0)[: max(3, len(read.release))]
     post = () if read.post is None else (read.post + 1,)
-    # A development release comes before the pre-release, or the release, that it leads to.
+    # A development release sorts before its pre-release or release.
     letter, count = read.pre or ("a" if read.dev is not None else "z", 0)
     dev = (True, 0, "") if read.dev is None else (False, read.dev, "")
     marks = ((True, 0, letter), (False, count, ""), dev)
@@ -128,7 +129,7 @@ def _python_order(version: str) -> OrderKey:
 
 
 def _by_name(packages: Iterable[Package]) -> dict[str, dict[str, bool]]:
-    """Return, by name, whether each of its versions is direct."""
+    """Return, by name and version, whether the package is direct."""
     found: dict[str, dict[str, bool]] = {}
     for name, version, direct in packages:
         versions = found.setdefault(name, {})

@@ -1,4 +1,4 @@
-"""Builds: asked for, claimed, run to a version, cancelled, reaped."""
+"""Builds: request, claim, run, cancel and reap them, and sweep leftovers from disk."""
 
 import logging
 import os
@@ -51,15 +51,15 @@ OUT_OF_MEMORY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Swept:
-    """What dead builds and removals had left on disk."""
+    """The leftovers of dead builds and of removals that were deleted from disk."""
 
     removed: tuple[Path, ...]
-    freed: Freed  # objects that no tree links to
+    freed: Freed  # objects that no tree linked to
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tidied(Swept):
-    """The same, with how many builds of dead processes were marked."""
+    """The swept leftovers, and the number of builds that were marked as interrupted."""
 
     interrupted: int
 
@@ -77,13 +77,13 @@ def request(
 ) -> Build:
     """Queue a build from the definition folder, or from the kept inputs of a version.
 
-    Executors are woken once it is committed; without `wake` the caller claims it at once.
+    With `wake`, wake the executors on commit; without it, the caller must claim the build.
 
-    `packages` ("vitest", "vitest@5.2.0"; none: all within their ranges) are what kind "update"
-    moves, `files` (path of an input → new text) what kind "edit" replaces. With `heal` it fails
-    unless it comes out as that version again. Raises UnknownTemplateError, UnknownVersionError,
-    InvalidBuildError (an unknown kind), InvalidOptionsError, DefinitionError (the inputs are not
-    taken).
+    Kind "update" updates `packages` ("vitest", "vitest@5.2.0"), or all packages within their ranges
+    if there are none. Kind "edit" replaces `files` (path of an input → new text). With `heal`, the
+    build fails unless it reproduces the version of that number. Raises UnknownTemplateError,
+    UnknownVersionError, InvalidBuildError (unknown kind), InvalidOptionsError, DefinitionError
+    (refused inputs).
     """
     if kind not in BuildKind.values:
         message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
@@ -96,7 +96,7 @@ def request(
     )
     inputs = data_paths.version(source) / "inputs" if source else data_paths.definition(template)
     options = input_changes.options(kind, packages, files, inputs)
-    if heal is None:  # what heals is built as it was; a refusal is told beside the version
+    if heal is None:  # a healing build uses its inputs unchanged; refusals are recorded later
         input_changes.check(kind, options, inputs)
     options |= {} if heal is None else {"heal": heal}
     with transaction.atomic():
@@ -112,7 +112,7 @@ def request(
 
 
 def get(*, build_id: uuid.UUID | str) -> Build:
-    """Return a build with its versions. Raises UnknownBuildError."""
+    """Return a build with its template and its versions. Raises UnknownBuildError."""
     identifier = parsing.identifier_or_none(build_id)
     found = None
     if identifier is not None:
@@ -125,7 +125,7 @@ def get(*, build_id: uuid.UUID | str) -> Build:
 
 
 def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
-    """Claim the oldest queued build, or the named one, for this worker; None if none is queued."""
+    """Claim the oldest queued build, or the build `build_id`; None if no such build is queued."""
     rows = Build.objects.select_related(*RELATED)
     if build_id is not None:
         rows = rows.filter(pk=build_id)
@@ -136,10 +136,11 @@ def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
 def run(
     *, build: Build, worker: str, on_line: Callable[[str, str, str], None] | None = None
 ) -> Build:
-    """Do every step of a build that `claim` gave to this worker, and return it as it ended.
+    """Execute every step of a build that this worker claimed, and return the ended build.
 
-    Never raises for what is the build's own failure: the row has the step, the message and the
-    remedy. `on_line` gets (step, stream, text) for each line, besides the log's rows.
+    A failure of the build is recorded in its row (step, message, remedy) and not raised. `on_line`
+    is called with (step, stream, text) for each line, in addition to the rows of the log. Raises
+    LeaseLostError if the worker does not hold the build.
     """
     if build.worker != worker or build.state not in ACTIVE_STATES:
         message = f"{worker} does not hold {build}."
@@ -157,24 +158,24 @@ def run(
         except MemoryError:
             logger.exception("build %s needed more memory than its process may have", build.pk)
             _end(build, log_writer, BuildState.FAILED, OUT_OF_MEMORY)
-        except Exception:  # the row must end, whatever went wrong
+        except Exception:  # the row must end on any error
             logger.exception("build %s failed for a reason of ours", build.pk)
             text = "Stencil itself failed; its log says how. Ask for the build again."
             _end(build, log_writer, BuildState.FAILED, text)
-        except BaseException:  # a signal, an interrupt: say so before going
+        except BaseException:  # a signal or an interrupt: record it before the process exits
             _end(build, log_writer, BuildState.INTERRUPTED, INTERRUPTED)
             raise
     return get(build_id=build.pk)
 
 
 def died(*, build: Build, message: str, state: BuildState = BuildState.INTERRUPTED) -> bool:
-    """Record how a build ended whose process died without saying, and sweep what it left.
+    """Record the end of a build whose process died without recording it, and sweep leftovers.
 
-    For whoever knows that the process is dead. False when an end was recorded, or the build is
-    another attempt's by now.
+    Call it only if the process is known to be dead. Return False if the end is already recorded or
+    another attempt holds the build.
     """
     with store.locked(data_paths.store_lock()):
-        with transaction.atomic():  # whoever sees the end sees its line as well
+        with transaction.atomic():  # readers see the end and its log line together
             row = BUILDS.held(build).first()
             ended = row is not None and _interrupt(row, message, state)
             if row is not None and ended:
@@ -186,7 +187,10 @@ def died(*, build: Build, message: str, state: BuildState = BuildState.INTERRUPT
 
 
 def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
-    """Ask a build to stop; a queued one ends at once, a finished one stays as it is."""
+    """Request the cancellation of a build, and return the build.
+
+    A queued build ends at once; a finished build is unchanged. Raises UnknownBuildError.
+    """
     build = get(build_id=build_id)
     with transaction.atomic():
         text = "Cancelled before it started."
@@ -201,17 +205,17 @@ def cancel(*, build_id: uuid.UUID | str, actor: str) -> Build:
 
 
 def reap() -> int:
-    """Mark builds interrupted whose lease ran out, and sweep what dead ones left on disk.
+    """Mark builds with an expired lease as interrupted, and sweep their leftovers from disk.
 
-    Returns how many builds were marked.
+    Return the number of marked builds.
     """
     return tidy().interrupted
 
 
 def take_over(*, worker: str) -> int:
-    """Mark every build of a worker that is known to be dead, and sweep what they left on disk.
+    """Mark every build of a worker that is known to be dead, and sweep their leftovers.
 
-    Returns how many builds were marked.
+    Return the number of marked builds.
     """
     with store.locked(data_paths.store_lock()):
         interrupted = BUILDS.recover(Q(worker=worker), give_up=_interrupt)
@@ -221,9 +225,9 @@ def take_over(*, worker: str) -> int:
 
 
 def tidy() -> Tidied:
-    """Do what `reap` does and all that can be cleaned besides; return what was done.
+    """Mark builds with an expired lease, sweep all leftovers, and return a report of both.
 
-    Under the store's lock: nobody is between renaming a version into place and its row.
+    Hold the store's lock, so that no build is between the rename of a version and its row.
     """
     with store.locked(data_paths.store_lock()):
         interrupted = BUILDS.recover(BUILDS.expired(), give_up=_interrupt)
@@ -231,9 +235,9 @@ def tidy() -> Tidied:
 
 
 def sweep() -> Swept:
-    """Remove staging of no running build, version folders without a row, and removed trees.
+    """Delete staging folders without a running build, version folders without a row, removed trees.
 
-    The store's lock is held.
+    The caller holds the store's lock.
     """
     removed: list[Path] = []
     for home in sorted((data_paths.data() / "templates").glob("*/")):
@@ -251,18 +255,18 @@ def sweep() -> Swept:
         removed += [path for path in published if f"versions/{path.name}" not in known]
     removed = [path for path in removed if _swept(path)]
     removed += removal.finish()
-    # Without them nothing can have become nobody's: the walk over all objects is spared.
+    # If no folder was removed, no object lost its last link: skip the walk over all objects.
     freed = store.collect(data_paths.objects(), checking.needed_objects) if removed else Freed()
     return Swept(removed=tuple(removed), freed=freed)
 
 
 def log_lines(*, build: Build, after: int = 0, limit: int = 500) -> list[BuildLogLine]:
-    """Return log lines with a sequence greater than `after`, in order."""
+    """Return at most `limit` log lines with a sequence greater than `after`, in order."""
     return list(build.lines.filter(sequence__gt=after).order_by("sequence")[:limit])
 
 
 def estimate_seconds(template: str) -> float | None:
-    """Return the mean duration of the last five builds that went through, or None."""
+    """Return the mean duration of the last five successful builds in seconds, or None."""
     through = Build.objects.filter(
         template__name=template,
         state__in=(BuildState.READY, BuildState.REPRODUCED),
@@ -277,7 +281,7 @@ def estimate_seconds(template: str) -> float | None:
 
 
 def _swept(path: Path) -> bool:
-    """Remove what nobody knows; what cannot be removed is said, and is in nobody's way."""
+    """Delete an unknown folder. If that fails, log a warning and return False."""
     logger.info("sweeping %s", path)
     try:
         store.remove(path)
@@ -288,13 +292,16 @@ def _swept(path: Path) -> bool:
 
 
 def _put_back(path: Path) -> bool:
-    """Return a version's folder that was about to be replaced, and was not, to its place."""
+    """Move a version's folder back that an interrupted repair had moved away.
+
+    Return False if the path is no such folder, or the version has a folder again.
+    """
     place = path.parents[1] / "versions" / path.name.removesuffix(repair.DAMAGED)
     if not path.name.endswith(repair.DAMAGED) or os.path.lexists(place):
         return False
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        repair.move_away(path, place)  # as it is: what is wrong with it is for healing to say
+        repair.move_away(path, place)  # unchanged: healing examines the damage
         if place.is_dir() and not place.is_symlink():
             place.chmod(manifests.FOLDER_MODE)
     except OSError as error:
@@ -307,7 +314,7 @@ def _explain(error: BuildError) -> str:
 
 
 def _closed_steps(build: Build, state: str) -> list[dict[str, Any]]:
-    """Return the steps with the active one ended as `state`."""
+    """Return the steps of a build, with the active step ended as `state`."""
     now = timezone.now().isoformat()
     return [
         {**entry, "state": state, "finished_at": now} if entry["state"] == "active" else entry
@@ -316,7 +323,7 @@ def _closed_steps(build: Build, state: str) -> list[dict[str, Any]]:
 
 
 def _end(build: Build, log_writer: LogWriter, state: BuildState, message: str) -> None:
-    """Record an end that made no version; nothing when the build is not ours any more."""
+    """Record an end without a version; do nothing if this attempt lost the build."""
     message = log_writer.redact(message)
     for line in message.splitlines():
         log_writer.line("build", line)
@@ -324,7 +331,7 @@ def _end(build: Build, log_writer: LogWriter, state: BuildState, message: str) -
 
 
 def _gave_up_healing(build: Build, reason: str) -> None:
-    """Record beside a version why the rebuild that should heal it failed."""
+    """Record in the health of a version why its healing build failed."""
     number = build.options.get("heal")
     if number is None:
         return

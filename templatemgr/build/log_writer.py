@@ -1,7 +1,7 @@
-"""A build's companion: one thread that writes the log in batches and keeps the lease.
+"""The log writer of a build: a thread that writes the log in batches and renews the lease.
 
-Lines come from whatever thread reads the cage. They reach the database a few times a second, so
-that pages stream live without a transaction for each line.
+Any thread may add lines. The writer stores them several times a second, so that pages can stream
+the log without one transaction per line.
 """
 
 import logging
@@ -22,7 +22,7 @@ from templatemgr.queues import BUILDS
 logger = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.25
-RENEW_SECONDS = 1.0  # also how soon a cancellation is seen
+RENEW_SECONDS = 1.0  # also the maximum delay of a cancellation
 MAX_LINES = 20_000
 MAX_TEXT = 4_000
 
@@ -30,10 +30,10 @@ OnLine = Callable[[str, str, str], None]  # step, stream, text
 
 
 class LogWriter:
-    """Use as a context around the steps of a claimed build.
+    """A context manager around the steps of a claimed build.
 
-    `cancel` is set when somebody asked for it, and with `lost` when the lease went to another.
-    Whatever is recorded goes through `redact` first.
+    `cancel` is set when the cancellation is requested or the lease is lost; `lost` is true in the
+    second case only. `redact` removes secrets from every recorded line.
     """
 
     def __init__(self, build: Build, on_line: OnLine | None = None) -> None:
@@ -64,7 +64,11 @@ class LogWriter:
         self._thread.join()
 
     def line(self, stream: str, text: str) -> None:
-        """Take one line of output ("stdout", "stderr") or of our own ("build")."""
+        """Add one line to the log.
+
+        `stream` is "stdout" or "stderr" for output of a program, "build" for messages of Stencil.
+        The text is cut to MAX_TEXT characters; lines after MAX_LINES are dropped.
+        """
         plain = self.redact(text)
         clean = plain.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:MAX_TEXT]
         with self._lock:
@@ -98,12 +102,12 @@ class LogWriter:
                     self._safely(self._renew)
             self._safely(self._flush)
         finally:
-            connection.close()  # this thread's own
+            connection.close()  # each thread has its own connection
 
     def _safely(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except DatabaseError:  # the lease has room for several misses; lines are kept for the next
+        except DatabaseError:  # the lease outlasts several failures; pending lines are kept
             logger.warning("build %s: the database did not answer", self._build.pk, exc_info=True)
 
     def _flush(self) -> None:
@@ -117,9 +121,9 @@ class LogWriter:
             del self._pending[: len(lines)]
 
     def _renew(self) -> None:
-        """Renew the lease; notice a lost lease and a cancellation."""
+        """Renew the lease; set `cancel` on a cancellation, `cancel` and `lost` on a lost lease."""
         if not BUILDS.renew(self._build):
-            # The last step ends the build before this thread ends: that is no loss.
+            # The last step ends the build before this thread stops: the lease is then not lost.
             if not self._done.is_set():
                 self.lost = True
                 self.cancel.set()

@@ -1,7 +1,7 @@
-"""Look-ups: which newer versions of its packages does a template's registry have?
+"""Look-ups of newer package versions in the registry of a template.
 
-The row holds the answer and its age. A web request only queues and reads; an executor asks the
-registry, because that takes seconds and may fail.
+The row of a look-up holds the result and its time. Web requests only queue and read look-ups; an
+executor queries the registry, because a query takes seconds and may fail.
 """
 
 import logging
@@ -37,10 +37,9 @@ INTERRUPTED = "The process that asked ended. Ask again."
 def request(*, template: str, actor: str, from_version: int | None = None) -> Lookup:
     """Queue a look-up of the packages of a version, or of the definition; wake an executor.
 
-    Returns the open look-up of the same inputs if there is one.
-
-    Raises UnknownTemplateError, UnknownVersionError, UnavailableError, and InvalidBuildError when
-    the builder has no such question.
+    Return the open look-up of the same inputs if one exists. Raises UnknownTemplateError,
+    UnknownVersionError, UnavailableError, and InvalidBuildError if the builder does not support
+    look-ups.
     """
     source = inputs.read(template=template, version=from_version)
     builder = source.definition.builder
@@ -54,7 +53,7 @@ def request(*, template: str, actor: str, from_version: int | None = None) -> Lo
         waiting = same.filter(state__in=OPEN).first()
         if waiting is not None:
             return waiting
-        # One answer is enough: what was answered before stays until this one is there.
+        # Delete only failed look-ups: the previous result stays until the new one is recorded.
         same.filter(state=LookupState.FAILED).delete()
         return Lookup.objects.create(
             template=row, from_version=source.version, digest=source.digest, requested_by=actor
@@ -62,12 +61,12 @@ def request(*, template: str, actor: str, from_version: int | None = None) -> Lo
 
 
 def newest(*, template: str, digest: str) -> Lookup | None:
-    """Return the last question about inputs of this digest; None when nobody asked."""
+    """Return the newest look-up for the inputs of this digest, or None."""
     return Lookup.objects.filter(template__name=template, digest=digest).first()
 
 
 def answered(lookup: Lookup) -> list[Candidate]:
-    """Return the packages of an answer."""
+    """Return the packages of a finished look-up."""
     return [Candidate(**candidate) for candidate in lookup.candidates]
 
 
@@ -78,7 +77,10 @@ def claim(*, worker: str) -> Lookup | None:
 
 
 def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
-    """Ask the registry and record what it said. Never raises for what the registry does."""
+    """Query the registry, record the result and return the look-up.
+
+    Failures are recorded in the row and not raised.
+    """
     redact = secrets.redactor(os.environ)
     try:
         found = [_redacted(item, redact) for item in _ask(lookup, cancel, redact)]
@@ -86,7 +88,7 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
         remedy = str(error.details.get("remedy") or "")
         text = error.message if remedy in error.message else f"{error.message}\n{remedy}"
         _end(lookup, LookupState.FAILED, message=redact(text))
-    except Exception:  # the row must end, whatever went wrong
+    except Exception:  # the row must end on any error
         logger.exception("lookup %s failed for a reason of ours", lookup.pk)
         _end(lookup, LookupState.FAILED, message="Stencil itself failed; its log says how.")
     else:
@@ -96,23 +98,23 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
 
 
 def get(*, lookup_id: uuid.UUID) -> Lookup | None:
-    """Return a question, or None when there is none of this id."""
+    """Return a look-up, or None if the id is unknown."""
     rows = Lookup.objects.select_related("template", "from_version__template")
     return rows.filter(pk=lookup_id).first()
 
 
 def died(*, lookup: Lookup, message: str) -> bool:
-    """Record that the process that asked ended without an answer; False if it has ended."""
+    """Record that the process of a look-up died; return False if the look-up already ended."""
     return LOOKUPS.end(lookup, state=LookupState.FAILED, message=message)
 
 
 def reap() -> int:
-    """End the look-ups whose lease ran out; return how many."""
+    """End the look-ups with an expired lease; return their number."""
     return LOOKUPS.recover(LOOKUPS.expired(), give_up=_interrupt)
 
 
 def take_over(*, worker: str) -> int:
-    """End the look-ups of a worker that is known to be dead; return how many."""
+    """End the look-ups of a worker that is known to be dead; return their number."""
     return LOOKUPS.recover(Q(worker=worker), give_up=_interrupt)
 
 
@@ -122,7 +124,7 @@ def _interrupt(lookup: Lookup) -> bool:
 
 
 def _redacted(found: Candidate, redact: Redactor) -> Candidate:
-    """Redact the message: a registry may repeat a credential in its answer."""
+    """Redact the versions of a candidate: a registry may repeat a credential in its reply."""
     return replace(
         found,
         installed=redact(found.installed),
@@ -164,7 +166,7 @@ def _quiet(lookup: Lookup, redact: Redactor) -> Callable[[str, str], None]:
 def _end(
     lookup: Lookup, state: LookupState, *, message: str = "", found: list[Candidate] | None = None
 ) -> None:
-    """Record the end of this attempt, and forget older answers about the same inputs."""
+    """Record the end of this attempt; on success delete older results for the same inputs."""
     with transaction.atomic():
         answer = [asdict(candidate) for candidate in found or ()]
         won = LOOKUPS.end(lookup, state=state, message=message, candidates=answer)

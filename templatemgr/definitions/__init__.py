@@ -1,1 +1,1 @@
-"""Read definitions strictly: `template.toml`, the files beside it, and collections of them."""
+"""Strict readers of definitions: `template.toml`, the files beside it, and collections."""

@@ -1,8 +1,8 @@
-"""Definitions collected for production, as `collectstatic` does for static files.
+"""Collect definitions for production, as `collectstatic` collects static files.
 
-A collection is a folder of its own, `templates-<12 hex of its digest>`, with a manifest and no
-write bits; the target is a relative link to it, replaced by rename. A process that resolved the
-link before keeps reading the old folder until it starts again.
+A collection is a read-only folder with a manifest, named `<target>-<12 hex digits of its digest>`.
+The target is a relative symlink to the folder and is replaced by an atomic rename. A process that
+resolved the link earlier reads the old folder until the process restarts.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One file of a collection."""
+    """One file of a collection: its hex SHA-256 and its size in bytes."""
 
     sha256: str
     size: int
@@ -33,26 +33,26 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """Files by relative path, as they are in a source or were written down in a manifest."""
+    """The files of a collection by relative path."""
 
     files: Mapping[str, Item]
 
     @property
     def digest(self) -> str:
-        """Return the hex SHA-256 over every path and content."""
+        """Return the hex SHA-256 over every path and the hash of its content."""
         lines = "".join(f"{item.sha256} {path}\n" for path, item in sorted(self.files.items()))
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def collect(source: Path, rules: Rules | None = None) -> Collection:
-    """Read and check every definition of a folder by these rules. Raises DefinitionError."""
+    """Check every definition of a folder by `rules` and list its files. Raises DefinitionError."""
     for name in source_files.list_definitions(source):
         definition_file.read(source / name, rules)
     return Collection(files={path: _item(file) for path, file in _sources(source).items()})
 
 
 def differences(collection: Collection, target: Path) -> list[str]:
-    """Return how a collected folder differs from what it should be; none when it does not."""
+    """Return one sentence for each difference of a folder from a collection; empty if equal."""
     try:
         written = json.loads((target / MANIFEST).read_bytes())
     except (OSError, ValueError):
@@ -71,9 +71,10 @@ def differences(collection: Collection, target: Path) -> list[str]:
 
 
 def publish(collection: Collection, source: Path, target: Path) -> Path:
-    """Copy a collection beside the target, close it, and point the target at it.
+    """Copy a collection beside the target, make it read-only, and point the target at it.
 
-    Raises FileExistsError when the target is a folder that was not made here.
+    Return the folder of the collection. Raises FileExistsError if the target exists and is not a
+    symlink.
     """
     if target.exists() and not target.is_symlink():
         message = f"{target} is not a link made by collecttemplates: move it away first."
@@ -83,12 +84,12 @@ def publish(collection: Collection, source: Path, target: Path) -> Path:
         _write(collection, source, final)
     temporary = target.parent / f".{target.name}-{secrets.token_hex(4)}"
     temporary.symlink_to(final.name)
-    os.replace(temporary, target)  # noqa: PTH105 - named in the design: atomic
+    os.replace(temporary, target)  # noqa: PTH105 - the atomic replacement is deliberate
     return final
 
 
 def clear(target: Path) -> list[Path]:
-    """Delete collections that the target does not point at."""
+    """Delete collections that the target does not point at, and return their folders."""
     current = target.resolve()
     others = [path for path in target.parent.glob(f"{target.name}-*") if path != current]
     for path in others:
@@ -103,14 +104,17 @@ def _write(collection: Collection, source: Path, final: Path) -> None:
         store.copy(_sources(source), staged)
         text = json.dumps(_manifest(collection), indent=1, sort_keys=True)
         (staged / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        store.remove(final)  # there only when somebody damaged it
+        store.remove(final)  # exists only if it is damaged
         store.publish(staged, final)
     finally:
         store.remove(staged)
 
 
 def _sources(source: Path) -> dict[str, Path]:
-    """Where each file lies, by its path in the collection; what is included goes to each."""
+    """Return the location of each file by its path in the collection.
+
+    Files of a shared folder appear in each definition that includes the folder.
+    """
     return {
         f"{name}/{path}": file
         for name in source_files.list_definitions(source)

@@ -1,4 +1,4 @@
-"""The value of a definition: what `template.toml` says, checked. Paths are relative."""
+"""The checked content of `template.toml`, as frozen dataclasses. Paths are relative."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ LIMITS = ("wall_ms", "cpu_ms", "memory_bytes", "disk_bytes", "output_bytes", "pr
 
 @dataclass(frozen=True, kw_only=True)
 class Mode:
-    """How a mode starts: a command relative to the tree, and what it looks for."""
+    """How a mode starts.
+
+    `command` is an argv list whose first item is a path relative to the tree. `entry` is the file
+    that mode "run" starts by default; `pattern` tells mode "test" which files are tests.
+    """
 
     command: tuple[str, ...]
     entry: str | None = None
@@ -23,7 +27,7 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A whole definition, checked. Paths are relative to `root`, or to the tree made from it."""
+    """A complete, checked definition. Paths are relative to `root` or to the tree built from it."""
 
     root: Path
     name: str

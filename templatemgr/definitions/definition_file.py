@@ -1,9 +1,9 @@
-"""Definitions: `template.toml` and the files beside it, read strictly.
+"""Strict reader of definitions: `template.toml` and the files beside it.
 
-An unknown key, a missing file, a path that leaves the folder: `DefinitionError`, which names the
-file, the line, the key, the reason and the remedy. `read` is for definitions that are to be built:
-besides, each file that a tool reads must pass the reader of its kind. `read_kept` is for the inputs
-of versions that exist: these inputs are not judged again.
+Unknown keys, missing files and paths that leave the folder raise `DefinitionError`, with file,
+line, key, reason and remedy. `read` is for definitions before a build: it also checks each file
+that a tool reads with the strict reader of its format. `read_kept` is for the inputs of existing
+versions, which are not screened again.
 """
 
 import re
@@ -24,10 +24,10 @@ NAME = re.compile(r"[a-z][a-z0-9-]{0,63}")
 
 
 def read(root: Path, rules: Rules | None = None, *, without: Collection[str] = ()) -> Definition:
-    """Read and check a definition that is to be built. Raises DefinitionError.
+    """Read and check a definition before a build. Raises DefinitionError.
 
-    `rules` are what the operator allows, by default nothing but the registry. Of `without`, locks
-    that are made anew before anything reads them, no content is looked at.
+    `rules` are set by the operator; by default only the registry is allowed. `without` names locks
+    that the build writes again before any tool reads them: their content is not checked.
     """
     check_sizes(root)
     definition = _load(root, MAX_BYTES)
@@ -36,9 +36,9 @@ def read(root: Path, rules: Rules | None = None, *, without: Collection[str] = (
 
 
 def read_kept(root: Path) -> Definition:
-    """Read the inputs that a version keeps, for what runs on it. Raises DefinitionError.
+    """Read the kept inputs of an existing version. Raises DefinitionError if they are incomplete.
 
-    They must be whole. What `read` asks besides is asked when a build starts from them.
+    The additional checks of `read` apply only when a build starts from these inputs.
     """
     return _load(root, None)
 
@@ -84,7 +84,7 @@ def _read(root: Path, table: Table, largest: int | None) -> Definition:
 
 
 def _files(root: Path, table: Table) -> tuple[str, ...]:
-    """Return what is listed, and all that is included."""
+    """Return the listed files, then every file of the included folders."""
     files, included = table.paths("files"), include(root, table)
     for file in files:
         if not (root / file).is_file():

@@ -1,8 +1,9 @@
-"""What is asked of a definition that is to be built, beyond being whole.
+"""Security checks of a definition before a build.
 
-A definition is handed to npm, pip, bubblewrap and Python as configuration, and whoever may build
-may write one. So names and texts are bounded, paths are paths, variables and limits stay where the
-operator wants them, and each file that a tool reads is read by its reader first.
+A definition configures npm, pip, bubblewrap and Python, and every user with the right to build can
+write a definition. Therefore the sizes of names and texts are limited, paths are validated,
+variables and limits must respect the operator's rules, and each file that a tool reads must first
+pass its strict reader.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -26,8 +27,8 @@ MAX_TEXT = 500  # characters of a title, of a summary, of an item
 MAX_COMMAND = 64
 MAX_CASES = 100
 MAX_CASE_BYTES = 4 * 1024 * 1024
-MAX_STARS = 2  # of a part of a glob, and `**` of the whole
-# What the package manager, Python or Node would take for its own at the top of a tree.
+MAX_STARS = 2  # per part of a glob; also the maximum number of `**` in the glob
+# Top-level names that the package manager, Python or Node reads automatically.
 RESERVED: Mapping[str, tuple[str, ...]] = {
     "npm": (
         "node_modules", "npm-shrinkwrap.json", "yarn.lock", "binding.gyp", "bunfig.toml",
@@ -42,9 +43,9 @@ PLACEHOLDERS = {"npm": ("{arch}",), "pip": ("{site}",)}
 
 
 def check(definition: Definition, rules: Rules, *, without: Collection[str] = ()) -> None:
-    """Raise DefinitionError for the first thing that is not taken.
+    """Raise DefinitionError for the first fault of a definition.
 
-    The content of files named in `without` is not looked at.
+    The content of the files named in `without` is not checked.
     """
     _check_texts(definition)
     _check_paths(definition)
@@ -58,9 +59,9 @@ def check(definition: Definition, rules: Rules, *, without: Collection[str] = ()
 
 
 def check_files(root: Path, builder: str, names: Iterable[str], rules: Rules) -> None:
-    """Check files of a folder that a tool reads, such as what it has just written itself.
+    """Check the named files of a folder with their strict readers; skip missing files.
 
-    Raises DefinitionError.
+    Use it also for files that a tool of the build has just written. Raises DefinitionError.
     """
     known = readers.names(builder)
     present = [name for name in known if (root / name).is_file()]
@@ -193,7 +194,7 @@ def _check_env(definition: Definition) -> None:
 
 
 def _check_variables(definition: Definition) -> None:
-    """Check that variables set before a runner starts do not act on Stencil's programs."""
+    """Refuse variables that are set before the runner starts and affect Stencil's programs."""
     told = definition.variables
     for key, names in (("start", told.start), ("anew", told.anew), ("refused", told.refused)):
         if len(names) > MAX_ITEMS or any(len(name) > environment.MAX_NAME_BYTES for name in names):

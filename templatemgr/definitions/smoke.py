@@ -1,4 +1,4 @@
-"""Smoke cases: submissions that must come out as expected before a version exists."""
+"""Smoke cases: submissions with expected outcomes, which every build runs before it publishes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ MODES = ("run", "test")
 
 @dataclass(frozen=True, kw_only=True)
 class Expectation:
-    """What a smoke case must come to. None: not looked at."""
+    """The expected outcome of a smoke case. A field that is None is not compared."""
 
     state: str
     exit_code: int | None = None
@@ -23,7 +23,7 @@ class Expectation:
     stdout: str | None = None
 
     def mismatches(self, outcome: Outcome) -> list[str]:
-        """Return a sentence for each way the outcome differs; none when it is as expected."""
+        """Return one sentence for each field that differs; an empty list if all fields match."""
         counts = outcome.report or TestReport(cases=(), errors=(), complete=False)
         pairs: tuple[tuple[str, object, object], ...] = (
             ("state", self.state, str(outcome.state)),
@@ -42,9 +42,9 @@ class Expectation:
 
 @dataclass(frozen=True, kw_only=True)
 class SmokeCase:
-    """A submission that every build must run as expected before its version exists.
+    """A submission whose outcome every build must match before its version is published.
 
-    One with a title is an example, too: it is offered to people who begin.
+    A case with a title is also an example: the pages offer it to new users.
     """
 
     name: str
@@ -54,7 +54,10 @@ class SmokeCase:
 
 
 def read(root: Path, table: Table, largest: int | None = None) -> tuple[SmokeCase, ...]:
-    """Return the cases of a definition; `largest` is for `toml.load`. Raises TomlError."""
+    """Return the smoke cases of the definition at `root`, sorted by name.
+
+    `largest` is the maximum size of a `case.toml` in bytes (see `toml.load`). Raises TomlError.
+    """
     folder = root / "smoke"
     folders = sorted(path for path in folder.iterdir()) if folder.is_dir() else []
     if not folders:

@@ -1,4 +1,4 @@
-"""Which files a definition has: those of its folder and of the shared folders it includes."""
+"""The files of a definition: those of its folder and of the shared folders that it includes."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ from templatemgr.errors import DefinitionError
 
 FILE = "template.toml"
 SHARED = re.compile(r"_[a-z][a-z0-9-]{0,62}")
-# Of a definition that is to be built. Ours have some fifty files and 300 KB.
+# Limits for a definition before a build. The supplied definitions have about 50 files and 300 KB.
 MAX_INCLUDED = 20
 MAX_FILES = 2_000
 MAX_FILE_BYTES = 8 * 1024 * 1024
@@ -17,9 +17,9 @@ MAX_BYTES = 32 * 1024 * 1024
 
 
 def list_definitions(folder: Path) -> list[str]:
-    """Return the names of the definitions in a folder, sorted. A missing folder has none.
+    """Return the sorted names of the definitions in a folder; empty if the folder is missing.
 
-    A folder whose name begins with `_` is shared by definitions and is none itself.
+    Skip folders whose name begins with `_`: definitions include these shared folders.
     """
     if not folder.is_dir():
         return []
@@ -28,9 +28,9 @@ def list_definitions(folder: Path) -> list[str]:
 
 
 def digest(root: Path) -> str:
-    """Return the hex SHA-256 over every file of a definition: path, size and bytes.
+    """Return the hex SHA-256 over path, size and content of every file of a definition.
 
-    Names beginning with `.` count, `__pycache__` and the like do not occur: folders are data.
+    Files whose name begins with `.` are included. Raises DefinitionError (see `locate`).
     """
     total = hashlib.sha256(b"stencil-definition-1\n")
     for path, file in locate(root).items():
@@ -41,18 +41,18 @@ def digest(root: Path) -> str:
 
 
 def list_paths(root: Path) -> list[str]:
-    """Return the relative paths of every file of a definition, sorted by bytes.
+    """Return the relative path of every file of a definition, sorted by bytes.
 
-    Raises DefinitionError for a link or a special file: inputs are copied, never followed.
+    Raises DefinitionError for a symlink or a special file, because links are never followed.
     """
     return list(locate(root))
 
 
 def locate(root: Path) -> dict[str, Path]:
-    """Return where each file of a definition lies, by its relative path, sorted by bytes.
+    """Return the location of each file of a definition by relative path, sorted by bytes.
 
-    What a definition includes lies in a folder beside it, under the same name; or inside of it, as
-    in the inputs that a version keeps, which need nothing else. Raises DefinitionError.
+    An included folder is beside the definition, or inside it: the kept inputs of a version hold a
+    copy. Raises DefinitionError for a symlink or a special file.
     """
     found = _below(root)
     for name in _included(root):
@@ -75,16 +75,16 @@ def _below(folder: Path, shown: str = "") -> dict[str, Path]:
 
 
 def _included(root: Path) -> tuple[str, ...]:
-    """Return the shared folders that a definition names. Raises DefinitionError."""
+    """Return the names of the folders that a definition includes. Raises DefinitionError."""
     try:
         return include(root, load(root / FILE))
     except TomlError as error:
         raise explained(root, error) from error
 
 
-# Decision 0009: definitions share folders; every version keeps a copy.
+# Decision 0009: definitions share folders; every version keeps its own copy.
 def include(root: Path, table: Table) -> tuple[str, ...]:
-    """Return the shared folders that a table names. Raises TomlError."""
+    """Return the names of the folders in `include`, each checked. Raises TomlError."""
     names = table.texts("include", ())
     if len(names) > MAX_INCLUDED:
         table.fail("include", f"names more than {MAX_INCLUDED} folders")
@@ -104,21 +104,21 @@ def include(root: Path, table: Table) -> tuple[str, ...]:
 
 
 def _ignored(path: str) -> bool:
-    """Whether a path is what a tool leaves in a checkout, and no part of the definition."""
+    """Return whether a path is left in a checkout by a tool and not part of the definition."""
     return path.split("/")[0] == "node_modules"
 
 
 def explained(root: Path, error: TomlError) -> DefinitionError:
-    """Return what is wrong with a TOML file of a definition, with the line where it is known."""
+    """Convert a TomlError to a DefinitionError, with the line if it is known."""
     line = error.line or line_of(error.file, error.key)
     shown = error.file.relative_to(root.parent).as_posix()
     return DefinitionError(shown, error.key, error.reason, line=line)
 
 
 def check_sizes(root: Path) -> None:
-    """Raise DefinitionError for more or larger files than a definition needs, or odd names.
+    """Raise DefinitionError for too many files, too large files, or invalid names.
 
-    Nothing is opened, and counting ends where the bound is.
+    Open no file, and stop at the first limit that is exceeded.
     """
     count = total = 0
     for path in root.rglob("*"):

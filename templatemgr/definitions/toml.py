@@ -1,4 +1,4 @@
-"""A TOML table read strictly: typed access, and complaint about every key nobody asked for."""
+"""Strict access to TOML tables: typed values, and an error for every key that is not read."""
 
 import tomllib
 from collections.abc import Mapping
@@ -7,7 +7,10 @@ from typing import Any, NoReturn, overload
 
 
 class TomlError(Exception):
-    """A value is missing, of the wrong type, or not known: file, key, reason; the line if known."""
+    """A file is unreadable, or a value is missing, invalid or unknown.
+
+    `key` is dotted, or empty for the whole file. `line` counts from 1; it is None if unknown.
+    """
 
     def __init__(self, file: Path, key: str, reason: str, line: int | None = None) -> None:
         super().__init__(f"{file}: {key}: {reason}")
@@ -16,22 +19,22 @@ class TomlError(Exception):
 
 _REQUIRED: Any = object()
 MAX_BYTES = 64 * 1024
-MAX_DOTS = 100  # of a line, and so of a key
-_LARGEST = 2**63 - 1  # what a database and the kernel's limits hold
+MAX_DOTS = 100  # per line, which also limits the parts of a key
+_LARGEST = 2**63 - 1  # the maximum of database columns and of kernel limits
 
 
 def load(file: Path, largest: int | None = None) -> "Table":
-    """Parse a file. Raises TomlError when it is missing, no file, or not TOML.
+    """Parse a TOML file. Raises TomlError if it is missing, unreadable or invalid.
 
-    With `largest` one of more bytes is refused, and lines that could be a key of very many parts:
-    Python's parser takes time by the square of their number.
+    If `largest` is set, refuse files of more bytes, and lines with more than MAX_DOTS dots:
+    Python's parser takes quadratic time in the number of parts of a key.
     """
     try:
         with file.open("rb") as opened:
             data = opened.read() if largest is None else opened.read(largest + 1)
         if largest is not None:
             _check_costs(file, data, largest)
-        # As `Path.read_text` has it: all ends of lines are one.
+        # Convert all line breaks to LF, as `Path.read_text` does.
         text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         return Table(file, "", tomllib.loads(text))
     except FileNotFoundError:
@@ -40,15 +43,15 @@ def load(file: Path, largest: int | None = None) -> "Table":
         raise TomlError(file, "", f"cannot be read: {error.strerror}") from error
     except RecursionError:
         raise TomlError(file, "", "is nested too deeply") from None
-    except ValueError as error:  # not UTF-8, not TOML, a number of thousands of digits
+    except ValueError as error:  # invalid UTF-8, invalid TOML, or a number of thousands of digits
         line = _number(str(error).rpartition("(at line ")[2].partition(",")[0])
         raise TomlError(file, "", f"is not valid TOML: {error}", line) from error
 
 
 def line_of(file: Path, key: str) -> int | None:
-    """Return the line on which a dotted key stands, or the nearest table around it; None for none.
+    """Return the line number, from 1, of a dotted key or its nearest enclosing table, or None.
 
-    Good enough to be shown: it looks at the beginnings of lines, and takes no text apart.
+    The result is approximate and only for display: only the beginnings of lines are examined.
     """
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
@@ -84,18 +87,18 @@ def _number(text: str) -> int | None:
 
 
 class Table:
-    """One table of a file. Ask for every key there may be, then call `done`."""
+    """One table of a file. Read every allowed key, then call `done`. Methods raise TomlError."""
 
     def __init__(self, file: Path, prefix: str, values: Mapping[str, Any]) -> None:
         self._file, self._prefix, self._values = file, prefix, values
         self._asked: set[str] = set()
 
     def fail(self, key: str, reason: str) -> NoReturn:
-        """Raise TomlError about a key of this table."""
+        """Raise TomlError for a key of this table."""
         raise TomlError(self._file, self._prefix + key, reason)
 
     def done(self) -> None:
-        """Complain about the first key that was never asked for."""
+        """Raise TomlError for the first key that was never read."""
         for key in self._values:
             if key not in self._asked:
                 self.fail(key, "is not a known key")
@@ -107,7 +110,7 @@ class Table:
     @overload
     def text(self, key: str, default: None) -> str | None: ...
     def text(self, key: str, default: str | None = _REQUIRED) -> str | None:
-        """Return a string."""
+        """Return a string; a required string must not be empty."""
         value = self._get(key, default)
         if value is not default and not isinstance(value, str):
             self.fail(key, "must be a string")
@@ -122,7 +125,7 @@ class Table:
     def number(
         self, key: str, default: int | None = _REQUIRED, *, least: int | None = None
     ) -> int | None:
-        """Return a whole number, at least `least`."""
+        """Return an integer of at least `least`, with a magnitude of at most 2**63 - 1."""
         value = self._get(key, default)
         if value is default:
             return None
@@ -135,7 +138,7 @@ class Table:
         return value
 
     def choice(self, key: str, choices: tuple[str, ...]) -> str:
-        """Return one of the given strings."""
+        """Return a string that is one of `choices`."""
         value = self.text(key)
         if value not in choices:
             self.fail(key, f"{value!r} is not one of {', '.join(choices)}")
@@ -153,7 +156,7 @@ class Table:
         return tuple(value)
 
     def paths(self, key: str, default: tuple[str, ...] = _REQUIRED) -> tuple[str, ...]:
-        """Return a list of relative paths that stay inside, none twice."""
+        """Return a list of unique relative paths that stay inside the folder."""
         paths = self.texts(key, default)
         seen: set[str] = set()
         for path in paths:
@@ -164,7 +167,7 @@ class Table:
         return paths
 
     def mapping(self, key: str) -> dict[str, str]:
-        """Return a table of strings; a missing one is empty."""
+        """Return a table of strings; empty if the key is missing."""
         value = self._get(key, {})
         if not isinstance(value, dict):
             self.fail(key, "must be a table")
@@ -176,7 +179,7 @@ class Table:
         return value
 
     def table(self, key: str) -> "Table | None":
-        """Return a table within this one, or None."""
+        """Return a nested table, or None if the key is missing."""
         value = self._get(key, None)
         if value is None:
             return None
@@ -185,7 +188,7 @@ class Table:
         return Table(self._file, f"{self._prefix}{key}.", value)
 
     def check_path(self, key: str, path: str) -> None:
-        """Complain about a path that is empty, absolute, not plain, or leaves the folder."""
+        """Refuse a path that is empty, absolute, not normalized or leaves the folder."""
         parts = PurePosixPath(path).parts
         if path.startswith("/"):
             self.fail(key, f"{path!r} is absolute")

@@ -1,11 +1,11 @@
-"""`[variables]` of a definition: what its runtime makes of the variables of a submission."""
+"""`[variables]` of a definition: how its runtime handles the variables of a submission."""
 
 from sandbox.session.variables import PATTERN, Variables
 from templatemgr.definitions.toml import Table
 
 
 def read(table: Table) -> Variables:
-    """Read the part of a definition's table; a missing one says nothing. Raises TomlError."""
+    """Read `[variables]`; return empty Variables if the table is missing. Raises TomlError."""
     part = table.table("variables")
     if part is None:
         return Variables()

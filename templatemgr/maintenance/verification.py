@@ -1,7 +1,7 @@
-"""Verifications: asked for or due, claimed, run beside executions, and healed from what they find.
+"""Verifications: request, schedule, claim and run them, and heal the versions that they examine.
 
-The rows are the queue. A verification that its process left is run again: reading is safe to
-repeat, and what was found is recorded at its end, in one transaction.
+The database rows are the queue. If the process of a verification dies, the verification runs again:
+reading is safe to repeat, and the findings are recorded at the end, in one transaction.
 """
 
 import logging
@@ -42,16 +42,16 @@ logger = logging.getLogger(__name__)
 RELATED = ("version__template", "version__health", "build")
 HEALING = timedelta(minutes=15)
 REPORT_SECONDS = 0.5
-SCHEDULER = "schedule"  # who asks for what is due
+SCHEDULER = "schedule"  # the actor of scheduled verifications
 
 
 @dataclass(kw_only=True)
 class Surroundings:
-    """What the process that verifies says: are executions running, and is it to stop."""
+    """Callbacks of the verifying process: whether executions run, and whether to stop."""
 
     busy: Callable[[], bool] = lambda: False
     stop: Callable[[], bool] = lambda: False
-    slot: str = "heal"  # whose control group a sandbox gets that fills a cache
+    slot: str = "heal"  # the control group of the sandbox that fills a cache
 
 
 def request(
@@ -62,9 +62,10 @@ def request(
     heal: bool | None = None,
     scheduled: bool = False,
 ) -> Verification:
-    """Queue the verification of a version and wake an executor; return the open one if any.
+    """Queue a verification of a version and wake an executor; return an open one if it exists.
 
-    `heal` None: as the setting says. Raises UnknownTemplateError, UnknownVersionError.
+    If `heal` is None, use the setting STENCIL_HEAL. Raises UnknownTemplateError,
+    UnknownVersionError.
     """
     row = catalog.get_version(template=template, number=version)
     try:
@@ -84,7 +85,7 @@ def request(
             return made
     except IntegrityError:
         found = Verification.objects.filter(version=row, state__in=OPEN_VERIFICATIONS).first()
-        if found is None:  # it ended in between
+        if found is None:  # the open verification has ended since
             return request(
                 template=template, version=version, actor=actor, heal=heal, scheduled=scheduled
             )
@@ -93,7 +94,7 @@ def request(
 
 
 def request_healing(*, template: str, version: int, actor: str) -> Verification:
-    """Queue a verification that heals what it finds damaged.
+    """Queue a verification that heals the version if it is damaged.
 
     Raises UnknownTemplateError, UnknownVersionError, NotHealedError for a removed version.
     """
@@ -115,13 +116,13 @@ def get(*, verification_id: uuid.UUID | str) -> Verification:
 
 
 def latest(*, version: Version) -> Verification | None:
-    """Return the newest verification of a version; one query."""
+    """Return the newest verification of a version, or None, in one query."""
     return Verification.objects.filter(version=version).order_by("-created_at", "-pk").first()
 
 
 def claim(*, worker: str) -> Verification | None:
-    """Claim the oldest queued verification, those that people asked for first; else None."""
-    # Of the scheduled ones, versions that are out of service go first.
+    """Claim the oldest queued verification, requested before scheduled ones, or return None."""
+    # Among scheduled verifications, versions that wait for a retry of healing come first.
     down = F("version__health__retry_at").asc(nulls_last=True)
     rows = Verification.objects.select_related(*RELATED)
     return VERIFICATIONS.claim(
@@ -138,11 +139,12 @@ def run(
     surroundings: Surroundings | None = None,
     reader: inspection.Reader | None = None,
 ) -> Verification:
-    """Verify, heal if the row says so, and return the row as it ended.
+    """Verify a version, heal it if `verification.heal` is set, and return the ended row.
 
-    Never raises for damage: what could not be looked at is quarantined, a hashing process that dies
-    at the third time. Told to stop, it goes back to the queue. `reader.known` may be shared
-    between verifications of one round; its hasher is replaced by one that makes way for others.
+    Damage is recorded and not raised. A version that cannot be read is quarantined; if the hashing
+    process dies, only after the last attempt. If `surroundings.stop` returns True, the verification
+    returns to the queue. `reader.known` may be shared between the verifications of one round;
+    `reader.hasher` is replaced by a hasher that yields to executions. Raises DatabaseError.
     """
     around = surroundings or Surroundings()
     progress = _Progress(verification=verification)
@@ -181,7 +183,11 @@ def run(
 
 
 def schedule(*, now: datetime | None = None) -> list[Verification]:
-    """Queue what is due: often what executions can get without naming it, rarely the rest."""
+    """Queue the verifications that are due at `now`, by default the current time.
+
+    Versions that executions use are due after STENCIL_VERIFY_HOURS, all versions after
+    STENCIL_VERIFY_ALL_HOURS; 0 turns either off. Return the queued verifications.
+    """
     moment = now or timezone.now()
     often, rarely = _hours(settings.STENCIL_VERIFY_HOURS), _hours(settings.STENCIL_VERIFY_ALL_HOURS)
     shortest = min((span for span in (often, rarely) if span), default=None)
@@ -190,7 +196,7 @@ def schedule(*, now: datetime | None = None) -> list[Verification]:
     waiting = Verification.objects.filter(state__in=OPEN_VERIFICATIONS).values("version")
     rows = (
         Version.objects.select_related("template", "health")
-        # What was checked in the future was so by a clock that has since gone back.
+        # A check time in the future means that the clock was set back: verify again.
         .filter(Q(health__checked_at__lte=moment - shortest) | Q(health__checked_at__gt=moment))
         .exclude(health__state=HealthState.RETIRED)
         .exclude(pk__in=waiting)
@@ -201,7 +207,7 @@ def schedule(*, now: datetime | None = None) -> list[Verification]:
 
 
 def ask(version: Version) -> Verification | None:
-    """Queue a verification as the schedule does; None, with the reason logged, when that fails."""
+    """Queue a scheduled verification; if that fails, log the error and return None."""
     try:
         return request(
             template=version.template.name,
@@ -215,18 +221,21 @@ def ask(version: Version) -> Verification | None:
 
 
 def take_over(*, worker: str) -> int:
-    """Recover the verifications of a worker that is known to be dead; return how many."""
+    """Recover the verifications of a worker that is known to be dead; return their number."""
     return _recover(Q(worker=worker))
 
 
 def reap() -> int:
-    """Return verifications whose lease ran out to the queue, or end them after the last attempt."""
+    """Requeue verifications with an expired lease, or end them after the last attempt.
+
+    Return the number of recovered verifications.
+    """
     return _recover(VERIFICATIONS.expired())
 
 
 @dataclass(kw_only=True)
 class _Progress:
-    """Counts what was read, and writes it down a few times a second; that holds the lease, too."""
+    """Count the files and bytes read, and record them at intervals, which also renews the lease."""
 
     verification: Verification
     files: int = 0
@@ -252,14 +261,14 @@ class _Progress:
 
 
 def _finish(verification: Verification, health: VersionHealth, slot: str) -> None:
-    """Heal what was found, if that is wanted, and end the row as it then is."""
+    """Heal the version if requested, and end the row with the resulting health."""
     problems = len(health.problems) + len(health.doubts)
     if health.severity == Severity.NONE:
         _end(verification, state=VerificationState.VERIFIED, problems=problems)
         return
     build, message = None, ""
     if verification.heal:
-        VERIFICATIONS.renew(verification, lease=HEALING)  # nothing renews it there
+        VERIFICATIONS.renew(verification, lease=HEALING)  # healing does not renew the lease
         try:
             build = healing.heal_or_queue_rebuild(
                 version=verification.version, actor=verification.requested_by, slot=slot
@@ -284,7 +293,7 @@ def _finish(verification: Verification, health: VersionHealth, slot: str) -> Non
 
 
 def _condemn(verification: Verification, reason: str, slot: str) -> None:
-    """Quarantine a version that could not be read; healing reads it again."""
+    """Quarantine a version that could not be read, then heal it if requested."""
     health = checking.condemn(
         version=verification.version, actor=verification.requested_by, reason=reason
     )
@@ -294,7 +303,7 @@ def _condemn(verification: Verification, reason: str, slot: str) -> None:
 
 
 def _end(verification: Verification, *, unrenewed: bool = False, **values: Any) -> bool:
-    """Record an end; False if the row is not of this attempt any more."""
+    """Record the end; return False if this attempt no longer holds the row."""
     if values["state"] != VerificationState.FAILED:
         values |= {"files_done": F("files_total"), "bytes_done": F("bytes_total")}
     return VERIFICATIONS.end(verification, unrenewed=unrenewed, **values)
@@ -306,7 +315,7 @@ def _recover(condition: Q) -> int:
 
 
 def _give_up(verification: Verification) -> bool:
-    """Quarantine a version whose verification ended its process each time."""
+    """Quarantine a version whose verification process died in every attempt."""
     text = f"The process that verified it ended, {VERIFICATIONS.max_attempts} times."
     checking.condemn(version=verification.version, actor=verification.requested_by, reason=text)
     quarantined = VerificationState.QUARANTINED
@@ -321,11 +330,11 @@ def _due(row: Version, now: datetime, often: timedelta | None, rarely: timedelta
 
 
 def _wanted(row: Version) -> bool:
-    """Whether executions get this version now, or would after one step back."""
+    """Return whether executions use this version now, or would use it after one rollback."""
     if row.template.current_id == row.pk:
         return True
     previous = promotions.rollback_target(row.template.name)
-    # Others hold what is pinned for a client, or what open executions run on.
+    # `usage.reasons` covers versions that are pinned for a client or used by open executions.
     return (previous is not None and previous.pk == row.pk) or bool(usage.reasons(row))
 
 

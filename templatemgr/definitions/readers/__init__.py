@@ -1,9 +1,9 @@
-"""Strict readers of the files of a definition: one module a file, no Django, nothing is run.
+"""Strict readers of the files of a definition: one module for each file format.
 
-A definition is foreign input wherever it comes from. Its files are configuration of npm, pip, the
-loader and the sandbox, so each is read by a grammar that holds what a definition can want and
-nothing else; what a tool could read in another way than we do is refused. Every reader raises
-`FileError`, which names key, line, reason and remedy.
+The readers use no Django and start no program. A definition is untrusted input, regardless of its
+source. Its files configure npm, pip, the loader and the sandbox. Therefore each reader accepts only
+the part of the format that definitions need, and refuses text that a tool could parse differently.
+Every reader raises `FileError` with key, line, reason and remedy.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from templatemgr.definitions.readers.faults import FileError, decoded
 from templatemgr.definitions.readers.rules import Rules
 
 __all__ = ["LOCKS", "FileError", "Rules", "check", "names"]
-# Decision 0015: one strict reader for each file, at every entrance.
+# Decision 0015: one strict reader for each file, used at every entry point.
 LOCKS = ("package-lock.json", "requirements.lock")
 
 Reader = Callable[[str, Rules], object]
@@ -30,15 +30,16 @@ _READERS: Mapping[str, Mapping[str, Reader]] = {
 
 
 def names(builder: str) -> tuple[str, ...]:
-    """Return the files at the top of a definition that its builder's tools read."""
+    """Return the names of the top-level files that the tools of a builder ("npm", "pip") read."""
     locks = ("package-lock.json",) if builder == "npm" else ()
     return (*_READERS.get(builder, {}), *locks)
 
 
 def check(builder: str, name: str, files: Mapping[str, bytes], rules: Rules) -> None:
-    """Read one of `names`, whose content is in `files` with that of the others.
+    """Check one file of a definition with its reader. Raises FileError.
 
-    Raises FileError. A lock is read beside its manifest: an alias must be asked for somewhere.
+    `name` is one of `names(builder)`; `files` maps the names of the present files to their content.
+    `package-lock.json` is checked together with `package.json`, which must ask for its aliases.
     """
     text = decoded(files[name])
     if name == "package-lock.json":

@@ -1,12 +1,13 @@
-"""Which variables foreign input may set for a program: one rule for definitions and for clients.
+"""Environment variables that untrusted input may set: one rule for definitions and clients.
 
-`fault(name)` holds for both: names that the loader, the C library, an interpreter, a shell, a TLS
-library, a package manager or Stencil read, whatever their value. A client check asks it for each
-name that it takes. `check_definition` adds what a definition may set all the same (EXACT, each with
-the values it may have), names that end as search paths and options do, and bounds of size.
+`fault(name)` applies to both. It refuses names that the loader, the C library, an interpreter, a
+shell, a TLS library, a package manager or Stencil reads, whatever the value. The check of client
+variables calls it for each name. `check_definition` adds exceptions for definitions (EXACT, each
+with its allowed values), refuses names that end like search paths or options, and limits the sizes.
 
-`before_rights_are_dropped(name)` names what acts on any program that is started with it, and so on
-Stencil's own on the way to the runner: versions that were built before this rule are run without.
+`before_rights_are_dropped(name)` identifies variables that affect every program, including
+Stencil's own programs that run before the runner starts. Versions that were built before this rule
+run without these variables.
 """
 
 import re
@@ -18,8 +19,8 @@ MAX_VALUE_BYTES = 4 * 1024
 MAX_BYTES = 16 * 1024
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
-# Compared without regard to case, as some are read in both (http_proxy, npm_config_…). One with a
-# star at its end stands for all names that begin so.
+# Names are compared case-insensitively, because programs read some of them in both cases
+# (http_proxy, npm_config_…). A final star matches any ending.
 LOADER = (
     "LD_*", "GLIBC_*", "MALLOC_*", "DYLD_*", "_RLD*", "LIBPATH", "SHLIB_PATH", "GCONV_PATH",
     "GETCONF_DIR", "LOCPATH", "NLSPATH", "TZDIR", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS",
@@ -28,7 +29,7 @@ LOADER = (
     "LIBSECCOMP*", "CAPNG_*", "PATH", "IFS", "ENV", "BASH_*", "BASHOPTS", "SHELLOPTS", "PS4",
 )  # fmt: skip
 OTHERS = (
-    # Interpreters and what they load by themselves.
+    # Interpreters, and tools that they load automatically.
     "PYTHON*", "__PYVENV*", "PIP_*", "UV_*", "VIRTUAL_ENV*", "CONDA_*", "PYTEST*", "COVERAGE_*",
     "NODE_*", "NPM_*", "YARN_*", "PNPM_*", "BUN_*", "DENO_*", "TS_NODE*", "TSX_*", "ESBUILD_*",
     "NAPI_RS*", "SWC_*", "VITEST*", "VITE_NODE*", "COREPACK_*", "ELECTRON_*",
@@ -38,11 +39,11 @@ OTHERS = (
     "GODEBUG", "GOFLAGS", "GOROOT", "GOENV", "GOTOOLCHAIN", "GOCOVERDIR", "GOTRACEBACK",
     "DOTNET_*", "COMPLUS_*", "CORECLR_*", "MONO_*", "RUSTC*", "CARGO_*", "GHC*", "AWKPATH",
     "AWKLIBPATH", "OMP_TOOL*", "MPLBACKEND", "MPLCONFIGDIR",
-    # Shells and what they read.
+    # Shells.
     "BASH", "ZDOTDIR", "FPATH", "CDPATH", "GLOBIGNORE", "PROMPT_COMMAND", "PS0", "PS1", "PS2",
     "PS3", "KSH_*", "INPUTRC", "POSIXLY_CORRECT", "TERM", "TERMINFO*", "TERMCAP", "HISTFILE",
     "MAIL", "MAILPATH", "MAILCHECK", "OPTIND", "OPTARG",
-    # Programs that others start, and addresses, certificates and secrets.
+    # Programs that other programs start; addresses, certificates and secrets.
     "SHELL", "EDITOR", "VISUAL", "PAGER", "BROWSER", "GIT_*", "SSH_*", "LESS", "LESSOPEN",
     "LESSCLOSE", "MANPATH", "CURL_*", "REQUESTS_*", "GNUTLS_*", "NSS_*", "KRB5*", "GSS_*",
     "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY", "AWS_*", "DBUS_*",
@@ -51,15 +52,16 @@ OTHERS = (
     # Compilers.
     "CC", "CXX", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH",
     "COMPILER_PATH", "GCC_*", "PKG_CONFIG*", "CFLAGS", "LDFLAGS", "MAKEFLAGS",
-    # The place, the person, and ourselves.
+    # Folders, users, Stencil and its servers.
     "HOME", "USER", "LOGNAME", "PWD", "OLDPWD", "TMP", "TEMP", "XDG_*", "STENCIL*", "DJANGO_*",
     "GUNICORN_*", "BWRAP*", "SUDO_*",
 )  # fmt: skip
-# What no definition lets a client set before a runner starts (`[variables]`).
+# Variables that `[variables]` may not let a client set before the runner starts.
 OURS = (
     "LD_*", "GLIBC_*", "MALLOC_*", "GCONV_PATH", "LOCPATH", "PATH", "HOME", "PWD", "STENCIL*",
 )  # fmt: skip
-# Of a definition: names that end so are search paths, options or things to load, of whatever tool.
+# In a definition, a name with one of these endings is refused: in most tools it is a search path,
+# an option or a module to load.
 ENDINGS = (
     "PATH", "_OPTIONS", "_OPTS", "_PRELOAD", "_LIBRARY", "_LIBRARIES", "_LIB", "_LIBS",
     "_PLUGIN", "_PLUGINS", "_MODULE", "_MODULES", "_STARTUP", "_CONF", "_CONFIG", "_RC",
@@ -69,7 +71,7 @@ ENDINGS = (
 _SWITCH = re.compile(r"[01]").fullmatch
 _COUNT = re.compile(r"[0-9]{1,4}", re.ASCII).fullmatch
 _LOCALE = re.compile(r"[A-Za-z0-9_.@-]{1,40}", re.ASCII).fullmatch
-# What a definition may set although the rule refuses the name, or its value may be anything else.
+# Variables that a definition may set, each with its allowed values. `fault` refuses most of them.
 EXACT: Mapping[str, Callable[[str], object]] = {
     "NODE_COMPILE_CACHE": re.compile(r"/cache(?:/[A-Za-z0-9_-]{1,40}){0,3}", re.ASCII).fullmatch,
     "NODE_ENV": re.compile(r"[a-z]{1,20}", re.ASCII).fullmatch,
@@ -92,7 +94,7 @@ EXACT: Mapping[str, Callable[[str], object]] = {
 
 
 def fault(name: str) -> str:
-    """Return why foreign input may not set a variable, whatever its value; empty when it may."""
+    """Return why untrusted input may not set a variable; empty if it may."""
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES or not NAME.fullmatch(name):
         return "is no name of a variable: letters, digits and _, and no digit first"
     if before_rights_are_dropped(name):
@@ -103,12 +105,12 @@ def fault(name: str) -> str:
 
 
 def before_rights_are_dropped(name: str) -> bool:
-    """Whether a variable acts on whatever program is started with it."""
+    """Return whether a variable affects every program, or has an invalid name."""
     return _listed(name, LOADER) or not NAME.fullmatch(name)
 
 
 def may_mean_ours(pattern: str) -> bool:
-    """Whether a name, or a beginning of names with `*` after it, can mean one of OURS."""
+    """Return whether a name, or a prefix followed by `*`, can match a name in OURS."""
     upper = pattern.upper()
     if not pattern.endswith("*"):
         return _listed(upper, OURS)
@@ -117,7 +119,7 @@ def may_mean_ours(pattern: str) -> bool:
 
 
 def definition_fault(name: str, value: str) -> str:
-    """Return why `[env]` of a definition may not hold a variable; empty when it may."""
+    """Return why `[env]` of a definition may not set a variable; empty if it may."""
     if name in EXACT or name.startswith("LC_"):
         return _value_fault(value, EXACT.get(name, _LOCALE))
     upper = name.upper()
@@ -128,7 +130,10 @@ def definition_fault(name: str, value: str) -> str:
 
 
 def check_definition(env: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return (name, reason) of the first variable of `[env]` that is refused; None for none."""
+    """Return (name, reason) of the first fault of `[env]`, or None.
+
+    The name is empty if the fault is the number or the total size of the variables.
+    """
     if len(env) > MAX_VARIABLES:
         return "", f"holds more than {MAX_VARIABLES} variables"
     for name, value in env.items():

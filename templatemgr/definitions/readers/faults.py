@@ -1,14 +1,17 @@
-"""What is wrong with a file of a definition: key, line, reason and remedy."""
+"""The error of the readers (key, line, reason, remedy), and helpers for text and its lines."""
 
 from typing import NoReturn
 
 MAX_EXCERPT = 160
-# Every character at which some reader begins a new line, but those that all of them agree about.
+# Characters that only some parsers treat as a line break.
 ODD_BREAKS = "\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 
 
 class FileError(Exception):
-    """A file of a definition is refused. `line` counts from 1; None where there is no one line."""
+    """A file of a definition is refused.
+
+    `line` counts from 1; it is None if the reason does not apply to a single line.
+    """
 
     def __init__(self, key: str, reason: str, *, line: int | None = None, remedy: str = "") -> None:
         key, reason = printable(key), printable(reason)
@@ -17,7 +20,10 @@ class FileError(Exception):
 
 
 def decoded(data: bytes) -> str:
-    """Return a file as text. Raises FileError for what no two tools read alike."""
+    """Decode a file as UTF-8.
+
+    Raises FileError for invalid UTF-8, a byte order mark and NUL: tools handle them differently.
+    """
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -31,7 +37,10 @@ def decoded(data: bytes) -> str:
 
 
 def lines(text: str) -> list[str]:
-    """Return the lines of a text, without their ends. Raises FileError for odd ends of lines."""
+    """Split a text at LF or CRLF and return the lines without their line breaks.
+
+    Raises FileError for any other character that some parsers treat as a line break.
+    """
     found = text.split("\n")
     for number, line in enumerate(found, start=1):
         bare = line.removesuffix("\r")
@@ -42,12 +51,15 @@ def lines(text: str) -> list[str]:
 
 
 def line_at(text: str, position: int) -> int:
-    """Return the number of the line at a position."""
+    """Return the line number, from 1, of a character index."""
     return text.count("\n", 0, position) + 1
 
 
 def excerpt(text: str, line: int | None) -> str:
-    """Return a line as it can be shown: bounded, its odd characters replaced."""
+    """Return a line for display: at most MAX_EXCERPT characters, unprintable ones replaced.
+
+    Return "" if `line` is None or past the end.
+    """
     if line is None:
         return ""
     found = text.split("\n", line)[line - 1 : line]
@@ -55,12 +67,12 @@ def excerpt(text: str, line: int | None) -> str:
 
 
 def printable(text: str) -> str:
-    """Replace what cannot be shown, or not even be encoded: half a character of an escape."""
+    """Replace each unprintable character by U+FFFD, including lone surrogates from escapes."""
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
 def refuse(reason: str, line: int | None, remedy: str = "", key: str = "") -> NoReturn:
-    """Raise FileError."""
+    """Raise FileError with these fields."""
     raise FileError(key, reason, line=line, remedy=remedy)

@@ -1,15 +1,15 @@
-"""How a package of npm may be asked for: a name with a range, a tag or an alias of another name.
+"""Checks of npm package specs: a name with a range, a tag, or an alias of another name.
 
-npm decides by the look of the text whether it means its registry, a folder, an archive somewhere or
-a repository (npm-package-arg, hosted-git-info). The characters of ranges and tags suffice for none
-of the others, so a text of these alone is a registry's, unless it looks like a file's name.
+npm guesses from the form of a spec whether it means the registry, a folder, an archive or a Git
+repository (npm-package-arg, hosted-git-info). A spec that consists only of the characters of ranges
+and tags means the registry, unless it looks like a file name.
 """
 
 import re
 
 from templatemgr.definitions.readers.rules import Rules
 
-MAX_SPEC = 256  # npm's own bound of a version is the same
+MAX_SPEC = 256  # characters; npm has the same limit for versions
 MAX_NAME = 214
 NAME = re.compile(r"(?:@[a-z0-9~_][a-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*", re.ASCII)
 VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?", re.ASCII)
@@ -17,13 +17,13 @@ _PLAIN = frozenset(
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.*^~<>=|+- _"
 )  # fmt: skip
 _ARCHIVES = (".tgz", ".tar.gz", ".tar")
-# Addresses of these are repositories for npm, whatever their scheme is.
+# npm treats a URL of these hosts as a Git repository, whatever its scheme.
 _HOSTED = ("github.com", "gitlab.com", "bitbucket.org", "git.sr.ht")
 _RESERVED = ("node_modules", "favicon.ico")
 
 
 def name_fault(name: str) -> str:
-    """Return why a text is no package's name; empty when it is one."""
+    """Return why a text is not a valid package name; empty if it is valid."""
     if len(name) > MAX_NAME or NAME.fullmatch(name) is None:
         return "is no name of a package"
     if name.lower() in _RESERVED or name.lower().endswith(_ARCHIVES):
@@ -32,7 +32,7 @@ def name_fault(name: str) -> str:
 
 
 def spec_fault(spec: object, rules: Rules) -> str:
-    """Return why a package may not be asked for so; empty when it may."""
+    """Return why the rules refuse a package spec; empty if they allow it."""
     if not isinstance(spec, str):
         return "must be a text: a range such as ^1.2.0"
     if len(spec) > MAX_SPEC:
@@ -48,7 +48,7 @@ def spec_fault(spec: object, rules: Rules) -> str:
 
 
 def target(spec: str) -> str:
-    """Return the name that an alias ("npm:other@1") stands for; "" for what is none."""
+    """Return the real name in an alias such as "npm:other@1", or "" if `spec` is no alias."""
     if not spec.startswith("npm:"):
         return ""
     rest = spec.removeprefix("npm:")
@@ -57,7 +57,7 @@ def target(spec: str) -> str:
 
 
 def kind_of(spec: str) -> str:
-    """Return which of KINDS a text asks for that is no registry's."""
+    """Return the kind of source (one of `rules.KINDS`) of a spec that is not of the registry."""
     lower = spec.lower().strip()
     if lower.startswith(("workspace:", "link:")):
         return lower.partition(":")[0]

@@ -1,10 +1,11 @@
-"""`.npmrc`, by an allow-list of keys with their values.
+"""Strict reader of `.npmrc`: an allow-list of keys, each with its allowed values.
 
-npm reads the file that lies in the folder it works in, by its `ini` package: sections, `key[]`,
-quotes, escapes, comments after values, `${VARIABLES}` in keys and values, keys alone. None of this
-is needed here: a line is a comment, empty, or exactly `key=value` with a key and a value that are
-listed. What names a program, an address, a proxy, a certificate, a secret, a shell or a folder, or
-says who may run code, is for the machine that builds, never for a definition.
+npm parses the `.npmrc` of its working directory with the package `ini`, which supports sections,
+`key[]`, quotes, escapes, comments after values, `${VARIABLES}` in keys and values, and keys without
+a value. This reader supports none of them: a line is empty, a comment, or `key=value` with a key
+and a value from the allow-list. A definition may not set a program, an address, a proxy, a
+certificate, a secret, a shell or a folder, nor decide which code may run: those settings belong to
+the machine that builds.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,7 +27,7 @@ def _day(value: str) -> bool:
 
 _SWITCH = _one_of("true", "false")
 ALLOWED: Mapping[str, Callable[[str], bool]] = {
-    # What a lock looks like, and which versions it takes.
+    # The format of the lock, and the choice of versions.
     "before": _day,
     "engine-strict": _SWITCH,
     "lockfile-version": _one_of("3"),
@@ -37,14 +38,14 @@ ALLOWED: Mapping[str, Callable[[str], bool]] = {
     "save-exact": _SWITCH,
     "save-prefix": _one_of("^", "~"),
     "strict-peer-deps": _SWITCH,
-    # What npm says. Builds set them, too.
+    # The output of npm. Builds set these keys as well.
     "audit": _SWITCH,
     "color": _SWITCH,
     "fund": _SWITCH,
     "loglevel": _one_of("silent", "error", "warn", "notice", "http", "info", "verbose"),
     "progress": _SWITCH,
     "update-notifier": _SWITCH,
-    # What builds do anyway: only the careful value may be written down.
+    # Builds enforce these settings: only the safe value is allowed.
     "allow-directory": _one_of("none"),
     "allow-file": _one_of("none"),
     "allow-git": _one_of("none"),
@@ -55,7 +56,7 @@ ALLOWED: Mapping[str, Callable[[str], bool]] = {
 
 
 def read(text: str) -> dict[str, str]:
-    """Return the settings of a file. Raises FileError."""
+    """Return the settings of an `.npmrc` by key. Raises FileError."""
     if len(text.encode()) > MAX_BYTES:
         refuse(f"is larger than {MAX_BYTES} bytes", None)
     found: dict[str, str] = {}

@@ -1,6 +1,6 @@
-"""`package.json` of a definition: which packages are wanted, by name and range.
+"""Strict reader of `package.json`: the packages of a definition, by name and range.
 
-Keys that npm acts on are checked or refused; what other tools keep there is left alone.
+Keys that npm acts on are checked or refused; keys of other tools are ignored.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ TABLES = (
     "dependencies", "devDependencies", "optionalDependencies", "peerDependencies",
     "acceptDependencies",
 )  # fmt: skip
-# npm runs these around installing; everything else under `scripts` runs only when it is asked for.
+# npm runs these scripts during an installation. It runs other scripts only on request.
 LIFECYCLE = frozenset(
     {
         "preinstall", "install", "postinstall", "prepublish", "preprepare", "prepare",
@@ -44,14 +44,17 @@ REFUSED: Mapping[str, str] = {
 
 
 def read(text: str, rules: Rules) -> dict[str, Any]:
-    """Return the table of a package.json. Raises FileError."""
+    """Return the parsed package.json. Raises FileError."""
     found = strict_json.load(text, MAX_BYTES)
     check(text, (), found, rules)
     return found
 
 
 def check(text: str, at: tuple[str | int, ...], table: Mapping[str, Any], rules: Rules) -> None:
-    """Check a manifest that stands in a text at a path: package.json's, or the lock's own entry."""
+    """Check a manifest: a whole package.json, or one entry of a lock. Raises FileError.
+
+    `text` is the file that holds `table`, and `at` the path of the table in it; errors name both.
+    """
     for key in table:
         if key in REFUSED and table[key] not in (False, None, [], {}):
             strict_json.fail(text, (*at, key), "is not taken from a definition", REFUSED[key])
@@ -68,7 +71,7 @@ def check(text: str, at: tuple[str | int, ...], table: Mapping[str, Any], rules:
 
 
 def check_table(text: str, path: tuple[str | int, ...], table: object, rules: Rules) -> None:
-    """Check a table of names and ranges; a missing one is none. Raises FileError."""
+    """Check a table of names and ranges; accept None for a missing table. Raises FileError."""
     if table is None:
         return
     if not isinstance(table, dict) or len(table) > MAX_PACKAGES:
@@ -84,7 +87,7 @@ def check_table(text: str, path: tuple[str | int, ...], table: object, rules: Ru
 
 
 def aliases(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (name, other name) for what the tables and the overrides ask for by an alias."""
+    """Yield (alias, real name) for each alias in the dependency tables and the overrides."""
     for key in TABLES:
         yield from _aliases_of(table.get(key))
     yield from _aliases_of(table.get("overrides"))
@@ -126,7 +129,7 @@ def _check_overrides(
 
 
 def _named(key: str) -> str:
-    """Return the name of an override's key, which may be "name@range"."""
+    """Return the package name of an override's key, which may be "name@range"."""
     at = key.find("@", 1)
     return key if at < 0 else key[:at]
 
@@ -151,7 +154,7 @@ def _check_workspaces(
 
 
 def _check_manager(text: str, path: tuple[str | int, ...], manager: object) -> None:
-    """`npm@11.1.0+sha512.…`: a name and a version, no address."""
+    """Accept a name and a version like `npm@11.1.0+sha512.…`; refuse addresses."""
     if manager is None:
         return
     plain = isinstance(manager, str) and len(manager) <= 300 and ":" not in manager

@@ -1,9 +1,9 @@
-"""`package-lock.json`: what npm will fetch, each package by the registry and a strong hash.
+"""Strict reader of `package-lock.json`: registry sources only, each with a sha512 hash.
 
-npm takes each entry of `packages` for a package's manifest, and builds its tree from their
-dependencies: what is refused in package.json is refused in every entry. Formats are npm's
-(lockfileVersion 2 and 3); the section `dependencies` of older ones is not read by us, so it is
-refused.
+npm treats each entry of `packages` as the manifest of a package and resolves its dependencies.
+Therefore every entry must pass the checks of `package.json` as well. The format is npm's
+(lockfileVersion 2 and 3). The top-level table `dependencies` of older formats is not read here, so
+a lock with a non-empty one is refused.
 """
 
 import base64
@@ -19,7 +19,7 @@ MAX_PACKAGES = 10_000
 MAX_PATH = 2_000
 FOLDER = "node_modules/"
 TOP = ("name", "version", "lockfileVersion", "requires", "packages")
-# What npm itself writes into an entry.
+# The keys that npm writes into an entry.
 ENTRY = frozenset(
     {
         "name", "version", "resolved", "integrity", "license", "engines", "os", "cpu", "libc",
@@ -35,7 +35,10 @@ Place = tuple[str | int, ...]
 
 
 def read(text: str, rules: Rules, manifest: str | None = None) -> dict[str, Any]:
-    """Return the table of a lock; `manifest` is the package.json beside it. Raises FileError."""
+    """Return the parsed lock.
+
+    `manifest` is the text of the package.json beside it, or None. Raises FileError.
+    """
     found = strict_json.load(text, MAX_BYTES)
     if type(found.get("lockfileVersion")) is not int or found["lockfileVersion"] not in (2, 3):
         strict_json.fail(text, ("lockfileVersion",), "must be 2 or 3", REMEDY)
@@ -51,7 +54,8 @@ def read(text: str, rules: Rules, manifest: str | None = None) -> dict[str, Any]
             strict_json.fail(text, ("packages", path), "must be a table", REMEDY)
     for path, entry in packages.items():
         at = ("packages", path)
-        # Of a package they say what its archive brings; of the definition they are refused.
+        # These two keys are refused in the root entry only. In the entry of a package they describe
+        # the content of its archive.
         own = {**entry, "bundleDependencies": None, "workspaces": None} if path else entry
         package_json.check(text, at, own, rules)
         if path:
@@ -63,7 +67,7 @@ def read(text: str, rules: Rules, manifest: str | None = None) -> dict[str, Any]
 
 
 class _Entry:
-    """One package of a lock."""
+    """One entry of `packages`, with its checks. Each check raises FileError."""
 
     def __init__(
         self, text: str, at: Place, path: str, entry: Mapping[str, Any], rules: Rules
@@ -89,7 +93,11 @@ class _Entry:
         strict_json.fail(self._text, (*self._at, key) if key else self._at, reason, remedy)
 
     def _check_place(self) -> None:
-        """`node_modules/a/node_modules/@b/c`: nothing but that, unless folders are allowed."""
+        """Accept paths like `node_modules/a/node_modules/@b/c`.
+
+        If the rules allow the kinds "file", "link" or "workspace", accept other folders inside the
+        tree as well.
+        """
         if self._rules.kinds & {"file", "link", "workspace"} and FOLDER not in self._path:
             if self._path.startswith("/") or ".." in self._path.split("/"):
                 self._fail("", "lies outside of the tree")
@@ -109,7 +117,7 @@ class _Entry:
             self._fail("resolved", "leaves the tree")
 
     def _check_bundled(self, packages: Mapping[str, Mapping[str, Any]]) -> None:
-        """Check a package inside of another package's archive, which has the hash."""
+        """Check a bundled package: a package around it bundles it, and only that one has a hash."""
         above = self._path
         while FOLDER in above:
             above = above.rpartition(FOLDER)[0].rstrip("/")
@@ -131,7 +139,7 @@ class _Entry:
             self._check_integrity()
 
     def _check_resolved(self, version: str) -> str:
-        """Return the kind of source that is no registry; "" for the registry."""
+        """Return the kind of the source (see `rules.KINDS`), or "" for the registry."""
         resolved = self._entry.get("resolved")
         if resolved is None:
             return ""
@@ -163,7 +171,7 @@ class _Entry:
 
 
 def _digest(token: str) -> str:
-    """Return the algorithm of "sha512-<base64>"; "" for what is no such thing."""
+    """Return the algorithm of a token like "sha512-<base64>", or "" if the token is malformed."""
     algorithm, _, digest = token.partition("-")
     try:
         size = len(base64.b64decode(digest, validate=True))
@@ -175,7 +183,10 @@ def _digest(token: str) -> str:
 def _check_aliases(
     text: str, packages: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]
 ) -> None:
-    """Check that a package under another name is an alias in the request; npm does not check it."""
+    """Refuse a package under another name unless a manifest asks for that alias.
+
+    npm does not check this.
+    """
     asked = {
         pair for table in (*packages.values(), manifest) for pair in package_json.aliases(table)
     }

@@ -1,10 +1,10 @@
-"""`requirements.in` and `requirements.lock`: names with versions, markers and hashes.
+"""Strict readers of `requirements.in` and `requirements.lock`.
 
-pip decides by the look of a line whether it means its index, a file, a folder, an address or an
-option, and it takes variables of the machine (`${NAME}`) and declarations of an encoding. What is
-taken here is read alike by pip, by `packaging` and by us: one requirement a line as PEP 508 writes
-it, `--hash=sha256:…`, continuations after white space, comments; in a lock `--no-binary NAME` and
-the recipes that pip_lockfile describes.
+pip guesses from the form of a line whether it means the index, a file, a folder, a URL or an
+option; it also expands environment variables (`${NAME}`) and honours encoding declarations. These
+readers accept only lines that pip, `packaging` and Stencil parse alike: one PEP 508 requirement per
+line, `--hash=sha256:…`, continuations after white space, and comments; in a lock also
+`--no-binary NAME` and the recipes that pip_lockfile describes.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ HASH = "--hash=sha256:"
 NO_BINARY = "--no-binary"
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 HEX = frozenset("0123456789abcdef")
-# pip takes a requirement that ends so for a file, there or not.
+# pip treats a requirement with one of these endings as a file, even if no such file exists.
 ARCHIVES = (
     ".zip", ".whl", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lz", ".tlz", ".lzma",
     ".egg", ".zst",
@@ -35,7 +35,7 @@ REMEDY = "Refresh it first. A refresh build makes a new lock."
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One requirement: where it begins, and its hashes (hex SHA-256)."""
+    """One requirement with the number of its first line, from 1, and its hashes (hex SHA-256)."""
 
     number: int
     requirement: Requirement
@@ -43,7 +43,7 @@ class Line:
 
 
 def read_wanted(text: str, rules: Rules) -> list[Line]:
-    """Return what a requirements.in asks for. Raises FileError."""
+    """Return the requirements of a requirements.in, in order. Raises FileError."""
     found = []
     for number, line in _entries(text):
         if line.startswith("-"):
@@ -53,7 +53,7 @@ def read_wanted(text: str, rules: Rules) -> list[Line]:
 
 
 def read_lock(text: str, rules: Rules) -> list[Line]:
-    """Return what a requirements.lock holds, recipes included. Raises FileError."""
+    """Return the requirements of a requirements.lock, recipes included. Raises FileError."""
     found = []
     for number, line in _entries(text):
         if line.startswith("-"):
@@ -67,7 +67,7 @@ def read_lock(text: str, rules: Rules) -> list[Line]:
 
 
 def _entries(text: str) -> Iterator[tuple[int, str]]:
-    """Yield (number of its first line, text) of what is no comment, continuations joined."""
+    """Yield (number of the first line, text) of each entry, without comments, lines joined."""
     if len(text.encode()) > MAX_BYTES:
         refuse(f"is larger than {MAX_BYTES} bytes", None)
     begun, parts, count = 0, list[str](), 0
@@ -105,7 +105,7 @@ def _check_comment(line: str, number: int, *, inside: bool) -> None:
 
 
 def _without_comment(line: str, number: int) -> str:
-    """Cut off a comment; refuse what pip would take for something of the machine's."""
+    """Cut off the comment of a line; refuse environment variables and unprintable characters."""
     at = _comment_at(line)
     text = line if at < 0 else line[:at]
     if "$" in text:
@@ -116,7 +116,7 @@ def _without_comment(line: str, number: int) -> str:
 
 
 def _comment_at(line: str) -> int:
-    """Return where a comment begins behind something; -1 for none."""
+    """Return the index at which a comment after white space begins, or -1."""
     found = (line.find(f"{space}#") for space in " \t")
     return min((at for at in found if at >= 0), default=-1)
 
@@ -170,7 +170,7 @@ def _check_address(found: Requirement, number: int, rules: Rules) -> None:
 
 
 def _check_option(line: str, number: int) -> None:
-    """`--no-binary thing` or `--no-binary=thing,other`, as a lock of ours has it."""
+    """Accept `--no-binary NAME` and `--no-binary=NAME,NAME`, as the lock writer emits them."""
     words = line.replace("=", " ", 1).split()
     if len(words) != 2 or words[0] != NO_BINARY:
         refuse("is an option of pip", number, REMEDY, words[0][:60])
@@ -180,7 +180,7 @@ def _check_option(line: str, number: int) -> None:
 
 
 def _check_locked(line: Line) -> None:
-    """One exact version with hashes; or a line of a recipe, which pip leaves out."""
+    """Require one exact version and a hash, except of a recipe's "needs", which pip skips."""
     requirement, number = line.requirement, line.number
     shown = str(requirement)[:80]
     part = _recipe(requirement, number)
@@ -195,7 +195,10 @@ def _check_locked(line: Line) -> None:
 
 
 def _recipe(requirement: Requirement, number: int) -> str:
-    """Return "build" or "needs" for what stands under a marker that holds for nobody, else ""."""
+    """Return "build" or "needs" for a line of a recipe, else "".
+
+    The marker of a recipe names an extra that no installation has, so that pip skips the line.
+    """
     marker = requirement.marker
     if marker is None or "extra" not in str(marker):
         return ""
@@ -216,8 +219,8 @@ def _is_recipe(marker: str, part: str) -> bool:
 
 
 def _holds(marker: Marker) -> bool:
-    """Whether pip would install what stands under a marker; also where it cannot be told."""
+    """Return whether pip would install a line with this marker; True if it is undecidable."""
     try:
         return marker.evaluate({"extra": ""})
-    except (ValueError, RecursionError):  # packaging's: a comparison or a name not defined
+    except (ValueError, RecursionError):  # from packaging: an undefined comparison or name
         return True

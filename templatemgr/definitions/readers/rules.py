@@ -1,11 +1,11 @@
-"""What the operator of a machine allows definitions: kinds of sources, registries, ceilings."""
+"""Rules that the operator sets for definitions: kinds of sources, registries, ceilings."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 GIB = 1024**3
 MIB = 1024**2
-# Where a package may come from besides the registry. None of them is needed by default.
+# Sources of packages other than the registry. By default none of them is allowed.
 KINDS = ("file", "git", "http", "link", "shrinkwrap", "workspace")
 
 
@@ -21,17 +21,18 @@ class Ceilings:
     processes: int = 1024
 
     def values(self) -> Mapping[str, int]:
-        """Return them by the name of the limit."""
+        """Return the ceilings by the name of the limit."""
         return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What may stand in a definition.
+    """The rules for the content of a definition.
 
-    `kinds` are of KINDS. `registries` are the beginnings of the addresses that a lock may name for
-    a package ("https://npm.example.org/"); none: a lock names no address at all. `stale_lock`: it
-    is written anew from the manifest before it is used, and may hold aliases that nobody asks for.
+    `kinds` is a subset of KINDS. `registries` holds the URL prefixes that a lock may use for a
+    package ("https://npm.example.org/"); if it is empty, a lock may hold no registry URL.
+    `stale_lock` means that the build writes the lock again from the manifest before it is used, so
+    that the lock may still hold aliases that the manifest does not ask for.
     """
 
     kinds: frozenset[str] = frozenset()
@@ -41,5 +42,5 @@ class Rules:
 
 
 def setting(limit: str) -> str:
-    """Return the name of the setting that holds the ceiling of a limit."""
+    """Return the name of the setting for the ceiling of a limit, such as STENCIL_CEILING_CPU_MS."""
     return f"STENCIL_CEILING_{limit.upper()}"

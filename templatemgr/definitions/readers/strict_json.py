@@ -1,6 +1,6 @@
-"""JSON as Python and npm read it alike, and the line on which a key of it stands.
+"""Strict JSON, which Python and npm parse alike, with a look-up of the line of a key.
 
-Refused are keys that stand twice, `__proto__`, NaN and its like, and more than MAX_DEPTH levels.
+Duplicate keys, the key `__proto__`, NaN, infinities and more than MAX_DEPTH levels are refused.
 """
 
 import json
@@ -19,7 +19,7 @@ class _TwiceError(ValueError):
 
 
 def load(text: str, largest: int) -> dict[str, Any]:
-    """Return a JSON table of at most `largest` bytes. Raises FileError."""
+    """Parse a JSON object of at most `largest` bytes (UTF-8). Raises FileError."""
     if len(text.encode("utf-8", "surrogatepass")) > largest:
         refuse(f"is larger than {largest} bytes", None)
     try:
@@ -38,15 +38,16 @@ def load(text: str, largest: int) -> dict[str, Any]:
 
 
 def fail(text: str, path: Sequence[str | int], reason: str, remedy: str = "") -> NoReturn:
-    """Raise FileError about what stands at a path, or nearest to it."""
+    """Raise FileError for a path of keys and indexes, with its line (see `line_of`)."""
     key = ".".join(str(part) if part != "" else '""' for part in path)
     raise FileError(key[:200], reason, line=line_of(text, path), remedy=remedy)
 
 
 def line_of(text: str, path: Sequence[str | int]) -> int | None:
-    """Return the line on which a path of a JSON text stands, or the longest part of it that does.
+    """Return the line number, from 1, of a path of keys and indexes in a JSON text.
 
-    One walk over the text: nothing of it is needed unless something is wrong.
+    If the path is absent, return the line of its longest present prefix, or None. Scan the text
+    once; only error reports need this.
     """
     wanted, best, length = tuple(path), None, 0
     for place, position in _walk(text):
@@ -70,12 +71,12 @@ def _check_depth(value: object) -> None:
 def _after_string(text: str, start: int) -> int:
     try:
         return int(_scan(text, start + 1, False)[1])
-    except ValueError:  # no end: the parser says so
+    except ValueError:  # unterminated string: the parser reports it
         return len(text)
 
 
 def _walk(text: str) -> Iterator[tuple[Path, int]]:
-    """Yield the path and the position of each key and each item of a list."""
+    """Yield (path, character index) of each key and of each item of a list."""
     path: list[str | int] = []
     position, key_next = 0, False
     while position < len(text):
