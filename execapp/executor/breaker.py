@@ -1,8 +1,8 @@
-"""The circuit breaker: claim nothing while this machine cannot start a sandbox.
+"""The circuit breaker: claim no execution while this machine cannot start a sandbox.
 
-When a sandbox does not start, the breaker starts a trial sandbox without a template. If the trial
-fails as well, the machine is at fault (descriptors, memory, processes, namespaces, disk): the
-breaker opens, executions return to the queue, and nothing is claimed until a trial succeeds. Trials
+If a sandbox does not start, the breaker starts a trial sandbox without a template. If the trial
+also fails, the machine is at fault (descriptors, memory, processes, namespaces, disk): the breaker
+opens, executions return to the queue, and no execution is claimed until a trial succeeds. Trials
 are repeated with back-off, and every 30 seconds on an idle executor (decision 0029).
 """
 
@@ -23,7 +23,7 @@ IDLE_TRIAL_SECONDS = 30.0
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Why the breaker is open: the cause in words, the id in the log, since when (epoch s)."""
+    """Why the breaker is open: the cause as text, the id in the log, the start (epoch seconds)."""
 
     cause: str
     error_id: str
@@ -32,7 +32,7 @@ class Trouble:
 
 # Decision 0029: a trial shows whether the machine or the template is at fault.
 class CircuitBreaker:
-    """Closed: executions are claimed. Open: `trouble` says why not. Any thread may call."""
+    """Closed: executions are claimed. Open: `trouble` gives the reason. Thread-safe."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class CircuitBreaker:
         opened: Callable[[], None] = lambda: None,
         closed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`trial` raises if no sandbox can start. `opened` and `closed` are called on a change."""
+        """Store the callbacks. `trial` raises if no sandbox can start."""
         self._trial = trial
         self._on_open, self._on_close = opened, closed
         self._lock = threading.Lock()
@@ -51,16 +51,16 @@ class CircuitBreaker:
 
     @property
     def trouble(self) -> Trouble | None:
-        """Return why nothing is claimed, or None."""
+        """Return why no execution is claimed, or None."""
         return self._trouble
 
     def worked(self) -> None:
-        """Note that a sandbox has started: no trial is needed for a while."""
+        """Note that a sandbox has started: the next idle trial is due in 30 seconds."""
         if self._trouble is None:
             self._try_at = time.monotonic() + IDLE_TRIAL_SECONDS
 
     def blames_machine(self, error: BaseException) -> bool:
-        """Return whether the machine is why a sandbox did not start; if so, the breaker opens."""
+        """Return whether the machine prevented the start of a sandbox; if so, open the breaker."""
         with self._lock:
             if self._trouble is not None:
                 return True
@@ -71,7 +71,7 @@ class CircuitBreaker:
         return True
 
     def tend(self) -> None:
-        """Make a trial if one is due. One thread calls this about once a second."""
+        """Start a trial if one is due. One thread calls this about once a second."""
         if time.monotonic() < self._try_at:
             return
         with self._lock:

@@ -17,13 +17,13 @@ from templatemgr.models import ACTIVE_STATES, Build, BuildState
 
 logger = logging.getLogger(__name__)
 REAP_SECONDS = 15.0
-WALL_SECONDS = 4 * 3600.0  # each step has limits of its own; this ends what none of them ends
-STOP_SECONDS = 20.0  # a cancelled or lost helper has this long to record its own end
+WALL_SECONDS = 4 * 3600.0  # a last limit; each step also has its own
+STOP_SECONDS = 20.0  # in which a cancelled or lost helper can record its own end
 
 
 # Decision 0019: each build runs in a process of its own.
 class BuildWorker:
-    """Call `serve` in a thread; it ends when the executor drains. `abandon` ends its build."""
+    """Serve builds. Call `serve` in a thread; it returns when the executor drains."""
 
     def __init__(self, context: ExecutorContext, number: int) -> None:
         self._context = context
@@ -42,11 +42,11 @@ class BuildWorker:
         )
 
     def serve(self) -> None:
-        """Claim and run; never raises."""
+        """Claim and run builds; never raise."""
         self._worker.serve()
 
     def abandon(self) -> None:
-        """End the build that runs: the executor stops, and the grace is over."""
+        """End the running build: the executor stops and the grace is over."""
         self._abandoned.set()
 
     def _run(self, build: Build) -> None:
@@ -71,7 +71,7 @@ class BuildWorker:
             logger.warning("build %s: %s", build.pk, message)
 
     def _why_stop(self, build: Build, seconds: float) -> str | None:
-        """Return why the helper is to be killed, or None."""
+        """Return why the helper must be killed, or None."""
         if self._abandoned.is_set():
             return "stopped"
         if seconds > WALL_SECONDS:
@@ -79,7 +79,7 @@ class BuildWorker:
         row = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
         try:
             cancelled = row.values_list("cancel_requested", flat=True).first()
-        except DatabaseError:  # it is no reason to end a build
+        except DatabaseError:  # an unreachable database does not end a build
             connections.release()
             return None
         if cancelled is False:
@@ -92,7 +92,7 @@ class BuildWorker:
 
 
 def _told(ending: HelperExit, reason: str | None) -> tuple[BuildState, str]:
-    """Return the state and message of a build whose process has not recorded its end."""
+    """Return state and message of a build whose process ended without recording them."""
     again = "Nothing is left of it; ask for the build again."
     if reason == "cancelled":
         return BuildState.CANCELLED, "Cancelled."

@@ -1,4 +1,4 @@
-"""What the threads of one executor share."""
+"""The parts that the threads of one executor share."""
 
 import threading
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The executor: starts its threads in order, and stops them in order."""
+"""Start and stop the threads of the executor, in order."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ BREAKER_SECONDS = 1.0
 
 
 class Daemon:
-    """One executor of one data directory. `start`, then `stop`; once each."""
+    """The executor of one data directory. Call `start`, then `stop`, once each."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Daemon:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Take the lock, clear up after a dead predecessor, and begin. `LockedError`."""
+        """Take the lock, clean up after a dead predecessor, and start. Raise LockedError."""
         data = Path(settings.STENCIL_DATA)
         data.mkdir(parents=True, exist_ok=True)
         self._lock = ExecutorLock(data / "executor.lock")
@@ -107,7 +107,7 @@ class Daemon:
         )
 
     def stop(self) -> None:
-        """Drain: what runs may finish within the grace; then it goes back to the queue."""
+        """Drain: let running jobs finish within the grace, then return the rest to the queue."""
         context = self.context
         context.draining.set()
         context.execution_wakeup.notify()
@@ -118,7 +118,7 @@ class Daemon:
         self._verification_worker.stop()
         for thread in self._build_threads:
             thread.join(max(0.0, deadline - time.monotonic()))
-        for worker in self._build_workers:  # what took longer can be asked for again
+        for worker in self._build_workers:  # an abandoned build can be requested again
             worker.abandon()
         for thread in self._build_threads:
             thread.join()
@@ -139,7 +139,7 @@ class Daemon:
         logger.info("executor %s: stopped", context.worker)
 
     def _clear_up(self, worker: str) -> None:
-        # We hold the lock, so whatever bears our identity was left by a process that is dead.
+        # This process holds the lock, so a dead process left the groups with this identity.
         swept = self._if_possible("removing control groups", lambda: leases.sweep(f"{worker}-"))
         orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
         requeued = retry_on_lock(lambda: claims.take_over(worker=worker))
@@ -149,7 +149,7 @@ class Daemon:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"
             counts = (len(swept or ()), len(orphaned or ()), requeued, interrupted)
             logger.warning(text, *counts)
-        # The links are for people: no trouble with them keeps anybody from being served.
+        # The links are for people only: an error here must not stop the executor.
         self._if_possible("renewing the links `current`", promotions.reconcile_all)
         self._if_possible("clearing what was filled", compile_caches.sweep)
         self._if_possible(
@@ -157,7 +157,7 @@ class Daemon:
         )
 
     def _if_possible[T](self, what: str, act: Callable[[], T]) -> T | None:
-        """Do what start-up can do without; its failure is logged."""
+        """Run an optional step of the start; log its failure."""
         try:
             return act()
         except Exception as error:  # noqa: BLE001 - logged with its traceback
@@ -211,7 +211,7 @@ class Daemon:
         thread.start()
 
     def _tend_breaker(self) -> None:
-        """Try whether sandboxes can be started: in trouble, and when none was for a while."""
+        """Let the breaker start its trials: while it is open, and on an idle executor."""
         while not self._stopped.wait(BREAKER_SECONDS):
             self.context.breaker.tend()
 

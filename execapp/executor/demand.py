@@ -1,20 +1,20 @@
-"""How many warm sandboxes a group needs, and how a budget of memory is shared."""
+"""Compute the number of warm sandboxes per group, and share a budget of memory."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-HALF_LIFE = 30.0  # seconds after which an arrival counts half
+HALF_LIFE = 30.0  # seconds until the weight of an arrival is halved
 
 
 @dataclass(kw_only=True)
 class Demand:
-    """Arrivals of one template in one mode; an arrival counts half after 30 seconds.
+    """Arrivals of one template in one mode; the weight of an arrival halves every 30 seconds.
 
     Times are in seconds of a monotonic clock.
     """
 
-    refill_seconds: float = 1.0  # how long a start takes, smoothed
+    refill_seconds: float = 1.0  # duration of a start, smoothed
     _weight: float = 0.0
     _at: float = 0.0
 
@@ -24,15 +24,15 @@ class Demand:
         self._at = now
 
     def refilled(self, seconds: float) -> None:
-        """Note how long the start of a sandbox took."""
+        """Note the duration of the start of a sandbox."""
         self.refill_seconds += (seconds - self.refill_seconds) / 4
 
     def rate(self, now: float) -> float:
-        """Return the arrivals a second."""
+        """Return the arrivals per second."""
         return self._weighed(now) * math.log(2) / HALF_LIFE
 
     def desired(self, now: float, most: int) -> int:
-        """Return how many cover the arrivals during one start in 19 of 20 cases; 1 to `most`.
+        """Return the number that covers the arrivals during one start in 95 %; from 1 to `most`.
 
         Arrivals follow a Poisson distribution: the standard deviation is the root of the mean.
         """
@@ -45,7 +45,7 @@ class Demand:
 
 @dataclass(frozen=True, kw_only=True)
 class WarmRequest:
-    """What one group needs: how many, bytes of each, and whether it is only a spare."""
+    """The request of one group: number, bytes of each sandbox, and whether it is a spare."""
 
     count: int
     each_bytes: int
@@ -55,9 +55,9 @@ class WarmRequest:
 def allocate[K](
     requests: Mapping[K, WarmRequest], budget: int, most: int | None = None
 ) -> dict[K, int]:
-    """Return how many each group gets within `budget` bytes: in rounds, one a group and round.
+    """Return the number for each group within `budget` bytes, one per group in each round.
 
-    In each round, spares come after the others. `most`: how many all groups may have together.
+    In each round, spares come last. `most` limits the total of all groups.
     """
     granted = dict.fromkeys(requests, 0)
     order = sorted(requests, key=lambda key: requests[key].spare)

@@ -1,4 +1,4 @@
-"""The execution worker: a slot claims an execution, runs it in a sandbox, and records its end."""
+"""The execution worker: claim an execution, run it in a sandbox, and record its end."""
 
 import logging
 import secrets
@@ -47,8 +47,8 @@ def make_worker(context: ExecutorContext, slot: str) -> Worker[Execution]:
 
 def _claim(context: ExecutorContext) -> Execution | None:
     if context.breaker.trouble is not None:
-        return None  # no sandbox can start here: executions wait in the queue
-    # One slot at a time: otherwise all slots of this executor race for the same row.
+        return None  # no sandbox can start: executions stay in the queue
+    # One slot claims at a time: otherwise all slots of this executor race for the same row.
     with context.claiming:
         return claims.claim(
             worker=context.worker, rotation=context.rotation, limit=context.client_limit
@@ -56,7 +56,7 @@ def _claim(context: ExecutorContext) -> Execution | None:
 
 
 def run(context: ExecutorContext, slot: str, execution: Execution) -> None:
-    """Run one claimed execution to its recorded end; never raises."""
+    """Run one claimed execution and record its end; never raise."""
     try:
         with ExitStack() as later:  # deferred until the reply has been sent
             later.callback(context.pool.refill)
@@ -85,7 +85,7 @@ def _attempt(
 ) -> Callable[[], bool]:
     """Run the execution, and return the call that records its end."""
     attempt = execution.attempt
-    if not execution.version.healthy:  # read with the claim: it was whole at admission
+    if not execution.version.healthy:  # read with the claim: quarantined since admission
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
         outcome = _sandboxed(context, slot, execution, running, later)
@@ -104,8 +104,8 @@ def _not_run(
 ) -> Callable[[], bool]:
     """Return the call that records an attempt without an outcome.
 
-    If the machine is at fault, the execution returns to the queue and the attempt does not count. A
-    sandbox has no effect outside of it, so that another attempt is always safe.
+    If the machine is at fault, the execution returns to the queue and the attempt does not count.
+    Another attempt is always safe, because a sandbox has no external effects.
     """
     attempt = execution.attempt
     if context.breaker.blames_machine(error):
@@ -113,7 +113,7 @@ def _not_run(
     if _tree_is_lost(execution):
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     if isinstance(error, StartupError) and attempt < EXECUTIONS.max_attempts:
-        # Nothing of the submission has run yet, so another attempt is safe.
+        # The submission has not started, so another attempt is safe.
         logger.warning("execution %s did not start: %s", execution.id, error)
         return lambda: claims.requeue(execution=execution, attempt=attempt)
     error_id = secrets.token_hex(6)
@@ -127,7 +127,7 @@ def _not_run(
 
 
 def _tree_is_lost(execution: Execution) -> bool:
-    """Return whether the version has no tree on disk; if so, quarantine it."""
+    """Return whether the tree of the version is missing; if so, quarantine the version."""
     version = execution.version
     if (data_paths.version(version) / "tree").is_dir():
         return False
@@ -140,7 +140,7 @@ def _sandboxed(
     context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
 ) -> Outcome:
     runtime = version_runtimes.runtime_of(execution.version)
-    limits = runtime.limits(execution.limits)  # recorded when other ceilings may have held
+    limits = runtime.limits(execution.limits)  # recorded when the ceilings may have been different
     submission = submission_of(execution, runtime.pattern)
     epoch = execution.version.health.epoch
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
@@ -150,7 +150,7 @@ def _sandboxed(
         try:
             return warm.deliver(submission, limits, cancel=running.cancel, later=later)
         except (LimitsError, StartupError) as error:
-            # Nothing of the submission has run: a cold sandbox takes it.
+            # The submission has not started: run it in a cold sandbox.
             logger.info("a warm sandbox was not used: %s", error)
     started = starting_limits(limits, runtime.default)
     session = sessions.start(
@@ -166,7 +166,7 @@ def _sandboxed(
 
 # Decision 0025: a variable that a runtime reads at its start needs a cold sandbox.
 def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
-    """Return why no warm sandbox fits: the runtime reads a variable at its start. Else None."""
+    """Return the variable that the runtime reads at its start, as a reason; else None."""
     names = variables.at_start(env)
     if not names:
         return None
@@ -175,9 +175,9 @@ def cold_reason(variables: Variables, env: Iterable[str]) -> str | None:
 
 
 def starting_limits(limits: Limits, default: Limits) -> Limits:
-    """Return the limits for the start of a cold sandbox: enough for its runner.
+    """Return limits for the start of a cold sandbox that are sufficient for its runner.
 
-    Delivery lowers them. A small memory limit would otherwise fail the start, as our error.
+    Delivery lowers them. With a small memory limit, the start would fail as an internal error.
     """
     return replace(
         limits,
@@ -187,7 +187,7 @@ def starting_limits(limits: Limits, default: Limits) -> Limits:
 
 
 def _no_room(session: Session, limits: Limits) -> Outcome:
-    """Return the outcome of a limit that the runtime alone exceeds, before the program began."""
+    """Return the outcome for a limit that the runtime exceeds before the program starts."""
     return Outcome(
         state=State.OUT_OF_MEMORY,
         exit_code=None,
@@ -204,7 +204,7 @@ def _no_room(session: Session, limits: Limits) -> Outcome:
 
 
 def submission_of(execution: Execution, pattern: str | None) -> Submission:
-    """Return the recorded submission as the sandbox takes it."""
+    """Return the recorded submission in the form for the sandbox."""
     files = tuple(
         SourceFile(path=file["path"], content=checks.content_of(file) or b"")
         for file in execution.files

@@ -1,7 +1,7 @@
-"""The heartbeat thread: the executor's sign of life, its leases, and cancellations without message.
+"""The heartbeat thread: write heartbeats, renew leases, and find missed cancellations.
 
-Once a second it writes what the executor does. Every few seconds it renews the leases of running
-executions and gives those back whose lease ran out.
+Once a second it writes the state of the executor. Every few seconds it renews the leases of running
+executions and requeues executions with an expired lease.
 """
 
 import threading
@@ -17,7 +17,7 @@ REAP_SECONDS = 5.0
 
 
 class HeartbeatThread:
-    """`start`, then `stop`; once each."""
+    """The heartbeat of one executor. Call `start`, then `stop`, once each."""
 
     def __init__(self, context: ExecutorContext, *, builds_running: Callable[[], int]) -> None:
         self._context = context
@@ -37,11 +37,11 @@ class HeartbeatThread:
         self._thread = threading.Thread(target=worker.serve, name="heartbeat")
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop, and wait for the end of the thread."""
+        """Stop the thread and wait for its end."""
         self._stopping.set()
         self._wakeup.notify()
         self._thread.join()

@@ -1,7 +1,7 @@
 """Helper processes: the executor starts one for each build and for each look-up.
 
-A helper reads what strangers write in definitions. However long that takes, and whatever it does to
-the helper, executions continue (decision 0019).
+A helper reads untrusted definitions. Executions continue even if the helper hangs or crashes
+(decision 0019).
 """
 
 import os
@@ -17,7 +17,7 @@ LOOK_SECONDS = 1.0
 
 
 def start(command: str, *words: str, slot: str) -> Helper:
-    """Start `manage.py <command> <words>` on our data, definitions and settings."""
+    """Start `manage.py <command> <words>` with the data and settings of this process."""
     argv = [sys.executable, str(settings.BASE_DIR / "manage.py"), command, *words]
     own = {
         "STENCIL_DATA": str(settings.STENCIL_DATA),
@@ -30,9 +30,10 @@ def start(command: str, *words: str, slot: str) -> Helper:
 def follow(
     helper: Helper, why_stop: Callable[[float], str | None]
 ) -> tuple[HelperExit, str | None]:
-    """Wait for the end of a helper; return how it ended, and why it was killed or None.
+    """Wait for the end of a helper; return its exit, and the reason for killing it or None.
 
-    About once a second `why_stop` gets the seconds that it runs. A reason kills the helper.
+    Call `why_stop` about once a second with the helper's running time in seconds. If it returns a
+    reason, kill the helper.
     """
     began = time.monotonic()
     reason: str | None = None

@@ -1,4 +1,4 @@
-"""What the executor does when a message arrives: each kind of wake-up has its place."""
+"""Dispatch the messages of the engine to the parts of the executor."""
 
 from core.engine import Receiver, WakeKind, get_engine
 from core.jobs.wakeup import Wakeup
@@ -13,12 +13,12 @@ def make_receiver(
     pool: Pool,
     running_executions: RunningExecutions,
 ) -> Receiver:
-    """Return the executor's end of the configured engine, not started yet."""
+    """Return the receiver of the configured engine, not started."""
 
     def on_wake(kind: WakeKind) -> None:
         match kind:
             case WakeKind.EXECUTION:
-                execution_wakeup.notify_one()  # one row needs one slot; others would find nothing
+                execution_wakeup.notify_one()  # one row needs only one slot
             case WakeKind.PROMOTION:
                 pool.look()
             case WakeKind.BUILD | WakeKind.LOOKUP | WakeKind.VERIFICATION:

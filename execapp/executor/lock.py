@@ -1,4 +1,4 @@
-"""One executor a data directory: a file lock, and the identity that outlives the process."""
+"""The lock of a data directory for one executor, and an identity that outlives the process."""
 
 import fcntl
 import json
@@ -11,14 +11,14 @@ _IDENTITY = re.compile(r"[0-9a-f]{12}")
 
 
 class LockedError(Exception):
-    """Another executor works on this data directory."""
+    """Another executor uses this data directory."""
 
 
 class ExecutorLock:
-    """Held for the life of the process; the kernel lets go when it dies.
+    """A file lock for the life of the process; the kernel releases it when the process dies.
 
-    `identity` is made once and kept in the file: whatever carries it while we hold the lock
-    (claims, control groups) was left behind by an executor that is dead.
+    `identity` is created once and kept in the file. When its owner starts, existing claims
+    and control groups with this identity belong to a dead executor.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +37,7 @@ class ExecutorLock:
         os.pwrite(self._descriptor, content.encode(), 0)
 
     def release(self) -> None:
-        """Let the next one start. The file stays: removing it would break the lock."""
+        """Release the lock. Keep the file: its removal would break the lock."""
         os.close(self._descriptor)
 
 

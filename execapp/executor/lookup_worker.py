@@ -1,6 +1,6 @@
-"""The lookup worker: asks package registries for newer versions, one look-up at a time.
+"""The look-up worker: query package registries for newer versions, one look-up at a time.
 
-A helper process reads lock files and registries' replies, because strangers write them.
+A helper process reads the lock files and the replies of registries, because they are untrusted.
 """
 
 from functools import partial
@@ -17,7 +17,7 @@ REAP_SECONDS = 15.0
 
 
 def make_worker(context: ExecutorContext) -> Worker[Lookup]:
-    """Return the worker; it stops when the executor drains, and ends the look-up that runs."""
+    """Return the worker; when the executor drains, it ends the running look-up and stops."""
     return Worker(
         name="the lookup worker",
         claim=lambda: retry_on_lock(lambda: lookups.claim(worker=context.worker)),

@@ -1,7 +1,7 @@
 """The warm pool: started and locked-down sandboxes with a loaded runner, each for one job.
 
-One thread fills the pool, one sandbox at a time and at low priority, so that warming takes little
-from running executions. The number of warm sandboxes follows recent demand, within a budget of
+One thread fills the pool, one sandbox at a time and at low priority, to slow running executions
+only slightly. The number of warm sandboxes follows recent demand, within a budget of
 memory. If the pool is empty, a slot starts its sandbox itself.
 """
 
@@ -27,14 +27,14 @@ from sandbox.session.sessions import Session
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
-STALE_SECONDS = 3600.0  # one that waited longer is replaced
-LINGER_SECONDS = 60.0  # how long more than is wanted may wait, while nobody else needs the memory
+STALE_SECONDS = 3600.0  # a sandbox that waited longer is replaced
+LINGER_SECONDS = 60.0  # how long a surplus sandbox may wait while its memory is not needed
 
 
 class Pool:
     """Up to `size` warm sandboxes for each mode of each current version, within `budget` bytes.
 
-    While the circuit breaker is open nothing is warmed; `shed` gives back what waits.
+    While the circuit breaker is open, no sandbox is warmed. `shed` ends the waiting sandboxes.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Pool:
         most: int | None = None,
         breaker: CircuitBreaker | None = None,
     ) -> None:
-        """`most`: how many sandboxes the limit of open files allows."""
+        """Create a stopped pool. `most`: the number that the limit of open files allows."""
         self._size = size
         self._most = most
         self._breaker = breaker
@@ -55,7 +55,7 @@ class Pool:
         self._slot = slot
         self._lock = threading.Lock()
         self._groups: dict[Key, WarmGroup] = {}
-        # By template and mode: the next version meets the same demand.
+        # By template and mode: the next version has the same demand.
         self._demand: dict[tuple[str, str], Demand] = {}
         self._wakeup = Wakeup()
         self._moved = threading.Event()
@@ -79,7 +79,7 @@ class Pool:
             self._thread.start()
 
     def take(self, key: Key, limits: Limits) -> Session | None:
-        """Return a live warm sandbox, now owned by the caller, that fits the limits, or None."""
+        """Return a live warm sandbox that fits the limits, now owned by the caller, or None."""
         dead: list[Session] = []
         taken = None
         with self._lock:
@@ -98,19 +98,19 @@ class Pool:
         return taken
 
     def refill(self) -> None:
-        """Replace a used sandbox now that its job is done: warming meanwhile would slow the job.
+        """Replace a used sandbox after its job: warming during the job would slow it.
 
-        During a long job the pool notices by itself.
+        During a long job the pool refills without this call.
         """
         self._wakeup.notify()
 
     def look(self) -> None:
-        """Read at once which versions are current: one was promoted."""
+        """Read the current versions immediately, after a promotion."""
         self._moved.set()
         self._wakeup.notify()
 
     def shed(self) -> None:
-        """End every warm sandbox: what they hold is needed to start any sandbox at all."""
+        """End every warm sandbox, to free resources for the start of other sandboxes."""
         with self._lock:
             dropped = [one for group in self._groups.values() for one in group.waiting]
             for group in self._groups.values():
@@ -118,12 +118,12 @@ class Pool:
         _end(dropped)
 
     def count(self) -> int:
-        """Return how many warm sandboxes wait."""
+        """Return the number of waiting warm sandboxes."""
         with self._lock:
             return sum(len(group.waiting) for group in self._groups.values())
 
     def figures(self) -> dict[str, Any]:
-        """Return the budget, and for each group its waiting and desired sandboxes and memory."""
+        """Return the budget, and each group's waiting and desired sandboxes and memory in bytes."""
         now = time.monotonic()
         with self._lock:
             found = [
@@ -152,7 +152,7 @@ class Pool:
         _end(one for group in everything for one in group.waiting)
 
     def _next(self) -> tuple[Key, WarmGroup] | None:
-        """Return the group that lacks a sandbox most, or None if no sandbox is to be started."""
+        """Return the group with the greatest need for a sandbox, or None."""
         if self._moved.is_set() or time.monotonic() >= self._look_at:
             self._moved.clear()
             self._desired = retry_on_lock(warm_groups.desired_groups)
@@ -191,7 +191,7 @@ class Pool:
             self._groups[key].granted = count
 
     def _memory_is_needed(self) -> bool:
-        """Return whether the next missing sandbox would not fit into the budget."""
+        """Return whether the next missing sandbox exceeds the budget."""
         held = sum(group.memory_bytes for group in self._groups.values())
         missing = [
             group.each_bytes
@@ -201,7 +201,7 @@ class Pool:
         return held + max(missing, default=0) > self._budget
 
     def _start_one(self, chosen: tuple[Key, WarmGroup]) -> None:
-        """Start a sandbox of this group; a failure makes the group wait."""
+        """Start a sandbox of this group; after a failure the group waits before a retry."""
         if self._stopping.is_set():
             return
         key, group = chosen

@@ -1,4 +1,4 @@
-"""The executions that this executor runs now."""
+"""The running executions of this executor."""
 
 import threading
 import uuid
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(kw_only=True)
 class Running:
-    """One claimed execution. `give_back`: it is stopped because the executor stops."""
+    """One claimed execution. `give_back`: the executor stops, so requeue the execution."""
 
     execution_id: uuid.UUID
     attempt: int
@@ -16,7 +16,7 @@ class Running:
 
 
 class RunningExecutions:
-    """Running executions by id. Any thread may call."""
+    """Running executions by id. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,7 +27,7 @@ class RunningExecutions:
             return len(self._running)
 
     def add(self, running: Running) -> None:
-        """Add an execution; from now on it can be cancelled."""
+        """Add an execution, which makes it cancellable."""
         with self._lock:
             self._running[running.execution_id] = running
 
@@ -37,7 +37,7 @@ class RunningExecutions:
             self._running.pop(running.execution_id, None)
 
     def ids(self) -> list[uuid.UUID]:
-        """Return the ids of the executions that run now."""
+        """Return the ids of the running executions."""
         with self._lock:
             return list(self._running)
 

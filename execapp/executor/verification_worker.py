@@ -1,6 +1,6 @@
-"""The verification worker: one thread that verifies versions, by request or by schedule.
+"""The verification worker: verify versions in one thread, by request or by schedule.
 
-While executions run it reads only a tenth of the time; see `templatemgr.trees.hashing`.
+While executions run, the worker reads for a tenth of the time; see `templatemgr.trees.hashing`.
 """
 
 import logging
@@ -17,13 +17,13 @@ from templatemgr.models import Verification
 logger = logging.getLogger(__name__)
 SCHEDULE_SECONDS = 300.0
 REAP_SECONDS = 15.0
-# When after its start the worker reads every current version, also unchanged ones.
+# Time after the start at which the worker reads every current version, even if unchanged.
 READ_ALL_SECONDS = 20.0
 ONCE = float("inf")
 
 
 class VerificationWorker:
-    """`start`, then `stop`; once each."""
+    """The verification thread of one executor. Call `start`, then `stop`, once each."""
 
     def __init__(self, context: ExecutorContext) -> None:
         self._context = context
@@ -57,12 +57,12 @@ class VerificationWorker:
         self._thread = threading.Thread(target=self._serve, name="verification")
 
     def start(self) -> None:
-        """Give back what a dead predecessor held, and begin."""
+        """Requeue the verifications of a dead predecessor, and start the thread."""
         retry_on_lock(lambda: verification.take_over(worker=self._context.worker))
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop. A verification that runs goes back to the queue."""
+        """Stop the thread. A running verification returns to the queue."""
         self._stopping.set()
         self._context.maintenance_wakeup.notify()
         self._thread.join()
@@ -77,12 +77,12 @@ class VerificationWorker:
 
     def _claim(self) -> Verification | None:
         found = retry_on_lock(lambda: verification.claim(worker=self._context.worker))
-        if found is None:  # the round is over: files may change before the next one
+        if found is None:  # the round is over: files can change before the next round
             self._reader = Reader()
         return found
 
     def _verify(self, found: Verification) -> None:
-        """Verify; scheduled verifications of one round read files that they share once."""
+        """Verify a version; scheduled verifications of one round read shared files once."""
         verification.run(
             verification=found,
             surroundings=verification.Surroundings(

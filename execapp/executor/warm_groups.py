@@ -1,7 +1,7 @@
-"""Which versions are kept warm: the current ones, and those that may become current next.
+"""Select the versions to keep warm: the current ones, and the next candidates.
 
-The newest version above the current one, and a version that was current until lately, have one
-spare sandbox for each mode. The first execution after a promotion or a roll back is then warm, too.
+The newest version above the current one, and a version that was current until recently, have one
+spare sandbox for each mode. Thus the first execution after a promotion or a roll back is also warm.
 """
 
 import logging
@@ -21,13 +21,13 @@ from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Promotion, Template, Version
 
 logger = logging.getLogger(__name__)
-ESTIMATE_BYTES = 192 * 1024 * 1024  # of a warm Node test runner, until one has been measured
-ROLLBACK_WITHIN = timedelta(minutes=10)  # how long the one before stays warm
+ESTIMATE_BYTES = 192 * 1024 * 1024  # of a warm Node test runner, until a measurement
+ROLLBACK_WITHIN = timedelta(minutes=10)  # how long the previous version stays warm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """The executions that a warm sandbox fits: a version, a mode, and the version's epoch.
+    """The key of a warm sandbox: a version, a mode, and the version's epoch.
 
     A quarantine changes the epoch, so that a runner loaded from damaged files is never used.
     """
@@ -39,7 +39,7 @@ class Key:
 
 @dataclass(kw_only=True, eq=False)
 class WarmSandbox:
-    """A warm sandbox, the time since when it waits, and the memory that it holds."""
+    """A warm sandbox, the start of its wait (monotonic seconds), and its memory in bytes."""
 
     session: Session
     since: float = field(default_factory=time.monotonic)
@@ -48,7 +48,7 @@ class WarmSandbox:
 
 @dataclass(kw_only=True)
 class WarmGroup:
-    """The warm sandboxes of one key, and what the start of another needs."""
+    """The warm sandboxes of one key, and the data for the start of another one."""
 
     template: str
     version: int
@@ -66,7 +66,7 @@ class WarmGroup:
 
     @property
     def memory_bytes(self) -> int:
-        """Return the memory of the waiting sandboxes."""
+        """Return the memory of the waiting sandboxes in bytes."""
         return sum(one.memory_bytes for one in self.waiting)
 
     def put(self, session: Session, seconds: float) -> None:
@@ -76,7 +76,7 @@ class WarmGroup:
         held = session.memory_bytes
         new = WarmSandbox(session=session, memory_bytes=held or self.each_bytes)
         self.waiting.append(new)
-        # The largest of them, because the next may be as large and must fit into the budget.
+        # Use the largest, because the next sandbox can be as large and must fit into the budget.
         if held:
             self.each_bytes = max(one.memory_bytes for one in self.waiting)
 
@@ -97,7 +97,7 @@ def desired_groups() -> dict[Key, WarmGroup]:
 
 
 def _next_ones(template: Template) -> Iterator[Version]:
-    """Yield the version that a promotion would make current, and that of a roll back."""
+    """Yield the version that a promotion would make current, and the one of a roll back."""
     current = template.current
     if current is None:
         return

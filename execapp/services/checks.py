@@ -1,6 +1,6 @@
-"""Checks of a submission before it is stored. Pure.
+"""Check a submission before it is stored. Pure.
 
-Every function returns all errors that it finds, so that a client gets them in one answer.
+Each function returns all errors that it finds, so that a client gets them in one answer.
 """
 
 import base64
@@ -19,7 +19,7 @@ from sandbox.session.variables import Variables
 
 ENCODINGS = ("utf8", "base64")
 MIB = 1024 * 1024
-# With less than this a runtime cannot report that it ran out.
+# Below these limits a runtime cannot report that it exceeded them.
 LEAST = {
     "wall_ms": 1,
     "cpu_ms": 1,
@@ -29,7 +29,7 @@ LEAST = {
     "processes": 1,
 }
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# Always refused: variables that the loader and the C library read first, and our own.
+# Always refused: variables of the loader, of the C library and of Stencil.
 _ENV_OURS = re.compile(r"(?i:LD_|GLIBC_|MALLOC_).*|GCONV_PATH|LOCPATH|PATH|HOME|PWD|STENCIL_.*")
 # Variables that interpreters read: refused unless the template accepts the name.
 _ENV_INTERPRETERS = re.compile(r"(?i:NODE_|PYTHON|npm_).*")
@@ -61,7 +61,7 @@ def check_files(files: Sequence[Mapping[str, str]], sizes: Sizes) -> list[Field]
 
 
 def content_of(file: Mapping[str, str]) -> bytes | None:
-    """Return the bytes of a file; None when its content is not valid base64."""
+    """Return the bytes of a file; None if its content is not valid base64."""
     if file["encoding"] == "utf8":
         return file["content"].encode("utf-8")
     try:
@@ -81,7 +81,7 @@ def content_size(file: Mapping[str, str]) -> int:
 def check_entry(
     mode: str, entry: str | None, default: str | None, paths: Iterable[str]
 ) -> list[Field]:
-    """Check that the entry file is among the files; test mode needs none."""
+    """Check that the entry file is among the files; test mode needs no entry file."""
     if mode != Mode.RUN:
         return []
     chosen = entry or default
@@ -112,7 +112,7 @@ def check_args(args: Sequence[str], stdin: str, sizes: Sizes) -> list[Field]:
 def check_env(
     env: Mapping[str, str], sizes: Sizes, variables: Variables | None = None
 ) -> list[Field]:
-    """Check names and lengths; refuse each name that would change the toolchain, with the reason.
+    """Check names and lengths; refuse each name that would change the toolchain, and say why.
 
     `variables` are the rules of the template; with None only the rules for all templates apply.
     """
@@ -135,7 +135,7 @@ def check_env(
 
 
 def _refusal(name: str, variables: Variables | None) -> str | None:
-    """Return why a variable is refused; None if it is not, or if only the template decides."""
+    """Return why a variable is refused; None if it is allowed or if only the template decides."""
     if _ENV_OURS.fullmatch(name):
         return "it would change the toolchain"
     if variables is None:

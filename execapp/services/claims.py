@@ -1,6 +1,6 @@
-"""Executions: claimed in turn between clients, ended once.
+"""Claim executions in turn between clients, and record the end of each execution once.
 
-The queue itself, with leases and fences, is `core.jobs.queue`.
+The queue, with its leases and fences, is `core.jobs.queue`.
 """
 
 import logging
@@ -25,7 +25,7 @@ from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
 
 # Decision 0007: the row is the queue; a message is only a wake-up.
-COUNTS_KEPT = timedelta(days=31)  # of what clients stored, by day
+COUNTS_KEPT = timedelta(days=31)  # the bytes that clients stored, by day
 QUEUED, RUNNING = ExecutionState.QUEUED, ExecutionState.RUNNING
 logger = logging.getLogger(__name__)
 _OLDEST = Prepared(
@@ -62,9 +62,9 @@ _OPEN = Prepared(
 
 @dataclass(kw_only=True)
 class Rotation:
-    """The turns of clients: the client that was served longest ago comes first.
+    """The turns of clients: the client served longest ago is next.
 
-    One executor holds it in memory; after a start all clients are equal.
+    One executor holds the turns in memory; after a start all clients are equal.
     """
 
     turn: int = 0
@@ -76,7 +76,7 @@ class Rotation:
         return [client for client, _ in ranked]
 
     def note(self, client: str, waiting: Iterable[str]) -> None:
-        """Remember that `client` was served; forget clients that wait for nothing."""
+        """Remember that `client` was served; forget clients without waiting executions."""
         self.turn += 1
         self.served = {name: turn for name, turn in self.served.items() if name in set(waiting)}
         self.served[client] = self.turn
@@ -87,7 +87,8 @@ def claim(
 ) -> Execution | None:
     """Claim the next queued execution: first in, first out for a client, in turn between clients.
 
-    A client with `limit` running executions waits until one of them ends. None: nothing to claim.
+    A client with `limit` running executions waits until one of them ends. Return None if no
+    execution can be claimed.
     """
     turns = rotation or Rotation()
     clients: list[str] = []
@@ -102,7 +103,7 @@ def claim(
     if taken is None:
         return None
     turns.note(taken.client, clients)
-    # Read after the row was taken: a quarantine that was committed since it was chosen counts.
+    # Read the health after the claim, to see a quarantine committed since the row was chosen.
     health = _HEALTH.first(version_id=taken.version_id)
     if health is not None:
         taken.version.health = health
@@ -113,7 +114,7 @@ def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list
     """Return the execution to claim, or None if it vanished, and the clients that wait."""
     if limit is None:
         oldest = _OLDEST.all()
-        if len(oldest) < 2:  # where nobody else waits there are no turns to take
+        if len(oldest) < 2:  # a single waiting client needs no turns
             clients = [client for _, client in oldest]
             return (_WHOLE.first(id=oldest[0][0]) if oldest else None), clients
     waiting, running = _open_by_client()
@@ -126,7 +127,7 @@ def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list
 
 
 def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
-    """Return the oldest time of each waiting client, and each client's running number."""
+    """Return the oldest queued time of each client, and its number of running executions."""
     found = _OPEN.all()
     waiting = [(client, first) for client, state, first, _ in found if state == QUEUED]
     running = {client: n for client, state, _, n in found if state != QUEUED}
@@ -136,7 +137,7 @@ def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
 def finish(
     *, execution: Execution, attempt: int, outcome: Outcome, host: Mapping[str, Any] | None = None
 ) -> bool:
-    """Record the end of an attempt; False if the attempt is not the current one."""
+    """Record the end of an attempt; return False if the attempt is not the current one."""
     report = outcome.report
     tests = reports.report_to_json(report) if report else None
     now = timezone.now()
@@ -157,13 +158,13 @@ def finish(
         },
         "host": dict(host or {}),
     }
-    if outcome.state is not State.CANCELLED:  # else the row says who asked for it
+    if outcome.state is not State.CANCELLED:  # else keep the message that names the actor
         values["message"] = outcome.message or ""
     return _end(execution, attempt, values)
 
 
 def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> bool:
-    """Record that we, not the program, failed; False if the attempt is not the current one."""
+    """Record an internal failure; return False if the attempt is not the current one."""
     return _end(execution, attempt, _failure(execution, error_id, message))
 
 
@@ -179,15 +180,15 @@ def refuse(*, execution: Execution, attempt: int) -> bool:
 
 
 def requeue(*, execution: Execution, attempt: int) -> bool:
-    """Return an execution to the queue, or end it if it was cancelled meanwhile."""
+    """Return an execution to the queue, or end it if it has been cancelled."""
     found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
     return found is not None and _give_back(found, last=False)
 
 
 def postpone(*, execution: Execution, attempt: int) -> bool:
-    """Return an execution that this machine could not start; the attempt does not count.
+    """Requeue an execution that this machine could not start; the attempt does not count.
 
-    Only for the worker of the attempt, if it writes nothing more about it.
+    Only the worker of the attempt may call this, and must not write to the execution afterwards.
     """
     found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
     return found is not None and _give_back(found, last=False, counted=False)
@@ -201,24 +202,24 @@ def heartbeat(*, worker: str, executions: Iterable[uuid.UUID]) -> None:
 
 
 def cancelled(*, executions: Iterable[uuid.UUID]) -> list[uuid.UUID]:
-    """Return which of these running executions were cancelled."""
+    """Return the ids of those running executions that were cancelled."""
     rows = Execution.objects.filter(id__in=list(executions), cancel_requested=True)
     return list(rows.values_list("id", flat=True))
 
 
 def reap() -> int:
-    """Return executions whose lease ran out to the queue, or end them after the last attempt."""
+    """Requeue executions with an expired lease, or end them after the last attempt; how many."""
     forget_keys()
     return _recover(EXECUTIONS.expired())
 
 
 def take_over(*, worker: str) -> int:
-    """Return the executions of a worker that is known to be dead to the queue; how many."""
+    """Requeue the executions of a dead worker; return how many."""
     return _recover(Q(worker=worker))
 
 
 def forget_keys() -> int:
-    """Delete expired idempotency keys and the counts of days long over; return how many keys."""
+    """Delete expired idempotency keys and old counts of bytes; return the number of keys."""
     storage.forget(before=timezone.now() - COUNTS_KEPT)
     old = IdempotencyKey.objects.filter(created_at__lte=timezone.now() - KEY_LIFETIME)
     return old.delete()[0] if old.exists() else 0
@@ -257,7 +258,7 @@ def _give_back(
 
 
 def _failure(execution: Execution, error_id: str, message: str) -> dict[str, Any]:
-    """Return the columns of an execution that we, not the program, failed."""
+    """Return the columns of an execution that ends with an internal failure."""
     return {
         "state": ExecutionState.ERROR,
         "error_id": error_id,
@@ -298,6 +299,6 @@ def milliseconds(start: datetime, end: datetime) -> float:
 
 
 def version_in_use(version: Version) -> str | None:
-    """Return why a version must stay: open executions hold it. Else None."""
+    """Return why a version cannot be removed: it has open executions. Else None."""
     count = Execution.objects.filter(version=version, state__in=OPEN_STATES).count()
     return f"open executions hold it: {count}" if count else None

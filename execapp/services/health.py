@@ -1,4 +1,4 @@
-"""The state of the service: executors that live, the queue, readiness."""
+"""The state of the service: live executors, the queue, readiness."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,7 +59,7 @@ class HealthSnapshot:
     warm: int
     draining: bool
     last_seen: datetime | None
-    trouble: str = ""  # why no executor can start a sandbox now
+    trouble: str = ""  # why no executor can start a sandbox
     fingerprint: dict[str, Any] = field(default_factory=dict)
     warm_budget_bytes: int = 0
     groups: tuple[WarmGroup, ...] = ()
@@ -71,7 +71,7 @@ class HealthSnapshot:
 
 
 def snapshot() -> HealthSnapshot:
-    """Return the state of now; two queries."""
+    """Return the current state; two queries."""
     rows = list(ExecutorHeartbeat.objects.order_by("-seen_at"))
     alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
     counted = Execution.objects.filter(state__in=OPEN_STATES).order_by()
@@ -93,20 +93,19 @@ def snapshot() -> HealthSnapshot:
 
 
 def executor_alive() -> bool:
-    """Say whether an executor that takes executions sent a heartbeat just now; one query."""
+    """Return whether an executor that takes executions has a recent heartbeat; one query."""
     return bool(_ALIVE.all(seen_at=timezone.now() - ALIVE_WITHIN))
 
 
 def queued() -> int:
-    """Return how many executions wait for a slot; one query."""
+    """Return the number of executions that wait for a slot; one query."""
     return _QUEUED.first() or 0
 
 
 def readiness() -> tuple[Readiness, ...]:
-    """Probe the installation, and look for a healthy current version of each template.
+    """Probe the installation, and check the current version of each promoted template.
 
-    Every template that was ever promoted counts. Raises nothing: a probe that cannot run counts
-    as not ready.
+    Raise nothing: a probe that cannot run counts as not ready.
     """
     found = probes.installation()
     if not found[0].ok:
@@ -122,6 +121,6 @@ def _of_template(template: Template) -> Readiness:
     number = version.number if version else 0
     ok = state == HealthState.VERIFIED
     detail = f"version {number} is {state}"
-    if ok and health and health.doubts:  # such a version is served
+    if ok and health and health.doubts:  # the version is served despite its findings
         detail += f", but not provable: {', '.join(health.parts)}"
     return Readiness(name=template.name, ok=ok, detail=detail)

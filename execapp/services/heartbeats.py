@@ -9,7 +9,7 @@ from execapp.models import ExecutorHeartbeat
 
 
 def arrive(*, worker: str, host: str, pid: int, slots: int, fingerprint: dict[str, Any]) -> None:
-    """Record that an executor started; its row replaces that of the executor before."""
+    """Record that an executor started; its row replaces the row of its predecessor."""
     now = timezone.now()
     values = {
         "host": host,
@@ -39,7 +39,7 @@ def beat(
 ) -> None:
     """Record a heartbeat; `pool` comes from the warm pool's `figures`.
 
-    `trouble` says to an operator why the executor can start no sandbox now; "" when it can.
+    `trouble` tells an operator why the executor cannot start a sandbox; "" if it can.
     """
     ExecutorHeartbeat.objects.filter(worker=worker).update(
         busy=busy,
@@ -53,5 +53,5 @@ def beat(
 
 
 def leave(*, worker: str) -> None:
-    """Record that an executor stopped in order: its heartbeat need not become old first."""
+    """Record a clean stop of an executor, without waiting until its heartbeat expires."""
     ExecutorHeartbeat.objects.filter(worker=worker).delete()

@@ -1,4 +1,4 @@
-"""Idempotency keys: a token's key stands for one execution, for 24 hours."""
+"""Idempotency keys: a key of a token identifies one execution for 24 hours."""
 
 from datetime import timedelta
 
@@ -12,9 +12,9 @@ KEY_LIFETIME = timedelta(hours=24)
 
 
 def find_earlier(*, request: SubmissionRequest) -> Execution | None:
-    """Return the execution that the request's key stands for; None without a key or a match.
+    """Return the execution of the request's key; None without a key or a match.
 
-    An expired key is deleted. Raises IdempotencyConflictError when the key came with another body.
+    Delete an expired key. Raise IdempotencyConflictError if the key was used with another body.
     """
     if request.token is None or request.idempotency is None:
         return None
@@ -22,7 +22,7 @@ def find_earlier(*, request: SubmissionRequest) -> Execution | None:
 
 
 def remember(*, request: SubmissionRequest, execution: Execution) -> None:
-    """Let the request's key, if it has one, stand for `execution`; in the caller's transaction."""
+    """Store the request's key, if any, for `execution`, in the caller's transaction."""
     if request.token is None or request.idempotency is None:
         return
     IdempotencyKey.objects.create(

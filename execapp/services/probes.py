@@ -1,7 +1,7 @@
 """Probe what a submission needs: database, schema, disk, executor, socket.
 
-Each probe reads and writes itself, and names the real cause of a failure. Findings are kept for a
-second, so that many callers cost no more than one. See decision 0029.
+Each probe does real reads and writes, and reports the cause of a failure. Findings are cached for
+one second, so that many callers cost as much as one. See decision 0029.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ STOPPING = "it is stopping and takes nothing new: try again when it has started 
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """One condition for taking executions."""
+    """One condition for accepting executions."""
 
     name: str
     ok: bool
@@ -44,7 +44,7 @@ class Readiness:
 
 
 class _Kept:
-    """The last findings; one thread at a time renews them."""
+    """The cached findings; one thread at a time renews them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -67,7 +67,7 @@ def installation() -> tuple[Readiness, ...]:
 
 def _written() -> tuple[Readiness, ...]:
     if not _kept.lock.acquire(timeout=PATIENCE_SECONDS):
-        # The probing thread hangs; the threads that ask meanwhile must not.
+        # The probing thread hangs; other callers must not wait for it.
         stuck = f"it has not answered for {PATIENCE_SECONDS:g} s"
         return (Readiness(name="database", ok=False, detail=stuck),)
     try:
@@ -89,19 +89,19 @@ def forget() -> None:
 
 
 def saw(error: BaseException) -> None:
-    """Remember that a query met a damaged database: it is not ready until this process ends.
+    """Report a damaged database as not ready until this process ends.
 
-    A probe reads a few rows; a damaged page is met by whoever reads it.
+    A probe reads only a few rows, so any query can be the first to read a damaged page.
     """
     if classify(error) is Trouble.DAMAGED:
         _kept.damage, _kept.until = _line(error), 0.0
 
 
 def why_no_executor() -> str | None:
-    """Return why no executor takes executions now, as a sentence; None when one does.
+    """Return why no executor takes executions, as a sentence; None if an executor takes them.
 
-    An executor that could not write its sign of life, because the disk is full or the database
-    is locked, still answers at its socket.
+    An executor that cannot write its heartbeat, because the disk is full or the database is
+    locked, still answers at its socket.
     """
     rows = list(ExecutorHeartbeat.objects.all())
     alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
@@ -133,7 +133,7 @@ def _database() -> str:
         raise DatabaseError(message)
     newest = Execution.objects.order_by("-created_at").select_related("version__template")
     list(newest.only("id", "state", "version__number", "version__template__name")[:1])
-    # A row that always exists gets the value that it has: a real write that changes nothing.
+    # Write the unchanged value of a row that always exists: a real write without an effect.
     applied = MigrationRecorder.Migration.objects.filter(app="execapp", name="0001_initial")
     if applied.update(applied=F("applied")) != 1:
         message = "the first migration is not recorded: run `manage.py migrate`"
@@ -147,7 +147,7 @@ def _schema() -> str:
 
 
 def _disk() -> str:
-    """Write a file in the folder of executions and versions."""
+    """Write a file in the data directory."""
     data = Path(settings.STENCIL_DATA)
     with tempfile.TemporaryFile(dir=data) as file:
         file.write(bytes(WRITTEN_BYTES))

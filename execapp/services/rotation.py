@@ -1,6 +1,6 @@
-"""Rotation: a token gets a new secret and keeps its id; the old secret stays valid for a while.
+"""Rotate secrets: a token gets a new secret and keeps its id; the old secret stays valid briefly.
 
-One old secret at most: rotating again within the grace ends the one before at once.
+A token has at most one old secret: a second rotation within the grace revokes the first secret.
 """
 
 import uuid
@@ -19,9 +19,9 @@ NOBODY = {"previous_hash": "", "previous_until": None, "previous_used_at": None}
 
 
 def rotate(*, token_id: uuid.UUID, actor: str, grace: timedelta) -> tuple[ApiToken, str]:
-    """Give the token a new secret and return it; it is not stored and cannot be read again.
+    """Give the token a new secret and return it; the secret is not stored and cannot be read again.
 
-    The old one works until `grace` is over, zero to 30 days. Raises UnknownTokenError, and
+    The old secret works until `grace`, zero to 30 days, is over. Raise UnknownTokenError, and
     InvalidRequestError for a token that is not usable or a grace that is too long.
     """
     if not timedelta(0) <= grace <= LONGEST_GRACE:
@@ -50,7 +50,7 @@ def rotate(*, token_id: uuid.UUID, actor: str, grace: timedelta) -> tuple[ApiTok
 
 
 def end_grace(*, token_id: uuid.UUID, actor: str) -> ApiToken:
-    """Refuse the old secret from now on; do nothing if there is none."""
+    """Revoke the old secret; do nothing if the token has no old secret."""
     with transaction.atomic():
         token = _locked(token_id)
         if token.previous_hash:

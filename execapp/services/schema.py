@@ -11,11 +11,11 @@ SHOWN = 3
 
 
 class SchemaError(ImproperlyConfigured):
-    """The schema does not fit the code; the message says which one is older, and the remedy."""
+    """The schema does not fit the code; the message says which is older, and gives the remedy."""
 
 
 def misfit() -> str | None:
-    """Return the difference and the remedy as a sentence, or None. Raises DatabaseError."""
+    """Return the difference and the remedy as a sentence, or None. Raise DatabaseError."""
     known = _known()
     applied = set(MigrationRecorder.Migration.objects.values_list("app", "name"))
     ours = {app.rpartition(".")[2] for app in settings.INSTALLED_APPS}
@@ -43,7 +43,7 @@ def require() -> None:
 
 @cache
 def _known() -> frozenset[tuple[str, str]]:
-    """Return the migrations of this code; for a squashed one, those that it replaces."""
+    """Return the migrations of this code; for a squashed migration, the replaced ones."""
     loader = MigrationLoader(None, ignore_no_migrations=True)
     return frozenset(loader.disk_migrations) - frozenset(loader.replacements)
 

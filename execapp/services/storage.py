@@ -1,8 +1,8 @@
-"""Quotas of storage: bytes of one client in a day, and disk space that must stay free.
+"""Quotas of storage: bytes per client and day, and disk space that must stay free.
 
-A submission is charged for what it brings and, until it has ended, for the most that it may print;
-then for what it printed. The row of a client and a day is changed by conditional UPDATE, inside
-the transaction that admits: whoever is refused, and whatever is rolled back, has cost nothing.
+A submission is charged for its own bytes and, until it ends, for its output limits; after that for
+its real output. A conditional UPDATE changes the row of a client and a day inside the transaction
+that admits the submission, so that a refused or rolled-back submission costs nothing.
 """
 
 import json
@@ -25,8 +25,8 @@ from execapp.errors import NoSpaceError, QuotaError
 from execapp.models import Execution, StoredBytes
 from execapp.services.checks import size_of
 
-ROW_BYTES = 1024  # of a row besides its texts
-LOOK_SECONDS = 1.0  # between two readings of the free space
+ROW_BYTES = 1024  # size of a row without its texts
+LOOK_SECONDS = 1.0  # between two readings of the free disk space
 
 _TAKE = PreparedUpdate(
     lambda: (
@@ -49,7 +49,7 @@ _SETTLE = PreparedUpdate(
 
 
 class _Disk:
-    """Free bytes on the disk of the database, read once a second at most."""
+    """Free bytes on the disk of the database, read at most once a second."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ disk = _Disk()
 
 
 def check_disk() -> None:
-    """Raise NoSpaceError while less disk space is free than the setting demands."""
+    """Raise NoSpaceError if less disk space is free than the setting requires."""
     least = settings.STENCIL_FREE_BYTES
     if not least:
         return
@@ -88,7 +88,7 @@ def check_disk() -> None:
 def charge(execution: Execution) -> None:
     """Charge the client for a submission, in the transaction that inserts it.
 
-    Raises QuotaError when the submission exceeds the rest of the client's quota of the day.
+    Raise QuotaError if the submission exceeds the rest of the client's quota of the day.
     """
     limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
     if not limit:
@@ -98,7 +98,7 @@ def charge(execution: Execution) -> None:
     if _TAKE.run(**who, size=size, room=limit - size):
         return
     try:
-        with transaction.atomic():  # the first submission of the day
+        with transaction.atomic():  # the client's first submission of the day
             if size <= limit:
                 StoredBytes.objects.create(**who, bytes=size)
                 return
@@ -109,7 +109,7 @@ def charge(execution: Execution) -> None:
 
 
 def settle(execution: Execution, ending: Mapping[str, Any]) -> None:
-    """Replace the reserve of an execution by its real output; `ending`: its last columns."""
+    """Replace the reserve of an execution by its real output; `ending` are its final columns."""
     if not settings.STENCIL_CLIENT_BYTES_PER_DAY:
         return
     printed = len(ending.get("stdout", b"")) + len(ending.get("stderr", b""))
@@ -120,7 +120,7 @@ def settle(execution: Execution, ending: Mapping[str, Any]) -> None:
 
 
 def left(*, token_id: UUID | None, client: str) -> int | None:
-    """Return the bytes that a client may still store today; None without a limit."""
+    """Return the bytes that a client can still store today; None without a limit."""
     limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
     if not limit:
         return None
@@ -136,7 +136,7 @@ def submitted_bytes(execution: Execution) -> int:
 
 
 def reserve(limits: Mapping[str, int]) -> int:
-    """Return the most bytes that stdout and stderr can have together."""
+    """Return the maximum size of stdout and stderr together, in bytes."""
     return 2 * limits.get("output_bytes", 0)
 
 
@@ -146,7 +146,7 @@ def owner_of(execution: Execution) -> str:
 
 
 def forget(*, before: datetime) -> int:
-    """Delete the counts of past days."""
+    """Delete the counts of days before `before`."""
     old = StoredBytes.objects.filter(day__lt=_day(before))
     return old.delete()[0] if old.exists() else 0
 

@@ -38,10 +38,10 @@ _ROW = Prepared(
 
 
 def submit(request: SubmissionRequest, *, wake: bool = True) -> tuple[Execution, bool]:
-    """Check a request and commit it as `queued`, on a fixed version; the bool: it is new.
+    """Check a request and commit it as `queued`, on a fixed version; the bool says if it is new.
 
-    Without `wake` the caller goes on to a `fresh` `wait`. A known idempotency key gives its
-    execution back. Raises the errors of `token_pins.resolve` and those of `execapp.errors`.
+    Without `wake` the caller must call `wait` with `fresh`. For a known idempotency key return its
+    execution. Raise the errors of `token_pins.resolve` and those of `execapp.errors`.
     """
     earlier = idempotency.find_earlier(request=request)
     if earlier is not None:
@@ -59,9 +59,9 @@ def rerun(
 
 
 def wait(*, execution_id: uuid.UUID, seconds: float, fresh: bool = False) -> Execution:
-    """Return the execution once it has ended, or as it is when the time is over.
+    """Return the execution when it has ended, or its current row after `seconds`.
 
-    `fresh`: it was submitted just now without a wake-up, which goes with the wait.
+    `fresh`: it has been submitted without a wake-up, which this wait sends.
     """
     if seconds <= 0:
         return _row(execution_id)
@@ -76,22 +76,22 @@ def wait(*, execution_id: uuid.UUID, seconds: float, fresh: bool = False) -> Exe
 
 
 def ended_among(execution_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-    """Return which of these executions have ended, by one query."""
+    """Return the ids of those executions that have ended; one query."""
     rows = Execution.objects.filter(id__in=execution_ids, state__in=FINAL_STATES)
     return set(rows.values_list("id", flat=True))
 
 
 def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
-    """Ask an execution to end; the bool is False when it had ended already.
+    """Cancel an execution; the bool is False if it had already ended.
 
-    A queued one ends here. A running one is killed by its executor, soon after. `actor` is
+    A queued execution ends here. The executor kills a running execution soon after. `actor` is
     recorded in the message.
     """
     message = f"Cancelled by {actor}."
     execution = wait(execution_id=execution_id, seconds=0)
     now = timezone.now()
     waited = max(0.0, round((now - execution.created_at).total_seconds() * 1000, 3))
-    # Each step is conditional: it touches no row that another worker claims or ends in between.
+    # Each step is conditional: it changes no row that another worker has claimed or ended.
     with transaction.atomic():
         changed = EXECUTIONS.cancel_queued(
             execution_id,
@@ -116,9 +116,10 @@ def _row(execution_id: uuid.UUID) -> Execution:
 
 
 def _checked(request: SubmissionRequest) -> Execution:
-    """Return the execution, not saved yet, with its version and the limits in force.
+    """Return the unsaved execution, with its version and the limits in force.
 
-    Every error that can be found is told at once.
+    Raise InvalidRequestError with all errors that the checks before, or after, the choice of the
+    version find.
     """
     execution = Execution(
         client=request.client,
@@ -186,7 +187,7 @@ def _admit(
             storage.charge(execution)
             _insert(request, execution)
     except IntegrityError:
-        # Two requests with the same key at a time, where transactions run side by side.
+        # Concurrent transactions can insert two requests with the same key.
         earlier = idempotency.find_earlier(request=request)
         if earlier is None:
             raise

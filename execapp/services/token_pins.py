@@ -1,9 +1,9 @@
-"""Pins of clients: the version of a template that a token gets when a submission names none.
+"""Pins of clients: the version of a template for submissions that name no version.
 
-`tokens.create` takes the pins of a new token. A page that changes a token shows what `of` returns
-and calls `replace` with every pin that holds from then on ({} removes all). Pins map names of
-templates to numbers of versions. `add` and `replace` raise InvalidRequestError with the path
-`pins.<template>`, and write the audit trail.
+Pins map template names to version numbers. `tokens.create` takes the pins of a new token. A page
+that changes a token shows the result of `of` and calls `replace` with the complete new pins ({}
+removes all). `add` and `replace` raise InvalidRequestError with the path `pins.<template>`, and
+write the audit trail.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from templatemgr.errors import TemplateError, UnavailableError
 from templatemgr.models import HealthState, Template, Version
 from templatemgr.promotion import promotions
 
-# Few tokens have one, so the question that nearly every submission asks is a small one.
+# Nearly every submission runs this query and few tokens have a pin, so it selects little.
 _PINNED = Prepared(
     lambda: TokenPin.objects.filter(
         token=Param(ApiToken, "id", "token"), template__name=Param(Template, "name")
@@ -30,7 +30,7 @@ _PINNED = Prepared(
 
 
 def parse(texts: Iterable[str]) -> dict[str, int]:
-    """Return {"typescript": 7} for ["typescript@7"]. Raises InvalidRequestError."""
+    """Return {"typescript": 7} for ["typescript@7"]. Raise InvalidRequestError."""
     found: dict[str, int] = {}
     for text in texts:
         name, _, digits = text.partition("@")
@@ -51,7 +51,7 @@ def of(*, token: ApiToken) -> dict[str, int]:
 
 
 def replace(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
-    """Make these the only pins of a token. Raises InvalidRequestError for an unknown version."""
+    """Replace all pins of a token. Raise InvalidRequestError for an unknown version."""
     with transaction.atomic():
         before = of(token=token)
         if before == dict(pins):
@@ -63,8 +63,8 @@ def replace(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
 
 
 def add(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
-    """Add pins to a token that has none of these, in the caller's transaction."""
-    # In the order of names, so that two who do this wait for each other instead of for ever.
+    """Add pins for templates that the token does not pin yet, in the caller's transaction."""
+    # Lock in the order of names, so that two transactions cannot deadlock.
     for name, number in sorted(pins.items()):
         version = _pinnable(name, number)
         TokenPin.objects.create(
@@ -75,8 +75,8 @@ def add(*, token: ApiToken, pins: Mapping[str, int], actor: str) -> None:
 def resolve(*, reference: str, token: ApiToken | None) -> Version:
     """Return the healthy version of a reference; a bare name means the token's pin, else current.
 
-    Raises what `catalog.resolve` does, UnavailableError when the pin's version is quarantined, and
-    PinBrokenError when it was removed: neither falls back to another version by itself.
+    Raise the errors of `catalog.resolve`, UnavailableError if the pinned version is quarantined,
+    and PinBrokenError if it was removed. There is no fallback to another version.
     """
     version = None if token is None or "@" in reference else _pinned(reference, token)
     if version is None:
@@ -94,7 +94,7 @@ def resolve(*, reference: str, token: ApiToken | None) -> Version:
 
 
 def version_in_use(version: Version) -> str | None:
-    """Return why usable tokens need a version, for its removal; None when none does."""
+    """Return why a version cannot be removed: usable tokens pin it. Else None."""
     usable = Q(token__expires_at__isnull=True) | Q(token__expires_at__gt=timezone.now())
     rows = TokenPin.objects.filter(usable, version=version, token__revoked_at__isnull=True)
     names = sorted(set(rows.values_list("token__name", flat=True)))
@@ -111,7 +111,7 @@ def _pinned(name: str, token: ApiToken) -> Version | None:
 
 
 def _pinnable(name: str, number: int) -> Version:
-    """Return a version, locked: a removal waits for the lock and then sees the new pin."""
+    """Return a locked version: a removal waits for the lock and then sees the new pin."""
     try:
         promotions.locked(name)
         version = catalog.get_version(template=name, number=min(number, parsing.LARGEST))

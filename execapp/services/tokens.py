@@ -17,7 +17,7 @@ from execapp.models import ApiToken, Scope
 from execapp.services import token_pins
 from templatemgr import audit
 
-PREFIX_LENGTH = 10  # "stn_" and six characters: enough to recognise a token, too few to use it
+PREFIX_LENGTH = 10  # "stn_" and six characters: these identify a token but do not authenticate it
 USED_RESOLUTION = timedelta(minutes=1)
 _NAME = re.compile(r"[\w.@+-][\w.@+ -]{0,99}")
 _BY_HASH = Prepared(lambda: ApiToken.objects.filter(token_hash=Param(ApiToken, "token_hash"))[:1])
@@ -31,9 +31,9 @@ def create(
     expires_at: datetime | None = None,
     pins: Mapping[str, int] | None = None,
 ) -> tuple[ApiToken, str]:
-    """Make a token and return its secret, which cannot be read again.
+    """Create a token and return its secret, which cannot be read again.
 
-    `pins` maps template names to the version that this client gets when it names none. Raises
+    `pins` maps template names to version numbers for submissions that name no version. Raise
     InvalidRequestError.
     """
     _check(name, scopes, expires_at)
@@ -56,8 +56,8 @@ def create(
 
 
 def authenticate(*, secret: str) -> ApiToken | None:
-    """Return the usable token of this secret, or None."""
-    # The secret has 256 random bits, so finding it by its hash gives nothing away by time.
+    """Return the usable token with this secret, or None."""
+    # The secret has 256 random bits, so the time of a lookup by its hash reveals nothing.
     digest = _digest(secret)
     token = _BY_HASH.first(token_hash=digest)
     if token is not None:
@@ -75,7 +75,7 @@ def fresh_secret() -> tuple[str, str, str]:
 
 
 def by_prefix(*, prefix: str) -> ApiToken:
-    """Return the only usable token with this prefix. Raises UnknownTokenError, also for several."""
+    """Return the only usable token with this prefix. Raise UnknownTokenError otherwise."""
     rows = ApiToken.objects.filter(prefix=prefix, revoked_at__isnull=True)
     found = [token for token in rows if token.usable]
     if len(found) != 1:
@@ -85,7 +85,7 @@ def by_prefix(*, prefix: str) -> ApiToken:
 
 
 def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:
-    """Make a token unusable for ever; a second call changes nothing."""
+    """Revoke a token permanently; a second call has no effect."""
     with transaction.atomic():
         token = ApiToken.objects.select_for_update().filter(id=token_id).first()
         if token is None:
@@ -100,7 +100,7 @@ def revoke(*, token_id: uuid.UUID, actor: str) -> ApiToken:
 
 
 def _used(token: ApiToken, field: str) -> ApiToken:
-    """Record the use of a token, once a minute at most: not every read may cost a write."""
+    """Record the use of a token at most once a minute, so that few reads cost a write."""
     now, before = timezone.now(), getattr(token, field)
     if before is None or now - before > USED_RESOLUTION:
         ApiToken.objects.filter(id=token.id).update(**{field: now})

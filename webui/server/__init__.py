@@ -1,5 +1,5 @@
-"""The web server: uvicorn reads whole requests, threads answer them, a waiting client holds none.
+"""The web server: uvicorn reads whole requests, threads answer them, waits hold no thread.
 
-`connection` is uvicorn's protocol with deadlines. `connection_table` bounds the connections.
+`connection` is uvicorn's protocol with deadlines. `connection_table` limits the connections.
 `request_body` reads bodies. `bridge` hands requests to Django. `serving` starts and stops them.
 """

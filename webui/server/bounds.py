@@ -10,15 +10,15 @@ SPARE_DESCRIPTORS = 256  # databases, static files, the link to the executor
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """Seconds count from the start of what they bound; bytes that arrive do not restart them."""
+    """The bounds. Deadlines in seconds count from a start; arriving bytes do not extend them."""
 
     header_seconds: float = 10.0
     body_seconds: float = 30.0
     idle_seconds: float = 75.0
     write_seconds: float = 30.0  # for each 64 KiB of a reply
     linger_seconds: float = 5.0  # to send the buffer of a closed connection
-    grace_seconds: float = 2.0  # of a new state, in which only `connections` evicts
-    drain_seconds: float = 5.0  # to read on from a refused body
+    grace_seconds: float = 2.0  # of a new state; during it only `connections` evicts
+    drain_seconds: float = 5.0  # to read the rest of a refused body
     drain_bytes: int = 128 * 1024 * 1024
     header_bytes: int = 64 * 1024
     connections: int = 8000
@@ -26,7 +26,7 @@ class Bounds:
     half: int = 1000  # with an incomplete request
     half_of_address: int = 256  # 0 behind a proxy: no bound for each address
     body_bytes: int = 10_000_000  # one body
-    bodies_bytes: int = 256 * 1024 * 1024  # all bodies above 64 KiB together
+    bodies_bytes: int = 256 * 1024 * 1024  # total of all bodies above 64 KiB
     queue: int = 1000  # complete requests that wait for a thread
     threads: int = 32
 

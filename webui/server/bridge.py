@@ -1,6 +1,6 @@
-"""Between uvicorn's event loop and Django: threads handle whole requests, waits stay on the loop.
+"""Connect uvicorn's event loop to Django: threads handle whole requests, the loop holds waits.
 
-The threads are long-lived, because each has its database connection and its compiled queries.
+The threads are long-lived, because each has its own database connection and compiled queries.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from webui.server.bounds import Bounds
 from webui.server.environment import environment, joined
 
 HEALTH = frozenset({"/healthz", "/readyz"})
-PIECE = 64 * 1024  # of a reply; the next piece is written when this one has left
+PIECE = 64 * 1024  # bytes of a reply; the next piece waits until this one is sent
 BUSY_SECONDS = 2
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Any]
@@ -32,7 +32,7 @@ Send = Callable[[Any], Any]
 
 @dataclass(kw_only=True)
 class Answer:
-    """A reply: `content` is whole, or `stream` gives the rest."""
+    """A reply: `content` is the whole body, or `stream` yields the rest."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -44,7 +44,7 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Piece:
-    """Bytes that a stream gave at once, and the pause that it asks for."""
+    """Bytes that a stream yields at once, and the pause after them in seconds."""
 
     content: bytes
     pause: float = 0.0
@@ -205,12 +205,12 @@ class Exchange:
             await self._part(b"", more=False)
 
     def _expects(self) -> bool:
-        """Return whether the client waits for leave to send its body; refused, it sends none."""
+        """Return whether the client waits for "100 Continue" before it sends its body."""
         return any(name == b"expect" for name, _ in self._scope["headers"])
 
     async def _stream(self, answer: Answer) -> None:
         stream = answer.stream
-        assert stream is not None  # noqa: S101 - asked for by who saw it
+        assert stream is not None  # noqa: S101 - the caller has checked it
         try:
             known = any(name.lower() == b"content-length" for name, _ in answer.headers)
             by_closing = self._scope["http_version"] == "1.0" and not known
@@ -248,7 +248,7 @@ class Exchange:
         return self._bridge.hub.stopping
 
     async def _refuse(self, reply: HttpResponse, *, drained: bool = False) -> None:
-        """Reply without Django; read on only as far as the client needs to see the reply."""
+        """Reply without Django; read the rest only if the client needs that to see the reply."""
         self.release()
         whole = drained or bool(self._body.length) or not _has_body(self._scope["headers"])
         self._body = request_body.Body(whole=whole)
@@ -289,7 +289,7 @@ def _answer_of(response: HttpResponseBase) -> Answer:
 
 
 def _more(frames: Iterator[Any]) -> Piece:
-    """Return the frames that are there at once, up to one piece."""
+    """Return the immediately available frames, up to one piece."""
     found = bytearray()
     while len(found) < PIECE:
         frame = next(frames, None)
@@ -310,4 +310,4 @@ def _busy(message: str) -> HttpResponse:
 
 
 def _ignore(*_arguments: object) -> None:
-    """Stand for WSGI's `start_response`; Django's response has the same values."""
+    """Ignore WSGI's `start_response`; Django's response has the same values."""

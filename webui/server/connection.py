@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 from webui.server.bounds import Bounds
 from webui.server.connection_table import ConnectionTable
 
-KEY = "stencil.connection"  # where a request's scope has it
+KEY = "stencil.connection"  # the key in a request's scope
 TOO_SLOW = b"The request did not arrive in time."
 TOO_LARGE = b"The head of the request is too large."
 
@@ -41,9 +41,9 @@ class Connection(HttpToolsProtocol):
         self._slow_reader: asyncio.TimerHandle | None = None
         self._silent_bytes = 0  # of a head or of trailers, which the parser does not report
         self._in_head = False  # a request has begun and its head is incomplete
-        self._deaf = False  # ignore what still arrives: it is no request
+        self._deaf = False  # ignore further bytes: they are no request
 
-    # --- what asyncio calls
+    # --- called by asyncio
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the deadline of the first request."""
@@ -65,7 +65,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Any byte between two requests begins the next request, even an empty line."""
+        """Handle bytes. Any byte between two requests, even an empty line, begins a request."""
         if self._deaf:
             return
         if not self._answering() and self._deadline is None:
@@ -77,23 +77,23 @@ class Connection(HttpToolsProtocol):
             self._refuse(431, TOO_LARGE)
 
     def pause_writing(self) -> None:
-        """Start the client's deadline to read the buffered bytes: the client does not read."""
+        """Start the client's deadline to read the buffered bytes."""
         super().pause_writing()
         if self._slow_reader is None:
             seconds = self._bounds.write_seconds
             self._slow_reader = self.loop.call_later(seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Stop that deadline: the client reads again."""
+        """Stop the deadline of `pause_writing`: the client reads again."""
         if self._slow_reader is not None:
             self._slow_reader.cancel()
             self._slow_reader = None
         super().resume_writing()
 
-    # --- what the parser calls
+    # --- called by the parser
 
     def on_message_begin(self) -> None:
-        """Handle the begin of a request."""
+        """Handle the start of a request."""
         super().on_message_begin()
         self._in_head = True
 
@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
         else:
             self._connections.enter(self, "idle")
 
-    # --- what the application calls
+    # --- called by the application
 
     def end_by_closing(self) -> None:
         """Let the end of the connection end the reply: it has no length, and HTTP/1.0 no chunks.

@@ -1,4 +1,4 @@
-"""The open connections by state, and which of them is closed when there are too many.
+"""The open connections by state, and the choice of connections to close when too many are open.
 
 Used only on the event loop.
 """
@@ -25,19 +25,19 @@ class Member(Protocol):
 class ConnectionTable:
     """Connections by state, each state in the order of arrival.
 
-    The oldest of a state is closed first. A client that completes its requests in time is never
-    among the oldest, however many others begin requests that they do not end.
+    The oldest connection of a state is closed first. A client that completes its requests in time
+    is never among the oldest, even if many others start requests without completing them.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        # With the time at which each came into its state, earliest first.
+        # With the time at which each connection entered its state, earliest first.
         self._states: dict[State, dict[Member, float]] = {"half": {}, "idle": {}, "busy": {}}
         self._state_of: dict[Member, State] = {}
         self._half_of: dict[str, dict[Member, float]] = {}
 
     def admit(self, member: Member) -> bool:
-        """Take a new connection, if needed in place of another; return False without a place."""
+        """Admit a new connection, if needed by closing another; return False if impossible."""
         while len(self._state_of) >= self._bounds.connections:
             oldest = next(iter(self._states["idle"]), None) or next(
                 iter(self._states["half"]), None
@@ -49,7 +49,7 @@ class ConnectionTable:
         return True
 
     def enter(self, member: Member, state: State) -> None:
-        """Note the state of a connection; close the oldest of a state that is full."""
+        """Set the state of a connection; if that state is full, close its oldest connection."""
         self.leave(member)
         self._state_of[member] = state
         among, now = self._states[state], time.monotonic()
@@ -64,7 +64,7 @@ class ConnectionTable:
             self._shorten(among, self._bounds.half, now)
 
     def leave(self, member: Member) -> None:
-        """Forget a connection. An unknown connection is no error."""
+        """Remove a connection. Ignore an unknown connection."""
         state = self._state_of.pop(member, None)
         if state is None:
             return
@@ -80,7 +80,7 @@ class ConnectionTable:
         return len(self._states[state])
 
     def _shorten(self, among: dict[Member, float], most: int, now: float) -> None:
-        """Close the oldest, but none within its grace: its request may have arrived unread."""
+        """Close the oldest, but none within its grace: its request may be unread in the socket."""
         while len(among) > most:
             oldest, since = next(iter(among.items()))
             if now - since < self._bounds.grace_seconds:

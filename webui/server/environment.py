@@ -7,12 +7,12 @@ from urllib.parse import unquote_to_bytes
 
 from webui.server.request_body import Body
 
-# WSGI or the connection sets these; no header of a request does.
+# WSGI or the connection sets these; headers of a request must not.
 _OWN = {b"content-length", b"content-type", b"transfer-encoding"}
 
 
 def environment(scope: Any, headers: dict[bytes, bytes], body: Body) -> dict[str, Any]:
-    """Return the environment. Its body is whole, and `CONTENT_LENGTH` is the length of the body."""
+    """Return the environment, with the whole body and its length as `CONTENT_LENGTH`."""
     server = scope["server"] or ("localhost", 0)
     client = scope["client"] or ("", 0)
     found: dict[str, Any] = {
@@ -47,9 +47,9 @@ def environment(scope: Any, headers: dict[bytes, bytes], body: Body) -> dict[str
 
 
 def joined(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return the headers by name, repeated ones joined.
+    """Return the headers by name, and join repeated headers.
 
-    Raises ValueError with the name if a header occurs twice that may not.
+    Raise ValueError with the name of a header that must not be repeated.
     """
     found: dict[bytes, bytes] = {}
     for name, value in pairs:

@@ -1,4 +1,4 @@
-"""Read the body of a request, whole and in time, before a thread handles the request."""
+"""Read the whole body of a request in time, before a thread handles the request."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import Any
 
 from webui.server.bounds import Bounds
 
-SMALL = 64 * 1024  # smaller bodies reserve no memory: many of them fit
+SMALL = 64 * 1024  # bytes; smaller bodies reserve no memory
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -26,7 +26,7 @@ class FullError(Exception):
 
 @dataclass(kw_only=True)
 class Body:
-    """A body. `length` is declared or counted; it is more than `data` holds if not `whole`."""
+    """A body. `length` is declared or counted; if not `whole`, `data` is shorter."""
 
     data: bytes = b""
     length: int = 0
@@ -42,7 +42,7 @@ class BodyMemory:
     taken: set[int] = field(default_factory=set)
 
     def reserve(self, count: int) -> int:
-        """Reserve `count` bytes and return `count`. Raises FullError."""
+        """Reserve `count` bytes and return `count`. Raise FullError."""
         if count > self.available:
             raise FullError
         self.available -= count
@@ -56,9 +56,9 @@ class BodyMemory:
 async def read(
     headers: dict[bytes, bytes], receive: Receive, bounds: Bounds, memory: BodyMemory
 ) -> Body:
-    """Return the whole body; of a body that is too large, what is known of it.
+    """Return the body; if it is too large, return a Body with `whole` False.
 
-    Raises GoneError, TooSlowError and FullError.
+    Raise GoneError, TooSlowError and FullError.
     """
     chunked = b"transfer-encoding" in headers
     declared = int(headers.get(b"content-length", b"0"))
@@ -91,7 +91,7 @@ async def read(
 
 
 async def drain(receive: Receive, bounds: Bounds) -> None:
-    """Read on within bounds: a client that still sends then sees the reply, not a broken pipe."""
+    """Read the rest within bounds, so that a sending client sees the reply, not a broken pipe."""
     left = bounds.drain_bytes
     try:
         async with asyncio.timeout(bounds.drain_seconds):

@@ -14,8 +14,8 @@ from webui.server.bridge import Bridge, Wsgi
 from webui.server.connection import Connection
 from webui.server.connection_table import ConnectionTable
 
-GRACE_SECONDS = 4  # in which waiting requests may still end by themselves
-STOP_SECONDS = 10  # until running requests are cut off
+GRACE_SECONDS = 4  # in which waiting requests can end normally
+STOP_SECONDS = 10  # until running requests are aborted
 BACKLOG = 2048
 
 
@@ -67,9 +67,9 @@ def make(application: Wsgi, host: str, port: int, bounds: Bounds) -> Server:
 def serve(application: Wsgi, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT."""
     server = make(application, host, port, from_settings())
-    # uvicorn raises the signal again after a clean shutdown, which is no failure.
+    # uvicorn raises the signal again after a clean shutdown. This is not a failure.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    # A computing thread holds the interpreter for one interval, and the event loop waits for it.
+    # A busy thread holds the interpreter for one interval, and the event loop waits for it.
     sys.setswitchinterval(0.001)
     server.run()

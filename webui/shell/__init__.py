@@ -1,1 +1,1 @@
-"""What all pages share: layout, navigation, confirmations, errors, charts."""
+"""Shared parts of all pages: layout, navigation, confirmations, errors, charts."""

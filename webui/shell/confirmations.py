@@ -22,19 +22,19 @@ class Confirmation:
     permission: str
     title: str
     text: str
-    url: str  # what it posts to
+    url: str  # target of the POST
     button: str
     back: str
     tone: Literal["primary", "bad"] = "primary"
     hidden: Mapping[str, object] = field(default_factory=dict)
-    reason: str = ""  # proposed, or typed before a refusal
+    reason: str = ""  # a proposal, or the text typed before a refusal
     problem: str = ""
-    blocked: bool = False  # nothing can be sent; `problem` says why
+    blocked: bool = False  # the form cannot be sent; `problem` gives the reason
     about: str = ""  # distinguishes confirmations of the same action on one page
 
     @property
     def id(self) -> str:
-        """The id of the dialog on its page."""
+        """Return the id of the dialog on its page."""
         return f"confirm-{self.action}-{self.about}" if self.about else f"confirm-{self.action}"
 
     def refused(self, reason: str, problem: str) -> "Confirmation":

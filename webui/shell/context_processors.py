@@ -61,17 +61,17 @@ class ShellHealth:
 
 
 def may(request: HttpRequest) -> dict[str, Any]:
-    """Context processor: the user's permissions by codename, in each page and fragment."""
+    """Return the user's permissions by codename, for each page and fragment."""
     return {"may": roles.May(request.user)} if hasattr(request, "user") else {}
 
 
 def know_health(request: HttpRequest, snapshot: health.HealthSnapshot) -> None:
-    """Give the shell the health that this request has read already."""
+    """Pass the health that this request has already read to the shell."""
     request.META[HEALTH] = snapshot
 
 
 def shell(request: HtmxHttpRequest) -> dict[str, Any]:
-    """Context processor: the shell; nothing for visitors who are not signed in."""
+    """Return the context of the shell; empty for visitors who are not signed in."""
     if not getattr(request, "user", None) or not request.user.is_authenticated:
         return {}
     if request.htmx:
@@ -89,7 +89,7 @@ def shell(request: HtmxHttpRequest) -> dict[str, Any]:
 
 
 def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
-    """Return the pages that this user may open."""
+    """Return the pages that this user can open."""
     if not roles.allowed(request.user, roles.LOOK):
         return ()
     return tuple(
@@ -100,7 +100,7 @@ def _places(request: HttpRequest) -> tuple[tuple[str, str, str], ...]:
 
 
 def rail(path: str, templates: int, places: tuple[tuple[str, str, str], ...]) -> list[Item]:
-    """Return the items of the navigation; builds belong to templates."""
+    """Return the items of the navigation; pages of builds mark the item of templates."""
     first = path.strip("/").split("/")[0]
     here = "templates" if first == "builds" else first
     return [
@@ -128,7 +128,7 @@ def palette(templates: Iterable[Template], places: tuple[tuple[str, str, str], .
 def shell_health(
     known: health.HealthSnapshot | None = None, troubles: int | None = None
 ) -> ShellHealth:
-    """Return the health in at most three queries, fewer for what is known.
+    """Return the health in at most three queries; known values save queries.
 
     The queries read executors, open executions, and quarantined current versions.
     """

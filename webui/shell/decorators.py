@@ -73,8 +73,8 @@ def form[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], Vi
 def change[**P](permission: str, *, fresh: bool = False) -> Callable[[View[P]], View[P]]:
     """Make a change: POST only, for users with `permission`.
 
-    With `fresh` and STENCIL_FRESH_SIGNIN_SECONDS, a user whose sign-in is older is asked for a
-    factor again; then the change goes on as it was posted.
+    With `fresh` and STENCIL_FRESH_SIGNIN_SECONDS, a user with an older sign-in is asked for a
+    factor again; then the change continues with the posted data.
     """
 
     def decorate(view: View[P]) -> View[P]:
@@ -99,7 +99,7 @@ def done(request: HttpRequest, text: str) -> None:
 
 
 def redirect_whole_page(request: HtmxHttpRequest, answer: HttpResponseRedirect) -> HttpResponseBase:
-    """Redirect the whole page, also after a request of htmx."""
+    """Redirect the whole page, also for a request of htmx."""
     return freshness.redirect_whole_page(request, answer["Location"])
 
 
@@ -132,7 +132,7 @@ def _for[**P](permission: str, view: View[P], *, fresh: bool = False) -> View[P]
         message = f"No role holds {permission!r}: see webui/signin/roles.py."
         raise LookupError(message)
 
-    # Tests and tools read here which permission an address needs.
+    # Tests and commands read here the permission that an address needs.
     view.__dict__["permission"] = permission
 
     @wraps(view)

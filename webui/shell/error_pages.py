@@ -1,4 +1,4 @@
-"""Error pages: what happened, and what to do now.
+"""Error pages: each states the problem and gives advice.
 
 A page needs no query, no session and no context processor, so it can be shown without a database
 and to visitors who are not signed in.
@@ -40,9 +40,9 @@ class ErrorText:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """400: the request could not be read, or was sent to another host name.
+    """Reply 400: the request cannot be parsed, or was sent to another host name.
 
-    Requests to the API that fail before its own handlers get the API's error format.
+    API requests that fail before the API's own handlers get the API's error format.
     """
     problem, advice = _unreadable(exception)
     if request.path_info.startswith(MACHINES):
@@ -56,7 +56,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403: the role does not allow it. The decorators name the role that does."""
+    """Reply 403: the role does not permit the action. The decorators name a sufficient role."""
     return show(
         403,
         ErrorText(
@@ -68,7 +68,7 @@ def permission_denied(_request: HttpRequest, exception: Exception) -> HttpRespon
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """403: a form without this session's CSRF token, or from another origin."""
+    """Reply 403: a form without this session's CSRF token, or from another origin."""
     advice = "Load the form again and send it again. You may have to type your input again."
     if "trusted origins" in reason:  # Django's text for a foreign Origin or Referer
         advice = (
@@ -88,7 +88,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def page_not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404: mistyped, removed, or of another user. The page shows the message of the service."""
+    """Reply 404: mistyped, removed, or of another user. The page shows the service's message."""
     return show(
         404,
         ErrorText(
@@ -101,7 +101,7 @@ def page_not_found(_request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def wrong_method(request: HttpRequest, allowed: Sequence[str]) -> HttpResponse:
-    """405: usually the address of a form, opened as a page."""
+    """Reply 405: usually the address of a form, opened as a page."""
     answer = show(
         405,
         ErrorText(
@@ -116,7 +116,7 @@ def wrong_method(request: HttpRequest, allowed: Sequence[str]) -> HttpResponse:
 
 
 def unreadable(request: HttpRequest, problem: str) -> HttpResponse:
-    """409: files of a version that the page needs are damaged or missing."""
+    """Reply 409: files of a version that the page needs are damaged or missing."""
     return show(
         409,
         ErrorText(
@@ -130,7 +130,7 @@ def unreadable(request: HttpRequest, problem: str) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """503 for temporary trouble of the database, else 500. Django has logged the exception."""
+    """Reply 503 for temporary database errors, else 500. Django has logged the exception."""
     met = sys.exception()
     passing = database_trouble(met)
     if met is not None:
@@ -151,7 +151,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def unavailable(request: HttpRequest, problem: str) -> HttpResponse:
-    """503: a later attempt will work."""
+    """Reply 503: the request can succeed later."""
     answer = show(
         503,
         ErrorText(

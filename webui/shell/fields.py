@@ -1,4 +1,4 @@
-"""Form fields and helpers that several page families use."""
+"""Form fields and helpers for several groups of pages."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +13,8 @@ from execapp.errors import InvalidRequestError
 class WholeNumberField(forms.CharField):
     """A whole number in decimal digits within bounds; None when the field is empty and optional.
 
-    Django's IntegerField also takes "1_000" and digits of other scripts. `message` is the error for
-    everything that is refused.
+    Django's IntegerField also accepts "1_000" and digits of other scripts. `message` is the error
+    for every refused value.
     """
 
     def __init__(self, *, least: int = 0, most: int, message: str, **options: Any) -> None:
@@ -22,7 +22,7 @@ class WholeNumberField(forms.CharField):
         self.least, self.most, self.message = least, most, message
 
     def clean(self, value: Any) -> int | None:
-        """Return the number. Raises ValidationError."""
+        """Return the number. Raise ValidationError."""
         try:
             text = super().clean(value)
         except ValidationError as error:
@@ -38,10 +38,10 @@ class WholeNumberField(forms.CharField):
 def add_errors(
     form: forms.Form, error: InvalidRequestError, names: Mapping[str, str] | None = None
 ) -> None:
-    """Put what a service refused beside the fields of a form.
+    """Add the errors of a service to the fields of a form.
 
-    `names` maps a name of the service to the field that has another name. What belongs to no field
-    becomes an error of the whole form.
+    `names` maps names of the service to field names, where they differ. Errors without a field
+    become errors of the whole form.
     """
     for problem in error.fields:
         name = problem.path.partition(".")[0]
@@ -50,7 +50,7 @@ def add_errors(
 
 
 def given(form: forms.Form) -> dict[str, str]:
-    """Return the filled fields of a form of filters as text, for the links of its pages."""
+    """Return the filled fields of a filter form as text, for the links between its pages."""
     return {name: str(value) for name, value in values(form).items() if value not in ("", None)}
 
 

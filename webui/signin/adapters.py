@@ -1,4 +1,4 @@
-"""Our changes to django-allauth, in the hooks of its adapter."""
+"""Changes to django-allauth in the hooks of its adapter."""
 
 from typing import Any
 

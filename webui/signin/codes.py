@@ -1,4 +1,4 @@
-"""Each code of an authenticator app works once.
+"""Accept each code of an authenticator app once.
 
 allauth remembers a used code for one period of 30 seconds but accepts a code in three periods,
 because a phone's clock may be off. Therefore the number of the last used period is kept with the
@@ -21,7 +21,7 @@ LAST = "last_period"
 def claim(*, authenticator: Authenticator, code: str) -> bool:
     """Use a code. Return False if it is wrong, or if it or a later code was used before.
 
-    Of several processes at the same moment one gets True.
+    If several processes claim the same code concurrently, one of them gets True.
     """
     with transaction.atomic():
         row = Authenticator.objects.select_for_update().get(pk=authenticator.pk)

@@ -1,6 +1,6 @@
-"""allauth's forms of second factors, named by `MFA_FORMS`, stricter in two points.
+"""Stricter versions of allauth's forms for second factors, configured by `MFA_FORMS`.
 
-A code works once, and the reply of a passkey must come from our own origin.
+A code works once, and the reply of a passkey must come from Stencil's own origin.
 """
 
 import json
@@ -18,12 +18,12 @@ from webui.signin import codes
 
 
 class _Once:
-    """A correct code is refused if it was used before."""
+    """Refuse a correct code that was used before."""
 
     authenticator: Authenticator
 
     def clean_code(self) -> str:
-        """Return the code. Raises ValidationError."""
+        """Return the code. Raise ValidationError."""
         code: str = super().clean_code()  # type: ignore[misc]
         found = self.authenticator
         if found.type == Authenticator.Type.TOTP and not codes.claim(
@@ -39,16 +39,16 @@ class AuthenticateForm(_Once, allauth.mfa.base.forms.AuthenticateForm):
 
 
 class ReauthenticateForm(_Once, allauth.mfa.base.forms.ReauthenticateForm):
-    """The same, before an important action."""
+    """The second step again, before an important action."""
 
 
 class _OwnOrigin:
-    """A passkey's reply names the origin of the page: it must be ours."""
+    """Require Stencil's own origin in the reply of a passkey."""
 
     cleaned_data: dict[str, Any]
 
     def clean_credential(self) -> Any:
-        """Return allauth's value. Raises ValidationError."""
+        """Return allauth's value. Raise ValidationError."""
         check_origin(self.cleaned_data["credential"])
         inherited = getattr(super(), "clean_credential", None)
         return inherited() if inherited else self.cleaned_data["credential"]
@@ -71,9 +71,9 @@ class AddWebAuthnForm(_OwnOrigin, allauth.mfa.webauthn.forms.AddWebAuthnForm):
 
 
 def check_origin(credential: Any) -> None:
-    """Refuse a reply that a page of another host, scheme or port got from the browser.
+    """Raise ValidationError for a passkey's reply to a page of another host, scheme or port.
 
-    Browsers give a passkey to every port and subdomain of its host. Raises ValidationError.
+    Browsers offer a passkey to every port and subdomain of its host.
     """
     try:
         claimed = json.loads(websafe_decode(credential["response"]["clientDataJSON"]))["origin"]

@@ -28,11 +28,11 @@ def is_fresh(request: HttpRequest) -> bool:
 def reauthenticate(request: HtmxHttpRequest) -> HttpResponseBase:
     """Redirect to the page that asks for a factor again.
 
-    Raises ReauthenticationRequired, which allauth turns into that redirect; it keeps a POST in the
-    session and repeats it afterwards.
+    Raise ReauthenticationRequired, which allauth turns into that redirect. allauth stores a POST in
+    the session and repeats it afterwards.
     """
     methods = get_adapter().get_reauthentication_methods(request.user)
-    if not methods:  # a user of single sign-on without a password or factor here
+    if not methods:  # a single sign-on user without a local password or factor
         messages.error(
             request, "Your sign-in is too old for this action. Sign out and sign in again.", "bad"
         )
@@ -54,7 +54,7 @@ def shown_page(request: HttpRequest) -> str:
 
 
 def redirect_whole_page(request: HtmxHttpRequest, url: str) -> HttpResponseBase:
-    """Redirect the whole page. For htmx a usual redirect would replace only a part of it."""
+    """Redirect the whole page. For htmx, a plain redirect would replace only a part of it."""
     if request.htmx:
         return HttpResponseClientRedirect(url)
     return HttpResponseRedirect(url)

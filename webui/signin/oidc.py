@@ -1,4 +1,4 @@
-"""Sign-in through the OpenID Connect provider of the settings, which is trusted."""
+"""Sign-in through the trusted OpenID Connect provider of the settings."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from webui.signin import record
 
 
 class OidcAdapter(DefaultSocialAccountAdapter):
-    """Which users of the provider may sign in, and with which role."""
+    """Decide which users of the provider can sign in, and their roles."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         """Return whether an unknown user gets an account."""

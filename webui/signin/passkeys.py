@@ -1,4 +1,4 @@
-"""Where passkeys work. Pure."""
+"""Decide whether a host supports passkeys. Pure."""
 
 import ipaddress
 from urllib.parse import urlsplit

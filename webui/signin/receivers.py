@@ -11,7 +11,7 @@ from webui.signin import record
 
 
 def connect() -> None:
-    """Connect the receivers. Called once at start."""
+    """Connect the receivers. Call once at start."""
     signals.authentication_failed.connect(on_failed, dispatch_uid="webui.mfa.failed")
     signals.authenticator_added.connect(on_added, dispatch_uid="webui.mfa.added")
     signals.authenticator_removed.connect(on_removed, dispatch_uid="webui.mfa.removed")

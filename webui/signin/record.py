@@ -1,7 +1,7 @@
 """Events of sign-in in the audit trail.
 
-A name is recorded only if a user has it: people type passwords into the wrong field, and the trail
-keeps its events for ever.
+Only names of existing users are recorded: people type passwords into the wrong field, and the trail
+is permanent.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ def failed(*, name: str, ip: str, by: str) -> None:
 
 
 def locked_out(*, name: str, ip: str, seconds: int) -> None:
-    """Record a lockout once, however many attempts follow during it."""
+    """Record a lockout once, regardless of the attempts during it."""
     known = _known(name)
     if cache.add(f"lockout:{known}:{ip}", True, timeout=seconds):
         _append(known, "user.lockout", {"ip": ip, "seconds": seconds})

@@ -12,7 +12,7 @@ LOOK = "templatemgr.view_template"  # the permission of every role
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A role; `adds` are the permissions that the role before it lacks."""
+    """A role. `adds` are the permissions that the previous role lacks."""
 
     name: str
     description: str
@@ -62,7 +62,7 @@ ADMIN = NAMES[-1]
 
 
 def permissions(name: str) -> tuple[str, ...]:
-    """Return all permissions of a role: its own, and those of the roles before it."""
+    """Return all permissions of a role: its own, and those of lower roles."""
     held = ROLES[: NAMES.index(name) + 1]
     return tuple(permission for role in held for permission in role.adds)
 
@@ -71,7 +71,7 @@ KNOWN = frozenset(permissions(ADMIN))
 
 
 def least(permission: str) -> str:
-    """Return the name of the first role with a permission."""
+    """Return the name of the lowest role with a permission."""
     return next(role.name for role in ROLES if permission in role.adds)
 
 
@@ -86,7 +86,7 @@ def of(user: User) -> Role | None:
 class May:
     """A user's permissions by codename, for templates: `{% if may.promote_version %}`.
 
-    Codenames are unique over all apps. An unknown codename raises KeyError.
+    Codenames are unique over all apps. Raise KeyError for an unknown codename.
     """
 
     _full = {permission.partition(".")[2]: permission for permission in KNOWN}
@@ -104,9 +104,9 @@ def allowed(user: AbstractBaseUser | AnonymousUser, permission: str) -> bool:
 
 
 def install(using: str) -> None:
-    """Make the four groups with exactly their permissions. Idempotent.
+    """Create the four groups with exactly their permissions. Idempotent.
 
-    Raises ImproperlyConfigured if a permission has no row.
+    Raise ImproperlyConfigured if a permission has no row.
     """
     rows = Permission.objects.using(using).select_related("content_type")
     ids = {f"{row.content_type.app_label}.{row.codename}": row.pk for row in rows}
@@ -123,5 +123,5 @@ def install(using: str) -> None:
 
 
 def install_after_migrate(*, using: str, **_kwargs: Any) -> None:
-    """Receive `post_migrate` of the last app: then each permission has its row."""
+    """Receive `post_migrate` of the last app, when each permission has its row."""
     install(using)

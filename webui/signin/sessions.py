@@ -1,4 +1,4 @@
-"""The sessions of a user, and when each was last used."""
+"""The sessions of a user, and the time of the last use of each."""
 
 import time
 
@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.utils import timezone
 
-RESOLUTION_SECONDS = 300.0  # a page that polls must not write each time
+RESOLUTION_SECONDS = 300.0  # a polling page must not write at each request
 MOST = 10_000
 
 _written: dict[str, float] = {}  # session key → the last write of this process
@@ -26,7 +26,7 @@ def seen(request: HttpRequest) -> None:
 
 
 def of(user: User) -> list[UserSession]:
-    """Return the valid sessions, most recently used first."""
+    """Return the user's valid sessions, most recently used first."""
     rows = UserSession.objects.purge_and_list(user)
     return sorted(rows, key=lambda row: row.last_seen_at, reverse=True)
 

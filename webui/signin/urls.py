@@ -1,8 +1,8 @@
 """Addresses of sign-in and of the user's own account.
 
-Of allauth's addresses, those of email and, by default, of sign-up are left out. allauth looks these
-names up. Its views are imported at their first request: their cryptography takes 50 ms to import,
-which commands and the API do not need.
+The addresses of allauth for email and, by default, for sign-up are omitted. allauth resolves these
+names itself. Its views are imported at their first request: the import of their cryptography takes
+50 ms, and commands and the API do not need it.
 """
 
 from collections.abc import Callable

@@ -131,7 +131,7 @@ def handle(exc: BaseException) -> HttpResponse:
 def trouble_that_passes(exc: BaseException) -> str | None:
     """Return the message for a locked database or a full disk; None for everything else.
 
-    A missing table is an OperationalError too, and a retry does not mend it.
+    A missing table is an OperationalError too, and a retry does not repair it.
     """
     match classify(exc):
         case Trouble.FULL:

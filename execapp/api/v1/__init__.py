@@ -14,17 +14,17 @@ __all__ = ["api"]
 
 
 class Api(NinjaAPI):
-    """NinjaAPI with short names of operations, which generated clients take over."""
+    """NinjaAPI with short operation ids, which generated clients use as names."""
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
-        """`builds_log` for the view `log` of the module `builds`."""
+        """Return the operation id: `builds_log` for the view `log` of the module `builds`."""
         view = operation.view_func
         return f"{view.__module__.rpartition('.')[2]}_{view.__name__}"
 
     def validation_error_from_error_contexts(
         self, error_contexts: list[ValidationErrorContext[Any]]
     ) -> ValidationError:
-        """As ninja does, without keeping what was wrong beside what is wrong with it."""
+        """Return the error as ninja does, but without the rejected input values."""
         found: list[dict[str, Any]] = []
         for context in error_contexts:
             model = context.model

@@ -1,4 +1,4 @@
-"""`/builds` and `/templates/{name}/builds`: ask for a build, follow it, cancel it."""
+"""`/builds` and `/templates/{name}/builds`: request a build, follow it, cancel it."""
 
 import json
 from collections.abc import Iterator
@@ -36,10 +36,10 @@ of_template = Router(tags=["Builds"])
     summary="Ask for a build",
 )
 def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpResponse:
-    """Ask for a build: from the definition folder, or with `from` from a version's inputs.
+    """Request a build: from the definition folder, or with `from` from a version's inputs.
 
-    `rebuild` takes the same lock, `refresh` makes a new one, `update` moves the `packages`, `edit`
-    replaces the `files`. Nothing is promoted by itself.
+    `rebuild` uses the same lock, `refresh` creates a new lock, `update` updates the `packages`,
+    `edit` replaces the `files`. A build never promotes its version.
     """
     check_query(request, ())
     build = builds.request(
@@ -73,7 +73,7 @@ def listing(request: HttpRequest, name: str, query: Query[BuildsQuery]) -> HttpR
     "/{build_id}", auth=auth.read, response={200: BuildOut, **ERRORS}, summary="Read a build"
 )
 def one(request: HttpRequest, build_id: str) -> HttpResponse:
-    """One build: where it is, and how it ended."""
+    """Return one build with its current step, its state and its result."""
     check_query(request, ())
     return reply(present_build(builds.get(build_id=build_id)))
 
@@ -88,7 +88,7 @@ def one(request: HttpRequest, build_id: str) -> HttpResponse:
 def log(request: HttpRequest, build_id: str, query: Query[PageQuery]) -> HttpResponseBase:
     """Return the log by page, or the whole log as text or JSON lines, by Accept or `format`.
 
-    The cursor is a line's `sequence`: to poll a running build, give the last one you have.
+    The cursor is a line's `sequence`: to poll a running build, send the last `sequence` received.
     """
     check_query(request, ("format", *PageQuery.model_fields))
     form = wanted_form(request, "text", "jsonl")
@@ -110,10 +110,10 @@ def log(request: HttpRequest, build_id: str, query: Query[PageQuery]) -> HttpRes
     summary="Follow a build",
 )
 def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
-    """Server-Sent Events: `step`, `line`, then `end` with the build.
+    """Send Server-Sent Events: `step`, `line`, then `end` with the build.
 
-    A request lasts a minute at most: connect again with the `Last-Event-ID` you have, as
-    EventSource does by itself. Steps are told anew at each connection.
+    A request lasts at most one minute: connect again with the last `Last-Event-ID` received, as
+    EventSource does automatically. Each connection starts with all steps.
     """
     check_query(request, ())
     build = builds.get(build_id=build_id)
@@ -129,7 +129,7 @@ def events(request: HttpRequest, build_id: str) -> HttpResponseBase:
     summary="Cancel a build",
 )
 def cancel(request: HttpRequest, build_id: str) -> HttpResponse:
-    """Ask for the end: 202, or 200 when it has ended already and nothing changes."""
+    """Request the cancellation: 202, or 200 without a change if the build has already ended."""
     check_query(request, ())
     build = builds.get(build_id=build_id)
     ended = build.finished

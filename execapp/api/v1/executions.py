@@ -39,7 +39,7 @@ router = Router(tags=["Executions"])
     openapi_extra=idempotency_header(),
 )
 def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
-    """Submit files to run or test. 200 instead of 201 when an Idempotency-Key was known."""
+    """Submit files to run or test. Status 200 instead of 201 for a known Idempotency-Key."""
     check_query(request, ())
     if body.callback_url is not None:
         message = "Callbacks are not served yet: use `wait`, or ask for the execution."
@@ -47,7 +47,7 @@ def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     token = token_of(request)
     seconds = float(body.wait)
     permit = deferred.acquire_wait(str(token.id), seconds)
-    # Who goes on to wait wakes the executor by the same message.
+    # A request that waits wakes the executor with the message of its wait.
     wake = not isinstance(permit, concurrency.Permit)
     execution, created = submissions.submit(_submission(request, body), wake=wake)
     begun = created and isinstance(permit, concurrency.Permit)
@@ -63,7 +63,7 @@ def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
 
 @router.get("", auth=auth.read, response={200: ExecutionsOut, **ERRORS})
 def listing(request: HttpRequest, query: Query[ExecutionsQuery]) -> HttpResponse:
-    """Newest first, without output. A token without `admin` sees its own only."""
+    """List executions, newest first, without output. A token without `admin` sees only its own."""
     check_query(request, ExecutionsQuery.model_fields, repeatable=("label",))
     filters = history.parse_filter(dict(request.GET.lists()))
     viewer = history.Viewer.of_token(token_of(request))
@@ -73,7 +73,7 @@ def listing(request: HttpRequest, query: Query[ExecutionsQuery]) -> HttpResponse
 
 
 @router.post("/batch", auth=auth.execute, response=ERRORS)
-def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja goes by name
+def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja passes it by name
     """Not served yet."""
     message = "Batches are not served yet: submit one by one."
     raise NotSupportedError(message)
@@ -81,7 +81,7 @@ def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja goes by
 
 @router.get("/{execution_id}", auth=auth.read, response={200: ExecutionOut, **ERRORS})
 def one(request: HttpRequest, execution_id: str) -> HttpResponse:
-    """One execution, whole; `?wait=seconds` waits for its end."""
+    """Return one execution with its output; `?wait=seconds` waits for its end."""
     check_query(request, ("wait",))
     seconds = wait_parameter(request)
     execution = _own(request, execution_id)
@@ -91,7 +91,7 @@ def one(request: HttpRequest, execution_id: str) -> HttpResponse:
 
 @router.get("/{execution_id}/files", auth=auth.read, response={200: FilesOut, **ERRORS})
 def files(request: HttpRequest, execution_id: str) -> HttpResponse:
-    """Return the submitted files and settings."""
+    """Return the submitted files and settings of an execution."""
     check_query(request, ())
     return reply(present_submission(_own(request, execution_id)))
 
@@ -110,7 +110,7 @@ def events(request: HttpRequest, execution_id: str) -> HttpResponse:
     response={202: ExecutionOut, 200: ExecutionOut, **ERRORS},
 )
 def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
-    """Ask for the end: 202, or 200 when it has ended already and nothing changes."""
+    """Request the cancellation: 202, or 200 without a change if the execution has ended."""
     check_query(request, ())
     execution = _own(request, execution_id)
     actor = token_of(request).name
@@ -124,7 +124,7 @@ def cancel(request: HttpRequest, execution_id: str) -> HttpResponse:
     response={201: ExecutionOut, **ERRORS},
 )
 def rerun(request: HttpRequest, execution_id: str, body: RerunIn | None = None) -> HttpResponse:
-    """Submit the same request again, on the same version unless another template is named."""
+    """Submit the same request again, on the same version unless `template` is given."""
     check_query(request, ())
     token = token_of(request)
     made = submissions.rerun(

@@ -1,4 +1,4 @@
-"""`/templates/{name}/versions/{number}/…`: verify, heal, and the files it was built from."""
+"""`/templates/{name}/versions/{number}/…`: verify, heal, and read the inputs of a version."""
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.http import content_disposition_header
@@ -25,10 +25,10 @@ ONE = "/{name}/versions/{number}"
     summary="Verify a version",
 )
 def verify(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """Read every file again, beside executions; `verification` of the version tells how far it is.
+    """Verify every file again while executions run; `verification` of the version has the progress.
 
-    What is damaged is quarantined, and healed where the server is set up to heal by itself. Asking
-    while one is under way gives that one.
+    A damaged version is quarantined, and healed if the server is configured to heal automatically.
+    A request during a verification returns that verification.
     """
     check_query(request, ())
     version = lists.find_version(name=name, number=number)
@@ -43,9 +43,9 @@ def verify(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="Heal a version",
 )
 def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """Verify it, and make whole what is damaged: from the store, or by a rebuild of its inputs.
+    """Verify the version and heal it: from the store, or by a rebuild from its inputs.
 
-    `verification` of the version tells how far it is, and names the rebuild if there is one.
+    `verification` of the version has the progress and the id of the rebuild, if any.
     """
     check_query(request, ())
     version = lists.find_version(name=name, number=number)
@@ -61,7 +61,7 @@ def heal(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="List or download the inputs of a version",
 )
 def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """Return the files of its build; by Accept or `format` all of them as an archive."""
+    """List the inputs of the build; by Accept or `format`, return all of them as an archive."""
     check_query(request, ("format",))
     form = wanted_form(request, "tar.gz")
     version = lists.find_version(name=name, number=number)
@@ -84,7 +84,7 @@ def inputs(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="Download an input of a version",
 )
 def one_input(request: HttpRequest, name: str, number: str, path: str) -> HttpResponse:
-    """One of these files, as it is."""
+    """Return one input file, unchanged."""
     check_query(request, ())
     version = lists.find_version(name=name, number=number)
     files = export.inputs_of(template=name, version=version.number)
@@ -96,7 +96,7 @@ def one_input(request: HttpRequest, name: str, number: str, path: str) -> HttpRe
 
 
 def _download(data: bytes, kind: str, name: str) -> HttpResponse:
-    # A file to keep, never a page: it could be HTML.
+    # Send the file as a download, never as a page: the file can be HTML.
     headers = {
         "Content-Disposition": content_disposition_header(as_attachment=True, filename=name)
         or "attachment"

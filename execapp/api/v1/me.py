@@ -1,4 +1,4 @@
-"""`/me`: whose token, its scopes, and the limits it meets."""
+"""`/me`: the token of the request, its scopes and its limits."""
 
 from dataclasses import asdict
 
@@ -24,7 +24,7 @@ router = Router(tags=["Me"])
     summary="Whose token is this",
 )
 def me(request: HttpRequest) -> HttpResponse:
-    """Whose token, scopes, pins, limits, and the room that is left in the queue."""
+    """Return the token's name, scopes, pins and limits, and the free places of the queue."""
     check_query(request, ())
     token = token_of(request)
     body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT

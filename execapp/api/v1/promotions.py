@@ -1,4 +1,4 @@
-"""`/templates/{name}/…`: what moves `current`, what holds it, and what a promotion must pass."""
+"""`/templates/{name}/…`: promote, roll back, pin, and the policy of gates."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ router = Router(tags=["Templates"])
     summary="Promote a version",
 )
 def promote(request: HttpRequest, name: str, body: PromoteIn) -> HttpResponse:
-    """Make a version current. Executions that are running stay on theirs."""
+    """Make a version current. Running executions keep their version."""
     check_query(request, ())
     promotion = promotions.promote(
         template=name,
@@ -57,7 +57,7 @@ def promote(request: HttpRequest, name: str, body: PromoteIn) -> HttpResponse:
     summary="Roll back",
 )
 def roll_back(request: HttpRequest, name: str, body: RollBackIn) -> HttpResponse:
-    """Make the version current that was so before the current one; again: one further back."""
+    """Make the version before the current one current; each repetition goes one further back."""
     check_query(request, ())
     promotion = promotions.roll_back(
         template=name,
@@ -76,7 +76,7 @@ def roll_back(request: HttpRequest, name: str, body: RollBackIn) -> HttpResponse
     summary="Pin a template",
 )
 def pin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
-    """Refuse promotions and roll backs until it is unpinned."""
+    """Refuse promotions and roll backs until the template is unpinned."""
     check_query(request, ())
     promotions.pin(template=name, actor=actor_of(request), reason=body.reason)
     return reply(present_whole_template(lists.find_template(name=name)))
@@ -102,7 +102,7 @@ def unpin(request: HttpRequest, name: str, body: ReasonIn) -> HttpResponse:
     summary="Read the policy of gates",
 )
 def policy(request: HttpRequest, name: str) -> HttpResponse:
-    """Which gates promotions of this template must pass."""
+    """Return the gates that promotions of this template must pass."""
     check_query(request, ())
     return reply(present_policy(gates.required(template=catalog.get(name=name))))
 
@@ -114,7 +114,7 @@ def policy(request: HttpRequest, name: str) -> HttpResponse:
     summary="Set the policy of gates",
 )
 def set_policy(request: HttpRequest, name: str, body: PolicyIn) -> HttpResponse:
-    """Say which gates promotions must pass besides the essential ones; needs the scope admin."""
+    """Set the gates that promotions must pass besides the essential ones; needs the scope admin."""
     check_query(request, ())
     gates.set_policy(
         template=name,

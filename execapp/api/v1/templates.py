@@ -1,4 +1,4 @@
-"""`/templates`: what there is, what is current, what moved, what goes."""
+"""`/templates`: templates, versions, promotions, gates, differences, and removal."""
 
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -40,7 +40,7 @@ PAGE = ("limit", "cursor")
 
 @router.get("", auth=auth.read, response={200: TemplatesOut, **ERRORS}, summary="List templates")
 def listing(request: HttpRequest, query: Query[PageQuery]) -> HttpResponse:
-    """Every template, by name."""
+    """List all templates by name."""
     check_query(request, PAGE)
     page = lists.list_templates(cursor=query.cursor, limit=query.limit)
     return reply({"items": [present_template(row) for row in page.items], "next": page.next})
@@ -53,7 +53,7 @@ def listing(request: HttpRequest, query: Query[PageQuery]) -> HttpResponse:
     summary="Read a template",
 )
 def one(request: HttpRequest, name: str) -> HttpResponse:
-    """One template, with the limits of its current version."""
+    """Return one template with the limits of its current version."""
     check_query(request, ())
     return reply(present_whole_template(lists.find_template(name=name)))
 
@@ -80,7 +80,7 @@ def versions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpRe
     summary="Read a version",
 )
 def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """One version with its packages and smoke results."""
+    """Return one version with its packages and smoke results."""
     check_query(request, ())
     return reply(present_version(lists.find_version(name=name, number=number)))
 
@@ -92,7 +92,7 @@ def version(request: HttpRequest, name: str, number: str) -> HttpResponse:
     summary="List promotions",
 )
 def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> HttpResponse:
-    """List what was current when, by whom and why; newest first."""
+    """List the promotions and roll backs, with actor and reason; newest first."""
     check_query(request, PAGE)
     page = lists.list_promotions(name=name, cursor=query.cursor, limit=query.limit)
     return reply({"items": [present_promotion(row) for row in page.items], "next": page.next})
@@ -105,7 +105,7 @@ def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> Http
     summary="Ask the gates of a promotion",
 )
 def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """Whether the version can be promoted now, gate by gate with the reason of each."""
+    """Return whether the version can be promoted, with each gate and its reason."""
     check_query(request, ())
     found = lists.find_version(name=name, number=number)
     return reply(present_gates(found, evaluate(version=found)))
@@ -141,8 +141,8 @@ def diff(request: HttpRequest, name: str, number: str, query: Query[DiffQuery]) 
 def remove(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Delete a version's files. Its row, inputs and manifests stay: a rebuild brings it back.
 
-    The reason goes into the query or into a body {"reason": "…"}. Refused for what is current,
-    would be by a roll back, or is in use.
+    Send the reason in the query or in a body {"reason": "…"}. Refused for the current version, the
+    target of a roll back, and a version in use.
     """
     check_query(request, ("reason",))
     version = lists.find_version(name=name, number=number)

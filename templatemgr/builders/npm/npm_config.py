@@ -1,7 +1,7 @@
-"""This machine's npm configuration, read by npm itself and made into one file for the cage.
+"""Read this machine's npm configuration with npm, and write one configuration file for the cage.
 
-Of the settings only those pass that say where packages come from and how they are reached. The
-proxy stays outside with its credentials: the cage has one of its own.
+Only settings about registries and the connections to them enter the cage. The operator's proxy and
+its credentials stay outside: the cage has its own proxy.
 """
 
 import json
@@ -31,7 +31,7 @@ PASSED = re.compile(
     r"replace-registry-host|maxsockets|fetch-(timeout|retries|retry-[a-z]+)"
 )
 REGISTRY = re.compile(r"(@[^:=\s]+:)?registry")
-# npm's own reading of its files and variables; what it says stays with us.
+# Let npm read its files and variables. The output contains tokens and is not logged.
 ASK = """
 const lib = '/toolchain/lib/node_modules/npm/node_modules/@npmcli/config/lib'
 const Config = require(lib)
@@ -54,9 +54,9 @@ config.load().then(() => {
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """This machine's npm configuration: what to show in the cage, what to mount, and variables.
+    """This machine's npm configuration: files, mounts and variables for the cage.
 
-    The files are copies: npm keeps tokens in files that only their owner may read.
+    `files` holds copies, because npm keeps tokens in files that only their owner can read.
     """
 
     files: Mapping[str, bytes] = field(repr=False)
@@ -66,14 +66,14 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What npm makes of it. `values` have tokens in them; `named` were set by somebody here."""
+    """The settings in force. `values` contains tokens; `named` are the keys set on this machine."""
 
     values: Mapping[str, object] = field(repr=False)
     named: frozenset[str]
 
     @property
     def file(self) -> bytes:
-        """Return what the cage's npm reads as its user's configuration."""
+        """Return the user configuration file for npm in the cage."""
         lines: list[str] = []
         for key, value in sorted(self.values.items()):
             if not PASSED.fullmatch(key) or value is None:
@@ -85,18 +85,18 @@ class Settings:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """Return the registries as options, which nothing in a tree can overrule."""
+        """Return the registries as command-line options, which no file of a tree can override."""
         found = {key: value for key, value in self.values.items() if REGISTRY.fullmatch(key)}
         strict = f"--strict-ssl={json.dumps(self.values.get('strict-ssl', True))}"
         return (*(f"--{key}={value}" for key, value in sorted(found.items())), strict)
 
     def registry_of(self, name: str) -> str:
-        """Return the registry of a package: its scope's, else the one for all."""
+        """Return the registry of a package: that of its scope, or else the default registry."""
         scope = name.partition("/")[0] if name.startswith("@") else ""
         return str(self.values.get(f"{scope}:registry") or self.values.get("registry") or "")
 
     def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
-        """Return the registries that were named here, and the usual one if none was."""
+        """Return the registries set on this machine, and the default registries of npm."""
         named: set[Place] = set()
         usual: set[Place] = set()
         for key, value in self.values.items():
@@ -106,7 +106,7 @@ class Settings:
         return frozenset(named), frozenset(usual - named)
 
     def operator_proxy(self, environ: Mapping[str, str]) -> Upstream:
-        """Return the operator's proxy: npm's settings, else the environment's. ValueError."""
+        """Return the operator's proxy from npm's settings or the environment. Raise ValueError."""
         both = self.values.get("https-proxy") or self.values.get("proxy")
         without = self.values.get("noproxy")
         listed = ",".join(map(str, without)) if isinstance(without, list) else str(without or "")
@@ -114,12 +114,12 @@ class Settings:
 
 
 def machine_configuration(environ: Mapping[str, str]) -> Machine:
-    """Return what npm reads on this machine, as it is. OSError if unreadable."""
+    """Return the npm configuration of this machine, unparsed. Raise OSError if unreadable."""
     files: dict[str, bytes] = {}
     env = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
     env |= {key: value for key, value in environ.items() if _setting(key)}
     trusted = [Path(env[name]) for name in CERTIFICATES if name in env]
-    # Always named, there or not: npm would look in places of its own else.
+    # Set always, even without such a file: npm would otherwise search its default paths.
     env["npm_config_userconfig"] = f"{CONFIG}/user"
     env["npm_config_globalconfig"] = f"{CONFIG}/global"
     for kind, path in (("user", user_file(environ)), ("global", global_file(environ))):
@@ -136,7 +136,7 @@ def machine_configuration(environ: Mapping[str, str]) -> Machine:
 
 
 def settings(machine: Machine) -> Settings:
-    """Ask npm, in a cage without a network, what this machine's configuration says. BuildError."""
+    """Let npm parse the configuration in a cage without a network. Raise BuildError."""
     answer = _ask(tuple(sorted(machine.files.items())), tuple(sorted(machine.env.items())))
     try:
         told = json.loads(answer)
@@ -173,14 +173,14 @@ def wheel() -> Path:
 
 
 def user_file(environ: Mapping[str, str]) -> Path | None:
-    """Return npm's file of this user, if there is one."""
+    """Return the path of this user's npm configuration file, or None."""
     named = environ.get("npm_config_userconfig") or environ.get("NPM_CONFIG_USERCONFIG")
     path = Path(named) if named else Path(environ.get("HOME", "/"), ".npmrc")
     return path if path.is_file() else None
 
 
 def global_file(environ: Mapping[str, str]) -> Path | None:
-    """Find npm's global file: named, beside the machine's own Node, or in its usual places."""
+    """Return npm's global file: by variable, beside the machine's Node, or at a usual path."""
     named = environ.get("npm_config_globalconfig") or environ.get("NPM_CONFIG_GLOBALCONFIG")
     node = shutil.which("node", path=environ.get("PATH"))
     beside = [Path(node).resolve().parent.parent / "etc/npmrc"] if node else []
@@ -190,19 +190,19 @@ def global_file(environ: Mapping[str, str]) -> Path | None:
 
 
 def _setting(key: str) -> bool:
-    """Whether a variable is one of npm's settings that may pass: not those we make ourselves."""
+    """Return whether a variable is an npm setting that enters the cage; Stencil sets the others."""
     name = key.lower()
     return name.startswith("npm_config_") and name.removeprefix("npm_config_") not in OURS
 
 
 def _written(value: object) -> str:
-    """Return a value so that npm reads it as it is: quoted, and no variable in it is replaced."""
+    """Quote a value so that npm reads it unchanged and replaces no variable in it."""
     if not isinstance(value, str):
         return json.dumps(value)
     return json.dumps(value.replace("${", "\\${"))
 
 
 def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths that exist, without those inside of another."""
+    """Return the existing paths, without paths inside another one of them."""
     present = sorted({path for path in paths if path.is_absolute() and path.exists()})
     return [path for path in present if not any(parent in present for parent in path.parents)]

@@ -1,4 +1,4 @@
-"""npm's tarballs by their hashes, as its cache lays them out, and where they came from."""
+"""Find npm's tarballs in its cache by their hashes, and record their origins."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,13 +16,13 @@ LOCK = "package-lock.json"
 
 
 def contents(job: Job) -> list[Content]:
-    """Return the tarballs that the lock names."""
+    """Return the tarballs of the lock."""
     found = {digest: _content(*digest) for _, _, digest in _locked(job)}
     return list(found.values())
 
 
 def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
-    """Return those that npm's cache has, and note their origins in `job.origins`."""
+    """Return the paths of `wanted` in npm's cache, and note their origins in `job.origins`."""
     addresses = _addresses(job.workspace / CACHE / "index-v5")
     for content in wanted:
         place = addresses.get((content.algorithm, content.digest))
@@ -41,11 +41,11 @@ def came_from(job: Job) -> Mapping[str, str]:
 
 
 def with_addresses(job: Job, registry_of: Callable[[str], str]) -> bytes:
-    """Return the lock with the usual address of each tarball that is already in the cache.
+    """Return the lock with the default address of each tarball that is already in the cache.
 
-    npm takes nothing from its cache without an address, and our locks have none. Other tarballs get
-    the address that the registry says. npm does not contact the address, because the cache has the
-    bytes with their hash.
+    npm needs an address to read a tarball from its cache, and Stencil's locks contain none. npm
+    does not contact this address, because the cache has the bytes with their hash. Other tarballs
+    get their address from the registry.
     """
     text = (job.tree / LOCK).read_bytes()
     try:
@@ -86,7 +86,7 @@ def _locked(job: Job) -> Iterator[tuple[str, str, tuple[str, str]]]:
 
 
 def _addresses(index: Path) -> dict[tuple[str, str], str]:
-    """Read the cache's index: the host of each content. Skip lines that are no entry."""
+    """Read the index of the cache: the host of each content. Skip invalid lines."""
     found: dict[tuple[str, str], str] = {}
     for file in sorted(index.glob("*/*/*")):
         for line in file.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,7 +1,7 @@
-"""`npm outdated` on a skeleton of what the lock names: seconds, where installing takes a minute.
+"""Run `npm outdated` on a skeleton of the locked packages: seconds, not a minute of installing.
 
-npm compares installed packages, and needs of each no more than its package.json. The lockfile
-holds all that matters of those, so they are written from it, and nothing has to be fetched.
+npm compares installed packages and reads only their package.json files. The lockfile contains the
+necessary fields, so the files are written from it and no package is fetched.
 """
 
 import json
@@ -19,14 +19,14 @@ from templatemgr.lockfile import LockfileError
 
 WALL_MS = 60_000
 STEP = "fetching"
-# What decides which version a range on a package means, and nothing that could run.
+# The fields by which npm resolves ranges. No field that names a program.
 KEPT = ("version", "dependencies", "optionalDependencies", "peerDependencies",
         "peerDependenciesMeta")  # fmt: skip
 QUESTION = ("outdated", "--all", "--json", "--prefer-online")
 
 
 def outdated(job: Job) -> list[Candidate]:
-    """Return every package of the lock that belongs on this machine, sorted by name."""
+    """Return each package of the lock for this platform, sorted by name. Raise BuildError."""
     try:
         places = lockfile.entries((job.tree / npm_builder.LOCKS[0]).read_bytes())
     except (OSError, LockfileError) as error:
@@ -47,10 +47,10 @@ def outdated(job: Job) -> list[Candidate]:
 
 
 def read(answer: str) -> dict[tuple[str, str], tuple[str, str]]:
-    """Return (wanted, latest) by (name, installed) of npm's answer. Raises BuildError.
+    """Return (wanted, latest) by (name, installed) of npm's answer. Raise BuildError.
 
-    A package that several others depend on stands there once for each: the lowest that one of
-    them wants is what all of them allow.
+    npm lists a package once for each package that depends on it. The lowest `wanted` version is
+    used, because all of them allow it.
     """
     try:
         told = json.loads(answer or "{}")
@@ -85,12 +85,12 @@ def _candidate(package: lockfile.Package, newer: tuple[str, str] | None) -> Cand
 
 
 def _newer(installed: str, other: str) -> str:
-    """Return the other one if it is higher: a registry's "latest" can lie below a pre-release."""
+    """Return the higher version: the tag "latest" can be below an installed pre-release."""
     return max(installed, other, key=package_diff.order)
 
 
 def _belongs(entry: Mapping[str, Any]) -> bool:
-    """Whether npm would install it here: some are made for another platform."""
+    """Return whether npm installs the package on this platform."""
     return (
         not entry.get("link")
         and _listed(entry.get("os"), "linux")
@@ -118,7 +118,7 @@ def _plant(job: Job, path: str, entry: Mapping[str, Any]) -> None:
 
 
 def _ask(job: Job) -> str:
-    """Run npm; it ends with 1 when something is newer, as with other troubles."""
+    """Run npm. Exit status 1 means that newer versions exist, or an error."""
     said: dict[str, list[str]] = {"stdout": [], "stderr": []}
     jail, held = npm_builder.online(job, wall_ms=WALL_MS)
     argv = [*npm_builder.NPM, *QUESTION, *npm_builder.PATIENCE, *held]
@@ -143,7 +143,7 @@ def _ask(job: Job) -> str:
 
 
 def _refused(answer: str, errors: Iterable[str]) -> bool:
-    """Whether a 1 means trouble: npm then writes an error's table, or nothing at all."""
+    """Return whether status 1 means an error: npm then writes an error table or no output."""
     if not answer.strip():
         return any(line.startswith("npm error") for line in errors)
     return answer.lstrip().startswith('{\n  "error"')

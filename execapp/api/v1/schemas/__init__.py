@@ -1,5 +1,5 @@
-"""Schemas of `/api/v1` by theme: they validate bodies and parameters, and they document answers.
+"""Schemas of `/api/v1` by theme: they validate bodies and parameters, and document replies.
 
-`execapp.api.presenters` makes the answers, and no schema validates them again; the tests hold both
-to each other. Names and docstrings of the classes stand in the OpenAPI document.
+`execapp.api.presenters` creates the replies. No schema validates them at run time; tests compare
+both. Names and docstrings of the classes are part of the OpenAPI document.
 """

@@ -1,4 +1,4 @@
-"""Bodies, parameters and answers of `/builds` and `/templates/{name}/builds`."""
+"""Bodies, parameters and replies of `/builds` and `/templates/{name}/builds`."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from templatemgr.models import BuildState
 
 
 class BuildIn(Strict):
-    """`POST /templates/{name}/builds`. Without `from` it starts from the definition folder."""
+    """Body of `POST /templates/{name}/builds`. Without `from`, build the definition folder."""
 
     kind: Literal["rebuild", "refresh", "update", "edit"]
     from_: Number | None = Field(default=None, alias="from", description="a version's number")
@@ -33,7 +33,7 @@ class BuildsQuery(PageQuery):
 
 
 class StepOut(Schema):
-    """A step of a build that has begun."""
+    """A started step of a build."""
 
     name: str
     state: str = Field(description="active, done, or how the build ended in it")
@@ -42,7 +42,7 @@ class StepOut(Schema):
 
 
 class BuildOut(Schema):
-    """A build; `version` is what it made, `reproduces` what it came out identical to."""
+    """A build. `version` is the new version; `reproduces` is an identical earlier version."""
 
     id: str
     template: str

@@ -1,4 +1,4 @@
-"""Types and shapes that several themes use."""
+"""Types and schemas that several modules use."""
 
 from typing import Annotated
 
@@ -22,7 +22,7 @@ Text = Annotated[str, AfterValidator(_printable)]
 
 
 class Strict(BaseModel):
-    """A request body: no key that we do not know, no value of another type."""
+    """A request body without unknown keys and without conversion of types."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -33,22 +33,22 @@ class Strict(BaseModel):
 
 
 def _whole(value: object) -> object:
-    """Digits of a query string; the bounds of a field are its own."""
+    """Parse digits of a query string. The field checks its bounds."""
     return parsing.whole(value) if isinstance(value, str) else value
 
 
-# In query strings everything is text: these read it as every other entrance does.
+# Query strings contain only text: parse numbers as all other interfaces do.
 QueryNumber = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=parsing.LARGEST)]
 
 
 class PageQuery(Schema):
-    """What every list takes."""
+    """The parameters of every list."""
 
     limit: Annotated[int, BeforeValidator(_whole)] = Field(default=50, ge=1, le=200)
     cursor: str | None = Field(default=None, max_length=200)
 
 
 class ReasonIn(Strict):
-    """Why, for the audit trail."""
+    """The reason, for the audit trail."""
 
     reason: Text = Field(description="1 to 500 characters")

@@ -1,4 +1,4 @@
-"""Bodies, parameters and answers of `/executions`."""
+"""Bodies, parameters and replies of `/executions`."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from execapp.models import ExecutionState, Mode
 
 
 class FileIn(Strict):
-    """One file; its path is under src/."""
+    """One file. `path` is relative to src/."""
 
     path: str
     content: str
@@ -21,7 +21,7 @@ class FileIn(Strict):
 
 
 class LimitsIn(Strict):
-    """Limits that differ from the template's defaults; never more than its maximum."""
+    """Limits that differ from the template's defaults; at most its maximum."""
 
     wall_ms: int | None = None
     cpu_ms: int | None = None
@@ -32,7 +32,7 @@ class LimitsIn(Strict):
 
 
 class SubmissionIn(Strict):
-    """`POST /executions`."""
+    """Body of `POST /executions`."""
 
     template: str = Field(max_length=200, examples=["typescript", "typescript@7"])
     mode: Literal["run", "test"]
@@ -53,19 +53,19 @@ class SubmissionIn(Strict):
 
 
 class RerunIn(Strict):
-    """`POST /executions/{id}/rerun`; without `template` the same version runs it again."""
+    """Body of `POST /executions/{id}/rerun`. Without `template`, the same version is used."""
 
     template: str | None = Field(default=None, max_length=200)
 
 
-# A parameter that OpenAPI describes and that the view parses: it is not validated here.
+# A parameter that OpenAPI describes and that the view parses. The schema does not validate it.
 _DOCUMENTED = WrapValidator(lambda value, _validate: value)
 
 
 class ExecutionsQuery(PageQuery):
     """Filters of `GET /executions`."""
 
-    # `history.parse_filter` parses these, for the page, too.
+    # `history.parse_filter` parses these, also for the page.
 
     template: Annotated[str | None, Field(max_length=64), _DOCUMENTED] = None
     version: Annotated[QueryNumber | None, _DOCUMENTED] = None
@@ -83,7 +83,7 @@ class ExecutionsQuery(PageQuery):
 
 
 class ReferenceOut(Schema):
-    """Which version; the digest is its identity."""
+    """The version of a template; the digest is its identity."""
 
     name: str
     version: int
@@ -91,14 +91,14 @@ class ReferenceOut(Schema):
 
 
 class LocationOut(Schema):
-    """Where in a test file, counted from 1."""
+    """A place in a test file, counted from 1."""
 
     line: int
     column: int | None
 
 
 class CaseOut(Schema):
-    """One test. `stdout` and `stderr` are what the tool attributes to it, 64 KB each at most."""
+    """One test. The test tool attributes `stdout` and `stderr`, at most 64 KB each, to it."""
 
     name: str
     file: str
@@ -112,14 +112,14 @@ class CaseOut(Schema):
 
 
 class FileErrorOut(Schema):
-    """What failed outside any test."""
+    """A failure outside any test."""
 
     file: str
     message: str
 
 
 class CountsOut(Schema):
-    """How many tests ended how."""
+    """The numbers of tests by result."""
 
     passed: int
     failed: int
@@ -128,7 +128,7 @@ class CountsOut(Schema):
 
 
 class TestsOut(CountsOut):
-    """Every test that was reported before the end."""
+    """All tests that were reported before the end."""
 
     cases: list[CaseOut]
     errors: list[FileErrorOut]
@@ -146,10 +146,10 @@ class LimitsOut(Schema):
 
 
 class TimingsOut(Schema):
-    """Milliseconds by the host's clock; null as long as they are not known.
+    """Milliseconds by the host's clock; null until they are known.
 
-    `start` says whether the process that took the submission was ready before it came, and
-    `cold_reason` why it was not.
+    `start` is "warm" if the process was ready before the submission arrived; otherwise
+    `cold_reason` gives the reason.
     """
 
     queued_ms: float | None
@@ -163,21 +163,21 @@ class TimingsOut(Schema):
 
 
 class UsageOut(Schema):
-    """What the sandbox used, as far as this machine can measure it."""
+    """The resource usage of the sandbox, as far as this machine can measure it."""
 
     cpu_ms: float | None
     memory_peak_bytes: int | None
 
 
 class TruncatedOut(Schema):
-    """Which streams were cut at the output limit."""
+    """Whether each stream was truncated at the output limit."""
 
     stdout: bool
     stderr: bool
 
 
 class SummaryOut(Schema):
-    """An execution as a list shows it."""
+    """An execution in a list."""
 
     id: str
     state: ExecutionState
@@ -203,7 +203,7 @@ class SummaryOut(Schema):
 
 
 class ExecutionOut(SummaryOut):
-    """An execution, whole."""
+    """An execution with all fields."""
 
     args: list[str]
     stdout: str
@@ -221,7 +221,7 @@ class ExecutionsOut(Schema):
 
 
 class FilesOut(Schema):
-    """What was submitted."""
+    """The submitted files and settings."""
 
     id: str
     template: str

@@ -1,4 +1,4 @@
-"""The answer of `/me`."""
+"""The reply of `/me`."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from pydantic import Field
 
 
 class MeOut(Schema):
-    """Whose token this is, and what it may send."""
+    """The token of the request, its scopes and its limits."""
 
     client: str
     scopes: list[str]

@@ -1,4 +1,4 @@
-"""Bodies and answers of `/templates`: templates, promotions, and the policy of gates."""
+"""Bodies and replies of `/templates`: templates, promotions, and the policy of gates."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ from execapp.api.v1.schemas.executions import LimitsOut
 
 
 class CurrentOut(Schema):
-    """The version that executions get when they name none."""
+    """The version for executions that name no version."""
 
     version: int
     digest: str
@@ -21,7 +21,7 @@ class CurrentOut(Schema):
 
 
 class PinnedOut(Schema):
-    """Since when, by whom and why promotions are refused."""
+    """The pin that refuses promotions: its time, actor and reason."""
 
     at: datetime
     by: str
@@ -29,14 +29,14 @@ class PinnedOut(Schema):
 
 
 class TemplateLimitsOut(Schema):
-    """What an execution gets, and what it may ask for."""
+    """The default limits of an execution, and their maximum."""
 
     default: LimitsOut
     maximum: LimitsOut
 
 
 class TemplateOut(Schema):
-    """A template; `versions` is how many there are, `limits` stands on a single one only."""
+    """A template. `versions` is the number of its versions; lists omit `limits`."""
 
     name: str
     title: str
@@ -55,7 +55,7 @@ class TemplatesOut(Schema):
 
 
 class PromoteIn(ReasonIn):
-    """`POST /templates/{name}/promote`."""
+    """Body of `POST /templates/{name}/promote`."""
 
     version: Number
     expected_current: Number | None = Field(
@@ -67,14 +67,14 @@ class PromoteIn(ReasonIn):
 
 
 class RollBackIn(ReasonIn):
-    """`POST /templates/{name}/rollback`."""
+    """Body of `POST /templates/{name}/rollback`."""
 
     expected_current: Number | None = None
     override: Text | None = None
 
 
 class PromotionOut(Schema):
-    """One change of what is current."""
+    """One change of the current version."""
 
     kind: Literal["promote", "rollback"]
     from_: int | None = Field(alias="from")
@@ -92,13 +92,13 @@ class PromotionsOut(Schema):
 
 
 class MovedOut(TemplateOut):
-    """The template as it is now, and the promotion that made it so."""
+    """The template after a promotion or a roll back, and that promotion."""
 
     promotion: PromotionOut
 
 
 class PolicyIn(ReasonIn):
-    """`PUT /templates/{name}/policy`."""
+    """Body of `PUT /templates/{name}/policy`."""
 
     required: Annotated[list[Text] | None, bounds.texts(bounds.MAX_GATES, "gates")] = Field(
         description="names of gates; null: all of them"
@@ -106,7 +106,7 @@ class PolicyIn(ReasonIn):
 
 
 class PolicyOut(Schema):
-    """Which gates promotions of a template must pass."""
+    """The gates that promotions of a template must pass."""
 
     required: list[str]
     essential: list[str]

@@ -1,4 +1,4 @@
-"""Parameters and answers of `/templates/{name}/versions`."""
+"""Parameters and replies of `/templates/{name}/versions`."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from execapp.api.v1.schemas.common import QueryNumber
 
 
 class FindingOut(Schema):
-    """One thing that is wrong; "unsafe" is not served, "not_provable" is, and mended beside it."""
+    """One defect. "unsafe" versions are not served; "not_provable" ones are, and are repaired."""
 
     part: Literal["tree", "cache", "manifest", "inputs", "objects"]
     path: str
@@ -20,14 +20,14 @@ class FindingOut(Schema):
 
 
 class RetryOut(Schema):
-    """When healing is tried next, and how often it was in vain so far."""
+    """The time of the next attempt to heal, and the number of failed attempts."""
 
     at: datetime
     tries: int
 
 
 class HealthOut(Schema):
-    """What is known of a version now."""
+    """The current health of a version."""
 
     state: Literal["verified", "quarantined", "retired"]
     checked_at: datetime
@@ -40,7 +40,7 @@ class HealthOut(Schema):
 
 
 class VersionSummaryOut(Schema):
-    """A version as a list shows it; `files` is how many."""
+    """A version in a list. `files` is the number of its files."""
 
     version: int
     state: Literal["current", "ready", "removed"]
@@ -59,7 +59,7 @@ class VersionSummaryOut(Schema):
 
 
 class VerificationOut(Schema):
-    """How far a verification is and what it found; totals are 0 until it has started."""
+    """The progress and the results of a verification; totals are 0 until it has started."""
 
     id: str
     state: Literal["queued", "running", "verified", "healed", "quarantined", "failed"]
@@ -78,7 +78,7 @@ class VerificationOut(Schema):
 
 
 class VersionOut(VersionSummaryOut):
-    """A version with its packages, smoke results, latest verification, and tries to heal it."""
+    """A version with its packages, smoke results, latest verification, and attempts to heal it."""
 
     packages: list[dict[str, Any]]
     smoke: list[dict[str, Any]]
@@ -94,7 +94,7 @@ class VersionsOut(Schema):
 
 
 class GateOut(Schema):
-    """One condition of a promotion; an essential one is required whatever the policy says."""
+    """One condition of a promotion. An essential gate is required under every policy."""
 
     name: str
     ok: bool
@@ -104,7 +104,7 @@ class GateOut(Schema):
 
 
 class GatesOut(Schema):
-    """Whether a version can be promoted now, gate by gate."""
+    """Whether a version can be promoted, with the result of each gate."""
 
     version: int
     promotable: bool
@@ -112,7 +112,7 @@ class GatesOut(Schema):
 
 
 class RemovedOut(Schema):
-    """What the disk got back."""
+    """A removed version, and the freed disk space."""
 
     version: VersionOut
     freed_bytes: int
@@ -120,7 +120,7 @@ class RemovedOut(Schema):
 
 
 class InputOut(Schema):
-    """A file that a version was built from."""
+    """An input file of the build of a version."""
 
     path: str
     size_bytes: int
@@ -128,7 +128,7 @@ class InputOut(Schema):
 
 
 class InputsOut(Schema):
-    """Every file that a version was built from."""
+    """All input files of the build of a version."""
 
     version: int
     definition_digest: str
@@ -136,13 +136,13 @@ class InputsOut(Schema):
 
 
 class DiffQuery(Schema):
-    """What a version is compared with: the older side."""
+    """The older version of a comparison."""
 
     against: QueryNumber
 
 
 class DiffPackagesOut(Schema):
-    """Packages by what became of them."""
+    """Added, removed and changed packages."""
 
     added: list[dict[str, Any]]
     removed: list[dict[str, Any]]
@@ -150,7 +150,7 @@ class DiffPackagesOut(Schema):
 
 
 class DiffFilesOut(Schema):
-    """How many files, and the first of them by path; `left_out` of them are not listed."""
+    """The numbers of files, and the first files by path; `left_out` files are not listed."""
 
     added: int
     removed: int
@@ -160,14 +160,14 @@ class DiffFilesOut(Schema):
 
 
 class SizesOut(Schema):
-    """Bytes of both sides."""
+    """The sizes of both versions in bytes."""
 
     before: int
     after: int
 
 
 class DiffOut(Schema):
-    """What moved from `before` to `after`."""
+    """The differences from `before` to `after`."""
 
     before: str
     after: str
