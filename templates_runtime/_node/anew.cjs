@@ -1,11 +1,11 @@
 "use strict";
-// Does a job in a process of its own, inside the same sandbox, when one that waited for it cannot: a variable that is
-// read at the start, a configuration of the submission's own. This process waits, and ends as the other one does.
+// Run a job in a new Node process inside the same sandbox if the warm process cannot run it: Node reads a variable only
+// at startup, or the submission has its own configuration. The warm process waits and ends with the same status.
 const { spawnSync } = require("node:child_process");
 const fs = require("node:fs");
 const { CHANNEL, cold, environment, send } = require("./protocol.cjs");
 
-/** Node with these arguments and variables. `job`: handed over with the channel, to another process of the runner. */
+/** Run Node with `argv` and `env` and end as it ends. A `job` goes to a new runner process, together with the channel. */
 function startAnew({ reason, argv, env, job = null }) {
   if (!cold) send({ type: "cold", reason });
   const stdio = ["inherit", "inherit", "inherit"];
@@ -21,7 +21,7 @@ function startAnew({ reason, argv, env, job = null }) {
   process.reallyExit(status);
 }
 
-/** A descriptor to read the text from, of a file that has no name any more. */
+/** Return a readable descriptor of an unlinked file that holds `text`. */
 function keep(text) {
   const path = "/tmp/.stencil-job";
   fs.writeFileSync(path, text);

@@ -1,13 +1,13 @@
-// vitest tells of finished tests in batches, ten times a second. A test that never ends would keep a batch back for
-// ever, so each result is sent on its own as well, and waited for, before the next test starts; what the test wrote
-// goes before it.
+// vitest reports finished tests in batches, ten times a second. A test that never ends would hold a batch back for
+// ever. The runner therefore also sends each result separately and awaits it before the next test starts. The output
+// of the test is sent before its result.
 import { TestRunner } from "vitest";
 import { taken } from "./output.mjs";
 
 const { onAfterRetryTask, onAfterRunTask, onBeforeRunTask } = TestRunner.prototype;
 const DONE = Symbol.for("stencil.flushes");
 
-/** To be called before vitest has made a runner. */
+/** Send each result when its test ends. Call this before vitest creates a test runner. */
 export function flushEach() {
   TestRunner.prototype.onAfterRunTask = async function (task) {
     await onAfterRunTask.call(this, task);
@@ -16,7 +16,7 @@ export function flushEach() {
   };
 }
 
-/** In a runner that is made already, and has taken some of its methods: there the next test sends the one before it. */
+/** Send each result before the next test starts. For a runner that already exists and has bound some methods. */
 export function flushBeforeNext() {
   if (TestRunner.prototype[DONE]) return;
   Object.defineProperty(TestRunner.prototype, DONE, { value: true });

@@ -1,9 +1,9 @@
-// A child process that runs one test file. See pool.mjs.
+// The child process that runs one test file. See pool.mjs.
 import { init, runBaseTests, setupEnvironment } from "vitest/worker";
 import { flushEach } from "./flush.mjs";
 import { watchConsole } from "./output.mjs";
 
-// Ours, not the user's, and read already.
+// The runner sets this variable and Node has read it. Hide it from the submission.
 delete process.env.NODE_COMPILE_CACHE;
 
 flushEach();

@@ -1,5 +1,5 @@
 "use strict";
-// Takes away what tells that Node was asked to load modules of the template before the program's own.
+// Remove the traces of the template modules that Node loads before the program.
 const { dirname } = require("node:path");
 const Module = require("node:module");
 
@@ -10,18 +10,18 @@ function isOurs(option, value) {
   return option === OPTION && value !== undefined && value.startsWith(TEMPLATE);
 }
 
-/** The rest of some arguments of Node, less each `--require` of a file of the template. */
+/** Return `argv` without each `--require` option that names a file of the template. */
 function withoutOurs(argv) {
   return argv.filter((item, index) => !isOurs(item, argv[index + 1]) && !isOurs(argv[index - 1], item));
 }
 
-/** What was required so far is forgotten: a program that requires the same gets its own. */
+/** Empty the cache of `require`, so that the program loads its own copy of each module. */
 function forget() {
   for (const key of Object.keys(Module._cache)) delete Module._cache[key];
   for (const key of Object.keys(Module._pathCache)) delete Module._pathCache[key];
 }
 
-/** In the process or thread that this is called in. Call it when all is loaded. */
+/** Hide the template modules in the calling process or thread. Call this after all of them are loaded. */
 function hide() {
   process.execArgv.splice(0, process.execArgv.length, ...withoutOurs(process.execArgv));
   const preloaded = (process._preload_modules ?? []).filter((path) => !path.startsWith(TEMPLATE));

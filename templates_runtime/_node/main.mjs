@@ -1,4 +1,4 @@
-// Mode `test`: `node _node/main.mjs test`. It loads all it needs, says `ready`, waits for one job and does it.
+// Mode `test`: `node _node/main.mjs test`. Load vitest, send `ready`, wait for one job and run it.
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import protocol from "./protocol.cjs";
@@ -7,10 +7,10 @@ import { giveStdinBack, withholdStdin } from "./stdin.mjs";
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
 const { cold, handedOver, receive, send, writeFiles } = protocol;
-// Where vitest looks for a configuration, and what it may be called.
+// The paths in src/ at which vitest looks for a configuration file.
 const CONFIGURATION = /^(?:vitest|vite)\.config\.[cm]?[jt]s$/;
 
-// What a process that has waited cannot give back.
+// The environment at startup, for a new process: the warm process changes its own environment.
 const inherited = { ...process.env };
 
 const handed = handedOver();
@@ -27,7 +27,7 @@ if (handed && ownConfiguration(handed)) {
 }
 
 async function testAsUsual() {
-  // The compiler starts threads by the number of CPUs, which on a large machine are more than a sandbox may have.
+  // The compiler starts a thread per CPU. On a large machine these threads would exceed the limit of the sandbox.
   const threads = { ROLLDOWN_WORKER_THREADS: "1", RAYON_NUM_THREADS: "1" };
   Object.assign(process.env, threads);
   withholdStdin();
@@ -54,7 +54,7 @@ async function testAsUsual() {
   await perform(job);
 }
 
-/** Why this process cannot do the job; undefined when it can. */
+/** Return the reason why this process cannot run the job, or undefined if it can. */
 function whyAnew(job) {
   if (job.late?.length > 0) return `${job.late[0]} is read when Node starts`;
   const own = ownConfiguration(job);

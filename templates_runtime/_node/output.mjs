@@ -1,17 +1,17 @@
-// What a test writes by `console` is told with the test, as vitest attributes it: by the task that runs when it is
-// written. It goes on to the stream as it was.
-const LIMIT = 65_536; // bytes of each stream of a test, as the host has it
+// Report the `console` output of a test with the test. As in vitest, output belongs to the task that runs when it is
+// written. The output also reaches its stream unchanged.
+const LIMIT = 65_536; // bytes per stream of a test; the host has the same limit
 
-/** Says of a piece of output that it has reached the stream already. */
+/** The `origin` of output that has already reached its stream. */
 export const KEPT = "stencil";
 
 const WATCHED = Symbol.for("stencil.written");
-/** By task: what it wrote, until it is taken. One for all copies of this module that a worker may load. */
+/** Task id to the output not yet taken. A worker may load several copies of this module; all copies share the map. */
 const written = console[WATCHED] ?? new Map();
 
-/** Has the console of this process write through us. */
+/** Record the console output of this process. */
 export function watchConsole() {
-  // Another console than Node's shows what it takes by itself: vitest's own is told with the test already.
+  // A console other than Node's shows its output itself: vitest already reports the output of its own console.
   if (console[WATCHED] || !Object.getOwnPropertyDescriptor(console, "_stdout").get) return;
   Object.defineProperty(console, WATCHED, { value: written });
   for (const name of ["stdout", "stderr"]) {
@@ -23,7 +23,7 @@ export function watchConsole() {
 
 const views = new Map();
 
-/** The stream, whose `write` also keeps. A test may replace `process.stdout.write`: it is looked up each time. */
+/** Return a view of `stream` that also records writes. A test may replace `stream.write`: look it up on each call. */
 function watched(stream, name) {
   if (views.get(name)?.stream === stream) return views.get(name).view;
   const write = (chunk, ...rest) => {
@@ -45,14 +45,14 @@ function keep(name, chunk) {
   if (task?.type !== "test") return;
   let kept = written.get(task.id);
   if (kept === undefined) written.set(task.id, (kept = { stdout: [], stderr: [], bytes: { stdout: 0, stderr: 0 } }));
-  // One piece more than there is room for: then it can be told that some is missing.
+  // Keep one chunk above the limit, so that the reporter can detect truncation.
   if (kept.bytes[name] > LIMIT) return;
   const text = String(chunk);
   kept[name].push(text.slice(0, LIMIT + 1));
   kept.bytes[name] += Buffer.byteLength(text);
 }
 
-/** What a finished test wrote, by stream, in vitest's own form. It is kept no longer. */
+/** Remove and return the output of a finished test, one entry per stream, in the format of vitest. */
 export function taken(taskId) {
   const kept = written.get(taskId);
   if (kept === undefined) return [];

@@ -1,6 +1,6 @@
-// A submission with a vitest.config or vite.config of its own: what bare `vitest run` does in the folder of that file,
-// with our reporter beside those that the configuration names. Pool, isolation, environment, projects, coverage and
-// outputs are the configuration's.
+// Run a submission that has its own vitest.config or vite.config, as `vitest run` does in the folder of that file. The
+// reporter of the runner is added to the reporters of the configuration. The configuration decides the pool, isolation,
+// environment, projects, coverage and outputs.
 import { mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
@@ -12,15 +12,15 @@ import { noInput } from "./stdin.mjs";
 const { send } = protocol;
 const WORKER = fileURLToPath(new URL("./worker.mjs", import.meta.url));
 const exit = process.reallyExit.bind(process);
-// Each worker is a process of about ten threads, all of which count as processes of the sandbox.
+// Each worker is a process with about ten threads. The sandbox counts each thread as a process.
 const MOST_WORKERS = 4;
 
 export async function test(source) {
   const reporter = new CaseReporter(source);
   reporter.listen(send);
   process.chdir(source);
-  // vite writes a configuration that is a module into the nearest folder of this name before it loads it, and the
-  // template's is sealed.
+  // vite bundles the configuration into the nearest node_modules folder before it loads the bundle. The node_modules
+  // folder of the template is read-only.
   mkdirSync(`${source}/node_modules`, { recursive: true });
   const options = { root: source, run: true, watch: false, cache: false };
   try {
@@ -34,7 +34,7 @@ export async function test(source) {
   finish(reporter);
 }
 
-/** As vitest's command shows it. */
+/** Print the error in the format of the vitest command. */
 function showStartupError(error) {
   console.error("\n⎯⎯⎯⎯⎯⎯⎯ Startup Error ⎯⎯⎯⎯⎯⎯⎯⎯");
   console.error(error);
@@ -51,7 +51,7 @@ function finish(reporter) {
   exit(code);
 }
 
-/** A plugin that adds our reporter, and what bare vitest decides by the size of the machine. */
+/** Return a plugin that adds `reporter` and limits the number of workers, which vitest derives from the CPUs. */
 function ours(reporter) {
   return {
     name: "stencil",
@@ -59,10 +59,10 @@ function ours(reporter) {
       const test = config.test ?? {};
       const others = [test.reporters ?? []].flat().length > 0;
       const maxWorkers = test.maxWorkers ?? Math.min(MOST_WORKERS, Math.max(availableParallelism() - 1, 1));
-      // Without a reporter of the submission's own its output goes out as it is.
+      // If the configuration names no reporter, pass the output through unchanged.
       reporter.passOutputOn(!others);
       const { fsModuleCache = false, disableConsoleIntercept = !others } = test;
-      // It has vitest tell of each test at once, once more: another reporter would show it twice.
+      // worker.mjs makes vitest report each result early and then again; another reporter would show it twice.
       const setupFiles = others ? [] : [WORKER];
       return { test: { reporters: [reporter], setupFiles, maxWorkers, fsModuleCache, disableConsoleIntercept } };
     },

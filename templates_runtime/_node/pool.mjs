@@ -1,5 +1,5 @@
-// vitest's pool, in two kinds. One test file runs in this very process, whose runtime is warm. Several files are
-// isolated from each other as bare vitest isolates them: a child process each.
+// The pool of vitest, with two kinds of worker. A single test file runs in this process, whose runtime is warm. Several
+// files run in one child process each, isolated from each other as in vitest.
 import { fork } from "node:child_process";
 import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { EventEmitter } from "node:events";
@@ -10,7 +10,7 @@ import { init, runBaseTests, setupEnvironment } from "vitest/worker";
 import { flushEach } from "./flush.mjs";
 
 const FORK = fileURLToPath(new URL("./fork.mjs", import.meta.url));
-// Node keeps a folder for each of its versions inside the one it was given.
+// Node creates a folder per Node version inside the configured folder.
 const COMPILE_CACHE = getCompileCacheDir() && dirname(getCompileCacheDir());
 
 const clone = structuredClone;
@@ -28,7 +28,7 @@ export function createPoolWorker(options) {
   return inProcess ? new LocalWorker() : new ForkWorker(options);
 }
 
-/** Messages are cloned as a child process's would be: neither side can see the other's changes. */
+/** Run tests in this process. Messages are cloned, as between processes: neither side sees changes by the other. */
 class LocalWorker {
   name = "stencil";
   #toPool = new EventEmitter();
@@ -41,7 +41,7 @@ class LocalWorker {
     this.#toPool.off(event, listener);
   }
   send(message) {
-    // Stopping would tear down what the next run needs; the process ends soon anyway.
+    // Do not stop the worker: the next run needs its state, and the process ends soon.
     if (message.type === "stop") this.#toPool.emit("message", { type: "stopped", __vitest_worker_response__: true });
     else this.#toWorker.emit("message", clone(message));
   }
@@ -60,7 +60,7 @@ class LocalWorker {
   }
   async stop() {}
 
-  /** The end waits for a turn of the event loop, which is when Node tells of rejections that nobody handled. */
+  /** Post a message. Delay the end of a file by a turn of the event loop: Node then reports unhandled rejections. */
   #post(message) {
     const emit = () => this.#toPool.emit("message", message);
     if (message.type === "testfileFinished") later(() => later(emit));
@@ -71,8 +71,8 @@ class LocalWorker {
 let input = null;
 
 /**
- * A descriptor with the submission's standard input. Each file reads all of it, as if it were the only one; vitest's
- * own workers have a pipe there that nobody ends, at which a test that reads waits for ever.
+ * Return a descriptor of the submission's standard input. Each test file reads the whole input. The workers of vitest
+ * have a pipe that is never closed instead: a test that reads it waits for ever.
  */
 function openInput() {
   if (input === null) {
@@ -84,7 +84,7 @@ function openInput() {
   return openSync(`/proc/self/fd/${input}`, "r");
 }
 
-/** vitest's own forks, less its watchdog process and its copying of output: both streams are the user's already. */
+/** Run tests in a child process, as vitest's forks do, without a watchdog; both output streams are inherited. */
 class ForkWorker {
   name = "stencil";
   #options;

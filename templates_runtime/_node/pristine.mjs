@@ -1,5 +1,5 @@
-// vitest's server shares this process with the tests. A test that replaces `fs.readFileSync` must not take it away
-// from the tool that is to load its next import, so the tool gets copies of these modules, made before any test ran.
+// The vitest server shares this process with the tests. A test may replace `fs.readFileSync`, and the server must still
+// load the next import. The server therefore uses copies of these modules, made before any test runs.
 import { registerHooks } from "node:module";
 
 const COPIED = new Set(["fs", "fs/promises", "path", "url"]);
@@ -18,7 +18,7 @@ registerHooks({
   },
 });
 
-/** The source of a module with the same exports, held by an object of its own. Deprecated getters stay untouched. */
+/** Return the source of a module that copies the exports of `name`. Deprecated getters are not read or copied. */
 function copyOf(name) {
   const original = process.getBuiltinModule(name);
   const descriptors = Object.entries(Object.getOwnPropertyDescriptors(original));

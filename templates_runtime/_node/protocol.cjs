@@ -1,16 +1,16 @@
 "use strict";
-// The channel: a stream socket that carries JSON, one object a line. Everything here is synchronous, so that
-// a message is with the host before the code that follows it can loop for ever, and uses only primitives
-// captured before foreign code loads.
+// The channel: a stream socket that carries JSON, one object per line. All functions are synchronous: a message
+// reaches the host before the code after it can loop for ever. The functions use only primitives that are
+// captured before submitted code loads.
 const fs = require("node:fs");
 
-// Among the numbers that Node opens for itself, where no program is ever given one, and the last that Node closes to
-// the children of a process when it starts.
+// The number lies in the range of Node's internal descriptors, so a program never receives it for a file. It is also
+// the highest number that Node closes at startup for child processes.
 const CHANNEL = Number(process.env.STENCIL_CHANNEL ?? 3);
 const CHUNK_BYTES = 65_536;
 const RETRY_MS = 1;
 
-// Ours, not the user's, and read already. NODE_COMPILE_CACHE is Node's, and in force.
+// Variables of the runner, hidden from the submission. Node has already applied NODE_COMPILE_CACHE.
 const OURS = ["STENCIL_CHANNEL", "STENCIL_COLD", "STENCIL_JOB", "STENCIL_MODE", "NODE_COMPILE_CACHE"];
 const environment = Object.fromEntries(OURS.filter((name) => name in process.env).map((name) => [name, process.env[name]]));
 const cold = environment.STENCIL_COLD !== undefined;
@@ -22,7 +22,7 @@ const { alloc, concat, from } = Buffer;
 const sleeper = new Int32Array(new SharedArrayBuffer(4));
 const { wait } = Atomics;
 
-/** Calls a blocking operation again for as long as the descriptor says "not now". */
+/** Repeat `operation` until it no longer fails with EAGAIN or EINTR, and return its result. */
 function persistently(operation) {
   for (;;) {
     try {
@@ -42,7 +42,7 @@ function send(message) {
   }
 }
 
-/** The one job, or null when the host closed the channel without giving any. */
+/** Wait for the job and return it, or null if the host closes the channel without sending a job. */
 function receive() {
   const chunks = [];
   for (;;) {
@@ -54,7 +54,7 @@ function receive() {
   }
 }
 
-/** The job that another process of the runner was given and handed over to this one; null if none did. */
+/** Return the job that another runner process handed over to this process, or null if there is none. */
 function handedOver() {
   if (environment.STENCIL_JOB === undefined) return null;
   const number = Number(environment.STENCIL_JOB);
@@ -63,12 +63,12 @@ function handedOver() {
   return job;
 }
 
-/** Has `exit(0)` end the process when the host was told so: it need not wait for the memory to be freed. */
+/** Return a function that reports exit status 0 and exits. The host then need not wait until the memory is freed. */
 function tellExit(exit, key) {
   const { ino } = fstatSync(CHANNEL);
   return () => {
     try {
-      // The program may have closed the descriptor, and opened a file of its own that has the number now.
+      // The program may have closed the channel and opened another file with the same descriptor number.
       if (fstatSync(CHANNEL).ino !== ino) return;
       send({ type: "exit", code: 0, key });
     } catch {
@@ -78,7 +78,7 @@ function tellExit(exit, key) {
   };
 }
 
-/** Writes the submitted files under `folder`. The host has checked the paths. */
+/** Write the submitted files into `folder`. The host has checked the paths. */
 function writeFiles(folder, files) {
   mkdirSync(folder, { recursive: true });
   for (const { path, content, encoding } of files) {

@@ -1,17 +1,17 @@
-// Turns what vitest reports into the runner's messages.
+// Convert the reports of vitest into messages of the runner.
 import { inspect, stripVTControlCharacters } from "node:util";
 import { KEPT } from "./output.mjs";
 
 const MESSAGE_BYTES = 8_192;
 const NAME_BYTES = 2_000;
-// All errors travel in one line, which the host bounds.
+// One line carries all errors, and the host limits the length of a line.
 const ERRORS = 50;
 const CAUSES = 5;
-// Of one stream of a test, and of all tests of a run together: what the host keeps.
+// The limits of the host: for one stream of a test, and for all tests of a run together.
 const OUTPUT_BYTES = 65_536;
 const OUTPUTS_BYTES = 2 * 1024 * 1024;
 
-/** One per process. Says nothing until `listen` gives it somewhere to say it. */
+/** The reporter of a process. It sends nothing before `listen` is called. */
 export class CaseReporter {
   errors = [];
   failed = false;
@@ -21,7 +21,7 @@ export class CaseReporter {
   #written = new Map();
   #room = OUTPUTS_BYTES;
   #passes = false;
-  /** How many tests were told. */
+  /** The number of reported tests. */
   told = 0;
 
   constructor(source) {
@@ -32,7 +32,7 @@ export class CaseReporter {
     this.#send = send;
   }
 
-  /** A test may have failed before it ran: `it.only` where that is not allowed. vitest tells of none of its results. */
+  /** Report tests that fail before they run, such as a forbidden `it.only`: vitest reports no result for them. */
   onTestModuleCollected(module) {
     for (const test of module.children.allTests("failed")) this.#tell(test, "failed");
   }
@@ -42,17 +42,17 @@ export class CaseReporter {
     if (state !== "pending") this.#tell(test, state);
   }
 
-  /** Whether what vitest has taken from the console goes on to the streams. */
+  /** Choose whether console output that vitest intercepted is also written to the streams. */
   passOutputOn(yes) {
     this.#passes = yes;
   }
 
-  /** What vitest attributes to a test, which is told with it; the rest is in the streams of the run. */
+  /** Keep the output that vitest attributes to a test; other output appears only in the streams of the run. */
   onUserConsoleLog({ type, taskId, content, origin }) {
     if (this.#passes && origin !== KEPT) process[type].write(content);
     if (!this.#written.has(taskId)) this.#written.set(taskId, { stdout: "", stderr: "" });
     const written = this.#written.get(taskId);
-    // A little more than there is room for: then it can be told that some is missing.
+    // Keep a little more than the limit, so that truncation can be detected.
     if (Buffer.byteLength(written[type]) <= OUTPUT_BYTES) written[type] += content;
   }
 
@@ -74,7 +74,7 @@ export class CaseReporter {
     if (this.#send === null || this.#sent.has(test.id)) return;
     this.#sent.add(test.id);
     this.told += 1;
-    // A test that passed in the end may have the errors of its first tries.
+    // A test that passed after a retry may have the errors of its earlier attempts.
     const errors = (state === "failed" && test.result().errors) || [];
     this.#send({
       type: "case",
@@ -99,7 +99,7 @@ export class CaseReporter {
   onTestRunEnd(modules, unhandled, reason) {
     if (this.#send === null) return;
     this.failed = reason !== "passed" || unhandled.length > 0;
-    // A worker that died leaves tests that never ran.
+    // Tests of a worker that died may never have run: report them as skipped.
     for (const module of modules) {
       for (const test of module.children.allTests()) {
         const { state } = test.result();
@@ -112,7 +112,7 @@ export class CaseReporter {
     }
   }
 
-  /** vitest itself gave up. */
+  /** Record an error of vitest itself. */
   failure(error) {
     this.failed = true;
     const causes = error instanceof AggregateError ? error.errors : [error];
@@ -133,7 +133,7 @@ export class CaseReporter {
     return path.startsWith(this.#source) ? path.slice(this.#source.length) : path;
   }
 
-  /** The frame of the stack that is in the test file, else the nearest one under src/. */
+  /** Return the position of the stack frame in the test file, or else of the nearest frame under src/. */
   #location(error, testFile) {
     const frames = (error?.stacks ?? []).filter(({ file }) => file.startsWith(this.#source));
     const frame = frames.find(({ file }) => file === testFile) ?? frames[0];
@@ -150,7 +150,7 @@ function describe(error, depth = 0) {
   return stripVTControlCharacters([head, diff, codeFrame ?? frame, because].filter(Boolean).join("\n\n"));
 }
 
-/** What was thrown, less what vitest adds to it. */
+/** Return the thrown object without the properties that vitest adds. */
 function visible({ stack, stacks, ...own }) {
   return own;
 }
@@ -160,7 +160,7 @@ function capped(text, most = MESSAGE_BYTES) {
   return kept === text ? text : `${kept}…`;
 }
 
-/** As much of a text as has at most so many bytes. */
+/** Return the longest beginning of `text` that has at most `most` bytes in UTF-8. */
 function beginning(text, most) {
   const bytes = Buffer.from(text);
   if (bytes.length <= most) return text;

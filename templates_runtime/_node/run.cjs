@@ -1,7 +1,7 @@
 "use strict";
-// Mode `run`: `node [--require module…] --require _node/run.cjs run`. Node loads this file before its main module, which
-// it then starts by itself, as it starts any program: nothing of ours is on the stack, and nothing waits in the loop. It
-// says `ready`, waits for one job, and makes the job's entry the main module.
+// Mode `run`: `node [--require module…] --require _node/run.cjs run`. Node loads this file before the main module. The
+// file sends `ready`, waits for one job and makes the entry of the job the main module. Node then starts that module as
+// usual: the stack has no frame of the runner, and the event loop has no pending work of the runner.
 const fs = require("node:fs");
 const Module = require("node:module");
 const { isMainThread } = require("node:worker_threads");
@@ -9,10 +9,10 @@ const { hide } = require("./hide.cjs");
 
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
-// What Node loads when a program prints or reads for the first time.
+// The modules that Node loads at the first output or input of a program.
 const USUAL = ["node:net", "node:tty", "node:util"];
 
-// A thread of the program loads what its process has loaded, and is no runner.
+// A worker thread of the program also loads this file, but it must not act as a runner.
 if (isMainThread) runOne(require("./protocol.cjs"));
 else hide();
 
@@ -32,14 +32,14 @@ function runOne({ cold, receive, send, tellExit, writeFiles }) {
     exit(1);
   }
   process.argv = [process.argv[0], main, ...job.args];
-  // Given its own value it takes the place of the whole command line, in which we stand.
+  // Assigning the title replaces the whole command line of the process, which names the runner.
   process.title = process.title;
   startWith(main);
   watchExit(tellExit(exit, job.key));
   hide();
 }
 
-/** A variable that Node reads when it starts came after that. */
+/** Run the job in a new Node process: the job sets a variable that Node reads only at startup. */
 function startAgain(job, main) {
   const { startAnew } = require("./anew.cjs");
   const reason = `${job.late[0]} is read when Node starts`;
@@ -47,19 +47,19 @@ function startAgain(job, main) {
   startAnew({ reason, argv: [...others, main, ...job.args], env: { ...process.env, ...job.env } });
 }
 
-/** Loaded and done once before the job, it is not waited for. */
+/** Load and use common modules before the job arrives, so that the job does not wait for them. */
 function rehearse() {
   for (const name of USUAL) require(name);
   const { Console } = require("node:console");
-  // No stream of Node's, and no look for colours: both would leave what the program's stacks and handles show.
+  // Use no real stream and no colour detection: both leave traces in the stacks and handles of the program.
   const nothing = () => 0;
   const nowhere = { write: nothing, once: nothing, removeListener: nothing, listenerCount: nothing };
   new Console({ stdout: nowhere, colorMode: false }).log("warm", { a: [1] });
 }
 
 /**
- * Has Node start `main` where it would have started `run`. Node gets its function with another argument, bound, which
- * no stack shows, and finds the original in its place from then on.
+ * Make Node start `main` instead of `run`. Node receives its own `runMain`, bound to `main`; no stack shows a bound
+ * function. The first read of the property restores the original.
  */
 function startWith(main) {
   const original = Object.getOwnPropertyDescriptor(Module, "runMain");
@@ -73,8 +73,8 @@ function startWith(main) {
 }
 
 /**
- * Calls `leave` when the program has ended with status 0 and no listener of its own has anything to say about it. A
- * listener of ours could be seen. Node asks for `process.emit` at the end; everybody is given the real one until then.
+ * Call `leave` when the program ends with status 0 and has no listener for `exit`. The program could see an added
+ * listener. Instead, replace `process.emit`, which Node reads at exit; before that, each read returns the original.
  */
 function watchExit(leave) {
   const { emit, listenerCount } = process;
@@ -90,7 +90,7 @@ function watchExit(leave) {
   });
 
   function last(event, code) {
-    // What is not a plain success is left to Node, which may have something to say after this event.
+    // Leave any status other than 0 to Node, which may print a message after this event.
     if (event === "exit" && code === 0) leave();
     return apply(emit, this, arguments);
   }

@@ -1,19 +1,19 @@
-// `process.stdin` is made when it is first asked for, and libuv then sets a pipe at descriptor 0 non-blocking, for all
-// who have it: a test's `readFileSync(0)` would throw EAGAIN if its input has not arrived yet. vite and vitest ask for it
-// to see whether it is a terminal. Until tests run they are given another stream.
+// The first read of `process.stdin` creates the stream. libuv then makes a pipe at descriptor 0 non-blocking for all
+// its holders, and `readFileSync(0)` in a test throws EAGAIN if the input has not arrived yet. vite and vitest read the
+// property to detect a terminal. Give them another stream until the tests run.
 import { Readable } from "node:stream";
 
-/** What is no terminal and never has anything. */
+/** A stream that is not a terminal and never has data. */
 export const noInput = new Readable({ read() {} });
 
 const original = Object.getOwnPropertyDescriptor(process, "stdin");
 
-/** Has `process.stdin` be `noInput`. */
+/** Replace `process.stdin` by `noInput`. */
 export function withholdStdin() {
   Object.defineProperty(process, "stdin", { ...original, get: () => noInput });
 }
 
-/** Gives `process.stdin` back as Node has it: not made yet. */
+/** Restore the `process.stdin` of Node, whose stream is not yet created. */
 export function giveStdinBack() {
   Object.defineProperty(process, "stdin", original);
 }

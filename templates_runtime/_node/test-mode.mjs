@@ -1,4 +1,4 @@
-// Mode `test`: one vitest, made and warmed before the job arrives.
+// Mode `test`: one vitest instance, created and warmed before the job arrives.
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
@@ -17,13 +17,13 @@ const WARMING = `
 
 const { send } = protocol;
 
-// Each worker is a process of about ten threads, all of which count as processes of the sandbox.
+// Each worker is a process with about ten threads. The sandbox counts each thread as a process.
 const MOST_WORKERS = 4;
 
-// Foreign code runs in this very process and may replace these.
+// Submitted code runs in this process and may replace these functions.
 const exit = process.reallyExit.bind(process);
 const everySoOften = setInterval;
-const LONGEST = 2 ** 31 - 1; // milliseconds, of a timer
+const LONGEST = 2 ** 31 - 1; // milliseconds; the maximum delay of a timer
 
 export async function prepare({ workspace, source, cold }) {
   resembleWorker();
@@ -33,23 +33,23 @@ export async function prepare({ workspace, source, cold }) {
   if (!cold) await warm(vitest, workspace);
   return async (job) => {
     reporter.listen(send);
-    // A test may wait for what never comes. Bare vitest holds on to it through its worker: nothing ends but by the wall.
+    // A test may wait for ever. Keep the process alive, as a vitest worker does: the time limit then ends the test.
     everySoOften(() => {}, LONGEST);
     exit(await test(vitest, reporter, source, job));
   };
 }
 
-/** What a test sees of its process in one of vitest's own workers. */
+/** Make this process look like a vitest worker to a test. */
 function resembleWorker() {
   process.env.NODE_ENV ??= "test";
   Object.assign(process.env, { TEST: "true", VITEST: "true", VITEST_MODE: "RUN", FORCE_TTY: "" });
   process.argv.length = 2;
-  // vitest refuses to fake `nextTick` in a child process, and tells one by this function.
+  // vitest refuses to fake `nextTick` in a child process, which it detects by this function.
   process.send = () => true;
   createRequire(import.meta.url)(`${rootDir}/suppress-warnings.cjs`);
 }
 
-/** Bare vitest's defaults, given inline: a config file would be bundled into the read-only tree. */
+/** Start vitest with its defaults, given inline: vite would bundle a config file into the read-only tree. */
 async function start(root, reporter) {
   const test = {
     root,
@@ -67,12 +67,12 @@ async function start(root, reporter) {
     { config: false, root, watch: false, run: true },
     { configFile: false, root, test, logLevel: "silent" },
   );
-  // vitest's server prints these and exits. Here they are a test's, and its worker reports them.
+  // The vitest server prints unhandled rejections and exits. Here a test causes them, and its worker reports them.
   process.removeAllListeners("unhandledRejection");
   return vitest;
 }
 
-/** Runs one small file, which loads vitest's whole runtime into this process. */
+/** Run a small test file, which loads the whole runtime of vitest into this process. */
 async function warm(vitest, workspace) {
   const folder = `${workspace}/.warm`;
   const file = `${folder}/warm.test.ts`;

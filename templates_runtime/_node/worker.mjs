@@ -1,5 +1,5 @@
-// A setup file of ours in vitest's own workers, where a submission's configuration has chosen the pool: what it changes
-// there is the same as in our pool. A worker that is not isolated runs it for every file.
+// The setup file for the workers of vitest, used if a submission has its own configuration. It makes the same changes
+// as pool.mjs and fork.mjs make in the pool of the runner. A worker without isolation runs it for each test file.
 import { flushBeforeNext } from "./flush.mjs";
 import { watchConsole } from "./output.mjs";
 

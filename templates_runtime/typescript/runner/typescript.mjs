@@ -1,4 +1,4 @@
-// `node --import …/typescript.mjs main.ts`: TypeScript in a plain Node, outside of Stencil too.
+// `node --import …/typescript.mjs main.ts`: run TypeScript in plain Node, also outside Stencil.
 import hooks from "./hooks.cjs";
 
 hooks.install();

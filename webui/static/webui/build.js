@@ -1,5 +1,5 @@
-// A build's log as it is written: fold, follow, find, jump to the error, link to lines. The page
-// works without it, with "Load again".
+// The live log of a build: fold, follow, find, jump to the error, link to lines. The page works
+// without this script, with "Load again".
 "use strict";
 
 (() => {
@@ -8,11 +8,11 @@
   const byId = (name) => document.getElementById(`log-${name}`);
   const [follow, find, found, count, fold, errors] = ["follow", "find", "found", "count", "fold", "errors"].map(byId);
   const ESCAPES = /\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07?/g;
-  const KEPT = 5000; // more lines than that make a page slow; the file has them all
+  const KEPT = 5000; // more lines make the page slow; the log file has all lines
   let following = true;
   let at = -1;
   let error = -1;
-  let anchor = 0; // the line that a range begins at
+  let anchor = 0; // the first line of a selected range
 
   function show() {
     follow.textContent = following ? "following" : "follow";
@@ -29,7 +29,7 @@
     if (following) log.scrollTop = log.scrollHeight;
   }
 
-  // Scrolls the log alone: the page around it stays where it is.
+  // Scroll only the log, not the page around it.
   function reveal(row) {
     row.closest("details").open = true;
     const box = log.getBoundingClientRect();
@@ -39,7 +39,7 @@
     }
   }
 
-  // Lines, as they come
+  // Add lines as they arrive
 
   function element(tag, name, text) {
     const made = document.createElement(tag);
@@ -80,7 +80,7 @@
     toEnd();
   }
 
-  // The last number seen goes along: by the address at first, by Last-Event-ID when it reconnects.
+  // Each request names the last received line: the first in its URL, a reconnection in Last-Event-ID.
   function listen() {
     const source = new EventSource(`${log.dataset.events}?after=${log.dataset.after}`);
     source.addEventListener("line", (event) => {
@@ -171,7 +171,7 @@
       unfollow();
       reveal(row);
     } else if (!new URLSearchParams(location.search).has("line")) {
-      location.replace(`?line=${first}${hash}`); // it lies before what the page holds
+      location.replace(`?line=${first}${hash}`); // the page does not hold the line: it is earlier in the log
     }
   }
 
@@ -187,7 +187,7 @@
     unfollow();
   });
 
-  // What drives it
+  // Event handlers
 
   log.addEventListener("scroll", () => {
     const end = log.scrollHeight - log.scrollTop - log.clientHeight < 24;

@@ -1,4 +1,4 @@
-// Ace over the fields of an edit.
+// Replace the text fields of an edit form by Ace.
 "use strict";
 
 (() => {

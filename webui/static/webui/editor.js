@@ -1,14 +1,14 @@
-// Ace in place of a text field. The field keeps its name and its text, so the form works without Ace.
+// Show Ace in place of a text field. The field keeps its name and its text: the form also works without Ace.
 "use strict";
 
 function editorOver(field, { mode, label, minLines, run }) {
-  ace.config.set("useStrictCSP", true); // its styles come from our own files
+  ace.config.set("useStrictCSP", true); // Ace adds no inline styles; ace.css has them
   ace.config.set("loadWorkerFromBlob", false);
   const box = document.createElement("div");
   box.className = "ace-box";
   field.after(box);
   const session = ace.createEditSession(field.value, "ace/mode/text");
-  session.setUseWorker(false); // before the mode, which would start one
+  session.setUseWorker(false); // before setMode, which would start a worker
   session.setMode(`ace/mode/${mode}`);
   const editor = ace.edit(box, {
     session,
@@ -19,10 +19,10 @@ function editorOver(field, { mode, label, minLines, run }) {
     maxLines: 32,
     fontSize: 12.5,
     highlightActiveLine: false,
-    enableKeyboardAccessibility: true, // Tab leaves it again; Enter goes in, Escape comes out
+    enableKeyboardAccessibility: true, // Enter starts editing, Escape ends it, and Tab then leaves the editor
     textInputAriaLabel: label,
   });
-  editor.textInput.setAriaLabel(); // once more: it was made before it knew its name
+  editor.textInput.setAriaLabel(); // again: Ace set the label before the name was known
   editor.session.on("change", () => { field.value = editor.getValue(); });
   editor.commands.addCommand({
     name: "run",

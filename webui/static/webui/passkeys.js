@@ -1,4 +1,4 @@
-// Shows a message if the browser's passkey dialog fails or is cancelled.
+// Show a message if the browser's passkey dialog fails or is cancelled.
 "use strict";
 
 document.addEventListener("allauth.error", (event) => {

@@ -1,5 +1,5 @@
-// A tab for each file of the playground, and Ace in each file after the page has loaded. Without this
-// script the files are plain fields below each other.
+// Show each file of the playground in a tab, and load Ace into each file after the page has loaded.
+// Without this script the files are plain text fields, one below the other.
 "use strict";
 
 (() => {
@@ -21,7 +21,7 @@
     const path = file.querySelector('input[name="path"]');
     if (field.readOnly || field.hidden) return;
     const label = field.labels[0].textContent;
-    for (const old of [...field.labels]) old.remove(); // Ace has its name from now on
+    for (const old of [...field.labels]) old.remove(); // from now on, Ace has the label
     const editor = editorOver(field, {
       mode: modeOf(path.value), label, minLines: 14, run: () => form.requestSubmit(),
     });

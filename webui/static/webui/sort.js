@@ -1,12 +1,12 @@
-// Tables with all rows on the page can be sorted by their headers. Without this script they keep the
-// order of the server.
+// Sort a table by a click on a header, if the page holds all its rows. Without this script the table
+// keeps the order of the server.
 "use strict";
 
 (() => {
-  const chosen = new Map(); // by the table's name, so that a refreshed part keeps its order
+  const chosen = new Map(); // table name to sort order; a refreshed table keeps its order
   const words = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-  // The sort key of a cell: its data-sort, its time or its text; null for an empty cell.
+  // Return the sort key of a cell: its data-sort, its time or its text; null for an empty cell.
   function keyOf(row, column) {
     const cell = row.cells[column];
     const text = cell.dataset.sort ?? cell.querySelector("time")?.dateTime ?? cell.textContent.trim();
@@ -21,7 +21,7 @@
   function sort(table, { column, down }) {
     const rows = [...table.tBodies[0].rows].map((row) => ({ row, key: keyOf(row, column) }));
     rows.sort((a, b) => {
-      if (a.key === null || b.key === null) return (a.key === null) - (b.key === null); // last, both ways
+      if (a.key === null || b.key === null) return (a.key === null) - (b.key === null); // empty cells last in either order
       return down ? compare(b.key, a.key) : compare(a.key, b.key);
     });
     table.tBodies[0].append(...rows.map(({ row }) => row));

@@ -1,5 +1,5 @@
-// New rows appear on top by themselves, but not while the user reads the list: while the pointer or
-// the focus is in the list, or the page is scrolled into it, a button shows how many are new.
+// Add new rows on top, except while the user reads the list. While the pointer or the focus is in the
+// list, or the page is scrolled into the list, a button shows the number of new rows.
 "use strict";
 
 const list = document.querySelector("#executions[data-live]");
@@ -23,7 +23,7 @@ function show(html) {
   more.hidden = true;
 }
 
-// Known rows change in place: only their values change, and no row moves.
+// Update known rows in place: change only their values, and move no row.
 function refresh(fresh) {
   for (const row of list.querySelectorAll("tbody tr")) {
     const link = row.querySelector("a.row-link");

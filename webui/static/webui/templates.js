@@ -1,9 +1,9 @@
-// What makes the pages of templates quicker by hand. Each of them works without it.
+// Shortcuts for the pages of templates. Each page works without this script.
 "use strict";
 
 (() => {
-  // Links that ask first open the question here instead of on a page of its own; the shell shows
-  // and closes the dialog.
+  // A link to a confirmation page opens a dialog on this page instead. shell.js shows and closes the
+  // dialog; this handler selects the text of its [data-select] field.
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-dialog], dialog a[data-close]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -13,7 +13,7 @@
     if (dialog) queueMicrotask(() => dialog.querySelector("[data-select]")?.select());
   }, true);
 
-  // In a field for a reason, Enter sends, and Shift-Enter begins a line.
+  // In a field for a reason, Enter submits the form, and Shift-Enter starts a new line.
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     const field = event.target.closest("[data-enter]");
@@ -27,7 +27,7 @@
     for (const button of field.form.querySelectorAll("[data-hide]")) button.hidden = true;
   }
 
-  // How many packages are chosen to move.
+  // Show the number of packages chosen for an update.
   const form = document.getElementById("update-form");
   const said = document.getElementById("chosen");
   function tell() {

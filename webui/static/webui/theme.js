@@ -1,4 +1,4 @@
-// Applies the chosen theme before the page is painted: loaded in <head>, without defer.
+// Apply the chosen theme before the browser paints the page: load this in <head>, without defer.
 (() => {
   document.documentElement.dataset.scripted = "";
   const chosen = localStorage.getItem("stencil-theme");
