@@ -1,4 +1,4 @@
-"""The Node templates as a build makes them: real npm, real toolchain, filled compile cache."""
+"""Fixtures: the Node templates, built with real npm and toolchain, with a filled compile cache."""
 
 import shutil
 import subprocess
@@ -27,18 +27,18 @@ __all__ = ["python"]
 
 @pytest.fixture(scope="session")
 def typescript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
-    """The template's two modes, and the bare tools beside them."""
+    """Install the TypeScript template; yield its two modes and the bare tools."""
     yield from installed(DEFINITIONS / "typescript", tmp_path_factory.mktemp("typescript"))
 
 
 @pytest.fixture(scope="session")
 def javascript(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tool]:
-    """The same of the template without a compiler."""
+    """Install the JavaScript template, without a compiler; yield its modes and the bare tools."""
     yield from installed(DEFINITIONS / "javascript", tmp_path_factory.mktemp("javascript"))
 
 
 def installed(folder: Path, home: Path) -> Iterator[Tool]:
-    """Install a definition as a build does, and fill its cache."""
+    """Install a definition as a build does, and fill its compile cache."""
     root = home / "tree"
     settings = tomllib.loads((folder / "template.toml").read_text())
     definition = definition_file.read(folder)
@@ -64,7 +64,7 @@ def installed(folder: Path, home: Path) -> Iterator[Tool]:
 
 
 def fill(tool: Tool, folder: Path) -> None:
-    """Run a smoke case once with a cache that can be written."""
+    """Run a smoke case once with a writable compile cache."""
     said = tomllib.loads((folder / "case.toml").read_text())
     tree = tool.tree(said["mode"])
     submission = Submission(
@@ -90,7 +90,7 @@ def fill(tool: Tool, folder: Path) -> None:
 
 
 def read_all(folder: Path) -> Iterator[SourceFile]:
-    """Every file below `folder`."""
+    """Read every file below `folder`."""
     for path in sorted(folder.rglob("*")):
         if path.is_file():
             yield SourceFile(path=str(path.relative_to(folder)), content=path.read_bytes())

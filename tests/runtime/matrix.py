@@ -1,9 +1,9 @@
-"""Which template's matrix has passed for exactly what is here now.
+"""Find the templates whose test matrix has already passed with the current files.
 
-A matrix runs a hundred submissions or so in a template's tree, bare, cold and warm: minutes. Its
-outcome hangs on the definition with all that it includes, on the sandbox, on the builders, on the
-tests themselves, on what is locked for us, and on the interpreter and processor. `passed.json`
-holds, for each template, one hash over all of that, written when everything in it had passed.
+A matrix runs about a hundred submissions in the tree of a template: bare, cold and warm. This takes
+minutes. The result depends on the definition and the files that it includes, the sandbox, the
+builders, the tests, the lock files, the version of Python and the processor. `passed.json` holds
+one hash over these inputs per template. It is written after all tests of the matrix have passed.
 """
 
 import json
@@ -18,7 +18,7 @@ from templatemgr.definitions import source_files
 
 ROOT = Path(__file__).resolve().parents[2]
 PASSED = Path(__file__).with_name("passed.json")
-# Besides the definition: all that a matrix runs through, by glob.
+# Glob patterns of the files besides the definition that affect the result of a matrix.
 AROUND = (
     "sandbox/**/*.py",
     "templatemgr/builders/**/*.py",
@@ -29,13 +29,13 @@ AROUND = (
 
 
 def names(root: Path = ROOT) -> list[str]:
-    """Every template that there is a definition of."""
+    """Return the name of every template that has a definition."""
     return source_files.list_definitions(root / "templates_runtime")
 
 
-# Decision 0010: a matrix that has passed with exactly this tree is left out.
+# Decision 0010: skip a matrix that has passed with the same files.
 def fingerprint(name: str, root: Path = ROOT) -> str:
-    """A hash over everything that the outcome of a template's matrix hangs on."""
+    """Return a hash over all inputs of the matrix of a template."""
     total = sha256(f"{sys.version_info[:2]} {platform.machine()}\n".encode())
     total.update(source_files.digest(root / "templates_runtime" / name).encode())
     for path in sorted({path for pattern in AROUND for path in root.glob(pattern)}):
@@ -45,7 +45,7 @@ def fingerprint(name: str, root: Path = ROOT) -> str:
 
 
 def unchanged(root: Path = ROOT, passed: Path = PASSED) -> set[str]:
-    """The templates whose matrix has passed with what is here now."""
+    """Return the templates whose matrix has passed with the current files."""
     try:
         known = json.loads(passed.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -54,17 +54,17 @@ def unchanged(root: Path = ROOT, passed: Path = PASSED) -> set[str]:
 
 
 def fingerprints(root: Path = ROOT) -> dict[str, str]:
-    """That of every template."""
+    """Return the fingerprint of every template by name."""
     return {name: fingerprint(name, root) for name in names(root)}
 
 
 def remember(passed: dict[str, str]) -> None:
-    """Write down that every matrix has passed with these."""
+    """Write the fingerprints with which every matrix has passed to `passed.json`."""
     PASSED.write_text(json.dumps(passed, indent=1) + "\n", encoding="utf-8")
 
 
 def of(item: pytest.Item) -> str | None:
-    """The template whose tree a test asks for; None for a test that needs none."""
+    """Return the template whose tree a test uses; None for a test that uses none."""
     asked = getattr(item, "fixturenames", [])
     known = names()
     if (found := next((name for name in known if name in asked), None)) is not None:

@@ -1,4 +1,4 @@
-"""`--matrix=changed` leaves out what has passed already; `--remember-matrix` writes that down."""
+"""`--matrix=changed` skips each matrix that passed before; `--remember-matrix` records a pass."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ RUNTIME = matrix.PASSED.parent
 
 
 class Matrix:
-    """What one run leaves out, and what it may write down at its end."""
+    """The tests that one run skips, and the fingerprints that it may record at its end."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -20,8 +20,8 @@ class Matrix:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        """Leave out the tests of matrices that passed already, if that was asked for."""
-        # Now: what is edited while the tests run has not passed.
+        """With `--matrix=changed`, deselect the tests of each matrix that passed before."""
+        # Hash the files before the tests run: a file edited during the run has not been tested.
         self._fingerprints = matrix.fingerprints()
         self._whole = set(RUNTIME.glob("test_*.py")) <= {item.path for item in items}
         if self._config.getoption("matrix") != "changed":
@@ -40,7 +40,7 @@ class Matrix:
             items[:] = kept
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        """Say what was left out, so that nobody takes it for run."""
+        """Print the number of skipped tests per matrix."""
         for name, count in sorted(self._left_out.items()):
             terminalreporter.write_line(
                 f"matrix of {name}: {count} tests left out, they passed with exactly this tree; "
@@ -48,7 +48,7 @@ class Matrix:
             )
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        """Write down what passed, when all of it was run and nothing failed."""
+        """Record the fingerprints if all tests were run and none failed."""
         if not self._config.getoption("remember_matrix"):
             return
         narrowed = ("keyword", "markexpr", "deselect", "lf")

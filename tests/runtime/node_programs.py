@@ -1,7 +1,7 @@
-"""Programs whose output, errors and exit status must be what bare Node makes of them.
+"""Programs whose output, errors and exit status must be the same as with bare Node.
 
-Each is JavaScript that is TypeScript as well. What a program prints must not hang on time, on the
-machine, or on where it runs.
+Each program is valid JavaScript and valid TypeScript. Its output must not depend on the time, the
+machine or the folder.
 """
 
 # Decision 0026: nothing of the runner shows, also in threads and child processes.
@@ -12,7 +12,7 @@ CHILDREN = "const { exec, execFile, execFileSync, execSync, fork, spawn, spawnSy
 CHILDREN += "require('node:child_process');\n"
 FS = "const fs = require('node:fs');\n"
 
-# What the last frames of an error are, and everything else that shows who started the program.
+# Programs that show the last frames of an error, or other traces of the code that starts them.
 FRAMES: dict[str, str] = {
     "throws at the top": "throw new Error('boom');",
     "throws in a function": "function f() { throw new RangeError('deep'); }\nf();",
@@ -371,7 +371,7 @@ HELPERS = {
     "cycle2.cjs": "exports.seen = Object.keys(require('./cycle.cjs'));\n",
     "note.txt": "text\n",
 }
-# Only where a package.json belongs to the submission: without one Node says nothing of the type.
+# Used only by programs that need a package.json: without it, Node prints no advice on the type.
 PACKAGE = {
     "package.json": '{"name": "mine", "imports": {"#inner": "./inner.cjs"}, "exports": {"./inner": "./inner.cjs"}}',
     "inner.cjs": "exports.it = 'inner';\n",

@@ -1,4 +1,4 @@
-"""One submission, in the sandbox and by the bare tool, in a form that can be compared."""
+"""Run one submission in the sandbox and with the bare tool, with comparable results."""
 
 import json
 import subprocess
@@ -14,10 +14,10 @@ from sandbox.session.sessions import SourceFile, Submission, Tree, execute, star
 from sandbox.session.variables import Variables
 
 TIMEOUT = 60
-# Ignored signals are inherited, such as those that `nohup` and a shell's `&` ignore. In a sandbox
-# none is ignored.
+# A process inherits ignored signals, for example from `nohup` or a shell's `&`. A sandbox ignores
+# no signal, so reset all signals for the bare tool.
 DEFAULT_SIGNALS = ("/usr/bin/env", "--default-signal")
-# What vitest's JSON reporter calls a test that has not run.
+# The states that vitest's JSON reporter gives to a test that has not run.
 STATES = {"pending": "skipped", "todo": "skipped", "disabled": "skipped"}
 
 Cases = list[tuple[str, str, str]]  # file, name, state
@@ -25,7 +25,7 @@ Cases = list[tuple[str, str, str]]  # file, name, state
 
 @dataclass(frozen=True, kw_only=True)
 class Bare:
-    """What the tool itself made of a submission."""
+    """The result of a submission with the bare tool."""
 
     exit_code: int
     stdout: str
@@ -42,7 +42,7 @@ class Tool:
     definition: dict[str, Any]
 
     def tree(self, mode: str) -> Tree:
-        """How a sandbox starts this mode."""
+        """Return the tree with which a sandbox starts this mode."""
         return Tree(
             root=self.root,
             cache=self.cache,
@@ -63,7 +63,7 @@ class Tool:
         warm: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Mode test in the sandbox, cold or in a session that waited for its job."""
+        """Run mode test in the sandbox: cold, or warm in a session that waited for its job."""
         submission = Submission(
             mode="test",
             files=sources(files),
@@ -82,7 +82,7 @@ class Tool:
         env: Mapping[str, str] | None = None,
         warm: bool = False,
     ) -> Outcome:
-        """Mode run in the sandbox."""
+        """Run mode run in the sandbox."""
         submission = Submission(
             mode="run", files=sources(files), entry=entry, args=args, stdin=stdin, env=env or {}
         )
@@ -91,7 +91,7 @@ class Tool:
     def bare_vitest(
         self, files: Mapping[str, str], *, env: Mapping[str, str] | None = None
     ) -> Bare:
-        """`vitest run` in a workspace of its own, outside the sandbox."""
+        """Run `vitest run` in a separate workspace, outside the sandbox."""
         report = "report.json"
         argv = ["node_modules/.bin/vitest", "run", "--configLoader", "runner", "--cache=false"]
         argv += ["--reporter=json", f"--outputFile={report}"]
@@ -117,9 +117,9 @@ class Tool:
         options: tuple[str, ...] = (),
         env: Mapping[str, str] | None = None,
     ) -> Bare:
-        """`node <options> src/<entry>` in a workspace of its own, outside the sandbox.
+        """Run `node <options> src/<entry>` in a separate workspace, outside the sandbox.
 
-        What it says of where it runs is put as it would be inside.
+        Replace the paths in its output by the corresponding paths inside the sandbox.
         """
         with tempfile.TemporaryDirectory() as folder:
             argv = [*(item.replace("/template", str(self.root)) for item in options)]
@@ -161,12 +161,12 @@ class Tool:
 
 
 def sources(files: Mapping[str, str]) -> tuple[SourceFile, ...]:
-    """Texts as files of a submission."""
+    """Return texts by path as the files of a submission."""
     return tuple(SourceFile(path=path, content=text.encode()) for path, text in files.items())
 
 
 def reported(said: dict[str, Any], source: str) -> Cases:
-    """The tests in a report of vitest's JSON reporter."""
+    """Return the tests in a report of vitest's JSON reporter."""
     return [
         (
             module["name"].removeprefix(source),
@@ -179,6 +179,6 @@ def reported(said: dict[str, Any], source: str) -> Cases:
 
 
 def seen(outcome: Outcome) -> Cases:
-    """The tests in an outcome, in the same form."""
+    """Return the tests in an outcome, in the form of `reported`."""
     assert outcome.report is not None, outcome
     return sorted((case.file, case.name, case.state) for case in outcome.report.cases)

@@ -1,4 +1,4 @@
-"""A submission of the Python matrices, with what is sent around it."""
+"""A submission of the Python matrix, with its entry and variables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Files by path, and the entry and variables of one run."""
+    """The files by path, the entry and the variables of one run."""
 
     files: Mapping[str, str | bytes]
     entry: str = "main.py"
@@ -14,6 +14,6 @@ class Case:
 
 
 def program(source: str | bytes, **others: str | bytes) -> Case:
-    """A main module; others by their name, with `__` for a slash."""
+    """Return a case with a main module and other modules by name. `__` in a name stands for a slash."""
     more = {f"{name.replace('__', '/')}.py": text for name, text in others.items()}
     return Case(files={"main.py": source, **more})

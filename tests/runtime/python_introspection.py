@@ -1,4 +1,4 @@
-"""Programs that look around: at the stack, the modules, the sources, the names and the variables."""
+"""Programs that inspect the stack, the modules, the sources, the names and the variables."""
 
 from tests.runtime.python_cases import Case, program
 

@@ -1,4 +1,4 @@
-"""Submissions with modules named as others are, wherever they lie; and with variables that count at the start."""
+"""Submissions whose modules have the names of other modules; and variables read at the start."""
 
 import io
 import zipfile
@@ -7,7 +7,7 @@ from tests.runtime.python_cases import Case, program
 
 
 def archive(**modules: str) -> bytes:
-    """A zip of modules; `main` becomes its main module."""
+    """Return a zip archive of modules. `main` becomes its main module."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as file:
         for name, text in modules.items():

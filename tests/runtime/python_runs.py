@@ -1,4 +1,4 @@
-"""The Python template as a build makes it, once for all tests: real pip, no database."""
+"""The Python template, built once for all tests with the real pip and without a database."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -29,9 +29,9 @@ def _bytes(content: str | bytes) -> bytes:
     return content if isinstance(content, bytes) else content.encode()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)  # one is told from another by itself
+@dataclass(frozen=True, kw_only=True, eq=False)  # compared by identity
 class Python:
-    """The built template. `settings` are added to what its definition says to the runner."""
+    """The built template. `settings` extend the runner settings of its definition."""
 
     root: Path
     definition: Definition
@@ -47,7 +47,7 @@ class Python:
         settings: Mapping[str, str] | None = None,
         **others: str,
     ) -> Outcome:
-        """One submission in the sandbox."""
+        """Run one submission in the sandbox."""
         limits = limits or self.definition.default
         said = self.definition.modes[mode]
         submission = Submission(
@@ -72,7 +72,7 @@ class Python:
     def bare(
         self, files: Files, workspace: Path, *argv: str, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """The tree's own interpreter in a workspace of its own, outside the sandbox."""
+        """Run the interpreter of the tree in `workspace`, outside the sandbox."""
         for name, text in files.items():
             target = workspace / "src" / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ class Python:
 
 @pytest.fixture(scope="session")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
-    """Built as a build builds it, without the database."""
+    """Build the Python template as a build does, without the database."""
     workspace = tmp_path_factory.mktemp("python")
     definition = definition_file.read(FOLDER)
     said: list[str] = []

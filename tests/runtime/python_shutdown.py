@@ -1,10 +1,10 @@
-"""Programs of which something is left for the interpreter's own end: nothing of it may be lost."""
+"""Programs that leave work for the interpreter's finalization: no effect of it may be lost."""
 
 from tests.runtime.python_cases import Case, program
 
 GONE = "class Gone:\n    def __init__(self, name='x'):\n        self.name = name\n    def __del__(self):\n        print('gone', self.name, flush=True)\n"
 
-# Decision 0024: Python ends a program unless its end is proven to have no effect.
+# Decision 0024: the interpreter finalizes unless its finalization is proven to have no effect.
 ENDINGS: dict[str, Case] = {
     "stdout replaced": program(
         "import sys, io\nprint('before')\nsys.stdout = io.StringIO()\nprint('hidden')"

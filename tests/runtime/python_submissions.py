@@ -1,4 +1,4 @@
-"""Submissions whose outcome must be what bare Python, or bare pytest, makes of them."""
+"""Submissions whose outcome must be the same as with bare Python or bare pytest."""
 
 RUNS: dict[str, dict[str, str]] = {
     "prints": {"main.py": 'print("hello", {"a": [1, 2]})'},

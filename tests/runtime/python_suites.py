@@ -1,4 +1,4 @@
-"""Suites in the corners that people reach: subtests, processes, configuration, names, standard input, exit codes."""
+"""Suites for edge cases: subtests, processes, configuration, names, standard input, exit codes."""
 
 TRUE = "def test_a(): pass\n"
 

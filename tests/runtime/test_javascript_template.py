@@ -1,4 +1,4 @@
-"""The JavaScript template, cold and warm, against bare Node and bare vitest."""
+"""Compare the JavaScript template, cold and warm, with bare Node and bare vitest."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.runtime.node_runs import Tool, seen
 from tests.runtime.test_typescript_warm_and_cold import agree
 from tests.runtime.vitest_submissions import SUBMISSIONS
 
-# What TypeScript adds in the submissions that both languages share.
+# The TypeScript syntax in the submissions that both languages share.
 TYPES = re.compile(r" as (const|any)|<\{ load\(\): number \}>|(?<=value): number")
 ONLY_TYPESCRIPT = {"enum, namespace, parameter property, decorator"}
 
@@ -53,7 +53,7 @@ TESTS = {name: files for name, files in SUBMISSIONS.items() if name not in ONLY_
 
 
 def in_javascript(files: dict[str, str]) -> dict[str, str]:
-    """The same submission without types, in files that are called .js."""
+    """Return the same submission without types, in .js files."""
     return {re.sub(r"\.ts$", ".js", path): TYPES.sub("", text) for path, text in files.items()}
 
 
@@ -72,7 +72,7 @@ def test_a_program_ends_as_bare_node_does(javascript: Tool, name: str, warm: boo
 
 
 def error_of(stderr: str) -> list[str]:
-    """What went wrong and in which line, without the frames of whoever started the program."""
+    """Return the error and its line, without the stack frames."""
     text = re.sub(r"(file://)?/[^\s:']*/src/", "", stderr)
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("    at ")]
     return [line for line in lines if not line.startswith(("Node.js v", "(Use `node --trace"))]

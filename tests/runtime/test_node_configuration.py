@@ -1,4 +1,4 @@
-"""A submission's own vitest configuration, and variables that are read at the start."""
+"""Test the vitest configuration of a submission, and variables that Node reads at its start."""
 
 import pytest
 

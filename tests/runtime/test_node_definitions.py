@@ -1,4 +1,4 @@
-"""The files of the Node templates agree with each other."""
+"""Check that the files of the Node templates agree with each other."""
 
 import json
 import re
@@ -24,7 +24,7 @@ SMOKE = ("run", "test-fail", "test-pass")
 
 @pytest.fixture(params=NAMES)
 def folder(request: pytest.FixtureRequest) -> Path:
-    """Each definition in turn."""
+    """Return the folder of each definition in turn."""
     return DEFINITIONS / str(request.param)
 
 

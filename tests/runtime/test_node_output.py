@@ -1,4 +1,4 @@
-"""What each test wrote, as vitest attributes it; and stdin in tests. By vitest's own console."""
+"""Check the output of each test, as vitest's console attributes it; and standard input in tests."""
 
 import time
 
@@ -13,7 +13,7 @@ from tests.runtime.node_runs import Tool, sources
 from tests.runtime.vitest_submissions import HEAD
 
 OTHER = {"z.test.ts": HEAD + 'it("z", () => { console.log("of z"); });'}
-Told = dict[str, tuple[str, str]]  # by name: stdout, stderr
+Told = dict[str, tuple[str, str]]  # name of a test → stdout, stderr
 
 BODIES: dict[str, tuple[str, Told]] = {
     "each its own": (
@@ -174,7 +174,7 @@ def test_input_that_is_late_is_waited_for(
     take_stdin = Container.take_stdin
 
     def late(container: Container) -> int:
-        time.sleep(2)  # the runner has its job already, and gets to the first read
+        time.sleep(2)  # the runner has its job, and reaches the first read
         return take_stdin(container)
 
     monkeypatch.setattr(Container, "take_stdin", late)
@@ -185,7 +185,7 @@ def test_input_that_is_late_is_waited_for(
 def with_input(
     typescript: Tool, files: dict[str, str], *, warm: bool, env: dict[str, str] | None = None
 ) -> Outcome:
-    """Mode test with a line of input."""
+    """Run mode test with one line of standard input."""
     pattern = typescript.definition["test"]["pattern"]
     job = Submission(
         mode="test", files=sources(files), stdin=b"x y\n", env=env or {}, pattern=pattern

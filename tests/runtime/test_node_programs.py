@@ -1,4 +1,4 @@
-"""Every program of the corpus, bare, cold and warm: the same output, errors and exit status."""
+"""Check that each program gives the same output, errors and exit status bare, cold and warm."""
 
 import re
 from collections.abc import Callable
@@ -13,23 +13,23 @@ ARGS, STDIN = ("Ada", "two words"), b"one\ntwo\n"
 
 
 def files_of(name: str, entry: str) -> dict[str, str]:
-    """The submission of one program."""
+    """Return the submission of one program."""
     package = PACKAGE if name in OF_A_PACKAGE else {}
     return {entry: PROGRAMS[name], **HELPERS, **package}
 
 
 def alike(text: str) -> str:
-    """What does not hang on the number of a process."""
+    """Replace the process ids in `text` by a constant."""
     return re.sub(r"\(node:\d+\)", "(node:1)", text)
 
 
 def without_scheme(text: str) -> str:
-    """In a stack Node gives the address of a file whose types it has stripped, not the path."""
+    """Replace file URLs by paths. In a stack, Node shows a URL for a file whose types it strips."""
     return text.replace("(file:///", "(/")
 
 
 def agrees(outcome: Outcome, bare: Bare, *, of: Callable[[str], str] = str) -> None:
-    """State, status and output."""
+    """Assert that state, exit status and output agree."""
     assert of(outcome.stdout.data.decode()) == of(bare.stdout), outcome.stderr
     assert outcome.exit_code == bare.exit_code, outcome
     assert outcome.state is (State.SUCCEEDED if bare.exit_code == 0 else State.FAILED)

@@ -1,6 +1,6 @@
-"""What Python adds to the corpus of tests/attacks, in the real template and its runner.
+"""Attacks specific to Python, in addition to tests/attacks, in the real template and its runner.
 
-Each attack meets the arena's host, which must be as before, and a neighbour, which must end well.
+Each attack must leave the host of the arena unchanged, and a concurrent execution must succeed.
 """
 
 import json
@@ -42,13 +42,13 @@ SEALED = ("EROFS", "EACCES", "EPERM")
 
 @pytest.fixture(scope="module")
 def warmed_up(python: Python) -> None:
-    """What is made once (the slot's groups) is not to be taken for a leak."""
+    """Create the control groups of the slot first, so that they are not reported as a leak."""
     assert python.execute("run", {"main.py": ""}).state is State.SUCCEEDED
 
 
 @pytest.fixture(autouse=True)
 def untouched_host(warmed_up: None, arena: Arena) -> Iterator[None]:
-    """The host is as before when the attack is over; another execution meanwhile ends well."""
+    """Assert that the attack leaves the host unchanged and a concurrent execution succeeds."""
     before = host_snapshot.snapshot(arena)
     with arena.neighbour():
         yield
@@ -124,7 +124,7 @@ def test_it_is_refused(name: str, python: Python, arena: Arena) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """A program that is known by how it ends."""
+    """A program with the states in which it may end."""
 
     code: str
     states: tuple[State, ...]
@@ -193,7 +193,7 @@ FAILING = "\ndef test_fails():\n    assert False\n"
 CASE = r"""b'{"type":"case","name":"x","file":"a","state":"passed"}\n'"""
 RESULT = r"""b'{"type":"result","errors":[],"exit_code":0}\n'"""
 REPORT = f"os.write(200, {CASE} + {RESULT})"
-# The runner is out of sys.modules; who looks for it finds it.
+# The runner is not in sys.modules, but the garbage collector still lists its modules.
 PROTOCOL = (
     "import gc\np = next(found for found in gc.get_objects() if isinstance(found, dict)"
     " and found.get('__name__') == '_stencil.protocol')\n"
@@ -270,7 +270,7 @@ def test_a_module_named_like_ours_does_not_pass_for_it(
 
 
 def test_what_one_leaves_at_home_is_not_there_for_the_next(python: Python, arena: Arena) -> None:
-    """The user's own site-packages and start-up files lie in /tmp, which ends with the run."""
+    """Check that site-packages and start-up files of the user in /tmp are deleted with the run."""
     leave = """
 import site
 os.makedirs(site.getusersitepackages())

@@ -1,4 +1,4 @@
-"""The Python template where the bare tool has no word: output per test, reasons, settings."""
+"""Test features of the Python template that bare tools lack: output per test, reasons, settings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -175,12 +175,15 @@ os.environ.__class__ = Spy
 import numpy, pandas, requests
 print(*sorted(map(str, asked)))
 """
-# What is asked for at import and again, or means nothing here.
+# Variables that are read again after the import, or have no effect in the sandbox.
 HARMLESS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH"}
 
 
 def test_what_preloaded_packages_read_at_import_goes_cold(python: Python) -> None:
-    """A variable that numpy, say, reads when it is imported would mean nothing to a warm process."""
+    """Check each variable that a preloaded package reads at import.
+
+    A warm process would ignore such a variable.
+    """
     outcome = python.execute("run", {"main.py": SPY})
     asked = set(outcome.stdout.data.decode().split())
     assert asked, outcome

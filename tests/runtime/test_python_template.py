@@ -1,4 +1,4 @@
-"""The Python template against bare Python and bare pytest, cold and warm: real pip, real tree."""
+"""Compare the built Python template, cold and warm, with bare Python and bare pytest."""
 
 import re
 import tempfile
@@ -36,7 +36,7 @@ RUN_CASES = {name: Case(files=files) for name, files in RUNS.items()} | {
 
 @cache
 def bare_run(python: Python, name: str) -> tuple[int, str, str]:
-    """What the tree's own interpreter makes of a case: status and both streams."""
+    """Run a case with the interpreter of the tree; return the status and both streams."""
     case = RUN_CASES[name]
     with tempfile.TemporaryDirectory() as folder:
         entry = f"{folder}/src/{case.entry}"
@@ -61,7 +61,7 @@ def test_it_ends_as_bare_python_does(python: Python, name: str, warm: bool) -> N
 
 
 def placeless(text: str) -> str:
-    """Less the addresses of objects."""
+    """Remove the addresses of objects from a text."""
     return re.sub(r"0x[0-9a-f]+", "0x", text)
 
 
@@ -76,7 +76,7 @@ TEST_CASES = {**TESTS, **{f"corner, {name}": files for name, files in SUITES.ite
 
 @cache
 def bare_test(python: Python, name: str) -> tuple[int, list[tuple[str, str]], str]:
-    """What the tree's own pytest makes of a suite: status, tests by its report, output."""
+    """Run a suite with the pytest of the tree; return status, reported tests and output."""
     with tempfile.TemporaryDirectory() as folder:
         options = ("--junitxml=report.xml", "src")
         bare = python.bare(TEST_CASES[name], Path(folder), "-m", "pytest", *options)
@@ -95,9 +95,9 @@ def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool) -> N
     assert outcome.report.complete
     assert "The report says" not in (outcome.message or ""), outcome.message
     seen = sorted((case.name.rpartition(" > ")[2], case.state) for case in outcome.report.cases)
-    if "subtest" in name:  # pytest's report takes a part for the whole, its last line does not
+    if "subtest" in name:  # pytest's report lists a subtest as a test, its last line does not
         told = re.search(r"(\d+) passed", shown.splitlines()[-1])
-        if "SUBFAILED" not in shown:  # such a test has passed for it, in a run that failed
+        if "SUBFAILED" not in shown:  # pytest counts a test with a failed subtest as passed
             assert outcome.report.passed == (int(told[1]) if told else 0)
     else:
         assert seen == said
@@ -106,7 +106,7 @@ def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool) -> N
 
 
 def junit(report: Path) -> list[tuple[str, str]]:
-    """What pytest's own report tells of the tests; files that could not be loaded left out."""
+    """Return the tests in a JUnit report of pytest, without the files that could not be loaded."""
     found: dict[tuple[str, str], str] = {}
     states = {"failure": "failed", "error": "failed", "skipped": "skipped"}
     for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314 - written by pytest here
@@ -114,10 +114,10 @@ def junit(report: Path) -> list[tuple[str, str]]:
         kinds = [states[child.tag] for child in case if child.tag in states]
         loading = any(child.get("message") == "collection failure" for child in case)
         place = case.get("classname") or ""
-        # What pytest.exit leaves in the report has no name.
+        # The entry that pytest.exit leaves in the report has no name.
         if loading or not name or (place, name) == ("pytest", "internal"):
             continue
-        if not place:  # a module that skipped itself
+        if not place:  # the entry of a module that skipped itself
             name = name.split(".")[-1] + ".py"
         state = "failed" if "failed" in kinds else "skipped" if kinds else "passed"
         if found.get((place, name)) != "failed":
@@ -132,7 +132,7 @@ def cases(outcome: Outcome) -> dict[str, TestCase]:
 
 def test_a_failure_has_file_line_and_message(python: Python) -> None:
     files = {
-        "conftest.py": "",  # pytest takes its folder for one to import from
+        "conftest.py": "",  # pytest adds its folder to sys.path
         "deep/test_a.py": "from helper import check\n\n\nclass TestX:\n    def test_y(self):\n"
         "        check([1])\n",
         "helper.py": "def check(x):\n    assert x == [2]\n",

@@ -1,6 +1,6 @@
-"""Forging results in the real vitest and its runner: same process, so only agreement is judged.
+"""Forge results in the real vitest and its runner: both share a process, so only compare results.
 
-Each attack meets the arena's host, which must be as before, and a neighbour, which must end well.
+Each attack must leave the host of the arena unchanged, and a concurrent execution must succeed.
 """
 
 from collections.abc import Iterator
@@ -65,14 +65,14 @@ BELIEVED = (State.FAILED, State.CRASHED, State.TIMED_OUT)
 
 @pytest.fixture(scope="module")
 def warmed_up(typescript: Tool) -> None:
-    """What is made once (the slot's groups) is not to be taken for a leak."""
+    """Create the control groups of the slot first, so that they are not reported as a leak."""
     outcome = typescript.test({"a.test.ts": HEAD + "test('a', () => {});"})
     assert outcome.state is State.SUCCEEDED, outcome
 
 
 @pytest.fixture(autouse=True)
 def untouched_host(warmed_up: None, arena: Arena) -> Iterator[None]:
-    """The host is as before when the attack is over; another execution meanwhile ends well."""
+    """Assert that the attack leaves the host unchanged and a concurrent execution succeeds."""
     before = host_snapshot.snapshot(arena)
     with arena.neighbour():
         yield

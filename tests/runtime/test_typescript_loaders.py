@@ -1,4 +1,4 @@
-"""TypeScript that Node cannot strip: in threads, forks, children, clusters; cold and warm."""
+"""Test TypeScript that Node cannot strip in threads, forks, children and clusters, cold and warm."""
 
 import pytest
 

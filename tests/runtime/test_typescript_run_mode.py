@@ -1,4 +1,4 @@
-"""Mode run of the TypeScript template, against bare Node and by its own promises."""
+"""Test mode run of the TypeScript template, against bare Node and against its own contract."""
 
 import pytest
 
@@ -56,7 +56,7 @@ def test_it_ends_as_bare_node_does(typescript: Tool, name: str) -> None:
 
 
 def without_warning(stderr: str) -> str:
-    """Bare Node advises on a package.json without a type; the template's has none on purpose."""
+    """Remove the advice of bare Node on a package.json without a type, which the template omits."""
     marks = ("MODULE_TYPELESS", "Reparsing as", "To eliminate", "(Use `node --trace-w")
     lines = [line for line in stderr.splitlines() if not any(mark in line for mark in marks)]
     return "\n".join(lines).strip()
@@ -232,5 +232,5 @@ def test_a_child_does_not_have_the_channel(typescript: Tool) -> None:
         "const stdio = ['ignore', 'pipe', 'ignore'] as const;\n"
         "console.log(spawnSync('ls', ['-l', '/proc/self/fd'], { stdio }).stdout.toString());"
     )
-    # Node's pipes are sockets: this is its standard output.
+    # Node uses sockets as pipes: the only socket is the standard output of the child.
     assert printed(typescript.run({"main.ts": main})).count("socket:") == 1

@@ -1,4 +1,4 @@
-"""Mode test of the TypeScript template, against bare vitest and by its own promises."""
+"""Test mode test of the TypeScript template, against bare vitest and against its own contract."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What waited for its job answers as what was started for it: cold against warm."""
+"""Check that a warm session gives the same result as a cold one."""
 
 import pytest
 
@@ -24,7 +24,7 @@ STOPS = {
 
 
 def agree(warm: Outcome, cold: Outcome) -> None:
-    """State, exit status, signal, and everything that was written."""
+    """Assert that state, exit status, signal and all output agree."""
     assert warm.warm
     assert not cold.warm
     assert (warm.state, warm.exit_code, warm.signal) == (cold.state, cold.exit_code, cold.signal)

@@ -1,4 +1,4 @@
-"""Test submissions whose outcome must be what bare vitest makes of them."""
+"""Test submissions whose outcome must be the same as with bare vitest."""
 
 from textwrap import dedent
 
@@ -9,13 +9,13 @@ HEAD = (
 
 
 def one(body: str, **others: str) -> dict[str, str]:
-    """A single test file, which knows vitest's names, and helpers by name (`util` → util.ts)."""
+    """Return one test file that imports vitest, and helpers by name (`util` → util.ts)."""
     files = {"a.test.ts": HEAD + dedent(body)}
     return files | {f"{name}.ts": dedent(text) for name, text in others.items()}
 
 
 def several(**bodies: str) -> dict[str, str]:
-    """Several test files by name (`a` → a.test.ts)."""
+    """Return several test files by name (`a` → a.test.ts)."""
     return {f"{name}.test.ts": HEAD + dedent(body) for name, body in bodies.items()}
 
 

@@ -1,9 +1,9 @@
-"""Stencil's runner for Python. `stencil.pth` has `site` start it, before the interpreter turns to its own task.
+"""Stencil's runner for Python. The module `site` reads `stencil.pth` and starts the runner before the interpreter's main task.
 
-What of it is imported has a name that no submission is likely to use, and is out of `sys.modules` when the program begins.
+The package has a name that no submission is likely to use. Its modules are removed from `sys.modules` before the program starts.
 """
 import sys
 
-# What there was before us: modules, and places that have been looked at for some.
+# The loaded modules, and the keys of sys.path_importer_cache, before the runner was imported.
 BARE = frozenset(sys.modules) - {__name__}
 PLACES = frozenset(sys.path_importer_cache) - {f"{sys.prefix}/runner"}

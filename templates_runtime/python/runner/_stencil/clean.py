@@ -1,4 +1,4 @@
-"""Makes a process that has loaded the runner look as one that has not."""
+"""Restore the state of an interpreter that has not loaded the runner."""
 import sys
 
 import _warnings
@@ -8,7 +8,10 @@ from . import BARE, PLACES
 OURS = "_stencil"
 
 class Before:
-    """What there was before the runner; of the rest only what was loaded to save time may stay."""
+    """The interpreter state before the runner was loaded: modules, warning filters, sys.path.
+
+    Only preloaded modules may stay in memory after `restore`.
+    """
 
     def __init__(self):
         self.modules = set(BARE)
@@ -17,22 +20,22 @@ class Before:
         self._path = list(sys.path)
 
     def is_ready(self):
-        """What is loaded now is what there is to be told apart: `warm` are its names, `tops` their first parts."""
+        """Record the modules loaded so far: their names in `warm`, the top-level parts of these names in `tops`."""
         self.warm = frozenset(name for name in sys.modules if name not in self.modules and not _ours(name))
-        # What every Python has loaded, or has within, goes before any file.
+        # Every interpreter finds its start-up and built-in modules before any file, so a submission cannot replace them.
         self.tops = {*map(_top, self.warm)} - {*map(_top, self.modules), *sys.builtin_module_names}
         self._runner = [name for name in sys.modules if _ours(name)]
         self._seen = [place for place in _places() if not place.startswith(f"{sys.prefix}/lib/")]
 
     def forget(self):
-        """Take out what has been loaded: it stays ours, and whoever asks for such a module gets one of his own."""
+        """Remove the loaded modules from `sys.modules`: the runner keeps its copies, and a later import loads a new module."""
         for name in [name for name in sys.modules if name not in self.modules and not _ours(name)]:
             del sys.modules[name]
         for place in _places():
             del sys.path_importer_cache[place]
 
     def restore(self):
-        """Undo what else has been changed, and take out the runner."""
+        """Restore the warning filters, `sys.path` and caches, and remove the runner from `sys.modules`."""
         for name in self._runner:
             del sys.modules[name]
         for place in self._seen:
@@ -48,7 +51,7 @@ class Before:
 
 
 def _places():
-    """Where has been looked for modules since, beyond sys.path."""
+    """Return the keys added to `sys.path_importer_cache` since the start that are not in `sys.path`."""
     return [place for place in sys.path_importer_cache if place not in PLACES and place not in sys.path]
 
 

@@ -1,7 +1,7 @@
-"""How the process ends: as Python ends, unless it is proven that nothing of the program waits for that.
+"""End the process: skip the interpreter's finalization where it is proven to have no effect.
 
-The interpreter's own end dismantles every module, which takes longer than a small program. It matters when something acts on it: an
-object with a finalizer, a buffer that is not written yet, a thread. Where the program leaves none, the process is ended at once.
+Finalization destroys every module, which takes longer than a small program runs. It has an effect if the program leaves an object
+with a finalizer, an unwritten buffer or a thread. If the program leaves none of these, the process exits immediately.
 """
 import atexit
 import ctypes
@@ -15,26 +15,27 @@ _leave = os._exit
 _flush_c = ctypes.CDLL(None).fflush
 _status = None
 _installed = False
-_kept = frozenset()  # modules that only warming has loaded
+_kept = frozenset()  # names of the modules that only preloading has loaded
 
 
 def install():
-    """Have `_end` called at exit, after all that is registered later."""
+    """Register `_end` with `atexit`. It runs after all callbacks that are registered later."""
     global _installed
     _installed = True
     atexit.register(frameless.chain(frameless.unseen(_end)))
 
 
 def keep(names):
-    """Take what is loaded and frozen now as ours: nobody can notice whether it is dismantled."""
+    """Record `names` as preloaded modules: no program can observe whether they are destroyed at exit."""
     global _kept
     _kept = names
 
 
 def expect(status):
-    """Say which status the process is ending with; return the steps that are to be gone now, in this order.
+    """Record the exit status of the process; return the steps to call now, in this order.
 
-    Where we are not the last of the callbacks already, these are what the interpreter would begin its end with, and ours then.
+    If `_end` is registered with `atexit`, the list is empty. Otherwise the steps are the first steps of the interpreter's finalization
+    (join the threads, call the `atexit` callbacks), followed by `_end`.
     """
     global _status
     _status = status
@@ -45,8 +46,8 @@ def expect(status):
 
 
 def _end():
-    """Called when all threads have ended and all callbacks of the program were called."""
-    if sys._getframe().f_back is not None:  # no end: the program calls what is registered
+    """End the process if possible. Called after all threads have ended and all `atexit` callbacks of the program have run."""
+    if sys._getframe().f_back is not None:  # not at exit: the program itself calls the registered callbacks
         return
     try:
         nothing = pending.nothing()
@@ -54,7 +55,7 @@ def _end():
         nothing = False
     if not nothing:
         if _installed and not pending.hidden():
-            gc.unfreeze()  # so that what hangs on something warm is found, too
+            gc.unfreeze()  # so that the collector also finds objects that a preloaded object refers to
     elif _status is None:
         _spare()
     elif _flushed():
@@ -63,7 +64,7 @@ def _end():
 
 
 def _flushed():
-    """Write what the streams and the C library hold. What fails is for the interpreter to tell."""
+    """Flush the Python streams and the C streams; return False on an error, which the interpreter then reports."""
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -73,6 +74,9 @@ def _flushed():
 
 
 def _spare():
-    """Keep the interpreter, which will end with a status that only it knows, from dismantling what is warm."""
+    """Prevent the interpreter from destroying the preloaded modules at exit.
+
+    Used when the runner does not know the exit status, so that the interpreter must end the process.
+    """
     kept = {name: sys.modules.pop(name) for name in _kept if name in sys.modules}
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))

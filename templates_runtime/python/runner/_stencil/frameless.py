@@ -1,7 +1,7 @@
-"""Calls without a Python frame: what is called finds nothing of ours on its stack.
+"""Call functions without a Python frame of the runner on the stack.
 
-A frame of the runner below the program would show in tracebacks, `inspect.stack`, `warnings.warn(stacklevel=2)`, a crash's dump and
-the depth of a recursion. So the steps are called by functions of the interpreter that are written in C.
+A frame of the runner below the program would be visible in tracebacks, `inspect.stack`, `warnings.warn(stacklevel=2)`, crash dumps and
+the recursion depth. Functions of the interpreter that are written in C call the steps instead.
 """
 import sys
 
@@ -11,18 +11,21 @@ from _operator import call
 
 
 def chain(steps):
-    """A callable that calls each of `steps`, which may grow meanwhile, one after the other."""
+    """Return a callable that calls each of `steps` in order. A step may append further steps."""
     return partial(deque, map(call, steps), 0)
 
 
 def deaf(function):
-    """A callable that takes two arguments that are not True and False, and calls `function` without any."""
+    """Return a callable that takes two arguments, ignores them and calls `function` without arguments.
+
+    The two arguments must not be True and False.
+    """
     results = defaultdict(function, {True: deque()})
     return partial(max, key=results.__getitem__)
 
 
 def unseen(function):
-    """The steps that call `function` with the program's profiler and tracer put aside."""
+    """Return the steps that call `function` while the program's profile and trace functions are removed, and then restore them."""
     kept = [], []
     return [
         partial(deque, map(kept[0].append, map(call, [sys.getprofile])), 0),

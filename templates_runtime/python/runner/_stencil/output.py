@@ -1,20 +1,20 @@
-"""What tests print: kept for each of them within bounds, and passed on to the streams of the whole run."""
+"""Output of tests: keep a bounded part for each test, and forward all output to the streams of the run."""
 import os
 
-STREAM_BYTES = 65_536  # of one stream of one test
-RUN_BYTES = 2 * 1024 * 1024  # of all tests of a run together
+STREAM_BYTES = 65_536  # kept of one stream of one test
+RUN_BYTES = 2 * 1024 * 1024  # kept of all tests of a run together
 DESCRIPTORS = {"stdout": 1, "stderr": 2}
 
 
 class Budget:
-    """What the tests of one run may still keep."""
+    """The number of bytes of output that the tests of one run may still keep."""
 
     def __init__(self):
         self.left = RUN_BYTES
 
 
 class Output:
-    """What one test has written, in the order of its set-up, call and tear-down."""
+    """The output of one test, in the order of its set-up, call and tear-down."""
 
     def __init__(self, budget):
         self._budget = budget
@@ -22,7 +22,7 @@ class Output:
         self._truncated = False
 
     def add(self, stream, text):
-        """Keep what there is room for. Other sections than those of the streams, such as a log, are left out."""
+        """Keep `text` up to the limits. Ignore sections that are not standard streams, such as a log."""
         kept = self._parts.get(stream)
         if kept is None:
             return
@@ -35,13 +35,13 @@ class Output:
         self._budget.left -= len(data)
 
     def fields(self):
-        """Those of a case's message; none where nothing was written."""
+        """Return the output fields of a `case` message. Omit a stream that has no output."""
         fields = {stream: kept.decode() for stream, kept in self._parts.items() if kept}
         return {**fields, "truncated": True} if self._truncated else fields
 
 
 def pass_on(titles, text):
-    """Write it to the stream that one of `titles` names, as if it had not been captured."""
+    """Write `text` to each stream that `titles` names, as if pytest had not captured it."""
     for descriptor in [DESCRIPTORS[title] for title in titles if title in DESCRIPTORS]:
         data = memoryview(_encoded(text))
         while data:

@@ -1,8 +1,8 @@
-"""Whether something of the program waits for the interpreter's end.
+"""Decide whether the interpreter's finalization would have an effect on the objects of the program.
 
-Every object of a class written in Python is known to the collector, and so is what C has that can act when it goes, but an open folder
-(`os.scandir`), which can only warn. What was there before the program is frozen (`gc.freeze`) and looked at by name. In doubt the answer
-is no: the interpreter's own end is always right.
+The garbage collector tracks every object of a class written in Python. It also tracks all C objects with an effect on destruction,
+except an open directory (`os.scandir`), which can only warn. Objects older than the program are frozen (`gc.freeze`) and checked by
+name. In doubt, the interpreter finalizes: its finalization is always correct.
 """
 import _io
 import _thread
@@ -11,9 +11,9 @@ import _weakref
 import gc
 import sys
 
-MOST_BLOCKS = 400_000  # of memory, more than what was there before the program: a longer list would cost more than the end that it spares
+MOST_BLOCKS = 400_000  # allocated since the start of the program: checking more objects would take longer than finalization
 _STREAMS = "stdin", "stdout", "stderr"
-# Callbacks of weak references that only keep containers tidy.
+# Modules whose weak reference callbacks only remove dead entries from containers.
 _TIDY = {"weakref", "_weakrefset", "functools", "logging"}
 _TIDY_IN_C = {"_destroy": _weakref.ReferenceType, "clear_locals": tuple}  # of abstract classes, of threading.local
 _HARMLESS = _io.StringIO, _io.BytesIO
@@ -26,7 +26,7 @@ _shown = []
 
 
 def remember():
-    """Remember the streams that the interpreter has begun with."""
+    """Record the standard streams that the interpreter opened at its start."""
     for name in _STREAMS:
         stream = getattr(sys, name)
         if stream is not None:
@@ -36,37 +36,37 @@ def remember():
 
 
 def begin():
-    """What is there from now on is the program's."""
+    """Mark the start of the program: all objects created from now on belong to it."""
     global _blocks, _mark, _shown
     _shown = _shown_warnings()
     _blocks, _mark = sys.getallocatedblocks(), [None]
 
 
 def nothing():
-    """Whether the process can be ended now, but for what the streams hold."""
+    """Return whether finalization would have no effect, apart from flushing the streams."""
     return _streams() and _alone() and _shown == _shown_warnings() and sys.getallocatedblocks() - _blocks < MOST_BLOCKS and _objects()
 
 
 def hidden(objects=None):
-    """Whether the program has taken objects out of the collector's sight."""
+    """Return whether the program has hidden objects from the garbage collector, for example with `gc.freeze`."""
     return not any(item is _mark for item in objects or gc.get_objects())
 
 
 def _streams():
-    """The streams are those of the beginning."""
+    """Return whether the standard streams are the ones that `remember` recorded."""
     return all(
         getattr(sys, name, None) is getattr(sys, f"__{name}__", None) is _std.get(name) for name in _STREAMS
     )
 
 
 def _shown_warnings():
-    """What decides whether it is shown that a folder was left open, which is ignored as a rule."""
+    """Return the warning filters that decide whether an open directory is reported. By default this warning is ignored."""
     about = [item for item in _warnings.filters if issubclass(ResourceWarning, item[2])]
     return [item for item in about if item[0] != "ignore" or item[2] is ResourceWarning]
 
 
 def _alone():
-    """No thread, nobody who listens to the collector, no other interpreter, no helper process of `multiprocessing`."""
+    """Return whether there is no thread, collector callback, subinterpreter or helper process of `multiprocessing`."""
     if _thread._count() or gc.callbacks:
         return False
     for name in ("_interpreters", "_xxsubinterpreters", "multiprocessing.forkserver"):
@@ -77,7 +77,7 @@ def _alone():
 
 
 def _objects():
-    """No object acts when it goes."""
+    """Return whether no object of the program has an effect on destruction."""
     objects = gc.get_objects()
     if hidden(objects):
         return False
@@ -97,7 +97,7 @@ def _acts(kind):
 
 
 def _question(kind):
-    """What tells whether one object of a kind that can act is harmless; None when none is."""
+    """Return the predicate that tells whether an object of the type `kind` is harmless; None if no such object is."""
     if kind is _generator:
         return _generator_is_harmless
     if issubclass(kind, _weakref.ReferenceType):

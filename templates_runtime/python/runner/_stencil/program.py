@@ -1,7 +1,7 @@
-"""Mode `run`: the interpreter itself runs the entry file as its main module, by the function that its command line uses.
+"""Mode `run`: the interpreter runs the entry file as its main module, with the C function that its command line uses.
 
-It was started as `python -m …`, for which it asks the module `runpy`; a stand-in for that has it run the file instead. Nothing of
-ours is on the stack while the program runs: see `frameless`.
+The interpreter was started as `python -m …`, which calls the module `runpy`. A replacement of `runpy` runs the entry file instead. No
+frame of the runner is on the stack while the program runs: see `frameless`.
 """
 import ctypes
 import os
@@ -11,18 +11,18 @@ from . import ending, frameless
 from .frameless import call, deque, partial
 
 _fopen = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, use_errno=True)(("fopen", ctypes.CDLL(None)))
-# What the interpreter runs the file of its command line with.
+# The C function that runs the script named on the interpreter's command line.
 _run_file = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_void_p)(
     ("PyRun_SimpleFileExFlags", ctypes.pythonapi)
 )
 
 
 def prepare(entry, args, workspace):
-    """Have the interpreter run `entry`, in `workspace`, when it turns to its task."""
-    sys.path_importer_cache[entry] = None  # as if it had been looked at for an archive
+    """Make the interpreter run `entry` in the directory `workspace` as its main task. Raise OSError if `entry` cannot be opened."""
+    sys.path_importer_cache[entry] = None  # as if the interpreter had already checked that it is no archive
     sys.argv[:] = [entry, *args]
     sys.orig_argv[:] = [sys.orig_argv[0], "-B", entry, *args]
-    os.chdir(os.path.dirname(entry))  # from where the interpreter takes the first place of sys.path
+    os.chdir(os.path.dirname(entry))  # the interpreter takes the first entry of sys.path from here
     results, steps = [], []
     run = partial(_run_file, _opened(entry), os.fsencode(entry), 1, None)
     steps += [
@@ -35,7 +35,7 @@ def prepare(entry, args, workspace):
 
 
 def _opened(entry):
-    """A FILE* of the entry file, which the interpreter closes before the program begins. OSError."""
+    """Return a FILE* of the entry file, which the interpreter closes before the program starts. Raise OSError."""
     file = _fopen(os.fsencode(entry), b"rb")
     if not file:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -43,8 +43,8 @@ def _opened(entry):
 
 
 def _finish(results, steps):
-    """The program has ended without `sys.exit`, and what was to be said of an error is said."""
+    """Append the steps that end the process. Called after the program ends without `sys.exit` and its error is printed."""
     if results[-1] == 0:
         steps.extend(ending.expect(0))
-    elif not isinstance(getattr(sys, "last_exc", None), KeyboardInterrupt):  # that ends by a signal
+    elif not isinstance(getattr(sys, "last_exc", None), KeyboardInterrupt):  # the interpreter ends by a signal after a KeyboardInterrupt
         steps.extend([*ending.expect(1), partial(sys.exit, 1)])

@@ -1,7 +1,7 @@
-"""The channel: a stream socket that carries JSON, one object a line.
+"""The channel to the host: a stream socket that carries JSON, one object per line.
 
-Everything here uses only what was captured before foreign code loads. The package `json` is left out: a cold start would spend half of
-its time on it.
+All functions here use only objects captured before submitted code loads. The package `json` is not imported, because this would take
+half of the time of a cold start.
 """
 import binascii
 import os
@@ -9,10 +9,10 @@ import sys
 
 import _json
 
-FIRST = 3  # where the sandbox puts it
-CHANNEL = 200  # where a program does not look
+FIRST = 3  # the descriptor of the channel at the start of the process
+CHANNEL = 200  # a descriptor that programs are unlikely to use
 CHUNK_BYTES = 65_536
-# A job that another interpreter of this process has received already: see `hand_over`.
+# The environment variable with the descriptor of a job that was received before `execve`: see `hand_over`.
 RECEIVED = "STENCIL_JOB"
 
 _text = _json.encode_basestring_ascii
@@ -23,7 +23,7 @@ _key = ""
 
 
 def open_channel():
-    """Move the channel where nobody looks for it; no program that is started here gets it."""
+    """Move the channel to the descriptor CHANNEL. Child programs do not inherit it."""
     global _inode
     if RECEIVED not in os.environ:
         os.dup2(FIRST, CHANNEL, inheritable=False)
@@ -33,7 +33,7 @@ def open_channel():
 
 
 def send(message):
-    """Send one message. A forked child has nothing to say, and after a test closed the channel nobody listens."""
+    """Send one message. Do nothing in a forked child, or if a test has closed the channel."""
     line = memoryview(f"{encode(message)}\n".encode("ascii"))
     try:
         while line and _ours():
@@ -43,12 +43,15 @@ def send(message):
 
 
 def _ours():
-    """The program may have closed the descriptor, and opened a file of its own that has the number now."""
+    """Return whether CHANNEL is still the channel of this process.
+
+    The program may have closed the descriptor and opened a file that now has its number.
+    """
     return _getpid() == _owner and _fstat(CHANNEL).st_ino == _inode
 
 
 def encode(value):
-    """JSON of texts, numbers, None, lists and dicts with texts for keys."""
+    """Return the JSON of a value made of strings, numbers, booleans, None, lists and dicts with string keys."""
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, dict):
@@ -61,7 +64,7 @@ def encode(value):
 
 
 def decode(line):
-    """The value of one line of JSON."""
+    """Return the value of one line of JSON."""
     settings = type(sys.implementation)(
         strict=True, object_hook=None, object_pairs_hook=None, parse_float=float, parse_int=int, parse_constant=float
     )
@@ -69,7 +72,7 @@ def decode(line):
 
 
 def receive():
-    """Return the one job as it was sent, or None when the host closed the channel without giving any."""
+    """Return the line of JSON with the job, or None if the host closed the channel without sending a job."""
     line = bytearray()
     while not line.endswith(b"\n"):
         chunk = os.read(CHANNEL, CHUNK_BYTES)
@@ -80,7 +83,7 @@ def receive():
 
 
 def received():
-    """Return the job that was handed over, or None."""
+    """Return the line of the job that `hand_over` kept, or None."""
     number = os.environ.pop(RECEIVED, None)
     if number is None:
         return None
@@ -90,7 +93,7 @@ def received():
 
 
 def hand_over(line):
-    """Keep a job, and the channel, for the program that replaces this one; return what tells it."""
+    """Keep a job and the channel open for the program that replaces this one; return the environment variable with the descriptor."""
     descriptor = os.memfd_create("job", 0)
     with open(descriptor, "wb", closefd=False) as file:
         file.write(line)
@@ -99,18 +102,21 @@ def hand_over(line):
 
 
 def close():
-    """Close the channel: what follows is not ours."""
+    """Close the channel, so that code which runs later cannot use it."""
     os.close(CHANNEL)
 
 
 def hold_key(job):
-    """Take from the job what `exit` must carry: the program, which may write to our descriptor, must not know it."""
+    """Remove the key from the job and keep it for the `exit` message.
+
+    The program can write to the descriptor of the channel, so it must not know the key.
+    """
     global _key
     _key = job.pop("key", "")
 
 
 def tell_exit(status):
-    """Tell the host that all is done. It need not wait until this process's memory is free."""
+    """Report the exit status to the host, so that the host does not wait until the kernel has freed the memory of this process."""
     send({"type": "exit", "code": status, "key": _key})
 
 
@@ -128,6 +134,6 @@ def write_files(folder, files):
 
 
 def content_of(file):
-    """The bytes of a submitted file."""
+    """Return the bytes of a submitted file."""
     content = file["content"]
     return binascii.a2b_base64(content) if file["encoding"] == "base64" else content.encode("utf-8", "surrogatepass")

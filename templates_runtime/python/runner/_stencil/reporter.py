@@ -1,4 +1,4 @@
-"""Turns what pytest reports into the runner's messages, and keeps its own output to itself."""
+"""Convert the reports of pytest into messages of the runner, and suppress pytest's terminal output."""
 import os
 
 import pytest
@@ -8,12 +8,12 @@ from .output import Budget, Output, pass_on
 
 MESSAGE_CHARS = 8_000
 NAME_CHARS = 1_900
-ERRORS = 50  # they travel in one line, which the host bounds
+ERRORS = 50  # all errors are sent in one line, and the host limits the length of a line
 FAILED, SKIPPED, PASSED = "failed", "skipped", "passed"
 
 
 class Reporter:
-    """A plugin of pytest; one for a session."""
+    """A pytest plugin that sends the results of one session."""
 
     def __init__(self, source, *, silent=False):
         self.errors = []
@@ -53,7 +53,7 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report):
-        """What counts comes here. A subtest belongs to the test that is running, which it can make fail."""
+        """Add a final report to the running test. A failed subtest makes the running test fail."""
         case = self._running
         if case is None:
             return
@@ -79,7 +79,7 @@ class Reporter:
         file = self.relative(getattr(collector, "path", ""))
         if report.failed:
             self.error(file, str(report.longrepr))
-        elif report.skipped:  # a module that skips itself has no tests to tell of
+        elif report.skipped:  # a module that skips itself has no tests to report
             message = _capped(_text(report.longrepr))
             self._send({"type": "case", "name": file, "file": file, "state": SKIPPED, "message": message})
         return report
@@ -88,7 +88,7 @@ class Reporter:
         self.error("", f"INTERNALERROR: {excrepr}")
 
     def pytest_keyboard_interrupt(self, excinfo):
-        # What interrupted it has been told of, if it was an error while collecting.
+        # An error during collection, which interrupts the session, has already been reported.
         ends_well = getattr(excinfo.value, "returncode", None) == pytest.ExitCode.OK
         if not isinstance(excinfo.value, pytest.Session.Interrupted) and not ends_well:
             self.error("", excinfo.exconly())
@@ -101,7 +101,7 @@ class Reporter:
             self.errors.append({"file": self.relative(file), "message": _capped(message)})
 
     def gives_up(self, file, message, status):
-        """pytest ends before it has tested anything."""
+        """Report an error that ends pytest before it runs any test."""
         self.error(file, message)
         self._ends(status)
 
@@ -125,12 +125,12 @@ class _Case:
         self._heard = 0
 
     def looks_at(self, report, call):
-        """Keep where it went wrong: the report that counts comes without."""
+        """Record the line of the failure: the final report does not contain it."""
         if report.failed:
             self._place_of[report.when] = self._place(call)
 
     def hears(self, sections, *, silent):
-        """Take what pytest has captured since."""
+        """Add the output that pytest has captured since the last call."""
         for when, stream, text in sections[self._heard :]:
             self._output.add(stream, text)
             if not silent:
@@ -138,7 +138,7 @@ class _Case:
         self._heard = len(sections)
 
     def hears_of(self, report, *, silent):
-        """The same of a subtest, whose output is in its own report."""
+        """Add the output of a subtest, which is in the report of the subtest."""
         for title, text in report.sections:
             stream = next((word for word in title.split() if word in ("stdout", "stderr")), None)
             self._output.add(stream, text)
@@ -180,7 +180,7 @@ class _Case:
         return " > ".join(node.name for node in chain[files[-1] + 1 if files else -1 :])
 
     def _place(self, call):
-        """The line in the test's own file where it went wrong, else where the test begins."""
+        """Return the line of the failure in the file of the test, or else the first line of the test."""
         if call.excinfo is not None:
             for entry in reversed(call.excinfo.traceback):
                 if str(entry.path) == str(self.item.path):
@@ -190,8 +190,8 @@ class _Case:
 
 
 def _text(shown):
-    """What a report says went wrong, in short."""
-    if isinstance(shown, tuple):  # where it was skipped, and why
+    """Return the short error message of a report."""
+    if isinstance(shown, tuple):  # the path, line and reason of a skip
         return str(shown[2]).removeprefix("Skipped: ")
     crash = getattr(shown, "reprcrash", None)
     if crash is not None:

@@ -1,6 +1,6 @@
-"""Which submitted modules have the name of one that is loaded already, wherever they lie.
+"""Find submitted modules that have the name of a preloaded module, in any folder.
 
-`sys.path` may be changed to have any folder in it, so every part of every path counts; and so does what is in an archive.
+A program can add any folder to `sys.path`, so every part of every path is compared, also inside archives.
 """
 import zipimport
 
@@ -10,9 +10,9 @@ ARCHIVE = b"PK\x05\x06"  # the end of a zip's central directory
 
 
 def found(job, source, loaded):
-    """Why the files of a job below `source` need a Python that has loaded nothing; None if they do not.
+    """Return the reason why the submitted files below `source` need a new interpreter; None if they do not.
 
-    `loaded`: the first parts of the names of modules that this Python has and others have not.
+    `loaded`: the top-level names of the modules that only the preloading of this interpreter has loaded.
     """
     archives = [file["path"] for file in job["files"] if ARCHIVE in content_of(file)]
     if job["mode"] == "run" and job["entry"] in archives:
@@ -28,5 +28,5 @@ def found(job, source, loaded):
 def _inside(archive):
     try:
         return list(zipimport._read_directory(archive))
-    except zipimport.ZipImportError:  # then nothing can be imported from it
+    except zipimport.ZipImportError:  # no module can be imported from such a file
         return []

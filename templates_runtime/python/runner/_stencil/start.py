@@ -1,6 +1,6 @@
-"""From the start to the job: load, say `ready`, wait, make the place, leave no trace, let the interpreter do its task.
+"""Start the runner: preload, send `ready`, wait for the job, write its files, remove the runner, return to the interpreter.
 
-Where the job is there already (STENCIL_COLD), nothing is loaded that it may not need.
+If the job is available at the start (STENCIL_COLD), nothing is preloaded.
 """
 import gc
 import os
@@ -13,16 +13,16 @@ SOURCE = f"{WORKSPACE}/src"
 
 
 def main():
-    """Do everything up to the interpreter's own task: the entry file in mode `run`, pytest in mode `test`."""
+    """Run all steps before the interpreter's main task: the entry file in mode `run`, pytest in mode `test`."""
     try:
         begin()
-    except BaseException:  # which `site` would only print, to go on without us
+    except BaseException:  # `site` would only print it, and continue without the runner
         sys.excepthook(*sys.exc_info())
         os._exit(1)
 
 
 def begin():
-    """The same; what it raises is our own fault."""
+    """Run the steps of `main`. An exception is an error of the runner."""
     before = clean.Before()
     before.forget()
     pending.remember()
@@ -54,25 +54,25 @@ def begin():
 
 
 def take_settings():
-    """Take out of the environment what is said to the runner."""
+    """Remove the settings of the runner from the environment, and return them by name."""
     names = [name for name in os.environ if name.startswith("STENCIL_") and name != protocol.RECEIVED]
     return {name: os.environ.pop(name) for name in names}
 
 
 def warm(preload, testing):
-    """Load what makes a start slow."""
+    """Preload the modules that make a start slow."""
     ending.install()
-    for name in ("traceback", *preload):  # the interpreter itself imports that to show an error
+    for name in ("traceback", *preload):  # the interpreter imports `traceback` to show an error
         __import__(name)
     if testing:
         testing.rehearse(SOURCE)
-    # What is loaded now stays for good: no collection needs to look at it again.
+    # The objects loaded so far are never freed: exclude them from later collections.
     gc.collect()
     gc.freeze()
 
 
 def await_job():
-    """Say that it may come, and wait for the job."""
+    """Send `ready`, wait for the job and return its line. Exit if the host closes the channel."""
     protocol.send({"type": "ready"})
     line = protocol.receive()
     if line is None:
@@ -81,7 +81,7 @@ def await_job():
 
 
 def why_anew(job, before):
-    """Why this process cannot do the job as a Python that has loaded nothing would; None if it can."""
+    """Return the reason why this job needs a new interpreter without preloaded modules; None if it does not."""
     late = job.get("late") or []
     if late:
         return f"{', '.join(late)[:200]} {'is' if len(late) == 1 else 'are'} read when the runtime starts"
@@ -89,7 +89,7 @@ def why_anew(job, before):
 
 
 def start_anew(line, job, reason, told):
-    """Replace this process by a Python that has loaded nothing, in which every name means what it should."""
+    """Replace this process by a new interpreter without preloaded modules."""
     protocol.send({"type": "cold", "reason": reason})
     environment = {**os.environ, **job["env"]}
     if job["mode"] == "run":
@@ -101,7 +101,10 @@ def start_anew(line, job, reason, told):
 
 
 def prepare(job):
-    """Have the interpreter run the entry file; return what to put on sys.path: nothing, it does so itself."""
+    """Make the interpreter run the entry file; return the entries to add to sys.path.
+
+    The list is empty, because the interpreter adds the folder of the entry file itself.
+    """
     entry = f"{SOURCE}/{job['entry']}"
     try:
         program.prepare(entry, job["args"], WORKSPACE)

@@ -1,4 +1,4 @@
-"""Mode `test`: pytest, started by the interpreter as `python -m pytest src`, and rehearsed before the job arrives."""
+"""Mode `test`: the interpreter starts pytest as `python -m pytest src`. Before the job arrives, a trial run loads all of pytest."""
 import os
 import shutil
 import sys
@@ -10,12 +10,12 @@ from _pytest._code import ExceptionInfo
 from . import protocol
 from .reporter import Reporter
 
-# pytest's own; given as an option it would win over what the submission's pytest.ini says.
+# pytest's default. It is not passed as an option, because an option overrides the submission's pytest.ini.
 PATTERN = "test_*.py *_test.py"
 TELLING = frozenset({"conftest.py", "setup.py"})
-# What the definition may say: these tests read standard input; they import from src/, wherever they lie.
+# Settings of the definition: tests read standard input; tests in all folders import from src/.
 STDIN, ROOT = "STENCIL_TEST_STDIN", "STENCIL_TEST_ROOT"
-# What pytest tells of itself: see `listen`.
+# The errors that pytest reports itself: see `listen`.
 TOLD = pytest_config.ConftestImportFailure, pytest_config.PluginImportFailure, pytest_config.UsageError
 _prepareconfig = pytest_config._prepareconfig
 _ready = None
@@ -50,13 +50,13 @@ class TestCase(unittest.TestCase):
 
 
 def load():
-    """Load pytest and its plugins; return the names of what is loaded then."""
+    """Load pytest and its plugins; return the names of all loaded modules."""
     _prepareconfig(["--noconftest", "-c", os.devnull])._ensure_unconfigure()
     return frozenset(sys.modules)
 
 
 def rehearse(source):
-    """Run a few tests of our own, which loads all of pytest, leave no trace of them, and configure it for most jobs."""
+    """Run a few sample tests to load all of pytest, remove their traces, and prepare the configuration that most jobs use."""
     global _ready
     path, environment = list(sys.path), dict(os.environ)
     folder = tempfile.mkdtemp(prefix=".warm-")
@@ -83,10 +83,10 @@ def in_folder(module, folder):
 
 
 def ready_for(job, args):
-    """Return the reporter and configuration made before, or None if this job could change it.
+    """Return the prepared reporter and configuration, or None if the job could change the configuration.
 
-    Settings stand in files that are no modules, in `conftest.py` and in the environment; and the
-    place of a `setup.py` tells pytest which folder is the root.
+    Settings can be in files that are not Python modules, in `conftest.py` and in the environment. pytest
+    also uses the folder of a `setup.py` as the root.
     """
     global _ready
     ready, _ready = _ready, None
@@ -101,7 +101,7 @@ def ready_for(job, args):
 
 
 def prepare(job, source, told):
-    """Have pytest, when it begins, test the submission and tell the host; return what to put on sys.path."""
+    """Make pytest test the submission and report to the host; return the entries to add to sys.path."""
     pattern = job["pattern"]
     args = ["-o", f"python_files={pattern}"] if pattern and pattern != PATTERN else []
     args += ["--capture=no"] if told.get(STDIN) == "1" else []
@@ -127,7 +127,7 @@ def prepare(job, source, told):
 
 
 def listen(reporter):
-    """Have what keeps pytest from beginning told in the report, instead of on standard error."""
+    """Send the errors that prevent pytest from starting in the report, instead of printing them to standard error."""
 
     def conftest(failure, file):
         shown = ExceptionInfo.from_exception(failure.cause).getrepr(style="short", chain=False)
