@@ -32,15 +32,17 @@ up: $(VENV)/run.lock ## build what is missing, then start web and executor (Ctrl
 doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
-test: test-tools ## every test: unit, real npm, real sandbox, real browser; of the matrices, what changed
+test: test-tools ## every test: unit, real npm, real sandbox, real browser; only the matrices of changed templates
 	@$(MAKE) --no-print-directory -j 3 test-wall test-browser test-rest
 
-# Chromium, nginx and a C compiler: by apt or by Playwright, or one line that says what to install.
+# Install the programs that the tests call (Chromium, nginx, a C compiler, curl, git, chattr), or
+# print one line that says what to install.
 test-tools: $(VENV)/dev.lock
 	@$(PY) scripts/install_test_tools.py
 
-# Most of them wait for processes and downloads, so three at a time take half as long. What lives
-# below the first is compared before and after, and the second holds an event loop.
+# These three groups run at the same time, because most tests wait for processes and downloads.
+# Tests of WALL compare the state of the host before and after, so they run in one process.
+# Playwright occupies the event loop of its process, so the tests of the browser run alone.
 test-wall: test-tools
 	@$(PY) -m pytest -q --matrix=changed $(WALL)
 
@@ -62,10 +64,10 @@ test-fuzz: $(VENV)/dev.lock ## 10,000 hostile inputs for each parser (minutes)
 bench: $(VENV)/run.lock ## measure against the bare tools; writes docs/benchmarks.md
 	@$(PY) manage.py bench --write
 
-test-faults: $(VENV)/dev.lock ## every kind of damage to versions (minutes); `make test` takes a third by day
+test-faults: $(VENV)/dev.lock ## every kind of damage to versions (minutes); `make test` runs a third each day
 	STENCIL_FAULTS=all $(PY) -m pytest -q -n 2 tests/faults
 
-test-attacks-lowered: $(VENV)/dev.lock ## lower each wall in turn: which attacks succeed then
+test-attacks-lowered: $(VENV)/dev.lock ## lower each protection in turn; list the attacks that then succeed
 	@$(PY) scripts/attacks_lowered.py
 
 lint: $(VENV)/dev.lock ## format, rules, types, layers, migrations, locks

@@ -1,10 +1,11 @@
 """Install the programs that `make test` needs and that pip cannot bring.
 
-Those are Chromium, nginx and a C compiler. apt installs them if we are root or if sudo asks for no
-password. Otherwise Playwright's installer brings Chromium into the user's own cache. What is still
-missing then is named in one line, with the command to type, and the exit status is 1.
+Those are Chromium, nginx, a C compiler, curl, git and chattr. apt installs them if we are root or
+if sudo asks for no password. Otherwise Playwright's installer downloads Chromium into the cache of
+the user. One line then names the programs that are still missing, with the command to type, and
+the exit status is 1.
 
-When nothing is missing, nothing is asked of the network and nothing is printed.
+If nothing is missing, the script uses no network and prints nothing.
 """
 
 import os
@@ -19,6 +20,9 @@ PACKAGES = {
     "chromium": ("chromium",),
     "nginx": ("nginx",),
     "cc": ("gcc", "libc6-dev"),
+    "curl": ("curl",),
+    "git": ("git",),
+    "chattr": ("e2fsprogs",),
 }
 SYSTEM_FOLDERS = "/usr/local/sbin:/usr/sbin:/sbin"  # not on every user's PATH; nginx lies there
 FLAGS = ["--no-sandbox"]  # Chromium's own sandbox does not start as root
