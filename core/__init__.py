@@ -1,1 +1,1 @@
-"""What both apps stand on and what knows no Django."""
+"""Shared modules of both apps: jobs, engine, database, pagination, parsing."""

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-# Whom Stencil itself records, and what people would take for it.
+# The actors that Stencil itself records, and names that people could mistake for it.
 SYSTEM = (
     "anonymous",
     "cli",
@@ -22,14 +22,14 @@ SYSTEM = (
     "unknown user",
     "webui",
 )
-# The first admin has one of these, made on the machine itself; nobody takes one from outside.
+# The first admin, who is created on the machine itself, may have one of these names.
 ADMINS = ("admin", "administrator", "root", "superuser")
 SAYS = "This name stands for Stencil itself: choose another."
 
-# Written for one another although Unicode does not call them alike; "rn" looks like "m".
+# Look-alikes that Unicode's tables do not list; "rn" looks like "m".
 _PAIRS = (("rn", "m"), ("vv", "w"))
 _DIGITS = {"0": "o", "1": "il", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "|": "il"}
-# Combining marks, what is not seen, spaces, punctuation: a name looks the same without them.
+# Combining marks, invisible characters, spaces, punctuation: a name looks the same without them.
 _UNSEEN = re.compile(r"[\W_]")
 
 
@@ -54,7 +54,7 @@ def _looks_like(name: str, own: str) -> bool:
 @lru_cache(4096)
 def _shapes(character: str) -> frozenset[str]:
     """Return the plain letters that a character looks like; none for an invisible one."""
-    # Here and not above: its tables take 20 ms to load, and most processes never ask.
+    # Import it here: its tables take 20 ms to load, and most processes never need them.
     from confusable_homoglyphs import confusables
 
     found: set[str] = set()

@@ -1,4 +1,6 @@
-"""Models whose rows are inserted once and never changed; `database.triggers` holds the same below.
+"""Models whose rows are inserted once and never changed.
+
+`core.database.triggers` makes the database refuse changes, too.
 
 Django calls `save`, `delete` and the query sets; each of them refuses a change.
 """
@@ -14,7 +16,7 @@ class AppendOnlyError(TypeError):
 
 
 class AppendOnlyQuerySet[M: models.Model](models.QuerySet[M]):
-    """Rows that are only ever added. The database's triggers hold the same line below this one."""
+    """Rows that can only be added. Triggers in the database refuse changes, too."""
 
     def _refuse(self, act: str) -> NoReturn:
         message = f"{self.model.__name__} rows are append-only: {act} is refused."

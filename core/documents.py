@@ -17,7 +17,7 @@ from core.parsing import ParseError, json_float, json_integer
 PATH_CHARACTERS = 100  # of a path in an error
 # A string with its quotes; one without an end goes to the end, so that no place is read twice.
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
-LOOKS = 20_000  # quotes that are looked at one by one, which is faster than the pattern
+LOOKS = 20_000  # quotes that are checked one by one, which is faster than the pattern
 _BACKSLASH = ord("\\")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -110,9 +110,9 @@ def _check_budget(body: bytes, budget: Budget) -> None:
         raise _too_deep(budget)
 
 
-# Both of these give what stands outside of strings and how many strings there are, and end soon
-# after `most` of them. It holds up to the first place where the body is no JSON, and nobody reads
-# on from there.
+# Both functions return the text outside of strings and the number of strings, and end soon after
+# `most` strings. The result is correct up to the first place where the body is not JSON; parsing
+# ends there.
 
 
 def _between_strings(body: bytes, most: int) -> tuple[bytearray, int]:
@@ -128,7 +128,7 @@ def _between_strings(body: bytes, most: int) -> tuple[bytearray, int]:
 
 
 def _between_quotes(body: bytes, most: int) -> tuple[bytearray, int]:
-    """Find quotes one by one: most texts have few."""
+    """Find quotes one by one: most texts have few quotes."""
     bare, at, strings, inside = bytearray(), 0, 0, False
     quote = body.find(b'"')
     while quote >= 0 and strings <= most:

@@ -1,6 +1,6 @@
 """Keyset pagination: one page of a queryset, and the cursors of the pages beside it.
 
-A list says once in which order its rows stand, and which form its cursors have:
+A list defines once the order of its rows and the form of its cursors:
 
     NEWEST = Order(("-created_at", "-pk"), cursor=TIME_AND_ID)
     page = paginate(rows, NEWEST, cursor=cursor, limit=50)
@@ -182,7 +182,7 @@ def paginate[Row: Model](
 def _slice[Row: Model](
     rows: QuerySet[Row, Row], order: Order, cursor: str | None, limit: int
 ) -> list[Row]:
-    """Return the page and one row more, which tells that another page follows."""
+    """Return the page and one row more, which shows that another page follows."""
     if cursor:
         rows = rows.filter(order.following(order.read(cursor)))
     return list(rows.order_by(*(order.sort or order.columns))[: limit + 1])

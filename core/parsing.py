@@ -11,18 +11,18 @@ import re
 import uuid
 from datetime import UTC, date, datetime, time
 
-LARGEST = 2**31 - 1  # what an integer column of every database holds
-LARGEST_ROW = 2**63 - 1  # what a key of ours holds
+LARGEST = 2**31 - 1  # the largest value of an integer column in every database
+LARGEST_ROW = 2**63 - 1  # the largest primary key
 LONGEST_NUMBER = 100  # characters of a JSON number, more than a double or a 64-bit integer needs
 LONGEST_TIME = 40
 LONGEST_CURSOR = 200
-# A year short of the calendar's ends, so that a zone or a day more never leaves it.
+# One year before the calendar's ends, so that adding a zone or a day never exceeds it.
 FIRST_YEAR, LAST_YEAR = 2, 9998
 
 _DIGITS = re.compile(r"[0-9]+")
 _DECIMAL = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,15})?")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# RFC 3339, and what a browser's field for times writes: without a zone, seconds left out.
+# RFC 3339, and the form of a browser's time field: no zone, and seconds are optional.
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}"
     r"(?P<seconds>:[0-9]{2}(?:\.[0-9]{1,12})?)?(?P<zone>[Zz]|[+-][0-9]{2}:[0-9]{2})?"

@@ -2,7 +2,7 @@
 
 A cage without network may run foreign code (install scripts). A cage with network (`egress`) has a
 proxy in its own network namespace that connects to named places only, and the kernel keeps the
-command from starting a process: a program that a tool's configuration names stays unstarted.
+command from starting a process: it cannot start a program that a tool's configuration names.
 Started as root, the folder is given to the uid inside, and taken back when nothing runs in it any
 more. The folder must not contain hard links to files that stay.
 """
@@ -37,7 +37,7 @@ _DISK_TICK = 2.0
 _DISK_RESERVE = 256 * MIB
 _BLOCK = 4096
 _OPEN_FILES = 16_384
-# What trusting certificates needs, where a distribution has it. Names are resolved outside.
+# The files that verifying certificates needs, in each distribution. Names are resolved outside.
 _CERTIFICATES = (
     "/etc/ssl",
     "/etc/pki",
@@ -51,11 +51,11 @@ _CERTIFICATES = (
 class Cage:
     """`writable` is shown at /build and is the working directory; `read_only` is (host, inside).
 
-    `files` are made inside, readable and read-only: for what only its owner may read on the host,
-    since the user inside is another one. They never lie on a disk. `env` adds to HOME, TMPDIR, LANG
-    and PATH, and may replace them. `disk_bytes` bounds what `writable` holds: looked at every two
-    seconds and at the end, so that it can be exceeded by what is written in between, but never
-    beyond the last 256 MiB of the filesystem.
+    `files` are made inside, readable and read-only: for contents that only their owner may read on
+    the host, as the user inside is another one. They are never on a disk. `env` adds to HOME,
+    TMPDIR, LANG and PATH, and may replace them. `disk_bytes` limits the size of `writable`. The
+    size is measured every two seconds and at the end. The command can exceed it in between, but
+    never beyond the last 256 MiB of the filesystem.
 
     `egress`: the places that its proxy at `egress.ADDRESS` may connect to; None: no network. The
     places that the command reached are added to `reached`.

@@ -22,8 +22,8 @@ from sandbox.errors import SandboxError
 from sandbox.isolation import orphans, process
 from sandbox.limits import MIB
 
-MEMORY_BYTES = 2048 * MIB  # its own: what it starts in sandboxes is counted there
-ADDRESS_BYTES = 8192 * MIB  # where no control group counts
+MEMORY_BYTES = 2048 * MIB  # its own: its sandboxes have control groups of their own
+ADDRESS_BYTES = 8192 * MIB  # without control groups
 CPU_SECONDS = 900
 _PROCESSES = 256
 _NICE = 10
@@ -102,7 +102,7 @@ class Helper:
         ending = HelperExit(
             status=status, out_of_memory=dead_of_memory and status == -signal.SIGKILL
         )
-        with suppress(ProcessLookupError):  # of its session, what was in no sandbox yet
+        with suppress(ProcessLookupError):  # the processes of its session that no sandbox holds yet
             os.killpg(self.pid, signal.SIGKILL)
         orphans.sweep(f"{self._slot}-")
         leases.sweep(f"{self._slot}-")
@@ -139,5 +139,5 @@ def yield_to_others() -> None:
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, 0, _NICE)
     number = _IOPRIO_SET.get(platform.machine())
-    if number is not None:  # refused or without effect on some disks: nothing depends on it
+    if number is not None:  # may be refused, or have no effect on some disks: it is optional
         ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_LOWEST)

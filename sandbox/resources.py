@@ -14,8 +14,8 @@ from sandbox.isolation.launch import Shares, launch, this_host
 from sandbox.isolation.profile import Profile
 from sandbox.limits import MIB
 
-DESCRIPTORS_EACH = 8  # what a waiting sandbox keeps open, with room
-DESCRIPTORS_STARTING = 48  # what a start needs for a moment, and a running one
+DESCRIPTORS_EACH = 8  # open descriptors of a waiting sandbox, with reserve
+DESCRIPTORS_STARTING = 48  # of a sandbox that starts or runs
 DESCRIPTORS_RESERVED = 128  # the executor's own: database, socket, logs, builds
 TRIAL_MS = 10_000
 _UNLIMITED = 1 << 20
@@ -90,7 +90,7 @@ def try_start(*, slot: str, startup_ms: int = TRIAL_MS) -> None:
         try:
             with suppress(BrokenPipeError):
                 os.write(stdin, b"x")
-            # What it says it says after its rights were dropped: `cat` itself was started by then.
+            # `cat` echoes the byte, so by then it runs and its privileges have been dropped.
             if process.readable(container.stdout, startup_ms / 1000) and os.read(
                 container.stdout, 1
             ):

@@ -19,7 +19,7 @@ from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB
 
 _WON = "the wall is open"
-_QUICK = 4.0  # seconds until a process that ends or is killed must be gone
+_QUICK = 4.0  # seconds within which a process that ends or is killed must be gone
 
 
 @dataclass(frozen=True, kw_only=True)

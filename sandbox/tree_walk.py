@@ -135,8 +135,8 @@ def _open(name: str | Path, here: int | None, unlock: bool) -> int:
         seen = os.open(name, flags | os.O_PATH, dir_fd=here)
         try:
             if stat.S_IMODE(os.fstat(seen).st_mode) & 0o700 != 0o700:
-                # By the descriptor: changing modes by name would follow a link. Who may not (a
-                # folder can be marked as unchangeable) may still be allowed to look in.
+                # Use the descriptor: changing the mode by name would follow a link. If the change
+                # is refused (an immutable folder), the folder may still be readable.
                 with suppress(PermissionError):
                     Path(f"/proc/self/fd/{seen}").chmod(0o700)
         finally:

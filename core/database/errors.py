@@ -1,4 +1,4 @@
-"""What a database error means for the caller, whichever vendor raised it."""
+"""The meaning of a database error for the caller, the same for each vendor."""
 
 from core.database.vendors import VENDORS, Trouble
 
@@ -6,7 +6,7 @@ from core.database.vendors import VENDORS, Trouble
 def classify(error: BaseException | None) -> Trouble | None:
     """Return the trouble behind an exception of `django.db`.
 
-    None if there is none: a missing table and a violated constraint are no trouble that passes.
+    None for other errors, such as a missing table or a violated constraint.
     """
     if error is None:
         return None

@@ -8,7 +8,7 @@ from core.database.vendors import VENDORS
 def problems() -> list[str] | None:
     """Read every page of the default database; return what is wrong with it, worst first.
 
-    None if the vendor's own tools do that. Raises django.db.DatabaseError if it cannot be read.
+    None if the vendor has its own tools for it. Raises django.db.DatabaseError if it is unreadable.
     """
     vendor = VENDORS.get(connection.vendor)
     if vendor is None or vendor.integrity_problems is None:

@@ -56,7 +56,7 @@ class _Compiled:
 
 
 class _PerThread:
-    """Compiles once for each thread, as connections belong to threads."""
+    """A statement, compiled once for each thread, because connections belong to threads."""
 
     def __init__(self, compiler: Callable[[], Any]) -> None:
         self._compiler = compiler

@@ -66,7 +66,7 @@ class Hub:
         self._pool = pool
         self._ended = ended
         self._waiting: dict[uuid.UUID, set[asyncio.Future[bool]]] = {}
-        self._begun: dict[uuid.UUID, bool] = {}  # begun, not waited for yet → ended already
+        self._begun: dict[uuid.UUID, bool] = {}  # begun, not waited for yet → whether it has ended
         self._unread: set[uuid.UUID] = set()  # registered with the executor; rows not read yet
         self._link = connect(
             LinkEvents(
@@ -85,7 +85,7 @@ class Hub:
 
         Any thread may call it.
         """
-        if len(self._begun) >= MOST_BEGUN:  # the requests that began these never came to wait
+        if len(self._begun) >= MOST_BEGUN:  # the requests that began these never waited
             self._begun.clear()
         self._begun[execution_id] = False
         self._link.begin(execution_id)
@@ -166,7 +166,7 @@ class Hub:
         self._start(self._look(list(self._waiting)))
 
     async def _look_always(self) -> None:
-        asked_on = 0  # the connection on which every wait was asked for
+        asked_on = 0  # the connection on which every wait was registered
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             waiting = list(self._waiting)

@@ -53,7 +53,7 @@ class FailureLog:
         return seen.error_id
 
     def worked(self, what: str) -> None:
-        """Note that `what` succeeded; says so when it had failed before."""
+        """Note that `what` succeeded; log it if it failed before."""
         if what not in self._seen:
             return
         with self._lock:

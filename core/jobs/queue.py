@@ -136,7 +136,7 @@ class Queue[Job: LeasedJob]:
         again = retry or (lambda job: self.give_back(job, unrenewed=True))
         found = (self.rows() if rows is None else rows).filter(condition, state__in=self.running)
         return sum(
-            # A job that runs has had an attempt, also if an older release did not count it.
+            # A running job has had an attempt, even if an older release did not count it.
             bool(again(job) if max(1, job.attempt) < self.max_attempts else give_up(job))
             for job in list(found)
         )
@@ -175,7 +175,7 @@ def _params(model: type[LeasedJob], names: frozenset[str]) -> dict[str, Expressi
 def _taking(queue: Queue[Any], names: frozenset[str]) -> PreparedUpdate[Any]:
     model = queue.model
     return PreparedUpdate(
-        # Nothing else of a queued row changes, except by a cancellation, which ends it.
+        # Only a cancellation changes other columns of a queued row, and it ends the row.
         lambda: (
             queue.rows().filter(
                 id=Param(model, "id", "job_id"),

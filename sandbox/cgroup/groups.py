@@ -161,9 +161,9 @@ class GroupV2(_Folders, Group):
     @override
     def set_priority(self, *, low: bool) -> None:
         weight = "25" if low else "100"
-        with suppress(*_NOT_THERE):  # the cpu controller was not handed down
+        with suppress(*_NOT_THERE):  # the cpu controller is not enabled for this group
             _write(self.folder / "cpu.weight", weight)
-        with suppress(OSError):  # nor that of disks, or none of them knows weights
+        with suppress(OSError):  # the io controller is not enabled, or no disk has weights
             _write(self.folder / "io.weight", f"default {weight}")
 
     @override
@@ -174,7 +174,7 @@ class GroupV2(_Folders, Group):
 
     @override
     def lower(self, *, memory_bytes: int, processes: int) -> None:
-        # memory.max below what is in use does not fail: it reclaims, then kills.
+        # A memory.max below the memory in use is accepted: the kernel reclaims, then kills.
         current = self.folder / "memory.current"
         if current.exists() and int(_read(current)) > memory_bytes and self.pids():
             raise LimitsError("more memory is in use than the new limit")
@@ -198,7 +198,7 @@ class GroupV2(_Folders, Group):
 
     @override
     def kill(self) -> None:
-        with suppress(OSError):  # before Linux 5.14; what follows kills one by one
+        with suppress(OSError):  # before Linux 5.14; the code below kills them one by one
             _write(self.folder / "cgroup.kill", "1")
         super().kill()
 
@@ -213,15 +213,15 @@ class GroupV1(_Folders, Group):
         super().__init__(list(folders.values()))
         self.memory, self.pids_folder = folders["memory"], folders["pids"]
         self.cpu = folders["cpuacct"]
-        # Mostly one hierarchy: then the folder is the same.
+        # Usually both are in one hierarchy, and the folder is the same.
         self._shares = folders.get("cpu", self.cpu) / "cpu.shares"
         self._cpu_base = 0
         self._oom_base = 0
 
     @override
     def vacant(self) -> bool:
-        # A dead process is one of `pids.max` until it is waited for, and bubblewrap does not wait
-        # for its inner one: PID 1 does, when it comes to it.
+        # A dead process counts for `pids.max` until its parent has waited for it. bubblewrap does
+        # not wait for its inner process; PID 1 does so later.
         with suppress(FileNotFoundError):
             return int(_read(self.pids_folder / "pids.current")) == 0
         return True
@@ -244,7 +244,7 @@ class GroupV1(_Folders, Group):
 
     @override
     def set_priority(self, *, low: bool) -> None:
-        with suppress(*_NOT_THERE):  # no cpu controller for us
+        with suppress(*_NOT_THERE):  # no cpu controller that this process may use
             _write(self._shares, "256" if low else "1024")
 
     @override
@@ -344,7 +344,7 @@ class NoGroup(Group):
 
     @override
     def set_priority(self, *, low: bool) -> None:
-        if not _may_renice():  # what is lowered once would stay so
+        if not _may_renice():  # a lowered priority could not be raised again
             return
         for member in self._members():
             for thread in threads_of(member.pid):

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 CONTROLLERS_V1 = ("memory", "pids", "cpuacct")
-_PRIORITY = "cpu"  # of either; without it, warming is not slowed down
-_DISK = "io"  # of v2; without it, builds yield the disk by their priority alone
+_PRIORITY = "cpu"  # of v1 and v2; without it, warming is not slowed down
+_DISK = "io"  # of v2; without it, only their priority makes builds yield the disk
 _CONTROLLERS_V2 = ("memory", "pids")
 _OWN_LEAF = "stencil-host"
 _MADE_BY_US = re.compile(r"stencil-[A-Za-z0-9_.-]+-\d+-\d+")  # as `leases` names them
@@ -114,7 +114,7 @@ def _hand_down(base: Path) -> None:
         _enable(base, control)
     finally:
         for name in (_PRIORITY, _DISK):
-            with suppress(OSError):  # not offered: nothing depends on it
+            with suppress(OSError):  # not available: this controller is optional
                 control.write_text(f"+{name}")
 
 

@@ -39,7 +39,7 @@ class Expected:
     first: Identity
     others: Identity
     namespaces: tuple[str, ...]
-    filters: int | None  # None: this kernel does not tell (before 5.9)
+    filters: int | None  # None: this kernel does not report the number (before 5.9)
 
 
 def expected(*, as_root: bool) -> Expected:
@@ -48,7 +48,7 @@ def expected(*, as_root: bool) -> Expected:
     own = Identity(uid=os.geteuid(), gid=os.getegid(), groups=groups)
     namespaces = tuple(name for name in _NAMESPACES if name in _outside())
     filters = _own_filters()
-    if not as_root:  # one user outside, whatever number it has inside
+    if not as_root:  # one user outside, with any number inside
         return Expected(first=own, others=own, namespaces=("user", *namespaces), filters=filters)
     # bubblewrap stays root, without a capability and without a way to gain one, as the submission's
     # user must not be able to reach it; it runs no foreign code.
@@ -92,7 +92,7 @@ def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
             below, wrong = _look(pid, wanted.others, wanted.filters)
             found = _spaces_of_other(pid, wanted.namespaces)
         except (FileNotFoundError, ProcessLookupError):
-            continue  # a helper of the runner, which has ended
+            continue  # a process of the runner, which has ended
         alive += 1
         theirs += wrong
         theirs += [

@@ -9,7 +9,7 @@ from sandbox.cgroup import leases
 from sandbox.cgroup.groups import Group
 from sandbox.isolation import exit_status, process
 
-_KILL_TIMEOUT_SECONDS = 10.0  # seconds that the kernel may take to end what was killed
+_KILL_TIMEOUT_SECONDS = 10.0  # seconds that the kernel may take to end killed processes
 
 
 @dataclass
@@ -61,13 +61,13 @@ class Container:
         self._closed = True
         self.kill()
         self.child.wait()
-        # If we are the reaper of orphans (PID 1 of a container), the inner one became ours.
+        # If this process reaps orphans (PID 1 of a container), the inner process is its child now.
         with suppress(ChildProcessError):
             os.waitid(os.P_PIDFD, self.init_pidfd, os.WEXITED)
         for descriptor in (self.init_pidfd, self.stdout, self.stderr, self._command):
             if descriptor is not None:
                 os.close(descriptor)
-        if self.stdin >= 0:  # nobody took it: no job was delivered
+        if self.stdin >= 0:  # it was not taken: no job was delivered
             os.close(self.take_stdin())
         if self.channel is not None:
             self.channel.close()

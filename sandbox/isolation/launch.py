@@ -41,13 +41,13 @@ class Shares:
 
 @dataclass(frozen=True, kw_only=True)
 class ParkingKey:
-    """What must be known when bubblewrap is parked: its command line cannot come by a pipe."""
+    """The part of a profile that parking needs: bubblewrap's command line cannot come by a pipe."""
 
     command: tuple[str, ...]
-    files: int  # how many are made inside
+    files: int  # the number of files that are made inside
     channel: bool
     number: int = 3  # of the channel
-    variables: int = 0  # how many the command gets
+    variables: int = 0  # the number of variables that the command gets
 
 
 def parking_key(inside: profile.Profile, *, channel: bool) -> ParkingKey:
@@ -63,7 +63,7 @@ def parking_key(inside: profile.Profile, *, channel: bool) -> ParkingKey:
 
 @dataclass(frozen=True, kw_only=True)
 class _Ends:
-    """Our ends of all pipes, and the descriptors that the child gets as 0, 1, 2, …"""
+    """The host's ends of all pipes, and the descriptors that the child gets as 0, 1, 2, …"""
 
     stdin: int
     stdout: int
@@ -72,7 +72,7 @@ class _Ends:
     block: int
     info: int
     options: BinaryIO
-    program: int  # like the files, empty until it goes: an empty filter is refused
+    program: int  # the filter; empty until the start, like the files: an empty one is refused
     files: tuple[int, ...]
     given: tuple[int | None, ...]
     first: int  # the child's number of `program`; those of block, info and the files follow
@@ -222,7 +222,7 @@ def _go(
 def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
     """Fill the files and send the options by a pipe, because every user can read an argv.
 
-    The options name folders of the host and hold the environment. In an argv they would stand in
+    The options name folders of the host and hold the environment. An argv would show them in
     /proc/1/cmdline inside, and in the host's list of processes.
     """
     texts = _texts(inside)
@@ -233,7 +233,7 @@ def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
         files=tuple((place, ends.first + 3 + index) for index, place in enumerate(texts)),
     )
     given = profile.options(host, inside, numbers)
-    if any("\0" in item for item in given):  # it would end one option and begin another
+    if any("\0" in item for item in given):  # a NUL would split one option into two
         raise ValueError("NUL cannot be in an option")
     os.pwrite(ends.program, seccomp.program(alone=inside.alone), 0)
     for file, content in zip(ends.files, texts.values(), strict=True):
@@ -346,12 +346,12 @@ def _last_words(child: process.Child, ends: _Ends) -> str:
 
 
 def _limit(init: int, host: profile.Host, group: Group, shares: Shares) -> None:
-    # A helper's own limits, which are soft, are none of its sandboxes'.
+    # The limits of a helper are soft limits. They do not apply to its sandboxes.
     own = dict.fromkeys((resource.RLIMIT_AS, resource.RLIMIT_CPU), resource.RLIM_INFINITY)
     for kind, wanted in {resource.RLIMIT_CORE: 0, **own, **shares.rlimits}.items():
         _lower_rlimit(init, kind, wanted)
     if group.kind == "none":
-        # Counted by user: in a user namespace that is this sandbox, as root it is all of them.
+        # RLIMIT_NPROC counts by user: one sandbox in a user namespace, all sandboxes as root.
         crowd = 8 if host.as_root else 1
         _lower_rlimit(init, resource.RLIMIT_NPROC, shares.processes * crowd)
 

@@ -1,4 +1,4 @@
-"""Cleanup of sandboxes whose maker was killed during their start.
+"""Cleanup of sandboxes whose starting process was killed during their start.
 
 bubblewrap's inner process waits for the outer one and only later asks to die with it. If the outer
 process is killed in between, the inner one waits forever, outside of any control group. So each
@@ -37,7 +37,7 @@ def _bears(pid: int, prefix: str) -> bool:
     mark = f"{MARK}={prefix}".encode()
     try:
         variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:  # it has ended, or is somebody else's
+    except OSError:  # it has ended, or belongs to another user
         return False
     return any(variable.startswith(mark) for variable in variables)
 
@@ -46,7 +46,7 @@ def _kill(pid: int, prefix: str) -> bool:
     with suppress(ProcessLookupError):
         held = os.pidfd_open(pid)
         try:
-            if _bears(pid, prefix):  # still the same one, now that it cannot become another
+            if _bears(pid, prefix):  # check again: the pidfd now keeps the number from being reused
                 signal.pidfd_send_signal(held, signal.SIGKILL)
                 return True
         finally:

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 MAX_KEYS = 8  # a parked bubblewrap has 0.15 MB of its own, of the 1.4 MB resident
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
-_NICE = 10  # of our own thread
+_NICE = 10  # of the thread that parks
 
 
 class ParkedPool:

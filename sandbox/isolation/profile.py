@@ -19,8 +19,8 @@ from pathlib import Path
 
 from sandbox.isolation import devices
 
-# One number for everybody, because Node names its compile cache by uid. It lies in a range that
-# neither Debian's nor systemd's tables give to anyone, so that it is nobody's on the host.
+# One number for all sandboxes, because Node names its compile cache by uid. Neither Debian's nor
+# systemd's tables assign its range, so no user of the host has this number.
 INSIDE_ID = 60600
 PROFILE_VERSION = 3
 
@@ -37,7 +37,7 @@ ETC_FILES = {
     "/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
 }
 DEVICES = devices.NAMES
-# These lead into our own /proc.
+# These links lead to the /proc of the process that reads them.
 _DEVICE_LINKS = {
     "fd": "/proc/self/fd",
     "stdin": "/proc/self/fd/0",
@@ -45,7 +45,7 @@ _DEVICE_LINKS = {
     "stderr": "/proc/self/fd/2",
 }
 _DEV_BYTES = 64 * 1024  # for those links and the folder of /dev/shm; then it is read-only
-# Files of /proc that tell of the service: a process inherits the keyring of its session.
+# Files of /proc that reveal the service: a process inherits the keyring of its session.
 _HIDDEN = ("/proc/keys",)
 
 HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost sandbox\n"
@@ -177,7 +177,7 @@ def _namespaces(host: Host, profile: Profile) -> tuple[str, ...]:
 
 
 def _parents(host: Host, profile: Profile) -> tuple[str, ...]:
-    # bubblewrap makes missing parents of a file 0700, which nobody but their owner may pass.
+    # bubblewrap makes missing parents of a file with mode 0700, which only their owner may enter.
     places = (*host.binds, *(place for _, place, _ in profile.binds), *profile.files)
     parents = {parent for place in places for parent in _above(place)}
     shown = {place for _, place, _ in profile.binds} | {tmpfs.at for tmpfs in profile.tmpfs}
@@ -207,9 +207,9 @@ def _system(host: Host) -> tuple[str, ...]:
         *(item for place in host.binds for item in ("--ro-bind", place, place)),
         *(item for target, place in host.links for item in ("--symlink", target, place)),
         "--proc", "/proc",
-        # A device without the right to be one: whoever opens it gets EACCES.
+        # A device node on a mount without device access: opening it fails with EACCES.
         *(item for place in host.hidden for item in ("--ro-bind", "/dev/null", place)),
-        # bubblewrap covers what it finds writable, but a folder of switches never looks so.
+        # bubblewrap covers the files that it finds writable, but /proc/sys never appears writable.
         "--ro-bind", "/proc/sys", "/proc/sys",
         *_devices(),
     )  # fmt: skip
@@ -224,13 +224,13 @@ def _devices() -> tuple[str, ...]:
 
 
 def _contents(profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
-    # 1777: as root the links stay root's, and the sticky bit keeps them from being replaced.
+    # 1777: as root the links belong to root, and the sticky bit prevents their replacement.
     argv: list[str] = []
     for place, descriptor in descriptors.files:
         argv += ["--perms", "0444", "--file", str(descriptor), place]
     for tmpfs in profile.tmpfs:
         argv += ["--perms", "1777", "--size", str(tmpfs.size_bytes), "--tmpfs", tmpfs.at]
-        # Those that were made before lie hidden below it.
+        # This mount hides the folders that were made before.
         argv += [item for place in _below(tmpfs.at, profile) for item in _folder(place)]
     for source, place, writable in profile.binds:
         argv += ["--bind" if writable else "--ro-bind", source, place]

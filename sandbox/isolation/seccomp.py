@@ -16,7 +16,7 @@ from typing import Any
 
 from sandbox.errors import IsolationUnavailableError
 
-# What a program does with its own files and descriptors. What it may reach is decided by mounts.
+# Calls on a program's own files and descriptors. The mounts decide which files it can reach.
 FILES = """
     access faccessat faccessat2 chdir fchdir getcwd chmod fchmod fchmodat chown fchown fchownat
     lchown close close_range copy_file_range creat dup dup2 dup3 fadvise64 fallocate
@@ -73,7 +73,7 @@ WAITING = """
     """
 
 # Tests open servers on the loopback of their own network namespace. socket() and socketpair()
-# have rules of their own; what is done with a socket then is safe.
+# have rules of their own; the other calls on a socket are safe.
 SOCKETS = """
     accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmmsg
     recvmsg sendmmsg sendmsg sendto setsockopt shutdown
@@ -89,19 +89,20 @@ RANDOM = "getrandom"
 
 ALLOWED = (FILES, MEMORY, PROCESSES, IDENTITY, SIGNALS, TIME, WAITING, SOCKETS, IPC, RANDOM)
 
-# Newer calls that C libraries try first: only ENOSYS makes them fall back to what is allowed.
+# Newer calls that C libraries try first: only ENOSYS makes them fall back to allowed calls.
 # clone3 passes its flags in memory, where a filter cannot see them. By number, since older
 # libseccomp does not know their names; numbers from 424 on are the same on all machines.
 ABSENT = {"clone3": 435, "fchmodat2": 452, "statmount": 457, "listmount": 458}
 
 # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET (NEWTIME's bit is not one of
-# clone's): a new namespace gives capabilities over kernel code that was not written for foreigners.
+# clone's): a new namespace gives capabilities over kernel code that expects a trusted caller.
 NAMESPACE_FLAGS = (
     0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 )
 
 # fcntl's commands as (mask, value): all but F_SETLEASE and F_NOTIFY (1024, 1026). A lease on a
-# sealed file lets whoever opens it wait for 45 seconds: other executions, where our uid owns it.
+# sealed file delays each process that opens it by 45 seconds. If the service's uid owns the file,
+# one execution could delay others.
 FCNTL = (
     (0xFFFFFFC0, 0),
     (0xFFFFFFFF, 1025),
@@ -115,11 +116,11 @@ NETLINK_ROUTE = 0
 
 _FILE_TYPE = 0o170000
 _FILE_TYPES = (0, 0o100000, 0o010000, 0o140000)  # plain, plain, FIFO, socket; never a device
-_PERSONALITIES = (0, 0xFFFFFFFF)  # the usual one, and asking; not ADDR_NO_RANDOMIZE and the like
+_PERSONALITIES = (0, 0xFFFFFFFF)  # the default, and a query; not ADDR_NO_RANDOMIZE and similar
 _ACT_BADARCH, _OPTIMIZE, _BINARY_TREE = 2, 8, 2
 
 
-# Whoever may begin no process has only this of clone: a thread (CLONE_THREAD) of its own.
+# A command that may start no process may use clone only to start a thread (CLONE_THREAD).
 NEW_THREAD = 0x00010000
 _NEW_PROCESSES = frozenset({"fork", "vfork"})
 

@@ -21,13 +21,13 @@ from sandbox.network import http_heads
 from sandbox.network.http_heads import BadRequestError, Request
 from sandbox.network.upstream import Upstream
 
-PORT = 3128  # inside, where nobody else listens
+PORT = 3128  # inside the cage, where nothing else listens
 ADDRESS = f"http://127.0.0.1:{PORT}"
 HEAD_SECONDS, CONNECT_SECONDS, IDLE_SECONDS = 30.0, 20.0, 120.0
 CONNECTIONS = 64  # two threads each, and a build's process has a bound
 CHUNK = 64 * 1024
 _JOIN_SECONDS = 2.0
-# Where a name that only a default names may not lead: this machine's and its neighbours' networks.
+# Addresses that a default host name must not resolve to: this machine's and local networks.
 _NEAR = tuple(
     map(
         ipaddress.ip_network,
@@ -50,8 +50,8 @@ class Egress:
     Of the named ones, `bare` are sent no credentials where that can be seen, which is without TLS:
     npm follows a redirect to another port of a host with the token of the first.
 
-    `upstream` is the operator's own proxy; behind it names are its affair. `seconds` and `size`
-    bound one connection's life and the bytes of all together. `hint` ends a refusal's line.
+    `upstream` is the operator's own proxy, which then resolves the names. `seconds` limits the time
+    of one connection, `size` the bytes of all connections. `hint` is the end of a refusal's line.
     """
 
     named: frozenset[Place] = frozenset()
@@ -68,7 +68,7 @@ class RefusedError(Exception):
 
 
 class Forwarder:
-    """A proxy at a listening socket while the context lasts. Our threads read foreign bytes."""
+    """A proxy at a listening socket while the context lasts. Its threads read foreign input."""
 
     def __init__(self, listener: socket.socket, egress: Egress) -> None:
         self._listener, self._egress = listener, egress
@@ -98,7 +98,7 @@ class Forwarder:
             _shut(sock)
         self._listener.close()
         deadline = time.monotonic() + _JOIN_SECONDS
-        for thread in self._threads:  # one may be asking for a name: it ends when it is answered
+        for thread in self._threads:  # a thread that resolves a name ends with the answer
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def refusals(self) -> list[str]:
@@ -125,7 +125,7 @@ class Forwarder:
             except OSError:
                 if self._stopped:
                     return
-                time.sleep(0.05)  # no descriptor is free: some of ours will be
+                time.sleep(0.05)  # no descriptor is free: wait until a connection ends
                 continue
             if not self._keep(client):
                 client.close()
@@ -240,7 +240,7 @@ class Forwarder:
         if back is None:
             return
         self._carry(server, client, deadline)
-        for sock in (client, server):  # when a server has ended, nobody reads what still comes
+        for sock in (client, server):  # after the server's end the rest of the bytes is dropped
             _shut(sock)
         back.join(_JOIN_SECONDS)
 
@@ -258,7 +258,7 @@ class Forwarder:
             else:
                 sink.shutdown(socket.SHUT_WR)
                 return
-        except OSError:  # the other end is gone, or nothing came for too long
+        except OSError:  # the other end is gone, or it sent nothing for too long
             pass
         _shut(source)
         _shut(sink)
@@ -285,7 +285,7 @@ def _own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         try:
             sock.connect((str(address), 9))
         except OSError:
-            return False  # no way there: the connection will say so
+            return False  # no route: the connection will fail
         mine = str(sock.getsockname()[0]).partition("%")[0]
         return ipaddress.ip_address(mine) == address
 

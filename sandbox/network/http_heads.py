@@ -14,7 +14,7 @@ _AUTHORITY = re.compile(
 _FIELD = re.compile(
     r"(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}):(?P<value>[^\x00\r\n]*)", re.ASCII
 )
-# Between us and one end only (RFC 9110, 7.6.1), or what we write ourselves.
+# Headers of one connection only (RFC 9110, 7.6.1), or that this proxy writes itself.
 _HOP = frozenset(
     ("connection", "keep-alive", "te", "trailer", "upgrade", "host", "expect", "proxy-connection",
      "proxy-authorization", "proxy-authenticate")
@@ -119,12 +119,12 @@ def closing(head: bytes) -> bytes:
 def _authority(text: str) -> tuple[str, int]:
     found = _AUTHORITY.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536:
-        raise BadRequestError("a host that is none")
+        raise BadRequestError("a malformed host")
     return found["host"].strip("[]").lower(), int(found["port"])
 
 
 def _field(text: str) -> tuple[str, str]:
     found = _FIELD.fullmatch(text)
     if found is None:
-        raise BadRequestError("a header that is none")
+        raise BadRequestError("a malformed header")
     return found["name"], found["value"]

@@ -45,7 +45,7 @@ def main(port: int, channel: int, pidfd: int) -> None:
         try:
             try:
                 os.setns(pidfd, os.CLONE_NEWNET)
-            except PermissionError:  # it is not root's, but of a namespace of users that is ours
+            except PermissionError:  # it belongs to a user namespace of this user, not to root
                 os.setns(pidfd, os.CLONE_NEWUSER | os.CLONE_NEWNET)
             listener = socket.create_server(("127.0.0.1", port), backlog=256)
         except OSError as error:

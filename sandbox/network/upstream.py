@@ -30,7 +30,7 @@ class Proxy:
         try:
             head, _ = http_heads.read(sock, time.monotonic() + _ANSWER_SECONDS)
         except http_heads.BadRequestError as error:
-            raise ConnectionError(0, f"the proxy's answer is none: {error}") from error
+            raise ConnectionError(0, f"the proxy's answer is malformed: {error}") from error
         status = head.split(b" ", 2)[1:2]
         if not head.startswith(b"HTTP/1.") or status != [b"200"]:
             said = b"".join(status).decode("ascii", "replace")[:3]

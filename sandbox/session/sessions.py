@@ -165,7 +165,7 @@ class Session:
     ) -> None:
         self.limits = limits
         self.setup_ms = setup_ms
-        self.setup_cpu_ms = setup_cpu_ms  # what it took to get ready; no job's usage holds it
+        self.setup_cpu_ms = setup_cpu_ms  # CPU time of the start; not part of a job's usage
         self._container = container
         self._low_priority = low_priority
         self.warm = not cold  # whether it waited for its job
@@ -268,7 +268,7 @@ def _lower_files(pid: int, limits: Limits) -> None:
             resource.prlimit(pid, kind, (value, value))
     except ProcessLookupError:
         return
-    except PermissionError as error:  # another uid's, and root without CAP_SYS_RESOURCE
+    except PermissionError as error:  # a process of another uid, and root lacks CAP_SYS_RESOURCE
         raise LimitsError("the limits of a running process may not be changed here") from error
 
 

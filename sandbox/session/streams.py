@@ -142,7 +142,7 @@ class Pump:
             self._outgoing[descriptor] = rest
             self._watch(descriptor)
             return
-        except OSError:  # the program has closed it, which is no error of ours
+        except OSError:  # the program has closed it: not an error of Stencil
             rest = memoryview(b"")
         self._stop_writing(descriptor)
 

@@ -12,7 +12,7 @@ from sandbox.limits import MIB, Limits
 from sandbox.session.variables import Variables
 
 _SHM_BYTES = 64 * MIB
-# In the environment of a tree: at which number its runner wants the channel.
+# A variable in the environment of a tree: the descriptor number of its runner's channel.
 CHANNEL = "STENCIL_CHANNEL"
 _NUMBERS = range(3, 100)
 

@@ -18,7 +18,7 @@ class Variables:
     `start`: read when the runtime or something preloaded starts; set before the runner starts.
     `anew`: the same, but the runner starts without them and starts the program anew with them: a
     wrong value of such a name would keep the runner itself from starting. `refused`: never taken,
-    with the reason for each. What none of them names reaches the program in its environment alone.
+    with the reason for each. Any other name is set in the program's environment only.
     """
 
     start: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-// What bare `vitest run` in a workspace uses, and what Stencil's own runner reads too.
+// The configuration of `vitest run` in a workspace. The runner of Stencil reads this file, too.
 export default defineConfig({
   test: {
     include: ["src/**/*.{test,spec}.?(c|m)[jt]s?(x)"],

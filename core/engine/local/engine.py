@@ -73,7 +73,7 @@ class LocalEngine(BaseEngine):
         except FileNotFoundError:
             return "its file is gone; the executor makes it again within seconds"
         except ConnectionRefusedError:
-            return "nobody listens: the executor is gone"
+            return "no process listens: the executor is gone"
         except OSError as error:
             return f"it does not answer: {error.strerror or error}"
 

@@ -55,7 +55,7 @@ class SocketLink:
                 self._socket = None
 
     def _send(self, message: protocol.Message) -> None:
-        """Send at once, or when the socket takes more; drop it when nobody listens or keeps up."""
+        """Send at once, or when the socket takes more; drop it if no executor reads."""
         line = protocol.encode(message)
         with self._lock:
             link = self._socket or self._connect()

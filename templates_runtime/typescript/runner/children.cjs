@@ -1,7 +1,7 @@
 "use strict";
-// Node gives what it was started with to its threads, unless they get options or an environment of their own, and to no
-// child process. Here each thread and each Node that a program starts is asked to load a file first. It is asked in
-// places that no stack shows: where Node hands over to libuv, and in NODE_OPTIONS, which the child does not see.
+// Node passes its own options to its threads, unless a thread has its own options or environment, and to no child
+// process. This file makes each thread and each Node that a program starts load one file first. It does so where no
+// stack shows it: where Node calls libuv, and in NODE_OPTIONS, which `withdraw` removes again in the child.
 const { getCompileCacheDir, syncBuiltinESMExports } = require("node:module");
 const { basename, dirname } = require("node:path");
 const threads = require("node:worker_threads");
@@ -23,7 +23,7 @@ function reach(file) {
   reachThreads(file);
 }
 
-/** What a parent asked of this process is not for the program to see. */
+/** Remove the option that the parent process added to this environment: the program must not see it. */
 function withdraw(asked) {
   const said = process.env[NAME];
   if (said !== asked && !said?.startsWith(`${asked} `)) return;
@@ -32,7 +32,7 @@ function withdraw(asked) {
   delete process.env[CACHE];
 }
 
-/** `spawn` gets one object of options, or by place: file, arguments, folder, environment and more. */
+/** Wrap `spawn`. It takes one object of options, or positional: file, arguments, folder, environment and more. */
 function reaching(spawn, asked, cache) {
   return function (...given) {
     const [first, args, folder, pairs, ...rest] = given;
@@ -45,7 +45,7 @@ function reaching(spawn, asked, cache) {
   };
 }
 
-/** Whether it is Node, or a shell whose command speaks of it. */
+/** Return whether the file is Node, or a shell whose command mentions Node. */
 function startsNode({ file, args }) {
   const name = basename(String(file));
   return name === "node" || (SHELLS.has(name) && (args ?? []).some((item) => MENTIONS_NODE.test(item)));
@@ -59,7 +59,7 @@ function asking(pairs, asked, cache) {
   return [...others, ...ours];
 }
 
-/** A thread with options or an environment of its own is asked by its options. */
+/** Add the option to the options of each thread that has its own options or its own environment. */
 function reachThreads(file) {
   const { SHARE_ENV, Worker } = threads;
   const asking = ([filename, options, ...rest]) => {

@@ -1,7 +1,7 @@
 "use strict";
-// TypeScript for plain Node, by the compiler and the rules that vitest uses: enums, namespaces, decorators and
-// parameter properties are compiled by oxc with the workspace's tsconfig; imports may leave out the extension and go by
-// the `paths` of a tsconfig. `install` changes Node in the thread that calls it.
+// Run TypeScript in plain Node, with the compiler and the rules of vitest: oxc compiles enums, namespaces, decorators
+// and parameter properties with the workspace's tsconfig. Imports may omit the extension and use the `paths` of a
+// tsconfig. `install` changes Node in the thread that calls it.
 const { existsSync, readFileSync, statSync } = require("node:fs");
 const Module = require("node:module");
 const { fileURLToPath, pathToFileURL } = require("node:url");
@@ -13,11 +13,11 @@ const { registerHooks, setSourceMapsSupport } = Module;
 const COMPILED = /\.(?:ts|tsx|mts|cts|jsx)$/;
 const EXTENSIONS = [".mjs", ".js", ".mts", ".ts", ".jsx", ".tsx", ".json"];
 const LANGUAGES = { mts: "ts", cts: "ts" };
-// `import "./a.js"` may mean what will be compiled to it.
+// The sources that `import "./a.js"` may refer to.
 const SOURCES = { ".js": [".ts", ".tsx"], ".jsx": [".tsx"], ".mjs": [".mts"], ".cjs": [".cts"] };
 const NAME = /^[A-Za-z_$][\w$]*$/;
 const FRAME = /^    at /;
-// Those of Node's frames that stand there only because somebody has hooks.
+// The frames of Node that appear in a stack only when hooks are registered.
 const OF_HOOKS = /customization_hooks|\b(?:defaultResolve|nextStep|resolveWithHooks) \(/;
 const OUR_FRAMES = 8;
 const HELPERS = "@oxc-project/runtime/helpers/";
@@ -25,14 +25,14 @@ const HERE = __dirname;
 
 let compiler = null;
 
-/** Loaded when it is first asked for: most threads and children have nothing to compile. */
+/** Load the compiler at the first call: most threads and child processes compile nothing. */
 function loaded() {
   if (compiler !== null) return compiler;
   const known = new Set(Object.keys(Module._cache));
-  // The compiler starts threads by the number of CPUs, which on a large machine are more than a sandbox may have.
+  // The compiler starts one thread per CPU. On a large machine these are more threads than a sandbox allows.
   const before = process.env.RAYON_NUM_THREADS;
   process.env.RAYON_NUM_THREADS = "1";
-  // rolldown belongs to vite, and is asked for from there, so that it is the very one vitest compiles with.
+  // Resolve rolldown from vite's folder, so that this is the same rolldown that vitest compiles with.
   const requireFromVite = Module.createRequire(require.resolve("vite"));
   const { TsconfigCache, parseSync, transformSync } = requireFromVite("rolldown/utils");
   compiler = { parseSync, transformSync, tsconfigs: new TsconfigCache() };
@@ -47,12 +47,12 @@ class CompileError extends SyntaxError {
     super(stripVTControlCharacters(message).trimEnd());
     this.name = "SyntaxError";
     this.stack = `${path}\nSyntaxError: ${this.message}`;
-    // Only now, so that a program without such an error has no listener that is not its own.
+    // Add the listener only here: a program without a compile error keeps only its own listeners.
     if (!process.listeners("uncaughtExceptionMonitor").includes(explain)) process.on("uncaughtExceptionMonitor", explain);
   }
 }
 
-/** Node would show the line of this file that threw; the program's line is in the message. */
+/** Print the message, which has the program's line. Node would print the line of this file that threw. */
 function explain(error) {
   if (!(error instanceof CompileError) || process.listenerCount("uncaughtException") > 0) return;
   process.stderr.write(`${error.stack}\n`);
@@ -67,7 +67,7 @@ function resolve(specifier, context, nextResolve) {
   const limit = Error.stackTraceLimit;
   const mapped = withPaths(specifier, context.parentURL);
   if (mapped) return { url: pathToFileURL(mapped).href, shortCircuit: true };
-  // Node's error for what is not there costs more than all the rest.
+  // Node's error for a missing file is the most expensive step, so look for the file first.
   const path = pathOf(specifier, context.parentURL);
   if (path && !existsSync(path)) {
     const found = guess(path);
@@ -86,8 +86,8 @@ function resolve(specifier, context, nextResolve) {
 }
 
 /**
- * Throws Node's own error, less the frames that are ours and those of Node's that call us, from where Node threw it: an
- * error that nobody catches is shown with the line that threw it last.
+ * Throw Node's own error without the frames of this file and of Node's hooks. Throw it from the line where Node threw
+ * it: for an uncaught error Node prints the line that threw it last.
  */
 function rethrow(error, limit) {
   if (typeof error?.stack !== "string") throw error;
@@ -134,20 +134,20 @@ function load(url, context, nextLoad) {
   if (!compiled && !(path.endsWith(".js") && !context.format)) return nextLoad(url, context);
   const text = readFileSync(path, "utf8");
   const source = compiled ? compiledOnce(path, text) : text;
-  // "module-typescript" and the like: an extension or a package.json says it. Else the syntax decides, as in Node.
+  // "module-typescript" and similar: an extension or package.json decides. Otherwise the syntax does, as in Node.
   const declared = /^(?:module|commonjs)/.exec(context.format ?? "")?.[0];
   return { format: declared ?? formatOf(source), source, shortCircuit: true };
 }
 
 let latest = {};
 
-/** As `compile`. Node asks twice for a main module whose syntax says that it is no CommonJS. */
+/** Return `compile` of the source, cached: Node loads a main module twice if its syntax is not CommonJS. */
 function compiledOnce(path, source) {
   if (latest.path !== path || latest.source !== source) latest = { path, source, code: compile(path, source) };
   return latest.code;
 }
 
-/** JavaScript with an inline source map. @throws SyntaxError that shows the place. */
+/** Return JavaScript with an inline source map. @throws SyntaxError that shows the line and the column. */
 function compile(path, source) {
   const extension = path.slice(path.lastIndexOf(".") + 1);
   const options = {
@@ -165,12 +165,12 @@ function compile(path, source) {
 function formatOf(code) {
   const { parseSync } = loaded();
   if (parseSync("file.js", code, { sourceType: "module" }).module.hasModuleSyntax) return "module";
-  // An `await` outside any function is a module's too, and an error anywhere else.
+  // An `await` outside any function is also module syntax; in CommonJS it is an error.
   if (!/\bawait\b/.test(code)) return "commonjs";
   return parseSync("file.cjs", code, { sourceType: "commonjs" }).errors.length > 0 ? "module" : "commonjs";
 }
 
-/** As vite has it: the value is the default export, and what can be a name is exported by name. */
+/** Return a module as vite makes it: the value is the default export; each key that is a valid name is an export. */
 function jsonModule(text) {
   const value = JSON.parse(text);
   const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
@@ -179,14 +179,14 @@ function jsonModule(text) {
   return `const value = JSON.parse(${JSON.stringify(text)}); export default value; ${exports.join(" ")}`;
 }
 
-/** Loads the native compiler's code paths, and Node's maps of sources, before the job arrives. */
+/** Load the code of the native compiler and Node's source maps before the job arrives. */
 function warm() {
   formatOf(compile("/workspace/warm.ts", "enum A { B }"));
 }
 
 function install() {
   registerHooks({ resolve, load });
-  // Loaded for the first time here rather than on the first error.
+  // Load Node's support for source maps here instead of at the first error.
   setSourceMapsSupport(true, { nodeModules: false, generatedCode: false });
 }
 

@@ -1,6 +1,6 @@
 "use strict";
-// The `paths` and `baseUrl` of a submission's tsconfig.json, by the resolver that vite has for them. A submission that
-// has no such file loads nothing of it.
+// Resolve imports by the `paths` and `baseUrl` of a submission's tsconfig.json, with the resolver of vite. The resolver
+// is loaded only for a submission that has such a file.
 const { existsSync, readFileSync } = require("node:fs");
 const Module = require("node:module");
 const { dirname } = require("node:path");
@@ -14,7 +14,7 @@ const MAPS = /"(?:paths|baseUrl|extends)"\s*:/;
 const configs = new Map();
 const resolvers = new Map();
 
-/** Where a bare specifier leads by the nearest tsconfig; null when it leads nowhere, or to a package. */
+/** Return the file of a bare specifier by the nearest tsconfig; null if there is none, or if it is in a package. */
 function withPaths(specifier, parentURL) {
   if (/^(?:\.{1,2}(?:\/|$)|\/|#|[a-z]+:)/.test(specifier) || !parentURL?.startsWith("file:")) return null;
   if (Module.isBuiltin(specifier)) return null;
@@ -31,7 +31,7 @@ function configOf(folder) {
   return configs.get(folder);
 }
 
-/** The nearest tsconfig.json; null when it maps nothing. */
+/** Return the path of the nearest tsconfig.json; null if that file maps nothing. */
 function findConfig(folder) {
   const path = `${folder}/tsconfig.json`;
   if (!existsSync(path)) return configOf(dirname(folder));

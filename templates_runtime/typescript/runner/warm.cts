@@ -1,4 +1,4 @@
-// Loaded once before a job comes, so that Node's way through the hooks is compiled by then.
+// Loaded once before a job arrives, so that Node has already compiled its own code for hooks.
 enum Warm {
   Up,
 }

@@ -1,4 +1,4 @@
-// What the compiler calls for `experimentalDecorators`.
+// The helper that compiled code calls for `experimentalDecorators`.
 module.exports = function decorate(decorators, target, key, description) {
   const isClass = arguments.length < 3;
   let result = isClass ? target : description === null ? Object.getOwnPropertyDescriptor(target, key) : description;
