@@ -1,4 +1,4 @@
-"""A data directory, a database that can be flushed, and a definition that builds in a second."""
+"""Fixtures: a data directory, a database that can be flushed, a small definition."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,18 +18,18 @@ from tests.tiny_definition import write_definition
 
 @pytest.fixture
 def data_dir(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """A data directory and a definitions folder of this test's own."""
+    """Give each test a data directory and a definitions folder of its own."""
     settings.STENCIL_DATA = tmp_path / "var"
     settings.STENCIL_DEFINITIONS = tmp_path / "definitions"
     settings.STENCIL_DATA.mkdir()
     yield settings.STENCIL_DATA
     version_runtimes._kept_runtime.cache_clear()
-    store.remove(settings.STENCIL_DATA)  # pytest cannot remove read-only folders unless root
+    store.remove(settings.STENCIL_DATA)  # without root, pytest cannot remove read-only folders
 
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """A database with real commits, which the flush at the end may empty.
+    """Give a database with real commits, which the flush at the end may empty.
 
     The flush is a DELETE, which append-only tables refuse; it sends post_migrate, which installs
     the triggers again.
@@ -40,7 +40,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def tiny(data_dir: Path, committed: None, settings: Settings) -> Path:
-    """The tiny definition's folder, with its template row."""
+    """Write the tiny definition with its template row; return its folder."""
     folder = write_definition(settings.STENCIL_DEFINITIONS / "tiny")
     catalog.sync_definitions()
     return folder
@@ -57,7 +57,7 @@ def run_build(template: str = "tiny", **values: Any) -> Build:
 
 
 def log_text(build: Build) -> str:
-    """The whole log of a build."""
+    """Return the whole log of a build."""
     return "\n".join(f"{line.step} {line.text}" for line in build.lines.all())
 
 
@@ -66,11 +66,11 @@ type MakeSealedVersion = Callable[..., Version]
 
 @pytest.fixture
 def make_sealed_version(data_dir: Path, committed: None) -> MakeSealedVersion:
-    """`factories.make_sealed_version`, with a data directory of this test's own."""
+    """Return `factories.make_sealed_version`, bound to the data directory of this test."""
     return factories.make_sealed_version
 
 
 def link_of(name: str) -> str | None:
-    """Where `current` leads on disk."""
+    """Return the target of `current` on disk."""
     link = data_paths.template(name) / "current"
     return str(link.readlink()) if link.is_symlink() else None

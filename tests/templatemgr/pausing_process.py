@@ -1,7 +1,7 @@
-"""A process that pauses in the middle of its work, to be killed there.
+"""Run work in a process that pauses at a given function, so that a test can kill it there.
 
-Arguments: the work (VERBS), the function where it pauses ("build.pipeline._smoke"), whether it
-pauses "before" or "after" that function, and at which call of it (default: the first).
+Arguments: the work (VERBS), the function ("build.pipeline._smoke"), whether to pause "before" or
+"after" the function, and at which of its calls (default: the first).
 """
 
 import importlib
@@ -54,7 +54,7 @@ VERBS: dict[str, Callable[[], object]] = {
 
 
 def stall() -> None:
-    os.write(1, b"stalled\n")  # in one piece: several threads may come here
+    os.write(1, b"stalled\n")  # one write: several threads may come here
     time.sleep(600)
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     calls = itertools.count(1)
 
     def instead(*args: Any, **values: Any) -> Any:
-        number = next(calls)  # of this call: several threads may be in the function at a time
+        number = next(calls)  # per call: several threads may run the function
         if when == "before" and number == wanted:
             stall()
         result = original(*args, **values)

@@ -1,4 +1,4 @@
-"""docs/how-to/add-a-language.md, followed to the letter."""
+"""Test that the steps of docs/how-to/add-a-language.md make a working template."""
 
 import re
 import shutil
@@ -18,7 +18,7 @@ COMMAND = re.compile(r"^\.venv/bin/python manage\.py (.+)$", re.M)
 
 
 def write_what_the_page_says(folder: Path) -> None:
-    """Make every file that the page shows under a name."""
+    """Write each file that the page shows under a name."""
     for name, text in FILE.findall(PAGE.read_text()):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

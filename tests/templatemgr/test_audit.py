@@ -20,7 +20,7 @@ def events() -> list[AuditEvent]:
 
 
 def tamper(statement: str) -> None:
-    """Change rows as somebody with the database file could."""
+    """Change rows past the models, as an attacker with the database file could."""
     with triggers.lifted(connection), connection.cursor() as cursor:
         cursor.execute(statement)
 
@@ -40,7 +40,7 @@ def test_an_empty_trail_is_unbroken() -> None:
     )
 
 
-def test_an_event_falls_with_its_act(events: list[AuditEvent]) -> None:
+def test_an_event_is_rolled_back_with_its_action(events: list[AuditEvent]) -> None:
     def fail_after_recording() -> None:
         with transaction.atomic():
             audit.append(actor="ann", action="x", object="y", details={})
@@ -61,7 +61,7 @@ def test_an_event_falls_with_its_act(events: list[AuditEvent]) -> None:
         ("DELETE FROM templatemgr_auditevent WHERE sequence = 1", 1),
     ],
 )
-def test_tampering_is_named_by_its_first_broken_link(
+def test_tampering_is_reported_at_the_first_broken_link(
     events: list[AuditEvent], statement: str, broken: int
 ) -> None:
     tamper(statement)

@@ -56,7 +56,7 @@ def test_a_reference_is_a_name_a_number_or_a_digest(make_sealed_version: MakeSea
         ("", UnknownVersionError),
     ],
 )
-def test_a_reference_to_nothing_says_what_is_wrong(
+def test_a_wrong_reference_is_refused_with_the_reason(
     make_sealed_version: MakeSealedVersion, reference: str, error: type[TemplateError]
 ) -> None:
     make_sealed_version({"a": "1"})
@@ -85,7 +85,7 @@ def test_a_version_without_its_inputs_is_unavailable(
         version_runtimes.runtime_of(version)
 
 
-def test_a_runtime_says_how_to_run(make_sealed_version: MakeSealedVersion) -> None:
+def test_a_runtime_holds_trees_and_limits(make_sealed_version: MakeSealedVersion) -> None:
     version = make_sealed_version({"a": "1"})
     runtime = version_runtimes.runtime_of(version)
     tree = runtime.tree("test")

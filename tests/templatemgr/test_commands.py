@@ -31,7 +31,7 @@ def test_build_template_streams_the_log_and_promotes(tiny: Path) -> None:
     assert Build.objects.count() == 1
 
 
-def test_build_template_if_missing_promotes_what_is_built(
+def test_build_template_if_missing_promotes_an_existing_version(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     make_sealed_version({"a": "1"}, name="tiny")
@@ -46,7 +46,7 @@ def test_build_template_fails_with_the_step_and_the_reason(tiny: Path) -> None:
         run("build_template", "tiny")
 
 
-def test_build_template_says_what_is_wrong_with_a_definition(tiny: Path) -> None:
+def test_build_template_reports_the_error_of_a_definition(tiny: Path) -> None:
     (tiny / "template.toml").write_text("format = 9\n")
     with pytest.raises(CommandError, match=r"tiny/template\.toml: format: this release reads"):
         run("build_template", "tiny")
@@ -65,7 +65,7 @@ def test_promote_pin_and_roll_back(make_sealed_version: MakeSealedVersion) -> No
         run("promote_template", "fake", "2", "--reason", "r", "--expected-current", "2")
 
 
-def test_verify_templates_reports_and_fails_when_one_is_not_whole(
+def test_verify_templates_reports_and_fails_if_a_version_is_damaged(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     version = make_sealed_version({"a": "1"})
@@ -88,7 +88,7 @@ def test_audit_lists_and_verifies(make_sealed_version: MakeSealedVersion) -> Non
         run("audit", "verify")
 
 
-def test_doctor_names_each_thing_and_repairs_links(make_sealed_version: MakeSealedVersion) -> None:
+def test_doctor_lists_each_check_and_repairs_links(make_sealed_version: MakeSealedVersion) -> None:
     make_sealed_version({"a": "1"})
     said = run("doctor")
     assert "weaker  fake current: nothing is current" in said
@@ -100,7 +100,7 @@ def test_doctor_names_each_thing_and_repairs_links(make_sealed_version: MakeSeal
     assert "ok      fake current: fake@1 (verified)" in said
 
 
-def test_doctor_fails_when_a_current_version_is_not_there(
+def test_doctor_fails_if_a_current_version_is_missing(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     version = make_sealed_version({"a": "1"})
@@ -117,7 +117,7 @@ def test_doctor_fails_when_a_current_version_is_not_there(
     assert VersionHealth.objects.get(version=version).state == "quarantined"
 
 
-def test_doctor_removes_what_no_row_knows_and_says_so(
+def test_doctor_removes_folders_without_a_row_and_reports_them(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     version = make_sealed_version({"a": "1"})
@@ -188,7 +188,7 @@ def test_collecttemplates_finds_and_repairs_a_changed_copy(source: Path, tmp_pat
     assert (target / "tiny" / "said.txt").read_text() == "hello\n"
 
 
-def test_collecttemplates_refuses_what_is_wrong(source: Path, tmp_path: Path) -> None:
+def test_collecttemplates_refuses_wrong_arguments(source: Path, tmp_path: Path) -> None:
     (tmp_path / "dist" / "templates").mkdir(parents=True)
     with pytest.raises(CommandError, match="move it away first"):
         collect(source, tmp_path / "dist" / "templates")
@@ -199,7 +199,7 @@ def test_collecttemplates_refuses_what_is_wrong(source: Path, tmp_path: Path) ->
         collect(tmp_path / "nothing", tmp_path / "other")
 
 
-def test_nothing_is_recorded_for_commands_that_only_look(
+def test_read_only_commands_record_no_audit_event(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     make_sealed_version({"a": "1"})

@@ -1,4 +1,4 @@
-"""SIGKILL at each step of what changes templates; then database, links and disk agree again."""
+"""Kill a process at each step of a build, promotion, healing or removal; then check the state."""
 
 import os
 import signal
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def kill_at(verb: str, place: str, when: str, count: int = 1, *, name: str = "fake") -> None:
-    """Let a process of its own do something, and kill it where it says that it is."""
+    """Start work in another process, and kill it when it reports that it has reached `place`."""
     connection.close()
     victim = subprocess.Popen(
         [sys.executable, "-m", "tests.templatemgr.pausing_process", verb, place, when, str(count)],
@@ -63,13 +63,13 @@ def kill_at(verb: str, place: str, when: str, count: int = 1, *, name: str = "fa
 
 
 def messages() -> list[str]:
-    """What ended builds say."""
+    """Return the messages of all builds."""
     with sqlite3.connect(str(connection.settings_dict["NAME"])) as database:
         return [row[0] for row in database.execute("SELECT message FROM templatemgr_build")]
 
 
 def start_again(*undetected: Version) -> str:
-    """Let the leases run out, and let `doctor` bring everything together; return what it says."""
+    """Expire all leases, repair the installation with `doctor` and return its output."""
     database = sqlite3.connect(str(connection.settings_dict["NAME"]))
     with database:
         for table in ("build", "verification"):
@@ -79,16 +79,16 @@ def start_again(*undetected: Version) -> str:
             )
     database.close()
     out = StringIO()
-    with suppress(CommandError):  # what is current may be quarantined: then it says so
+    with suppress(CommandError):  # doctor fails if a current version is quarantined
         call_command("doctor", stdout=out)
     agree(*undetected)
     return out.getvalue()
 
 
 def agree(*undetected: Version) -> None:
-    """Assert that rows, links and folders tell the same story, and that nothing is half made.
+    """Assert that rows, links and folders agree, and that no partial version is left.
 
-    But for damage that nobody had read far enough to know of.
+    `undetected` are damaged versions that no verification has read yet.
     """
     data = data_paths.data()
     assert list(data.glob("templates/*/staging/*")) == []
@@ -146,7 +146,7 @@ def test_a_killed_build_leaves_no_half_version(
     agree()
 
 
-def test_a_build_killed_once_it_is_recorded_has_made_its_version(tiny: Path) -> None:
+def test_a_build_killed_after_it_is_recorded_has_made_its_version(tiny: Path) -> None:
     build = builds.request(template="tiny", kind="rebuild", actor="ann")
     kill_at("build", "build.publishing._record", "after", name="tiny")
     start_again()
@@ -158,7 +158,7 @@ def test_a_build_killed_once_it_is_recorded_has_made_its_version(tiny: Path) -> 
 
 @pytest.fixture
 def two(make_sealed_version: MakeSealedVersion) -> list[Version]:
-    """Two versions that share a file; the first is current."""
+    """Make two versions that share a file; the first is current."""
     made = [
         make_sealed_version({"lib/a.js": "a", "own": str(n)}, links={"l": "own"}) for n in (1, 2)
     ]
@@ -170,7 +170,7 @@ def two(make_sealed_version: MakeSealedVersion) -> list[Version]:
     ("place", "when", "moved"),
     [
         ("promotion.promotions._move", "before", False),
-        ("promotion.promotions._move", "after", False),  # the transaction falls with it
+        ("promotion.promotions._move", "after", False),  # the transaction is rolled back
         ("promotion.promotions.reconcile", "before", True),
         ("promotion.promotions.reconcile", "after", True),
     ],
@@ -203,7 +203,7 @@ def test_a_killed_roll_back_has_happened_or_has_not(two: list[Version], when: st
     ("place", "when"),
     [
         ("integrity.inspection.inspect", "after"),
-        ("integrity.checking.quarantine", "after"),  # the first of the two that share the file
+        ("integrity.checking.quarantine", "after"),  # after the first version
     ],
 )
 def test_a_killed_verification_has_recorded_all_or_nothing(
@@ -226,7 +226,7 @@ def test_a_killed_verification_has_recorded_all_or_nothing(
         ("maintenance.healing.heal_or_queue_rebuild", "after"),
     ],
 )
-def test_a_killed_verification_job_is_done_by_whoever_comes_next(
+def test_a_killed_verification_job_is_done_by_the_next_worker(
     two: list[Version], place: str, when: str
 ) -> None:
     replace(data_paths.version(two[0]) / "tree")
@@ -245,7 +245,7 @@ def test_a_killed_verification_job_is_done_by_whoever_comes_next(
     ("place", "when"),
     [
         ("trees.restoring.restore", "before"),
-        ("store.remove", "after"),  # a folder that took a file's place is gone, the file not back
+        ("store.remove", "after"),  # folder removed, file not yet restored
         ("trees.restoring.restore", "after"),
         ("integrity.checking.mark_whole", "before"),
         ("integrity.checking.mark_whole", "after"),
@@ -274,7 +274,7 @@ def test_a_killed_healing_from_the_store_is_done_again(
 @pytest.mark.parametrize(
     ("place", "when"),
     [
-        ("store.publish", "before"),  # the damaged one is away already
+        ("store.publish", "before"),  # the damaged version is already removed
         ("store.publish", "after"),
         ("build.publishing._record_healed", "before"),
         ("build.publishing._record_healed", "after"),
@@ -287,7 +287,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
     write_definition(tiny, **{"smoke/run/src/extra.js": "// more\n"})
     run_build()
     damaged = spoil(data_paths.version(first) / "tree/said.txt")
-    # The second time: the first only finds that the store has nothing better.
+    # Pause at the second call: the first only finds that the store cannot repair the version.
     kill_at("heal", place, when, 2 if place.endswith("repair_all") else 1, name="tiny")
     start_again()
     for number in (1, 2):
@@ -295,7 +295,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
     agree()
     assert set(VersionHealth.objects.values_list("state", flat=True)) == {"verified"}
     assert (data_paths.version(first) / "tree/said.txt").stat().st_ino != damaged
-    # The last word on each is that it is whole: from the healing, or from who looked after it.
+    # The last event of each version says that it is healthy: from the healing or a verification.
     for name in ("tiny@1", "tiny@2"):
         last = AuditEvent.objects.filter(object=name).order_by("sequence").last()
         assert last is not None
@@ -305,7 +305,7 @@ def test_a_killed_healing_by_a_rebuild_is_done_again(tiny: Path, place: str, whe
 @pytest.mark.parametrize(
     ("place", "when", "gone"),
     [
-        ("promotion.removal._retire", "after", False),  # the transaction falls with it
+        ("promotion.removal._retire", "after", False),  # the transaction is rolled back
         ("store.take_away", "before", True),
         ("store.take_away", "after", True),
         ("store.unshared", "after", True),

@@ -1,4 +1,4 @@
-"""What is kept between builds: by its hash, verified when it is taken, within a bound."""
+"""Test the download cache: stored by hash, verified when a file is taken, limited in size."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def wanted(data: bytes, *, name: str | None = None) -> Content:
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Path:
-    """Four files of a block each, kept one after the other long ago."""
+    """Keep four files of one block each, one after the other, long ago."""
     folder = tmp_path / "cache"
     for number in range(1, 5):
         data = bytes([number]) * BLOCK
@@ -42,7 +42,7 @@ def left(kept: Path) -> set[str]:
     return {path.name for path in kept.rglob("*.whl")}
 
 
-def test_what_is_wanted_is_taken_with_where_it_came_from(kept: Path, tmp_path: Path) -> None:
+def test_a_wanted_file_is_taken_with_its_source(kept: Path, tmp_path: Path) -> None:
     data = b"\2" * BLOCK
     origins = downloads.take(kept, [wanted(data), wanted(b"never kept")], tmp_path / "workspace")
     assert origins == {digest_of(data): "host-2:443"}
@@ -53,7 +53,7 @@ def test_what_is_wanted_is_taken_with_where_it_came_from(kept: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["bytes", "link", "folder", "pipe"])
-def test_what_has_another_digest_than_its_name_reaches_nobody(
+def test_a_file_with_another_digest_than_its_name_is_not_used(
     kept: Path, tmp_path: Path, how: str
 ) -> None:
     data = b"\2" * BLOCK
@@ -73,7 +73,7 @@ def test_what_has_another_digest_than_its_name_reaches_nobody(
     assert not place.exists()
 
 
-def test_only_what_the_lock_names_is_kept(tmp_path: Path) -> None:
+def test_only_files_in_the_lock_are_kept(tmp_path: Path) -> None:
     for name, data in (("good.whl", b"good"), ("other.whl", b"other")):
         (tmp_path / name).write_bytes(data)
     (tmp_path / "link.whl").symlink_to(tmp_path / "good.whl")
@@ -88,7 +88,7 @@ def test_only_what_the_lock_names_is_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk=", "md5-x", "sha512-AAAA",
     "sha512-../../../x", "sha256-" + "A" * 88, "sha512"])  # fmt: skip
-def test_what_is_no_strong_hash_is_none(text: str) -> None:
+def test_a_weak_or_malformed_hash_is_ignored(text: str) -> None:
     assert downloads.from_integrity(text) is None
 
 
@@ -98,32 +98,30 @@ def test_an_integrity_is_read() -> None:
 
 
 @pytest.mark.parametrize("digest", ["..", "a/b", "A" * 64, "g" * 64, "a" * 63, ""])
-def test_a_digest_that_is_a_path_is_none(kept: Path, tmp_path: Path, digest: str) -> None:
+def test_a_digest_that_is_a_path_is_ignored(kept: Path, tmp_path: Path, digest: str) -> None:
     content = Content(algorithm="sha256", digest=digest, folder="kept")
     assert downloads.take(kept, [content], tmp_path / "workspace") == {}
 
 
-def test_what_fits_stays(kept: Path) -> None:
+def test_nothing_is_evicted_within_the_bound(kept: Path) -> None:
     assert downloads.trim(kept, 4 * BLOCK).files == 0
     assert len(left(kept)) == 4
 
 
-def test_what_was_used_longest_ago_goes_first_and_empty_folders_with_it(kept: Path) -> None:
+def test_the_least_recently_used_files_are_evicted_with_empty_folders(kept: Path) -> None:
     freed = downloads.trim(kept, 2 * BLOCK)
     assert (freed.files, freed.bytes) == (2, 2 * BLOCK)
     assert left(kept) == {"file-3.whl", "file-4.whl"}
     assert len(list((kept / "sha256").iterdir())) == 2
 
 
-def test_what_a_build_took_counts_as_used(kept: Path, tmp_path: Path) -> None:
+def test_a_file_taken_by_a_build_counts_as_used(kept: Path, tmp_path: Path) -> None:
     downloads.take(kept, [wanted(b"\1" * BLOCK)], tmp_path / "workspace")
     downloads.trim(kept, 2 * BLOCK)
     assert left(kept) == {"file-1.whl", "file-4.whl"}
 
 
-def test_a_build_keeps_tarballs_alone_and_within_the_setting(
-    tiny: Path, settings: Settings
-) -> None:
+def test_a_build_keeps_only_tarballs_and_within_the_setting(tiny: Path, settings: Settings) -> None:
     first = run_build()
     assert first.state == "ready", first.message
     kept = data_paths.downloads("npm")
@@ -137,10 +135,10 @@ def test_a_build_keeps_tarballs_alone_and_within_the_setting(
     assert first.origins["configured"] == first.origins["reached"] == [host]
     second = run_build()
     assert second.origins["packages"] == first.origins["packages"]
-    assert second.origins["reached"] == []  # nothing was asked: it was there
+    assert second.origins["reached"] == []  # the files were in the cache
     settings.STENCIL_DOWNLOAD_BYTES = 0
     build = run_build()
     assert build.state == "reproduced"
     assert "left the downloads" in log_text(build)
     assert [path for path in kept.rglob("*") if path.is_file()] == []
-    assert run_build().state == "reproduced"  # from an empty cache
+    assert run_build().state == "reproduced"  # the second build starts with an empty cache

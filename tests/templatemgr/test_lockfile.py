@@ -23,7 +23,7 @@ LOCK = {
 }
 
 
-def test_packages_are_named_and_the_asked_for_are_marked() -> None:
+def test_packages_are_listed_and_direct_ones_are_marked() -> None:
     found = lockfile.packages(json.dumps(LOCK).encode(), lambda _path: True)
     assert found == [
         Package(name="@types/node", version="24.0.0", direct=False),
@@ -34,12 +34,12 @@ def test_packages_are_named_and_the_asked_for_are_marked() -> None:
     ]
 
 
-def test_what_is_locked_but_not_installed_is_left_out() -> None:
+def test_locked_packages_that_are_not_installed_are_left_out() -> None:
     found = lockfile.packages(json.dumps(LOCK).encode(), lambda path: path == "node_modules/vite")
     assert [package.name for package in found] == ["vite"]
 
 
 @pytest.mark.parametrize("lock", [b"{", b"{}", b"[]", b'{"packages": {"": 1}}', b'{"packages": 1}'])
-def test_what_is_no_lockfile_is_refused(lock: bytes) -> None:
+def test_a_malformed_lockfile_is_refused(lock: bytes) -> None:
     with pytest.raises(LockfileError):
         lockfile.packages(lock, lambda _path: True)

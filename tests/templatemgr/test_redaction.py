@@ -1,4 +1,4 @@
-"""Secrets of this machine, in each form in which a tool may quote them."""
+"""Test that secrets of this machine are redacted in each form in which a tool may quote them."""
 
 import base64
 from pathlib import Path
@@ -16,7 +16,7 @@ PAIR = "robot:p@ss/wörd"
 
 @pytest.fixture
 def machine(tmp_path: Path) -> dict[str, str]:
-    """A home with every file that npm and pip read, each with a secret of its own."""
+    """Make a home with each file that npm and pip read, and a secret in each of them."""
     (tmp_path / ".npmrc").write_text(
         f"//one.example/:_authToken={TOKEN}\n//two.example/:_auth={base64.b64encode(PAIR.encode()).decode()}\n"
         f'//three.example/:_password="{base64.b64encode(b"thr33-secret").decode()}"\n'
@@ -46,7 +46,7 @@ KNOWN = [TOKEN, PAIR, "p@ss/wörd", "thr33-secret", "f0ur-by-variable", "pr0xy!w
 
 
 @pytest.mark.parametrize("secret", KNOWN)
-def test_each_secret_in_each_form(machine: dict[str, str], secret: str) -> None:
+def test_each_secret_is_redacted_in_each_form(machine: dict[str, str], secret: str) -> None:
     redact = secrets.redactor(machine)
     forms = [
         secret,
@@ -61,7 +61,7 @@ def test_each_secret_in_each_form(machine: dict[str, str], secret: str) -> None:
             assert redact.holds(text)
 
 
-def test_what_is_no_secret_stays(machine: dict[str, str]) -> None:
+def test_text_without_secrets_is_unchanged(machine: dict[str, str]) -> None:
     redact = secrets.redactor(machine)
     text = (
         "npm http fetch GET 200 https://one.example/is-number/-/is-number-7.0.0.tgz 24ms\n"
@@ -73,7 +73,7 @@ def test_what_is_no_secret_stays(machine: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("cut", range(8, len(TOKEN) - 8))
-def test_a_secret_that_was_cut_in_two_lines_is_taken_out_of_both(cut: int) -> None:
+def test_a_secret_split_over_two_lines_is_redacted_in_both(cut: int) -> None:
     redact = Redactor([TOKEN])
     first, second = redact(f"error: {TOKEN[:cut]}"), redact(f"{TOKEN[cut:]} is refused")
     assert first == f"error: {MARK}"
@@ -92,22 +92,22 @@ def test_a_secret_that_was_cut_in_two_lines_is_taken_out_of_both(cut: int) -> No
         ("https://h.example/x?token=unknown2&y=1", "unknown2"),
     ],
 )
-def test_shapes_of_credentials_that_nobody_named(text: str, gone: str) -> None:
+def test_text_in_the_form_of_a_credential_is_redacted(text: str, gone: str) -> None:
     assert gone not in Redactor()(text)
     assert MARK in Redactor()(text)
 
 
-def test_a_short_password_is_a_word_of_its_own() -> None:
+def test_a_short_password_is_redacted_only_as_a_whole_word() -> None:
     redact = Redactor(["abc"])
     assert redact("the abc of abcd") == f"the {MARK} of abcd"
 
 
 def test_a_line_of_any_length_is_read_once() -> None:
-    """No pattern goes back over what it has read: each piece is looked at by bounded steps."""
+    """Check that the time grows linearly: no pattern backtracks over the text."""
     redact = Redactor([TOKEN])
     for piece in ("//", "//a:", "bearer ", "_auth=", TOKEN[:9], ":", "\n"):
         assert isinstance(redact(piece * (200_000 // len(piece))), str)
 
 
-def test_files_that_are_not_there_are_left_out(tmp_path: Path) -> None:
+def test_missing_configuration_files_are_ignored(tmp_path: Path) -> None:
     assert redaction.files_of({"HOME": str(tmp_path)}, [tmp_path / "none", None]) == []

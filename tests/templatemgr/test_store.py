@@ -33,7 +33,7 @@ def test_equal_files_are_one_inode_across_trees(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(".link-*"))
 
 
-def test_a_program_and_a_text_of_the_same_bytes_are_two_objects(tmp_path: Path) -> None:
+def test_an_executable_and_a_plain_file_of_the_same_bytes_are_two_objects(tmp_path: Path) -> None:
     tree = write(tmp_path / "tree", {"text": "x", "program": "x"})
     (tree / "program").chmod(0o700)
     store.seal(tree, tmp_path / "objects")
@@ -57,7 +57,7 @@ def test_an_object_that_was_changed_is_not_trusted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV])
-def test_where_no_link_can_be_made_the_file_stays_a_copy(
+def test_without_hard_links_the_file_stays_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def refuse(*_args: object, **_kwargs: object) -> None:
@@ -71,7 +71,7 @@ def test_where_no_link_can_be_made_the_file_stays_a_copy(
     assert stat.S_IMODE((tree / "b").stat().st_mode) == 0o444
 
 
-def test_publishing_renames_then_takes_the_write_bits(tmp_path: Path) -> None:
+def test_publishing_renames_and_then_removes_the_write_bits(tmp_path: Path) -> None:
     staged = write(tmp_path / "staging" / "1", {"tree/lib/a": "x", "inputs/toml": "y"})
     (staged / "tree" / "link").symlink_to("lib/a")
     final = tmp_path / "versions" / "0001"
@@ -102,7 +102,7 @@ def test_removing_a_closed_folder_leaves_the_modes_of_shared_files(tmp_path: Pat
     assert stat.S_IMODE(stored.stat().st_mode) == 0o444
 
 
-def test_removing_a_link_leaves_what_it_leads_to(tmp_path: Path) -> None:
+def test_removing_a_link_leaves_its_target(tmp_path: Path) -> None:
     kept = write(tmp_path / "kept", {"a": "x"})
     (tmp_path / "link").symlink_to(kept)
     store.remove(tmp_path / "link")
@@ -119,7 +119,7 @@ def test_copies_carry_bytes_and_the_executable_bit_only(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "target/b/run").stat().st_mode) == 0o755
 
 
-def test_shared_locks_go_together_and_an_exclusive_one_waits(tmp_path: Path) -> None:
+def test_shared_locks_coexist_and_an_exclusive_lock_waits(tmp_path: Path) -> None:
     lock, taken = tmp_path / "store.lock", threading.Event()
 
     def publish() -> None:

@@ -1,7 +1,7 @@
-"""Build a definition as another user on another machine would, and print the identity.
+"""Build a definition as another user, in another time zone, and print the version's identity.
 
-Arguments: the name, the user number. The environment has the rest: directory, time zone. A user
-namespace makes us that user, without any privilege that we may have.
+Arguments: the name of the template and the number of the user. The environment holds the data
+directory and the time zone. A user namespace maps the process to this user; no privilege is needed.
 """
 
 import os
@@ -28,7 +28,7 @@ def become(user: int) -> None:
 def main() -> None:
     become(USER)
     os.umask(0o077)
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one thread at a time
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # limit the build to one processor
     django.setup()
     from templatemgr import catalog
     from tests.templatemgr.conftest import run_build

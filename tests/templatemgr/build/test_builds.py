@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def leftovers(data_dir: Path) -> list[str]:
-    """What lies in any staging folder."""
+    """Return the names of all entries in staging folders."""
     return [path.name for path in data_dir.glob("templates/*/staging/*")]
 
 
@@ -92,7 +92,7 @@ def test_a_build_records_steps_log_and_audit(tiny: Path) -> None:
 def test_the_same_inputs_reproduce_the_version(tiny: Path, data_dir: Path) -> None:
     first = run_build().version
     assert first is not None
-    # Another umask, another time, no downloads kept, and files that were touched.
+    # The second build has another umask, another time, no kept downloads and touched files.
     for path in tiny.rglob("*"):
         os.utime(path, (1, 1))
     (data_paths.downloads("npm")).rename(data_dir / "gone")
@@ -169,7 +169,7 @@ def test_other_bytes_than_the_lock_names_are_refused(tiny: Path) -> None:
     assert "Do not trust" in build.message
 
 
-def test_a_smoke_case_that_comes_out_otherwise_fails_the_build(tiny: Path, data_dir: Path) -> None:
+def test_a_smoke_case_with_another_result_fails_the_build(tiny: Path, data_dir: Path) -> None:
     (tiny / "said.txt").write_text("goodbye\n")
     build = run_build()
     assert (build.state, build.step) == ("failed", "smoke")
@@ -192,7 +192,9 @@ def test_a_tree_that_cannot_be_sealed_fails_in_sealing(
     assert "passwd is a link that leaves the tree" in build.message
 
 
-def test_a_failure_of_ours_is_an_end_too(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_exception_fails_the_build(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def explode(_workspace: BuildWorkspace) -> None:
         raise LookupError
 
@@ -202,7 +204,7 @@ def test_a_failure_of_ours_is_an_end_too(tiny: Path, monkeypatch: pytest.MonkeyP
     assert build.message.startswith("Stencil itself failed")
 
 
-def test_what_cannot_be_built_is_refused_at_the_door(tiny: Path) -> None:
+def test_an_impossible_request_is_refused_before_it_is_queued(tiny: Path) -> None:
     with pytest.raises(UnknownTemplateError):
         builds.request(template="none", kind="rebuild", actor="ann")
     with pytest.raises(UnknownVersionError):
@@ -249,13 +251,13 @@ def test_a_running_build_stops_soon_after_it_is_cancelled(
     assert leftovers(data_dir) == []
 
 
-def test_no_step_begins_once_it_is_cancelled(
+def test_no_step_begins_after_cancellation(
     tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build = builds.request(template="tiny", kind="rebuild", actor="ann")
     claimed = builds.claim(worker="w")
     assert claimed is not None
-    # The log_writer does not look, as when the machine is busy and the build is short.
+    # The log writer never renews, as on a busy machine with a short build.
     monkeypatch.setattr(LogWriter, "_renew", lambda _: None)
     monkeypatch.setattr(pipeline, "_fetch", lambda _: builds.cancel(build_id=build.pk, actor="bob"))
     ended = builds.run(build=claimed, worker="w")
@@ -281,7 +283,7 @@ def test_lines_are_in_the_database_while_the_build_runs(
     assert seen == ["live \ufffd line"]
 
 
-def test_a_build_whose_lease_went_to_the_reaper_records_nothing_more(
+def test_a_build_with_a_reaped_lease_records_nothing_more(
     tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reaped(workspace: BuildWorkspace) -> None:
@@ -295,7 +297,7 @@ def test_a_build_whose_lease_went_to_the_reaper_records_nothing_more(
     assert (leftovers(data_dir), published(data_dir)) == ([], [])
 
 
-def test_the_reaper_leaves_what_is_alive(tiny: Path, data_dir: Path) -> None:
+def test_the_reaper_leaves_running_builds_alone(tiny: Path, data_dir: Path) -> None:
     run_build()
     builds.request(template="tiny", kind="rebuild", actor="ann")
     running = builds.claim(worker="w")
@@ -307,7 +309,7 @@ def test_the_reaper_leaves_what_is_alive(tiny: Path, data_dir: Path) -> None:
     assert leftovers(data_dir) == [str(running.pk)]
 
 
-def test_two_builds_at_once_come_to_one_version(tiny: Path) -> None:
+def test_two_concurrent_builds_make_one_version(tiny: Path) -> None:
     claimed = []
     for worker in ("one", "two"):
         builds.request(template="tiny", kind="rebuild", actor="ann")

@@ -1,4 +1,4 @@
-"""Builds that meet the end of the disk, of their share of it, or of what a path can say."""
+"""Test builds on a full disk, over their disk quota, and with paths that are too long."""
 
 import contextlib
 import errno
@@ -21,14 +21,14 @@ from tests.templatemgr.conftest import run_build
 from tests.tiny_definition import write_definition
 
 STEPS = ["fetching", "installing", "sealing", "smoke"]
-SIZE = 400 * 1024 * 1024  # never used: a tmpfs takes what lies in it
+SIZE = 400 * 1024 * 1024  # the space is never all used: a tmpfs only takes the size of its files
 
 
 @pytest.fixture
 def small_disk(tiny: Path, tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """A data directory on a filesystem of its own; who may not mount is shown a full disk instead.
+    """Give a data directory on a filesystem of its own.
 
-    Without root the fault is put in place of the write.
+    Without the right to mount, the test raises the error of a full disk in place of the write.
     """
     data = tmp_path / "small"
     data.mkdir()
@@ -42,7 +42,7 @@ def small_disk(tiny: Path, tmp_path: Path, settings: Settings) -> Iterator[Path]
 
 
 def fill(data: Path) -> None:
-    """Leave no room: a real disk by writing, one that is shared by refusing to write."""
+    """Fill the mounted disk by writing; without a mount, raise the error of a full disk."""
     if not data.is_mount():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(data))
     with (data / "ballast").open("wb", buffering=0) as file:
@@ -61,7 +61,7 @@ def fill(data: Path) -> None:
         ("_fill_cache", "smoke"),
     ],
 )
-def test_a_full_disk_ends_a_build_with_a_clear_word_and_nothing_half_made(
+def test_a_full_disk_fails_a_build_with_a_clear_message_and_no_leftovers(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch, name: str, step: str
 ) -> None:
     first = run_build().version
@@ -78,7 +78,7 @@ def test_a_full_disk_ends_a_build_with_a_clear_word_and_nothing_half_made(
         patch.setattr(pipeline, name, full)
         build = run_build()
     assert build.state == "failed"
-    # Sealing itself may come through: it frees what the store has already.
+    # Sealing itself may succeed: it frees the space of files that the store already has.
     assert STEPS.index(build.step) >= STEPS.index(step)
     assert "disk" in build.message
     assert "ree some space" in build.message
@@ -89,12 +89,12 @@ def test_a_full_disk_ends_a_build_with_a_clear_word_and_nothing_half_made(
     assert run_build().state == "ready"
 
 
-def test_folders_deeper_than_any_path_are_refused_and_nothing_is_left(
+def test_folders_deeper_than_a_path_can_be_are_refused_and_removed(
     tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = pipeline._install
 
-    def deep(workspace: BuildWorkspace) -> None:  # as an install script could
+    def deep(workspace: BuildWorkspace) -> None:  # as an install script could do
         original(workspace)
         dig(workspace.tree / "deep")
 
@@ -105,7 +105,7 @@ def test_folders_deeper_than_any_path_are_refused_and_nothing_is_left(
     assert (leftovers(data_dir), published(data_dir)) == ([], [])
 
 
-def test_a_build_that_outgrows_its_share_of_the_disk_says_so(
+def test_a_build_over_its_disk_quota_fails_with_this_reason(
     tiny: Path, data_dir: Path, settings: Settings
 ) -> None:
     settings.STENCIL_BUILD_BYTES = 20_000

@@ -31,7 +31,7 @@ def test_an_update_to_a_named_version_pins_it_in_the_kept_inputs(tiny: Path) -> 
     assert version.packages[0]["version"] == "7.0.0"
     assert json.loads(kept(version, "package.json"))["dependencies"] == {"is-number": "7.0.0"}
     assert "resolved" not in kept(version, "package-lock.json")
-    assert '"6.0.0"' in (tiny / "package.json").read_text()  # the definition stays as it is
+    assert '"6.0.0"' in (tiny / "package.json").read_text()  # the definition does not change
     event = AuditEvent.objects.filter(action="build.request").latest("sequence")
     assert event.details["packages"] == ["is-number@7.0.0"]
     again = run_build(from_version=version.number)
@@ -54,14 +54,14 @@ def test_an_update_stays_within_the_range(tiny: Path, packages: list[str]) -> No
 
 
 @pytest.mark.parametrize("package", ["left-pad", "left-pad@1.0.0"])
-def test_an_update_of_what_is_not_there_fails_with_a_way_on(tiny: Path, package: str) -> None:
+def test_an_update_of_an_unknown_package_fails_with_a_remedy(tiny: Path, package: str) -> None:
     build = run_build(kind="update", packages=[package])
     assert (build.state, build.step) == ("failed", "fetching")
     assert "Not in package-lock.json: left-pad." in build.message
     assert "package.json" in build.message
 
 
-def test_an_edit_replaces_files_and_locks_anew_what_package_json_asks_for(tiny: Path) -> None:
+def test_an_edit_of_package_json_replaces_the_file_and_makes_a_new_lock(tiny: Path) -> None:
     run_build()
     text = package_files("6.0.0")["package.json"]
     version = made(run_build(kind="edit", files={"package.json": text}, from_version=1))
@@ -114,7 +114,7 @@ def test_an_edit_that_breaks_or_renames_the_definition_is_refused(tiny: Path) ->
         ("edit", {"files": {"said.txt": "x" * (input_changes.MAX_BYTES + 1)}}),
     ],
 )
-def test_wrong_options_are_refused_at_the_door(
+def test_wrong_options_are_refused_before_the_build_is_queued(
     tiny: Path, kind: str, options: dict[str, object]
 ) -> None:
     with pytest.raises(InvalidOptionsError) as caught:

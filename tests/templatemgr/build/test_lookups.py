@@ -1,4 +1,4 @@
-"""Questions to a registry about newer packages, asked of the real one by real npm."""
+"""Test look-ups of newer packages with the real npm and a real registry."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from tests.tiny_definition import write_definition
 
 
 def answer(lookup: Lookup, *, cancel: threading.Event | None = None) -> Lookup:
-    """Let one worker claim and answer it."""
+    """Let one worker claim the look-up and run it."""
     claimed = lookups.claim(worker="here")
     assert claimed is not None
     assert claimed.pk == lookup.pk
@@ -31,19 +31,19 @@ def ask(from_version: int | None = None) -> Lookup:
     return lookups.request(template="tiny", from_version=from_version, actor="ada")
 
 
-def test_the_registry_says_what_is_newer_than_the_lock(tiny: Path) -> None:
+def test_a_lookup_lists_packages_newer_than_the_lock(tiny: Path) -> None:
     write_definition(tiny, pin="6.0.0")
     lookup = answer(ask())
     assert (lookup.state, lookup.message) == ("done", "")
     (candidate,) = lookups.answered(lookup)
     assert (candidate.name, candidate.installed, candidate.direct) == ("is-number", "6.0.0", True)
-    assert candidate.wanted == "6.0.0"  # package.json names that one alone
+    assert candidate.wanted == "6.0.0"  # package.json names only this package
     assert candidate.latest == "7.0.0"
     assert lookup.finished_at is not None
     assert list((data_paths.data() / "lookups").iterdir()) == []
 
 
-def test_a_range_allows_what_is_in_it(tiny: Path) -> None:
+def test_a_range_allows_the_newest_version_inside_it(tiny: Path) -> None:
     write_definition(tiny, pin="6.0.0")
     for name in ("package.json", "package-lock.json"):
         text = (tiny / name).read_text()
@@ -52,22 +52,22 @@ def test_a_range_allows_what_is_in_it(tiny: Path) -> None:
     assert (candidate.installed, candidate.wanted) == ("6.0.0", "7.0.0")
 
 
-def test_what_is_newest_already_is_told_as_such(tiny: Path) -> None:
+def test_a_package_that_is_up_to_date_is_reported_as_such(tiny: Path) -> None:
     (candidate,) = lookups.answered(answer(ask()))
     assert {candidate.installed, candidate.wanted, candidate.latest} == {"7.0.0"}
 
 
-def test_a_versions_own_inputs_are_asked_about(tiny: Path) -> None:
+def test_a_lookup_can_use_the_inputs_of_a_version(tiny: Path) -> None:
     write_definition(tiny, pin="6.0.0")
     run_build()
-    write_definition(tiny)  # the folder moved on
+    write_definition(tiny)  # the definition's folder has changed since
     (candidate,) = lookups.answered(answer(ask(1)))
     assert candidate.installed == "6.0.0"
     with pytest.raises(UnknownVersionError):
         ask(9)
 
 
-def test_an_open_question_is_not_asked_twice_and_an_answer_replaces_the_older(tiny: Path) -> None:
+def test_an_open_lookup_is_not_queued_twice_and_an_answer_replaces_the_older(tiny: Path) -> None:
     first = ask()
     assert ask().pk == first.pk
     answer(first)
@@ -75,25 +75,25 @@ def test_an_open_question_is_not_asked_twice_and_an_answer_replaces_the_older(ti
     assert second.pk != first.pk
     digest = source_files.digest(tiny)
     assert lookups.newest(template="tiny", digest=digest) == second
-    assert Lookup.objects.count() == 2  # the answer stays while it is asked again
+    assert Lookup.objects.count() == 2  # the old answer stays while the new look-up is open
     answer(second)
     assert list(Lookup.objects.all()) == [second]
 
 
-def test_inputs_that_changed_since_it_was_asked_are_not_answered_for(tiny: Path) -> None:
+def test_a_lookup_fails_if_its_inputs_changed_after_the_request(tiny: Path) -> None:
     lookup = ask()
     write_definition(tiny, pin="6.0.0")
     assert "changed since" in answer(lookup).message
 
 
-def test_a_lock_that_cannot_be_read_is_a_failure_with_a_way_on(tiny: Path) -> None:
+def test_an_unreadable_lock_fails_the_lookup_with_a_remedy(tiny: Path) -> None:
     (tiny / "package-lock.json").write_text("{}")
     lookup = answer(ask())
     assert lookup.state == "failed"
     assert "Refresh it first." in lookup.message
 
 
-def test_a_lock_cannot_lead_out_of_the_bench(tiny: Path) -> None:
+def test_a_lock_cannot_lead_out_of_the_workspace(tiny: Path) -> None:
     lock = json.loads((tiny / "package-lock.json").read_text())
     lock["packages"]["node_modules/../../../planted"] = {"version": "1.0.0"}
     (tiny / "package-lock.json").write_text(json.dumps(lock))
@@ -102,40 +102,38 @@ def test_a_lock_cannot_lead_out_of_the_bench(tiny: Path) -> None:
     assert not list(data_paths.data().rglob("planted"))
 
 
-def test_one_that_is_told_to_stop_ends(tiny: Path) -> None:
+def test_a_cancelled_lookup_ends(tiny: Path) -> None:
     stop = threading.Event()
     stop.set()
     assert answer(ask(), cancel=stop).state == "failed"
 
 
-def test_what_a_dead_process_held_is_ended(tiny: Path) -> None:
+def test_a_lookup_of_a_dead_process_is_ended(tiny: Path) -> None:
     ask()
     held = lookups.claim(worker="gone")
     assert held is not None
-    assert lookups.reap() == 0  # its lease runs
+    assert lookups.reap() == 0  # the lease has not expired
     Lookup.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert lookups.reap() == 1
     assert Lookup.objects.get().message == lookups.INTERRUPTED
-    lookups.run(lookup=held, cancel=threading.Event())  # too late: it is not its own any more
+    lookups.run(lookup=held, cancel=threading.Event())  # too late: the lease is lost
     assert Lookup.objects.get().state == "failed"
 
 
-def test_the_questions_of_one_worker_are_ended_when_it_is_known_to_be_dead(tiny: Path) -> None:
+def test_the_lookups_of_a_dead_worker_are_ended(tiny: Path) -> None:
     ask()
     lookups.claim(worker="gone")
     assert lookups.take_over(worker="other") == 0
     assert lookups.take_over(worker="gone") == 1
 
 
-def test_a_builder_without_the_question_says_so(
-    tiny: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_builder_without_lookups_refuses_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "update_finder", {}.get)
     with pytest.raises(InvalidBuildError, match="npm template"):
         ask()
 
 
-def test_several_dependents_allow_what_each_of_them_does() -> None:
+def test_several_dependents_allow_only_versions_in_all_of_their_ranges() -> None:
     rows = [
         {"current": "1.0.0", "wanted": "1.9.0", "latest": "2.0.0"},
         {"current": "1.0.0", "wanted": "1.10.0", "latest": "2.0.0"},
@@ -145,7 +143,7 @@ def test_several_dependents_allow_what_each_of_them_does() -> None:
 
 
 @pytest.mark.parametrize("text", ["npm ERR!", "[]"])
-def test_another_answer_than_a_table_is_refused(text: str) -> None:
+def test_an_answer_that_is_no_table_is_refused(text: str) -> None:
     with pytest.raises(BuildError, match="something else than JSON"):
         npm_outdated.read(text)
 

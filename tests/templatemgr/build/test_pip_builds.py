@@ -1,4 +1,4 @@
-"""A pip template's versions through the same services as npm's: update, edit, compare."""
+"""Test versions of a pip template: build, update, edit and compare them."""
 
 import threading
 from pathlib import Path
@@ -28,17 +28,17 @@ CHANGES = {
 
 @pytest.fixture
 def snake(data_dir: Path, committed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A template of two wheels, of which `tool` needs `base`; both have a newer version."""
+    """Write a template of two wheels, of which `tool` needs `base`; both have a newer version."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     for folder in (tmp_path, wheels):
-        folder.chmod(0o755)  # as root, the cage's user is another one
+        folder.chmod(0o755)  # under root, the cage has another user
     for version in ("1.0", "2.0"):
         make_wheel(wheels, "tool", version, needs="base")
         make_wheel(wheels, "base", version)
     monkeypatch.setenv("PIP_CONFIG_FILE", str(wheels / "pip.conf"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setattr(pip_report, "MACHINES", ())  # other machines are test_pip.py's
+    monkeypatch.setattr(pip_report, "MACHINES", ())  # test_pip.py tests locks for other machines
     monkeypatch.setenv("PIP_FIND_LINKS", str(wheels))
     text = DEFINITION
     for old, new in CHANGES.items():
@@ -60,7 +60,7 @@ def made(**values: object) -> Version:
     return build.version
 
 
-def test_a_version_is_asked_about_by_its_own_lock(snake: str) -> None:
+def test_a_lookup_of_a_version_uses_its_own_lock(snake: str) -> None:
     made(kind="refresh")
     asked = lookups.request(template=snake, from_version=1, actor="ada")
     claimed = lookups.claim(worker="here")
@@ -93,13 +93,13 @@ def test_update_edit_and_compare(snake: str) -> None:
 
 
 def versions(version: Version) -> dict[str, str]:
-    """The packages beside the interpreter."""
+    """Return the packages of a version without the interpreter."""
     assert version.packages[1]["name"] == "python"
     return {row["name"]: row["version"] for row in version.packages if row["name"] != "python"}
 
 
 @pytest.mark.parametrize("package", ["tool@1.*", "tool==1.0", "--pre", "@scope/tool", "tool@^1"])
-def test_what_is_no_package_of_pip_is_refused_when_it_is_asked_for(
+def test_an_update_to_an_invalid_name_or_version_is_refused_when_requested(
     snake: str, package: str
 ) -> None:
     with pytest.raises(InvalidOptionsError, match="is not a package"):

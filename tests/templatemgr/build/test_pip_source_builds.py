@@ -1,4 +1,4 @@
-"""Templates with a package that is built: the index's own backends, whole builds, what is told."""
+"""Test whole builds of templates with packages that are built from source."""
 
 import os
 from pathlib import Path
@@ -36,19 +36,19 @@ BACKENDS = {
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of packages besides the index that this machine has."""
+    """Give a folder of packages that pip uses besides the index of this machine."""
     folder = tmp_path / "packages"
     folder.mkdir()
     for path in (tmp_path, folder):
-        path.chmod(0o755)  # as root, the cage's user is another one
+        path.chmod(0o755)  # under root, the cage has another user
     others = os.environ.get("PIP_FIND_LINKS", "")
     monkeypatch.setenv("PIP_FIND_LINKS", f"{folder} {others}".strip())
-    monkeypatch.setattr(pip_report, "MACHINES", ())  # other machines are test_pip.py's
+    monkeypatch.setattr(pip_report, "MACHINES", ())  # test_pip.py tests locks for other machines
     return folder
 
 
 def define(*names: str, wanted: str) -> Path:
-    """A template of these requirements."""
+    """Write a template with these requirements; `names` are its `install_scripts`."""
     text = DEFINITION
     for old, new in CHANGES.items():
         text = text.replace(old, new)
@@ -71,7 +71,7 @@ def made(**values: object) -> Version:
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_a_backend_of_the_index_gives_the_same_version_to_everybody(
+def test_a_build_with_a_backend_of_the_index_is_reproducible(
     data_dir: Path, committed: None, packages: Path, tmp_path: Path, backend: str
 ) -> None:
     sdists.pack(packages, "thing", "1.0", BACKENDS[backend])
@@ -87,7 +87,7 @@ def test_a_backend_of_the_index_gives_the_same_version_to_everybody(
     assert identity == here.identity
 
 
-def test_an_extension_in_c_says_that_there_is_no_compiler(
+def test_an_extension_in_c_fails_because_there_is_no_compiler(
     data_dir: Path, committed: None, packages: Path
 ) -> None:
     files = {
@@ -102,7 +102,7 @@ def test_an_extension_in_c_says_that_there_is_no_compiler(
     assert "there is no compiler in a build" in build.message
 
 
-def test_a_source_comes_moves_and_goes_and_is_told(
+def test_pages_and_comparison_show_added_changed_and_removed_sources(
     data_dir: Path, committed: None, packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -138,7 +138,7 @@ def test_a_source_comes_moves_and_goes_and_is_told(
 
 
 def page(path: str) -> str:
-    """What the dashboard shows there."""
+    """Return the dashboard's page at `path`."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
     client = Client()
     user, _ = User.objects.get_or_create(username="ada", is_superuser=True)
@@ -148,7 +148,7 @@ def page(path: str) -> str:
     return answer.content.decode()
 
 
-def test_a_build_that_fails_leaves_nothing_half_made(
+def test_a_failed_build_leaves_no_partial_files(
     data_dir: Path, committed: None, packages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")

@@ -1,4 +1,4 @@
-"""A registry that wants a token and sends it back in what it says: nobody reads it here."""
+"""Test that no message or log shows the token that a registry sends back in its errors."""
 
 import os
 from collections.abc import Iterator
@@ -38,16 +38,18 @@ def told() -> str:
     return "\n".join(BuildLogLine.objects.values_list("text", flat=True))
 
 
-def test_a_build_that_is_refused_says_so_without_the_token(tiny: Path, registry: Registry) -> None:
+def test_the_message_of_a_refused_build_does_not_show_the_token(
+    tiny: Path, registry: Registry
+) -> None:
     registry.token = f"Bearer {TOKEN}, and one more thing"
     build = run_build(kind="refresh")
     assert build.state == "failed"
-    assert any(TOKEN in given for _, given in registry.asked)  # it was sent, and came back
+    assert any(TOKEN in given for _, given in registry.asked)  # sent, and returned
     assert TOKEN not in build.message + told()
     assert "[secret]" in build.message + told()
 
 
-def test_a_build_that_finds_nothing_says_so_without_the_token(
+def test_the_message_about_a_missing_package_does_not_show_the_token(
     tiny: Path, registry: Registry
 ) -> None:
     build = run_build(kind="refresh")
@@ -56,7 +58,7 @@ def test_a_build_that_finds_nothing_says_so_without_the_token(
     assert TOKEN not in build.message + told()
 
 
-def test_a_token_in_what_a_registry_says_of_a_package_is_not_locked(
+def test_a_token_in_the_metadata_of_a_package_is_not_written_into_the_lock(
     tiny: Path, registry: Registry
 ) -> None:
     registry.publish_npm("is-number", "7.0.0", {"index.js": ""}, deprecated=f"you are {TOKEN}")
@@ -66,7 +68,9 @@ def test_a_token_in_what_a_registry_says_of_a_package_is_not_locked(
     assert TOKEN not in build.message + told()
 
 
-def test_a_lookup_says_what_is_wrong_without_the_token(tiny: Path, registry: Registry) -> None:
+def test_the_message_of_a_failed_lookup_does_not_show_the_token(
+    tiny: Path, registry: Registry
+) -> None:
     registry.token = f"Bearer {TOKEN}, and one more thing"
     write_definition(tiny, **package_files("7.0.0"))
     lookup = answer(lookups.request(template="tiny", from_version=None, actor="ada"))

@@ -1,4 +1,4 @@
-"""The same inputs come out as the same version, whoever builds them, where and when."""
+"""Test that the same inputs make the same version for every user, place and time."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.templatemgr.conftest import run_build
 
 ROOT = Path(__file__).resolve().parents[3]
 DEFINITIONS = ROOT / "templates_runtime"
-LONG_AGO = 915_148_800  # 1999
+LONG_AGO = 915_148_800  # a time in 1999
 
 
 def build_elsewhere(name: str, definition: Path, place: Path) -> list[str]:
@@ -61,7 +61,7 @@ def test_another_user_place_time_zone_umask_and_number_of_cores_make_no_differen
     assert (identity, tree) == (here.identity, here.tree_digest)
 
 
-def test_nor_do_they_for_a_sealed_python_with_its_compiled_modules(
+def test_they_make_no_difference_for_a_python_with_compiled_modules(
     data_dir: Path, committed: None, settings: Settings, tmp_path: Path
 ) -> None:
     settings.STENCIL_DEFINITIONS = DEFINITIONS

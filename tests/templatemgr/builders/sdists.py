@@ -1,11 +1,11 @@
-"""Source distributions for tests: with a backend of their own, or with one of the index's."""
+"""Make source distributions with a backend of their own, or with a backend from the index."""
 
 import io
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
-# PEP 517 in a few lines: it packs one module, and asks for what its project says.
+# A backend after PEP 517 in a few lines: it packs one module and requires what its project lists.
 BACKEND = """
 import pathlib, subprocess, sys, zipfile
 
@@ -41,7 +41,7 @@ OWN = '[build-system]\nrequires = {requires}\nbuild-backend = "backend"\nbackend
 
 
 def pack(folder: Path, name: str, version: str, files: Mapping[str, str]) -> Path:
-    """A source distribution of these files."""
+    """Write a source distribution of these files and return its path."""
     stem = f"{name}-{version}"
     path = folder / f"{stem}.tar.gz"
     with tarfile.open(path, "w:gz") as packed:
@@ -63,7 +63,7 @@ def make(
     before: str = "pass",
     after: str = "pass",
 ) -> Path:
-    """One with its own backend, which runs `before` and `after` around its work."""
+    """Make a source distribution whose own backend runs `before` and `after` its work."""
     tools = [tool.partition(">")[0] for tool in (*requires, *late)]
     backend = BACKEND.format(
         name=name, version=version, needs=list(needs), late=list(late),

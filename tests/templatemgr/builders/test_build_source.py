@@ -1,4 +1,4 @@
-"""What a source distribution is taken for, before any of it runs; and how a lock writes it down."""
+"""Test how a source distribution is read before its code runs, and how the lock records it."""
 
 import gzip
 import hashlib
@@ -18,7 +18,7 @@ def pyproject(folder: Path, text: str) -> str:
     return str(folder)
 
 
-def test_a_project_that_says_nothing_is_built_by_setuptools(tmp_path: Path) -> None:
+def test_a_project_without_a_build_system_is_built_by_setuptools(tmp_path: Path) -> None:
     meant = {
         "requires": ["setuptools>=40.8.0"],
         "build-backend": "setuptools.build_meta:__legacy__",
@@ -28,7 +28,7 @@ def test_a_project_that_says_nothing_is_built_by_setuptools(tmp_path: Path) -> N
     assert build_source.build_system(pyproject(tmp_path, "[project]\nname = 'x'\n")) == meant
 
 
-def test_a_project_says_what_its_build_takes(tmp_path: Path) -> None:
+def test_the_build_requirements_of_a_project_are_read(tmp_path: Path) -> None:
     text = '[build-system]\nrequires = ["flit_core<5"]\nbuild-backend = "flit_core.buildapi"\n'
     assert build_source.build_system(pyproject(tmp_path, text)) == {
         "requires": ["flit_core<5"],
@@ -47,12 +47,14 @@ def test_a_project_says_what_its_build_takes(tmp_path: Path) -> None:
         "[build-system\n",
     ],
 )
-def test_a_project_that_says_it_wrongly_is_none(tmp_path: Path, text: str) -> None:
+def test_a_malformed_build_system_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ValueError, match=r"build-system|line 1"):
         build_source.build_system(pyproject(tmp_path, text))
 
 
-def test_a_source_distribution_has_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_source_distribution_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = sdists.pack(tmp_path, "thing", "1.0", {"a": "x" * 50, "b": "y" * 50})
     assert build_source.unpack(str(path), str(tmp_path / "one")) == str(tmp_path / "one/thing-1.0")
     monkeypatch.setattr(build_source, "MAX_BYTES", 99)
@@ -65,7 +67,7 @@ def test_a_source_distribution_has_bounds(tmp_path: Path, monkeypatch: pytest.Mo
         build_source.unpack(str(path), str(tmp_path / "four"))
 
 
-def test_what_an_archive_says_of_its_size_is_not_believed_in_vain(tmp_path: Path) -> None:
+def test_a_wrong_size_in_the_archive_does_not_lift_the_bound(tmp_path: Path) -> None:
     path = tmp_path / "thing-1.0.tar.gz"
     member = tarfile.TarInfo("thing-1.0/huge")
     member.size = 1 << 40
@@ -76,14 +78,14 @@ def test_what_an_archive_says_of_its_size_is_not_believed_in_vain(tmp_path: Path
 
 
 @pytest.mark.parametrize("event", online_pip.STARTS)
-def test_whatever_starts_a_program_is_refused(event: str) -> None:
+def test_each_event_that_starts_a_program_is_refused(event: str) -> None:
     with pytest.raises(PermissionError, match=r"no program may be started.*'git'"):
         online_pip.refuse(event, ("git", ["git", "clone"]))
     online_pip.refuse("socket.connect", (object(), ("index.example", 443)))
 
 
 class Link:
-    """What pip knows of a file of an index, and the session that brings it."""
+    """Stand in for pip's link to a file of an index, and for the session that downloads it."""
 
     filename = "thing-1.0.tar.gz"
     url_without_fragment = "https://index.example/thing-1.0.tar.gz"
@@ -96,13 +98,13 @@ class Link:
         return self
 
     def raise_for_status(self) -> None:
-        """It went well."""
+        """Report success."""
 
     def iter_content(self, _size: int) -> list[bytes]:
         return [self.content[:3], self.content[3:]]
 
 
-def test_what_the_index_brings_is_what_it_says_or_what_the_lock_says(tmp_path: Path) -> None:
+def test_a_download_must_match_the_hash_of_the_lock_or_else_of_the_index(tmp_path: Path) -> None:
     place, content = tmp_path / "thing.tar.gz", b"the bytes"
     digest = hashlib.sha256(content).hexdigest()
     honest, other = Link(says=digest, brings=content), Link(says="0" * 64, brings=content)
@@ -150,7 +152,7 @@ def test_a_lock_is_written_and_read() -> None:
     assert pip_lockfile.write(again) == TEXT
 
 
-def test_another_tools_lock_is_read_as_it_is() -> None:
+def test_a_lock_of_another_tool_is_read() -> None:
     text = (
         "# by hand\n--no-binary :all:\nOne_Two==1 ; python_version > '3' --hash=sha256:ab\nx>=1\n"
     )
@@ -159,7 +161,7 @@ def test_another_tools_lock_is_read_as_it_is() -> None:
     assert found.recipes == {}
 
 
-def test_wheels_are_what_is_left_of_a_lock() -> None:
+def test_the_wheels_of_a_lock_exclude_the_sources() -> None:
     foreign = "# a comment\nother==1 ; sys_platform == 'linux' --hash=sha256:ee\n"
     assert pip_lockfile.wheels(TEXT + foreign, {"a-thing"}) == (
         "base==1.0 --hash=sha256:aa --hash=sha256:bb\n" + foreign

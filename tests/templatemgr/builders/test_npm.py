@@ -37,7 +37,7 @@ def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path)
         "/npm-config/global": (home / "globalrc").read_bytes(),
     }
     assert found.binds == ((home / "ca.pem", str(home / "ca.pem")),)
-    assert found.env == {  # and no proxy: that stays outside
+    assert found.env == {  # no proxy: it stays outside
         "NPM_CONFIG_REGISTRY": "https://mirror.example/",
         "NPM_TOKEN": "s3cret",
         "npm_config_userconfig": "/npm-config/user",
@@ -46,7 +46,7 @@ def test_npmrc_files_certificates_and_named_variables_reach_the_cage(home: Path)
 
 
 def test_npm_reads_a_file_that_only_its_owner_may_read(home: Path, tmp_path: Path) -> None:
-    """The real npm, in the cage of the fetch step, whose user is another one."""
+    """Run the real npm in the cage of the fetch step, whose user is another one."""
     (home / ".npmrc").write_text(
         "registry=https://private.example/\n//private.example/:_auth=x\n"
         "proxy=http://me:s3cret@proxy.example:3128\ngit=/usr/bin/git\n"
@@ -69,7 +69,7 @@ def test_npm_reads_a_file_that_only_its_owner_may_read(home: Path, tmp_path: Pat
     assert "no" in lines
 
 
-def test_settings_that_we_make_ourselves_do_not_pass(home: Path) -> None:
+def test_settings_of_the_builder_are_not_taken_from_the_machine(home: Path) -> None:
     found = npm_config.machine_configuration(
         {"HOME": "/none", "PATH": "/none", "npm_config_cache": "/x", "NPM_CONFIG_PREFIX": "/y"}
     )
@@ -108,7 +108,7 @@ def test_a_known_failure_has_a_remedy(line: str, word: str) -> None:
     assert word in remedy
 
 
-def test_a_toolchain_link_is_relative_and_must_lead_somewhere(tmp_path: Path) -> None:
+def test_a_toolchain_link_is_relative_and_its_target_must_exist(tmp_path: Path) -> None:
     (tmp_path / "node_modules/node/bin").mkdir(parents=True)
     (tmp_path / "node_modules/node/bin/node").write_text("")
     steps.link(tmp_path, "bin/node", "node_modules/node/bin/node")

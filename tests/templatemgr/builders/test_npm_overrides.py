@@ -1,4 +1,4 @@
-"""An exact version of a package that only others depend on: by real npm, kept in the inputs."""
+"""Test that real npm pins a transitive package to an exact version, and the inputs keep it."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.tiny_definition import DEFINITION, write_definition
 
 @pytest.fixture
 def odd(tiny: Path) -> Version:
-    """A version with is-odd 3.0.1, which depends on is-number ^6.0.0."""
+    """Build a version with is-odd 3.0.1, which depends on is-number ^6.0.0."""
     wanted = {"name": "tiny", "private": True, "dependencies": {"is-odd": "3.0.1"}}
     definition = DEFINITION.replace("node_modules/is-number/", "node_modules/is-odd/")
     text = json.dumps(wanted)
@@ -54,7 +54,7 @@ def test_a_transitive_package_moves_to_an_exact_version_and_stays_there(odd: Ver
     assert manifest(back)["overrides"] == {"is-number": "5.0.0"}
 
 
-def test_overrides_further_in_win_and_that_is_said(odd: Version, tiny: Path) -> None:
+def test_a_nested_override_wins_and_the_message_says_so(odd: Version, tiny: Path) -> None:
     nested = {**manifest(odd), "overrides": {"is-odd": {"is-number": "6.0.0"}}}
     (tiny / "package.json").write_text(json.dumps(nested))
     build = run_build(kind="update", packages=["is-number@7.0.0"])
@@ -78,7 +78,7 @@ def test_overrides_further_in_win_and_that_is_said(odd: Version, tiny: Path) -> 
         ({"dependencies": {"c": "1"}}, {"dependencies": {"c": "1"}, "overrides": {"a": "2.0.0"}}),
     ],
 )
-def test_what_is_written_into_package_json(
+def test_overrides_are_written_into_package_json(
     tmp_path: Path, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     file = tmp_path / "package.json"

@@ -1,4 +1,4 @@
-"""The pip builder: real pip in the real cage, on wheels that are made here."""
+"""Test the pip builder: real pip in the real cage, with wheels made by the tests."""
 
 import hashlib
 import marshal
@@ -24,7 +24,7 @@ WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-no
 
 
 def make_wheel(folder: Path, name: str, version: str, *, needs: str = "") -> Path:
-    """A wheel of one module and one script."""
+    """Write a wheel of one module and one script."""
     info = f"{name}-{version}.dist-info"
     files = {
         f"{name}.py": f"VERSION = {version!r}\n\n\ndef main():\n    print(VERSION)\n",
@@ -44,7 +44,7 @@ def make_wheel(folder: Path, name: str, version: str, *, needs: str = "") -> Pat
 
 
 def make_job(folder: Path, **changed: Any) -> Job:
-    """A workspace with requirements of the wheel `tiny`."""
+    """Make a workspace with requirements of the wheel `tiny`."""
     wanted = {"install_scripts": (), "prune": (), "toolchain": {}} | changed
     job = Job(
         definition=cast("Any", SimpleNamespace(**wanted)),
@@ -59,9 +59,9 @@ def make_job(folder: Path, **changed: Any) -> Job:
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder of wheels that is all that this machine's pip knows."""
+    """Make a folder of wheels and configure it as pip's only source."""
     folder = tmp_path_factory.mktemp("wheels")
-    folder.chmod(0o755)  # as root, the cage's user is another one
+    folder.chmod(0o755)  # under root, the cage has another user
     make_wheel(folder, "tiny_thing", "1.0", needs="other")
     make_wheel(folder, "tiny_thing", "1.5", needs="other")
     make_wheel(folder, "other", "2.0")
@@ -77,7 +77,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """A whole build from the ranges."""
+    """Run a whole build from the ranges."""
     job = make_job(
         tmp_path_factory.mktemp("first") / "work",
         prune=("lib/python3.*/site-packages/*_tests",),
@@ -100,7 +100,7 @@ def test_the_lock_has_hashes_and_no_hosts(built: Job, index: Path) -> None:
     assert (built.tree / "requirements.lock").read_text() == expected
 
 
-def test_packages_are_told_with_the_interpreter(built: Job) -> None:
+def test_the_packages_include_the_interpreter(built: Job) -> None:
     found = pip_builder.packages(built.tree)
     assert [package.name for package in found] == ["other", "python", "tiny_thing"]
     other, python, tiny = found
@@ -109,7 +109,9 @@ def test_packages_are_told_with_the_interpreter(built: Job) -> None:
     assert (built.tree / python.path).is_file()
 
 
-def test_the_copied_interpreter_finds_itself_by_its_place(built: Job, tmp_path: Path) -> None:
+def test_the_copied_interpreter_finds_its_library_at_its_own_path(
+    built: Job, tmp_path: Path
+) -> None:
     moved = tmp_path / "elsewhere"
     moved.symlink_to(built.tree)
     code = "import sys, ssl, sqlite3, tiny_thing; print(sys.prefix, tiny_thing.VERSION)"
@@ -120,12 +122,12 @@ def test_the_copied_interpreter_finds_itself_by_its_place(built: Job, tmp_path: 
     assert said.stdout.split() == [str(moved), "1.5"]
 
 
-def test_scripts_name_the_place_where_they_will_run(built: Job) -> None:
+def test_scripts_name_the_path_where_they_will_run(built: Job) -> None:
     lines = (built.tree / "bin/tiny_thing-say").read_text().splitlines()
     assert lines[0] == "#!/template/bin/python"
 
 
-def test_bytecode_is_never_checked_and_names_its_place(built: Job) -> None:
+def test_bytecode_is_unchecked_and_names_its_final_path(built: Job) -> None:
     [cached] = (built.tree / interpreter.SITE / "__pycache__").glob("tiny_thing.*.pyc")
     content = cached.read_bytes()
     assert int.from_bytes(content[4:8], "little") == 0b01
@@ -133,7 +135,7 @@ def test_bytecode_is_never_checked_and_names_its_place(built: Job) -> None:
     assert code.co_filename == f"/template/{interpreter.SITE}/tiny_thing.py"
 
 
-def test_what_is_not_needed_is_not_sealed(built: Job) -> None:
+def test_files_that_are_not_needed_are_not_sealed(built: Job) -> None:
     library = built.tree / interpreter.STDLIB
     left = [library / name for name in ("test", "idlelib", "tkinter", "ensurepip")]
     left += [built.tree / interpreter.SITE / name for name in ("tiny_thing_tests", "pip")]
@@ -142,7 +144,7 @@ def test_what_is_not_needed_is_not_sealed(built: Job) -> None:
     assert str((built.tree / "bin/tiny.py").readlink()) == f"../{interpreter.SITE}/tiny_thing.py"
 
 
-def test_another_folder_another_umask_the_same_bytes(
+def test_another_folder_and_another_umask_give_the_same_bytes(
     built: Job, index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
@@ -202,7 +204,7 @@ def test_only_the_step_that_downloads_has_a_network_and_the_configuration(
     ]
 
 
-def test_configuration_is_merged_and_only_says_where_from(tmp_path: Path) -> None:
+def test_merged_configuration_only_sets_sources(tmp_path: Path) -> None:
     (tmp_path / "etc/xdg/pip").mkdir(parents=True)
     (tmp_path / "etc/xdg/pip/pip.conf").write_text(
         "[global]\nindex-url = https://one.example/simple\ntarget = /usr\nretries = 1\n"
@@ -241,12 +243,12 @@ def test_configuration_is_merged_and_only_says_where_from(tmp_path: Path) -> Non
     assert machine.binds == tuple(
         (tmp_path / name, str(tmp_path / name)) for name in ("ca.pem", "mirror", "wheels")
     )
-    assert machine.env == {"NETRC": "/pip-config/netrc"}  # and no proxy: that stays outside
+    assert machine.env == {"NETRC": "/pip-config/netrc"}  # no proxy: it stays outside
     named = {("one.example", 443), ("two.example", 443)}
     assert machine.places() == (frozenset(named), frozenset[tuple[str, int]]())
 
 
-def test_a_configuration_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_malformed_configuration_is_named(tmp_path: Path) -> None:
     broken = tmp_path / "pip.conf"
     broken.write_text("index-url = nowhere\n")
     with pytest.raises(ValueError, match=r"pip\.conf is not a configuration"):
@@ -263,7 +265,7 @@ def test_a_binary_looks_for_its_library_beside_itself(monkeypatch: pytest.Monkey
     assert interpreter._relocated(b"nothing to do") == b"nothing to do"
 
 
-def test_a_module_of_another_python_is_left_uncompiled(tmp_path: Path) -> None:
+def test_a_module_in_the_syntax_of_another_python_is_not_compiled(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("print 'two'\n")
     assert compile_tree.compiled(str(tmp_path / "a.py"), str(tmp_path), "/template") == 0
     (tmp_path / "b.py").write_text("x = 1\n")

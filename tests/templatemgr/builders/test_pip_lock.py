@@ -1,4 +1,4 @@
-"""Moving a lock by as little as is asked for: real pip in the real cage, on wheels made here."""
+"""Test that a change moves as little of the lock as necessary: real pip in the real cage."""
 
 from collections.abc import Iterator
 
@@ -16,9 +16,9 @@ WANTED = "app>=1,<3  # ours\ntool>=1\n"
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """`app` 1.0 needs base<2, 2.0 needs base>=2; `tool` and `base` have newer versions."""
+    """Make `app` 1.0 with base<2 and 2.0 with base>=2; `tool` and `base` have newer versions."""
     folder = tmp_path_factory.mktemp("wheels")
-    folder.chmod(0o755)  # as root, the cage's user is another one
+    folder.chmod(0o755)  # under root, the cage has another user
     make_wheel(folder, "app", "1.0", needs="base<2")
     make_wheel(folder, "app", "1.1", needs="base<2")
     make_wheel(folder, "app", "2.0", needs="base>=2")
@@ -31,14 +31,14 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("PIP_FIND_LINKS", str(folder))
         for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
             patch.delenv(name, raising=False)
-        # test_pip.py locks for other machines; here one pip call for each lock is enough.
+        # test_pip.py locks for other machines; one call of pip per lock is enough here.
         patch.setattr(pip_report, "MACHINES", ())
         yield
 
 
 @pytest.fixture(scope="module")
 def workspace(wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """A workspace with the interpreter in its tree, for every test of this module."""
+    """Make a workspace with the interpreter in its tree, shared by all tests of this module."""
     job = make_job(tmp_path_factory.mktemp("workspace") / "work")
     yield job
     store.remove(job.workspace)
@@ -46,7 +46,7 @@ def workspace(wheels: None, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def job(workspace: Job) -> Job:
-    """The workspace with an old lock: app 1.0, base 1.0, tool 1.0."""
+    """Give the workspace with an old lock: app 1.0, base 1.0, tool 1.0."""
     (workspace.tree / "requirements.in").write_text(WANTED)
     lock = "app==1.0\nbase==1.0\ntool==1.0\n"
     (workspace.tree / "requirements.lock").write_text(lock)
@@ -69,12 +69,12 @@ def test_one_package_moves_and_the_others_stay(job: Job) -> None:
     assert wanted(job) == WANTED
 
 
-def test_a_transitive_package_moves_as_far_as_its_users_allow(job: Job) -> None:
+def test_a_transitive_package_moves_as_far_as_its_dependents_allow(job: Job) -> None:
     pip_builder.update(job, ["base"])
     assert locked(job) == {"app": "1.0", "base": "1.9", "tool": "1.0"}
 
 
-def test_an_exact_version_takes_along_what_it_needs_and_no_more(job: Job) -> None:
+def test_an_exact_version_moves_only_the_packages_that_it_needs(job: Job) -> None:
     pip_builder.update(job, ["app@2.0"])
     assert locked(job) == {"app": "2.0", "base": "2.0", "tool": "1.0"}
     assert wanted(job) == "app==2.0  # ours\ntool>=1\n"
@@ -86,7 +86,7 @@ def test_a_transitive_package_is_held_at_an_exact_version(job: Job) -> None:
     assert wanted(job) == WANTED + "base==1.9\n"
 
 
-def test_without_names_everything_moves_within_its_range(job: Job) -> None:
+def test_without_names_all_packages_move_within_their_ranges(job: Job) -> None:
     pip_builder.update(job, [])
     assert locked(job) == {"app": "2.0", "base": "2.0", "tool": "1.5"}
 
@@ -97,13 +97,13 @@ def test_an_edited_range_moves_only_what_no_longer_fits(job: Job) -> None:
     assert locked(job) == {"app": "1.1", "base": "1.0", "tool": "1.0"}
 
 
-def test_what_is_not_wanted_any_more_leaves_the_lock(job: Job) -> None:
+def test_a_package_that_is_no_longer_required_leaves_the_lock(job: Job) -> None:
     (job.tree / "requirements.in").write_text("tool\n")
     pip_builder.align(job)
     assert locked(job) == {"tool": "1.0"}
 
 
-def test_the_index_says_what_is_newer_in_range_and_at_all(job: Job) -> None:
+def test_a_lookup_finds_the_newest_version_in_range_and_overall(job: Job) -> None:
     (job.tree / "requirements.in").write_text("app>=1,<2\ntool==1.0\n")
     finder = registry.update_finder("pip")
     assert finder is not None
@@ -125,7 +125,7 @@ def test_a_lock_ahead_of_the_index_is_not_called_outdated(job: Job) -> None:
     assert {tool.installed, tool.wanted, tool.latest} == {"1.6.dev3"}
 
 
-def test_without_a_lock_nobody_is_asked(job: Job) -> None:
+def test_without_a_lock_the_index_is_not_queried(job: Job) -> None:
     (job.tree / "requirements.lock").unlink()
     finder = registry.update_finder("pip")
     assert finder is not None
@@ -134,7 +134,7 @@ def test_without_a_lock_nobody_is_asked(job: Job) -> None:
     assert caught.value.remedy == "Refresh it first."
 
 
-def test_a_package_that_is_not_there_is_named(job: Job) -> None:
+def test_an_unknown_package_is_named(job: Job) -> None:
     with pytest.raises(BuildError, match=r"Not in requirements\.lock: Nobody") as caught:
         pip_builder.update(job, ["Nobody", "app"])
     assert "requirements.in" in str(caught.value.remedy)
@@ -148,5 +148,5 @@ def test_a_version_that_does_not_exist_fails_with_a_remedy(job: Job) -> None:
 
 
 def locked_before(job: Job) -> bool:
-    """Whether the lock is as the fixture wrote it."""
+    """Return whether the lock is as the fixture wrote it."""
     return (job.tree / "requirements.lock").read_text() == "app==1.0\nbase==1.0\ntool==1.0\n"

@@ -1,4 +1,4 @@
-"""What the definition names is built from source: real pip in the real cage."""
+"""Test packages that are built from source: real pip in the real cage."""
 
 import hashlib
 import io
@@ -28,9 +28,9 @@ CONNECT = "import urllib.request; urllib.request.urlopen('http://192.0.2.1/', ti
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """`thing` needs `base<2` and is built with `tool` and, as its backend says, `late`."""
+    """Make `thing`: it needs `base<2`, and is built with `tool` and, for its backend, `late`."""
     folder = tmp_path_factory.mktemp("index")
-    folder.chmod(0o755)  # as root, the cage's user is another one
+    folder.chmod(0o755)  # under root, the cage has another user
     for name, version in (("base", "1.0"), ("base", "2.0"), ("tool", "1.0"), ("late", "3.0")):
         make_wheel(folder, name, version)
     make_wheel(folder, "app", "1.0", needs="thing>=1")
@@ -46,12 +46,12 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("PIP_FIND_LINKS", str(folder))
         for name in ("PIP_EXTRA_INDEX_URL", "PIP_INDEX_URL"):
             patch.delenv(name, raising=False)
-        patch.setattr(pip_report, "MACHINES", ())  # other machines are test_pip.py's
+        patch.setattr(pip_report, "MACHINES", ())  # test_pip.py tests locks for other machines
         yield folder
 
 
 def defined(job: Job, *names: str, wanted: str) -> Job:
-    """The job with these names in `install_scripts`, and this requirements.in."""
+    """Give the job these names in `install_scripts`, and this requirements.in."""
     (job.tree / "requirements.in").write_text(wanted)
     (job.tree / "requirements.lock").unlink(missing_ok=True)
     definition = SimpleNamespace(**{**vars(job.definition), "install_scripts": names})
@@ -61,7 +61,7 @@ def defined(job: Job, *names: str, wanted: str) -> Job:
 
 @pytest.fixture(scope="module")
 def workspace(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """A workspace with the interpreter in its tree, for every test that resolves only."""
+    """Make a workspace with the interpreter in its tree, shared by all tests that only resolve."""
     job = make_job(tmp_path_factory.mktemp("workspace") / "work")
     yield job
     store.remove(job.workspace)
@@ -69,7 +69,7 @@ def workspace(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture
 def said(workspace: Job) -> list[str]:
-    """The log of this test."""
+    """Return the list that collects the log lines of this test."""
     lines: list[str] = []
     object.__setattr__(workspace, "log", lambda _stream, text: lines.append(text))
     return lines
@@ -77,7 +77,7 @@ def said(workspace: Job) -> list[str]:
 
 @pytest.fixture
 def job(workspace: Job, said: list[str]) -> Job:
-    """The workspace with `thing` named and asked for."""
+    """Give the workspace, whose definition names `thing` and requires it."""
     return defined(workspace, "Thing", wanted="thing[fast]==1.2\n")
 
 
@@ -91,7 +91,7 @@ def lock_of(job: Job) -> str:
 
 @pytest.fixture(scope="module")
 def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job]:
-    """A whole build from the ranges."""
+    """Run a whole build from the ranges."""
     job = make_job(tmp_path_factory.mktemp("first") / "work")
     defined(job, "thing", wanted="app\nthing[fast]==1.2\n")
     pip_builder.relock(job)
@@ -101,7 +101,7 @@ def built(index: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Job
     store.remove(job.workspace)
 
 
-def test_the_lock_has_the_source_and_all_that_builds_it(built: Job, index: Path) -> None:
+def test_the_lock_has_the_source_and_its_build_requirements(built: Job, index: Path) -> None:
     hashes = {
         name: f"--hash=sha256:{sha256(index / file)}"
         for name, file in {
@@ -127,7 +127,7 @@ def test_the_lock_has_the_source_and_all_that_builds_it(built: Job, index: Path)
     ]
 
 
-def test_what_was_built_is_installed_and_told_apart(built: Job) -> None:
+def test_a_built_package_is_installed_and_listed_as_built(built: Job) -> None:
     assert (built.tree / interpreter.SITE / "thing.py").read_text() == "VERSION = '1.2'\n"
     found = {package.name: package for package in pip_builder.packages(built.tree)}
     assert sorted(found) == ["app", "base", "extra", "python", "thing"]
@@ -147,7 +147,7 @@ def test_a_lock_alone_gives_the_same_bytes_elsewhere(
     assert manifests.scan(job.tree).digest() == manifests.scan(built.tree).digest()
 
 
-def test_what_is_built_already_is_not_built_to_move_another(job: Job, said: list[str]) -> None:
+def test_moving_one_package_does_not_build_another_again(job: Job, said: list[str]) -> None:
     defined(job, "thing", wanted="thing==1.2\ntool\n")
     pip_builder.relock(job)
     assert [line for line in said if line.startswith("Building")]
@@ -164,7 +164,7 @@ def test_what_is_built_already_is_not_built_to_move_another(job: Job, said: list
     assert (job.tree / "requirements.in").read_text() == "thing==1.3\n"
 
 
-def test_the_index_is_asked_without_building(job: Job, said: list[str]) -> None:
+def test_a_lookup_does_not_build(job: Job, said: list[str]) -> None:
     defined(job, "thing", wanted="thing==1.2\n")
     pip_builder.relock(job)
     said.clear()
@@ -175,7 +175,9 @@ def test_the_index_is_asked_without_building(job: Job, said: list[str]) -> None:
     assert not [line for line in said if "build_source" in line]
 
 
-def test_what_is_not_named_is_refused_with_the_lines_to_write(job: Job, said: list[str]) -> None:
+def test_an_unlisted_source_package_is_refused_with_the_lines_to_write(
+    job: Job, said: list[str]
+) -> None:
     defined(job, wanted="thing>=1.3\n")
     with pytest.raises(BuildError) as caught:
         pip_builder.relock(job)
@@ -184,7 +186,7 @@ def test_what_is_not_named_is_refused_with_the_lines_to_write(job: Job, said: li
         'To let it be built here, without a network, write `install_scripts = ["thing"]` in '
         "template.toml and `thing==1.3` in requirements.in."
     )
-    defined(job, "other", wanted="app\n")  # asked for by another package
+    defined(job, "other", wanted="app\n")  # another package requires it
     (job.tree / "requirements.in").write_text("other==1\napp\n")
     defined(job, wanted="app\n")
     with pytest.raises(BuildError, match=r"thing 1\.3 is in the index as a source"):
@@ -192,7 +194,7 @@ def test_what_is_not_named_is_refused_with_the_lines_to_write(job: Job, said: li
     assert not [line for line in said if "build_source" in line]
 
 
-def test_what_is_nowhere_is_said_as_pip_says_it(job: Job) -> None:
+def test_a_missing_package_is_reported_in_the_words_of_pip(job: Job) -> None:
     with pytest.raises(BuildError, match="No matching distribution found for nobody"):
         pip_builder.relock(defined(job, wanted="nobody\n"))
 
@@ -218,7 +220,7 @@ def test_a_name_that_does_not_fit_is_refused_with_field_and_remedy(
     assert remedy in str(caught.value.remedy)
 
 
-def test_a_lock_that_was_made_for_other_names_is_not_used(job: Job) -> None:
+def test_a_lock_made_for_other_install_scripts_is_not_used(job: Job) -> None:
     pip_builder.relock(job)
     text = lock_of(job)
     for names in ((), ("thing", "tool")):
@@ -229,7 +231,7 @@ def test_a_lock_that_was_made_for_other_names_is_not_used(job: Job) -> None:
         assert "Refresh" in str(caught.value.remedy)
 
 
-def test_a_named_package_is_built_though_it_has_a_wheel_which_is_taken_again_later(
+def test_a_listed_package_is_built_even_if_it_has_a_wheel(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = shown(tmp_path, monkeypatch)
@@ -294,13 +296,13 @@ def test_a_backend_that_misbehaves_fails_the_build(
 
 
 def shown(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of this test that is all that pip knows."""
+    """Make this folder of the test the only source of pip."""
     folder.chmod(0o755)
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder
 
 
-def test_a_backend_that_hangs_is_stopped_with_its_last_words(
+def test_a_hanging_backend_is_stopped_and_its_last_output_is_shown(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(source_cage, "WALL_MS", 3_000)
@@ -324,7 +326,7 @@ def test_a_backend_that_hangs_is_stopped_with_its_last_words(
         ({"requires": ("nowhere",)}, "What building thing takes is not to be had"),
     ],
 )
-def test_only_what_the_index_has_by_name_is_asked_for(
+def test_only_requirements_by_name_from_the_index_are_taken(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, Any], message: str
 ) -> None:
     sdists.make(shown(tmp_path, monkeypatch), "thing", "1.2", **made)
@@ -333,7 +335,7 @@ def test_only_what_the_index_has_by_name_is_asked_for(
 
 
 @pytest.mark.parametrize("what", ["thing", "thing-1.2/../../evil", "evil", "pipe"])
-def test_an_archive_that_leads_out_is_not_unpacked(
+def test_an_archive_with_members_outside_its_folder_is_not_unpacked(
     job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     folder = shown(tmp_path, monkeypatch)

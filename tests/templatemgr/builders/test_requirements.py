@@ -15,7 +15,7 @@ def metadata(**fields: list[str]) -> Message:
     return message
 
 
-def test_what_is_wanted() -> None:
+def test_requirements_are_parsed() -> None:
     assert [item.name for item in requirements.wanted(IN)] == ["Tiny_Thing", "other"]
 
 
@@ -25,7 +25,7 @@ def test_an_exact_version_replaces_the_range_and_leaves_the_rest() -> None:
     assert lines[1:] == IN.splitlines()[1:]
 
 
-def test_what_is_not_named_is_held_by_a_line_of_its_own() -> None:
+def test_a_transitive_package_is_held_by_a_line_of_its_own() -> None:
     assert requirements.hold(IN, "Deep_Down", "3") == IN + "deep-down==3\n"
 
 
@@ -39,7 +39,9 @@ def test_what_is_not_named_is_held_by_a_line_of_its_own() -> None:
         ("A_b\n", {"a-b": "1"}, set()),
     ],
 )
-def test_what_the_lock_does_not_meet(text: str, locked: dict[str, str], unmet: set[str]) -> None:
+def test_requirements_that_the_lock_does_not_meet(
+    text: str, locked: dict[str, str], unmet: set[str]
+) -> None:
     assert requirements.unmet(text, locked) == unmet
 
 
@@ -47,7 +49,7 @@ def test_the_shortest_chain_counts_extras_and_markers() -> None:
     needs = {
         "web": requirements.wanted("tls; extra == 'secure'\nold; python_version < '3'\nlog"),
         "tls": requirements.wanted("log"),
-        "log": requirements.wanted("web"),  # a circle ends
+        "log": requirements.wanted("web"),  # a circle ends the search
         "old": [],
         "lost": [],
     }

@@ -109,7 +109,7 @@ TOML = "tiny/template.toml"
         ),
     ],
 )
-def test_a_mistake_names_file_key_and_reason(
+def test_an_error_names_file_key_and_reason(
     folder: Path, old: str, new: str, file: str, key: str, reason: str | None
 ) -> None:
     assert old in DEFINITION
@@ -132,7 +132,7 @@ def test_a_mistake_names_file_key_and_reason(
         ('mode = "run"', 'mode = "run"\nspeed = 9', "speed"),
     ],
 )
-def test_a_mistake_in_a_smoke_case_names_its_file(
+def test_an_error_in_a_smoke_case_names_its_file(
     folder: Path, old: str, new: str, key: str
 ) -> None:
     (folder / "smoke/run/case.toml").write_text(RUN_CASE.replace(old, new, 1))
@@ -189,11 +189,11 @@ def outcome(state: State, stdout: bytes = b"", report: TestReport | None = None)
     )
 
 
-def test_an_expectation_looks_only_at_what_it_names() -> None:
+def test_an_expectation_checks_only_the_fields_that_it_names() -> None:
     assert Expectation(state="succeeded").mismatches(outcome(State.SUCCEEDED, b"any")) == []
 
 
-def test_an_expectation_says_each_way_it_was_missed() -> None:
+def test_an_unmet_expectation_lists_each_difference() -> None:
     case = TestCase(name="a", file="a.js", state="failed")
     report = TestReport(cases=(case,), errors=(), complete=True)
     wanted = Expectation(state="succeeded", passed=1, failed=0, stdout="hi")
@@ -218,7 +218,9 @@ def test_an_expectation_says_each_way_it_was_missed() -> None:
         ("smoke__run__case_toml", f'args = ["\\u0000"]\n{RUN_CASE}', "NUL"),
     ],
 )
-def test_what_fuzzing_found_is_refused(tmp_path: Path, name: str, text: str, reason: str) -> None:
+def test_inputs_found_by_fuzzing_are_refused(
+    tmp_path: Path, name: str, text: str, reason: str
+) -> None:
     folder = write_definition(tmp_path / "tiny")
     (folder / name.replace("__", "/").replace("_toml", ".toml")).write_text(text)
     with pytest.raises(DefinitionError, match=reason):

@@ -1,4 +1,4 @@
-"""[env]: which variables foreign input may set, for definitions and for clients."""
+"""Test which variables definitions and clients may set."""
 
 import pytest
 from hypothesis import given
@@ -24,19 +24,19 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_names_that_something_reads_by_itself(name: str) -> None:
+def test_names_that_other_programs_read_are_refused(name: str) -> None:
     assert environment.fault(name)
     assert environment.definition_fault(name, "1")
 
 
 @pytest.mark.parametrize("name", ["", "1A", "A-B", "A B", "A=B", "Ä", "A\n", "A\0", "A" * 129])
-def test_what_is_no_name(name: str) -> None:
+def test_malformed_names_are_refused(name: str) -> None:
     assert environment.fault(name)
 
 
 @pytest.mark.parametrize("name", ["GREETING", "OPENBLAS_NUM_THREADS", "NODES", "HISTORY", "PSALM",
                                   "LESSON", "APP_MODE", "DEBUG", "FORCE_COLOR"])  # fmt: skip
-def test_names_that_nothing_reads(name: str) -> None:
+def test_names_that_no_program_reads_are_allowed(name: str) -> None:
     assert environment.fault(name) == ""
     assert environment.definition_fault(name, "anything at all") == ""
 
@@ -59,7 +59,7 @@ def test_names_that_nothing_reads(name: str) -> None:
         ("UV_THREADPOOL_SIZE", "4", "-1"),
     ],
 )
-def test_exceptions_have_values_of_their_own(name: str, good: str, bad: str) -> None:
+def test_exceptions_have_rules_for_their_values(name: str, good: str, bad: str) -> None:
     assert environment.definition_fault(name, good) == ""
     assert environment.definition_fault(name, bad)
     assert environment.definition_fault(name, good + "\n")
@@ -67,7 +67,7 @@ def test_exceptions_have_values_of_their_own(name: str, good: str, bad: str) -> 
 
 @pytest.mark.parametrize("name", ["TOOL_PATH", "XPATH", "THING_OPTIONS", "A_PRELOAD", "B_PLUGINS",
                                   "MY_STARTUP", "SOME_PROXY"])  # fmt: skip
-def test_names_like_search_paths_are_a_clients_but_no_definitions(name: str) -> None:
+def test_names_like_search_paths_are_allowed_to_clients_but_not_to_definitions(name: str) -> None:
     assert environment.fault(name) == ""
     assert environment.definition_fault(name, "x")
 
@@ -80,7 +80,7 @@ def test_numbers_and_sizes_are_bounded() -> None:
     assert environment.check_definition({f"A{i}": "" for i in range(65)})
 
 
-def test_what_acts_on_our_own_programs_is_the_smaller_part() -> None:
+def test_only_some_variables_act_before_rights_are_dropped() -> None:
     assert environment.before_rights_are_dropped("LD_PRELOAD")
     assert environment.before_rights_are_dropped("BASH_FUNC_ls%%")
     assert environment.before_rights_are_dropped("OPENSSL_CONF")
@@ -89,7 +89,7 @@ def test_what_acts_on_our_own_programs_is_the_smaller_part() -> None:
 
 
 @given(st.text(max_size=20))
-def test_what_is_taken_is_a_name(name: str) -> None:
+def test_each_allowed_name_is_an_identifier(name: str) -> None:
     if not environment.fault(name):
         assert name.isascii()
         assert name.isidentifier()

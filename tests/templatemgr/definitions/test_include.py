@@ -1,4 +1,4 @@
-"""Shared folders that definitions include: found, checked, part of everything a version keeps."""
+"""Test shared folders that definitions include: inputs, digest, tree, errors and versions."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ INCLUDING = (
 
 
 def including(folder: Path) -> Path:
-    """The tiny definition with its runner in a shared folder beside it."""
+    """Write the tiny definition with its runner in a shared folder beside it."""
     write_definition(folder, **{"template.toml": INCLUDING})
     shared = folder.parent / "_shell"
     shared.mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ def test_a_shared_folder_is_no_template(folder: Path, tmp_path: Path) -> None:
         ('["_empty"]', "'_empty' is empty"),
     ],
 )
-def test_a_mistake_names_key_and_reason(
+def test_an_error_names_key_and_reason(
     folder: Path, tmp_path: Path, include: str, reason: str
 ) -> None:
     (tmp_path / "_empty").mkdir()
@@ -112,7 +112,7 @@ def test_a_link_in_a_shared_folder_is_refused(folder: Path, tmp_path: Path) -> N
         definition_file.read(folder)
 
 
-def test_what_is_collected_stands_by_itself(folder: Path, tmp_path: Path) -> None:
+def test_a_collected_definition_needs_no_shared_folder(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "_unused").mkdir()
     (tmp_path / "_unused/file").write_text("")
     found = collection.collect(tmp_path)
@@ -127,7 +127,7 @@ def test_what_is_collected_stands_by_itself(folder: Path, tmp_path: Path) -> Non
 
 
 def test_a_version_keeps_what_it_included(tiny: Path, tmp_path: Path) -> None:
-    """Built, built again from its own inputs, edited, compared, exported: without the folder."""
+    """Remove the shared folder; then rebuild, edit, compare and export the version."""
     including(tiny)
     first = run_build()
     assert first.state == BuildState.READY, log_text(first)

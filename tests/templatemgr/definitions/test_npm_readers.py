@@ -1,4 +1,4 @@
-"""package.json and package-lock.json: names, ranges, hashes; every other source is refused."""
+"""Test the readers of package.json and package-lock.json: names, ranges, hashes, sources."""
 
 import json
 import subprocess
@@ -96,15 +96,15 @@ def test_the_operator_can_allow_a_kind_and_no_more(spec: str, kind: str) -> None
 
 
 @pytest.mark.parametrize("spec", [*RANGES, *(spec for spec, _ in SOURCES), *ODD])
-def test_npm_itself_takes_what_we_take_for_the_registry(spec: str) -> None:
-    """The real npm-package-arg never means another source by what is taken."""
+def test_npm_reads_each_accepted_text_as_a_registry_source(spec: str) -> None:
+    """Check with the real npm-package-arg that each accepted text means a registry."""
     if npm_specs.spec_fault(spec, RULES):
         return
     assert kinds_of_npm([spec]) <= {"version", "range", "tag", "alias"}
 
 
 @given(st.text("abxX019.^~<>=|*+- _:/@#%$\\\n", max_size=12))
-def test_taken_texts_hold_nothing_that_npm_takes_for_an_address(spec: str) -> None:
+def test_accepted_texts_hold_no_characters_of_addresses(spec: str) -> None:
     if not npm_specs.spec_fault(spec, RULES) and not spec.startswith("npm:"):
         assert not set("/:@#%$\\\n") & set(spec)
 
@@ -137,7 +137,7 @@ def kinds_of_npm(specs: list[str]) -> set[str]:
 
 @pytest.mark.parametrize("name", ["../x", ".x", "a/b", "node_modules", "-x", "a b", "@a/../b",
                                   "x.tgz", "", "a" * 215, "@/a", "a\n", "a@1", "$a"])  # fmt: skip
-def test_what_is_no_name_is_refused(name: str) -> None:
+def test_a_malformed_name_is_refused(name: str) -> None:
     with pytest.raises(FileError):
         package_json.read(manifest(dependencies={name: "1"}), RULES)
 
@@ -183,12 +183,12 @@ def test_what_is_no_name_is_refused(name: str) -> None:
         {"name": "../x"},
     ],
 )
-def test_what_npm_acts_on_is_refused(values: dict[str, Any]) -> None:
+def test_keys_on_which_npm_acts_are_refused(values: dict[str, Any]) -> None:
     with pytest.raises(FileError):
         package_json.read(manifest(**values), RULES)
 
 
-def test_what_other_tools_keep_there_is_left_alone() -> None:
+def test_keys_of_other_tools_are_left_alone() -> None:
     values = {
         "type": "module", "imports": {"#x": "./src/x.js"}, "browserslist": ["defaults"],
         "scripts": {"test": "vitest"}, "overrides": {"a": "$b", "b@^1": {".": "2", "c": "3"}},
@@ -214,7 +214,7 @@ def test_what_other_tools_keep_there_is_left_alone() -> None:
         ('{"a": "' + "x" * package_json.MAX_BYTES + '"}', None),
     ],
 )
-def test_json_that_readers_could_read_in_two_ways(text: str, line: int | None) -> None:
+def test_ambiguous_json_is_refused(text: str, line: int | None) -> None:
     with pytest.raises(FileError) as caught:
         strict_json.load(text, package_json.MAX_BYTES)
     assert caught.value.line == line
@@ -242,7 +242,7 @@ def test_a_key_is_found_on_its_line(table: dict[str, Any], data: st.DataObject) 
     marked = json.dumps(_with_mark(table, path), indent=1)
     expected = next(i for i, line in enumerate(marked.split("\n"), 1) if "MARKED" in line)
     found = strict_json.line_of(text, path)
-    # An item of a list stands where the one before it ends.
+    # An item of a list has no line of its own; it gets the position of the item before it.
     assert found in ((expected,) if isinstance(path[-1], str) else (expected - 1, expected))
 
 
@@ -264,7 +264,7 @@ def read_lock(table: dict[str, Any], rules: Rules = RULES, wanted: str | None = 
     package_lock.read(json.dumps(table, indent=1), rules, wanted)
 
 
-def test_the_locks_of_this_house_are_taken() -> None:
+def test_the_locks_of_the_shipped_templates_are_accepted() -> None:
     for name in ("javascript", "typescript"):
         root = Path(__file__).parents[3] / "templates_runtime" / name
         files = {file: (root / file).read_bytes() for file in readers.names("npm")}
@@ -309,7 +309,7 @@ SHA1 = "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="
         ("unheardOf", {"unheardOf": 1}),
     ],
 )
-def test_an_entry_that_is_no_package_of_the_registry(key: str, values: dict[str, Any]) -> None:
+def test_an_entry_from_outside_the_registry_is_refused(key: str, values: dict[str, Any]) -> None:
     table = lock(**values)
     entry = table["packages"]["node_modules/is-number"]
     table["packages"]["node_modules/is-number"] = {k: v for k, v in entry.items() if v is not None}
@@ -325,14 +325,14 @@ def test_an_entry_that_is_no_package_of_the_registry(key: str, values: dict[str,
      "node_modules/.bin/x", "packages/a", "node_modules/a/node_modules", "node_modules/",
      "node_modules/a" + "/node_modules/a" * 200],
 )  # fmt: skip
-def test_an_entry_at_an_odd_place(path: str) -> None:
+def test_an_entry_at_an_unusual_path_is_refused(path: str) -> None:
     table = lock()
     table["packages"][path] = dict(table["packages"]["node_modules/is-number"])
     with pytest.raises(FileError):
         read_lock(table)
 
 
-def test_a_lock_of_another_shape() -> None:
+def test_a_lock_of_another_shape_is_refused() -> None:
     shapes: tuple[dict[str, Any], ...] = (
         {"lockfileVersion": 1},
         {"lockfileVersion": True},
@@ -363,7 +363,7 @@ def test_the_root_of_a_lock_follows_the_rules_of_package_json() -> None:
         assert caught.value.key.startswith('packages."".')
 
 
-def test_an_alias_is_taken_where_something_asks_for_it() -> None:
+def test_an_alias_is_accepted_if_a_package_requires_it() -> None:
     table = lock(name="is-odd")
     with pytest.raises(FileError, match="nothing asks for it"):
         read_lock(table)
@@ -376,13 +376,13 @@ def test_an_alias_is_taken_where_something_asks_for_it() -> None:
         read_lock(lock(name="is-odd"), RULES, manifest(overrides={"other": "npm:is-odd@7.0.0"}))
 
 
-def test_what_npm_copies_out_of_a_package_is_taken() -> None:
+def test_fields_that_npm_copies_from_a_package_are_accepted() -> None:
     values = {"workspaces": ["packages/*"], "license": {"type": "MIT"}, "funding": ["https://x"],
               "engines": ["node"], "bin": {"x": "x.js"}, "hasInstallScript": True}  # fmt: skip
     read_lock(lock(**values))
 
 
-def test_a_package_that_another_one_brings() -> None:
+def test_a_bundled_package_has_neither_address_nor_hash() -> None:
     table = lock(bundleDependencies=["b"])
     inner = {"version": "1.0.0", "inBundle": True}
     table["packages"]["node_modules/is-number/node_modules/b"] = inner
@@ -394,7 +394,7 @@ def test_a_package_that_another_one_brings() -> None:
             read_lock(table)
 
 
-def test_addresses_of_registries_that_the_operator_names() -> None:
+def test_an_address_of_an_allowed_registry_must_match_exactly() -> None:
     rules = Rules(registries=("https://registry.example/npm/",))
     good = "https://registry.example/npm/is-number/-/is-number-7.0.0.tgz"
     read_lock(lock(resolved=good), rules)

@@ -1,4 +1,4 @@
-"""`.npmrc`: what is taken is what npm reads, and nothing else is taken."""
+"""Test that the reader of `.npmrc` accepts only known keys and reads them as npm does."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ from templatemgr.definitions.readers import npmrc
 from templatemgr.definitions.readers.faults import FileError, decoded
 
 
-def test_what_definitions_want_is_taken() -> None:
+def test_usual_settings_are_accepted() -> None:
     text = "; ours\n# yours\n\naudit=false\r\n fund = false \nbefore=2026-11-01\nsave-exact=true\n"
     assert npmrc.read(text) == {
         "audit": "false", "fund": "false", "before": "2026-11-01", "save-exact": "true",
@@ -83,18 +83,18 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_all_else_is_refused(text: str) -> None:
+def test_all_other_lines_are_refused(text: str) -> None:
     with pytest.raises(FileError):
         npmrc.read(text)
 
 
 @pytest.mark.parametrize("data", [b"\xef\xbb\xbfaudit=false", b"audit=false\0", b"audit=\xff"])
-def test_what_is_no_plain_text_is_refused(data: bytes) -> None:
+def test_bytes_that_are_no_plain_text_are_refused(data: bytes) -> None:
     with pytest.raises(FileError):
         decoded(data)
 
 
-def test_a_variable_of_the_machine_is_called_so() -> None:
+def test_the_error_names_a_variable_of_the_machine() -> None:
     with pytest.raises(FileError, match="takes a variable of the machine"):
         npmrc.read("before=${DAY}\n")
 
@@ -113,7 +113,7 @@ LINES = st.lists(
 
 
 @given(LINES, st.sampled_from(["\n", "\r\n"]))
-def test_what_is_taken_holds_no_other_key(lines: list[str], end: str) -> None:
+def test_accepted_text_holds_no_other_key(lines: list[str], end: str) -> None:
     try:
         found = npmrc.read(end.join(lines))
     except FileError:
@@ -123,7 +123,7 @@ def test_what_is_taken_holds_no_other_key(lines: list[str], end: str) -> None:
 
 
 def test_npm_reads_what_we_read(tmp_path: Path) -> None:
-    """The real `ini` of npm, about everything that is taken."""
+    """Compare with the real `ini` of npm for accepted texts."""
     values = {"before": "2026-11-01", "min-release-age": "3", "lockfile-version": "3"}
     values |= {"save-prefix": "~", "loglevel": "warn"}
     taken = {

@@ -1,4 +1,4 @@
-"""requirements.in and requirements.lock: names, versions, markers, hashes."""
+"""Test the readers of requirements.in and requirements.lock: names, versions, markers, hashes."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def names(text: str) -> list[str]:
     return [str(line.requirement) for line in read_wanted(text, RULES)]
 
 
-def test_what_definitions_want_is_taken() -> None:
+def test_usual_requirements_are_accepted() -> None:
     text = (
         "# wanted\n\nnumpy>=2.4,<3\npandas[excel] >= 3 ; python_version < '4'  # why\r\n"
         f"thing==1.2 \\\n    {HASH} \\\n    {HASH.replace('ab', 'cd')}\nother~=1.0\n"
@@ -112,7 +112,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("text", REFUSED)
-def test_all_else_is_refused_in_both_files(text: str) -> None:
+def test_all_other_lines_are_refused_in_both_files(text: str) -> None:
     for read in (read_wanted, read_lock):
         with pytest.raises(FileError):
             read(text, RULES)
@@ -139,7 +139,7 @@ def test_the_operator_can_allow_addresses_by_name() -> None:
         read_wanted("./thing", Rules(kinds=frozenset({"file"})))
 
 
-def test_the_lock_of_this_house_is_taken() -> None:
+def test_the_lock_of_the_shipped_template_is_accepted() -> None:
     file = Path(__file__).parents[3] / "templates_runtime/python/requirements.lock"
     assert len(read_lock(file.read_text(), RULES)) == 14
 
@@ -158,7 +158,7 @@ RECIPES = st.builds(
 
 
 @given(st.dictionaries(NAMES, PINS, max_size=3), st.dictionaries(NAMES, RECIPES, max_size=2))
-def test_every_lock_that_we_write_is_taken(
+def test_each_lock_written_by_the_builder_is_accepted(
     packages: dict[str, Pin], recipes: dict[str, Recipe]
 ) -> None:
     built = {name: Pin(version="1", hashes=frozenset({DIGEST})) for name in recipes}
@@ -194,6 +194,6 @@ def test_every_lock_that_we_write_is_taken(
         'setuptools==1 ; extra == "build-of-thing"',
     ],
 )
-def test_a_lock_that_is_none_of_ours(text: str) -> None:
+def test_a_lock_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(FileError):
         read_lock(text, RULES)

@@ -1,4 +1,4 @@
-"""What a definition may say, and what becomes of those that were built before it was asked."""
+"""Test the screening of definitions, and versions that were built before a rule existed."""
 
 import json
 import threading
@@ -68,10 +68,10 @@ MAXIMUM = DEFINITION.partition("[limits.maximum]")[2]
         ("[env]", '[variables]\nanew = ["STENCIL_MODE"]\n[env]', "variables.anew"),
     ],
 )
-def test_what_is_not_taken_names_its_line(folder: Path, old: str, new: str, key: str) -> None:
+def test_a_refused_value_names_its_line(folder: Path, old: str, new: str, key: str) -> None:
     (folder / "-said.txt").write_text("")
     change(folder, old, new)
-    definition_file.read_kept(folder)  # it is whole, and what exists of it is run
+    definition_file.read_kept(folder)  # well-formed: existing versions run
     with pytest.raises(DefinitionError) as caught:
         definition_file.read(folder)
     assert (caught.value.file, caught.value.key) == ("tiny/template.toml", key)
@@ -97,7 +97,9 @@ def test_what_is_not_taken_names_its_line(folder: Path, old: str, new: str, key:
         ("pip", "setup.py"),
     ],
 )
-def test_files_that_tools_take_for_their_own(folder: Path, builder: str, path: str) -> None:
+def test_files_that_tools_read_by_themselves_are_refused(
+    folder: Path, builder: str, path: str
+) -> None:
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_text("")
     change(folder, '"said.txt"]', f'"said.txt", "{path}"]')
@@ -135,7 +137,7 @@ def test_every_file_that_npm_reads_is_read_first(folder: Path, file: str, text: 
         definition_file.read(folder, without=locks)
 
 
-def test_sizes_are_looked_at_before_contents(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_checked_before_contents(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no(*_: object, **__: object) -> None:
         raise AssertionError
 
@@ -185,7 +187,7 @@ def test_the_line_of_a_key_is_found(tmp_path: Path) -> None:
     assert toml.line_of(tmp_path / "gone.toml", "a") is None
 
 
-# When it is edited
+# Edits
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_the_line_of_a_key_is_found(tmp_path: Path) -> None:
         ("package-lock.json", '{"lockfileVersion": 1}', "lockfileVersion", 1),
     ],
 )
-def test_an_edit_is_refused_when_it_is_asked_for(
+def test_an_edit_is_refused_when_it_is_requested(
     tiny: Path, file: str, text: str, key: str, line: int
 ) -> None:
     with pytest.raises(InvalidOptionsError) as caught:
@@ -208,7 +210,7 @@ def test_an_edit_is_refused_when_it_is_asked_for(
     assert not Build.objects.exists()
 
 
-def test_what_npm_has_written_is_read_before_it_is_used(
+def test_a_lock_written_by_npm_is_screened_before_it_is_used(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def relock(job: Any) -> None:
@@ -227,19 +229,19 @@ def test_what_npm_has_written_is_read_before_it_is_used(
     assert "Leave `resolved` out" in build.message
 
 
-def test_a_refresh_does_not_mind_the_lock_that_it_replaces(tiny: Path) -> None:
+def test_a_refresh_ignores_errors_in_the_lock_that_it_replaces(tiny: Path) -> None:
     (tiny / "package-lock.json").write_text("{}")
     with pytest.raises(DefinitionError, match="Refresh it first"):
         run_build()
     assert run_build(kind="refresh").state == "ready"
 
 
-# What exists
+# Existing versions
 
 
 @pytest.fixture
 def old(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
-    """A version that was built before anything was asked of a definition."""
+    """Build a version from a definition that the screening would refuse today."""
     before = (tiny / "template.toml").read_text()
     change(tiny, 'GREETING = "hello"', 'GREETING = "hello"\nLD_PRELOAD = "/x.so"')
     change(tiny, MAXIMUM, MAXIMUM.replace("= 5000", "= 86400000").replace("= 16", "= 900000"))
@@ -253,7 +255,7 @@ def old(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> Version:
     return build.version
 
 
-def test_it_runs_within_the_ceilings_and_without_the_loaders_names(old: Version) -> None:
+def test_an_old_version_runs_within_the_ceilings_and_without_loader_variables(old: Version) -> None:
     runtime = version_runtimes.runtime_of(old)
     assert runtime.maximum.wall_ms == Ceilings().wall_ms
     assert runtime.maximum.processes == Ceilings().processes
@@ -262,13 +264,13 @@ def test_it_runs_within_the_ceilings_and_without_the_loaders_names(old: Version)
     assert runtime.limits({"wall_ms": 86_400_000}).wall_ms == Ceilings().wall_ms
 
 
-def test_the_operator_lowers_what_runs_already(old: Version, settings: Settings) -> None:
+def test_a_lower_ceiling_applies_to_an_old_version(old: Version, settings: Settings) -> None:
     settings.STENCIL_CEILING_WALL_MS = 1000
     runtime = version_runtimes.runtime_of(old)
     assert (runtime.default.wall_ms, runtime.maximum.wall_ms) == (1000, 1000)
 
 
-def test_it_is_promoted_and_rolled_back_to(old: Version, tiny: Path) -> None:
+def test_an_old_version_can_be_promoted_and_rolled_back_to(old: Version, tiny: Path) -> None:
     promotions.promote(template="tiny", version=1, actor="ann", reason="it runs")
     change(tiny, 'title = "Tiny"', 'title = "Tinier"')
     assert run_build().version is not None
@@ -278,7 +280,7 @@ def test_it_is_promoted_and_rolled_back_to(old: Version, tiny: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["rebuild", "refresh", "update"])
-def test_only_new_builds_from_it_are_refused(old: Version, kind: str) -> None:
+def test_only_new_builds_from_an_old_version_are_refused(old: Version, kind: str) -> None:
     with pytest.raises(DefinitionError) as caught:
         run_build(kind=kind, from_version=1)
     assert caught.value.file == "inputs/template.toml"
@@ -293,7 +295,7 @@ def test_only_new_builds_from_it_are_refused(old: Version, kind: str) -> None:
     assert build.state in {"ready", "reproduced"}, log_text(build)
 
 
-def test_a_registry_is_not_asked_about_it(old: Version) -> None:
+def test_no_registry_is_queried_about_an_old_version(old: Version) -> None:
     lookups.request(template="tiny", from_version=1, actor="ann")
     lookup = lookups.claim(worker="w1")
     assert lookup is not None

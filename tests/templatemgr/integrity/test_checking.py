@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
 @pytest.fixture
 def versions(make_sealed_version: MakeSealedVersion) -> list[Version]:
-    """fake@1 and fake@2 and other@1 share a file; fake@3 shares nothing."""
+    """Make fake@1, fake@2 and other@1, which share a file, and fake@3, which shares none."""
     return [
         make_sealed_version({"lib/shared.js": "shared", "own": "1"}),
         make_sealed_version({"lib/shared.js": "shared", "own": "2"}),
@@ -77,7 +77,7 @@ def test_a_flipped_byte_quarantines_every_version_that_shares_it(versions: list[
     promotions.promote(template="fake", version=3, actor="ann", reason="r")
 
 
-def test_a_file_replaced_in_one_tree_concerns_that_version_only(versions: list[Version]) -> None:
+def test_a_file_replaced_in_one_tree_quarantines_only_this_version(versions: list[Version]) -> None:
     tree = data_paths.version(versions[0]) / "tree"
     (tree / "lib").chmod(0o755)
     (tree / "lib/shared.js").unlink()
@@ -88,7 +88,7 @@ def test_a_file_replaced_in_one_tree_concerns_that_version_only(versions: list[V
     assert states()["fake@2"] == "verified"
 
 
-def test_added_missing_and_re_moded_paths_are_found(versions: list[Version]) -> None:
+def test_added_and_missing_paths_and_changed_modes_are_found(versions: list[Version]) -> None:
     tree = data_paths.version(versions[2]) / "tree"
     tree.chmod(0o755)
     (tree / "new").write_text("")
@@ -108,7 +108,7 @@ def test_added_missing_and_re_moded_paths_are_found(versions: list[Version]) -> 
         ("manifest.json.gz", "manifest", "manifest.json.gz"),
     ],
 )
-def test_cache_inputs_and_manifest_are_doubts_and_the_version_is_served(
+def test_damaged_cache_inputs_or_manifest_do_not_stop_the_version(
     versions: list[Version], path: str, part: str, named: str
 ) -> None:
     flip_a_byte(data_paths.version(versions[0]) / path)
@@ -119,7 +119,7 @@ def test_cache_inputs_and_manifest_are_doubts_and_the_version_is_served(
     assert AuditEvent.objects.get().details == {"state": "verified", "problems": 0, "doubts": 1}
 
 
-def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
+def test_a_damaged_cache_is_removed_before_the_next_execution(
     versions: list[Version],
 ) -> None:
     flip_a_byte(data_paths.version(versions[0]) / "cache/warm")
@@ -127,9 +127,9 @@ def test_a_damaged_cache_is_away_before_the_next_execution_can_load_it(
     health = verify()
     assert list((data_paths.version(versions[0]) / "cache").iterdir()) == []
     fresh = VersionHealth.objects.get(version=versions[0])
-    assert fresh.epoch > before.epoch  # what a warm sandbox loaded from it is not used
+    assert fresh.epoch > before.epoch  # a warm sandbox that loaded the damaged cache is not used
     assert health.doubts[0]["problem"] == "changed"
-    # Away is not repaired: the next look says so, until it is filled again.
+    # A removed cache is not repaired: verification reports it until it is filled again.
     again = verify()
     assert again.doubts[0]["path"] == "cache"
     assert "without it" in again.doubts[0]["detail"]
@@ -151,7 +151,7 @@ def test_a_manifest_rewritten_to_fit_the_damage_is_found(
     assert verify().state == "quarantined"
 
 
-def test_a_version_made_whole_again_is_verified_again(versions: list[Version]) -> None:
+def test_a_repaired_version_is_verified_again(versions: list[Version]) -> None:
     file = data_paths.version(versions[0]) / "tree/lib/shared.js"
     flip_a_byte(file)
     assert verify().state == "quarantined"

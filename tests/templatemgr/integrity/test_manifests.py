@@ -24,7 +24,7 @@ def tree(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sealed(tree: Path) -> Manifest:
-    """The manifest of the tree, with modes on disk as sealing sets them."""
+    """Return the manifest of the tree, after setting the modes that sealing sets."""
     manifest = manifests.scan(tree)
     for entry in reversed(manifest.entries):
         if entry.kind != "link":
@@ -63,7 +63,7 @@ def test_folder_umask_owner_and_time_make_no_difference(tmp_path: Path) -> None:
     assert manifests.scan(other).digest() == one.digest()
 
 
-def test_content_path_mode_and_target_each_change_the_digest(tree: Path) -> None:
+def test_content_path_mode_and_link_target_each_change_the_digest(tree: Path) -> None:
     seen = {manifests.scan(tree).digest()}
     (tree / "lib/a.js").write_text("A")
     seen.add(manifests.scan(tree).digest())
@@ -77,7 +77,7 @@ def test_content_path_mode_and_target_each_change_the_digest(tree: Path) -> None
     assert len(seen) == 5
 
 
-def test_a_manifest_survives_being_written_and_is_the_same_bytes_each_time(tree: Path) -> None:
+def test_a_manifest_is_written_as_the_same_bytes_each_time_and_read_back(tree: Path) -> None:
     (tree / os.fsdecode(b"not-utf8-\xff")).write_text("x")
     found = manifests.scan(tree)
     data = manifests.dump(found)
@@ -85,7 +85,7 @@ def test_a_manifest_survives_being_written_and_is_the_same_bytes_each_time(tree:
     assert manifests.dump(manifests.load(data)) == data
 
 
-def test_what_is_no_manifest_is_refused() -> None:
+def test_a_malformed_manifest_is_refused() -> None:
     with pytest.raises(ManifestError, match="cannot be read"):
         manifests.load(b"nonsense")
 
@@ -107,7 +107,7 @@ def test_an_untouched_tree_has_no_problems(tree: Path, sealed: Manifest) -> None
     assert problems(sealed, tree) == []
 
 
-def test_each_kind_of_damage_has_its_word(tree: Path, sealed: Manifest) -> None:
+def test_each_kind_of_damage_is_named(tree: Path, sealed: Manifest) -> None:
     for folder in (tree / "lib", tree / "lib/deep", tree):
         folder.chmod(0o755)
     (tree / "lib/a.js").chmod(0o644)
@@ -129,13 +129,13 @@ def test_each_kind_of_damage_has_its_word(tree: Path, sealed: Manifest) -> None:
     ]
 
 
-def test_another_kind_in_the_same_place_is_a_change(tree: Path, sealed: Manifest) -> None:
+def test_a_folder_in_place_of_a_file_is_a_change(tree: Path, sealed: Manifest) -> None:
     tree.joinpath("run").unlink()
     tree.joinpath("run").mkdir()
     assert problems(sealed, tree) == [("run", "changed")]
 
 
-def test_a_tree_that_is_gone_is_missing_as_a_whole(tmp_path: Path, sealed: Manifest) -> None:
+def test_a_missing_tree_is_reported_as_one_problem(tmp_path: Path, sealed: Manifest) -> None:
     assert manifests.compare(sealed, tmp_path / "gone") == [Problem(path=".", problem="missing")]
 
 

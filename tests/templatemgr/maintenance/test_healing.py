@@ -81,7 +81,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_the_store_has_is_put_back_without_a_build(
+def test_files_of_the_store_are_restored_without_a_build(
     make_sealed_version: MakeSealedVersion, damage: str
 ) -> None:
     version = make_sealed_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
@@ -123,7 +123,7 @@ def test_a_byte_flipped_in_a_shared_file_is_healed_for_all_by_a_new_inode(tiny: 
 
 
 @pytest.mark.parametrize("path", ["cache/filled", "inputs/said.txt", "manifest.json.gz"])
-def test_a_bad_cache_bad_inputs_and_a_bad_manifest_are_made_anew_without_a_registry(
+def test_a_bad_cache_bad_inputs_and_a_bad_manifest_are_restored_without_a_registry(
     tiny: Path, path: str
 ) -> None:
     version = run_build().version
@@ -139,7 +139,7 @@ def test_a_bad_cache_bad_inputs_and_a_bad_manifest_are_made_anew_without_a_regis
     assert (data_paths.version(version) / "cache/filled").read_text() == "filled\n"
 
 
-def test_what_cannot_be_rebuilt_stays_quarantined_with_its_reason(tiny: Path) -> None:
+def test_a_version_that_cannot_be_rebuilt_stays_quarantined_with_a_reason(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
     spoil(tree_of(version) / "said.txt")
@@ -174,7 +174,7 @@ def test_a_rebuild_with_other_bytes_heals_nothing_and_makes_no_version(
     assert VersionHealth.objects.get(version=version).state == "quarantined"
 
 
-def test_a_death_between_the_renames_leaves_the_version_to_be_healed_again(
+def test_a_kill_between_the_renames_leaves_a_version_that_can_be_healed(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = run_build().version
@@ -197,7 +197,7 @@ def test_a_death_between_the_renames_leaves_the_version_to_be_healed_again(
     assert heal().state == "verified"
 
 
-def test_heal_template_tells_what_it_does(tiny: Path) -> None:
+def test_heal_template_reports_its_steps(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
     spoil(tree_of(version) / "said.txt")

@@ -1,4 +1,4 @@
-"""Verifications as jobs: asked for, due, claimed, run in a process of their own, healed."""
+"""Test verification jobs: request, schedule, claim, the hashing process, healing."""
 
 import os
 import signal
@@ -42,13 +42,13 @@ def age(version: Version, hours: float) -> None:
     VersionHealth.objects.filter(version=version).update(checked_at=moment)
 
 
-def test_a_whole_version_is_read_to_the_last_byte(make_sealed_version: MakeSealedVersion) -> None:
+def test_a_healthy_version_is_read_to_the_last_byte(make_sealed_version: MakeSealedVersion) -> None:
     version = make_sealed_version({"a": "aaaa", "b": "aaaa", "c/d": "dd"})
     asked = request()
     assert (asked.state, asked.percent) == ("queued", 0)
     ended = run_next()
     assert (ended.state, ended.problems, ended.percent) == ("verified", 0, 100)
-    # "aaaa" is one inode in the tree; "warm" is the cache's.
+    # "aaaa" is one inode in the tree; "warm" is in the cache.
     assert (ended.files_done, ended.files_total) == (3, 3)
     assert (ended.bytes_done, ended.bytes_total) == (10, 10)
     assert verification.latest(version=version) == ended
@@ -59,7 +59,7 @@ def test_a_whole_version_is_read_to_the_last_byte(make_sealed_version: MakeSeale
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_every_damage_is_found_and_healed(
+def test_each_kind_of_damage_is_found_and_healed(
     make_sealed_version: MakeSealedVersion, damage: str
 ) -> None:
     version = make_sealed_version({"lib/a.js": "a", "own": "1"}, links={"link": "lib/a.js"})
@@ -71,7 +71,7 @@ def test_every_damage_is_found_and_healed(
     assert inspection.inspect(version).problems == ()
 
 
-def test_a_bad_cache_is_dropped_and_filled_anew_without_a_rebuild(tiny: Path) -> None:
+def test_a_bad_cache_is_dropped_and_filled_again_without_a_rebuild(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
     spoil(data_paths.version(version) / "cache/filled", "cold")
@@ -82,10 +82,10 @@ def test_a_bad_cache_is_dropped_and_filled_anew_without_a_rebuild(tiny: Path) ->
     assert VersionHealth.objects.get().doubts == []
 
 
-def test_a_cache_that_cannot_be_filled_stays_away_and_is_tried_again(
+def test_a_cache_that_cannot_be_filled_stays_removed_and_is_tried_again(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
-    version = make_sealed_version({"a": "a"})  # there is no runner in this tree
+    version = make_sealed_version({"a": "a"})  # this tree has no runner
     spoil(data_paths.version(version) / "cache/warm", "cold")
     request(heal=True)
     ended = run_next()
@@ -97,7 +97,7 @@ def test_a_cache_that_cannot_be_filled_stays_away_and_is_tried_again(
     assert Build.objects.filter(options__heal=1).count() == 0
 
 
-def test_what_a_queued_rebuild_cannot_heal_says_why(tiny: Path) -> None:
+def test_a_version_that_a_queued_rebuild_cannot_heal_has_a_reason(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
     spoil(data_paths.version(version) / "tree/said.txt")
@@ -111,7 +111,7 @@ def test_what_a_queued_rebuild_cannot_heal_says_why(tiny: Path) -> None:
     assert AuditEvent.objects.filter(action="version.heal_failed").count() == 1
 
 
-def test_a_rebuild_on_the_lane_that_heals_nothing_leaves_its_reason(
+def test_a_rebuild_by_the_build_worker_that_heals_nothing_leaves_its_reason(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     version = run_build().version
@@ -129,7 +129,7 @@ def test_a_rebuild_on_the_lane_that_heals_nothing_leaves_its_reason(
     assert AuditEvent.objects.get(action="version.heal_failed").actor == "ann"
 
 
-def test_the_rebuild_on_the_lane_heals(tiny: Path) -> None:
+def test_the_rebuild_by_the_build_worker_heals(tiny: Path) -> None:
     version = run_build().version
     assert version is not None
     damaged = spoil(data_paths.version(version) / "tree/said.txt")
@@ -144,14 +144,14 @@ def test_the_rebuild_on_the_lane_heals(tiny: Path) -> None:
     assert file.stat().st_ino != damaged
 
 
-def test_where_one_cannot_be_rebuilt_another_brings_the_shared_files_back(tiny: Path) -> None:
+def test_a_rebuild_of_another_version_restores_the_shared_files(tiny: Path) -> None:
     versions = [run_build().version]
     write_definition(tiny, **{"smoke/run/src/extra.js": "// more\n"})
     versions.append(run_build().version)
     assert versions[0] is not None
     home = data_paths.version(versions[0])
-    spoil(home / "tree/said.txt")  # in both
-    spoil(home / "inputs/said.txt")  # so that the first cannot be rebuilt
+    spoil(home / "tree/said.txt")  # both versions have this file
+    spoil(home / "inputs/said.txt")  # so that the first version cannot be rebuilt
     request(template="tiny", heal=True)
     ended = run_next()
     assert ended.build is not None
@@ -161,12 +161,14 @@ def test_where_one_cannot_be_rebuilt_another_brings_the_shared_files_back(tiny: 
     assert builds.run(build=build, worker="w1").state == "reproduced"
     assert (home / "tree/said.txt").read_text() == "hello\n"
     first, second = VersionHealth.objects.order_by("version__number")
-    # What is left is said, and keeps nobody from being served.
+    # The remaining problem is reported, and the version is served.
     assert (first.state, first.problems, first.parts) == ("verified", [], ["inputs"])
     assert (second.state, second.doubts) == ("verified", [])
 
 
-def test_asking_twice_is_asking_once(make_sealed_version: MakeSealedVersion) -> None:
+def test_a_second_request_returns_the_queued_verification(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
     make_sealed_version({"a": "a"})
     first = request()
     assert request() == first
@@ -175,7 +177,7 @@ def test_asking_twice_is_asking_once(make_sealed_version: MakeSealedVersion) -> 
     assert request() != first
 
 
-def test_what_is_not_there_is_refused(make_sealed_version: MakeSealedVersion) -> None:
+def test_an_unknown_version_is_refused(make_sealed_version: MakeSealedVersion) -> None:
     make_sealed_version({"a": "a"})
     with pytest.raises(UnknownVersionError):
         request(7)
@@ -184,7 +186,9 @@ def test_what_is_not_there_is_refused(make_sealed_version: MakeSealedVersion) ->
             verification.get(verification_id=unknown)
 
 
-def test_people_come_before_the_schedule(make_sealed_version: MakeSealedVersion) -> None:
+def test_requests_of_people_come_before_the_schedule(
+    make_sealed_version: MakeSealedVersion,
+) -> None:
     for number in (1, 2):
         make_sealed_version({"a": str(number)})
     verification.request(template="fake", version=1, actor="schedule", scheduled=True)
@@ -195,7 +199,7 @@ def test_people_come_before_the_schedule(make_sealed_version: MakeSealedVersion)
     assert verification.claim(worker="w3") is None
 
 
-def test_the_schedule_asks_often_for_what_is_served_and_rarely_for_the_rest(
+def test_the_schedule_verifies_served_versions_often_and_others_rarely(
     make_sealed_version: MakeSealedVersion, settings: Settings
 ) -> None:
     settings.STENCIL_VERIFY_HOURS, settings.STENCIL_VERIFY_ALL_HOURS = 24, 100
@@ -210,7 +214,7 @@ def test_the_schedule_asks_often_for_what_is_served_and_rarely_for_the_rest(
         asked = verification.schedule()
     finally:
         usage.unregister("test")
-    # Previous, current, and what somebody holds; not 1, and not what was removed.
+    # The previous, the current and a held version; neither version 1 nor a removed version.
     assert sorted(found.version.number for found in asked) == [2, 3, 4]
     assert {(found.requested_by, found.scheduled) for found in asked} == {("schedule", True)}
     assert verification.schedule() == []
@@ -228,7 +232,7 @@ def test_no_interval_means_no_schedule(
     assert len(verification.schedule()) == 1
 
 
-def test_what_its_process_left_is_run_again_and_condemned_at_the_third_time(
+def test_three_interrupted_verifications_quarantine_the_version(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     make_sealed_version({"a": "a"})
@@ -248,18 +252,18 @@ def test_what_its_process_left_is_run_again_and_condemned_at_the_third_time(
     assert health.problems[0]["problem"] == "unreadable"
 
 
-def test_told_to_stop_it_goes_back_to_the_queue_and_records_nothing(
+def test_a_stopped_verification_is_queued_again_and_records_nothing(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     make_sealed_version({"a": "a"})
     request()
-    for _ in range(VERIFICATIONS.max_attempts):  # an orderly stop is no failed attempt
+    for _ in range(VERIFICATIONS.max_attempts):  # a stop is no failed attempt
         assert run_next(stop=lambda: True).state == "queued"
     assert not AuditEvent.objects.filter(action="version.verify").exists()
     assert run_next().state == "verified"
 
 
-def test_a_hashing_process_that_dies_three_times_condemns_the_version(
+def test_a_hashing_process_that_dies_three_times_quarantines_the_version(
     make_sealed_version: MakeSealedVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_sealed_version({"a": "a"})
@@ -273,15 +277,13 @@ def test_a_hashing_process_that_dies_three_times_condemns_the_version(
     assert "ended after 0 of 1 files" in ended.message
     health = VersionHealth.objects.get()
     assert (health.state, health.problems[0]["problem"]) == ("quarantined", "unreadable")
-    # Healing looks for itself, in this process, and finds nothing wrong.
+    # Healing checks the version again, in this process, and finds no problem.
     monkeypatch.undo()
     request(heal=True)
     assert run_next().state == "verified"
 
 
-def test_it_reads_under_load_too_but_a_tenth_of_the_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hashing_pauses_under_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [f"f{number}" for number in range(8)]
     for path in paths:
         (tmp_path / path).write_bytes(os.urandom(1024))
@@ -302,8 +304,8 @@ def test_it_reads_under_load_too_but_a_tenth_of_the_time(
     assert signals[:2] == [signal.SIGSTOP, signal.SIGCONT]
 
 
-def test_the_hashing_process_takes_what_others_leave(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "waits")  # it waits in open() until somebody writes
+def test_the_hashing_process_has_the_lowest_cpu_priority(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "waits")  # the process waits in open() until a writer opens the pipe
     seen: list[tuple[int, str]] = []
 
     def look() -> bool:
@@ -325,7 +327,7 @@ def test_the_hashing_process_takes_what_others_leave(tmp_path: Path) -> None:
     assert seen[0] == (os.getpid(), "19")
 
 
-def test_what_cannot_be_read_has_changed(tmp_path: Path) -> None:
+def test_an_unreadable_file_counts_as_changed(tmp_path: Path) -> None:
     (tmp_path / "there").write_text("x")
     reads: list[hashing.Hasher] = [
         hashing.look_at_all,

@@ -55,13 +55,13 @@ def entry(path: str, digest: str = "0", **values: Any) -> Entry:
     return Entry(**(given | values))
 
 
-def test_a_lockfile_says_what_brings_each_package_in() -> None:
+def test_a_lockfile_gives_the_dependency_chain_of_each_package() -> None:
     read = lockfile.read(json.dumps(LOCK).encode(), lambda path: path != "node_modules/far")
     found = {package.path.replace("node_modules/", ""): package for package in read}
     assert "far" not in found
     assert found["a"].direct
     assert (found["a"].chain, found["a/c"].chain) == (("a",), ("a", "c"))
-    assert (found["c"].chain, found["e"].chain) == ((), ())  # nothing asks for them
+    assert (found["c"].chain, found["e"].chain) == ((), ())  # no package requires these
     assert [found[name].licence for name in ("a", "a/c", "b")] == ["MIT", "ISC", "MIT OR BSD"]
     assert found["c"].deprecated == "use d"
     assert found["c"].install_script
@@ -90,7 +90,7 @@ def test_the_distance_between_versions(before: str, after: str, expected: str, d
 
 
 def test_pythons_versions_sort_as_pep_440_says() -> None:
-    """The specification's own order: development, pre-release, release, post-release."""
+    """Check PEP 440's own order: development, pre-release, release, post-release."""
     ordered = "1.0.dev1 1.0a1.dev2 1.0a1 1.0a2 1.0b1 1.0rc1 1.0 1.0.post1 1.0.1 26.3 2026.10.18"
     versions = ordered.split()
     assert sorted(set(versions), key=package_diff.order) == versions
@@ -111,7 +111,7 @@ def test_packages_come_direct_first_with_their_chain() -> None:
     ]
 
 
-def test_scripts_licences_and_deprecations_that_are_new_are_told() -> None:
+def test_new_scripts_licences_and_deprecations_are_listed() -> None:
     old = side(
         locked("a", "1.0.0", install_script=True, licence="MIT", deprecated="old"),
         locked("gone", "1.0.0", licence="MIT"),
@@ -132,7 +132,7 @@ def test_scripts_licences_and_deprecations_that_are_new_are_told() -> None:
     assert [(d.name, d.message, d.new) for d in found.deprecations] == [("a", "older", True)]
 
 
-def test_files_say_what_changed_and_large_differences_are_cut() -> None:
+def test_changed_files_have_differences_and_large_ones_are_cut() -> None:
     old = (entry("a", size=1), entry("b"), entry("c"), entry("d", kind="link", target="a"))
     new = (
         entry("a", "1", size=3),
@@ -165,7 +165,7 @@ def test_configuration_is_compared_line_by_line_within_bounds() -> None:
 
 
 def host_of(number: int) -> str:
-    """The host on record of the build of a version of `tiny`."""
+    """Return the recorded host of the build of a version of `tiny`."""
     build = Version.objects.get(template__name="tiny", number=number).build
     [host] = build.origins["packages"].values()
     assert host in build.origins["configured"]
@@ -190,7 +190,7 @@ def test_two_real_versions_as_data_and_as_text(tiny: Path) -> None:
             "origin": host_of(2),
         }
     ]
-    assert data["origins"] == []  # both came from the configured registry
+    assert data["origins"] == []  # both versions came from the configured registry
     assert data["programs"] == [
         {"name": "bin/number.js", "before": "is-number 7.0.0", "after": "is-number 6.0.0"}
     ]
@@ -206,7 +206,7 @@ def test_two_real_versions_as_data_and_as_text(tiny: Path) -> None:
         call_command("compare_versions", "tiny", "1", "9")
 
 
-def test_a_package_from_another_host_is_told() -> None:
+def test_a_package_from_another_host_is_listed() -> None:
     usual = frozenset({"one.example:443"})
     packages = (locked("a", "1.0"), locked("B_b", "1.0"), locked("c", "1.0"))
     old = {"a 1.0": "one.example:443", "b-b 1.0": "one.example:443"}
@@ -215,7 +215,7 @@ def test_a_package_from_another_host_is_told() -> None:
     after = replace(side(*packages), origins=new, registries=usual | {"two.example:443"})
     found = difference.compare(before, after).origins
     assert [(pair.name, pair.before, pair.after) for pair in found] == [
-        ("a", "one.example:443", "two.example:443"),  # configured, but another one
-        ("c", "", "three.example:80"),  # none of the registries
+        ("a", "one.example:443", "two.example:443"),  # configured, but another registry
+        ("c", "", "three.example:80"),  # not a configured registry
     ]
     assert difference.compare(before, replace(after, origins={})).origins == ()

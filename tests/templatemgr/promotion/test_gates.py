@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
 @pytest.fixture
 def replayed() -> Iterator[None]:
-    """A further gate, as a later release adds one: closed for odd versions."""
+    """Register one more gate, as a later release would: it is closed for odd versions."""
     gates.register("replay", lambda version: (version.number % 2 == 0, "3 of 9 came out other"))
     yield
     gates.unregister("replay")
@@ -42,7 +42,7 @@ def last_event() -> AuditEvent:
     return AuditEvent.objects.latest("sequence")
 
 
-def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, replayed: None) -> None:
+def test_a_registered_gate_is_evaluated_and_can_refuse(version: Version, replayed: None) -> None:
     found = gates.evaluate(version=version)
     assert [gate.name for gate in found] == [
         "ready",
@@ -57,7 +57,7 @@ def test_a_registered_gate_is_asked_and_stands_in_the_way(version: Version, repl
         promote()
 
 
-def test_a_policy_says_which_gates_count(version: Version, replayed: None) -> None:
+def test_a_policy_selects_the_gates_that_count(version: Version, replayed: None) -> None:
     gates.set_policy(template="fake", required=["smoke"], actor="ann", reason="trial")
     version.template.refresh_from_db()
     replay = gates.evaluate(version=version)[-1]
@@ -130,7 +130,7 @@ def test_gate_policy_and_the_override_flag(make_sealed_version: MakeSealedVersio
         (_from("one.example:443", "cdn.example:443"), False, "reached besides: cdn.example:443"),
     ],
 )
-def test_a_host_that_is_no_configured_registry_closes_a_gate(
+def test_a_host_that_is_not_a_configured_registry_closes_a_gate(
     version: Version, origins: dict[str, object], ok: bool, says: str
 ) -> None:
     Build.objects.filter(pk=version.build_id).update(origins=origins)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("three")
 
 @pytest.fixture
 def three(make_sealed_version: MakeSealedVersion) -> None:
-    """The template "fake" with versions 1 to 3, none current."""
+    """Make the template "fake" with versions 1 to 3, none of them current."""
     for number in range(1, 4):
         make_sealed_version({"a": str(number)})
 
@@ -77,7 +77,7 @@ def test_rolling_back_walks_the_stack() -> None:
     assert promotions.rollback_target("fake") is None
 
 
-def test_the_ways_back_of_many_templates_cost_one_query(
+def test_the_roll_back_targets_of_many_templates_cost_one_query(
     make_sealed_version: MakeSealedVersion, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for version in (1, 2, 3, 2):
@@ -104,7 +104,7 @@ def test_a_promotion_after_a_roll_back_goes_on_from_there() -> None:
         roll_back()
 
 
-def test_promoting_what_is_current_adds_nothing_to_go_back_to() -> None:
+def test_promoting_the_current_version_adds_no_roll_back_target() -> None:
     promote(1)
     promote(2)
     promote(2)
@@ -146,7 +146,7 @@ def test_expected_current_must_hold() -> None:
 
 
 @pytest.mark.parametrize("reason", ["", "  \n ", "x" * 501])
-def test_every_act_needs_a_reason(reason: str) -> None:
+def test_every_action_needs_a_reason(reason: str) -> None:
     promote(1)
     for act in (promotions.roll_back, promotions.pin, promotions.unpin):
         with pytest.raises(InvalidReasonError):
@@ -155,7 +155,7 @@ def test_every_act_needs_a_reason(reason: str) -> None:
         promote(2, reason)
 
 
-def test_what_does_not_exist_is_named() -> None:
+def test_an_unknown_template_or_version_is_named() -> None:
     with pytest.raises(UnknownVersionError, match="fake has no version 9"):
         promote(9)
     with pytest.raises(UnknownTemplateError):
@@ -182,7 +182,7 @@ def test_gates_are_all_shown_and_the_closed_ones_refuse(
     assert AuditEvent.objects.count() == 0
 
 
-def test_reconciling_repairs_a_link_that_is_wrong_missing_or_too_many() -> None:
+def test_reconciling_repairs_a_wrong_missing_or_surplus_link() -> None:
     promote(1)
     link = data_paths.template("fake") / "current"
     link.unlink()
@@ -197,7 +197,7 @@ def test_reconciling_repairs_a_link_that_is_wrong_missing_or_too_many() -> None:
     assert link_of("fake") is None
 
 
-def test_of_two_promotions_at_once_one_finds_that_current_has_changed() -> None:
+def test_the_second_of_two_concurrent_promotions_is_refused() -> None:
     promote(1)
     results: list[str] = []
 

@@ -19,12 +19,12 @@ from tests.tiny_definition import write_definition
 
 pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
-WARM = len("warm")  # each version's cache
+WARM = len("warm")  # the cache of each version
 
 
 @pytest.fixture
 def versions(make_sealed_version: MakeSealedVersion) -> list[Version]:
-    """fake@1 to fake@4 share one file; fake@3 is current, fake@2 is what a roll back goes to."""
+    """Make fake@1 to fake@4, which share one file; 3 is current, 2 is the roll-back target."""
     made = [make_sealed_version({"shared": "shared!", "own": str(n) * 10}) for n in range(1, 5)]
     for number in (2, 3):
         promotions.promote(template="fake", version=number, actor="ann", reason="r")
@@ -42,19 +42,19 @@ def remove(number: int, in_use: removal.InUse = nobody) -> Freed:
 
 
 def on_disk(data_dir: Path) -> set[tuple[int, int]]:
-    """(inode, size) of every file of trees, caches and objects."""
+    """Return (inode, size) of every file of trees, caches and objects."""
     files = [*data_dir.glob("templates/*/versions/*/[tc]*/**/*"), *data_dir.glob("objects/*/*")]
     infos = [path.lstat() for path in files if path.is_file()]
     return {(info.st_ino, info.st_size) for info in infos}
 
 
 def whole() -> None:
-    """Every version that is served or waits matches its manifest."""
+    """Assert that every version that is served or available matches its manifest."""
     for number in (2, 3, 4):
         assert checking.verify(template="fake", version=number, actor="ann").problems == []
 
 
-def test_removing_frees_exactly_what_nothing_else_shares(
+def test_removing_frees_exactly_the_files_that_are_not_shared(
     versions: list[Version], data_dir: Path
 ) -> None:
     before = on_disk(data_dir)
@@ -79,7 +79,7 @@ def test_removing_frees_exactly_what_nothing_else_shares(
     assert AuditEvent.objects.filter(action="version.remove").count() == 1
 
 
-def test_what_is_needed_is_refused(versions: list[Version]) -> None:
+def test_a_version_in_use_is_not_removed(versions: list[Version]) -> None:
     with pytest.raises(InUseError, match=r"fake@3 cannot be removed: it is current\."):
         remove(3)
     with pytest.raises(InUseError, match="a roll back would make it current"):
@@ -102,7 +102,7 @@ def test_what_is_needed_is_refused(versions: list[Version]) -> None:
     assert removal.refusals(version=versions[0], in_use=nobody) == []
 
 
-def test_who_came_just_before_it_was_retired_keeps_it(versions: list[Version]) -> None:
+def test_an_execution_found_after_retirement_keeps_the_version(versions: list[Version]) -> None:
     answers = [["an execution runs on it"], []]
     with pytest.raises(InUseError, match="an execution runs on it"):
         remove(1, lambda _version: answers.pop())
@@ -124,7 +124,7 @@ def test_a_removal_killed_half_way_is_finished_by_the_sweep(
             remove(1)
     assert VersionHealth.objects.get(version=versions[0]).state == "retired"
     builds.reap()
-    if stage == "collect":  # nothing is left to see but the objects, which `doctor` looks through
+    if stage == "collect":  # only unused objects are left, which `doctor` finds
         call_command("doctor", stdout=StringIO())
     assert not (data_paths.version(versions[0]) / "tree").exists()
     assert list(data_dir.glob("templates/*/staging/*")) == []
@@ -145,10 +145,10 @@ def test_a_removed_version_comes_back_by_a_rebuild_of_its_inputs(tiny: Path) -> 
     assert AuditEvent.objects.filter(action="version.restore", object="tiny@1").exists()
 
 
-def test_probes_are_asked_and_without_one_a_living_executor_counts(
+def test_probes_decide_and_without_one_a_running_executor_counts(
     versions: list[Version], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # As when nothing above this app is installed: the executions' own probe is left out.
+    # As if no app above this one were installed: the probe of the executions is left out.
     monkeypatch.setattr(usage, "_probes", {})
     assert usage.reasons(versions[0]) == []
     lock = os.open(data_dir / "executor.lock", os.O_RDWR | os.O_CREAT)
@@ -166,7 +166,7 @@ def test_probes_are_asked_and_without_one_a_living_executor_counts(
         os.close(lock)
 
 
-def test_remove_version_tells_what_it_freed(versions: list[Version]) -> None:
+def test_remove_version_reports_the_freed_space(versions: list[Version]) -> None:
     out = StringIO()
     call_command("remove_version", "fake", "1", "--reason", "old", stdout=out)
     assert out.getvalue() == "fake@1 is removed: 2 files, 14 bytes freed.\n"
