@@ -80,3 +80,8 @@ def test_an_event_rehashed_after_a_change_breaks_the_next_one(events: list[Audit
     )
     result = audit.verify_chain()
     assert (result.ok, result.first_broken) == (False, 3)
+
+
+def test_audit_outside_a_transaction_is_refused() -> None:
+    with pytest.raises(RuntimeError, match="transaction"):
+        audit.append(actor="ann", action="x", object="y", details={})

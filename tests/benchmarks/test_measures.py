@@ -1,38 +1,15 @@
-"""The arithmetic of the benchmark's table, and what it counts."""
+"""Test the measurements of a benchmark: turns, files left, set-up, hostile requests."""
 
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks import bare, hostile_bodies, measures, phases, requests, table
+from benchmarks import bare, hostile_bodies, measures, phases, requests
 from benchmarks.installation import Installation, InstallationError
 from execapp.models import Execution
 from tests.execapp.conftest import Api
 from tests.sandbox.node_tree import build_tree
-
-
-def test_faster_is_the_others_time_over_ours() -> None:
-    row = table.faster("m", [1.0, 2.0, 4.0], [20.0, 20.0, 20.0], least=10)
-    assert (row.ratio, row.must, row.holds) == ("10.00 / 5.00", "≥ 10×", True)
-    assert (row.ours, row.other) == ("2.0 / 4.0 ms", "20.0 / 20.0 ms")
-
-
-def test_share_is_our_time_over_the_others() -> None:
-    row = table.share("m", [1.0, 2.0, 4.0], [2.0, 2.0, 2.0], most=0.9)
-    assert (row.ratio, row.must, row.holds) == ("1.00 / 2.00", "≤ 0.9×", False)
-
-
-def test_the_poor_end_is_one_in_twenty() -> None:
-    values = [float(number) for number in range(1, 22)]
-    assert table.quantile(values, 0.95) == 20.0
-    assert table.quantile(values, 0.05) == 2.0
-
-
-def test_a_row_that_misses_is_seen() -> None:
-    lines = table.markdown([table.share("m", [2.0], [1.0], most=1.0)]).splitlines()
-    assert len(lines) == 3
-    assert lines[-1].endswith("| **no** |")
 
 
 def test_in_turns_and_the_first_of_each_is_not_counted() -> None:
