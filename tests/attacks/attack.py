@@ -1,4 +1,4 @@
-"""An attack: a program, where it runs, and what shows that the wall held. Values only."""
+"""Describe attacks as values: a program, where it runs, and the results of a failed attack."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from sandbox.session.outcome import Outcome, State
 
 Kind = Literal["program", "suite", "call", "shell"]
 
-# What every program can use. `attempt` gives the error's code, or what the body returned.
+# The prelude of every program. `attempt` returns the code of the error, or the result of the body.
 PRELUDE = """
 import fs from "node:fs";
 import net from "node:net";
@@ -28,7 +28,7 @@ const reach = (...at) => new Promise((done) => net.connect(...at)
 const processes = () => fs.readdirSync("/proc").filter((name) => /^\\d+$/.test(name));
 """
 LIMITS = Limits(
-    wall_ms=30_000,  # a busy machine gives a program little time; cpu_ms bounds what spins
+    wall_ms=30_000,  # generous for a busy machine; cpu_ms bounds busy loops
     cpu_ms=6_000,
     memory_bytes=192 * MIB,
     disk_bytes=16 * MIB,
@@ -36,17 +36,17 @@ LIMITS = Limits(
     output_bytes=20_000,
     processes=48,
     open_files=512,
-    startup_ms=60_000,  # a slow disk may have to read Node anew
+    startup_ms=60_000,  # a slow disk may have to read Node again
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attack:
-    """One attempt. It held if it ended in one of `states`, and said one of `answers` (if any).
+    """One attack. The protection held if it ended in one of `states` with one of `answers`, if any.
 
-    `code` is a program (run), a suite (test), the name of a call of syscalls.c, or a line for sh.
-    Words in @ are replaced by what the arena offers: @PORT@, @SECRET_FILE@ and so on.
-    `before` is a call that runs first, in an execution of its own: what one leaves to the next.
+    `code` is a program (run), a suite (test), the name of a function in syscalls.c, or a line for sh.
+    Words in @ are replaced by values of the arena: @PORT@, @SECRET_FILE@ and so on.
+    `before` is a function that runs first, in another execution, to test what both share.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Attack:
     before: str = ""
 
     def breach(self, outcome: Outcome) -> str | None:
-        """What went wrong, or None if the wall held."""
+        """Return how the protection failed, or None if it held."""
         said = outcome.stdout.data.decode("utf-8", "replace")
         if outcome.state not in self.states:
             errors = outcome.stderr.data.decode("utf-8", "replace")[-500:]
@@ -84,44 +84,44 @@ class Attack:
 
 
 def program(name: str, code: str, *answers: object, never: str = "", **limits: int) -> Attack:
-    """A module that says its answer itself."""
+    """Make an attack from a module that prints its answer."""
     return Attack(
         name=name, kind="program", code=code, answers=answers, never=never, limits=within(limits)
     )
 
 
 def tries(name: str, body: str, *answers: object, **limits: int) -> Attack:
-    """One JavaScript expression; the answer is its error's code, or what it gave."""
+    """Make an attack from a JavaScript expression; the answer is its error's code or its result."""
     code = f"say(await attempt(async () => {body}));"
     return Attack(name=name, kind="program", code=code, answers=answers, limits=within(limits))
 
 
 def ends(name: str, code: str, *states: State, **limits: int) -> Attack:
-    """A module that is known by how it ends."""
+    """Make an attack from a module that is judged by its final state."""
     return Attack(name=name, kind="program", code=code, states=states, limits=within(limits))
 
 
 def call(name: str, *answers: str) -> Attack:
-    """One function of syscalls.c; a machine without that call has nothing to attack."""
+    """Make an attack from a function of syscalls.c; a machine without the system call passes."""
     return Attack(name=name, kind="call", code=name, answers=(*answers, "ABSENT"))
 
 
 def bomb(name: str, code: str, *states: State, **limits: int) -> Attack:
-    """One function of syscalls.c that takes too much, known by how it ends."""
+    """Make an attack from a function of syscalls.c that exceeds a limit, judged by its state."""
     return Attack(name=name, kind="call", code=code, states=states, limits=within(limits))
 
 
 def shell(name: str, line: str, *answers: object, never: str = "") -> Attack:
-    """A line for sh."""
+    """Make an attack from a line for sh."""
     return Attack(name=name, kind="shell", code=line, answers=answers, never=never)
 
 
 def forgery(name: str, code: str, *states: State) -> Attack:
-    """A test file that wants to be believed."""
+    """Make an attack from a test file that forges its result."""
     return Attack(name=name, kind="suite", code=code, states=states or (State.FAILED,))
 
 
 def within(limits: Mapping[str, int]) -> Limits:
-    """The usual limits with changes."""
+    """Return the usual limits with these changes."""
     values = {name: getattr(LIMITS, name) for name in LIMITS.__dataclass_fields__}
     return Limits(**{**values, **limits})

@@ -1,4 +1,4 @@
-"""Every attack meets a host that is looked at before and after, and a neighbour meanwhile."""
+"""Fixtures: run each attack beside another execution, and compare the host before and after it."""
 
 from collections.abc import Callable, Iterator
 
@@ -18,14 +18,14 @@ Assault = Callable[[Attack], None]
 
 @pytest.fixture(scope="session")
 def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
-    """One arena for the whole run."""
+    """Make one arena for the whole run."""
     with testbed.arena(tmp_path_factory.mktemp("arena")) as made:
         yield made
 
 
 @pytest.fixture(autouse=True)
 def untouched_host(arena: Arena) -> Iterator[None]:
-    """Nothing of the host has changed when the test is over."""
+    """Assert after the test that it has not changed the host."""
     before = host_snapshot.snapshot(arena)
     yield
     found = host_snapshot.changes(before, arena)
@@ -34,7 +34,7 @@ def untouched_host(arena: Arena) -> Iterator[None]:
 
 @pytest.fixture
 def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
-    """Run one attack beside a neighbour; fail if the wall did not hold."""
+    """Return a function that runs one attack beside another execution, and fails on a breach."""
     monkeypatch.setenv("STENCIL_SECRET_KEY", testbed.SECRET)
 
     def go(attack: Attack) -> None:
@@ -47,7 +47,7 @@ def assault(arena: Arena, monkeypatch: pytest.MonkeyPatch) -> Assault:
 
 @pytest.fixture
 def api(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Api:
-    """A client of the API and a sign of life of an executor: what is taken stays queued."""
+    """Give a client of the API and a running executor's heartbeat; submissions stay queued."""
     settings.ROOT_URLCONF = "execapp.api.urls"
     factories.promote_runnable_version()
     ExecutorHeartbeat.objects.create(

@@ -1,4 +1,4 @@
-"""What the host looks like: taken before and after an attack, the two must be the same."""
+"""Take a snapshot of the host; an attack must not change it."""
 
 import hashlib
 import os
@@ -17,12 +17,12 @@ Snapshot = dict[str, object]
 
 DAEMON = "stencil-daemon"
 _SMALL = 64 * 1024
-_PATIENCE = 3.0  # seconds: what was killed may need a moment to be gone
+_PATIENCE = 3.0  # seconds: killed processes may need a moment to disappear
 _LISTENING = "0A"
 
 
 def snapshot(arena: Arena) -> Snapshot:
-    """Everything that no attack may change, by what it is."""
+    """Return the state of the host that no attack may change, by name."""
     return {
         "canaries": _files(arena.canaries),
         "the sealed tree": _files(arena.tree),
@@ -41,7 +41,7 @@ def snapshot(arena: Arena) -> Snapshot:
 def changes(
     before: Snapshot, arena: Arena, *, patience: float = _PATIENCE
 ) -> dict[str, tuple[object, object]]:
-    """What differs from `before`, when it has had a moment to settle."""
+    """Return all differences from `before`, after the host had time to settle."""
     deadline = time.monotonic() + patience
     while True:
         now = snapshot(arena)
@@ -65,7 +65,7 @@ def _files(root: Path) -> list[object]:
 
 
 def _file(path: Path) -> tuple[object, ...]:
-    """Everything of a file but its access time, and what changes by being linked elsewhere."""
+    """Return the properties of a file, except its access time and its number of links."""
     info = path.lstat()
     content = ""
     if stat.S_ISREG(info.st_mode) and info.st_size < _SMALL:
@@ -82,7 +82,7 @@ def _disk(root: Path) -> tuple[int, int]:
 
 
 def _listening() -> list[str]:
-    """Sockets that listen and belong to the uid inside, or have the name of an attack."""
+    """Return the listening sockets of the uid inside, and those with the name of an attack."""
     found = []
     for table in ("tcp", "tcp6"):
         found += [
@@ -101,7 +101,7 @@ def _rows(table: str) -> Iterator[list[str]]:
 
 
 def own_processes() -> list[int]:
-    """What lives below us, what bears our mark, and daemons, whoever their parent is now."""
+    """Return our descendants, and processes with our mark that have another parent now."""
     own = os.getpid()
     found = {member.pid for member in tree_of(own)} - {own}
     mark = f"{MARK}={own}".encode()
@@ -115,7 +115,7 @@ def own_processes() -> list[int]:
 
 
 def _groups() -> list[tuple[str, bool]]:
-    """Our groups with everything below them, and whether something lives there."""
+    """Return our groups and everything below them, each with whether it holds a process."""
     found = []
     for _, place in leases.current_hierarchy().places:
         for folder in place.glob(f"{leases.NAME_PREFIX}*-{os.getpid()}-*"):
@@ -125,7 +125,7 @@ def _groups() -> list[tuple[str, bool]]:
 
 
 def _descriptors() -> list[str]:
-    """Where our own descriptors lead; the database's and this listing's own are left out."""
+    """Return the targets of our own descriptors, without the database's and this listing's."""
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - names only
         with suppress(OSError):

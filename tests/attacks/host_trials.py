@@ -1,4 +1,4 @@
-"""Attacks on what the host itself does, as values: for the walls that no sandbox is part of."""
+"""Attacks on the host's own code as values, for protections outside the sandbox."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from tests.attacks.attack import LIMITS
 from tests.attacks.testbed import Arena
 from tests.sandbox.node_tree import tree_for
 
-SOMEBODY = 12345  # an owner that canaries have while links to them lie in a build
+SOMEBODY = 12345  # the owner of canaries while links to them lie in a build
 _WHERE = """import fs from "node:fs";
     const at = JSON.parse(fs.readFileSync("/workspace/src/at", "utf8"));
     process.exit(fs.existsSync("/workspace/src/" + at) && !at.includes("..") ? 0 : 1);"""
@@ -31,14 +31,14 @@ _WHERE = """import fs from "node:fs";
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One attempt; `go` says what went wrong, or gives None if the wall held."""
+    """One attack; `go` returns how the protection failed, or None if it held."""
 
     name: str
     go: Callable[[Arena], str | None]
 
 
 def planted_links() -> list[Trial]:
-    """Links to canaries in a build's folder, whose owner changes twice. For a start as root."""
+    """Return trials, for root, of links to canaries in a build whose owner changes twice."""
     hosts = {name: code for name, code in test_02_host_cleanup.LINKS.items() if "HOST" in code}
     return [Trial(name=name, go=_taken_back(code)) for name, code in hosts.items()]
 
@@ -65,7 +65,7 @@ def _taken_back(plant: str) -> Callable[[Arena], str | None]:
 
 
 def wrong_paths() -> list[Trial]:
-    """Paths that the check refuses. What passes it must at least stay under the sources."""
+    """Return trials with paths that the check refuses; an accepted path must stay below src/."""
     return [Trial(name=name, go=_submitted(at)) for name, at in test_13_paths.REFUSED.items()]
 
 
@@ -85,12 +85,12 @@ def _submitted(at: str) -> Callable[[Arena], str | None]:
 
 
 def client_documents() -> list[Trial]:
-    """Bodies that are no JSON, or not to everyone the same."""
+    """Return trials with bodies that are not JSON, or that parsers read differently."""
     return _documents(test_14_json.MALFORMED, lambda body: json_parser.loads(body), ExecutionError)
 
 
 def messages_of_a_runner() -> list[Trial]:
-    """Lines on descriptor 3 that the protocol does not have."""
+    """Return trials with lines on descriptor 3 that are not part of the protocol."""
     return _documents(
         test_14_json.MESSAGES, lambda line: runner_messages.parse(line), runner_messages.ReportError
     )

@@ -1,7 +1,7 @@
-"""Registries on loopback for attacks on the fetch step: of npm and of PyPI's simple kind.
+"""Serve registries of npm and PyPI's simple index on loopback, for attacks on the fetch step.
 
-Each keeps what it was asked, with the headers; one that wants a token sends back what it got in its
-errors, as some do.
+Each keeps the requests with their headers. A registry that requires a token repeats the received
+one in its errors, as some real registries do.
 """
 
 import base64
@@ -18,7 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Registry:
-    """Answers by path; `token` is the Authorization header that it wants, if any."""
+    """Answers by path; `token` is the Authorization header that it requires, if any."""
 
     port: int = 0
     token: str = ""
@@ -33,7 +33,7 @@ class Registry:
     def publish_npm(
         self, name: str, version: str, files: Mapping[str, str], **fields: object
     ) -> str:
-        """Offer a version of a package; return its integrity."""
+        """Publish a version of a package; return its integrity."""
         manifest = {"name": name, "version": version, **fields}
         tarball = pack({"package.json": json.dumps(manifest), **files})
         integrity = "sha512-" + base64.b64encode(hashlib.sha512(tarball).digest()).decode()
@@ -49,7 +49,7 @@ class Registry:
         return integrity
 
     def publish_wheel(self, name: str, file: str, content: bytes) -> None:
-        """Offer a file of a package in the simple index."""
+        """Publish a file of a package in the simple index."""
         digest = hashlib.sha256(content).hexdigest()
         self.answers[f"/files/{file}"] = content
         line = f'<a href="{self.url}/files/{file}#sha256={digest}">{file}</a>'.encode()
@@ -57,7 +57,7 @@ class Registry:
 
 
 def pack(files: Mapping[str, str]) -> bytes:
-    """A tarball as npm packs it."""
+    """Return a tarball as npm packs it."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as packed:
         for path, text in files.items():
@@ -99,12 +99,12 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @contextmanager
 def serve(token: str = "") -> Iterator[Registry]:
-    """A registry for as long as the context lasts."""
+    """Serve a registry until the context ends."""
     registry = Registry(token=token)
     handler = type("OneHandler", (Handler,), {"registry": registry})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""Class 1: links planted where the host writes, at the final and at a parent component."""
+"""Class 1: links planted where the host writes, as the last or a parent component of the path."""
 
 import json
 import os
@@ -49,7 +49,7 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_a_planted_link_leads_nowhere(attack: Attack, assault: Assault) -> None:
+def test_a_planted_link_is_not_followed(attack: Attack, assault: Assault) -> None:
     assault(attack)
 
 
@@ -57,7 +57,7 @@ def test_a_planted_link_leads_nowhere(attack: Attack, assault: Assault) -> None:
     "name", ["node_modules/dep.js", "package.json", "node_modules/../x", "tsconfig.json"]
 )
 def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None:
-    """The workspace's links have the same names, one folder higher."""
+    """Check paths with the names of the workspace's links, one folder higher."""
     if ".." in name:
         assert sessions.check_paths([name])
         return
@@ -76,7 +76,7 @@ def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None
 
 
 def planted(arena: Arena, folder: Path, code: str) -> None:
-    """Run an install script that plants links; `HOST` is a folder of the host."""
+    """Run an install script that plants links; `HOST` stands for a folder of the host."""
     jail = cage.Cage(writable=folder, read_only=((arena.tree, "/opt/node"),), wall_ms=60_000)
     program = f"const fs = require('fs'); const HOST = {json.dumps(str(arena.canaries))}; {code}"
     with arena.neighbour():

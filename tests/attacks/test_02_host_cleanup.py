@@ -1,4 +1,4 @@
-"""Class 2: what the host does with a folder that foreign code could write follows no link."""
+"""Class 2: the host follows no link in a folder that untrusted code could write."""
 
 import os
 import stat
@@ -34,9 +34,11 @@ LINKS = {
 
 
 @pytest.mark.parametrize("plant", LINKS.values(), ids=LINKS)
-def test_taking_back_and_deleting_follow_no_link(plant: str, arena: Arena, build: Path) -> None:
+def test_changing_the_owner_back_and_deleting_follow_no_link(
+    plant: str, arena: Arena, build: Path
+) -> None:
     planted(arena, build, plant)
-    # The next step hands the folder over again, with the links in it.
+    # The next step changes the owner again, with the links in the folder.
     assert cage.run(cage.Cage(writable=build), ["/bin/true"], lambda *_: None) == 0
     assert INSIDE_ID not in {path.lstat().st_uid for path in (build, *build.rglob("*"))}
     store.remove(build)
@@ -44,7 +46,7 @@ def test_taking_back_and_deleting_follow_no_link(plant: str, arena: Arena, build
 
 
 def test_no_program_is_left_with_the_hosts_rights(arena: Arena, build: Path) -> None:
-    """A set-uid program that becomes root's when the folder is taken back."""
+    """Check a set-uid program in a folder whose owner becomes root again."""
     planted(
         arena,
         build,
@@ -66,8 +68,10 @@ HARD = {
 
 
 @pytest.mark.parametrize("target", HARD.values(), ids=HARD)
-def test_no_hard_link_can_be_made_to_what_stays(target: str, arena: Arena, build: Path) -> None:
-    """Its owner would change with the folder's."""
+def test_no_hard_link_can_be_made_to_a_file_of_the_host(
+    target: str, arena: Arena, build: Path
+) -> None:
+    """Try to link a file of the host: its owner would change together with the folder's."""
     planted(
         arena,
         build,
@@ -79,6 +83,6 @@ def test_no_hard_link_can_be_made_to_what_stays(target: str, arena: Arena, build
 
 
 def test_nothing_of_a_workspace_ever_lies_on_a_disk(arena: Arena, tmp_path: Path) -> None:
-    """There is no folder to clean up after a submission, and so no link in it to follow."""
+    """Check that a submission leaves no folder to clean up, and so no link in one."""
     assert not list(arena.root.rglob("src"))
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Class 3: from a submission, nothing that the host reaches can be reached."""
+"""Class 3: a submission reaches no address that the host reaches."""
 
 import json
 
@@ -72,7 +72,7 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_nothing_is_reached(attack: Attack, assault: Assault) -> None:
+def test_no_address_is_reached(attack: Attack, assault: Assault) -> None:
     assault(attack)
 
 
@@ -91,7 +91,7 @@ URLS = [
 
 @pytest.mark.parametrize("url", URLS)
 def test_no_callback_is_ever_called(url: str, api: Client) -> None:
-    """Callbacks are refused as a whole, so that there is no request of ours to be led astray."""
+    """Check that callbacks are refused: a client cannot direct requests of the server."""
     body = {**minimal_template.HELLO.body(), "callback_url": url}
     response = api.call("POST", "/executions", json.dumps(body))
     assert response.status_code in (422, 501), response.content

@@ -1,4 +1,4 @@
-"""Class 4: nothing is ever seen by a shell; arguments, names and values arrive as they are."""
+"""Class 4: no shell reads arguments, names or values; they arrive unchanged."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Class 5: no secret, no inherited descriptor, no sight of the host or of another execution."""
+"""Class 5: a submission sees no secret, no inherited descriptor, no host and no other execution."""
 
 import os
 from dataclasses import replace
@@ -68,8 +68,8 @@ BY_DESCRIPTOR = """
       try { found.push(...fs.readdirSync(`/proc/self/fd/${fd}${up}`)); } catch {}
     say(found.includes("root") || found.includes("home"));
 """
-# In a user namespace the first process is bubblewrap, of the same user and in the same cage: what
-# counts there is that it has no more rights than the submission.
+# In a user namespace the first process is bubblewrap, with the same user and in the same cage.
+# The test checks that it has no more rights than the submission.
 OTHER_USERS = {
     "environment": "fs.readFileSync('/proc/1/environ')",
     "memory": "fs.openSync('/proc/1/mem', 'r+')",
@@ -133,14 +133,14 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_nothing_of_the_host_is_seen(attack: Attack, assault: Assault) -> None:
+def test_the_host_is_not_visible(attack: Attack, assault: Assault) -> None:
     assault(attack)
 
 
 def test_a_descriptor_that_the_service_leaks_is_not_inherited(
     arena: Arena, assault: Assault
 ) -> None:
-    """runc's CVE-2024-21626: a folder of the host left open at the start."""
+    """Repeat runc's CVE-2024-21626: a folder of the host is open at the start."""
     leaks = [os.open(arena.canaries, os.O_RDONLY) for _ in range(3)]
     try:
         for leak in leaks:
@@ -175,8 +175,8 @@ SPY = """
 """
 
 
-def test_another_execution_is_not_seen(arena: Arena) -> None:
-    """Neither its environment nor its files, processes or sockets, while it lives."""
+def test_another_execution_is_not_visible(arena: Arena) -> None:
+    """Look for its environment, files, processes and sockets while it runs."""
     victim = replace(VICTIM, environment={"VICTIM": "secret"})
     spy = program("spy", SPY, [False, "ECONNREFUSED", False])
     with arena.meanwhile(victim):

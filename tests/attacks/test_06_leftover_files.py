@@ -1,4 +1,4 @@
-"""Class 6: what a run leaves is never looked at, what a build leaves is plain or refused."""
+"""Class 6: files left by a run are never read; files left by a build are plain or refused."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_what_is_left_is_never_looked_at(attack: Attack, assault: Assault) -> None:
+def test_leftover_files_are_never_read(attack: Attack, assault: Assault) -> None:
     assault(attack)
 
 
@@ -54,7 +54,9 @@ SPECIAL = {
 
 
 @pytest.mark.parametrize("code", SPECIAL.values(), ids=SPECIAL)
-def test_sealing_refuses_it(code: str, arena: Arena, build: Path, tmp_path: Path) -> None:
+def test_sealing_refuses_special_files(
+    code: str, arena: Arena, build: Path, tmp_path: Path
+) -> None:
     planted(arena, build, code)
     with pytest.raises(ManifestError):
         store.seal(build, tmp_path / "objects")

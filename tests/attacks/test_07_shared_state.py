@@ -1,4 +1,4 @@
-"""Class 7: nothing is shared between executions; no way around the network's namespace."""
+"""Class 7: executions share no state, and none leaves its network namespace."""
 
 import pytest
 
@@ -9,7 +9,7 @@ PLACES = ("/tmp", "/dev/shm", "/workspace", "/workspace/src", "/var/tmp", "/run"
 
 
 def second(name: str, first: str, *answers: str) -> Attack:
-    """A look at what an execution before this one has left."""
+    """Make an attack that looks for what an earlier execution has left."""
     return Attack(name=name, kind="call", code=name, answers=(*answers, "ABSENT"), before=first)
 
 
@@ -42,5 +42,5 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_it_is_not_shared(attack: Attack, assault: Assault) -> None:
+def test_no_state_is_shared(attack: Attack, assault: Assault) -> None:
     assault(attack)

@@ -1,4 +1,4 @@
-"""Class 8: whatever runs, runs inside, and ends with its run: programs, compilers, builds."""
+"""Class 8: all processes of programs, compilers and builds run inside and end with their run."""
 
 import threading
 import time
@@ -64,7 +64,7 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_it_ends_with_its_run(attack: Attack, assault: Assault) -> None:
+def test_a_process_ends_with_its_run(attack: Attack, assault: Assault) -> None:
     began = time.monotonic()
     assault(attack)
     assert time.monotonic() - began < HANGS_SECONDS
@@ -114,8 +114,8 @@ def test_install_scripts_are_caged(
     assert not list(folder.iterdir())
 
 
-def test_a_cages_environment_is_not_told_to_the_hosts_users(tmp_path: Path) -> None:
-    """A build's environment may hold a registry's token; an argv is for everybody to read."""
+def test_users_of_the_host_cannot_see_a_cages_environment(tmp_path: Path) -> None:
+    """Check the argv, which every user can read: the environment may hold a registry's token."""
     seen: list[str] = []
     folder = tmp_path / "build"
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Class 9: calls into the kernel, other ABIs, namespaces, others' processes, identity."""
+"""Class 9: system calls, other ABIs, namespaces, other processes, identity."""
 
 import pytest
 
@@ -26,11 +26,11 @@ REFUSED = """
 
 ATTACKS: tuple[Attack, ...] = (
     *(call(name, "EPERM") for name in REFUSED.split()),
-    # A filter cannot see the flags of clone3: the call does not exist, and programs fall back.
+    # A filter cannot read the flags of clone3: the call fails as unknown, and programs fall back.
     *(call(name, "ENOSYS") for name in ("clone3_user", "clone3_into_cgroup")),
     call("unknown", "EPERM", "ENOSYS"),
     *(
-        call(name, "EPERM", "EINVAL")  # EINVAL: in a user namespace there is no such user
+        call(name, "EPERM", "EINVAL")  # EINVAL: the user does not exist in a user namespace
         for name in ("become_root", "become_root_group", "become_all", "setuid_copy")
     ),
     call("signal_host", "ESRCH"),

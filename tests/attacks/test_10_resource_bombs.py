@@ -1,4 +1,4 @@
-"""Class 10: whoever takes too much is stopped, says so honestly, and harms nobody."""
+"""Class 10: an execution over a limit is stopped, reports the limit, and disturbs no other."""
 
 import time
 
@@ -13,9 +13,9 @@ from tests.attacks.conftest import Assault
 from tests.attacks.testbed import Arena
 from tests.timeouts import HANGS_SECONDS
 
-# Without control groups memory that is not a process's own is not counted: `doctor` says weaker.
+# Without control groups, memory outside of processes is not counted: `doctor` says "weaker".
 WATCHED = leases.current_hierarchy().kind == "none"
-# There the number of processes is RLIMIT_NPROC's, which counts by user: as root all are one.
+# There, RLIMIT_NPROC limits the processes; it counts by user, so under root all share one count.
 CROWDED = WATCHED and starts_as_root()
 KILLED = (State.OUT_OF_MEMORY,)
 UNSEEN = (*KILLED, State.SUCCEEDED) if WATCHED else KILLED
@@ -137,16 +137,16 @@ ATTACKS = (*MEMORY, *CROWDS, *DISKS, *OUTPUT, *TIMES)
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_it_is_stopped(attack: Attack, assault: Assault) -> None:
+def test_a_bomb_is_stopped(attack: Attack, assault: Assault) -> None:
     began = time.monotonic()
     assault(attack)
     assert time.monotonic() - began < attack.limits.wall_ms / 1000 + HANGS_SECONDS
 
 
 @pytest.mark.parametrize("wall_ms", [1, 50, 500])
-def test_the_wall_is_kept_to_the_moment(wall_ms: int, arena: Arena) -> None:
+def test_the_wall_time_limit_is_precise(wall_ms: int, arena: Arena) -> None:
     late = []
-    for _ in range(20):  # a busy machine is late now and then, a wall that is not kept is always
+    for _ in range(20):  # a busy machine is late now and then; a broken limit is always late
         outcome = arena.run(ends("spin", "for (;;);", TIME, wall_ms=wall_ms))
         assert outcome.state == TIME
         assert wall_ms <= outcome.run_ms
@@ -156,6 +156,6 @@ def test_the_wall_is_kept_to_the_moment(wall_ms: int, arena: Arena) -> None:
     pytest.fail(f"always late: {late} ms")
 
 
-def test_what_was_written_before_is_kept(arena: Arena) -> None:
+def test_output_before_the_stop_is_kept(arena: Arena) -> None:
     outcome = arena.run(ends("partial", "fs.writeSync(1, 'so far'); for (;;);", TIME, wall_ms=300))
     assert (outcome.state, outcome.stdout.data) == (TIME, b"so far")

@@ -1,7 +1,7 @@
 """Class 11: a report that contradicts itself or the exit status is never a success.
 
-Tests share their process with what they test, so one that attacks its own tool consistently can
-make itself look passed: that is said in docs/security.md, not tested away.
+Tests share a process with the code under test, so a suite can consistently manipulate its own tool
+and pass. docs/security.md describes this limit.
 """
 
 import pytest
@@ -78,11 +78,11 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_it_is_not_believed(attack: Attack, assault: Assault) -> None:
+def test_a_forged_report_is_not_believed(attack: Attack, assault: Assault) -> None:
     assault(attack)
 
 
-def test_what_was_finished_before_the_lie_is_kept(arena: Arena) -> None:
+def test_cases_before_the_forged_report_are_kept(arena: Arena) -> None:
     code = (
         "test('first', () => {}); test('second', () => raw('nonsense\\n')); test('third', () => {})"
     )
@@ -95,7 +95,7 @@ def test_what_was_finished_before_the_lie_is_kept(arena: Arena) -> None:
 
 
 def test_a_run_cannot_report_at_all(arena: Arena) -> None:
-    """In run mode descriptor 3 is nobody's: what comes there is not looked at."""
+    """Check that in run mode, lines on descriptor 3 are ignored."""
     code = "import fs from 'node:fs'; try { fs.writeSync(3, '{\"type\":\"result\"}\\n') } catch {}"
     outcome = execute(tree_for(arena.tree, "run"), arena.job(code), LIMITS, slot="attack")
     assert (outcome.state, outcome.report) == (State.SUCCEEDED, None)

@@ -1,4 +1,4 @@
-"""Class 12: the template cannot be changed, by whatever door; install scripts are off."""
+"""Class 12: a submission cannot change the template by any path; install scripts are off."""
 
 import pytest
 
@@ -70,12 +70,12 @@ ATTACKS: tuple[Attack, ...] = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_the_template_stays_as_it_is(attack: Attack, assault: Assault) -> None:
+def test_the_template_does_not_change(attack: Attack, assault: Assault) -> None:
     assault(attack)
 
 
 def test_a_poisoned_workspace_ends_with_its_run(arena: Arena) -> None:
-    """What a run puts in the place of its links is gone for the next."""
+    """Replace links of the workspace: the next run does not see it."""
     poison = program(
         "poison",
         """for (const name of ["node_modules", "package.json"])

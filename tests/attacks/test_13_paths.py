@@ -1,4 +1,4 @@
-"""Class 13: paths that would leave, replace, hide or exhaust."""
+"""Class 13: paths that leave the sources, replace or hide files, or exhaust the server."""
 
 import json
 
@@ -62,17 +62,17 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("path", REFUSED.values(), ids=REFUSED)
-def test_it_is_refused_before_anything_starts(path: str) -> None:
+def test_a_bad_path_is_refused_before_a_process_starts(path: str) -> None:
     assert [index for index, _ in check_paths(["main.mjs", path])] == [1]
 
 
 @pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
-def test_two_that_exclude_each_other_are_refused(pair: tuple[str, str]) -> None:
+def test_two_conflicting_paths_are_refused(pair: tuple[str, str]) -> None:
     assert len(check_paths(pair)) == 1
 
 
 @pytest.mark.parametrize("path", [*REFUSED.values(), "x" * 100_000])
-def test_the_api_says_which(path: str, api: Client) -> None:
+def test_the_api_names_the_refused_path(path: str, api: Client) -> None:
     files = [{"path": "main.mjs", "content": ""}, {"path": path, "content": ""}]
     response = api.call(
         "POST", "/executions", json.dumps({**minimal_template.HELLO.body(), "files": files})
@@ -82,7 +82,7 @@ def test_the_api_says_which(path: str, api: Client) -> None:
 
 
 @pytest.mark.parametrize("pair", DIFFERENT.values(), ids=DIFFERENT)
-def test_what_only_looks_the_same_is_two_files_under_the_sources(
+def test_names_that_look_the_same_are_two_files_under_the_sources(
     pair: tuple[str, str], arena: Arena
 ) -> None:
     assert check_paths(["main.mjs", *pair]) == []
@@ -96,12 +96,12 @@ NAMED_LIKE = (
 
 
 @pytest.mark.parametrize("name", NAMED_LIKE)
-def test_a_name_of_the_templates_stays_under_the_sources(name: str, arena: Arena) -> None:
+def test_a_path_named_like_a_template_file_stays_under_the_sources(name: str, arena: Arena) -> None:
     assert written(arena, name) == {name: "content 0"}
 
 
 def written(arena: Arena, *names: str) -> dict[str, str]:
-    """What stands under src/ but the entry, and proof that the links above are untouched."""
+    """Return the entries of src/ except the entry, after checking the links above it."""
     code = """import fs from "node:fs"; import path from "node:path";
         const root = "/workspace/src", found = {};
         for (const entry of fs.readdirSync(root, { recursive: true, withFileTypes: true }))
@@ -134,7 +134,7 @@ def test_ten_thousand_files_are_refused_as_one_fault() -> None:
 
 
 def test_a_check_of_many_deep_paths_is_quick(arena: Arena) -> None:
-    """No comparison of each with each: ten thousand are checked in a moment."""
+    """Check ten thousand deep paths, without comparing each with each."""
     paths = ["/".join(f"{n}{level}" for level in range(30)) for n in range(10_000)]
     assert check_paths(paths) == []
 

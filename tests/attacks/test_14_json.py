@@ -1,4 +1,4 @@
-"""Class 14: JSON that is deep, huge, ambiguous or of other types; from clients and runners."""
+"""Class 14: JSON of clients and runners that is deep, huge, ambiguous or of wrong types."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def refused(api: Client, body: str | bytes, *statuses: int) -> None:
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_it_is_no_json(body: str | bytes, api: Client) -> None:
+def test_malformed_json_is_refused(body: str | bytes, api: Client) -> None:
     refused(api, body, 400)
 
 
@@ -67,7 +67,7 @@ WRONG_TYPES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("key", WRONG_TYPES)
-def test_types_are_not_bent(key: str, api: Client) -> None:
+def test_types_are_not_converted(key: str, api: Client) -> None:
     refused(api, json.dumps({**BODY, key: WRONG_TYPES[key]}), 422)
 
 
@@ -83,7 +83,7 @@ LIMITS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("value", LIMITS.values(), ids=LIMITS)
-def test_limits_are_whole_and_within(value: object, api: Client) -> None:
+def test_limits_are_integers_in_range(value: object, api: Client) -> None:
     refused(api, json.dumps({**BODY, "limits": {"wall_ms": value}}), 422)
 
 
@@ -104,7 +104,7 @@ FILES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
-def test_files_are_as_they_should_be(file: object, api: Client) -> None:
+def test_malformed_files_are_refused(file: object, api: Client) -> None:
     first = {"path": "main.mjs", "content": base64.b64encode(b"").decode()}
     refused(api, json.dumps({**BODY, "files": [first, file]}), 422)
 
@@ -135,7 +135,7 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("line", MESSAGES.values(), ids=MESSAGES)
-def test_a_runners_message_is_refused(line: bytes) -> None:
+def test_a_malformed_message_of_a_runner_is_refused(line: bytes) -> None:
     with pytest.raises(ReportError):
         parse(line)
     collector = Collector()

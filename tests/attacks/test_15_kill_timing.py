@@ -1,6 +1,6 @@
-"""Class 15: cancelling and killing at every step, as far as one sandbox goes.
+"""Class 15: cancel and kill one sandbox at every step.
 
-What the service does (claims, leases, requeues) when an executor dies is in tests/execapp.
+tests/execapp tests the service (claims, leases, requeues) when an executor dies.
 """
 
 import os
@@ -33,7 +33,10 @@ def session(arena: Arena) -> Session:
 
 @pytest.mark.parametrize("after_ms", [0, 1, 20, 60, 120, 250])
 def test_cancelling_at_any_moment_ends_it(after_ms: int, arena: Arena) -> None:
-    """While queued (0), starting, running; a cancel before the delivery counts at once after it."""
+    """Cancel before the start (0), while starting and while running.
+
+    A cancel before the delivery takes effect right after it.
+    """
     cancel = threading.Event()
     timer = threading.Timer(after_ms / 1000, cancel.set)
     timer.start()
@@ -46,7 +49,7 @@ def test_cancelling_at_any_moment_ends_it(after_ms: int, arena: Arena) -> None:
 
 
 @pytest.mark.parametrize("after_ms", [40, 55, 70, 85, 100])
-def test_cancelling_while_it_ends_gives_one_of_both(after_ms: int, arena: Arena) -> None:
+def test_cancelling_at_the_end_gives_cancelled_or_succeeded(after_ms: int, arena: Arena) -> None:
     cancel = threading.Event()
     timer = threading.Timer(after_ms / 1000, cancel.set)
     timer.start()
@@ -56,7 +59,7 @@ def test_cancelling_while_it_ends_gives_one_of_both(after_ms: int, arena: Arena)
     assert outcome.state in (State.CANCELLED, State.SUCCEEDED)
 
 
-def test_two_cancels_are_as_one(arena: Arena) -> None:
+def test_a_second_cancel_changes_nothing(arena: Arena) -> None:
     cancel = threading.Event()
     timers = [threading.Timer(0.15, cancel.set) for _ in range(2)]
     for timer in timers:
@@ -68,7 +71,7 @@ def test_two_cancels_are_as_one(arena: Arena) -> None:
     assert outcome.state == State.CANCELLED
 
 
-def test_closing_from_other_threads_at_once_is_harmless(arena: Arena) -> None:
+def test_closing_concurrently_from_other_threads_is_harmless(arena: Arena) -> None:
     waiting = session(arena)
     closers = [threading.Thread(target=waiting.close) for _ in range(8)]
     for closer in closers:
@@ -98,7 +101,7 @@ def test_a_second_delivery_at_the_same_time_is_refused(arena: Arena) -> None:
     assert sorted(map(str, found)) == sorted(map(str, [State.SUCCEEDED, *[UsedError] * 3]))
 
 
-def test_a_runner_killed_while_it_waits_is_our_error_not_the_programs(arena: Arena) -> None:
+def test_a_runner_killed_while_it_waits_is_an_internal_error(arena: Arena) -> None:
     waiting = session(arena)
     process.send_kill(waiting._container.init_pidfd)
     assert waiting._container.child.dead(5)
@@ -107,7 +110,7 @@ def test_a_runner_killed_while_it_waits_is_our_error_not_the_programs(arena: Are
 
 
 @pytest.mark.parametrize("whom", ["bubblewrap", "the first process", "everything in the group"])
-def test_a_runner_killed_while_it_runs_is_an_end(whom: str, arena: Arena) -> None:
+def test_a_runner_killed_while_it_runs_ends_the_execution(whom: str, arena: Arena) -> None:
     running = session(arena)
     container = running._container
 
@@ -118,7 +121,7 @@ def test_a_runner_killed_while_it_runs_is_an_end(whom: str, arena: Arena) -> Non
             process.send_kill(container.init_pidfd)
         else:
             for pid in container.group.pids():
-                with suppress(ProcessLookupError):  # it went with one that was killed before it
+                with suppress(ProcessLookupError):  # another killed process took it down first
                     os.kill(pid, signal.SIGKILL)
 
     timer = threading.Timer(0.15, kill)
@@ -151,7 +154,7 @@ session.deliver(program("console.log('x'); for (;;);"), LIMITS,
 
 @pytest.mark.parametrize("step", ["starting", "waiting", "running"])
 def test_when_the_host_process_is_killed_its_sandboxes_die(step: str, arena: Arena) -> None:
-    """kill -9 leaves no process; the groups it leaves are swept by the next."""
+    """Send SIGKILL to the host process: no process stays, and the next start sweeps its groups."""
     victim = subprocess.Popen(
         [sys.executable, "-c", HOST, str(arena.tree), step],
         stdout=subprocess.PIPE,

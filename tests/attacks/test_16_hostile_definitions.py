@@ -1,7 +1,7 @@
-"""Class 16: definitions and edits that are meant for npm, pip, the loader or our own limits.
+"""Class 16: definitions and edits that target npm, pip, the loader or our own limits.
 
-Each comes by both doors: as an edit that somebody asks for, and as a definition folder that becomes
-hostile after the build was asked for. It must be refused before any program is started.
+Each is tried as an edit, and as a definition folder that becomes hostile after the request. It must
+be refused before any program starts.
 """
 
 import http.server
@@ -32,7 +32,7 @@ SHA256 = "0" * 64
 
 @dataclass(frozen=True, kw_only=True)
 class Hostile:
-    """Files of a definition by path, the builder that reads them, and what the error must name."""
+    """The files of a definition by path, their builder, and the parts that the error must name."""
 
     name: str
     files: Mapping[str, str]
@@ -189,12 +189,12 @@ HOSTILE: tuple[Hostile, ...] = (
 
 
 class ProgramStartedError(AssertionError):
-    """Something was run although the definition should have been refused before."""
+    """A program was started, although the definition should have been refused before."""
 
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """A database that the flush at the end may empty: append-only tables refuse it else."""
+    """Give a database that the flush at the end may empty, past the append-only tables."""
     yield
     triggers.remove(connection)
 
@@ -203,7 +203,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 def definition(
     committed: None, tmp_path: Path, settings: Settings, request: pytest.FixtureRequest
 ) -> Iterator[Path]:
-    """The tiny definition in a folder of this test's own, for the builder that a case is about."""
+    """Write the tiny definition into a folder of this test, for the builder of the case."""
     hostile: Hostile | None = getattr(request, "param", None)
     settings.STENCIL_DATA = tmp_path / "var"
     settings.STENCIL_DEFINITIONS = tmp_path / "definitions"
@@ -224,7 +224,7 @@ def definition(
 
 @pytest.fixture
 def nothing_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever starts a program fails the test, whatever becomes of the build."""
+    """Fail the test if any program is started, for every result of the build."""
 
     def refuse(*_: object, **__: object) -> None:
         raise ProgramStartedError
@@ -242,10 +242,10 @@ BOTH = pytest.mark.parametrize(
 
 
 @BOTH
-def test_an_edit_is_refused_when_it_is_asked_for(
+def test_a_hostile_edit_is_refused_when_it_is_requested(
     definition: Path, hostile: Hostile, nothing_starts: None
 ) -> None:
-    """422 with the file, the key and, where there is one, the line."""
+    """Expect 422 with the file, the key and, if known, the line."""
     api = changer()
     body = {"kind": "edit", "files": dict(hostile.files)}
     response = api.call("POST", "/templates/tiny/builds", body)
@@ -260,7 +260,7 @@ def test_an_edit_is_refused_when_it_is_asked_for(
 
 
 @BOTH
-def test_what_becomes_hostile_later_is_refused_before_any_program(
+def test_a_definition_that_becomes_hostile_later_is_refused_before_any_program(
     definition: Path, hostile: Hostile, nothing_starts: None
 ) -> None:
     builds.request(template="tiny", kind="rebuild", actor="ann")
@@ -275,16 +275,16 @@ def test_what_becomes_hostile_later_is_refused_before_any_program(
     assert len(build.message) < 2000
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_hostile_definitions() -> None:
     assert len({hostile.name for hostile in HOSTILE}) == len(HOSTILE) >= 60
 
 
-# What gets through because the operator allows it
+# Definitions that pass because the operator allows them
 
 
 @pytest.fixture
 def listener() -> Iterator[tuple[int, list[str]]]:
-    """A neighbour on loopback, and what it was asked for."""
+    """Listen on loopback; give the address and the list of received requests."""
     asked: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -324,7 +324,9 @@ def test_an_allowed_repository_starts_no_program(definition: Path, settings: Set
     assert build.state == "failed", build.message
 
 
-def test_an_allowed_folder_is_none_of_the_hosts(definition: Path, settings: Settings) -> None:
+def test_an_allowed_folder_is_not_a_folder_of_the_host(
+    definition: Path, settings: Settings
+) -> None:
     settings.STENCIL_PACKAGE_SOURCES = ["file", "link"]
     canary = settings.STENCIL_DATA / "canary"
     canary.mkdir()

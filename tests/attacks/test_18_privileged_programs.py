@@ -1,7 +1,7 @@
-"""Class 18: what a hostile tree does to the programs that still have rights, and what is ready.
+"""Class 18: a hostile tree attacks privileged programs, and runners that keep privileges.
 
-A template's variables, libraries and programs must reach nothing that runs before rights are gone.
-What keeps rights all the same is seen by the host, which then runs no submission.
+A template's variables, libraries and programs must not affect any program before privileges are
+dropped. If a process keeps privileges, the host sees it and runs no submission.
 """
 
 import json
@@ -38,13 +38,13 @@ AS_ROOT = starts_as_root()
 
 
 def as_root(test: Callable[..., None]) -> Callable[..., None]:
-    """A test of rights that only root has; for others there is none of this name."""
+    """Mark a test of privileges that only root has; other users get no test of this name."""
     return test if AS_ROOT else cast("Callable[..., None]", None)
 
 
 INSIDE = str(profile.INSIDE_ID)
 LIBRARY = "/template/node_modules/evil.so"
-# What a loader, a C library, a shell or our own start might obey. Each is tried by itself.
+# Variables that a loader, a C library, a shell or our own start might obey. Each is tried alone.
 VARIABLES: dict[str, str] = {
     "LD_PRELOAD": LIBRARY,
     "LD_AUDIT": LIBRARY,
@@ -64,7 +64,7 @@ VARIABLES: dict[str, str] = {
 }
 COMPANIONS = {"LD_DEBUG_OUTPUT": {"LD_DEBUG": "all"}}
 WORDS = """say(fs.readdirSync("/tmp").filter((name) => name.startsWith("loaded-")));"""
-# Files that would be obeyed if the tree's were taken for the machine's.
+# Files that would take effect if a program read the tree's instead of the machine's.
 FALSE_FILES = ("etc/ld.so.preload", "etc/ld.so.cache", "etc/nsswitch.conf", "lib64", "lib")
 FALSE_PROGRAMS = ("setpriv", "env", "bwrap", "sh")
 
@@ -80,7 +80,7 @@ def compiled(source: str, target: Path, *flags: str) -> Path:
 
 @contextmanager
 def own_tree(arena: Arena) -> Iterator[Path]:
-    """A tree like the arena's, to be changed: the arena's own is looked at after each test."""
+    """Copy the arena's tree for changes: the arena's own tree must not change."""
     with tempfile.TemporaryDirectory(dir=arena.root.parent) as folder:
         tree = Path(folder) / "tree"
         shutil.copytree(arena.tree, tree, copy_function=os.link)
@@ -90,7 +90,7 @@ def own_tree(arena: Arena) -> Iterator[Path]:
 
 @contextmanager
 def hostile_tree(arena: Arena) -> Iterator[Path]:
-    """A tree with everything in it that could be obeyed by mistake."""
+    """Make a tree with everything that a privileged program could obey by mistake."""
     with own_tree(arena) as tree:
         evil = compiled("loaded.c", tree / "node_modules/evil.so", "-shared", "-fPIC")
         for folder in ("libraries", "programs", "etc"):
@@ -112,7 +112,7 @@ def ran(arena: Arena, tree: Tree, code: str) -> Outcome:
 
 
 def obeyed(arena: Arena, variables: Mapping[str, str]) -> str | None:
-    """Who loaded or ran what the tree offered while it had rights, or under another user."""
+    """Return which process obeyed the tree while privileged or as another user, or None."""
     with hostile_tree(arena) as root:
         tree = tree_for(root, "run")
         try:
@@ -123,14 +123,14 @@ def obeyed(arena: Arena, variables: Mapping[str, str]) -> str | None:
         return f"it ended {outcome.state}: {outcome.stderr.data.decode()[-300:]}"
     try:
         words = json.loads(outcome.stdout.data)
-    except ValueError:  # a variable that makes the runtime talk, like LD_DEBUG
+    except ValueError:  # a variable that makes the runtime print, like LD_DEBUG
         words = [outcome.stdout.data.decode()]
     wrong = [word for word in words if word != f"loaded-{INSIDE}-none" and "by" not in word]
     return f"there are {', '.join(wrong)}" if wrong else None
 
 
 def variable_trials() -> list[Trial]:
-    """One for each variable of a template."""
+    """Return one trial for each variable of a template."""
 
     def trial(name: str, value: str) -> Trial:
         given = {name: value, **COMPANIONS.get(name, {})}
@@ -145,15 +145,15 @@ def test_no_program_with_rights_obeys_a_variable_of_the_tree(arena: Arena, trial
         assert trial.go(arena) is None
 
 
-def test_the_library_of_these_trials_is_one_that_tells(arena: Arena) -> None:
-    """The runner itself loads it, as the template's author wanted: without rights."""
+def test_the_library_of_these_trials_reports_that_it_was_loaded(arena: Arena) -> None:
+    """Check that the runner loads it as the template's author wanted: without privileges."""
     with hostile_tree(arena) as root:
         tree = tree_for(root, "run")
         outcome = ran(arena, replace(tree, env={**tree.env, "LD_PRELOAD": LIBRARY}), WORDS)
     assert json.loads(outcome.stdout.data) == [f"loaded-{INSIDE}-none"]
 
 
-def test_a_variable_comes_as_it_was_written(arena: Arena) -> None:
+def test_a_variable_arrives_unchanged(arena: Arena) -> None:
     values = {
         "EMPTY": "", "SPACES": "  a  b ", "QUOTES": "'\"`\\", "DOLLAR": "$HOME ${STENCIL_0} $(id)",
         "LINES": "a\nb\t\\n\\c", "LETTERS": "äß€", "EQUALS": "a=b=c", "HASH": "#x", "DASH": "-i",
@@ -189,8 +189,10 @@ BUILD_VARIABLES = ("LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH", "PATH", "BASH_EN
 
 
 @pytest.mark.parametrize("name", BUILD_VARIABLES)
-def test_a_build_step_drops_its_rights_before_it_obeys(tmp_path: Path, name: str) -> None:
-    """Source distributions choose what lies on some of these paths; install scripts lie there."""
+def test_a_build_step_drops_its_rights_before_variables_take_effect(
+    tmp_path: Path, name: str
+) -> None:
+    """Check paths whose content source distributions and install scripts can choose."""
     folder = tmp_path / "build"
     (folder / "libraries").mkdir(parents=True)
     evil = compiled("loaded.c", folder / "evil.so", "-shared", "-fPIC")
@@ -206,11 +208,11 @@ def test_a_build_step_drops_its_rights_before_it_obeys(tmp_path: Path, name: str
     )
     words = {word for line in said for word in line.split() if word.startswith("loaded-")}
     assert words <= {f"loaded-{INSIDE}-none"}
-    if name in value:  # the cage's own program did load it
+    if name in value:  # the program in the cage did load it
         assert words
 
 
-# --- what has rights all the same is seen from outside ---
+# --- the host sees processes that keep privileges ---
 
 
 def no_drop() -> AbstractContextManager[object]:
@@ -218,7 +220,7 @@ def no_drop() -> AbstractContextManager[object]:
 
 
 def half_a_drop(*gone: str) -> Callable[[], AbstractContextManager[object]]:
-    """setpriv without some of what it is asked for, a word and what follows it."""
+    """Return a patch that removes these words and their values from setpriv's options."""
     real = profile._drop
 
     def dropped(host: profile.Host) -> tuple[str, ...]:
@@ -234,7 +236,7 @@ def half_a_drop(*gone: str) -> Callable[[], AbstractContextManager[object]]:
 def without(
     function: str, *gone: str, also: int = 0
 ) -> Callable[[], AbstractContextManager[object]]:
-    """bubblewrap without these options, each with as many words after it as `also` says."""
+    """Return a patch that removes these options of bubblewrap, with `also` words after each."""
     real = getattr(profile, function)
 
     def options(*given: object) -> tuple[str, ...]:
@@ -264,7 +266,9 @@ LOWERED_AS_ROOT: dict[str, tuple[Callable[[], AbstractContextManager[object]], s
 
 @pytest.mark.parametrize("name", [*LOWERED, *(LOWERED_AS_ROOT if AS_ROOT else ())])
 @pytest.mark.parametrize("cold", [True, False])
-def test_ready_does_not_count_without_a_wall(arena: Arena, name: str, cold: bool) -> None:
+def test_ready_does_not_count_while_a_protection_is_missing(
+    arena: Arena, name: str, cold: bool
+) -> None:
     lower, said = {**LOWERED, **LOWERED_AS_ROOT}[name]
     with lower(), pytest.raises(ConfinementError, match=said):
         sessions.start(arena.native(), LIMITS, slot="attack", cold=cold, low_priority=not cold)
@@ -282,14 +286,14 @@ def keeping(arena: Arena) -> Iterator[Path]:
 
 @as_root
 @pytest.mark.parametrize("who", KEEPERS)
-def test_ready_does_not_count_while_something_keeps_rights(arena: Arena, who: str) -> None:
+def test_ready_does_not_count_while_a_process_keeps_rights(arena: Arena, who: str) -> None:
     with keeping(arena) as root, pytest.raises(ConfinementError, match="process "):
         sessions.start(Tree(root=root, command=("bin/regains", who)), LIMITS, slot="attack")
 
 
 @as_root
-def test_a_runner_that_dropped_all_of_it_itself_counts(arena: Arena) -> None:
-    """So it is what is left that is seen, and not how it was dropped."""
+def test_a_runner_that_drops_all_rights_itself_counts(arena: Arena) -> None:
+    """Check that only the remaining privileges count, not who dropped the others."""
     with keeping(arena) as root:
         tree = Tree(root=root, command=("bin/regains", "nobody"))
         sessions.start(tree, LIMITS, slot="attack").close()
@@ -297,7 +301,7 @@ def test_a_runner_that_dropped_all_of_it_itself_counts(arena: Arena) -> None:
 
 @as_root
 def test_root_without_the_right_to_trace_sees_enough() -> None:
-    """As in many containers: the namespaces of the first process can be read all the same."""
+    """Run as in many containers: the namespaces of the first process are readable nevertheless."""
     code = "from sandbox import resources; resources.try_start(slot='adhoc-attack')"
     argv = ["/usr/bin/setpriv", "--bounding-set=-sys_ptrace", sys.executable, "-c", code]
     root = Path(__file__).resolve().parents[2]
@@ -305,7 +309,7 @@ def test_root_without_the_right_to_trace_sees_enough() -> None:
 
 
 def test_helpers_of_a_runner_may_come_and_go(arena: Arena) -> None:
-    """Processes that end while the host looks are no fault, orphans included."""
+    """Check that processes that end during the inspection, orphans included, are no error."""
     with own_tree(arena) as root:
         (root / "startup.mjs").write_text(
             "import cp from 'node:child_process';"
@@ -317,7 +321,7 @@ def test_helpers_of_a_runner_may_come_and_go(arena: Arena) -> None:
 
 
 def looked_at_trials() -> list[Trial]:
-    """Runners that keep rights, for the wall that sees it."""
+    """Return trials with runners that keep privileges, for the inspection that must see them."""
 
     def trial(who: str) -> Trial:
         def go(arena: Arena) -> str | None:
@@ -358,7 +362,7 @@ def nodes() -> list[tuple[object, ...]]:
 
 
 def device_change(arena: Arena, code: str, *, as_uid_0: bool) -> str | None:
-    """Try a change on each device; by a submission that kept uid 0, if asked for."""
+    """Try a change on each device; on request, from a submission that kept uid 0."""
     before = nodes()
     places = [Path(f"/dev/{name}") for name in devices.NAMES]
     owners = [(place.stat(), place) for place in places]
@@ -384,7 +388,7 @@ def device_change(arena: Arena, code: str, *, as_uid_0: bool) -> str | None:
 
 
 def device_trials() -> list[Trial]:
-    """Changes by uid 0 itself, without capabilities that matter here: the mounts stand alone."""
+    """Return trials with changes by uid 0 without capabilities: only the mounts protect."""
 
     def trial(name: str, code: str) -> Trial:
         return Trial(name=name, go=lambda arena: device_change(arena, code, as_uid_0=True))
@@ -406,7 +410,7 @@ def test_a_submission_changes_no_device(arena: Arena, name: str) -> None:
 
 
 @as_root
-def test_devices_work_and_the_hosts_mounts_are_as_they_were(arena: Arena) -> None:
+def test_devices_work_and_the_mounts_of_the_host_do_not_change(arena: Arena) -> None:
     before = Path("/proc/self/mounts").read_text()
     code = """say([fs.writeFileSync("/dev/null", "x"), fs.readFileSync("/dev/null").length,
         fs.readSync(fs.openSync("/dev/zero"), Buffer.alloc(9))]);"""
@@ -418,7 +422,7 @@ def test_devices_work_and_the_hosts_mounts_are_as_they_were(arena: Arena) -> Non
 
 @as_root
 def test_a_mount_that_comes_later_is_seen_inside(arena: Arena, tmp_path: Path) -> None:
-    """The mounts of the thread that starts sandboxes follow the host's."""
+    """Check that the mounts of the thread that starts sandboxes follow the host's."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = shutil.which("mount") or ""
@@ -438,11 +442,11 @@ def test_a_mount_that_comes_later_is_seen_inside(arena: Arena, tmp_path: Path) -
         subprocess.run([shutil.which("umount") or "", str(folder)], check=True)
 
 
-# --- files that give rights ---
+# --- files that give privileges ---
 
 
 def capable(place: Path) -> None:
-    """All capabilities for whoever starts it, as xattr(7) keeps them."""
+    """Return all capabilities for the process that starts the file, in the format of xattr(7)."""
     everything = b"\xff" * 8
     os.setxattr(place, "security.capability", b"\x01\x00\x00\x02" + everything + everything)
 
@@ -474,7 +478,7 @@ def test_a_file_of_the_tree_gives_no_rights(arena: Arena, name: str) -> None:
 
 @as_root
 @pytest.mark.parametrize("name", GIVERS)
-def test_a_runner_that_is_such_a_file_is_no_different(arena: Arena, name: str) -> None:
+def test_a_runner_that_is_such_a_file_gets_no_rights_either(arena: Arena, name: str) -> None:
     with own_tree(arena) as root:
         GIVERS[name](compiled("regains.c", root / "bin/giver", "-static", "-pthread"))
         tree = Tree(root=root, command=("bin/giver", "itself"))
@@ -483,7 +487,7 @@ def test_a_runner_that_is_such_a_file_is_no_different(arena: Arena, name: str) -
 
 @contextmanager
 def unsealed() -> Iterator[None]:
-    """Devices as bubblewrap binds them from the host."""
+    """Bind devices as bubblewrap does by default."""
     mounts = process._spawner.namespace
     mounts._whole = False
     try:
@@ -494,7 +498,7 @@ def unsealed() -> Iterator[None]:
 
 
 def named_before() -> AbstractContextManager[object]:
-    """The tree's variables are there while rights are dropped, as they once were."""
+    """Set the tree's variables already while privileges are dropped, as earlier versions did."""
     stack = ExitStack()
     stack.enter_context(patch.object(profile, "_renaming", lambda *_: ()))
     stack.enter_context(

@@ -1,7 +1,7 @@
-"""Class 19: requests that cost the server more than the client, at every door.
+"""Class 19: requests to every endpoint that cost the server more than the client.
 
-Nothing here looks at a clock: what a request costs is counted, in values, errors, bytes of memory
-and bytes of the answer. `make bench` measures the time.
+The tests measure no time: they count values, errors, bytes of memory and bytes of the answer.
+`make bench` measures the time.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ SIZE = 200_000
 HOSTILE = hostile_bodies.bodies(SIZE)
 ANSWER = 64 * 1024
 TAKEN = hostile_bodies.RIGHT
-MEMORY = 4  # times that of a good body of the same size
+MEMORY = 4  # allowed multiple of a valid body of the same size
 
 
 @pytest.fixture
 def admin(api: Api, settings: Settings) -> Client:
-    """A browser of an admin, for all addresses: pages beside the API."""
+    """Give a signed-in browser of an admin, for pages beside the API."""
     settings.ROOT_URLCONF = "webui.urls"
     user = User.objects.create_user("ada", password="x")
     user.groups.add(Group.objects.get(name="admin"))
@@ -47,14 +47,14 @@ def admin(api: Api, settings: Settings) -> Client:
     return client
 
 
-def test_there_are_enough_of_them() -> None:
+def test_there_are_enough_hostile_requests() -> None:
     assert len(HOSTILE) >= 60
     assert len(set(HOSTILE.values())) == len(HOSTILE)
     assert set(HOSTILE) > TAKEN
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_it_is_refused_in_few_words(name: str, api: Api) -> None:
+def test_a_hostile_request_is_refused_with_a_short_answer(name: str, api: Api) -> None:
     response = api.call("POST", "/executions", HOSTILE[name])
     assert response.status_code in ({201} if name in TAKEN else {400, 413, 415, 422})
     if name not in TAKEN:
@@ -65,15 +65,15 @@ def test_it_is_refused_in_few_words(name: str, api: Api) -> None:
         assert not Execution.objects.exists()
 
 
-def test_it_takes_little_memory() -> None:
+def test_a_hostile_request_takes_little_memory() -> None:
     good = hostile_bodies.good(SIZE)
-    requests.peak_bytes(good)  # what is made once
+    requests.peak_bytes(good)  # create objects that are made only once
     peaks = {name: requests.peak_bytes(body) for name, body in HOSTILE.items()}
     most = MEMORY * requests.peak_bytes(good)
     assert {name: peak for name, peak in peaks.items() if peak >= most} == {}
 
 
-def test_a_good_body_is_taken(api: Api) -> None:
+def test_a_valid_body_is_accepted(api: Api) -> None:
     body = hostile_bodies.good(SIZE)
     assert abs(len(body) - SIZE) < SIZE // 50
     assert api.call("POST", "/executions", body).status_code == 201
@@ -84,19 +84,19 @@ DOORS = ("/executions", "/templates/tiny/builds", "/templates/tiny/promote")
 
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("name", ["a long key over many values", "zeros as files", "deep objects"])
-def test_every_door_reads_by_the_same_budget(door: str, name: str, api: Api) -> None:
+def test_every_endpoint_reads_by_the_same_budget(door: str, name: str, api: Api) -> None:
     boss = make_api("boss", "execute", "read", "templates", "admin")
     response = boss.call("POST", door, HOSTILE[name])
     assert response.status_code in {400, 422}
     assert len(response.content) < 2_000
 
 
-# What is made of a body before it is refused, counted where it is made.
+# Count the objects that are made of a body before it is refused.
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many objects json was asked to make, by their numbers of members."""
+    """Return the list of objects that json was asked to make, as numbers of members."""
     counted: list[int] = []
     original = documents._object
 
@@ -109,7 +109,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.parametrize("piece", ["{}", '{"a":0}', '{"":{"":0}}', '[{"a":[{}]}]'])
-def test_nothing_is_made_of_what_is_over_the_budget(piece: str, made: list[int]) -> None:
+def test_no_object_is_made_of_a_body_over_the_budget(piece: str, made: list[int]) -> None:
     budget = documents.Budget(values=Sizes().values)
     with pytest.raises(documents.DocumentError, match="more than"):
         documents.loads(b"[" + b",".join([piece.encode()] * 6_000) + b"]", budget)
@@ -119,7 +119,7 @@ def test_nothing_is_made_of_what_is_over_the_budget(piece: str, made: list[int])
 
 
 @pytest.mark.parametrize("size", [10**5, 10**6, 5 * 10**6])
-def test_what_is_made_does_not_grow_with_the_body(size: int, made: list[int]) -> None:
+def test_the_number_of_objects_does_not_grow_with_the_body(size: int, made: list[int]) -> None:
     budget = documents.Budget(values=Sizes().values)
     for body in hostile_bodies.bodies(size).values():
         made.clear()
@@ -128,7 +128,7 @@ def test_what_is_made_does_not_grow_with_the_body(size: int, made: list[int]) ->
         assert sum(made) + len(made) <= 2 * budget.values
 
 
-def test_no_path_is_made_for_a_value_that_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_path_is_built_for_a_valid_value(monkeypatch: pytest.MonkeyPatch) -> None:
     paths: list[object] = []
     original = documents._path
 
@@ -165,7 +165,7 @@ def test_no_path_is_made_for_a_value_that_is_right(monkeypatch: pytest.MonkeyPat
         (b'"\\' + b'\\"' * 30_000, "not JSON"),
     ],
 )
-def test_what_a_document_may_be(body: bytes, says: str) -> None:
+def test_a_document_over_a_bound_is_refused(body: bytes, says: str) -> None:
     with pytest.raises(documents.DocumentError, match=says):
         documents.loads(body, documents.Budget(values=Sizes().values))
 
@@ -190,7 +190,7 @@ def test_what_a_document_may_be(body: bytes, says: str) -> None:
     ],
 )
 @pytest.mark.parametrize("looks", [0, documents.LOOKS])
-def test_what_is_right_is_read(
+def test_a_valid_document_is_read(
     document: object, looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(documents, "LOOKS", looks)
@@ -211,7 +211,7 @@ def test_the_largest_submission_fits_into_the_budget(api: Api) -> None:
     assert api.call("POST", "/executions", body).status_code == 201
 
 
-# What is validated.
+# Validation.
 
 WRONG: dict[str, Any] = {
     "files": [0] * 1000,
@@ -237,7 +237,7 @@ def test_a_list_is_validated_up_to_its_twentieth_fault(wrong: str) -> None:
     assert all(error["loc"][0] == name for error in refusal.value.errors())
 
 
-def test_few_of_many_unknown_keys_are_named() -> None:
+def test_only_the_first_of_many_unknown_keys_are_named() -> None:
     for many in (200, 4_000):
         body = {**minimal_template.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
@@ -249,7 +249,7 @@ def test_few_of_many_unknown_keys_are_named() -> None:
         assert refusal.value.error_count() <= MAX_TOLD
 
 
-def test_one_wrong_item_is_found_wherever_it_stands(api: Api) -> None:
+def test_one_wrong_item_is_found_at_every_position(api: Api) -> None:
     files = [{"path": f"f{n}", "content": ""} for n in range(999)]
     for at in (0, 500, 999):
         body = minimal_template.HELLO.body(
@@ -262,7 +262,7 @@ def test_one_wrong_item_is_found_wherever_it_stands(api: Api) -> None:
 # Answers.
 
 
-def test_an_answer_names_twenty_things() -> None:
+def test_an_answer_lists_twenty_errors() -> None:
     long = [Field(path="p" * 9_000, message="\u0001" * 9_000) for _ in range(5_000)]
     error = InvalidRequestError(long)
     assert len(error.details["fields"]) == MAX_TOLD
@@ -295,7 +295,7 @@ def test_an_answer_that_repeats_a_name_is_short(name: str, api: Api) -> None:
         assert len(response.content) < ANSWER
 
 
-# Doors beside JSON.
+# Other bodies than JSON.
 
 ENCODINGS = (
     "gzip",
@@ -322,7 +322,7 @@ def test_a_packed_body_is_neither_read_nor_unpacked(encoding: str, api: Api) -> 
 
 
 @pytest.mark.parametrize("path", ["/playground/run", "/accounts/login/", "/nowhere"])
-def test_pages_take_no_packed_body(path: str, admin: Client) -> None:
+def test_pages_refuse_a_packed_body(path: str, admin: Client) -> None:
     page = admin.post(
         path,
         gzip.compress(b"path=a"),
@@ -333,7 +333,7 @@ def test_pages_take_no_packed_body(path: str, admin: Client) -> None:
     assert b"Content-Encoding" in page.content
 
 
-def test_a_plain_body_may_say_so(api: Api) -> None:
+def test_a_plain_body_may_name_the_identity_encoding(api: Api) -> None:
     body = minimal_template.HELLO.body()
     said = {"Content-Encoding": "identity"}
     assert api.call("POST", "/executions", body, **said).status_code == 201
@@ -389,7 +389,7 @@ def test_a_form_takes_a_few_times_its_size(piece: str) -> None:
     assert peak < 6 * len(body)
 
 
-def test_pages_read_forms_so(rf: RequestFactory) -> None:
+def test_pages_read_forms_within_the_budget(rf: RequestFactory) -> None:
     body = b"content=" + b"%d0%b0" * 300_000 + b"&path=a&path=b"
     request = rf.generic("POST", "/playground/run", body, content_type=FORM)
     tracemalloc.start()
@@ -407,7 +407,7 @@ def test_pages_read_forms_so(rf: RequestFactory) -> None:
     "text",
     ["a=b&c%+d", "привет\r\n", "", "=", "==", "%", "=3D", "=\n", " \t ", "\0", "💥", "x" * 80],
 )
-def test_a_form_is_read_as_it_was_written(text: str) -> None:
+def test_a_valid_form_is_read_unchanged(text: str) -> None:
     body = urlencode([("a", text), (text, "b")]).encode()
     assert documents.form(body, fields=10) == [("a", text), (text, "b")]
 

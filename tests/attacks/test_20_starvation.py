@@ -1,7 +1,7 @@
-"""Starvation: connections and requests that are held by the hundred. Everyone else is served.
+"""Class 20: hundreds of held connections and requests must not keep the server from others.
 
-A real web server on loopback, with the bounds that it comes with. What is held stays held until the
-test is over: nothing here goes by the clock, only by who is answered meanwhile.
+A real web server runs on loopback with its default bounds. Connections stay held until the test is
+over. The tests measure no time: they check that other requests are answered.
 """
 
 import http.client
@@ -40,13 +40,13 @@ HALVES = {
     "a chunk that never ends": SUBMIT + b"Transfer-Encoding: chunked\r\n\r\nfff\r\n{",
     "the start of TLS": HELLO,
 }
-HELD = 504  # half-open connections, as many of each kind
+HELD = 504  # half-open connections, the same number of each kind
 WAITS = 500
 
 
 @dataclass
 class Server:
-    """A web server as a process, and whoever hangs on to it."""
+    """A web server as a process, with the connections to it that a test holds."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -59,7 +59,7 @@ class Server:
         return made
 
     def call(self, method: str, path: str, secret: str = "", body: Any = None) -> tuple[int, Any]:
-        """Status and JSON of a call with a connection of its own; None for a page."""
+        """Return status and JSON of a request on a connection of its own; None for a page."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_SECONDS)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         link.request(method, path, None if body is None else json.dumps(body), headers)
@@ -114,7 +114,7 @@ def serve(committed: None) -> Iterator[Callable[..., Server]]:
 
 @pytest.fixture
 def breathing(current: Version, alive: ExecutorHeartbeat) -> Iterator[None]:
-    """An executor that is alive by its row and takes nothing: whoever waits goes on waiting."""
+    """Keep an executor's heartbeat fresh; it takes no work, so waiting requests keep waiting."""
     stop = threading.Event()
 
     def beat() -> None:
@@ -130,7 +130,7 @@ def breathing(current: Version, alive: ExecutorHeartbeat) -> Iterator[None]:
 
 
 def waits(server: Server, api: Api, count: int) -> str:
-    """So many requests that wait for one execution; its id."""
+    """Start `count` requests that wait for one execution; return its id."""
     status, made = server.call(
         "POST", "/api/v1/executions", api.secret, minimal_template.HELLO.body()
     )
@@ -142,7 +142,7 @@ def waits(server: Server, api: Api, count: int) -> str:
 
 
 def trickle(links: list[socket.socket], stop: threading.Event) -> None:
-    """A byte a second, to whoever still takes one."""
+    """Send one byte a second on each connection that still takes one."""
     while not stop.wait(1):
         for link in links:
             try:
@@ -152,7 +152,7 @@ def trickle(links: list[socket.socket], stop: threading.Event) -> None:
 
 
 def hold(server: Server, count: int) -> list[socket.socket]:
-    """Half-open connections of every kind; the ones of which a byte comes each second."""
+    """Open half-open connections of every kind; return those that get a byte each second."""
     slow = []
     for number in range(count):
         kind = list(HALVES)[number % len(HALVES)]
@@ -162,7 +162,7 @@ def hold(server: Server, count: int) -> list[socket.socket]:
     return slow
 
 
-def test_half_requests_and_waits_leave_everyone_else_served(
+def test_held_requests_and_waits_do_not_block_other_requests(
     serve: Callable[..., Server], breathing: None
 ) -> None:
     server, one, other = serve(), make_api("one"), make_api("other")
@@ -182,7 +182,7 @@ def test_half_requests_and_waits_leave_everyone_else_served(
     finally:
         stop.set()
         thread.join()
-    # All of them waited through that, and each gets the end.
+    # All of them waited through that, and each gets the final state.
     waiting = server.links[:WAITS]
     for link in waiting:
         link.setblocking(False)
@@ -196,7 +196,7 @@ def test_half_requests_and_waits_leave_everyone_else_served(
         assert (status, json.loads(body)["state"]) == (200, "cancelled")
 
 
-def test_many_connections_from_one_address_take_no_descriptor_from_others(
+def test_many_connections_from_one_address_leave_descriptors_for_others(
     serve: Callable[..., Server],
 ) -> None:
     server = serve(STENCIL_CONNECTIONS="320")
@@ -205,11 +205,11 @@ def test_many_connections_from_one_address_take_no_descriptor_from_others(
         assert server.call("GET", "/healthz")[0] == 200
 
 
-def test_waits_of_one_token_are_bounded_and_say_so(
+def test_waits_of_one_token_are_bounded_and_the_answer_says_so(
     serve: Callable[..., Server], breathing: None
 ) -> None:
     server, one, other = serve(STENCIL_CLIENT_WAITS="20"), make_api("one"), make_api("other")
-    identifier = waits(server, one, 40)  # more than may, whoever comes first
+    identifier = waits(server, one, 40)  # more than allowed, in any order
     wait = f"/api/v1/executions/{identifier}?wait=60"
     until(lambda: refused(server, wait, one) == "refused; scope=client; limit=20")
     status, made = server.call(
@@ -223,15 +223,17 @@ def test_waits_of_one_token_are_bounded_and_say_so(
     )
     assert (status, made["state"]) == (201, "queued")
     assert "Stencil-Wait" not in server.headers
-    # Who goes away makes room.
+    # Closed connections free their places.
     for link in server.links:
         link.close()
     until(lambda: refused(server, f"/api/v1/executions/{identifier}?wait=0.1", one) is None)
 
 
-def test_waits_of_all_are_bounded_and_say_so(serve: Callable[..., Server], breathing: None) -> None:
+def test_waits_of_all_tokens_are_bounded_and_the_answer_says_so(
+    serve: Callable[..., Server], breathing: None
+) -> None:
     server, one, other = serve(STENCIL_WAITS="20"), make_api("one"), make_api("other")
-    identifier = waits(server, one, 40)  # more than may, whoever comes first
+    identifier = waits(server, one, 40)  # more than allowed, in any order
     until(lambda: refused(server, f"/api/v1/executions/{identifier}?wait=1", one) is not None)
     _, made = server.call(
         "POST", "/api/v1/executions", other.secret, minimal_template.HELLO.body(wait=60)
@@ -240,7 +242,7 @@ def test_waits_of_all_are_bounded_and_say_so(serve: Callable[..., Server], breat
     assert server.headers["Stencil-Wait"] == "refused; scope=server; limit=20"
 
 
-def test_waits_get_the_row_when_the_server_stops(
+def test_waits_are_answered_when_the_server_stops(
     serve: Callable[..., Server], breathing: None
 ) -> None:
     server, one = serve(STENCIL_CLIENT_WAITS="20"), make_api("one")
@@ -254,7 +256,7 @@ def test_waits_get_the_row_when_the_server_stops(
             status, headers, body = answer(lines)
         assert (status, json.loads(body)["state"]) == (200, "queued")
         told.append(headers["stencil-wait"])
-    assert told.count("ended; reason=stopping") >= 19, told  # one place may have been ours
+    assert told.count("ended; reason=stopping") >= 19, told  # one place may be ours
     assert set(told) == {"ended; reason=stopping", "refused; scope=client; limit=20"}
     assert server.process.wait(HANGS_SECONDS) == 0
 

@@ -1,4 +1,4 @@
-"""`doctor --attack`: everything holds here, and each attack notices when its wall is lowered."""
+"""Test `doctor --attack`: all attacks fail here, and each reports a lowered protection."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,7 +20,7 @@ def named(title: str) -> selfcheck.Attack:
     return next(each for each in selfcheck.ATTACKS if each.title == title)
 
 
-def test_everything_holds_here(arena: Arena) -> None:
+def test_all_protections_hold_here(arena: Arena) -> None:
     found = selfcheck.verdicts()
     assert len(found) == len(selfcheck.ATTACKS)
     not_held = {verdict.title: verdict.level for verdict in found if verdict.level != "ok"}
@@ -31,7 +31,7 @@ def test_everything_holds_here(arena: Arena) -> None:
 
 
 def without(gone: str) -> Lower:
-    """bubblewrap without this option."""
+    """Return a patch that removes this option of bubblewrap."""
     real = profile._namespaces
     return lambda: patch.object(
         profile, "_namespaces", lambda *given: tuple(each for each in real(*given) if each != gone)
@@ -48,7 +48,7 @@ LOWERED: dict[str, Lower] = {
 
 
 @pytest.mark.parametrize("title", LOWERED)
-def test_it_notices_a_wall_that_is_open(title: str, arena: Arena) -> None:
+def test_a_missing_protection_is_reported(title: str, arena: Arena) -> None:
     with LOWERED[title](), selfcheck._target() as target:
         verdict = selfcheck._try(named(title), target)
     assert verdict.level == "missing"
@@ -62,13 +62,13 @@ LIMITS = {
 
 
 @pytest.mark.parametrize("title", LIMITS)
-def test_it_notices_a_limit_that_is_not_there(title: str, arena: Arena) -> None:
+def test_a_missing_limit_is_reported(title: str, arena: Arena) -> None:
     lowered = replace(named(title), changes=LIMITS[title])
     with selfcheck._target() as target:
         assert selfcheck._try(lowered, target).level != "ok"
 
 
-def test_it_notices_what_was_not_stopped(arena: Arena) -> None:
+def test_a_program_that_was_not_stopped_is_reported(arena: Arena) -> None:
     lowered = replace(named("refusing to end"), line="exit 0")
     with selfcheck._target() as target:
         assert selfcheck._try(lowered, target).level != "ok"

@@ -1,4 +1,4 @@
-"""Where attacks run: a tree with Node and syscalls.c, and a host that has something to lose."""
+"""Provide the place where attacks run: a tree with Node and syscalls.c, and targets on the host."""
 
 import os
 import secrets
@@ -20,13 +20,13 @@ from tests.sandbox.node_tree import build_tree, tree_for
 
 SOURCE = Path(__file__).with_name("syscalls.c")
 SECRET = "the-hosts-secret"
-MARK = "STENCIL_ATTACK"  # every attacking process has this variable
+MARK = "STENCIL_ATTACK"  # each attacking process has this variable
 NEIGHBOUR = call("neighbour", "OK")
 
 
 @dataclass(kw_only=True)
 class Arena:
-    """What attacks need, and what they go for."""
+    """The tree and the targets of attacks."""
 
     root: Path
     tree: Path
@@ -34,7 +34,7 @@ class Arena:
     words: dict[str, str]
 
     def run(self, attack: Attack, *, slot: str = "attack") -> Outcome:
-        """One attack in one sandbox."""
+        """Run one attack in one sandbox."""
         if attack.before:
             fault = call(attack.before, "OK").breach(self.run(call(attack.before)))
             assert fault is None, fault
@@ -56,25 +56,25 @@ class Arena:
         return sessions.execute(marked, job, attack.limits, slot=slot)
 
     def native(self) -> Tree:
-        """The tree whose runner is syscalls.c: it starts in a few milliseconds."""
+        """Return the tree whose runner is syscalls.c: it starts in a few milliseconds."""
         return Tree(root=self.tree, command=("bin/syscalls", "run"))
 
     def job(
         self, code: str, *, mode: str = "run", name: str = "main.mjs", args: tuple[str, ...] = ()
     ) -> Submission:
-        """A submission of one file."""
+        """Return a submission of one file."""
         files = (SourceFile(path=name, content=code.encode()),)
         return Submission(mode=mode, files=files, entry=name, args=args)
 
     def fill(self, code: str) -> str:
-        """Put in what this host has."""
+        """Replace the words in @ by the values of this host."""
         for word, value in self.words.items():
             code = code.replace(f"@{word}@", value)
         return code
 
     @contextmanager
     def meanwhile(self, other: Attack) -> Iterator[None]:
-        """Another execution in another thread; it must end as it should."""
+        """Run another execution in another thread; assert that it ends as expected."""
         found: list[str | BaseException | None] = []
 
         def live() -> None:
@@ -92,18 +92,18 @@ class Arena:
         assert found == [None], f"{other.name} was disturbed: {found[0]}"
 
     def neighbour(self) -> AbstractContextManager[None]:
-        """An execution like any other, with files of its own."""
+        """Run an ordinary execution with files of its own meanwhile."""
         return self.meanwhile(NEIGHBOUR)
 
 
 def quote(text: str) -> str:
-    """A JavaScript literal."""
+    """Return `text` as a JavaScript literal."""
     return "String.raw`" + text.replace("`", "${'`'}") + "`"
 
 
 @contextmanager
 def arena(root: Path) -> Iterator[Arena]:
-    """Make it below `root`, an empty folder."""
+    """Make an arena below `root`, an empty folder."""
     with ExitStack() as stack:
         canaries = _canaries(root / "canaries")
         listener = stack.enter_context(_tcp())
@@ -128,7 +128,7 @@ def arena(root: Path) -> Iterator[Arena]:
 
 
 def _tree(place: Path) -> Path:
-    """Everybody may write everything in it by its modes: the read-only mount stands alone."""
+    """Build a tree whose modes let every user write: only the read-only mount protects it."""
     tree = build_tree(place)
     made = tree / "bin/syscalls"
     compiler = shutil.which("gcc") or shutil.which("cc")
@@ -136,7 +136,7 @@ def _tree(place: Path) -> Path:
     argv = [compiler, "-O1", "-static", "-pthread", "-o", str(made), str(SOURCE)]
     subprocess.run(argv, check=True, capture_output=True, timeout=60)
     node = tree / "bin/node"
-    copy = shutil.copy2(node.resolve(), tree / "bin/copy")  # it was perhaps a link to our own Node
+    copy = shutil.copy2(node.resolve(), tree / "bin/copy")  # it may be a hard link to our own Node
     Path(copy).replace(node)
     for path in (tree, *tree.rglob("*")):
         path.chmod(0o777 if path.is_dir() or path.parent.name == "bin" else 0o666)
@@ -149,7 +149,7 @@ def _canaries(place: Path) -> Path:
         folder.chmod(0o777)
     for name in ("secret", "folder/inner"):
         (place / name).write_text(SECRET)
-        (place / name).chmod(0o666)  # whoever sees it may write it
+        (place / name).chmod(0o666)  # every process that sees the file may write it
     (place / "link").symlink_to("secret")
     return place
 
@@ -166,7 +166,7 @@ def _unix(address: str) -> socket.socket:
 
 
 def _own_address() -> str:
-    """An address of this machine that is not the loopback's, if it has one."""
+    """Return an address of this machine outside the loopback, or 127.0.0.1 without one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -176,7 +176,7 @@ def _own_address() -> str:
 
 
 def _warm_up(made: Arena) -> None:
-    """Make what is made once (filter, spawner, groups), so that it is not taken for a leak."""
+    """Create filter, spawner and groups, which are made once, so that they count as no leak."""
     with made.neighbour():
         made.run(NEIGHBOUR)
     folder = made.root / "build"

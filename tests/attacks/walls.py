@@ -1,4 +1,4 @@
-"""Every wall, how it is lowered, and the attacks that it is there for: for attacks_lowered.py."""
+"""List each protection, how to lower it, and the attacks that it stops, for attacks_lowered.py."""
 
 import os
 import struct
@@ -39,7 +39,7 @@ ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF: return SECCOMP_
 
 @dataclass(frozen=True, kw_only=True)
 class Wall:
-    """What is taken away, how, and what is tried then. `limits` are given instead of a patch."""
+    """A protection: how to lower it, and the attacks to try then. `limits` replace the patch."""
 
     name: str
     attacks: Sequence[Attack | Trial]
@@ -48,13 +48,13 @@ class Wall:
 
 
 def named(attacks: Sequence[Attack], *names: str) -> list[Attack]:
-    """Some of a table, by name; KeyError for one that is not in it."""
+    """Return some attacks of a table by name; raise KeyError for an unknown name."""
     table = {attack.name: attack for attack in attacks}
     return [table[name] for name in names]
 
 
 def without_options(*gone: str) -> Lower:
-    """bubblewrap without these options."""
+    """Return a patch that removes these options of bubblewrap."""
     spaces = profile._namespaces
     return lambda _: patch.object(
         profile,
@@ -64,7 +64,7 @@ def without_options(*gone: str) -> Lower:
 
 
 def other_profile(change: Callable[[profile.Profile, Arena], profile.Profile]) -> Lower:
-    """A sandbox that sees something else."""
+    """Return a patch that changes the profile of each sandbox."""
     real = profile.options
 
     def lower(made: Arena) -> AbstractContextManager[object]:
@@ -100,7 +100,7 @@ def shared_tmp(inside: profile.Profile, made: Arena) -> profile.Profile:
 
 @contextmanager
 def inherited_environment(_: Arena) -> Iterator[None]:
-    """The service's own environment is handed down."""
+    """Pass the service's own environment to the sandbox."""
     spawn, given, named = process.spawn, profile._environment, profile._renaming
 
     def inheriting(host: profile.Host, count: int) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def inherited_environment(_: Arena) -> Iterator[None]:
 
 
 def unseen(lower: Lower) -> Lower:
-    """A wall is lowered, and the host does not look whether it stands."""
+    """Lower a protection, and keep the host from checking it."""
 
     @contextmanager
     def both(made: Arena) -> Iterator[None]:
@@ -132,7 +132,7 @@ def unseen(lower: Lower) -> Lower:
 
 @contextmanager
 def inherited_descriptors(made: Arena) -> Iterator[None]:
-    """A folder of the host is left open and inheritable, and nobody closes it."""
+    """Leave a folder of the host open and inheritable at the start."""
     leak = os.open(made.canaries, os.O_RDONLY)
     os.set_inheritable(leak, True)
     try:
@@ -143,7 +143,7 @@ def inherited_descriptors(made: Arena) -> Iterator[None]:
 
 
 def links_followed(_: Arena) -> AbstractContextManager[object]:
-    """A build's folder is taken back as `chown -R` with a careless option would."""
+    """Change the owner of a build's folder as `chown -R` with a careless option would."""
 
     def give(folder: Path, owner: int) -> None:
         for path in (folder, *folder.rglob("*")):
@@ -158,7 +158,7 @@ def paths_unchecked(_: Arena) -> AbstractContextManager[object]:
 
 
 def any_body(_: Arena) -> AbstractContextManager[object]:
-    """The JSON that Python takes for JSON."""
+    """Read JSON with Python's own, lenient parser."""
     return patch.multiple(
         documents,
         _object=lambda pairs, _: dict(pairs),
@@ -185,7 +185,7 @@ def any_message(_: Arena) -> AbstractContextManager[object]:
 
 @contextmanager
 def daemons_live(made: Arena) -> Iterator[None]:
-    """Neither the pid namespace nor the control group ends with the run."""
+    """Keep the pid namespace and the control group from ending with the run."""
     with (
         without_options("--unshare-pid")(made),
         patch.object(groups._Folders, "kill", lambda _: None),
@@ -194,7 +194,7 @@ def daemons_live(made: Arena) -> Iterator[None]:
 
 
 def walls() -> list[Wall]:
-    """Every wall with the attacks that it is there for."""
+    """Return every protection with the attacks that it stops."""
     calls, sight, reach = (
         test_09_system_calls.ATTACKS,
         test_05_information_leaks.ATTACKS,

@@ -1,4 +1,4 @@
-"""A machine with registries on loopback, and a workspace whose files no reader has looked at."""
+"""Fixtures: a machine with registries on loopback, and a workspace with unscreened files."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def registry() -> Iterator[Registry]:
 
 @pytest.fixture
 def elsewhere() -> Iterator[Registry]:
-    """An attacker's registry, or a neighbour on loopback: nobody configured it."""
+    """Serve an attacker's registry on loopback that no configuration names."""
     with serve() as found:
         found.publish_npm("good", "1.0.0", {"index.js": "'evil'\n"})
         yield found
@@ -33,7 +33,7 @@ def elsewhere() -> Iterator[Registry]:
 
 @pytest.fixture
 def machine(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """This machine's configuration: one registry with a token, and nothing of the real machine."""
+    """Configure one registry with a token, and hide the configuration of the real machine."""
     home = tmp_path / "home"
     home.mkdir()
     (home / ".npmrc").write_text(
@@ -57,7 +57,7 @@ def machine(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 class Workspace:
-    """A job on files of a tree, and what it said."""
+    """A job on the files of a tree, with its log."""
 
     def __init__(self, folder: Path, **values: object) -> None:
         self.said: list[str] = []
@@ -79,7 +79,7 @@ class Workspace:
 
     @property
     def ran(self) -> bool:
-        """Whether a program of the tree was started."""
+        """Return whether a program of the tree was started."""
         return any(self.job.workspace.rglob("ran"))
 
 

@@ -1,8 +1,8 @@
-"""Class 17, npm: definitions and packages against the step that fetches.
+"""Class 17, npm: hostile definitions and packages attack the fetch step.
 
-The builder is called as a build calls it, on trees that no reader has looked at. Attacks are run
-twice where that says more: `whole` as it is, and `bare` with npm's options and the taking away of `.npmrc` gone, so that
-the kernel and the network alone hold.
+The builder is called as in a build, on trees that no reader has screened. Some attacks run twice:
+`whole` as in a build, and `bare` without npm's options and with the tree's `.npmrc`, so that only
+the kernel and the network protect the host.
 """
 
 import json
@@ -22,7 +22,7 @@ CANARY = "#!/bin/sh\necho ran >> /build/ran\ncat /npm-config/user >> /build/ran\
 
 @pytest.fixture(params=["whole", "bare"])
 def bare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether npm sees the tree's .npmrc, without our options."""
+    """Return whether npm sees the tree's .npmrc and lacks our options."""
     if request.param == "bare":
         monkeypatch.setattr(npm_builder, "hidden", lambda _job: nullcontext())
         monkeypatch.setattr(
@@ -83,7 +83,7 @@ LOCKED = {
 
 
 @pytest.mark.parametrize("name", LOCKED)
-def test_a_lock_leads_to_registries_alone(workspace: Workspace, bare: bool, name: str) -> None:
+def test_a_lock_leads_only_to_registries(workspace: Workspace, bare: bool, name: str) -> None:
     package = {"name": "x", "dependencies": {"thing": LOCKED[name]}}
     lock = {
         "name": "x", "lockfileVersion": 3, "requires": True,
@@ -130,7 +130,7 @@ def test_no_configuration_of_a_tree_leads_elsewhere(
     assert workspace.job.reached <= workspace.job.configured
 
 
-def test_the_right_package_comes_whatever_a_tree_says(
+def test_the_right_package_is_installed_for_each_hostile_tree(
     workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
     workspace.write(**{
@@ -140,14 +140,14 @@ def test_the_right_package_comes_whatever_a_tree_says(
     npm_builder.relock(workspace.job)
     npm_builder.fetch(workspace.job)
     assert (workspace.job.tree / "node_modules/good/index.js").read_text() == "1\n"
-    assert (workspace.job.tree / ".npmrc").read_text().startswith("registry=")  # it is back
+    assert (workspace.job.tree / ".npmrc").read_text().startswith("registry=")  # restored
     assert {given for _, given in registry.asked} == {f"Bearer {TOKEN}"}
     place = f"127.0.0.1:{registry.port}"
     npm_builder.fetched(workspace.job, npm_builder.contents(workspace.job))
     assert npm_builder.came_from(workspace.job) == {"good 1.0.0": place}
 
 
-def test_a_tarball_elsewhere_and_a_redirect_there_are_refused(
+def test_a_tarball_on_another_host_and_a_redirect_to_it_are_refused(
     workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
     told = registry.answers["/good"]
@@ -168,7 +168,7 @@ def test_a_tarball_elsewhere_and_a_redirect_there_are_refused(
     assert elsewhere.asked == []
 
 
-def test_a_further_host_is_the_operators_to_name(
+def test_only_the_operator_can_allow_another_host(
     workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
     registry.redirects["/good/-/good-1.0.0.tgz"] = f"{elsewhere.url}/moved.tgz"
@@ -181,7 +181,7 @@ def test_a_further_host_is_the_operators_to_name(
     npm_builder.relock(workspace.job)
     npm_builder.fetch(workspace.job)
     assert [path for path, given in elsewhere.asked] == ["/moved.tgz"]
-    assert [given for path, given in elsewhere.asked] == [""]  # its token is the registry's alone
+    assert [given for path, given in elsewhere.asked] == [""]  # no token
     assert workspace.job.reached - workspace.job.configured == {("127.0.0.1", elsewhere.port)}
 
 
@@ -194,7 +194,7 @@ def test_a_second_lock_is_refused(workspace: Workspace) -> None:
         npm_builder.fetch(workspace.job)
 
 
-# What packages are called and hold.
+# Names and contents of packages.
 
 BINS = {
     "node": "cli.js", "npm": "cli.js", "sh": "cli.js", "../../../bin/node": "cli.js",
@@ -234,7 +234,7 @@ SCRIPTS = {
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_named_install_script_changes_its_own_package_alone(
+def test_a_listed_install_script_changes_only_its_own_package(
     tmp_path: Path, machine: dict[str, str], registry: Registry, name: str
 ) -> None:
     workspace = scripted(tmp_path, registry, SCRIPTS[name])
@@ -243,7 +243,7 @@ def test_a_named_install_script_changes_its_own_package_alone(
     assert "install script of scripted" in caught.value.message
 
 
-def test_what_is_its_own_may_change(
+def test_an_install_script_may_change_its_own_package(
     tmp_path: Path, machine: dict[str, str], registry: Registry
 ) -> None:
     script = "echo built > built.txt; mkdir -p ../.cache-of/x; echo y > ../.cache-of/x/y"

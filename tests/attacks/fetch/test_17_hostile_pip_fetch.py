@@ -1,8 +1,8 @@
-"""Class 17, pip: definitions and packages against the step that fetches.
+"""Class 17, pip: hostile definitions and packages attack the fetch step.
 
-The builder is called as a build calls it, on trees that no reader has looked at. Attacks are run
-twice where that says more: `whole` as it is, and `bare` with pip's audit hook and own filter gone, so that
-the kernel and the network alone hold.
+The builder is called as in a build, on trees that no reader has screened. Some attacks run twice:
+`whole` as in a build, and `bare` without pip's audit hook and its own filter, so that only the
+kernel and the network protect the host.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from tests.templatemgr.builders import sdists
 
 @pytest.fixture(params=["whole", "bare"])
 def hooks(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether pip's process has its audit hook and its own filter, or the cage alone holds."""
+    """Return whether pip has its audit hook and filter, or only the cage protects the host."""
     if request.param == "bare":
         text = Path(online_pip.__file__).read_text()
         bare = text.replace("    seal()\n    sys.addaudithook(refuse)\n", "")
@@ -36,7 +36,7 @@ def hooks(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 SETUP = "import pathlib; pathlib.Path('/build/ran').write_text('x')\nraise SystemExit(1)\n"
-# A backend of its own that takes nothing from an index: it is what pip starts first.
+# A backend that requires nothing from an index: it is the first program that pip starts.
 PROJECT = {
     "pyproject.toml": sdists.OWN.format(requires="[]"),
     "backend.py": SETUP,
@@ -59,7 +59,7 @@ REQUIREMENTS = {
 
 
 @pytest.mark.parametrize("name", REQUIREMENTS)
-def test_pip_starts_nothing(workspace: Workspace, hooks: str, name: str) -> None:
+def test_pip_starts_no_program(workspace: Workspace, hooks: str, name: str) -> None:
     workspace.write(**{f"project__{file}": text for file, text in PROJECT.items()})
     workspace.write(**{"requirements.in": REQUIREMENTS[name] + "\n"})
     sdists.pack(workspace.job.tree, "evil", "1.0", PROJECT)
@@ -81,7 +81,7 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("name", INDEXES)
-def test_pip_goes_where_it_is_configured_alone(
+def test_pip_connects_only_to_configured_hosts(
     workspace: Workspace, elsewhere: Registry, name: str
 ) -> None:
     elsewhere.answers["/whatever"] = b"a neighbour's secret\n"
@@ -94,7 +94,7 @@ def test_pip_goes_where_it_is_configured_alone(
 
 
 def wheel(name: str, files: dict[str, str], version: str = "1.0") -> tuple[str, bytes]:
-    """A wheel of one module and these files; its RECORD names all."""
+    """Write a wheel of one module and these files; its RECORD lists all of them."""
     import io
 
     info = f"{name}-{version}.dist-info"
@@ -162,7 +162,7 @@ def lock_wheel(workspace: Workspace, registry: Registry, files: dict[str, str]) 
 
 
 @pytest.mark.parametrize("name", WHEELS)
-def test_a_wheel_brings_files_to_its_own_places_alone(
+def test_a_wheel_installs_files_only_in_its_own_folders(
     workspace: Workspace, registry: Registry, name: str
 ) -> None:
     lock_wheel(workspace, registry, WHEELS[name])
@@ -196,7 +196,7 @@ def test_a_usual_wheel_is_installed_and_its_host_is_known(
     assert pip_builder.came_from(workspace.job) == {"odd 1.0": f"127.0.0.1:{registry.port}"}
 
 
-def test_code_at_the_start_is_the_operators_to_allow(
+def test_only_the_operator_can_allow_code_at_interpreter_start(
     workspace: Workspace, registry: Registry
 ) -> None:
     lock_wheel(workspace, registry, {"x.pth": "import os\n"})
@@ -212,7 +212,7 @@ def test_code_at_the_start_is_the_operators_to_allow(
 def test_code_at_the_start_does_not_run_in_the_build(
     workspace: Workspace, registry: Registry
 ) -> None:
-    """The interpreter that compiles the tree can write in it: what is installed waits."""
+    """Check that the compiling interpreter, which can write in the tree, runs no start-up code."""
     code = "import pathlib; pathlib.Path('/build/ran').write_text('x')\n"
     lock_wheel(workspace, registry, {"x.pth": code, "sitecustomize.py": code})
     workspace.job = Job(
@@ -224,16 +224,16 @@ def test_code_at_the_start_does_not_run_in_the_build(
     assert not workspace.ran
     assert list(
         (workspace.job.tree / interpreter.SITE / "__pycache__").glob("odd.*")
-    )  # it was compiled
+    )  # the module was compiled
 
 
 # From one build to the next.
 
 
-def test_what_one_build_was_told_does_not_reach_the_next(
+def test_a_lie_of_a_registry_does_not_reach_the_next_build(
     tmp_path: Path, machine: dict[str, str], registry: Registry
 ) -> None:
-    """A build whose registry lied, with its cache: the next one asks anew and gets what is true."""
+    """Keep the cache of a build with a lying registry: the next build asks again."""
     kept = tmp_path / "kept"
     truth = dict(registry.answers)
     registry.publish_npm("good", "1.0.0", {"index.js": "'evil'\n"})
@@ -258,7 +258,7 @@ def built(workspace: Workspace, kept: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["index", "content"])
-def test_a_cache_that_was_written_by_hand_is_not_believed(
+def test_a_forged_cache_entry_is_not_used(
     tmp_path: Path, machine: dict[str, str], registry: Registry, how: str
 ) -> None:
     kept = tmp_path / "kept"
@@ -271,7 +271,7 @@ def test_a_cache_that_was_written_by_hand_is_not_believed(
     assert (second.job.tree / "node_modules/good/index.js").read_text() == "1\n"
 
 
-def test_a_wheel_that_is_kept_is_not_fetched_again(
+def test_a_cached_wheel_is_not_fetched_again(
     tmp_path: Path, machine: dict[str, str], registry: Registry
 ) -> None:
     kept = tmp_path / "kept"
