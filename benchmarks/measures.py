@@ -332,5 +332,5 @@ def wall(size: Size) -> Iterator[Row]:
             lambda: sandboxed(inside),
             partial(bare.timed, argv, here),
         )
-        row = share(f"`true` behind the whole wall, beside {name}", *samples, most=0)
+        row = share(f"`true` in a complete sandbox, beside {name}", *samples, most=0)
         yield replace(row, must="–", holds=None)

@@ -20,7 +20,7 @@ class Row:
 def faster(
     measure: str, ours: Sequence[float], other: Sequence[float], *, least: float, unit: str = "ms"
 ) -> Row:
-    """Return a row with the other divided by ours; p95 is the poor end."""
+    """Return a row with the other divided by ours, at the median and at p95."""
     ratios = [theirs / mine for mine, theirs in zip(ours, other, strict=True)]
     middle, poor = statistics.median(ratios), quantile(ratios, 0.05)
     return _row(measure, ours, other, (middle, poor), f"≥ {least:g}×", middle >= least, unit)
@@ -29,7 +29,7 @@ def faster(
 def share(
     measure: str, ours: Sequence[float], other: Sequence[float], *, most: float, unit: str = "ms"
 ) -> Row:
-    """Return a row with ours divided by the other; p95 is the poor end."""
+    """Return a row with ours divided by the other, at the median and at p95."""
     ratios = [mine / theirs for mine, theirs in zip(ours, other, strict=True)]
     middle, poor = statistics.median(ratios), quantile(ratios, 0.95)
     return _row(measure, ours, other, (middle, poor), f"≤ {most:g}×", middle <= most, unit)

@@ -114,8 +114,8 @@ OUTPUT: tuple[Attack, ...] = (
 )  # fmt: skip
 TIMES: tuple[Attack, ...] = (
     ends("it sleeps for ever", "setInterval(() => {}, 1e6);", TIME, wall_ms=300),
-    ends("it sleeps longer than it may", "setTimeout(() => {}, 1500);", TIME, wall_ms=300),
-    ends("it spins longer than it may", "for (const end = Date.now() + 1500; Date.now() < end;);",
+    ends("sleep beyond the wall-clock limit", "setTimeout(() => {}, 1500);", TIME, wall_ms=300),
+    ends("busy loop beyond the CPU limit", "for (const end = Date.now() + 1500; Date.now() < end;);",
          TIME, cpu_ms=300),
     ends("it spins for ever", "for (;;);", TIME, wall_ms=300),
     ends("the shortest wall", "for (;;);", TIME, wall_ms=20),

@@ -253,7 +253,7 @@ def walls() -> list[Wall]:
             lower=unseen(without_options("--unshare-ipc")),
         ),
         Wall(
-            name="only what is needed is mounted",
+            name="minimal mounts",
             attacks=[
                 *named(sight, *(f"read {name}" for name in hidden)),
                 *named(reach, "a Unix socket of the host"),
@@ -308,12 +308,12 @@ def walls() -> list[Wall]:
         ),
         Wall(
             name="wall-clock limit",
-            attacks=named(bombs, "it sleeps longer than it may", "busy handlers of signals"),
+            attacks=named(bombs, "sleep beyond the wall-clock limit", "busy handlers of signals"),
             limits={"wall_ms": 20_000},
         ),
         Wall(
             name="limit of CPU time",
-            attacks=named(bombs, "it spins longer than it may", "CPU time in children"),
+            attacks=named(bombs, "busy loop beyond the CPU limit", "CPU time in children"),
             limits={"cpu_ms": 20_000},
         ),
         Wall(
@@ -344,7 +344,7 @@ def walls() -> list[Wall]:
     if starts_as_root():
         found.append(
             Wall(
-                name="no link is followed when a build's folder changes hands",
+                name="no link is followed when a build's folder changes its owner",
                 attacks=host_trials.planted_links(),
                 lower=links_followed,
             )
@@ -367,7 +367,7 @@ def walls() -> list[Wall]:
                 lower=unseen(lambda _: test_18_privileged_programs.named_before()),
             ),
             Wall(
-                name="the host looks at what is ready",
+                name="the host checks a ready sandbox",
                 attacks=test_18_privileged_programs.looked_at_trials(),
                 lower=unseen(lambda _: nullcontext()),
             ),

@@ -96,12 +96,12 @@ run; it writes this page. Compare the ratios: milliseconds depend on the machine
 
 {markdown(rows)}
 
-Each pair gives a ratio; p95 is the poor end: one ratio in twenty is worse. Warm set-up is the time
-from the claim of a warm sandbox until its job is delivered. Cold set-up is the time until a new
-sandbox is mounted, limited and released. The rows of cold submissions also contain the start of
-the program. HTTP means one new connection for each submission, with `wait`, from the connect
-to the last byte. `ratio` is ours divided by the other, or the reverse where a row must reach "≥".
-CPU is the time of web, executor and sandboxes together.
+Each pair of runs gives one ratio. The table shows the median, and the ratio at p95: one ratio in
+twenty is worse than that. Warm set-up is the time from the claim of a warm sandbox until its job is
+delivered. Cold set-up is the time until a new sandbox is mounted, limited and released. The rows of
+cold submissions also contain the start of the program. HTTP means one new connection for each
+submission, with `wait`, from the connect to the last byte. `ratio` is ours divided by the other, or
+the reverse where a row must reach "≥". CPU is the time of web, executor and sandboxes together.
 
 A row of *sustained* load counts the submissions of clients that submit again at once, for twenty
 seconds, beside as many bare tools at a time as there are cores. Each submission has other files.
@@ -109,8 +109,8 @@ seconds, beside as many bare tools at a time as there are cores. Each submission
 Before a cold set-up a parked bubblewrap waits, as in an executor: with its control group, without
 a namespace, a mount or a version. One row shows the time without a parked process. After a pause
 that time is much longer: with version 1 of control groups the kernel delays the first move of a
-process into a group, and hardly the moves that follow at once. Copies take long, so that every
-set-up beside a copy comes after a pause.
+process into a group, and delays moves soon after it only little. A copy takes long, so every
+set-up that is compared with a copy starts after a pause.
 
 ## Where the time goes
 
@@ -127,6 +127,6 @@ the version before the run and writing the result after it.
 
 The benchmark damages the current TypeScript version while one client submits one execution after
 the other, and requests a verification at once. *Found*: until the API reports the damage. *Served
-again*: from there until the version is whole. The last kind needs a rebuild, since every version
-shares the file and no disk has its bytes any more.
+again*: from there until the version is whole. The last kind of damage needs a rebuild: every
+version shares the damaged file, so no copy on disk has its bytes.
 """
