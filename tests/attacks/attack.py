@@ -44,7 +44,7 @@ LIMITS = Limits(
 class Attack:
     """One attack. The protection held if it ended in one of `states` with one of `answers`, if any.
 
-    `code` is a program (run), a suite (test), the name of a function in syscalls.c, or a line for sh.
+    `code` is a program (run), a suite (test), a function name in syscalls.c, or a line for sh.
     Words in @ are replaced by values of the arena: @PORT@, @SECRET_FILE@ and so on.
     `before` is a function that runs first, in another execution, to test what both share.
     """

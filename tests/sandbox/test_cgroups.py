@@ -1,4 +1,4 @@
-"""Control groups: what /proc says, the counters' formats, leases and leftovers."""
+"""Test control groups: detection from /proc, counters, leases and leftover groups."""
 
 import os
 import subprocess
@@ -55,7 +55,7 @@ def test_delegated_v2_is_preferred(tmp_path: Path) -> None:
     ("own", "beside"),
     [
         ("stencil-w-build0-helper-12-0", True),
-        ("stencil-executor.service", False),  # a unit's name, and what is delegated to us
+        ("stencil-executor.service", False),  # a unit's name and the delegated folder
         ("stencil-host-1", False),
     ],
 )
@@ -87,7 +87,7 @@ def test_v1_is_used_where_v2_has_no_controllers(tmp_path: Path) -> None:
     assert found.place("memory") == tmp_path / "memory/mine"
 
 
-def test_without_any_the_reason_is_told(tmp_path: Path) -> None:
+def test_without_control_groups_the_reason_is_given(tmp_path: Path) -> None:
     found = detect(fake_proc(tmp_path, "", "0::/\n"))
     assert found.kind == "none"
     assert "no cgroup v2" in found.reason
@@ -109,7 +109,7 @@ def test_v2_counters_are_read(tmp_path: Path) -> None:
     assert group.memory_peak() is None
 
 
-def test_v2_below_what_is_in_use_is_refused(tmp_path: Path) -> None:
+def test_a_v2_limit_below_the_current_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "cgroup.procs").write_text(f"{os.getpid()}\n")
     with pytest.raises(LimitsError):
@@ -132,7 +132,7 @@ def test_v1_counters_are_differences(tmp_path: Path, monkeypatch: pytest.MonkeyP
         group.lower(memory_bytes=1, processes=1)
 
 
-def test_file_pages_that_may_be_dropped_are_not_held(tmp_path: Path) -> None:
+def test_reclaimable_file_pages_do_not_count_as_held(tmp_path: Path) -> None:
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "memory.usage_in_bytes").write_text("1000\n")
     both = "inactive_file 300\nactive_file 200\ntotal_inactive_file 30\ntotal_active_file 20\n"
@@ -143,11 +143,11 @@ def test_file_pages_that_may_be_dropped_are_not_held(tmp_path: Path) -> None:
 
 
 def weight(place: Path) -> int:
-    """The number at the end: of disks it stands behind a word."""
+    """Return the number at the end; for disks, a word stands before it."""
     return int(place.read_text().split()[-1])
 
 
-def test_priority_is_written_where_there_is_a_controller(tmp_path: Path) -> None:
+def test_priority_is_written_if_there_is_a_controller(tmp_path: Path) -> None:
     for group, name in (
         (GroupV2(tmp_path), "cpu.weight"),
         (GroupV2(tmp_path), "io.weight"),
@@ -160,7 +160,7 @@ def test_priority_is_written_where_there_is_a_controller(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_without_groups_priority_is_niceness_where_it_can_be_raised_again(
+def test_without_groups_priority_is_niceness_if_it_can_be_raised_again(
     allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(groups, "_may_renice", lambda: allowed)
@@ -222,7 +222,7 @@ def test_slots_have_plain_names() -> None:
             held.take(wrong)
 
 
-def test_leases_are_handed_out_again() -> None:
+def test_leases_are_reused() -> None:
     held = leases.Leases(Hierarchy(kind="none"))
     first, second = held.take("a"), held.take("a")
     held.give_back("a", first)
@@ -232,8 +232,8 @@ def test_leases_are_handed_out_again() -> None:
     held.remove_all()
 
 
-def test_a_group_that_still_counts_its_dead_is_handed_out_last(tmp_path: Path) -> None:
-    """A zombie would be one of the processes that the next sandbox may have."""
+def test_a_group_that_still_counts_zombies_is_leased_last(tmp_path: Path) -> None:
+    """Check this because a zombie counts as one of the next sandbox's processes."""
     places = tuple((name, tmp_path) for name in ("memory", "pids", "cpuacct"))
     held = leases.Leases(Hierarchy(kind="v1", places=places))
     given = [held.take("a") for _ in range(3)]
@@ -263,7 +263,7 @@ def test_leftovers_of_a_killed_process_are_swept() -> None:
     assert not any((place / name).exists() for _, place in hierarchy.places for name in names)
 
 
-def test_sweeping_leaves_what_this_process_and_other_living_ones_made() -> None:
+def test_sweeping_leaves_groups_of_living_processes() -> None:
     hierarchy = leases.current_hierarchy()
     mine = leases.process_leases().take("sweepmine")
     mine.empty()

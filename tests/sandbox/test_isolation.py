@@ -1,4 +1,4 @@
-"""What foreign code cannot do, tried by foreign code."""
+"""Test the sandbox from inside: the limits of untrusted code."""
 
 import http.server
 import json
@@ -30,7 +30,7 @@ def asked(run: Run, code: str, **limits: int) -> object:
     return json.loads(outcome.stdout.data)
 
 
-def test_it_runs_as_nobody_without_capabilities(run: Run) -> None:
+def test_a_program_runs_as_an_unprivileged_user_without_capabilities(run: Run) -> None:
     status = asked(run, "say(fs.readFileSync('/proc/self/status', 'utf8'))")
     assert isinstance(status, str)
     fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
@@ -45,7 +45,7 @@ def test_it_runs_as_nobody_without_capabilities(run: Run) -> None:
 def test_no_environment_leaks(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "key")
     names = asked(run, "say(Object.keys(process.env).sort())")
-    ours = ["STENCIL_COLD", "STENCIL_MODE"]  # a template's runner takes them away
+    ours = ["STENCIL_COLD", "STENCIL_MODE"]  # the runner of a template removes these variables
     assert names == ["HOME", "LANG", "NODE_NO_WARNINGS", "PATH", "PWD", *ours, "TMPDIR"]
     others = asked(
         run,
@@ -70,17 +70,17 @@ def test_no_descriptor_leaks(run: Run) -> None:
         os.close(leaky)
 
 
-def test_it_sees_only_its_own_processes(run: Run) -> None:
+def test_a_program_sees_only_its_own_processes(run: Run) -> None:
     pids = asked(run, "say(fs.readdirSync('/proc').filter((name) => /^\\d+$/.test(name)))")
     assert isinstance(pids, list)
     assert len(pids) <= 3
-    # In a user namespace the first process is of the same user, and has the same root.
+    # In a user namespace the first process has the same user and the same root.
     roots = asked(run, "say([code(() => fs.readdirSync('/proc/1/root')), fs.readdirSync('/')])")
     assert isinstance(roots, list)
     assert roots[0] in ("EACCES", roots[1])
 
 
-def test_it_sees_a_small_file_system(run: Run) -> None:
+def test_a_program_sees_a_small_file_system(run: Run) -> None:
     assert asked(run, "say(fs.readdirSync('/').sort())") == sorted(
         ["bin", "dev", "etc", "lib", "lib64", "proc", "template", "tmp", "usr", "workspace"]
     )
@@ -91,7 +91,7 @@ def test_it_sees_a_small_file_system(run: Run) -> None:
         assert asked(run, f"say(code(() => fs.statSync('{hidden}')))") == "ENOENT"
 
 
-def test_it_has_five_devices_and_no_terminal(run: Run) -> None:
+def test_a_program_has_five_devices_and_no_terminal(run: Run) -> None:
     names = ["fd", "full", "null", "random", "shm", "stderr", "stdin", "stdout", "urandom", "zero"]
     assert asked(run, "say(fs.readdirSync('/dev').sort())") == names
     code = """
@@ -144,7 +144,7 @@ def test_the_kernels_switches_are_mounted_read_only(run: Run) -> None:
         "fs.symlinkSync('/tmp', '/template/link')",
     ],
 )
-def test_what_is_sealed_cannot_be_changed(run: Run, attempt: str) -> None:
+def test_sealed_folders_cannot_be_changed(run: Run, attempt: str) -> None:
     assert asked(run, f"say(code(() => {attempt}))") in ("EROFS", "EACCES", "EPERM")
 
 
@@ -246,7 +246,7 @@ def test_its_own_loopback_and_unix_sockets_work(run: Run) -> None:
     assert asked(run, code) == ["hello"] * 3
 
 
-def test_nothing_of_a_run_is_seen_by_the_next(run: Run) -> None:
+def test_a_run_leaves_nothing_for_the_next(run: Run) -> None:
     places = "['/tmp', '/dev/shm', '/workspace'].map((at) => at + '/left')"
     asked(run, f"say({places}.map((at) => fs.writeFileSync(at, 'x')))")
     look = f"say({places}.map((at) => fs.existsSync(at)))"

@@ -1,4 +1,4 @@
-"""What was being made when its maker was killed is found by the mark that it bears."""
+"""Test that sandboxes left by a killed process are found by the mark in their environment."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.sandbox.node_tree import program, tree_for, with_limits
 from tests.timeouts import HANGS_SECONDS
 
 
-def test_only_what_bears_the_prefix_is_killed() -> None:
+def test_only_processes_with_the_prefix_are_killed() -> None:
     children = [
         subprocess.Popen(["/bin/sleep", "60"], env=orphans.environment(slot))
         for slot in ("gone-slot0", "gone-warm-1", "here-slot0")
@@ -33,8 +33,8 @@ def test_only_what_bears_the_prefix_is_killed() -> None:
             child.wait()
 
 
-def test_a_bubblewrap_whose_maker_dies_early_is_found() -> None:
-    """One that was never told to go on: its inner process outlives the outer one."""
+def test_the_inner_process_of_a_killed_bubblewrap_is_found() -> None:
+    """Block the start: the inner process then outlives the outer one."""
     read, write = os.pipe()
     outer = subprocess.Popen(
         [str(bubblewrap_path()), "--unshare-user", "--unshare-pid", "--ro-bind", "/", "/",
@@ -62,7 +62,7 @@ def test_a_bubblewrap_whose_maker_dies_early_is_found() -> None:
 def wait_for_mark(pid: int) -> None:
     """Wait until the kernel shows the new program's environment.
 
-    `Popen` returns when exec has closed its descriptors, which is a moment before that.
+    `Popen` returns when exec has closed its descriptors, a moment before that.
     """
     deadline = time.monotonic() + HANGS_SECONDS
     while orphans.MARK.encode() not in Path(f"/proc/{pid}/environ").read_bytes():

@@ -1,4 +1,4 @@
-"""Parked bubblewraps run nothing before they go, and a sandbox made of one is no different."""
+"""Test parked bubblewraps: they run nothing while parked, and their sandboxes do not differ."""
 
 import os
 import resource
@@ -61,15 +61,13 @@ def park_one(profile: Profile, slot: str = SLOT) -> ParkedSandbox:
 
 def go(profile: Profile, *, parked: ParkedSandbox | None, slot: str = SLOT) -> Container:
     shares = SHARES
-    if (
-        leases.process_leases().hierarchy.kind == "none"
-    ):  # counted by user: other tests' count as well
+    if leases.process_leases().hierarchy.kind == "none":  # counts by user, other tests too
         shares = replace(SHARES, processes=999)
     return launch(profile, shares, slot=slot, startup_ms=60_000, channel=False, parked=parked)
 
 
 def said(container: Container) -> str:
-    """All that its program writes, and its end."""
+    """Return the whole output of the program after its end."""
     try:
         text = b""
         while data := os.read(container.stdout, 65536):
@@ -104,7 +102,7 @@ def open_descriptors() -> int:
 
 @pytest.fixture(params=["as here", "none"])
 def group_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """With the control groups of this machine, and without any."""
+    """Run the test with the control groups of this machine, and without any."""
     if request.param == "none":
         monkeypatch.setattr(leases, "_leases", leases.Leases(Hierarchy(kind="none")))
     yield
@@ -113,7 +111,7 @@ def group_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("group_kind")
-def test_a_parked_one_has_made_and_runs_nothing() -> None:
+def test_a_parked_sandbox_has_no_namespaces_and_no_children() -> None:
     parked = park_one(inside("echo began; sleep 60"))
     try:
         table = Path(f"/proc/{parked.child.pid}/task/{parked.child.pid}/children")
@@ -121,7 +119,7 @@ def test_a_parked_one_has_made_and_runs_nothing() -> None:
         assert parked.alive()
         assert table.read_text() == ""
         maker = process._spawner.thread.submit(threading.get_native_id).result()
-        for space in ("mnt", "net", "pid", "uts"):  # as root, the maker's mounts are its own
+        for space in ("mnt", "net", "pid", "uts"):  # under root, the spawner has its own mounts
             theirs = Path(f"/proc/{parked.child.pid}/ns/{space}").readlink()
             assert theirs == Path(f"/proc/self/task/{maker}/ns/{space}").readlink()
             if space != "mnt" or not starts_as_root():
@@ -143,20 +141,20 @@ def test_limits_hold_from_the_first_instruction(ahead: bool) -> None:
     assert (files, blocks) == ("77", str(4 * MIB // 1024))
     assert container.group is parked.group if parked else True
     if container.group.kind != "none":
-        assert not any("stencil" in line for line in groups)  # the name of its group is not told
+        assert not any("stencil" in line for line in groups)  # the name of the group is not visible
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
+def test_the_number_of_processes_is_bounded_parked_or_not(ahead: bool) -> None:
     profile = inside("for n in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 60 & done; echo no; exit 0")
-    slot = f"{SLOT}-{ahead}"  # a new group: the dead of another test would count
+    slot = f"{SLOT}-{ahead}"  # a new group: zombies of another test would count
     container = go(profile, parked=park_one(profile, slot) if ahead else None, slot=slot)
     try:
         if container.group.kind == "none":
-            return  # counted by user there
+            return  # there, the limit counts by user
         until(lambda: len(container.group.pids()) >= SHARES.processes + 1)
         assert b"Resource temporarily" in os.read(container.stderr, 65536)
-        # One more than is allowed inside: bubblewrap's own process, which waits outside.
+        # One more than the limit inside: bubblewrap's own process, which waits outside.
         assert len(container.group.pids()) == SHARES.processes + 1
         assert container.child.pid in container.group.pids()
     finally:
@@ -164,7 +162,7 @@ def test_the_number_of_processes_is_bounded_alike(ahead: bool) -> None:
 
 
 @pytest.mark.usefixtures("group_kind")
-def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
+def test_a_memory_limit_ends_a_sandbox_that_was_parked(tree_root: Path) -> None:
     parked_pool = ParkedPool(slot=SLOT)
     parked_pool.start()
     try:
@@ -181,7 +179,7 @@ def test_a_memory_limit_ends_one_that_was_parked(tree_root: Path) -> None:
 
 
 @pytest.mark.usefixtures("group_kind")
-def test_its_end_is_told_as_without(tree_root: Path) -> None:
+def test_the_exit_of_a_parked_sandbox_is_reported_as_of_another(tree_root: Path) -> None:
     parked_pool = ParkedPool(slot=SLOT)
     parked_pool.start()
     try:
@@ -219,7 +217,7 @@ input()
 """
 
 
-def test_nothing_is_left_of_those_whose_keeper_was_killed() -> None:
+def test_parked_sandboxes_end_when_their_process_is_killed() -> None:
     slot = f"gone{os.getpid()}"
     with subprocess.Popen(
         [sys.executable, "-c", PARKS, slot], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -230,14 +228,14 @@ def test_nothing_is_left_of_those_whose_keeper_was_killed() -> None:
         names = [f"stencil-{slot}-{keeper.pid}-0"]
         keeper.send_signal(signal.SIGKILL)
         keeper.wait()
-    until(lambda: gone(pid))  # by itself: the options that it read were not all
+    until(lambda: gone(pid))  # the sandbox ends by itself: it has not read all options
     assert leases.sweep(slot) == ([] if leases.current_hierarchy().kind == "none" else names)
     assert orphans.sweep(slot) == []
 
 
 @pytest.mark.parametrize("kept", [0, 100, -1])
-def test_options_that_end_early_start_nothing(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As when who writes them is killed: without the last of them there is no sandbox."""
+def test_incomplete_options_start_no_sandbox(kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut the options, as if the writer were killed: without the last one, no sandbox starts."""
     monkeypatch.setattr("sandbox.isolation.launch.profile.options", cut(kept))
     with pytest.raises(IsolationUnavailableError, match="cannot isolate here: bwrap: "):
         go(inside("echo began"), parked=None)
@@ -248,7 +246,7 @@ def cut(kept: int) -> Callable[..., tuple[str, ...]]:
     return lambda *given: whole(*given)[:kept]
 
 
-def test_options_are_told_to_nobody() -> None:
+def test_options_are_not_visible_in_any_command_line() -> None:
     profile = inside("cat /proc/1/cmdline /proc/self/cmdline; sleep 60", TOKEN="sesame")
     container = go(profile, parked=park_one(profile))
     try:
@@ -262,16 +260,18 @@ def test_options_are_told_to_nobody() -> None:
         container.close()
 
 
-def test_one_of_another_shape_is_refused_and_ended() -> None:
+def test_a_parked_sandbox_with_another_key_is_refused_and_ended() -> None:
     parked = park_one(inside("echo one"))
     with pytest.raises(ValueError, match="parked for"):
         go(inside("echo another"), parked=parked)
     assert gone(parked.child.pid)
 
 
-def test_nothing_leaks_over_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_parked_sandboxes_leak_no_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     profile = inside("exit 0")
-    monkeypatch.setattr(sys.modules[__name__], "SHARES", replace(SHARES, processes=999))  # the dead
+    monkeypatch.setattr(
+        sys.modules[__name__], "SHARES", replace(SHARES, processes=999)
+    )  # zombies count
     said(go(profile, parked=park_one(profile)))
     before = open_descriptors()
     for number in range(200):
@@ -283,7 +283,9 @@ def test_nothing_leaks_over_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_descriptors() == before
 
 
-def test_dead_ones_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> None:
+def test_dead_parked_sandboxes_are_replaced_without_a_log_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     key = ParkingKey(command=("/usr/bin/bash",), files=3, channel=False)
     parked_pool = ParkedPool(slot=SLOT)
     parked_pool.start()
@@ -293,11 +295,11 @@ def test_dead_ones_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> 
         until(partial(waits, parked_pool, 1))
         [first] = orphans._marked(SLOT)
         os.kill(first, signal.SIGKILL)
-        until(lambda: orphans._marked(SLOT) not in ([], [first]))  # by itself
+        until(lambda: orphans._marked(SLOT) not in ([], [first]))  # the pool replaces it by itself
         [second] = orphans._marked(SLOT)
         os.kill(second, signal.SIGKILL)
         until(lambda: gone(second))
-        taken = parked_pool.take(key)  # perhaps the keeper was there before us
+        taken = parked_pool.take(key)  # the pool may have replaced it already
         assert taken is None or taken.child.pid != second
         if taken is not None:
             taken.close()
@@ -307,7 +309,7 @@ def test_dead_ones_are_replaced_in_silence(caplog: pytest.LogCaptureFixture) -> 
     assert orphans._marked(SLOT) == []
 
 
-def test_only_what_was_asked_for_lately_is_kept() -> None:
+def test_only_recently_used_keys_are_kept() -> None:
     keys = [ParkingKey(command=(name,), files=3, channel=False) for name in "abc"]
     parked_pool = ParkedPool(slot=SLOT, most=2)
     parked_pool.start()

@@ -62,7 +62,7 @@ def test_ten_thousand_files_are_checked_quickly() -> None:
 
 
 @given(st.lists(st.text(alphabet=st.sampled_from("ab/.\0\ud800é"), max_size=12), max_size=8))
-def test_what_passes_stays_below_src_and_can_be_written(paths: list[str]) -> None:
+def test_an_accepted_path_stays_below_src_and_can_be_written(paths: list[str]) -> None:
     bad = {index for index, _ in check_paths(paths)}
     good = [path for index, path in enumerate(paths) if index not in bad]
     assert len(set(good)) == len(good)
@@ -74,5 +74,5 @@ def test_what_passes_stays_below_src_and_can_be_written(paths: list[str]) -> Non
 
 
 @given(st.lists(st.text()))
-def test_any_text_is_judged_without_an_error(paths: list[str]) -> None:
+def test_any_text_is_checked_without_an_exception(paths: list[str]) -> None:
     assert all(0 <= index < len(paths) and reason for index, reason in check_paths(paths))

@@ -14,13 +14,13 @@ def test_this_machine_isolates() -> None:
     assert all(each.remedy or each.level == "ok" for each in found.values())
 
 
-def test_the_fingerprint_says_where_it_ran() -> None:
+def test_the_fingerprint_describes_the_machine() -> None:
     found = probe.host_fingerprint()
     assert set(found) == {"kernel", "libc", "machine", "profile", "cgroups"}
     assert found == probe.host_fingerprint()
 
 
-def test_a_missing_bubblewrap_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bubblewrap_is_reported_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> str:
         raise IsolationUnavailableError("bubblewrap is not installed")
 
@@ -56,7 +56,7 @@ def test_a_bubblewrap_that_fails_means_no_isolation(
         ("kernel/other", "0", "surrounding container"),
     ],
 )
-def test_what_refuses_namespaces_is_named(
+def test_the_setting_that_refuses_namespaces_is_named(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: str, value: str, said: str
 ) -> None:
     monkeypatch.setattr(probe, "starts_as_root", lambda: False)

@@ -27,10 +27,10 @@ def test_nothing_but_the_given_descriptors_is_inherited() -> None:
         names = read_all(["/bin/ls", "/proc/self/fd"]).split()
     finally:
         os.close(leaky)
-    assert names == ["0", "1", "2", "3"]  # 3 is the folder that ls has opened
+    assert names == ["0", "1", "2", "3"]  # 3 is the folder that ls opened
 
 
-def test_a_number_that_is_left_out_is_not_open() -> None:
+def test_an_omitted_descriptor_is_closed() -> None:
     read, write = os.pipe()
     child = spawn(["/bin/ls", "/proc/self/fd"], [None, write, write, None, None, write], {})
     os.close(write)
@@ -39,12 +39,12 @@ def test_a_number_that_is_left_out_is_not_open() -> None:
     assert child.wait() == 0
 
 
-def test_the_environment_is_what_was_given() -> None:
+def test_a_child_has_only_the_given_environment() -> None:
     assert read_all(["/usr/bin/env"]) == "ONLY=this\n"
 
 
 def test_signals_that_we_ignore_are_not_ignored_by_children() -> None:
-    """Python ignores two by itself; who starts us in the background has us ignore others."""
+    """Ignore more signals than Python does, as a start in the background would."""
     others = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGTSTP, signal.SIGRTMIN)
     before = {number: signal.signal(number, signal.SIG_IGN) for number in others}
     try:
@@ -53,7 +53,7 @@ def test_signals_that_we_ignore_are_not_ignored_by_children() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
     ignored = int(next(x for x in status.splitlines() if x.startswith("SigIgn")).split()[1], 16)
-    # Two numbers are the C library's own: it has them ignored, and Python does not count them.
+    # The C library ignores two signals by itself; Python does not list them.
     assert [number for number in signal.valid_signals() if ignored & 1 << (number - 1)] == []
 
 
@@ -65,7 +65,7 @@ def test_children_outlive_the_thread_that_asked_for_them() -> None:
     assert found == ["hi\n"]
 
 
-def test_what_cannot_be_started_is_an_error_and_leaks_nothing() -> None:
+def test_a_missing_program_is_an_error_and_leaks_no_descriptor() -> None:
     before = len(list(Path("/proc/self/fd").iterdir()))
     with pytest.raises(FileNotFoundError):
         spawn(["/nowhere"], [0, 1, 2], {})
@@ -80,7 +80,7 @@ def test_a_death_by_signal_is_128_more() -> None:
     assert child.wait() == 128 + signal.SIGKILL
 
 
-def test_what_is_started_has_the_usual_umask_whatever_ours_is() -> None:
+def test_a_child_has_the_usual_umask_and_ours_does_not_change() -> None:
     code = "import os; print(f'{os.umask(0):04o}')"
     before = os.umask(0o077)
     try:

@@ -1,4 +1,4 @@
-"""The argv is a pure function: these tests start nothing."""
+"""Test the arguments of bubblewrap, which a pure function computes; nothing is started."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +38,7 @@ TREE = Tree(
 
 
 def argv(host: Host = ROOT_HOST, profile: Profile | None = None) -> tuple[str, ...]:
-    """The options, and then what is started."""
+    """Return the options followed by the command."""
     inside = profile or tree_profile(TREE, Limits())
     visible = parked(host, inside.command, options=8, variables=len(variables(inside)))
     return (*options(host, inside, DESCRIPTORS), *visible[visible.index("--") :])
@@ -48,7 +48,7 @@ def holds(items: tuple[str, ...], *wanted: str) -> bool:
     return any(items[at : at + len(wanted)] == wanted for at in range(len(items)))
 
 
-def test_it_is_the_same_for_the_same_values() -> None:
+def test_equal_values_give_equal_arguments() -> None:
     assert argv() == argv()
 
 
@@ -58,7 +58,7 @@ def test_the_visible_argv_names_nothing_but_the_command() -> None:
     assert visible == ("/b/bwrap", *named)
 
 
-def test_options_that_end_early_lack_what_the_host_name_needs() -> None:
+def test_the_option_for_the_host_name_comes_last() -> None:
     for host in (ROOT_HOST, USER_HOST):
         found = options(host, tree_profile(TREE, Limits()), DESCRIPTORS)
         assert found.index("--unshare-uts") == len(found) - 1
@@ -72,7 +72,7 @@ def test_nothing_writable_of_the_host_is_shown() -> None:
         assert shown == [f"/dev/{name}" for name in ("full", "null", "random", "urandom", "zero")]
 
 
-def test_files_of_proc_that_tell_too_much_cannot_be_opened() -> None:
+def test_sensitive_files_of_proc_cannot_be_opened() -> None:
     host = replace(ROOT_HOST, hidden=("/proc/keys",))
     assert holds(argv(host), "--ro-bind", "/dev/null", "/proc/keys")
     assert not holds(argv(), "--ro-bind", "/dev/null")
@@ -112,7 +112,7 @@ def test_as_root_no_variable_has_its_name_before_the_rights_are_dropped() -> Non
     assert holds(found, "--setenv", "STENCIL_3", "LD_PRELOAD=/template/x.so")
     command = found[found.index("--") + 1 :]
     at = command.index("/usr/bin/env")
-    assert command[at - 1 : at] == ("--",)  # setpriv's own last word
+    assert command[at - 1 : at] == ("--",)  # setpriv's own last argument
     held = " ".join(f'"${{{name}}}"' for name in names)
     assert command[at : at + 4] == ("/usr/bin/env", "-S", f"-i {held}", "/template/bin/node")
     assert not any("x.so" in item or "$d" in item for item in command)
@@ -137,13 +137,13 @@ def test_a_tree_is_shown_read_only_with_its_links() -> None:
     assert holds(found, "--setenv", "NODE_COMPILE_CACHE", "/cache/v8")
 
 
-def test_writable_places_have_a_size() -> None:
+def test_writable_folders_have_a_size() -> None:
     found = argv(profile=tree_profile(TREE, Limits(disk_bytes=1234)))
     for at in ("/workspace", "/tmp", "/dev/shm"):
         assert holds(found, "--perms", "1777", "--size", "1234", "--tmpfs", at)
 
 
-def test_everything_is_sealed_after_it_is_made() -> None:
+def test_folders_are_sealed_after_all_mounts() -> None:
     found = argv()
     assert found.index("--remount-ro") > max(
         at
@@ -166,7 +166,7 @@ def test_no_cage_shares_the_hosts_network() -> None:
     assert "/etc/resolv.conf" not in str(argv(profile=out))
 
 
-def test_parents_of_what_is_shown_can_be_entered() -> None:
+def test_parent_folders_of_mounts_can_be_entered() -> None:
     profile = Profile(
         command=("x",), directory="/", environment={}, binds=(("/h", "/opt/a/b", False),),
         tmpfs=(Tmpfs(at="/tmp", size_bytes=1),),
@@ -198,6 +198,6 @@ def test_hosts_of_either_layout_are_understood(tmp_path: Path, merged: bool) -> 
     assert (("usr/lib64", "/lib64") in host.links) is merged
 
 
-def test_where_no_folder_holds_libc_all_of_usr_lib_is_shown(tmp_path: Path) -> None:
+def test_without_libc_in_a_known_folder_all_of_usr_lib_is_shown(tmp_path: Path) -> None:
     (tmp_path / "usr/lib").mkdir(parents=True)
     assert "/usr/lib" in host_layout(bwrap="b", as_root=False, root=tmp_path).binds

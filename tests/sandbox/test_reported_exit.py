@@ -1,4 +1,4 @@
-"""A runner may say that its program has ended; the answer then waits for nothing more."""
+"""Test that the answer does not wait for a program whose runner has reported its exit."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +11,7 @@ from sandbox.session.sessions import start
 from tests.sandbox.conftest import Run
 from tests.sandbox.node_tree import LIMITS, program, tree_for
 
-KEPT = ("keep-channel",)  # the tests' runner closes it otherwise
+KEPT = ("keep-channel",)  # otherwise the runner of the tests closes the descriptor
 FOR_EVER = "setInterval(() => {}, 1e6);"
 WRONG = [
     '{"type":"exit","code":256}',
@@ -37,18 +37,18 @@ def told(message: str) -> str:
 
 
 @pytest.mark.parametrize(("code", "state"), [(0, State.SUCCEEDED), (7, State.FAILED)])
-def test_what_says_that_it_ended_has_ended(run: Run, code: int, state: State) -> None:
+def test_a_reported_exit_ends_the_execution(run: Run, code: int, state: State) -> None:
     outcome = run(f"leave({code});" + FOR_EVER, args=KEPT)
     assert (outcome.state, outcome.exit_code, outcome.signal) == (state, code, None)
 
 
 @pytest.mark.parametrize("message", WRONG)
-def test_anything_else_is_not_believed_nor_what_follows_it(run: Run, message: str) -> None:
+def test_after_a_wrong_message_no_report_is_believed(run: Run, message: str) -> None:
     outcome = run(told(message) + "leave(0); process.exit(3);", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
-def test_what_does_not_know_the_key_ends_nothing(run: Run) -> None:
+def test_a_report_without_the_key_is_ignored(run: Run) -> None:
     forged = told('{"type":"exit","code":0}')
     outcome = run(
         forged + "setTimeout(() => { console.log('after'); process.exit(3); }, 20);", args=KEPT
@@ -56,27 +56,27 @@ def test_what_does_not_know_the_key_ends_nothing(run: Run) -> None:
     assert (outcome.exit_code, outcome.stdout.data) == (3, b"after\n")
 
 
-def test_half_a_message_says_nothing(run: Run) -> None:
+def test_an_incomplete_message_is_ignored(run: Run) -> None:
     half = "fs.writeSync = (to, line) => write(to, line.trim());"
     source = f"import fs from 'node:fs'; const write = fs.writeSync; {half} leave(0);"
     outcome = run(source + "process.exit(3);", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
-def test_a_runner_that_starts_anew_says_why_and_may_still_end(run: Run) -> None:
+def test_a_runner_may_report_a_cold_start_and_then_its_exit(run: Run) -> None:
     why = told('{"type":"cold","reason":"it shadows queue"}')
     outcome = run(why + "leave(4);" + FOR_EVER, args=KEPT)
     assert (outcome.exit_code, outcome.warm) == (4, False)
     assert outcome.cold_reason == "it shadows queue"
 
 
-def test_it_says_so_once(run: Run) -> None:
+def test_a_second_cold_start_is_not_believed(run: Run) -> None:
     why = told('{"type":"cold","reason":"a"}')
     outcome = run(why + why + "leave(4); process.exit(3);", args=KEPT)
     assert (outcome.exit_code, outcome.cold_reason) == (3, "a")
 
 
-def test_in_a_test_run_it_says_so_before_anything_else(run_tests: Run) -> None:
+def test_in_a_test_run_a_cold_start_is_reported_before_all_else(run_tests: Run) -> None:
     why = told('{"type":"cold","reason":"a"}')
     outcome = run_tests({"a.test.mjs": why + "test('a', () => {});"})
     assert (outcome.state, outcome.cold_reason) == (State.SUCCEEDED, "a")
@@ -84,7 +84,7 @@ def test_in_a_test_run_it_says_so_before_anything_else(run_tests: Run) -> None:
     assert (late.state, late.cold_reason) == (State.FAILED, None)
 
 
-def test_a_flood_is_not_kept() -> None:
+def test_a_flood_of_bytes_is_not_kept_in_memory() -> None:
     ending = ReportedExit(key="k")
     for _ in range(100):
         ending.feed(b"x" * 65_536)
@@ -93,24 +93,24 @@ def test_a_flood_is_not_kept() -> None:
     assert len(ending._pending) < 100
 
 
-def test_what_was_written_before_is_all_there(run: Run) -> None:
+def test_output_before_the_report_is_complete(run: Run) -> None:
     outcome = run("process.stdout.write('x'.repeat(9_999)); leave(0);", args=KEPT)
     assert outcome.stdout.data == b"x" * 9_999
     assert not outcome.stdout.truncated
 
 
-def test_too_much_output_is_that_whatever_is_said(run: Run) -> None:
+def test_too_much_output_wins_over_a_reported_exit(run: Run) -> None:
     outcome = run("process.stdout.write('x'.repeat(20_000)); leave(0);", args=KEPT)
     assert outcome.state is State.OUTPUT_LIMIT
 
 
-def test_a_test_run_cannot_say_it(run_tests: Run) -> None:
+def test_a_test_run_cannot_report_its_exit(run_tests: Run) -> None:
     outcome = run_tests({"a.test.mjs": "test('a', () => {}); leave(0);"})
     assert outcome.state is State.FAILED
     assert "malformed" in (outcome.message or "")
 
 
-def test_a_child_that_holds_the_pipes_holds_up_nothing_and_dies(tree_root: Path) -> None:
+def test_a_child_that_holds_the_pipes_does_not_delay_the_answer_and_dies(tree_root: Path) -> None:
     code = """
         import { spawn } from "node:child_process";
         const wait = "setInterval(() => {}, 1e6)";
@@ -125,7 +125,7 @@ def test_a_child_that_holds_the_pipes_holds_up_nothing_and_dies(tree_root: Path)
     assert session._container.group.pids() == []
 
 
-def test_the_wait_for_its_processes_can_be_put_off(tree_root: Path) -> None:
+def test_the_wait_for_the_processes_can_be_deferred(tree_root: Path) -> None:
     session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")
     container = session._container
     with ExitStack() as later:
@@ -137,7 +137,7 @@ def test_the_wait_for_its_processes_can_be_put_off(tree_root: Path) -> None:
     assert container.group.pids() == []
 
 
-def test_it_is_not_put_off_when_no_job_was_taken(tree_root: Path) -> None:
+def test_the_wait_is_not_deferred_if_no_job_was_taken(tree_root: Path) -> None:
     session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")
     session._container.kill()
     with ExitStack() as later, pytest.raises(Exception, match="died while it waited"):

@@ -25,7 +25,7 @@ def line(message: object) -> bytes:
     return json.dumps(message).encode()
 
 
-def test_the_three_messages_are_understood() -> None:
+def test_the_three_messages_are_parsed() -> None:
     assert parse(b'{"type":"ready"}') == Ready()
     assert parse(line(CASE)) == TestCase(
         name="outer > title", file="a.test.ts", state="failed", duration_ms=1.5, message="no",
@@ -37,7 +37,7 @@ def test_the_three_messages_are_understood() -> None:
     assert (result.exit_code, result.errors[0].file) == (1, "b.ts")
 
 
-def test_what_is_not_known_may_be_null_or_missing() -> None:
+def test_optional_fields_may_be_null_or_missing() -> None:
     case = {"type": "case", "name": "t", "file": "a", "state": "passed", "line": None}
     assert parse(line(case)) == TestCase(name="t", file="a", state="passed")
 
@@ -103,7 +103,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("message", WRONG, ids=range(len(WRONG)))
-def test_everything_else_is_refused(message: bytes) -> None:
+def test_all_other_messages_are_refused(message: bytes) -> None:
     with pytest.raises(ReportError):
         parse(message)
 
@@ -150,7 +150,7 @@ def test_output_of_all_cases_together_is_bounded(monkeypatch: pytest.MonkeyPatch
     assert collector.problem is None
 
 
-def test_a_collector_gives_each_case_as_it_is_complete() -> None:
+def test_a_collector_returns_each_case_when_its_line_is_complete() -> None:
     collector = Collector()
     whole = line(CASE) + b"\n"
     assert collector.feed(whole[:10]) == []
@@ -219,7 +219,7 @@ def test_any_line_is_a_message_or_a_report_error(message: bytes) -> None:
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 20), max_size=30))
-def test_how_bytes_are_cut_makes_no_difference(data: bytes, sizes: list[int]) -> None:
+def test_the_boundaries_of_reads_make_no_difference(data: bytes, sizes: list[int]) -> None:
     data = line(CASE) + b"\n" + data
     whole, pieces = Collector(), Collector()
     whole.feed(data)

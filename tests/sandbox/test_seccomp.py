@@ -1,4 +1,4 @@
-"""The filter, tried by the Python that runs us, in a cage."""
+"""Test the system-call filter with the Python that runs the tests, in a cage."""
 
 import errno
 import json
@@ -83,7 +83,7 @@ x86_64_only = pytest.mark.xfail(
 
 
 @x86_64_only
-def test_what_is_refused_and_what_is_not(tmp_path: Path) -> None:
+def test_calls_are_refused_or_allowed_as_listed(tmp_path: Path) -> None:
     table = json.dumps({**REFUSED, **ALLOWED})
     code = f"print(json.dumps({{n: call(*c) for n, c in json.loads('{table}').items()}}))"
     status, lines = python_in_a_cage(tmp_path, code)
@@ -125,6 +125,6 @@ def test_the_program_is_built_once() -> None:
     assert len(seccomp.program()) % 8 == 0
 
 
-def test_no_call_stands_in_two_groups() -> None:
+def test_no_call_is_in_two_groups() -> None:
     names = [name for group in seccomp.ALLOWED for name in group.split()]
     assert sorted(names) == sorted(set(names))

@@ -1,4 +1,4 @@
-"""What each way to end looks like, in real sandboxes."""
+"""Test the final state of each kind of exit, in real sandboxes."""
 
 import json
 import threading
@@ -55,7 +55,9 @@ def test_each_end_has_its_state(
     assert not outcome.warm
 
 
-def test_what_waits_at_low_priority_runs_its_job_at_the_usual_one(tree_root: Path) -> None:
+def test_a_session_that_waits_at_low_priority_runs_its_job_at_normal_priority(
+    tree_root: Path,
+) -> None:
     session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-test", low_priority=True)
     seen: list[bool] = []
     group = session._container.group
@@ -86,7 +88,7 @@ def test_memory_by_files_in_memory_counts(run: Run) -> None:
           for (let n = 0; n < 63; n++) fs.writeFileSync(`${at}/${n}`, Buffer.alloc(1 << 20, 1));
     """
     outcome = run(code, disk_bytes=64 * MIB, memory_bytes=128 * MIB)
-    # The watchdog that stands in for control groups does not see them: `doctor` says "weaker".
+    # The watchdog in place of control groups does not count them: `doctor` says "weaker".
     assert outcome.state == (State.SUCCEEDED if WEAKER else State.OUT_OF_MEMORY)
 
 
@@ -97,23 +99,23 @@ def test_output_is_kept_up_to_the_limit_and_flagged(run: Run) -> None:
     assert (outcome.stderr.data, outcome.stderr.truncated) == (b"e\n", False)
 
 
-def test_output_of_exactly_the_limit_is_no_fault(run: Run) -> None:
+def test_output_of_exactly_the_limit_is_allowed(run: Run) -> None:
     outcome = run("process.stdout.write('x'.repeat(10000))")
     assert (outcome.state, len(outcome.stdout.data)) == (State.SUCCEEDED, 10_000)
     assert not outcome.stdout.truncated
 
 
-def test_partial_output_of_what_was_killed_is_kept(run: Run) -> None:
+def test_partial_output_of_a_killed_program_is_kept(run: Run) -> None:
     outcome = run("process.stdout.write('so far'); for (;;);", wall_ms=300)
     assert outcome.stdout.data == b"so far"
 
 
-def test_output_that_is_no_text_is_kept_as_it_is(run: Run) -> None:
+def test_output_that_is_no_text_is_kept_unchanged(run: Run) -> None:
     outcome = run("process.stdout.write(Buffer.from([0, 255, 128, 10]))")
     assert outcome.stdout.data == b"\x00\xff\x80\n"
 
 
-def test_a_closed_stdout_is_the_programs_own_business(run: Run) -> None:
+def test_a_program_may_close_its_stdout(run: Run) -> None:
     assert run("import fs from 'node:fs'; fs.closeSync(1)").state == State.SUCCEEDED
 
 
@@ -126,12 +128,12 @@ def test_input_and_arguments_arrive(run: Run) -> None:
     assert outcome.stdout.data.decode() == '3000000 ["a b","ä","$HOME"]\n'
 
 
-def test_input_that_nobody_reads_hinders_nothing(run: Run) -> None:
+def test_unread_input_does_not_block_the_program(run: Run) -> None:
     outcome = run("console.log('done')", stdin=b"x" * 3_000_000)
     assert (outcome.state, outcome.stdout.data) == (State.SUCCEEDED, b"done\n")
 
 
-def test_empty_input_is_at_its_end(run: Run) -> None:
+def test_empty_input_is_at_end_of_file(run: Run) -> None:
     code = "import fs from 'node:fs'; console.log(fs.readFileSync(0).length)"
     assert run(code, wall_ms=3000).stdout.data == b"0\n"
 
@@ -163,7 +165,7 @@ def test_environment_of_the_submission_is_handed_to_the_runner(tree_root: Path) 
 
 
 def test_times_and_use_are_measured_from_delivery(run: Run) -> None:
-    # By its own CPU clock, so that a busy machine makes it longer and changes nothing else.
+    # Wait by its own CPU clock, so that a busy machine only makes it longer.
     spent = "process.cpuUsage(start)"
     outcome = run(
         f"const start = process.cpuUsage(); while ({spent}.user + {spent}.system < 300_000);"
@@ -219,7 +221,7 @@ def test_cases_before_a_timeout_are_kept(run_tests: Run) -> None:
     assert not outcome.report.complete
 
 
-def test_cases_and_output_are_told_as_they_come(tree_root: Path) -> None:
+def test_cases_and_output_are_reported_as_they_arrive(tree_root: Path) -> None:
     heard: list[object] = []
     code = "test('first', () => console.log('out')); test('second', () => {})"
     execute(
@@ -282,7 +284,7 @@ def test_a_warm_session_takes_lower_limits_only(tree_root: Path) -> None:
         assert not session.alive
 
 
-def test_open_files_are_lowered_where_the_kernel_lets_us(tree_root: Path) -> None:
+def test_open_files_are_lowered_if_the_kernel_allows_it(tree_root: Path) -> None:
     code = """
         import fs from "node:fs";
         for (;;) try { fs.openSync("/") } catch (error) { console.log(error.code); break }
@@ -296,7 +298,7 @@ def test_open_files_are_lowered_where_the_kernel_lets_us(tree_root: Path) -> Non
         assert outcome.stdout.data == b"EMFILE\n"
 
 
-def test_a_session_that_died_waiting_says_so(tree_root: Path) -> None:
+def test_a_session_that_died_while_waiting_is_reported(tree_root: Path) -> None:
     session = start(tree_for(tree_root, "run"), LIMITS, slot="test")
     living = session.alive
     session._container.kill()
@@ -322,7 +324,9 @@ STARTUPS = {
 
 
 @pytest.mark.parametrize(("code", "said"), STARTUPS.items(), ids=range(len(STARTUPS)))
-def test_a_runner_that_does_not_start_is_our_error(tmp_path: Path, code: str, said: str) -> None:
+def test_a_runner_that_does_not_start_is_an_internal_error(
+    tmp_path: Path, code: str, said: str
+) -> None:
     root = build_tree(tmp_path / "tree")
     (root / "startup.mjs").write_text(code)
     patience = 1500 if "in time" in said else 60_000
@@ -331,7 +335,7 @@ def test_a_runner_that_does_not_start_is_our_error(tmp_path: Path, code: str, sa
 
 
 @pytest.mark.parametrize("number", [3, 4, 16, 99])
-def test_a_runner_finds_its_channel_where_its_tree_says(tree_root: Path, number: int) -> None:
+def test_a_tree_can_choose_the_descriptor_of_the_channel(tree_root: Path, number: int) -> None:
     plain = tree_for(tree_root, "run")
     tree = replace(plain, env={**plain.env, "STENCIL_CHANNEL": str(number)})
     code = program(
@@ -344,14 +348,16 @@ def test_a_runner_finds_its_channel_where_its_tree_says(tree_root: Path, number:
 
 
 @pytest.mark.parametrize("number", ["", "2", "100", "-3", "x", "1e1"])
-def test_a_number_that_no_channel_can_have_is_our_error(tree_root: Path, number: str) -> None:
+def test_an_invalid_descriptor_of_the_channel_is_an_internal_error(
+    tree_root: Path, number: str
+) -> None:
     plain = tree_for(tree_root, "run")
     tree = replace(plain, env={**plain.env, "STENCIL_CHANNEL": number})
     with pytest.raises(StartupError, match="STENCIL_CHANNEL"):
         execute(tree, program(""), LIMITS)
 
 
-def test_a_missing_tree_is_our_error(tmp_path: Path) -> None:
+def test_a_missing_tree_is_an_internal_error(tmp_path: Path) -> None:
     with pytest.raises(StartupError):
         start(tree_for(tmp_path / "nowhere", "run"), LIMITS, slot="test")
 
@@ -386,7 +392,7 @@ def test_many_at_a_time_do_not_disturb_each_other(tree_root: Path) -> None:
     assert found == {number: b"%d\n" % number for number in range(6)}
 
 
-def test_groups_are_used_again(tree_root: Path) -> None:
+def test_groups_are_reused(tree_root: Path) -> None:
     tree = tree_for(tree_root, "run")
     before = leases.process_leases().mine()
     for _ in range(3):

@@ -6,7 +6,7 @@ from sandbox.session.streams import Capture, Lines, Pump
 from tests.timeouts import HANGS_SECONDS
 
 
-def test_a_capture_keeps_its_limit_and_says_when_there_was_more() -> None:
+def test_a_capture_keeps_its_limit_and_reports_excess_output() -> None:
     seen: list[bytes] = []
     capture = Capture(5, seen.append)
     capture.feed(b"abc")
@@ -27,7 +27,7 @@ def test_lines_are_cut_decoded_and_bounded() -> None:
     assert seen == ["a", "bc", "\ufffd", "", "1234", "5678", "9"]
 
 
-def test_feeding_and_reading_at_once_never_blocks() -> None:
+def test_concurrent_feeding_and_reading_never_blocks() -> None:
     theirs_in, ours_in = os.pipe()
     ours_out, theirs_out = os.pipe()
     child = spawn(["/bin/cat"], [theirs_in, theirs_out, theirs_out], {})

@@ -1,4 +1,4 @@
-"""Folders deeper than a path can say, walked and deleted with one descriptor."""
+"""Test walking and deleting folders deeper than a path can be, with one descriptor."""
 
 import os
 import resource
@@ -11,11 +11,11 @@ import pytest
 from sandbox import tree_walk
 
 LEVELS = 3000
-NAME = "n" * 20  # 3,000 levels of it are far longer than PATH_MAX
+NAME = "n" * 20  # 3,000 levels are far longer than PATH_MAX
 
 
 def dig(root: Path, levels: int = LEVELS, *, mode: int = 0o755) -> None:
-    """Nest folders as `mkdir x && cd x` in a loop does, with a file in the last."""
+    """Nest folders as `mkdir x && cd x` in a loop does, with a file in the last one."""
     root.mkdir()
     here = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     for _ in range(levels):
@@ -48,7 +48,7 @@ def test_a_deep_tree_is_walked_and_deleted(tmp_path: Path) -> None:
     assert list(root.iterdir()) == []
 
 
-def test_every_folder_is_visited_once_before_and_once_after_what_it_holds(tmp_path: Path) -> None:
+def test_every_folder_is_visited_once_before_and_once_after_its_content(tmp_path: Path) -> None:
     for path in ("a/b", "a/c", "d"):
         (tmp_path / path).mkdir(parents=True)
         (tmp_path / path / "file").touch()
@@ -61,7 +61,7 @@ def test_every_folder_is_visited_once_before_and_once_after_what_it_holds(tmp_pa
     assert sum(1 for _, left, _ in order if left is None) == 5
 
 
-def test_closed_folders_are_deleted_and_what_a_link_leads_to_is_not(tmp_path: Path) -> None:
+def test_closed_folders_are_deleted_and_targets_of_links_are_not(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir(0o500)
     (tmp_path / "tree").mkdir()

@@ -35,7 +35,7 @@ AGREEING = [
 
 
 @pytest.mark.parametrize(("status", "messages", "state"), AGREEING)
-def test_a_report_that_agrees_is_believed(
+def test_a_report_that_agrees_with_the_exit_is_believed(
     status: int, messages: list[object], state: State
 ) -> None:
     assert judge(status, *messages) == Classification(state=state, exit_code=status)
@@ -58,7 +58,7 @@ FORGED = [
 
 
 @pytest.mark.parametrize(("status", "messages", "said"), FORGED, ids=range(len(FORGED)))
-def test_a_report_that_disagrees_fails_with_a_message(
+def test_a_report_that_disagrees_with_the_exit_fails_with_a_message(
     status: int, messages: list[object], said: str
 ) -> None:
     ruling = judge(status, *messages)
@@ -66,7 +66,7 @@ def test_a_report_that_disagrees_fails_with_a_message(
     assert said in str(ruling.message)
 
 
-def test_signals_are_told_from_exit_statuses() -> None:
+def test_signals_are_distinguished_from_exit_statuses() -> None:
     assert signal_name(-11) == "SIGSEGV"
     assert signal_name(-9) == "SIGKILL"
     assert signal_name(-36) == "SIGRTMIN+2"
@@ -82,10 +82,10 @@ def test_a_kill_for_cpu_by_the_kernel_is_a_timeout() -> None:
     assert (other.state, other.signal) == (State.CRASHED, "SIGKILL")
 
 
-def test_a_full_report_does_not_help_who_was_stopped() -> None:
+def test_a_complete_report_does_not_save_a_stopped_execution() -> None:
     assert judge(None, PASSED, result(0), stop=KillReason.WALL).state == State.TIMED_OUT
 
 
-def test_an_end_of_neither_kind_is_our_mistake() -> None:
+def test_an_end_without_status_and_kill_reason_is_an_error() -> None:
     with pytest.raises(ValueError, match="neither"):
         judge(None)
