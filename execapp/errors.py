@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-MAX_TOLD = 20  # errors that one answer names
+MAX_REPORTED = 20  # errors that one answer names
 MAX_PATH = 120  # characters
 MAX_MESSAGE = 300
 
@@ -45,7 +45,7 @@ class InvalidRequestError(ExecutionError):
         given = tuple(fields)
         self.fields = tuple(
             Field(path=field.path[:MAX_PATH], message=field.message[:MAX_MESSAGE])
-            for field in given[:MAX_TOLD]
+            for field in given[:MAX_REPORTED]
         )
         first = self.fields[0]
         listed = [{"path": field.path, "message": field.message} for field in self.fields]

@@ -131,7 +131,7 @@ class _Way:
             self._forwarder = Forwarder(listener, self._cage.egress)
             self._held.enter_context(self._forwarder)
 
-    def tell(self) -> None:
+    def report_refusals(self) -> None:
         if self._forwarder is not None:
             for text in self._forwarder.refusals():
                 self._on_line("stderr", text)
@@ -173,7 +173,7 @@ def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
 
 
 def _proxies(cage: Cage) -> dict[str, str]:
-    """Return the variables that tell tools to use the proxy for all hosts."""
+    """Return the variables that report_refusals tools to use the proxy for all hosts."""
     if not cage.network:
         return {}
     names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
@@ -206,7 +206,7 @@ def _follow(
         pump.close()
     for lines in streams.values():
         lines.end()
-    way.tell()
+    way.report_refusals()
     if container.group.out_of_memory():
         raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
     _check_disk(cage)
@@ -230,7 +230,7 @@ def _watch(
             if container.group.out_of_memory():
                 raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
             _check_reserve(cage)
-            way.tell()
+            way.report_refusals()
         if now >= measure_at:
             _check_disk(cage)
             # Measuring a large tree takes a while itself: a tenth of the time at most.

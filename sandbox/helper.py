@@ -99,7 +99,7 @@ class Helper:
         os.close(self._pidfd)
         group = self._group
         dead_of_memory = group is not None and group.kind != "none" and group.out_of_memory()
-        ending = HelperExit(
+        helper_exit = HelperExit(
             status=status, out_of_memory=dead_of_memory and status == -signal.SIGKILL
         )
         with suppress(ProcessLookupError):  # the processes of its session that no sandbox holds yet
@@ -107,7 +107,7 @@ class Helper:
         orphans.sweep(f"{self._slot}-")
         leases.sweep(f"{self._slot}-")
         self._give_back()
-        return ending
+        return helper_exit
 
     def _give_back(self) -> None:
         if self._group is not None:

@@ -70,7 +70,7 @@ def attempt(wall: Wall, attack: Attack | Trial, made: Arena) -> Tried:
     try:
         with wall.lower(made):
             breach = breached(wall, attack, made)
-            found = host_snapshot.changes(before, made, patience=0.3)
+            found = host_snapshot.changes(before, made, settle_seconds=0.3)
     except (SandboxError, AssertionError) as error:
         return Tried(name=attack.name, breach=f"the sandbox was damaged: {error}")
     if breach is None and found:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FOLDER = "node_modules/"
-ASKED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
+DEPENDENCY_FIELDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 
 
 class LockfileError(Exception):
@@ -50,9 +50,11 @@ def packages(lock: bytes, installed: Callable[[str], bool]) -> list[Package]:
     packages for other platforms can be locked without being installed. Raises LockfileError.
     """
     places = entries(lock)
-    asked = _asked(places)
+    direct_names = _direct_names(places)
     found = {
-        Package(name=_name(path, entry), version=_version(entry), direct=_direct(path, asked))
+        Package(
+            name=_name(path, entry), version=_version(entry), direct=_direct(path, direct_names)
+        )
         for path, entry in places.items()
         if _is_package(path, entry) and installed(path)
     }
@@ -66,12 +68,12 @@ def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
     LockfileError.
     """
     places = entries(lock)
-    asked, chains = _asked(places), _chains(places)
+    direct_names, chains = _direct_names(places), _chains(places)
     found = [
         Locked(
             name=_name(path, entry),
             version=_version(entry),
-            direct=_direct(path, asked),
+            direct=_direct(path, direct_names),
             path=path,
             chain=chains.get(path, ()),
             licence=_licence(entry.get("license")),
@@ -102,18 +104,18 @@ def _is_package(path: str, entry: Mapping[str, Any]) -> bool:
     return path.startswith(FOLDER) and not entry.get("link")
 
 
-def _asked(entries: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+def _direct_names(entries: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
     return frozenset(_needs(entries.get("", {})))
 
 
 def _needs(entry: Mapping[str, Any]) -> list[str]:
     """Return the sorted names that an entry depends on; ignore tables of an invalid type."""
-    tables = (entry.get(key) for key in ASKED)
+    tables = (entry.get(key) for key in DEPENDENCY_FIELDS)
     return sorted({str(name) for table in tables if isinstance(table, dict) for name in table})
 
 
-def _direct(path: str, asked: frozenset[str]) -> bool:
-    return path.count(FOLDER) == 1 and path.removeprefix(FOLDER) in asked
+def _direct(path: str, direct_names: frozenset[str]) -> bool:
+    return path.count(FOLDER) == 1 and path.removeprefix(FOLDER) in direct_names
 
 
 def _chains(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -44,7 +44,7 @@ class BaseEngine(ABC):
 
     # Capabilities, which callers ask for instead of the engine's class.
     crosses_machines: ClassVar[bool] = False  # messages reach executors of other machines
-    tells_ends: ClassVar[bool] = False  # a waiter hears of an end without reading its row
+    reports_ends: ClassVar[bool] = False  # a waiter hears of an end without reading its row
 
     @abstractmethod
     def wake(self, kind: WakeKind) -> None:
@@ -88,7 +88,7 @@ class BaseEngine(ABC):
         return Hub(pool=pool, ended=ended, connect=self.link)
 
     def link(self, events: LinkEvents) -> Link:
-        """Return the connection of a hub. This default wakes and is told of no end."""
+        """Return the connection of a hub. This default wakes and reports no end."""
         return _WakingLink(self)
 
     def receiver(
@@ -122,7 +122,7 @@ class _WakingLink:
         """Wake an executor."""
         self._engine.wake(WakeKind.EXECUTION)
 
-    def ask(self, execution_id: uuid.UUID) -> None:
+    def watch(self, execution_id: uuid.UUID) -> None:
         """Do nothing: the hub reads the row."""
 
     def number(self) -> int:

@@ -37,13 +37,13 @@ class LinkEvents:
 
 
 class Link(Protocol):
-    """A hub's connection to executors. `begin` and `ask` are called from any thread."""
+    """A hub's connection to executors. `begin` and `watch` are called from any thread."""
 
     def begin(self, execution_id: uuid.UUID) -> None:
         """Wake an executor for an execution and ask for its end, in one message if possible."""
 
-    def ask(self, execution_id: uuid.UUID) -> None:
-        """Ask to be told of an execution's end."""
+    def watch(self, execution_id: uuid.UUID) -> None:
+        """Ask to be waiter of an execution's end."""
 
     def number(self) -> int:
         """Return the number of connections made so far; connect if there is none."""
@@ -99,16 +99,16 @@ class Hub:
             return True
         if self._stopping.is_set():
             return False
-        told: asyncio.Future[bool] = self._loop.create_future()
-        self._waiting.setdefault(execution_id, set()).add(told)
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiting.setdefault(execution_id, set()).add(waiter)
         if not begun:
-            self._link.ask(execution_id)
-        timer = self._loop.call_later(seconds, _tell, told, False)
+            self._link.watch(execution_id)
+        timer = self._loop.call_later(seconds, _resolve, waiter, False)
         try:
-            return await told
+            return await waiter
         finally:
             timer.cancel()
-            self._forget(execution_id, told)
+            self._forget(execution_id, waiter)
 
     def count(self) -> int:
         """Return the number of waits."""
@@ -117,8 +117,8 @@ class Hub:
     def end_waits(self) -> None:
         """End every wait, now and from now on: the process stops."""
         self._stopping.set()
-        for told in [told for waiters in self._waiting.values() for told in waiters]:
-            _tell(told, False)
+        for waiter in [waiter for waiters in self._waiting.values() for waiter in waiters]:
+            _resolve(waiter, False)
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -133,16 +133,16 @@ class Hub:
             await self._looking
         self._link.close()
 
-    def _forget(self, execution_id: uuid.UUID, told: asyncio.Future[bool]) -> None:
+    def _forget(self, execution_id: uuid.UUID, waiter: asyncio.Future[bool]) -> None:
         waiters = self._waiting.get(execution_id, set())
-        waiters.discard(told)
+        waiters.discard(waiter)
         if not waiters:
             self._waiting.pop(execution_id, None)
 
     def _finished(self, execution_id: uuid.UUID) -> None:
         if execution_id in self._begun:
             self._begun[execution_id] = True
-        self._tell_all([execution_id])
+        self._resolve_all([execution_id])
 
     def _registered(self, execution_id: uuid.UUID) -> None:
         """Note that the executor holds this wait. If the execution ended earlier, read its row."""
@@ -166,14 +166,14 @@ class Hub:
         self._start(self._look(list(self._waiting)))
 
     async def _look_always(self) -> None:
-        asked_on = 0  # the connection on which every wait was registered
+        watched_on = 0  # the connection on which every wait was registered
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             waiting = list(self._waiting)
-            if waiting and (number := self._link.number()) != asked_on:
-                asked_on = number
+            if waiting and (number := self._link.number()) != watched_on:
+                watched_on = number
                 for execution_id in waiting:
-                    self._link.ask(execution_id)
+                    self._link.watch(execution_id)
             await self._look(waiting)
 
     async def _look(self, execution_ids: list[uuid.UUID]) -> None:
@@ -184,12 +184,12 @@ class Hub:
             except Exception:  # an error of the database; the next look comes in a second
                 logger.exception("the rows of waiting requests could not be read")
                 return
-            self._tell_all(ended)
+            self._resolve_all(ended)
 
-    def _tell_all(self, execution_ids: Collection[uuid.UUID]) -> None:
+    def _resolve_all(self, execution_ids: Collection[uuid.UUID]) -> None:
         for execution_id in execution_ids:
-            for told in list(self._waiting.get(execution_id, ())):
-                _tell(told, True)
+            for waiter in list(self._waiting.get(execution_id, ())):
+                _resolve(waiter, True)
 
 
 def of(environment: Mapping[str, object]) -> Hub | None:
@@ -198,6 +198,6 @@ def of(environment: Mapping[str, object]) -> Hub | None:
     return found if isinstance(found, Hub) else None
 
 
-def _tell(told: "asyncio.Future[bool]", value: bool) -> None:
-    if not told.done():
-        told.set_result(value)
+def _resolve(waiter: "asyncio.Future[bool]", value: bool) -> None:
+    if not waiter.done():
+        waiter.set_result(value)

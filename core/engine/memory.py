@@ -16,13 +16,13 @@ from core.engine.base import LOOK_SECONDS, BaseEngine, Receiver, WakeKind
 class MemoryEngine(BaseEngine):
     """Delivers to the receivers of this process; `woken` and `cancelled` hold every message."""
 
-    tells_ends: ClassVar[bool] = True
+    reports_ends: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.woken: list[WakeKind] = []
         self.cancelled: list[uuid.UUID] = []
         self._receivers: list[MemoryReceiver] = []
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
 
     def wake(self, kind: WakeKind) -> None:
         """Record a wake-up and deliver it."""
@@ -35,7 +35,7 @@ class MemoryEngine(BaseEngine):
         self.cancelled.append(execution_id)
         for receiver in list(self._receivers):
             receiver.on_cancel(execution_id)
-        self.tell()
+        self.notify()
 
     def wait_for(
         self,
@@ -49,13 +49,13 @@ class MemoryEngine(BaseEngine):
         if fresh:
             self.wake(WakeKind.EXECUTION)
         deadline = time.monotonic() + seconds
-        with self._told:
+        with self._changed:
             while not ended():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
                 connections.release_between_waits()
-                self._told.wait(min(left, LOOK_SECONDS))
+                self._changed.wait(min(left, LOOK_SECONDS))
         return True
 
     def receiver(
@@ -77,10 +77,10 @@ class MemoryEngine(BaseEngine):
             )
         ]
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Let every waiter read its row."""
-        with self._told:
-            self._told.notify_all()
+        with self._changed:
+            self._changed.notify_all()
 
     def attach(self, receiver: "MemoryReceiver", *, attached: bool) -> None:
         """Begin or stop delivering to a receiver."""
@@ -108,9 +108,9 @@ class MemoryReceiver(Receiver):
 
     def finished(self, execution_id: uuid.UUID) -> None:
         """Let every waiter read its row."""
-        self._engine.tell()
+        self._engine.notify()
 
     def close(self) -> None:
         """Stop receiving."""
         self._engine.attach(self, attached=False)
-        self._engine.tell()
+        self._engine.notify()

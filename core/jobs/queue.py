@@ -95,7 +95,7 @@ class Queue[Job: LeasedJob]:
         changes = {"state": state, "finished_at": _now(), "lease_until": None, **values}
         if unrenewed or any(isinstance(value, Combinable) for value in changes.values()):
             return self._held(job, unrenewed).update(**changes) == 1
-        update = _ending(self, frozenset(changes))
+        update = _prepared_end(self, frozenset(changes))
         return update.run(job_id=job.pk, current=job.attempt, **changes) == 1
 
     def give_back(self, job: Job, *, counted: bool = True, unrenewed: bool = False) -> bool:
@@ -188,7 +188,7 @@ def _taking(queue: Queue[Any], names: frozenset[str]) -> PreparedUpdate[Any]:
 
 
 @lru_cache
-def _ending(queue: Queue[Any], names: frozenset[str]) -> PreparedUpdate[Any]:
+def _prepared_end(queue: Queue[Any], names: frozenset[str]) -> PreparedUpdate[Any]:
     model = queue.model
     return PreparedUpdate(
         lambda: (

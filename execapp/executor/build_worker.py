@@ -29,7 +29,7 @@ class BuildWorker:
         self._context = context
         self._slot = f"{context.worker}-build{number}"
         self._abandoned = threading.Event()
-        self._ending_since: float | None = None
+        self._cancelled_since: float | None = None
         self.busy = False
         self._worker = Worker[Build](
             name="the build worker",
@@ -50,7 +50,7 @@ class BuildWorker:
         self._abandoned.set()
 
     def _run(self, build: Build) -> None:
-        self.busy, self._ending_since = True, None
+        self.busy, self._cancelled_since = True, None
         try:
             self._follow(build)
         finally:
@@ -65,8 +65,8 @@ class BuildWorker:
             text = f"Its process could not be started: {error}. Ask for the build again."
             retry_on_lock(lambda: builds.died(build=build, message=text))
             return
-        ending, reason = helpers.follow(helper, lambda seconds: self._why_stop(build, seconds))
-        state, message = _told(ending, reason)
+        helper_exit, reason = helpers.follow(helper, lambda seconds: self._why_stop(build, seconds))
+        state, message = _outcome(helper_exit, reason)
         if retry_on_lock(lambda: builds.died(build=build, message=message, state=state)):
             logger.warning("build %s: %s", build.pk, message)
 
@@ -85,13 +85,13 @@ class BuildWorker:
         if cancelled is False:
             return None
         now = time.monotonic()
-        self._ending_since = self._ending_since or now
-        if now - self._ending_since < STOP_SECONDS:
+        self._cancelled_since = self._cancelled_since or now
+        if now - self._cancelled_since < STOP_SECONDS:
             return None
         return "lost" if cancelled is None else "cancelled"
 
 
-def _told(ending: HelperExit, reason: str | None) -> tuple[BuildState, str]:
+def _outcome(helper_exit: HelperExit, reason: str | None) -> tuple[BuildState, str]:
     """Return state and message of a build whose process ended without recording them."""
     again = "Nothing is left of it; ask for the build again."
     if reason == "cancelled":
@@ -101,4 +101,4 @@ def _told(ending: HelperExit, reason: str | None) -> tuple[BuildState, str]:
     if reason == "wall":
         text = f"It took longer than {WALL_SECONDS / 3600:.0f} hours and was stopped. {again}"
         return BuildState.FAILED, text
-    return BuildState.INTERRUPTED, f"The process that built it {ending.cause}. {again}"
+    return BuildState.INTERRUPTED, f"The process that built it {helper_exit.cause}. {again}"

@@ -41,5 +41,5 @@ def follow(
         while reason is None and not helper.wait(LOOK_SECONDS):
             reason = why_stop(time.monotonic() - began)
     finally:
-        ending = helper.end()
-    return ending, reason
+        helper_exit = helper.end()
+    return helper_exit, reason

@@ -33,8 +33,8 @@ def _run(context: ExecutorContext, lookup: Lookup) -> None:
     helper = helpers.start(
         "run_lookup", str(lookup.pk), "--worker", context.worker, slot=f"{context.worker}-lookup"
     )
-    ending, reason = helpers.follow(helper, lambda seconds: _why_stop(context, seconds))
-    what = "was stopped" if reason else ending.cause
+    helper_exit, reason = helpers.follow(helper, lambda seconds: _why_stop(context, seconds))
+    what = "was stopped" if reason else helper_exit.cause
     message = f"The process that asked {what}. Ask again."
     retry_on_lock(lambda: lookups.died(lookup=lookup, message=message))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from execapp.conf import Sizes
-from execapp.errors import MAX_TOLD, Field
+from execapp.errors import MAX_REPORTED, Field
 from execapp.limits import LIMIT_NAMES
 from execapp.models import Mode
 from sandbox.limits import Limits
@@ -44,12 +44,12 @@ def check_files(files: Sequence[Mapping[str, str]], sizes: Sizes) -> list[Field]
         return [Field(path="files", message=f"At most {sizes.max_files} files are taken.")]
     problems = [
         Field(path=f"files.{index}.path", message=f"The path is refused: {reason}.")
-        for index, reason in check_paths([file["path"] for file in files], most=MAX_TOLD)
+        for index, reason in check_paths([file["path"] for file in files], most=MAX_REPORTED)
     ]
-    if len(problems) == MAX_TOLD:
+    if len(problems) == MAX_REPORTED:
         return problems
     for index, file in enumerate(files):
-        if len(problems) == MAX_TOLD:
+        if len(problems) == MAX_REPORTED:
             break
         if file["encoding"] not in ENCODINGS:
             text = "Give utf8 or base64."

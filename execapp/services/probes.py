@@ -28,7 +28,7 @@ from execapp.models import ALIVE_WITHIN, Execution, ExecutorHeartbeat
 from execapp.services import schema
 
 KEPT_SECONDS = 1.0
-PATIENCE_SECONDS = 3.0
+PROBE_TIMEOUT_SECONDS = 3.0
 WRITTEN_BYTES = 64 * 1024
 NO_EXECUTOR = "none gave a sign of life: start `manage.py executor`"
 STOPPING = "it is stopping and takes nothing new: try again when it has started again"
@@ -66,9 +66,9 @@ def installation() -> tuple[Readiness, ...]:
 
 
 def _written() -> tuple[Readiness, ...]:
-    if not _kept.lock.acquire(timeout=PATIENCE_SECONDS):
+    if not _kept.lock.acquire(timeout=PROBE_TIMEOUT_SECONDS):
         # The probing thread hangs; other callers must not wait for it.
-        stuck = f"it has not answered for {PATIENCE_SECONDS:g} s"
+        stuck = f"it has not answered for {PROBE_TIMEOUT_SECONDS:g} s"
         return (Readiness(name="database", ok=False, detail=stuck),)
     try:
         if time.monotonic() >= _kept.until:

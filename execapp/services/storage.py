@@ -108,13 +108,13 @@ def charge(execution: Execution) -> None:
     raise _over(who["owner"], day, size, limit)
 
 
-def settle(execution: Execution, ending: Mapping[str, Any]) -> None:
-    """Replace the reserve of an execution by its real output; `ending` are its final columns."""
+def settle(execution: Execution, columns: Mapping[str, Any]) -> None:
+    """Replace the reserve of an execution by its real output; `columns` are its final columns."""
     if not settings.STENCIL_CLIENT_BYTES_PER_DAY:
         return
-    printed = len(ending.get("stdout", b"")) + len(ending.get("stderr", b""))
-    if ending.get("tests") is not None:
-        printed += len(json.dumps(ending["tests"]))
+    printed = len(columns.get("stdout", b"")) + len(columns.get("stderr", b""))
+    if columns.get("tests") is not None:
+        printed += len(json.dumps(columns["tests"]))
     more = printed - reserve(execution.limits)
     _SETTLE.run(owner=owner_of(execution), day=_day(execution.created_at), more=more)
 

@@ -35,8 +35,8 @@ class Container:
     def ended(self) -> int:
         """Wait for the end of the command; return its exit status, or minus the signal."""
         status = self.child.wait()
-        told = None if self._command is None else exit_status.read_pidfd_status(self._command)
-        return exit_status.guess_status(status) if told is None else told
+        reported = None if self._command is None else exit_status.read_pidfd_status(self._command)
+        return exit_status.guess_status(status) if reported is None else reported
 
     def alive(self) -> bool:
         """Return whether its first process lives."""

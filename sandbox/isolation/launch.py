@@ -196,7 +196,7 @@ def _go(
     host, child, ends, group = this_host(), parked.child, parked.ends, parked.group
     try:
         group.begin(memory_bytes=shares.memory_bytes, processes=shares.processes)
-        _tell(host, inside, ends)
+        _send_options(host, inside, ends)
         init, init_pidfd = _identify(child, ends, deadline)
         parked.held.callback(os.close, init_pidfd)
         parked.held.callback(process.send_kill, init_pidfd)
@@ -219,7 +219,7 @@ def _go(
     )  # fmt: skip
 
 
-def _tell(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
+def _send_options(host: profile.Host, inside: profile.Profile, ends: _Ends) -> None:
     """Fill the files and send the options by a pipe, because every user can read an argv.
 
     The options name folders of the host and hold the environment. An argv would show them in

@@ -72,7 +72,7 @@ class Forwarder:
 
     def __init__(self, listener: socket.socket, egress: Egress) -> None:
         self._listener, self._egress = listener, egress
-        self._told: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._refusals: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
@@ -104,8 +104,8 @@ class Forwarder:
     def refusals(self) -> list[str]:
         """Return the refusals since the last call, one for each place."""
         found = []
-        while not self._told.empty():
-            found.append(self._told.get())
+        while not self._refusals.empty():
+            found.append(self._refusals.get())
         return found
 
     def _start(self, act: Callable[..., None], *given: object) -> threading.Thread | None:
@@ -152,19 +152,19 @@ class Forwarder:
         except BadRequestError as error:
             _reply(client, 400, str(error))
         except RefusedError as error:
-            self._tell(str(error))
+            self._record_refusal(str(error))
             _reply(client, 403, str(error))
         except OSError as error:
             _reply(client, 502, f"no connection: {error.strerror or type(error).__name__}")
         finally:
             self._drop(client)
 
-    def _tell(self, text: str) -> None:
+    def _record_refusal(self, text: str) -> None:
         with self._lock:
             if text in self._said or len(self._said) >= 100:
                 return
             self._said.add(text)
-        self._told.put(text)
+        self._refusals.put(text)
 
     def _answer(self, client: socket.socket, request: Request, rest: bytes) -> None:
         place = (request.host, request.port)
@@ -252,7 +252,7 @@ class Forwarder:
                     over = self._left < 0
                 if over or time.monotonic() > deadline:
                     what = f"more than {self._egress.size} bytes" if over else "too long"
-                    self._tell(f"A connection was ended: it took {what}.")
+                    self._record_refusal(f"A connection was ended: it took {what}.")
                     break
                 sink.sendall(data)
             else:

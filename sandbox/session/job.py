@@ -42,7 +42,7 @@ class Run:
         self._cancel = cancel
         self._on_case = on_case
         self._collector = Collector()
-        self._ending = ReportedExit(key=secrets.token_hex(16))
+        self._reported_exit = ReportedExit(key=secrets.token_hex(16))
         self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
         self._stderr = Capture(limits.output_bytes, _labelled("stderr", on_output))
         self._cpu_base = container.group.cpu_ms()
@@ -75,13 +75,13 @@ class Run:
         If the runner reported its exit status, do not wait for the kernel to free its memory
         (decision 0012). A forged report gains nothing: sending it ends the process.
         """
-        if self._ending.code is None or pump.exited:
+        if self._reported_exit.code is None or pump.exited:
             status = self._container.ended()
             self._stop(pump)
             return status
         self._container.send_kill()
         _take_written(pump)
-        return self._ending.code
+        return self._reported_exit.code
 
     def _stop(self, pump: Pump) -> None:
         self._container.kill()
@@ -97,11 +97,11 @@ class Run:
         pump.write(container.take_stdin(), self._submission.stdin)
 
     def _job(self) -> bytes:
-        return encode_job(self._submission, self._ending.key, self._late)
+        return encode_job(self._submission, self._reported_exit.key, self._late)
 
     def _receive(self, data: bytes) -> None:
         if self._submission.mode != "test":
-            self._ending.feed(data)
+            self._reported_exit.feed(data)
             return
         for case in self._collector.feed(data):
             if self._on_case is not None:
@@ -115,7 +115,7 @@ class Run:
             pump.turn(min(TICK, deadline - now))
             if self._stdout.over or self._stderr.over:
                 return KillReason.OUTPUT
-            if pump.exited or self._ending.code is not None:
+            if pump.exited or self._reported_exit.code is not None:
                 return None
             if self._cancel is not None and self._cancel.is_set():
                 return KillReason.CANCEL
@@ -145,8 +145,8 @@ class Run:
     ) -> Outcome:
         testing = self._submission.mode == "test"
         report = self._collector.report() if testing else None
-        started_again = self._collector.cold if testing else self._ending.cold
-        ruling = verdict.classify(
+        started_again = self._collector.cold if testing else self._reported_exit.cold
+        classification = verdict.classify(
             stop=stop,
             status=status,
             limits=self._limits,
@@ -154,10 +154,10 @@ class Run:
             collected=self._collector if testing else None,
         )
         return Outcome(
-            state=ruling.state,
-            exit_code=ruling.exit_code,
-            signal=ruling.signal,
-            message=ruling.message,
+            state=classification.state,
+            exit_code=classification.exit_code,
+            signal=classification.signal,
+            message=classification.message,
             stdout=self._stdout.stream(),
             stderr=self._stderr.stream(),
             report=report,

@@ -42,14 +42,14 @@ def follow(*, build_id: uuid.UUID, after: int) -> Iterator[BuildEvent]:
     UnknownBuildError.
     """
     deadline = time.monotonic() + STREAM_SECONDS
-    told: dict[str, dict[str, Any]] = {}
+    reported: dict[str, dict[str, Any]] = {}
     while time.monotonic() < deadline:
         # Read the state first: a build that has ended has written all lines but the last batch.
         build = builds.get(build_id=build_id)
         lines = builds.log_lines(build=build, after=after, limit=PAGE)
         for step in build.steps:
-            if told.get(step["name"]) != step:
-                told[step["name"]] = step
+            if reported.get(step["name"]) != step:
+                reported[step["name"]] = step
                 yield BuildEvent(kind="step", sequence=after, build=build, step=step)
         for line in lines:
             after = line.sequence

@@ -83,7 +83,7 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
     """
     redact = secrets.redactor(os.environ)
     try:
-        found = [_redacted(item, redact) for item in _ask(lookup, cancel, redact)]
+        found = [_redacted(item, redact) for item in _query(lookup, cancel, redact)]
     except TemplateError as error:
         remedy = str(error.details.get("remedy") or "")
         text = error.message if remedy in error.message else f"{error.message}\n{remedy}"
@@ -133,7 +133,7 @@ def _redacted(found: Candidate, redact: Redactor) -> Candidate:
     )
 
 
-def _ask(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Candidate]:
+def _query(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Candidate]:
     number = lookup.from_version.number if lookup.from_version else None
     source = inputs.read(template=lookup.template.name, version=number)
     finder = registry.update_finder(source.definition.builder)

@@ -96,7 +96,7 @@ def _fetch(workspace: BuildWorkspace) -> None:
     with store.locked(kept.with_suffix(".lock"), shared=True):
         pass  # whoever tidies there goes first
     written = input_changes.lock(workspace.build, definition_of(workspace), job)
-    _check_told(workspace, job, written)
+    _check_reflected_secrets(workspace, job, written)
     input_changes.copy_back(job, workspace.inputs, written)
     wanted = builder.contents(job)
     with store.locked(kept.with_suffix(".lock"), shared=True):
@@ -112,7 +112,7 @@ def _fetch(workspace: BuildWorkspace) -> None:
     advance(workspace.build, origins=_origins(builder, job))
 
 
-def _check_told(workspace: BuildWorkspace, job: Job, written: list[str]) -> None:
+def _check_reflected_secrets(workspace: BuildWorkspace, job: Job, written: list[str]) -> None:
     """Raise BuildError if a registry's answer contains a secret of this machine."""
     for name in written:
         file = job.tree / name

@@ -195,16 +195,20 @@ def _check_env(definition: Definition) -> None:
 
 def _check_variables(definition: Definition) -> None:
     """Refuse variables that are set before the runner starts and affect Stencil's programs."""
-    told = definition.variables
-    for key, names in (("start", told.start), ("anew", told.anew), ("refused", told.refused)):
+    variables = definition.variables
+    for key, names in (
+        ("start", variables.start),
+        ("anew", variables.anew),
+        ("refused", variables.refused),
+    ):
         if len(names) > MAX_ITEMS or any(len(name) > environment.MAX_NAME_BYTES for name in names):
             _fail(definition, f"variables.{key}", "holds too many names, or too long ones")
-    for key, names in (("start", told.start), ("anew", told.anew)):
+    for key, names in (("start", variables.start), ("anew", variables.anew)):
         for name in names:
             if environment.may_mean_ours(name):
                 reason = f"{name!r} is read by the loader, the C library or Stencil"
                 _fail(definition, f"variables.{key}", reason, "Leave it out.")
-    for name, why in told.refused.items():
+    for name, why in variables.refused.items():
         if len(why) > MAX_TEXT or not why.isprintable():
             _fail(definition, f"variables.refused.{name}", "is too long or cannot be shown")
 

@@ -75,5 +75,5 @@ def _try(health: VersionHealth) -> Verification | None:
             scheduled=True,
         )
     except Exception:
-        logger.exception("the next try to heal %s could not be asked for", version)
+        logger.exception("the next try to heal %s could not be requested", version)
         return None

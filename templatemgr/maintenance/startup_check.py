@@ -38,8 +38,11 @@ def read_current() -> list[Verification]:
     """Queue a full verification of every current version."""
     rows = Version.objects.select_related("template", "health")
     current = rows.filter(pk__in=Template.objects.values("current"))
-    asked = (verification.ask(row) for row in current.exclude(health__state=HealthState.RETIRED))
-    return [found for found in asked if found is not None]
+    requested = (
+        verification.request_scheduled(row)
+        for row in current.exclude(health__state=HealthState.RETIRED)
+    )
+    return [found for found in requested if found is not None]
 
 
 def _served() -> QuerySet[Version]:

@@ -202,11 +202,11 @@ def schedule(*, now: datetime | None = None) -> list[Verification]:
         .exclude(pk__in=waiting)
         .order_by("health__checked_at")
     )
-    asked = (ask(row) for row in rows if _due(row, moment, often, rarely))
-    return [verification for verification in asked if verification is not None]
+    requested = (request_scheduled(row) for row in rows if _due(row, moment, often, rarely))
+    return [verification for verification in requested if verification is not None]
 
 
-def ask(version: Version) -> Verification | None:
+def request_scheduled(version: Version) -> Verification | None:
     """Queue a scheduled verification; if that fails, log the error and return None."""
     try:
         return request(
@@ -216,7 +216,7 @@ def ask(version: Version) -> Verification | None:
             scheduled=True,
         )
     except Exception:
-        logger.exception("the verification of %s could not be asked for", version)
+        logger.exception("the verification of %s could not be requested", version)
         return None
 
 

@@ -118,13 +118,13 @@ def _healthy(version: Version) -> tuple[bool, str]:
 
 def _origins(version: Version) -> tuple[bool, str]:
     """Close if a package came from, or over, a host that was no configured registry then."""
-    told = version.build.origins
-    if not told:
+    origins = version.build.origins
+    if not origins:
         return True, "not on record: built before hosts were kept"
-    usual = {*told.get("configured", ()), LOCAL}
-    packages: dict[str, str] = told.get("packages", {})
+    usual = {*origins.get("configured", ()), LOCAL}
+    packages: dict[str, str] = origins.get("packages", {})
     odd = sorted(name for name, host in packages.items() if not set(host.split(", ")) <= usual)
-    hosts = sorted(set(told.get("reached", ())) - usual)
+    hosts = sorted(set(origins.get("reached", ())) - usual)
     if not odd and not hosts:
         return True, f"{len(packages)} packages from the configured registries"
     shown = ", ".join(f"{name} from {packages[name]}" for name in odd[:SHOWN])

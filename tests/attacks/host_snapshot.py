@@ -17,7 +17,7 @@ Snapshot = dict[str, object]
 
 DAEMON = "stencil-daemon"
 _SMALL = 64 * 1024
-_PATIENCE = 3.0  # seconds: killed processes may need a moment to disappear
+_SETTLE_SECONDS = 3.0  # seconds: killed processes may need a moment to disappear
 _LISTENING = "0A"
 
 
@@ -39,10 +39,10 @@ def snapshot(arena: Arena) -> Snapshot:
 
 
 def changes(
-    before: Snapshot, arena: Arena, *, patience: float = _PATIENCE
+    before: Snapshot, arena: Arena, *, settle_seconds: float = _SETTLE_SECONDS
 ) -> dict[str, tuple[object, object]]:
     """Return all differences from `before`, after the host had time to settle."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + settle_seconds
     while True:
         now = snapshot(arena)
         found = {key: (before[key], now[key]) for key in before if not _same(key, before, now)}

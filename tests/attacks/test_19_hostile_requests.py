@@ -23,7 +23,7 @@ from benchmarks import hostile_bodies, requests
 from core import documents
 from execapp.api.v1.schemas.executions import SubmissionIn
 from execapp.conf import Sizes
-from execapp.errors import MAX_TOLD, Field, InvalidRequestError
+from execapp.errors import MAX_REPORTED, Field, InvalidRequestError
 from execapp.models import Execution
 from tests import minimal_template
 from tests.execapp.conftest import Api, make_api
@@ -61,7 +61,7 @@ def test_a_hostile_request_is_refused_with_a_short_answer(name: str, api: Api) -
         assert len(response.content) < ANSWER
         error = response.json()["error"]
         assert set(error) == {"code", "message", "details"}
-        assert len(error["details"].get("fields", [])) <= MAX_TOLD
+        assert len(error["details"].get("fields", [])) <= MAX_REPORTED
         assert not Execution.objects.exists()
 
 
@@ -233,7 +233,7 @@ def test_a_list_is_validated_up_to_its_twentieth_fault(wrong: str) -> None:
     name = wrong.removeprefix("more ").partition(" ")[0]
     with pytest.raises(ValidationError) as refusal:
         SubmissionIn.model_validate({**minimal_template.HELLO.body(), name: WRONG[wrong]})
-    assert refusal.value.error_count() <= 2 * MAX_TOLD
+    assert refusal.value.error_count() <= 2 * MAX_REPORTED
     assert all(error["loc"][0] == name for error in refusal.value.errors())
 
 
@@ -242,11 +242,11 @@ def test_only_the_first_of_many_unknown_keys_are_named() -> None:
         body = {**minimal_template.HELLO.body(), **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
             SubmissionIn.model_validate(body)
-        assert refusal.value.error_count() <= MAX_TOLD
+        assert refusal.value.error_count() <= MAX_REPORTED
         file = {"path": "a", "content": "", **{f"k{n}": 0 for n in range(many)}}
         with pytest.raises(ValidationError) as refusal:
             SubmissionIn.model_validate({**minimal_template.HELLO.body(), "files": [file]})
-        assert refusal.value.error_count() <= MAX_TOLD
+        assert refusal.value.error_count() <= MAX_REPORTED
 
 
 def test_one_wrong_item_is_found_at_every_position(api: Api) -> None:
@@ -265,8 +265,8 @@ def test_one_wrong_item_is_found_at_every_position(api: Api) -> None:
 def test_an_answer_lists_twenty_errors() -> None:
     long = [Field(path="p" * 9_000, message="\u0001" * 9_000) for _ in range(5_000)]
     error = InvalidRequestError(long)
-    assert len(error.details["fields"]) == MAX_TOLD
-    assert error.details["more"] == 5_000 - MAX_TOLD
+    assert len(error.details["fields"]) == MAX_REPORTED
+    assert error.details["more"] == 5_000 - MAX_REPORTED
     assert len(json.dumps(error.details).encode()) < ANSWER
 
 

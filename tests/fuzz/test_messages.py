@@ -95,8 +95,10 @@ def test_a_stream_is_believed_up_to_its_first_fault_however_it_is_cut(
     pieces.end()
     assert (whole.problem, whole.report()) == (pieces.problem, pieces.report())
     assert len(cases) == told == len(whole.cases)
-    ruling = verdict.classify(stop=None, status=status, limits=Limits(), cpu_ms=0, collected=whole)
-    if ruling.state == State.SUCCEEDED:
+    classification = verdict.classify(
+        stop=None, status=status, limits=Limits(), cpu_ms=0, collected=whole
+    )
+    if classification.state == State.SUCCEEDED:
         report = whole.report()
         assert status == 0
         assert report.complete

@@ -14,7 +14,7 @@ from sandbox.network.egress import Egress, Forwarder, near
 from sandbox.network.http_heads import BadRequestError
 from sandbox.network.upstream import Upstream
 
-PATIENCE = 20.0
+TIMEOUT_SECONDS = 20.0
 
 
 class Registry(BaseHTTPRequestHandler):
@@ -65,7 +65,7 @@ def ask() -> Ask:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             place = listener.getsockname()
             with Forwarder(listener, way) as forwarder, socket.create_connection(place) as client:
-                client.settimeout(PATIENCE)
+                client.settimeout(TIMEOUT_SECONDS)
                 client.sendall(data)
                 answer = b""
                 if then:
@@ -232,7 +232,7 @@ def test_the_end_of_the_context_ends_every_connection(registry: ThreadingHTTPSer
         with Forwarder(listener, to(registry)) as forwarder:
             client = socket.create_connection(place)
             client.sendall(f"CONNECT 127.0.0.1:{registry.server_port} HTTP/1.1\r\n\r\n".encode())
-            client.settimeout(PATIENCE)
+            client.settimeout(TIMEOUT_SECONDS)
             assert client.recv(100).startswith(b"HTTP/1.1 200")
         assert client.recv(1) == b""
         client.close()
@@ -278,7 +278,7 @@ def test_a_tunnel_goes_through_the_operators_proxy(ask: Ask) -> None:
         place = frozenset({("registry.example", 443)})
         way = Egress(named=place, upstream=Upstream(proxies={"https": proxy}))
         answer = ask(way, b"CONNECT registry.example:443 HTTP/1.1\r\n\r\n", then=b"hello")
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT_SECONDS)
     assert seen[0].startswith(b"CONNECT registry.example:443 HTTP/1.1\r\n")
     assert b"Proxy-Authorization: Basic bWU6eA==" in seen[0]
     assert (seen[1], answer.rpartition(b"\r\n\r\n")[2]) == (b"hello", b"answer")

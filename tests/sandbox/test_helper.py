@@ -144,7 +144,7 @@ def gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("ending", "cause"),
+    ("helper_exit", "cause"),
     [
         (HelperExit(status=0, out_of_memory=False), "ended with status 0"),
         (HelperExit(status=3, out_of_memory=False), "ended with status 3"),
@@ -154,5 +154,5 @@ def gone(pid: int) -> bool:
         (HelperExit(status=-9, out_of_memory=True), "needed more than 2048 MiB of memory"),
     ],
 )
-def test_the_exit_of_a_helper_has_a_cause(ending: HelperExit, cause: str) -> None:
-    assert ending.cause == cause
+def test_the_exit_of_a_helper_has_a_cause(helper_exit: HelperExit, cause: str) -> None:
+    assert helper_exit.cause == cause

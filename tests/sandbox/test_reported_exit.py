@@ -85,12 +85,12 @@ def test_in_a_test_run_a_cold_start_is_reported_before_all_else(run_tests: Run) 
 
 
 def test_a_flood_of_bytes_is_not_kept_in_memory() -> None:
-    ending = ReportedExit(key="k")
+    reported_exit = ReportedExit(key="k")
     for _ in range(100):
-        ending.feed(b"x" * 65_536)
-    ending.feed(b'\n{"type":"exit","code":0,"key":"k"}\n')
-    assert ending.code is None
-    assert len(ending._pending) < 100
+        reported_exit.feed(b"x" * 65_536)
+    reported_exit.feed(b'\n{"type":"exit","code":0,"key":"k"}\n')
+    assert reported_exit.code is None
+    assert len(reported_exit._pending) < 100
 
 
 def test_output_before_the_report_is_complete(run: Run) -> None:

@@ -329,9 +329,9 @@ def test_a_runner_that_does_not_start_is_an_internal_error(
 ) -> None:
     root = build_tree(tmp_path / "tree")
     (root / "startup.mjs").write_text(code)
-    patience = 1500 if "in time" in said else 60_000
+    startup_ms = 1500 if "in time" in said else 60_000
     with pytest.raises(StartupError, match=said):
-        start(tree_for(root, "run"), with_limits(startup_ms=patience), slot="test")
+        start(tree_for(root, "run"), with_limits(startup_ms=startup_ms), slot="test")
 
 
 @pytest.mark.parametrize("number", [3, 4, 16, 99])

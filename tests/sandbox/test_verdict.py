@@ -61,9 +61,9 @@ FORGED = [
 def test_a_report_that_disagrees_with_the_exit_fails_with_a_message(
     status: int, messages: list[object], said: str
 ) -> None:
-    ruling = judge(status, *messages)
-    assert ruling.state == State.FAILED
-    assert said in str(ruling.message)
+    classification = judge(status, *messages)
+    assert classification.state == State.FAILED
+    assert said in str(classification.message)
 
 
 def test_signals_are_distinguished_from_exit_statuses() -> None:

@@ -95,9 +95,9 @@ def describe(event: AuditEvent) -> EventText:
 
 def _sentence(action: str, name: str, number: str, details: Mapping[str, Any]) -> str:
     what = f"{name} {number}".strip()
-    told = _SENTENCES.get(action)
-    if told is not None:
-        return told(name, number, details)
+    sentence = _SENTENCES.get(action)
+    if sentence is not None:
+        return sentence(name, number, details)
     problems = details.get("problems")
     if problems:
         return f"{what}: {problems} problem{'' if problems == 1 else 's'}{_first(details)}"

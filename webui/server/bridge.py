@@ -177,9 +177,9 @@ class Exchange:
         try:
             while not self._connection.transport.is_closing():
                 left = max(0.0, until - time.monotonic())
-                told = asyncio.ensure_future(waits.wait(deferred.execution_id, left, begun=begun))
-                self._connection.parked = told
-                ended = await told
+                wait = asyncio.ensure_future(waits.wait(deferred.execution_id, left, begun=begun))
+                self._connection.parked = wait
+                ended = await wait
                 self._connection.parked = None
                 begun = False
                 answer = await self._call(functools.partial(self._look, deferred, not ended))

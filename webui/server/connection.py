@@ -144,7 +144,7 @@ class Connection(HttpToolsProtocol):
         """Note that the whole reply is sent."""
         self.cycle.expected_content_length = 0
 
-    # --- endings
+    # --- how a connection ends
 
     def evict(self) -> None:
         """Close at once, to make room for another connection."""

@@ -23,7 +23,7 @@ from core.engine.local.sockets import connect, socket_path
 class LocalEngine(BaseEngine):
     """Web processes and one executor on one machine, joined by a socket in STENCIL_DATA."""
 
-    tells_ends: ClassVar[bool] = True
+    reports_ends: ClassVar[bool] = True
 
     def wake(self, kind: WakeKind) -> None:
         """Send a wake-up, or drop it when no executor listens."""
@@ -109,8 +109,8 @@ def _wait_once(
     """
     try:
         with connect() as link:
-            asked = protocol.Message(type="wait", kind=kind, id=str(execution_id))
-            link.sendall(protocol.encode(asked))
+            request = protocol.Message(type="wait", kind=kind, id=str(execution_id))
+            link.sendall(protocol.encode(request))
             lines = link.makefile("rb")
             if protocol.decode(lines.readline(protocol.LINE_LIMIT)).type != "waiting":
                 return False

@@ -34,8 +34,8 @@ class SocketLink:
         kind = protocol.WakeKind.EXECUTION
         self._send(protocol.Message(type="wait", kind=kind, id=str(execution_id)))
 
-    def ask(self, execution_id: uuid.UUID) -> None:
-        """Ask to be told of an execution's end."""
+    def watch(self, execution_id: uuid.UUID) -> None:
+        """Request a report of the end of an execution."""
         self._send(protocol.Message(type="wait", id=str(execution_id)))
 
     def number(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BeforeValidator
 
 from execapp.conf import Sizes, sizes
-from execapp.errors import MAX_TOLD
+from execapp.errors import MAX_REPORTED
 
 FILE_KEYS = frozenset({"path", "content", "encoding"})
 MAX_PACKAGES = 1_000
@@ -35,8 +35,8 @@ def table(most: Callable[[Sizes], int], what: str) -> BeforeValidator:
         if not isinstance(value, dict):
             return value
         _check_length(value, _bound(most), what)
-        wrong = list(islice((key for key in value if _no_text(value[key])), MAX_TOLD))
-        return {key: value[key] for key in wrong} if len(wrong) == MAX_TOLD else value
+        wrong = list(islice((key for key in value if _no_text(value[key])), MAX_REPORTED))
+        return {key: value[key] for key in wrong} if len(wrong) == MAX_REPORTED else value
 
     return BeforeValidator(check)
 
@@ -44,7 +44,7 @@ def table(most: Callable[[Sizes], int], what: str) -> BeforeValidator:
 def known_keys(value: object, known: Iterable[str]) -> object:
     """Refuse an object with many unknown keys at once: each of them would be an error."""
     names = set(known)
-    if not isinstance(value, dict) or len(value) <= len(names) + MAX_TOLD:
+    if not isinstance(value, dict) or len(value) <= len(names) + MAX_REPORTED:
         return value
     message = f"It has {len(value)} keys; known are {', '.join(sorted(names))}."
     raise ValueError(message)
@@ -54,8 +54,10 @@ def _list(value: object, most: int, what: str, wrong: Callable[[Any], bool]) -> 
     if not isinstance(value, list):
         return value
     _check_length(value, most, what)
-    told = list(islice((index for index, item in enumerate(value) if wrong(item)), MAX_TOLD))
-    return value[: told[-1] + 1] if len(told) == MAX_TOLD else value
+    reported = list(
+        islice((index for index, item in enumerate(value) if wrong(item)), MAX_REPORTED)
+    )
+    return value[: reported[-1] + 1] if len(reported) == MAX_REPORTED else value
 
 
 def _check_length(value: list[Any] | dict[str, Any], most: int, what: str) -> None:

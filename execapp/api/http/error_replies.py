@@ -17,7 +17,7 @@ from execapp.api.http.responses import reply
 from execapp.errors import (
     MAX_MESSAGE,
     MAX_PATH,
-    MAX_TOLD,
+    MAX_REPORTED,
     BusyError,
     ExecutionError,
     Field,
@@ -161,11 +161,11 @@ def _template_error(exc: TemplateError) -> HttpResponse:
 
 def validation_reply(exc: ValidationError) -> HttpResponse:
     """Return the reply to errors of pydantic, with paths as a client writes them."""
-    told = exc.errors[:MAX_TOLD]
-    fields = [Field(path=_path(error["loc"]), message=error["msg"]) for error in told]
-    if [field.path for field in fields] == ["body"] and told[0]["type"] == "missing":
+    reported = exc.errors[:MAX_REPORTED]
+    fields = [Field(path=_path(error["loc"]), message=error["msg"]) for error in reported]
+    if [field.path for field in fields] == ["body"] and reported[0]["type"] == "missing":
         return error_reply("malformed", "The body is empty: send JSON.")
-    return handle(InvalidRequestError(fields, more=len(exc.errors) - len(told)))
+    return handle(InvalidRequestError(fields, more=len(exc.errors) - len(reported)))
 
 
 def http_reply(exc: HttpError) -> HttpResponse:

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from core import parsing
 from execapp.conf import sizes
-from execapp.errors import MAX_TOLD, Field, InvalidRequestError, UnauthorizedError
+from execapp.errors import MAX_REPORTED, Field, InvalidRequestError, UnauthorizedError
 from execapp.models import ApiToken
 
 MEDIA_TYPES = {
@@ -71,7 +71,7 @@ def check_query(
             problems.append(Field(path=name, message="Give it once."))
         elif any("\0" in value for value in values):
             problems.append(Field(path=name, message="NUL is not allowed."))
-        if len(problems) == MAX_TOLD:
+        if len(problems) == MAX_REPORTED:
             break
     if problems:
         raise InvalidRequestError(problems)

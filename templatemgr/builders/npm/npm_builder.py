@@ -44,7 +44,11 @@ PROJECT_FILE, ASIDE = ".npmrc", "npmrc-aside"
 OTHER_LOCK = "npm-shrinkwrap.json"
 NPM = (NODE, f"{TOOLCHAIN}/lib/node_modules/npm/bin/npm-cli.js")
 # Retry a stalled connection after 30 seconds: the default of npm is five minutes.
-PATIENCE = ("--fetch-timeout=30000", "--fetch-retries=4", "--fetch-retry-mintimeout=1000")
+FETCH_RETRY_OPTIONS = (
+    "--fetch-timeout=30000",
+    "--fetch-retries=4",
+    "--fetch-retry-mintimeout=1000",
+)
 # The user's configuration can set these options; the tree must not depend on it.
 SAME_TREE = (
     "--ignore-scripts",
@@ -139,11 +143,11 @@ def update(job: Job, packages: Sequence[str]) -> None:
 def fetch(job: Job) -> None:
     """Install exactly the packages of the lock, without their scripts."""
     ours, before = _lock(job), placed.look(job.tree, beside="node_modules")
-    told = npm_config.settings(npm_config.machine_configuration(os.environ))
+    configured = npm_config.settings(npm_config.machine_configuration(os.environ))
     # Do not fetch a stored tarball again: its hash identifies it.
-    (job.tree / LOCKS[0]).write_bytes(npm_contents.with_addresses(job, told.registry_of))
+    (job.tree / LOCKS[0]).write_bytes(npm_contents.with_addresses(job, configured.registry_of))
     try:
-        _online(job, (*NPM, "ci", "--prefer-offline", *PATIENCE, *SAME_TREE), "npm ci")
+        _online(job, (*NPM, "ci", "--prefer-offline", *FETCH_RETRY_OPTIONS, *SAME_TREE), "npm ci")
     finally:
         (job.tree / LOCKS[0]).write_bytes(ours)
     placed.check_files(job, before)
@@ -214,7 +218,9 @@ def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
     """
     try:
         wanted = json.loads(manifest.read_bytes())
-        tables = [wanted[key] for key in lockfile.ASKED if isinstance(wanted.get(key), dict)]
+        tables = [
+            wanted[key] for key in lockfile.DEPENDENCY_FIELDS if isinstance(wanted.get(key), dict)
+        ]
         overrides = dict(wanted.get("overrides", {}))
     except (ValueError, TypeError, AttributeError) as error:
         message = f"{MANIFEST} is not a JSON table: {error}"
@@ -289,10 +295,10 @@ def hidden(job: Job) -> Iterator[None]:
 def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, ...]]:
     """Return a cage with access to this machine's registries, and the npm options for it."""
     machine = npm_config.machine_configuration(os.environ)
-    told = npm_config.settings(machine)
-    places = told.places()
+    configured = npm_config.settings(machine)
+    places = configured.places()
     try:
-        proxy = told.operator_proxy(os.environ)
+        proxy = configured.operator_proxy(os.environ)
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
@@ -300,7 +306,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
     jail = cage.Cage(
         writable=job.workspace,
         read_only=((npm_config.wheel(), TOOLCHAIN), *machine.binds),
-        files={f"{CONFIG}/user": told.file, f"{CONFIG}/global": b""},
+        files={f"{CONFIG}/user": configured.file, f"{CONFIG}/global": b""},
         egress=registries.egress(places, further, proxy, seconds=wall_ms / 1000),
         reached=job.reached,
         env={
@@ -310,7 +316,7 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
         wall_ms=wall_ms,
         disk_bytes=job.disk_bytes,
     )
-    return jail, (*HELD, *_allowed(job), *told.flags, "--prefix=/build/tree")
+    return jail, (*HELD, *_allowed(job), *configured.flags, "--prefix=/build/tree")
 
 
 def _allowed(job: Job) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ PASSED = re.compile(
 )
 REGISTRY = re.compile(r"(@[^:=\s]+:)?registry")
 # Let npm read its files and variables. The output contains tokens and is not logged.
-ASK = """
+READ_CONFIG = """
 const lib = '/toolchain/lib/node_modules/npm/node_modules/@npmcli/config/lib'
 const Config = require(lib)
 const known = require(lib + '/definitions')
@@ -137,10 +137,10 @@ def machine_configuration(environ: Mapping[str, str]) -> Machine:
 
 def settings(machine: Machine) -> Settings:
     """Let npm parse the configuration in a cage without a network. Raise BuildError."""
-    answer = _ask(tuple(sorted(machine.files.items())), tuple(sorted(machine.env.items())))
+    answer = _query(tuple(sorted(machine.files.items())), tuple(sorted(machine.env.items())))
     try:
-        told = json.loads(answer)
-        return Settings(values=told["found"], named=frozenset(told["named"]))
+        parsed = json.loads(answer)
+        return Settings(values=parsed["found"], named=frozenset(parsed["named"]))
     except (ValueError, KeyError, TypeError):
         message = "npm cannot read its configuration on this machine."
         remedy = "Try `npm config list` there, as the user who runs Stencil."
@@ -148,7 +148,7 @@ def settings(machine: Machine) -> Settings:
 
 
 @lru_cache(8)
-def _ask(files: tuple[tuple[str, bytes], ...], env: tuple[tuple[str, str], ...]) -> str:
+def _query(files: tuple[tuple[str, bytes], ...], env: tuple[tuple[str, str], ...]) -> str:
     said: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         jail = cage.Cage(
@@ -158,7 +158,7 @@ def _ask(files: tuple[tuple[str, bytes], ...], env: tuple[tuple[str, str], ...])
             env=dict(env),
             wall_ms=60_000,
         )
-        cage.run(jail, (NODE, "-e", ASK), lambda stream, text: _keep(said, stream, text))
+        cage.run(jail, (NODE, "-e", READ_CONFIG), lambda stream, text: _keep(said, stream, text))
     return "".join(said)
 
 

@@ -22,7 +22,7 @@ STEP = "fetching"
 # The fields by which npm resolves ranges. No field that names a program.
 KEPT = ("version", "dependencies", "optionalDependencies", "peerDependencies",
         "peerDependenciesMeta")  # fmt: skip
-QUESTION = ("outdated", "--all", "--json", "--prefer-online")
+OUTDATED = ("outdated", "--all", "--json", "--prefer-online")
 
 
 def outdated(job: Job) -> list[Candidate]:
@@ -38,7 +38,7 @@ def outdated(job: Job) -> list[Candidate]:
     locked = lockfile.packages(
         (job.tree / npm_builder.LOCKS[0]).read_bytes(), lambda path: path in here
     )
-    newer = read(_ask(job))
+    newer = read(_query(job))
     found = {
         package.name: _candidate(package, newer.get((package.name, package.version)))
         for package in sorted(locked, key=lambda package: package_diff.order(package.version))
@@ -53,10 +53,10 @@ def read(answer: str) -> dict[tuple[str, str], tuple[str, str]]:
     used, because all of them allow it.
     """
     try:
-        told = json.loads(answer or "{}")
+        listed = json.loads(answer or "{}")
         rows = [
             (name, row)
-            for name, given in told.items()
+            for name, given in listed.items()
             for row in (given if isinstance(given, list) else [given])
             if isinstance(row, dict) and row.get("current")
         ]
@@ -117,11 +117,11 @@ def _plant(job: Job, path: str, entry: Mapping[str, Any]) -> None:
     (place / "package.json").write_text(json.dumps({"name": name, **kept}), encoding="utf-8")
 
 
-def _ask(job: Job) -> str:
+def _query(job: Job) -> str:
     """Run npm. Exit status 1 means that newer versions exist, or an error."""
     said: dict[str, list[str]] = {"stdout": [], "stderr": []}
     jail, held = npm_builder.online(job, wall_ms=WALL_MS)
-    argv = [*npm_builder.NPM, *QUESTION, *npm_builder.PATIENCE, *held]
+    argv = [*npm_builder.NPM, *OUTDATED, *npm_builder.FETCH_RETRY_OPTIONS, *held]
     try:
         with npm_builder.hidden(job):
             status = cage.run(

@@ -4,8 +4,9 @@ Usage: `build_source.py <task> <folder> <archive>`. The script unpacks the archi
 `<folder>/source`. The packages that the build requires lie in `<folder>/env`. The tasks write their
 results into the folder:
 
-- declared: write `requires` of [build-system] to asked.json (a list). Run no code of the archive.
-- asked: write the further requirements of the build backend to asked.json (a list).
+- declared: write `requires` of [build-system] to requirements.json (a list). Run no code of the
+  archive.
+- backend: write the further requirements of the build backend to requirements.json (a list).
 - wheel: write the wheel to out/<name>.whl and its METADATA to metadata.txt.
 
 The script calls backends as PEP 517 specifies, each task in a process of its own.
@@ -44,12 +45,12 @@ def main(task: str, folder: str, archive: str) -> int:
         return _answer(folder, table["requires"])
     os.chdir(source)
     backend = _backend(table, source, f"{folder}/env")
-    if task == "asked":
+    if task == "backend":
         hook = getattr(backend, "get_requires_for_build_wheel", list)
         return _answer(folder, list(hook()))
     os.makedirs(f"{folder}/out")  # noqa: PTH103 - quick
     name = backend.build_wheel(f"{folder}/out")
-    _tell_metadata(f"{folder}/out/{os.path.basename(name)}", f"{folder}/metadata.txt")  # noqa: PTH119
+    _copy_metadata(f"{folder}/out/{os.path.basename(name)}", f"{folder}/metadata.txt")  # noqa: PTH119
     return 0
 
 
@@ -112,7 +113,7 @@ def _backend(table: dict[str, Any], source: str, env: str) -> Any:
     return found
 
 
-def _tell_metadata(wheel: str, target: str) -> None:
+def _copy_metadata(wheel: str, target: str) -> None:
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
         [name] = [n for n in names if n.endswith(".dist-info/METADATA") and n.count("/") == 1]
@@ -121,7 +122,7 @@ def _tell_metadata(wheel: str, target: str) -> None:
 
 
 def _answer(folder: str, texts: list[str]) -> int:
-    with open(f"{folder}/asked.json", "w", encoding="utf-8") as file:
+    with open(f"{folder}/requirements.json", "w", encoding="utf-8") as file:
         json.dump(texts, file)
     return 0
 

@@ -80,8 +80,8 @@ def note_origins() -> None:
 
     def noted(self: Any, method: str, url: str, *args: Any, **options: Any) -> Any:
         response = request(self, method, url, *args, **options)
-        asked, sent = urlsplit(url), urlsplit(response.url or url)
-        name = unquote(asked.path.rpartition("/")[2])
+        wanted_url, sent = urlsplit(url), urlsplit(response.url or url)
+        name = unquote(wanted_url.path.rpartition("/")[2])
         if sent.hostname and name.endswith((".whl", ".gz", ".zip")):
             port = sent.port or {"http": 80, "https": 443}.get(sent.scheme, 0)
             with open(f"/build/{ORIGINS}", "a", encoding="utf-8") as file:

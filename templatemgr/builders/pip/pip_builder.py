@@ -99,13 +99,13 @@ def _install(job: Job, lock: Lock) -> None:
 
 def packages(tree: Path) -> list[Locked]:
     """Return the interpreter and the installed packages with their metadata, sorted by name."""
-    asked = requirements.wanted((tree / MANIFEST).read_text(encoding="utf-8"))
+    requested = requirements.wanted((tree / MANIFEST).read_text(encoding="utf-8"))
     files = tree.glob(f"{SITE}/*.dist-info/METADATA")
     found = {file: BytesHeaderParser().parsebytes(file.read_bytes()) for file in files}
     names = {file: requirements.plain(str(fields["Name"])) for file, fields in found.items()}
     needed = {names[file]: requirements.needs(fields) for file, fields in found.items()}
-    chains = requirements.chains(asked, needed)
-    direct = {requirements.plain(requirement.name) for requirement in asked}
+    chains = requirements.chains(requested, needed)
+    direct = {requirements.plain(requirement.name) for requirement in requested}
     built = pip_lockfile.read((tree / LOCKS[0]).read_text(encoding="utf-8")).recipes
     installed = [
         Locked(

@@ -28,8 +28,8 @@ def outdated(job: Job) -> list[Candidate]:
         message = f"{pip_lock.LOCKS[0]} names no package."
         raise BuildError(message, step="fetching", remedy="Refresh it first.")
     pip_lock.prepare(job)
-    asked = requirements.wanted((job.tree / pip_lock.MANIFEST).read_text(encoding="utf-8"))
-    direct = {requirements.plain(item.name) for item in asked}
+    requested = requirements.wanted((job.tree / pip_lock.MANIFEST).read_text(encoding="utf-8"))
+    direct = {requirements.plain(item.name) for item in requested}
     wanted = pip_lock.resolve(job, _sources(job, lock), {}, wall_ms=WALL_MS)
     wheels = sorted(locked.keys() - lock.recipes.keys())
     (job.workspace / NAMES).write_text("".join(f"{name}\n" for name in wheels), encoding="utf-8")

@@ -46,22 +46,22 @@ def named(job: Job) -> dict[str, str]:
     Raises BuildError for a package to which requirements.in gives no exact version.
     """
     text = (job.tree / MANIFEST).read_text(encoding="utf-8")
-    asked = {requirements.plain(item.name): item for item in requirements.wanted(text)}
+    requested = {requirements.plain(item.name): item for item in requirements.wanted(text)}
     return {
-        name: _exact(name, asked.get(name))
+        name: _exact(name, requested.get(name))
         for name in map(requirements.plain, job.definition.install_scripts)
     }
 
 
-def _exact(name: str, asked: Requirement | None) -> str:
-    if asked is None or (asked.marker is not None and not asked.marker.evaluate()):
+def _exact(name: str, requested: Requirement | None) -> str:
+    if requested is None or (requested.marker is not None and not requested.marker.evaluate()):
         message = f"template.toml: install_scripts: {MANIFEST} does not ask for {name}."
         remedy = f"Write `{name}==` and a version there, or leave it out of `install_scripts`."
         raise BuildError(message, step="fetching", remedy=remedy)
-    exact = [item.version for item in asked.specifier if item.operator == "=="]
-    if len(asked.specifier) != 1 or not exact or exact[0].endswith("*"):
+    exact = [item.version for item in requested.specifier if item.operator == "=="]
+    if len(requested.specifier) != 1 or not exact or exact[0].endswith("*"):
         message = (
-            f"{MANIFEST}: {asked}: template.toml lets {name} be built from its source "
+            f"{MANIFEST}: {requested}: template.toml lets {name} be built from its source "
             "distribution, which takes one exact version."
         )
         remedy = f"Write `{name}==` and a version, or leave it out of `install_scripts`."
@@ -103,12 +103,12 @@ def fetch(job: Job, pins: Mapping[str, Pin]) -> dict[str, Pin]:
     A pin without hashes accepts every file that matches the index's hash. Raises BuildError, also
     if the index has no source distribution of a version.
     """
-    asked = [
+    requested = [
         {"name": name, "specifier": f"=={pin.version}", "hashes": sorted(pin.hashes)}
         for name, pin in pins.items()
     ]
     fetched: dict[str, Pin] = {}
-    for (name, pin), found in zip(pins.items(), _ask(job, "sources", asked), strict=True):
+    for (name, pin), found in zip(pins.items(), _query(job, "sources", requested), strict=True):
         if found is None:
             message = f"The index has no source distribution (.tar.gz) of {name} {pin.version}."
             remedy = (
@@ -132,8 +132,8 @@ def newest(job: Job, names: Iterable[str], *, wall_ms: int) -> dict[str, str]:
     Leave out a package that has none. `wall_ms` limits the request, in milliseconds. Raises
     BuildError.
     """
-    asked = [{"name": name, "specifier": "", "hashes": []} for name in names]
-    found = _ask(job, "look", asked, wall_ms=wall_ms) if asked else []
+    requested = [{"name": name, "specifier": "", "hashes": []} for name in names]
+    found = _query(job, "look", requested, wall_ms=wall_ms) if requested else []
     return {item["name"]: item["version"] for item in found if item is not None}
 
 
@@ -145,16 +145,18 @@ def explained(job: Job, error: BuildError) -> BuildError:
     """
     _, missing, rest = error.message.partition(MISSING)
     try:
-        asked = Requirement(rest.partition("\n")[0].partition(" (from ")[0]) if missing else None
+        requested = (
+            Requirement(rest.partition("\n")[0].partition(" (from ")[0]) if missing else None
+        )
     except InvalidRequirement:
-        asked = None
-    if asked is None:
+        requested = None
+    if requested is None:
         return error
-    wanted = {"name": asked.name, "specifier": str(asked.specifier), "hashes": []}
-    [found] = _ask(job, "look", [wanted])
+    wanted = {"name": requested.name, "specifier": str(requested.specifier), "hashes": []}
+    [found] = _query(job, "look", [wanted])
     if found is None:
         return error
-    name, version = requirements.plain(asked.name), found["version"]
+    name, version = requirements.plain(requested.name), found["version"]
     names = json.dumps(sorted({*job.definition.install_scripts, name}))
     return BuildError(
         f"{name} {version} is in the index as a source distribution only.",
@@ -164,13 +166,13 @@ def explained(job: Job, error: BuildError) -> BuildError:
     )
 
 
-def _ask(
-    job: Job, task: str, asked: list[dict[str, Any]], *, wall_ms: int = pip_cage.WALL_MS
+def _query(
+    job: Job, task: str, requested: list[dict[str, Any]], *, wall_ms: int = pip_cage.WALL_MS
 ) -> list[dict[str, str] | None]:
     """Run a task of online_pip.py, "sources" or "look"; return its answers in order."""
     folder = job.workspace / FOLDER
     folder.mkdir(exist_ok=True)
-    (folder / "wanted.json").write_text(json.dumps(asked), encoding="utf-8")
+    (folder / "wanted.json").write_text(json.dumps(requested), encoding="utf-8")
     pip_cage.online(job, (f"/build/{FOLDER}",), task=task, wall_ms=wall_ms)
     answer: list[dict[str, str] | None] = json.loads((folder / "found.json").read_bytes())
     return answer
@@ -186,19 +188,21 @@ def _learn(job: Job, name: str, version: str) -> Source:
     [pin] = fetch(job, {name: Pin(version=version)}).values()
     declared = source_cage.declared(job, name, archive(job, name))
     build = _tools(job, name, declared)
-    more = source_cage.asked(job, name, archive(job, name), build)
+    more = source_cage.backend_requirements(job, name, archive(job, name), build)
     if more:
         build = _tools(job, name, [*declared, *more])
     metadata = source_cage.build(job, name, version, archive(job, name), build)
     fields = Parser().parsestr(metadata, headersonly=True)
-    needs = _asked(name, "needs", map(str, fields.get_all("Requires-Dist") or []))
+    needs = _parse_requirements(name, "needs", map(str, fields.get_all("Requires-Dist") or []))
     return Source(pin=pin, recipe=Recipe(build=build, needs=tuple(sorted(map(str, needs)))))
 
 
 def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
     """Resolve build requirements, download their wheels, and return pins. Raises BuildError."""
-    asked = _asked(name, "asks to be built with", texts)
-    wanted = [item for item in asked if item.marker is None or item.marker.evaluate({"extra": ""})]
+    requested = _parse_requirements(name, "asks to be built with", texts)
+    wanted = [
+        item for item in requested if item.marker is None or item.marker.evaluate({"extra": ""})
+    ]
     if not wanted:
         return {}
     for item in wanted:
@@ -218,12 +222,12 @@ def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
     return pins
 
 
-def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
+def _parse_requirements(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
     """Parse requirements from foreign metadata, which are written into files that pip reads.
 
     Raises BuildError for a requirement that is not PLAIN: an address, or an odd character.
     """
-    asked = []
+    requested = []
     for text in texts:
         try:
             item = Requirement(text)
@@ -232,8 +236,8 @@ def _asked(name: str, verb: str, texts: Iterable[str]) -> list[Requirement]:
         if item is None or not PLAIN.fullmatch(str(item)):
             message = f"{name} {verb} {text[:200]!r}: only what the index has by name is taken."
             raise BuildError(message, step="fetching", remedy=f"Take another version of {name}.")
-        asked.append(item)
-    return asked
+        requested.append(item)
+    return requested
 
 
 def stand_ins(job: Job, sources: Mapping[str, Source]) -> str:

@@ -69,9 +69,9 @@ def needs(metadata: Message) -> list[Requirement]:
 
 
 def chains(
-    asked: Iterable[Requirement], needed: Mapping[str, Iterable[Requirement]]
+    requested: Iterable[Requirement], needed: Mapping[str, Iterable[Requirement]]
 ) -> dict[str, tuple[str, ...]]:
-    """Return by normalised name the shortest chain from a requirement in `asked` to each package.
+    """Return the shortest chain from an item of `requested` to each package, by normalised name.
 
     Search `needed` (dependencies by normalised name) breadth first, with the requested extras.
     Evaluate markers for the running Python, whose copy is in the tree.
@@ -79,7 +79,7 @@ def chains(
     found: dict[str, tuple[str, ...]] = {}
     seen: set[tuple[str, str]] = set()
     pending: deque[tuple[Requirement, str, tuple[str, ...]]] = deque()
-    pending.extend((requirement, "", ()) for requirement in asked)
+    pending.extend((requirement, "", ()) for requirement in requested)
     while pending:
         requirement, extra, way = pending.popleft()
         if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):

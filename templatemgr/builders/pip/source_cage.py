@@ -55,12 +55,12 @@ def declared(job: Job, name: str, archive: Path) -> list[str]:
     return _answer(name, _run(job, name, archive, "declared", _fresh(job, name)))
 
 
-def asked(job: Job, name: str, archive: Path, build: Mapping[str, Pin]) -> list[str]:
+def backend_requirements(job: Job, name: str, archive: Path, build: Mapping[str, Pin]) -> list[str]:
     """Return the further build requirements of the backend (PEP 517: get_requires_for_build_wheel).
 
     Run the backend with the wheels of `build`. Raises BuildError.
     """
-    return _answer(name, _run(job, name, archive, "asked", _equipped(job, name, build)))
+    return _answer(name, _run(job, name, archive, "backend", _equipped(job, name, build)))
 
 
 def build(job: Job, name: str, version: str, archive: Path, tools: Mapping[str, Pin]) -> str:
@@ -147,9 +147,9 @@ def _run(job: Job, name: str, archive: Path, task: str, folder: Path) -> Path:
 
 
 def _answer(name: str, folder: Path) -> list[str]:
-    """Read asked.json. Raises BuildError unless it is a list of strings."""
+    """Read requirements.json. Raises BuildError unless it is a list of strings."""
     try:
-        found = json.loads(_text(name, folder / "asked.json"))
+        found = json.loads(_text(name, folder / "requirements.json"))
     except ValueError as error:
         raise _trouble(name, f"its answer is no JSON: {error}") from error
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):

@@ -20,7 +20,7 @@ MAX_BYTES = 16 * 1024
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 # Names are compared case-insensitively, because programs read some of them in both cases
-# (http_proxy, npm_config_…). A final star matches any ending.
+# (http_proxy, npm_config_…). A final star matches any suffix.
 LOADER = (
     "LD_*", "GLIBC_*", "MALLOC_*", "DYLD_*", "_RLD*", "LIBPATH", "SHLIB_PATH", "GCONV_PATH",
     "GETCONF_DIR", "LOCPATH", "NLSPATH", "TZDIR", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS",
@@ -60,9 +60,9 @@ OTHERS = (
 OURS = (
     "LD_*", "GLIBC_*", "MALLOC_*", "GCONV_PATH", "LOCPATH", "PATH", "HOME", "PWD", "STENCIL*",
 )  # fmt: skip
-# In a definition, a name with one of these endings is refused: in most tools it is a search path,
+# In a definition, a name with one of these suffixes is refused: in most tools it is a search path,
 # an option or a module to load.
-ENDINGS = (
+SUFFIXES = (
     "PATH", "_OPTIONS", "_OPTS", "_PRELOAD", "_LIBRARY", "_LIBRARIES", "_LIB", "_LIBS",
     "_PLUGIN", "_PLUGINS", "_MODULE", "_MODULES", "_STARTUP", "_CONF", "_CONFIG", "_RC",
     "_PROXY", "_COMMAND", "_SHELL", "_HOOK", "_HOOKS", "_ADDOPTS", "_FLAGS", "_INIT",
@@ -124,7 +124,7 @@ def definition_fault(name: str, value: str) -> str:
         return _value_fault(value, EXACT.get(name, _LOCALE))
     upper = name.upper()
     reason = fault(name)
-    if not reason and upper.endswith(ENDINGS):
+    if not reason and upper.endswith(SUFFIXES):
         reason = "is named like a search path, an option or something to load"
     return reason or _value_fault(value, lambda _: True)
 

@@ -24,7 +24,7 @@ HASH = "--hash=sha256:"
 NO_BINARY = "--no-binary"
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
 HEX = frozenset("0123456789abcdef")
-# pip treats a requirement with one of these endings as a file, even if no such file exists.
+# pip treats a requirement with one of these suffixes as a file, even if no such file exists.
 ARCHIVES = (
     ".zip", ".whl", ".tar", ".gz", ".tgz", ".bz2", ".tbz", ".xz", ".txz", ".lz", ".tlz", ".lzma",
     ".egg", ".zst",

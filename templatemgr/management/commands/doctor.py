@@ -54,13 +54,13 @@ class Command(BaseCommand):
         return diagnosis.Note(level="missing", title="database", detail=str(error), remedy=remedy)
 
     def _attack(self) -> list[probe.Level]:
-        """Tell what held as it is known; what did not counts as missing."""
+        """Write each verdict as soon as it is known; count a failed one as missing."""
         self.stdout.write("Attacks")
 
-        def tell(verdict: selfcheck.Verdict) -> None:
+        def write_line(verdict: selfcheck.Verdict) -> None:
             self._line(verdict.level, verdict.title, verdict.detail, verdict.remedy)
 
-        return [verdict.level for verdict in selfcheck.verdicts(tell)]
+        return [verdict.level for verdict in selfcheck.verdicts(write_line)]
 
     def _line(self, level: str, title: str, detail: str, remedy: str | None) -> None:
         style = {"ok": self.style.SUCCESS, "weaker": self.style.WARNING}

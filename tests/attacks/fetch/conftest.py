@@ -52,7 +52,9 @@ def machine(registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(npm_builder, "PATIENCE", ("--fetch-retries=0", "--fetch-timeout=10000"))
+    monkeypatch.setattr(
+        npm_builder, "FETCH_RETRY_OPTIONS", ("--fetch-retries=0", "--fetch-timeout=10000")
+    )
     return values
 
 

@@ -270,13 +270,13 @@ def test_a_claim_that_is_not_its_own_is_not_run(definition: Path, start_executor
     build = asked()
     claimed = builds.claim(worker="somebody")
     assert claimed is not None
-    ending, _ = helpers.follow(
+    helper_exit, _ = helpers.follow(
         helpers.start(
             "run_build", str(build.pk), "--worker", "another", "--attempt", "1", slot="late"
         ),
         lambda _: None,
     )
-    assert ending.status == 0
+    assert helper_exit.status == 0
     build.refresh_from_db()
     assert (build.state, build.steps) == ("fetching", [])
 

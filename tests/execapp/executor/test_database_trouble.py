@@ -39,7 +39,7 @@ class Failing[**P, R]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three tries a moment apart, and leases that end soon."""
     monkeypatch.setattr(retry, "PAUSES", (0.01, 0.01))
     short = replace(EXECUTIONS, lease=timedelta(seconds=1))
@@ -52,7 +52,7 @@ def test_an_end_is_recorded_when_the_database_takes_it_or_the_next_one_is(
     api: Api,
     start_executor: Start,
     monkeypatch: pytest.MonkeyPatch,
-    impatient: None,
+    short_waits: None,
     failures: int,
     attempts: int,
 ) -> None:
@@ -64,7 +64,7 @@ def test_an_end_is_recorded_when_the_database_takes_it_or_the_next_one_is(
 
 
 def test_claiming_goes_on_after_the_trouble(
-    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch, impatient: None
+    api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch, short_waits: None
 ) -> None:
     claim = Failing(claims.claim, 7)
     monkeypatch.setattr(claims, "claim", claim)

@@ -37,7 +37,7 @@ def streamed(client: Client, path: str, **headers: str) -> str:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Streams that look often and give up soon."""
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(following, "STREAM_SECONDS", 0.2)
@@ -192,7 +192,7 @@ def test_events_bring_more_lines_than_one_page(admin: Client) -> None:
     assert streamed(admin, f"/builds/{build.pk}/events").count("event: line") == 1100
 
 
-def test_events_of_a_running_build_end_without_an_end(admin: Client, impatient: None) -> None:
+def test_events_of_a_running_build_end_without_an_end(admin: Client, short_waits: None) -> None:
     build = make_build_row(make_template_row(), "fetching")
     make_build_log_rows(build, "npm ci")
     text = streamed(admin, f"/builds/{build.pk}/events")
@@ -201,7 +201,7 @@ def test_events_of_a_running_build_end_without_an_end(admin: Client, impatient: 
 
 
 def test_events_wait_for_the_last_lines_of_a_build_that_just_ended(
-    admin: Client, impatient: None
+    admin: Client, short_waits: None
 ) -> None:
     build = make_build_row(make_template_row(), "failed")
     Build.objects.update(finished_at=timezone.now())

@@ -30,8 +30,8 @@ QUICK = Bounds(
     bodies_bytes=250_000,
     threads=4,
 )
-PATIENT = replace(QUICK, header_seconds=300, body_seconds=300, idle_seconds=300)
-LINGERING = replace(PATIENT, drain_seconds=HANGS_SECONDS, linger_seconds=HANGS_SECONDS)
+SLOW = replace(QUICK, header_seconds=300, body_seconds=300, idle_seconds=300)
+LINGERING = replace(SLOW, drain_seconds=HANGS_SECONDS, linger_seconds=HANGS_SECONDS)
 GET = b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -70,7 +70,7 @@ def paced() -> Iterator[str | Pause]:
 
 @pytest.fixture
 def web() -> Iterator[Web]:
-    with serve(view, PATIENT) as running:
+    with serve(view, SLOW) as running:
         yield running
 
 
@@ -288,7 +288,7 @@ def test_who_pauses_within_the_bound_is_served_again(web: Web) -> None:
 
 
 def test_the_oldest_half_requests_go_first() -> None:
-    with serve(view, replace(PATIENT, half=20, half_of_address=0)) as web:
+    with serve(view, replace(SLOW, half=20, half_of_address=0)) as web:
         links = [web.link(b"GET / HT") for _ in range(60)]
         connections = web.server.connections
         until_true(lambda: len(web.server.server_state.connections) == 20)
@@ -300,7 +300,7 @@ def test_the_oldest_half_requests_go_first() -> None:
 
 
 def test_one_address_cannot_use_up_what_all_have() -> None:
-    with serve(view, replace(PATIENT, half=40, half_of_address=10)) as web:
+    with serve(view, replace(SLOW, half=40, half_of_address=10)) as web:
         other = web.link(b"GET /other HT", address="127.0.0.2")
         for _ in range(80):
             web.link(b"GET / HT")
@@ -311,7 +311,7 @@ def test_one_address_cannot_use_up_what_all_have() -> None:
 
 
 def test_idle_connections_are_bounded_and_make_room() -> None:
-    with serve(view, replace(PATIENT, idle=5, connections=8)) as web:
+    with serve(view, replace(SLOW, idle=5, connections=8)) as web:
         for _ in range(12):
             with web.link(GET % b"x").makefile("rb") as lines:
                 assert answer(lines)[0] == 200
@@ -325,9 +325,9 @@ def test_idle_connections_are_bounded_and_make_room() -> None:
 
 def test_health_answers_while_every_thread_is_held(web: Web) -> None:
     let_go.clear()
-    for _ in range(PATIENT.threads + 3):
+    for _ in range(SLOW.threads + 3):
         web.link(GET % b"held")
-    until_true(lambda: web.server.bridge.queued >= PATIENT.threads + 3)
+    until_true(lambda: web.server.bridge.queued >= SLOW.threads + 3)
     for path in (b"healthz", b"readyz"):
         assert web.ask(GET % path)[0] == 200
     let_go.set()
@@ -335,7 +335,7 @@ def test_health_answers_while_every_thread_is_held(web: Web) -> None:
 
 def test_requests_that_wait_for_a_thread_are_bounded() -> None:
     let_go.clear()
-    with serve(view, replace(PATIENT, queue=6)) as web:
+    with serve(view, replace(SLOW, queue=6)) as web:
         for _ in range(6):
             web.link(GET % b"held")
         until_true(lambda: web.server.bridge.queued == 6)
