@@ -6,10 +6,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 LOCKS := requirements/run.lock requirements/dev.lock
 PYTHON ?=
-WALL := tests/attacks tests/sandbox tests/runtime
+ISOLATION := tests/attacks tests/sandbox tests/runtime
 export PYTHON
 
-.PHONY: help up bench test test-tools test-wall test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-tools test-isolation test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ doctor: $(VENV)/run.lock ## say what isolation this machine gives, with remedies
 	@$(PY) manage.py doctor
 
 test: test-tools ## every test: unit, real npm, real sandbox, real browser; only the matrices of changed templates
-	@$(MAKE) --no-print-directory -j 3 test-wall test-browser test-rest
+	@$(MAKE) --no-print-directory -j 3 test-isolation test-browser test-rest
 
 # Install the programs that the tests call (Chromium, nginx, a C compiler, curl, git, chattr), or
 # print one line that says what to install.
@@ -41,16 +41,16 @@ test-tools: $(VENV)/dev.lock
 	@$(PY) scripts/install_test_tools.py
 
 # These three groups run at the same time, because most tests wait for processes and downloads.
-# Tests of WALL compare the state of the host before and after, so they run in one process.
+# Tests of ISOLATION compare the state of the host before and after, so they run in one process.
 # Playwright occupies the event loop of its process, so the tests of the browser run alone.
-test-wall: test-tools
-	@$(PY) -m pytest -q --matrix=changed $(WALL)
+test-isolation: test-tools
+	@$(PY) -m pytest -q --matrix=changed $(ISOLATION)
 
 test-browser: test-tools
 	@$(PY) -m pytest -q tests/browser
 
 test-rest: test-tools
-	@$(PY) -m pytest -q -n 2 tests $(WALL:%=--ignore=%) --ignore=tests/browser
+	@$(PY) -m pytest -q -n 2 tests $(ISOLATION:%=--ignore=%) --ignore=tests/browser
 
 test-all: test-tools ## the same with every template's whole matrix; remembers that it passed
 	$(PY) -m pytest --remember-matrix tests tests/long

@@ -74,7 +74,7 @@ def every(installation: Installation, size: Size) -> Iterator[Row]:
     yield from programs(installation, size)
     yield from burst(installation, size)
     yield disk(installation, size)
-    yield from wall(size)
+    yield from isolation(size)
 
 
 def set_up(version: Path, root: Path | None = None, parked_pool: ParkedPool | None = None) -> float:
@@ -321,7 +321,7 @@ def left(data: Path) -> int:
     return sum(1 for path in data.rglob("*") if not path.name.startswith("db.sqlite3"))
 
 
-def wall(size: Size) -> Iterator[Row]:
+def isolation(size: Size) -> Iterator[Row]:
     """Measure the cost of isolation with the smallest program."""
     inside = Profile(command=("/usr/bin/true",), directory="/", environment={})
     alone = [bubblewrap_path(), "--ro-bind", "/", "/", "--unshare-all", "/usr/bin/true"]

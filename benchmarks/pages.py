@@ -21,7 +21,7 @@ PREPARE_SECONDS = 900
 EXECUTIONS = 100_000
 
 
-def every(_house: Installation, size: Size) -> Iterator[Row]:
+def every(_installation: Installation, size: Size) -> Iterator[Row]:
     """Yield a row for each page: server time over several calls, beside the aim for its p95."""
     executions = EXECUTIONS if size.burst >= FULL.burst else EXECUTIONS // 20
     with tempfile.TemporaryDirectory(prefix="stencil-pages-") as folder:

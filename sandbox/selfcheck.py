@@ -18,7 +18,7 @@ from sandbox.errors import CageStoppedError, SandboxError
 from sandbox.isolation.launch import starts_as_root
 from sandbox.limits import MIB
 
-_WON = "the wall is open"
+_WON = "the attack succeeded"
 _QUICK = 4.0  # seconds within which a process that ends or is killed must be gone
 
 

@@ -1,8 +1,8 @@
-"""Lower each wall in turn and show which attacks of tests/attacks then succeed.
+"""Lower each protection in turn and show which attacks of tests/attacks then succeed.
 
-An attack that fails with every wall up proves little unless it can succeed. What is run here is
-bounded: with any one wall down, the machine that runs this is not harmed. Prints a Markdown table;
-exit status 1 if a wall that was lowered stopped nothing, because then nothing tests it.
+An attack that fails with every protection in force proves little unless it can succeed. The attacks
+are bounded: without any one protection, the machine that runs this script is not harmed. Print a
+Markdown table. The exit status is 1 if a lowered protection stopped nothing: nothing tests it then.
 """
 
 import ctypes
@@ -31,24 +31,24 @@ from sandbox.limits import Limits  # noqa: E402
 from tests.attacks import host_snapshot  # noqa: E402
 from tests.attacks.attack import Attack  # noqa: E402
 from tests.attacks.host_trials import Trial  # noqa: E402
+from tests.attacks.protections import Protection, protections  # noqa: E402
 from tests.attacks.testbed import Arena, arena  # noqa: E402
-from tests.attacks.walls import Wall, walls  # noqa: E402
 
 IPC_KEY = "0x57e9c11"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """How one attack went without a wall; `breach` is None where another wall held."""
+    """The result of one attack without a protection; `breach` is None if another one held."""
 
     name: str
     breach: str | None
 
 
-def try_all(wall: Wall) -> list[Tried]:
-    """Every attack on a wall that is down, each time on a host that is whole."""
+def try_all(protection: Protection) -> list[Tried]:
+    """Try every attack of a lowered protection, each time on an undamaged host."""
     tried: list[Tried] = []
-    waiting = list(wall.attacks)
+    waiting = list(protection.attacks)
     while waiting:
         with tempfile.TemporaryDirectory() as folder, arena(Path(folder)) as made:
             (made.root / "shared").mkdir()
@@ -56,7 +56,7 @@ def try_all(wall: Wall) -> list[Tried]:
             made.root.chmod(0o755)
             while waiting:
                 before = host_snapshot.snapshot(made)
-                result = attempt(wall, waiting.pop(0), made)
+                result = attempt(protection, waiting.pop(0), made)
                 tried.append(result)
                 if result.breach is not None:
                     repair(before)
@@ -64,12 +64,12 @@ def try_all(wall: Wall) -> list[Tried]:
     return tried
 
 
-def attempt(wall: Wall, attack: Attack | Trial, made: Arena) -> Tried:
+def attempt(protection: Protection, attack: Attack | Trial, made: Arena) -> Tried:
     """One attack. It succeeded if it says so, or if the host is not what it was."""
     before = host_snapshot.snapshot(made)
     try:
-        with wall.lower(made):
-            breach = breached(wall, attack, made)
+        with protection.lower(made):
+            breach = breached(protection, attack, made)
             found = host_snapshot.changes(before, made, settle_seconds=0.3)
     except (SandboxError, AssertionError) as error:
         return Tried(name=attack.name, breach=f"the sandbox was damaged: {error}")
@@ -78,16 +78,16 @@ def attempt(wall: Wall, attack: Attack | Trial, made: Arena) -> Tried:
     return Tried(name=attack.name, breach=breach)
 
 
-def breached(wall: Wall, attack: Attack | Trial, made: Arena) -> str | None:
+def breached(protection: Protection, attack: Attack | Trial, made: Arena) -> str | None:
     """Return how the attack succeeded, or None."""
     if isinstance(attack, Trial):
         return attack.go(made)
-    attack = replace(attack, limits=relaxed(attack.limits, wall.limits))
+    attack = replace(attack, limits=relaxed(attack.limits, protection.limits))
     return attack.breach(made.run(attack))
 
 
 def relaxed(limits: Limits, changes: Mapping[str, int]) -> Limits:
-    """Return the limits with the changes of a lowered wall."""
+    """Return the limits with the changes of a lowered protection."""
     given: dict[str, Any] = dict(changes)
     return replace(limits, **given)
 
@@ -103,24 +103,24 @@ def repair(before: host_snapshot.Snapshot) -> None:
     ctypes.CDLL(None).mq_unlink(b"/stencil-attack")
 
 
-def row(wall: Wall, tried: Sequence[Tried]) -> str:
+def row(protection: Protection, tried: Sequence[Tried]) -> str:
     """Return a line of the table."""
     won = [one.name for one in tried if one.breach is not None]
     shown = ", ".join(won[:12]) + (f" and {len(won) - 12} more" if len(won) > 12 else "")
-    return f"| {wall.name} | {len(tried)} | {len(won)} | {shown or '–'} |"
+    return f"| {protection.name} | {len(tried)} | {len(won)} | {shown or '–'} |"
 
 
 def main() -> int:
-    """Print the table. With arguments: only the walls whose names hold one of them."""
+    """Print the table. With arguments: only the protections whose names contain one of them."""
     print("| lowered protection | attacks tried | succeed | which |")
     print("|---|---:|---:|---|", flush=True)
     untested = 0
-    for wall in walls():
-        if sys.argv[1:] and not any(word in wall.name for word in sys.argv[1:]):
+    for protection in protections():
+        if sys.argv[1:] and not any(word in protection.name for word in sys.argv[1:]):
             continue
-        tried = try_all(wall)
+        tried = try_all(protection)
         untested += not any(one.breach for one in tried)
-        print(row(wall, tried), flush=True)
+        print(row(protection, tried), flush=True)
         if os.environ.get("VERBOSE"):
             for one in tried:
                 print(f"    {one.name}: {one.breach or 'held'}"[:160], file=sys.stderr)

@@ -70,7 +70,7 @@ class CircuitBreaker:
         self._on_open()
         return True
 
-    def tend(self) -> None:
+    def run_due_trial(self) -> None:
         """Start a trial if one is due. One thread calls this about once a second."""
         if time.monotonic() < self._try_at:
             return

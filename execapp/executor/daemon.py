@@ -80,7 +80,7 @@ class Daemon:
             fingerprint=context.host,
         )
         context.receiver.start()
-        self._thread("breaker", self._tend_breaker)
+        self._thread("breaker", self._run_due_trials)
         context.pool.start()
         context.parked_pool.start()
         for number in range(self.slots):
@@ -210,10 +210,10 @@ class Daemon:
         self._threads.append(thread)
         thread.start()
 
-    def _tend_breaker(self) -> None:
+    def _run_due_trials(self) -> None:
         """Let the breaker start its trials: while it is open, and on an idle executor."""
         while not self._stopped.wait(BREAKER_SECONDS):
-            self.context.breaker.tend()
+            self.context.breaker.run_due_trial()
 
 
 def _setting(name: str, default: int) -> int:

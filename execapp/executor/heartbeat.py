@@ -53,7 +53,7 @@ class HeartbeatThread:
         heartbeats.beat(
             worker=context.worker,
             busy=len(running),
-            pool=context.pool.figures(),
+            pool=context.pool.metrics(),
             builds_running=self._builds_running(),
             draining=context.draining.is_set(),
             trouble="" if trouble is None else f"{trouble.cause} (error {trouble.error_id})",

@@ -122,7 +122,7 @@ class Pool:
         with self._lock:
             return sum(len(group.waiting) for group in self._groups.values())
 
-    def figures(self) -> dict[str, Any]:
+    def metrics(self) -> dict[str, Any]:
         """Return the budget, and each group's waiting and desired sandboxes and memory in bytes."""
         now = time.monotonic()
         with self._lock:

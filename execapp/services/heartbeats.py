@@ -37,7 +37,7 @@ def beat(
     draining: bool,
     trouble: str = "",
 ) -> None:
-    """Record a heartbeat; `pool` comes from the warm pool's `figures`.
+    """Record a heartbeat; `pool` comes from the warm pool's `metrics`.
 
     `trouble` tells an operator why the executor cannot start a sandbox; "" if it can.
     """

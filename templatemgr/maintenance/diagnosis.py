@@ -121,7 +121,7 @@ def _tidied() -> Note:
 def _link(template: Template) -> Note:
     link, title = data_paths.template(template.name) / "current", f"{template.name} link"
     before = _shape(link)
-    trouble = promotions.picture(template=template.name)
+    trouble = promotions.derive_link(template=template.name)
     after = _shape(link)
     if trouble:
         remedy = f"look at {link.parent}; executions do not need the link"

@@ -59,7 +59,7 @@ def promote(
         target = _version(row, version)
         passed_by = _check_gates(target, override, override_reason)
         promotion = _move(row, target, actor, text, PromotionKind.PROMOTE, passed_by)
-    picture(template=template)
+    derive_link(template=template)
     return promotion
 
 
@@ -86,7 +86,7 @@ def roll_back(
             raise NothingToRollBackToError(template=template)
         passed_by = _check_gates(target, override, override_reason)
         promotion = _move(row, target, actor, text, PromotionKind.ROLLBACK, passed_by)
-    picture(template=template)
+    derive_link(template=template)
     return promotion
 
 
@@ -175,8 +175,8 @@ def reconcile(*, template: str) -> None:
             os.replace(temporary, link)  # noqa: PTH105 - named in the design: atomic
 
 
-def picture(*, template: str) -> str:
-    """Reconcile a template; return the reason if this fails, else "".
+def derive_link(*, template: str) -> str:
+    """Derive a template's link from its row; return the reason if this fails, else "".
 
     The link is for people only, so an error with it stops no promotion and no executor.
     """
@@ -197,7 +197,7 @@ def reconcile_all() -> dict[str, str]:
     Return the reasons of failures, by the name of the template.
     """
     names = Template.objects.values_list("name", flat=True)
-    troubles = {name: picture(template=name) for name in names}
+    troubles = {name: derive_link(template=name) for name in names}
     return {name: reason for name, reason in troubles.items() if reason}
 
 

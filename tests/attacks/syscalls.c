@@ -139,7 +139,7 @@ RAW(module_delete, SYS_delete_module, "x", 0, 0, 0, 0, 0)
 RAW(kexec, SYS_kexec_load, 0, 0, 0, 0, 0, 0)
 RAW(swap_on, SYS_swapon, "/tmp/x", 0, 0, 0, 0, 0)
 RAW(swap_off, SYS_swapoff, "/tmp/x", 0, 0, 0, 0, 0)
-/* A wrong magic number: with every wall down it must still not restart the machine. */
+/* A wrong magic number: without any protection it must still not restart the machine. */
 RAW(restart, SYS_reboot, 0, 0, 0, 0, 0, 0)
 RAW(kernel_log, SYS_syslog, 3, page, 100, 0, 0, 0)
 RAW(account, SYS_acct, "/tmp/x", 0, 0, 0, 0, 0)
@@ -183,7 +183,7 @@ RAW(x32_execve, 0x40000000 + 520, 0, 0, 0, 0, 0, 0)
 #endif
 
 /* Clocks and names. */
-static long set_time(void) { /* to what it is: with every wall down nobody is harmed */
+static long set_time(void) { /* to what it is: without any protection nobody is harmed */
     struct timeval now;
     gettimeofday(&now, 0);
     return call(SYS_settimeofday, (long)&now, 0, 0, 0, 0, 0);
@@ -193,7 +193,7 @@ static long set_clock(void) {
     clock_gettime(CLOCK_REALTIME, &now);
     return call(SYS_clock_settime, CLOCK_REALTIME, (long)&now, 0, 0, 0, 0);
 }
-static long adjust(void) { /* one tick of the length it has: with every wall down it changes nothing */
+static long adjust(void) { /* one tick of the length it has: without any protection it changes nothing */
     static long state[26];
     *(unsigned int *)state = 0x4000;
     ((long *)state)[11] = 10000;

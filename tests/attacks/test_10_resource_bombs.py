@@ -118,7 +118,7 @@ TIMES: tuple[Attack, ...] = (
     ends("busy loop beyond the CPU limit", "for (const end = Date.now() + 1500; Date.now() < end;);",
          TIME, cpu_ms=300),
     ends("it spins for ever", "for (;;);", TIME, wall_ms=300),
-    ends("the shortest wall", "for (;;);", TIME, wall_ms=20),
+    ends("the shortest wall-clock limit", "for (;;);", TIME, wall_ms=20),
     ends("SIGTERM is ignored", SIGNALS + "for (;;);", TIME, wall_ms=300),
     ends("SIGTERM is ignored in a child", SIGNALS + "cp.spawnSync('/bin/sh', ['-c',"
          " \"trap '' TERM INT HUP; while :; do :; done\"]);", TIME, wall_ms=400),

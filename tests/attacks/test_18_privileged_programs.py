@@ -274,27 +274,27 @@ def test_ready_does_not_count_while_a_protection_is_missing(
         sessions.start(arena.native(), LIMITS, slot="attack", cold=cold, low_priority=not cold)
 
 
-KEEPERS = ("itself", "child", "orphan", "thread", "ids", "group")
+PRIVILEGED_PROCESSES = ("itself", "child", "orphan", "thread", "ids", "group")
 
 
 @contextmanager
-def keeping(arena: Arena) -> Iterator[Path]:
+def runner_with_privileges(arena: Arena) -> Iterator[Path]:
     with own_tree(arena) as tree, no_drop():
         compiled("regains.c", tree / "bin/regains", "-static", "-pthread")
         yield tree
 
 
 @as_root
-@pytest.mark.parametrize("who", KEEPERS)
+@pytest.mark.parametrize("who", PRIVILEGED_PROCESSES)
 def test_ready_does_not_count_while_a_process_keeps_rights(arena: Arena, who: str) -> None:
-    with keeping(arena) as root, pytest.raises(ConfinementError, match="process "):
+    with runner_with_privileges(arena) as root, pytest.raises(ConfinementError, match="process "):
         sessions.start(Tree(root=root, command=("bin/regains", who)), LIMITS, slot="attack")
 
 
 @as_root
 def test_a_runner_that_drops_all_rights_itself_counts(arena: Arena) -> None:
     """Check that only the remaining privileges count, not who dropped the others."""
-    with keeping(arena) as root:
+    with runner_with_privileges(arena) as root:
         tree = Tree(root=root, command=("bin/regains", "nobody"))
         sessions.start(tree, LIMITS, slot="attack").close()
 
@@ -325,7 +325,7 @@ def looked_at_trials() -> list[Trial]:
 
     def trial(who: str) -> Trial:
         def go(arena: Arena) -> str | None:
-            with keeping(arena) as root:
+            with runner_with_privileges(arena) as root:
                 tree = Tree(root=root, command=("bin/regains", who))
                 try:
                     sessions.start(tree, LIMITS, slot="attack").close()
@@ -335,7 +335,7 @@ def looked_at_trials() -> list[Trial]:
 
         return Trial(name=f"rights are kept by {who}", go=go)
 
-    return [trial(who) for who in KEEPERS]
+    return [trial(who) for who in PRIVILEGED_PROCESSES]
 
 
 # --- devices ---

@@ -1,4 +1,4 @@
-"""The house of each test, and which third of the matrix runs today."""
+"""The installation of each test, and which third of the matrix runs today."""
 
 import os
 import subprocess

@@ -221,13 +221,13 @@ def test_parked_sandboxes_end_when_their_process_is_killed() -> None:
     slot = f"gone{os.getpid()}"
     with subprocess.Popen(
         [sys.executable, "-c", PARKS, slot], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as keeper:
-        assert keeper.stdout
-        pid = int(keeper.stdout.readline())
+    ) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
         assert not gone(pid)
-        names = [f"stencil-{slot}-{keeper.pid}-0"]
-        keeper.send_signal(signal.SIGKILL)
-        keeper.wait()
+        names = [f"stencil-{slot}-{parent.pid}-0"]
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
     until(lambda: gone(pid))  # the sandbox ends by itself: it has not read all options
     assert leases.sweep(slot) == ([] if leases.current_hierarchy().kind == "none" else names)
     assert orphans.sweep(slot) == []

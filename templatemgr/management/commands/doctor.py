@@ -15,7 +15,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """`--attack` tries the walls, too."""
+        """Add `--attack`, which also attacks the protections."""
         text = "also try a safe selection of attacks on this machine's sandbox (some seconds)"
         parser.add_argument("--attack", action="store_true", help=text)
         text = "also read the whole database and check that it is intact (minutes when large)"

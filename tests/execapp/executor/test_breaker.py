@@ -75,12 +75,12 @@ def test_it_opens_tells_the_cause_and_closes_when_a_trial_succeeds(
         before, tried = now[0], machine.trials
         while machine.trials == tried:
             now[0] += 0.5
-            breaker.tend()
+            breaker.run_due_trial()
         pauses.append(now[0] - before)
     assert pauses == [1, 2, 4, 8, 16, 30, 30, 30]
     machine.error = None
     now[0] += 31
-    breaker.tend()
+    breaker.run_due_trial()
     assert not breaker.trouble
     assert machine.heard == ["opened", "closed"]
     assert sum("nothing is claimed" in record.message for record in caplog.records) == 1
@@ -93,16 +93,16 @@ def test_idle_it_tries_now_and_then_and_finds_trouble_before_a_client_does(
     breaker = CircuitBreaker(trial=machine.trial)
     for _ in range(100):
         now[0] += 1
-        breaker.tend()
+        breaker.run_due_trial()
     assert machine.trials == 3
     for _ in range(100):
         now[0] += 1
         breaker.worked()  # sandboxes start all the time
-        breaker.tend()
+        breaker.run_due_trial()
     assert machine.trials == 3
     machine.error = MemoryError()
     now[0] += 31
-    breaker.tend()
+    breaker.run_due_trial()
     assert breaker.trouble is not None
     assert "memory" in breaker.trouble.cause
 

@@ -199,7 +199,7 @@ def test_demand_warms_more_and_its_end_less(
     until(lambda: (len(group.waiting), group.granted) == (1, 1))
 
 
-def test_figures_reach_the_snapshot(api: Api, start_executor: Start) -> None:
+def test_metrics_reach_the_snapshot(api: Api, start_executor: Start) -> None:
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
     until(lambda: health.snapshot().warm == 2)
@@ -246,7 +246,7 @@ def test_memory_budget_is_kept(start_executor: Start, settings: object, current:
         pool._budget = 3 * max(group.each_bytes for group in pool._groups.values())
         until(lambda: pool.count() <= 3)
         until(lambda: pool._emptiest() is None)
-        held = pool.figures()
+        held = pool.metrics()
         assert sum(group["memory_bytes"] for group in held["groups"]) <= held["budget_bytes"]
         assert sorted(group["warm"] for group in held["groups"]) == [1, 2]
     finally:

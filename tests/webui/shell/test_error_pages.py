@@ -39,7 +39,7 @@ class Shape(HTMLParser):
 
 
 def assert_designed(answer: Any, status: int, *words: str) -> Shape:
-    """A whole page in the house's style that says these words, kept by no cache."""
+    """A whole page in the layout of the other pages that says these words, kept by no cache."""
     text = re.sub(r"\s+", " ", answer.content.decode())
     assert answer.status_code == status, text
     for each in words:

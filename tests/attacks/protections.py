@@ -38,7 +38,7 @@ ALLOW_ALL = struct.pack("=HBBI", 0x06, 0, 0, 0x7FFF0000)  # BPF: return SECCOMP_
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wall:
+class Protection:
     """A protection: how to lower it, and the attacks to try then. `limits` replace the patch."""
 
     name: str
@@ -193,7 +193,7 @@ def daemons_live(made: Arena) -> Iterator[None]:
         yield
 
 
-def walls() -> list[Wall]:
+def protections() -> list[Protection]:
     """Return every protection with the attacks that it stops."""
     calls, sight, reach = (
         test_09_system_calls.ATTACKS,
@@ -205,12 +205,12 @@ def walls() -> list[Wall]:
     identity = "become_root become_root_group become_all file_root more_groups one_capability"
     hidden = ("the canary", "the canary by our own root", "the canary by dots")
     found = [
-        Wall(
+        Protection(
             name="system-call filter",
             attacks=calls,
             lower=lambda _: patch.object(seccomp, "program", lambda: ALLOW_ALL),
         ),
-        Wall(
+        Protection(
             name="network namespace",
             attacks=named(
                 reach,
@@ -228,7 +228,7 @@ def walls() -> list[Wall]:
             ),
             lower=unseen(other_profile(with_network)),
         ),
-        Wall(
+        Protection(
             name="pid namespace",
             attacks=[
                 *named(
@@ -242,17 +242,17 @@ def walls() -> list[Wall]:
             ],
             lower=unseen(without_options("--unshare-pid")),
         ),
-        Wall(
+        Protection(
             name="pid namespace, and the end of the control group",
             attacks=test_08_leftover_processes.ATTACKS[:9],
             lower=unseen(daemons_live),
         ),
-        Wall(
+        Protection(
             name="ipc namespace",
             attacks=named(sharing, "segment_get", "queue_get", "semaphore_get", "posix_get"),
             lower=unseen(without_options("--unshare-ipc")),
         ),
-        Wall(
+        Protection(
             name="minimal mounts",
             attacks=[
                 *named(sight, *(f"read {name}" for name in hidden)),
@@ -261,27 +261,27 @@ def walls() -> list[Wall]:
             ],
             lower=other_profile(with_host),
         ),
-        Wall(
+        Protection(
             name="read-only template",
             attacks=test_12_template_poisoning.ATTACKS[:21],
             lower=other_profile(writable_template),
         ),
-        Wall(
+        Protection(
             name="own /tmp and /dev/shm",
             attacks=named(sharing, "folders are empty"),
             lower=other_profile(shared_tmp),
         ),
-        Wall(
+        Protection(
             name="cleared environment",
             attacks=named(sight, "printenv"),
             lower=inherited_environment,
         ),
-        Wall(
+        Protection(
             name="closed descriptors",
             attacks=named(sight, "descriptors left open", "a working folder by a descriptor"),
             lower=inherited_descriptors,
         ),
-        Wall(
+        Protection(
             name="memory limit",
             attacks=named(
                 bombs,
@@ -296,46 +296,50 @@ def walls() -> list[Wall]:
             ),
             limits={"memory_bytes": 2048 * MIB},
         ),
-        Wall(
+        Protection(
             name="limit of processes",
             attacks=named(bombs, "forks", "threads", "children by the hundred"),
             limits={"processes": 1000},
         ),
-        Wall(
+        Protection(
             name="output cap",
             attacks=named(bombs, "three megabytes to each"),
             limits={"output_bytes": 16 * MIB},
         ),
-        Wall(
+        Protection(
             name="wall-clock limit",
             attacks=named(bombs, "sleep beyond the wall-clock limit", "busy handlers of signals"),
             limits={"wall_ms": 20_000},
         ),
-        Wall(
+        Protection(
             name="limit of CPU time",
             attacks=named(bombs, "busy loop beyond the CPU limit", "CPU time in children"),
             limits={"cpu_ms": 20_000},
         ),
-        Wall(
+        Protection(
             name="limit of a file's size",
             attacks=named(bombs, "sparse"),
             limits={"file_bytes": 2**50},
         ),
-        Wall(
+        Protection(
             name="limit of open files",
             attacks=named(bombs, "descriptors", "sockets without end"),
             limits={"open_files": 8192},
         ),
-        Wall(
+        Protection(
             name="reports that must agree with the exit status",
             attacks=test_11_forged_reports.ATTACKS,
             lower=lambda _: patch.object(verdict, "_disagreement", lambda *_: None),
         ),
     ]
     found += [
-        Wall(name="checks of paths", attacks=host_trials.wrong_paths(), lower=paths_unchecked),
-        Wall(name="strict JSON of clients", attacks=host_trials.client_documents(), lower=any_body),
-        Wall(
+        Protection(
+            name="checks of paths", attacks=host_trials.wrong_paths(), lower=paths_unchecked
+        ),
+        Protection(
+            name="strict JSON of clients", attacks=host_trials.client_documents(), lower=any_body
+        ),
+        Protection(
             name="strict JSON of runners",
             attacks=host_trials.messages_of_a_runner(),
             lower=any_message,
@@ -343,7 +347,7 @@ def walls() -> list[Wall]:
     ]
     if starts_as_root():
         found.append(
-            Wall(
+            Protection(
                 name="no link is followed when a build's folder changes its owner",
                 attacks=host_trials.planted_links(),
                 lower=links_followed,
@@ -351,7 +355,7 @@ def walls() -> list[Wall]:
         )
         found.insert(
             1,
-            Wall(
+            Protection(
                 name="dropped rights (setpriv)",
                 attacks=[
                     *named(calls, *identity.split()),
@@ -361,17 +365,17 @@ def walls() -> list[Wall]:
             ),
         )
         found += [
-            Wall(
+            Protection(
                 name="variables are set after the drop",
                 attacks=test_18_privileged_programs.variable_trials(),
                 lower=unseen(lambda _: test_18_privileged_programs.named_before()),
             ),
-            Wall(
+            Protection(
                 name="the host checks a ready sandbox",
                 attacks=test_18_privileged_programs.looked_at_trials(),
                 lower=unseen(lambda _: nullcontext()),
             ),
-            Wall(
+            Protection(
                 name="read-only devices",
                 attacks=test_18_privileged_programs.device_trials(),
                 lower=lambda _: test_18_privileged_programs.unsealed(),
