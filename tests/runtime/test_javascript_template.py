@@ -95,7 +95,7 @@ def test_there_is_no_compiler_in_the_tree(javascript: Tool) -> None:
     assert not (javascript.root / "runner").exists()
 
 
-def test_a_typescript_test_is_not_looked_for(javascript: Tool) -> None:
+def test_typescript_tests_are_ignored(javascript: Tool) -> None:
     outcome: Outcome = javascript.test({"a.test.ts": "import 'vitest';"})
     assert outcome.report is not None
     assert [error.message for error in outcome.report.errors] == ["No test files found"]

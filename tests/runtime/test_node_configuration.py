@@ -63,7 +63,9 @@ def own(javascript: Tool, files: dict[str, str]) -> Outcome:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_configuration_counts_by_whatever_name_vitest_knows(javascript: Tool, name: str) -> None:
+def test_a_configuration_takes_effect_under_each_name_that_vitest_knows(
+    javascript: Tool, name: str
+) -> None:
     outcome = own(javascript, FILES[name])
     assert seen(outcome) == CASES, outcome
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 1)
@@ -73,7 +75,7 @@ def test_a_configuration_counts_by_whatever_name_vitest_knows(javascript: Tool, 
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_whatever_it_chooses_there_is_our_report(javascript: Tool, name: str) -> None:
+def test_each_configuration_still_gives_our_report(javascript: Tool, name: str) -> None:
     config = f"export default {{ test: {{ {SETUP}, {OPTIONS[name]} }} }};"
     outcome = own(javascript, {"vitest.config.mjs": config})
     assert seen(outcome) == CASES, outcome
@@ -83,13 +85,13 @@ def test_whatever_it_chooses_there_is_our_report(javascript: Tool, name: str) ->
         assert b"in a\n" in outcome.stdout.data
 
 
-def test_a_cold_start_with_a_configuration_says_nothing_of_a_second_one(javascript: Tool) -> None:
+def test_a_cold_start_with_a_configuration_has_no_cold_reason(javascript: Tool) -> None:
     outcome = javascript.test({**TESTS, **FILES["mjs"]})
     assert (outcome.warm, outcome.cold_reason) == (False, None)
     assert seen(outcome) == CASES
 
 
-def test_reporters_and_outputs_are_the_configurations(javascript: Tool) -> None:
+def test_reporters_and_output_files_of_a_configuration_are_used(javascript: Tool) -> None:
     config = f'export default {{ test: {{ {SETUP}, reporters: ["verbose", "json"], outputFile: {{ json: "o.json" }} }} }};'
     outcome = own(javascript, {"vitest.config.mjs": config})
     text = outcome.stdout.data.decode()
@@ -129,7 +131,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_an_error_of_a_configuration_is_told_and_fails(javascript: Tool, name: str) -> None:
+def test_an_error_in_a_configuration_is_reported_and_fails(javascript: Tool, name: str) -> None:
     config, on_stderr, in_report = BROKEN[name]
     files = {
         "vitest.config.mjs": config,
@@ -148,14 +150,14 @@ def test_a_configuration_that_ends_the_process_has_no_report(javascript: Tool) -
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 0)
 
 
-def test_no_tests_are_no_success_whatever_vitest_says(javascript: Tool) -> None:
+def test_a_run_without_tests_fails_even_if_vitest_passes(javascript: Tool) -> None:
     config = 'export default { test: { include: ["x/*.js"], passWithNoTests: true } };'
     outcome = own(javascript, {"vitest.config.mjs": config})
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 0)
 
 
 @pytest.mark.parametrize("pool", ["forks", "threads"])
-def test_tests_before_one_that_never_ends_are_told(javascript: Tool, pool: str) -> None:
+def test_tests_before_an_endless_one_are_reported(javascript: Tool, pool: str) -> None:
     files = {
         "vitest.config.mjs": f'export default {{ test: {{ pool: "{pool}" }} }};',
         "a.test.js": 'import { it } from "vitest";\nit("first", () => {});\nit("hangs", () => { for (;;); });',
@@ -186,7 +188,7 @@ READ_LATE = {"a name of its own"}
 
 
 @pytest.mark.parametrize("name", VARIABLES)
-def test_a_variable_has_the_effect_that_it_has_in_bare_node(javascript: Tool, name: str) -> None:
+def test_a_variable_has_the_same_effect_as_in_bare_node(javascript: Tool, name: str) -> None:
     env, expression = VARIABLES[name]
     files = {"main.js": f"console.log({expression});", "lib/found.js": "module.exports = 'found';"}
     bare_env = {key: value.replace("/workspace/src", "src") for key, value in env.items()}
@@ -215,7 +217,7 @@ IN_CI = {
 
 @pytest.mark.parametrize("language", ["javascript", "typescript"])
 @pytest.mark.parametrize("name", IN_CI)
-def test_ci_has_its_effect_in_vitest(
+def test_the_variable_ci_has_its_effect_in_vitest(
     javascript: Tool, typescript: Tool, language: str, name: str
 ) -> None:
     body, cases = IN_CI[name]
@@ -231,7 +233,7 @@ def test_ci_has_its_effect_in_vitest(
         assert not outcome.warm
 
 
-def test_a_variable_comes_before_a_configuration(javascript: Tool) -> None:
+def test_a_configuration_sees_the_variables(javascript: Tool) -> None:
     files = {
         "vitest.config.mjs": "export default { test: { env: { SEEN: process.env.CI + process.env.VITE_A } } };",
         "a.test.js": 'import { it } from "vitest";\nit("a", () => console.log(process.env.SEEN, import.meta.env.VITE_A));',

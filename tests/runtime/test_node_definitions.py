@@ -80,7 +80,7 @@ def test_both_templates_share_their_node_and_their_vitest() -> None:
 
 @pytest.mark.parametrize("case", SMOKE)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_smoke_cases_end_as_they_expect(
+def test_the_smoke_cases_meet_their_expectations(
     request: pytest.FixtureRequest, name: str, case: str
 ) -> None:
     tool: Tool = request.getfixturevalue(name)
@@ -110,7 +110,7 @@ def test_every_smoke_case_is_run_here(name: str) -> None:
         *("npm_config_registry", "LD_PRELOAD", "STENCIL_CHANNEL", "UV_USE_IO_URING"),
     ],
 )
-def test_a_variable_that_would_have_another_effect_is_refused_by_name(
+def test_a_variable_with_another_effect_than_in_bare_node_is_refused_by_name(
     folder: Path, name: str
 ) -> None:
     variables = definition_file.read(folder).variables
@@ -125,7 +125,7 @@ def test_a_variable_that_would_have_another_effect_is_refused_by_name(
         *("NODE_PATH", "NODE_NO_WARNINGS", "VITE_A", "VITEST_MAX_WORKERS", "UV_THREADPOOL_SIZE"),
     ],
 )
-def test_a_variable_that_is_read_at_the_start_is_taken_and_goes_cold(
+def test_a_variable_that_is_read_at_the_start_is_accepted_and_goes_cold(
     folder: Path, name: str
 ) -> None:
     variables = definition_file.read(folder).variables

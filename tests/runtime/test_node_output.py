@@ -80,7 +80,7 @@ def told(outcome: Outcome) -> Told:
 
 @pytest.mark.parametrize("others", [{}, OTHER], ids=["alone", "beside another file"])
 @pytest.mark.parametrize("name", BODIES)
-def test_what_a_test_wrote_is_told_with_it(
+def test_each_test_is_reported_with_its_output(
     typescript: Tool, name: str, others: dict[str, str]
 ) -> None:
     body, expected = BODIES[name]
@@ -91,13 +91,13 @@ def test_what_a_test_wrote_is_told_with_it(
         assert not any(case.truncated for case in outcome.report.cases)
 
 
-def test_the_streams_have_all_of_it_in_its_order(typescript: Tool) -> None:
+def test_the_streams_have_all_output_in_order(typescript: Tool) -> None:
     body = 'console.log("top");\nit("a", () => { console.log("1"); process.stdout.write("2\\n"); console.log("3"); });'
     outcome = typescript.test({"a.test.ts": HEAD + body})
     assert outcome.stdout.data == b"top\n1\n2\n3\n"
 
 
-def test_much_is_cut_and_says_so(typescript: Tool) -> None:
+def test_long_output_is_cut_and_flagged(typescript: Tool) -> None:
     body = (
         'it("a", () => { console.log("€".repeat(40_000)); });\nit("b", () => { console.log("x"); });\n'
         'it("c", () => { for (let i = 0; i < 9000; i++) console.log("0123456789"); });'
@@ -113,7 +113,7 @@ def test_much_is_cut_and_says_so(typescript: Tool) -> None:
     assert len(outcome.stdout.data) > 200_000
 
 
-def test_much_of_many_tests_spoils_no_report(typescript: Tool) -> None:
+def test_long_output_of_many_tests_does_not_break_the_report(typescript: Tool) -> None:
     body = "for (let i = 0; i < 60; i++) it(`t${i}`, () => { console.log('\\u0001'.repeat(65_000)); });"
     limits = Limits(output_bytes=8 * 1024 * 1024)
     outcome = typescript.test({"a.test.ts": HEAD + body}, limits=limits)
@@ -162,7 +162,7 @@ LATE: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # files, variables
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 @pytest.mark.parametrize("name", LATE)
-def test_input_that_is_late_is_waited_for(
+def test_tests_wait_for_late_input(
     typescript: Tool, monkeypatch: pytest.MonkeyPatch, name: str, warm: bool
 ) -> None:
     bodies, env = LATE[name]

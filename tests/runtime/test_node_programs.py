@@ -36,7 +36,7 @@ def agrees(outcome: Outcome, bare: Bare, *, of: Callable[[str], str] = str) -> N
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_javascript_program_is_to_the_letter_what_bare_node_makes_of_it(
+def test_a_javascript_program_gives_exactly_the_output_of_bare_node(
     javascript: Tool, name: str
 ) -> None:
     files = files_of(name, "main.js")
@@ -49,7 +49,7 @@ def test_a_javascript_program_is_to_the_letter_what_bare_node_makes_of_it(
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_same_program_as_typescript_is_what_bare_node_makes_of_it(
+def test_the_same_program_as_typescript_gives_the_output_of_bare_node(
     typescript: Tool, name: str
 ) -> None:
     files = files_of(name, "main.ts")

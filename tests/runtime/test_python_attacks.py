@@ -115,7 +115,7 @@ ATTEMPTS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("name", ATTEMPTS)
-def test_it_is_refused(name: str, python: Python, arena: Arena) -> None:
+def test_an_attack_is_refused(name: str, python: Python, arena: Arena) -> None:
     code, answers = ATTEMPTS[name]
     outcome = python.execute("run", {"main.py": f"{PRELUDE}say({arena.fill(code)})"})
     assert outcome.state is State.SUCCEEDED, outcome
@@ -182,7 +182,7 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_it_ends_honestly(name: str, python: Python, arena: Arena) -> None:
+def test_an_attack_gets_the_correct_final_state(name: str, python: Python, arena: Arena) -> None:
     ending = ENDINGS[name]
     limits = replace(python.definition.default, **ending.limits)
     outcome = python.execute("run", {"main.py": PRELUDE + ending.code}, limits=limits)
@@ -244,7 +244,7 @@ BELIEVED = (State.FAILED, State.CRASHED)
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_it_is_not_believed(name: str, python: Python, arena: Arena) -> None:
+def test_a_forged_result_is_not_believed(name: str, python: Python, arena: Arena) -> None:
     code = f"import os, signal, sys, threading\n{FORGERIES[name]}\n"
     outcome = python.execute("test", {"test_a.py": code})
     assert outcome.state in BELIEVED, outcome
@@ -261,7 +261,7 @@ NAMED_LIKE = {
 
 
 @pytest.mark.parametrize("name", NAMED_LIKE)
-def test_a_module_named_like_ours_does_not_pass_for_it(
+def test_a_module_named_like_ours_does_not_replace_it(
     name: str, python: Python, arena: Arena
 ) -> None:
     files = {f"{name}.py": NAMED_LIKE[name], "test_a.py": FAILING}
@@ -269,7 +269,7 @@ def test_a_module_named_like_ours_does_not_pass_for_it(
     assert outcome.state in BELIEVED, outcome
 
 
-def test_what_one_leaves_at_home_is_not_there_for_the_next(python: Python, arena: Arena) -> None:
+def test_files_in_the_home_folder_are_gone_in_the_next_run(python: Python, arena: Arena) -> None:
     """Check that site-packages and start-up files of the user in /tmp are deleted with the run."""
     leave = """
 import site

@@ -64,7 +64,7 @@ def test_each_test_has_its_own_output(python: Python, warm: bool) -> None:
     assert (found["test_read"].stdout, found["test_read"].state) == ("", "failed")
 
 
-def test_the_streams_of_the_run_have_all_of_it_in_order(python: Python) -> None:
+def test_the_streams_of_the_run_have_all_output_in_order(python: Python) -> None:
     files = {
         "conftest.py": "print('conftest')",
         "test_a.py": "print('module')\ndef test_a(): print('a')\ndef test_b():\n    print('b')\n    assert 0",

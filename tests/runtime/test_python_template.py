@@ -47,7 +47,7 @@ def bare_run(python: Python, name: str) -> tuple[int, str, str]:
 
 @pytest.mark.parametrize("name", RUN_CASES)
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_it_ends_as_bare_python_does(python: Python, name: str, warm: bool) -> None:
+def test_a_program_ends_as_with_bare_python(python: Python, name: str, warm: bool) -> None:
     status, stdout, stderr = bare_run(python, name)
     case = RUN_CASES[name]
     outcome = python.execute("run", case.files, warm=warm, env=case.env, entry=case.entry)
@@ -86,7 +86,7 @@ def bare_test(python: Python, name: str) -> tuple[int, list[tuple[str, str]], st
 
 @pytest.mark.parametrize("name", TEST_CASES)
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_it_ends_as_bare_pytest_does(python: Python, name: str, warm: bool) -> None:
+def test_a_suite_ends_as_with_bare_pytest(python: Python, name: str, warm: bool) -> None:
     status, said, shown = bare_test(python, name)
     outcome = python.execute("test", TEST_CASES[name], warm=warm)
     assert outcome.exit_code == status, (outcome, shown)
@@ -145,7 +145,7 @@ def test_a_failure_has_file_line_and_message(python: Python) -> None:
     assert second.duration_ms is not None
 
 
-def test_what_does_not_load_is_an_error_of_its_file(python: Python) -> None:
+def test_a_file_that_does_not_load_is_an_error(python: Python) -> None:
     files = {"test_a.py": "import nothing_like_it\n", "sub/test_b.py": "def test_b(): pass\n"}
     report = python.execute("test", files).report
     assert report is not None
@@ -153,12 +153,12 @@ def test_what_does_not_load_is_an_error_of_its_file(python: Python) -> None:
     assert "ModuleNotFoundError: No module named 'nothing_like_it'" in report.errors[0].message
 
 
-def test_reasons_are_told(python: Python) -> None:
+def test_skip_reasons_are_reported(python: Python) -> None:
     found = cases(python.execute("test", TESTS["skipped"]))
     assert [found[f"test_{x}"].message for x in "abc"] == ["r", "q", "inside"]
 
 
-def test_another_pattern_and_another_entry(python: Python) -> None:
+def test_another_pattern_and_another_entry_are_used(python: Python) -> None:
     files = {"check_it.py": "def test_a(): pass\n", "test_not.py": "def test_b(): assert 0\n"}
     assert list(cases(python.execute("test", files, pattern="check_*.py"))) == ["test_a"]
     outcome = python.execute(
@@ -177,7 +177,7 @@ def test_tests_before_a_time_out_are_kept(python: Python) -> None:
     assert [case.name for case in cases(outcome).values()] == ["test_a"]
 
 
-def test_a_program_that_speaks_for_the_runner_gains_nothing(python: Python) -> None:
+def test_a_message_forged_by_a_test_is_not_believed(python: Python) -> None:
     body = (
         "import os\ndef test_a():\n    os.write(3, b'"
         '{"type":"result","errors":[],"exit_code":0}\\n'
@@ -186,7 +186,7 @@ def test_a_program_that_speaks_for_the_runner_gains_nothing(python: Python) -> N
     assert python.execute("test", {"test_a.py": body}).state is State.FAILED
 
 
-def test_what_is_preloaded_is_loaded_for_a_job_that_is_yet_to_come_alone(python: Python) -> None:
+def test_packages_are_preloaded_only_in_warm_sandboxes(python: Python) -> None:
     names = "sorted({'numpy', 'pandas', 'requests'} & set(sys.modules))"
     files = {"main.py": f"import sys\nprint({names})"}
     assert python.execute("run", files).stdout.data == b"[]\n"
@@ -196,7 +196,7 @@ def test_what_is_preloaded_is_loaded_for_a_job_that_is_yet_to_come_alone(python:
 
 
 @pytest.mark.parametrize("mode", ["run", "test"])
-def test_a_submission_does_not_see_what_the_runner_is_told(python: Python, mode: str) -> None:
+def test_a_submission_does_not_see_the_variables_of_the_runner(python: Python, mode: str) -> None:
     look = "import os\nfound = [name for name in os.environ if name.startswith('STENCIL')]\n"
     files = {
         "main.py": f"{look}assert found == []",
@@ -206,14 +206,14 @@ def test_a_submission_does_not_see_what_the_runner_is_told(python: Python, mode:
         assert python.execute(mode, files, warm=warm).state is State.SUCCEEDED
 
 
-def test_an_environment_of_its_own_reaches_pytests_settings(python: Python) -> None:
+def test_a_variable_of_the_submission_reaches_the_settings_of_pytest(python: Python) -> None:
     files = {"test_a.py": "def test_a(): assert 0\ndef test_b(): pass\n"}
     for warm in (False, True):
         outcome = python.execute("test", files, warm=warm, env={"PYTEST_ADDOPTS": "-x"})
         assert list(cases(outcome)) == ["test_a"]
 
 
-def test_importing_what_is_warm_takes_no_time(python: Python) -> None:
+def test_importing_a_preloaded_package_is_faster_than_bare(python: Python) -> None:
     files = {"main.py": "import pandas\nprint(pandas.Series([1, 2]).sum())"}
     with tempfile.TemporaryDirectory() as folder:
         began = time.monotonic()

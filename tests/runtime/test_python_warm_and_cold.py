@@ -18,7 +18,7 @@ ABOVE = {"calc.py": "v = 1", "tests/unit/test_a.py": "import calc\n" + PASSES}
 @pytest.mark.parametrize(
     ("files", "setting", "status"), [(READS, "STDIN", 1), (ABOVE, "ROOT", 2)], ids=["stdin", "root"]
 )
-def test_a_definition_chooses_the_other_rule(
+def test_a_definition_can_switch_standard_input_and_root_folder(
     python: Python, files: Mapping[str, str], setting: str, status: int, warm: bool
 ) -> None:
     outcome = python.execute("test", files, warm=warm)
@@ -47,7 +47,7 @@ def test_a_definition_chooses_the_other_rule(
         ({"main.py": "", "data.zip": b"PK\x05\x06" + bytes(18)}, {}, None),
     ],
 )
-def test_it_goes_cold_and_says_why(
+def test_a_cold_run_has_a_reason(
     python: Python, files: Mapping[str, str | bytes], env: dict[str, str], reason: str | None
 ) -> None:
     outcome = python.execute("run", files, warm=True, env=env)
@@ -64,7 +64,7 @@ def test_any_entry_is_warm(python: Python, entry: str) -> None:
     assert outcome.stdout.data.decode() == f"/workspace/src/{entry}\n"
 
 
-def test_a_cold_program_finds_the_modules_of_a_bare_one(python: Python, tmp_path: Path) -> None:
+def test_a_cold_program_has_the_same_modules_as_a_bare_one(python: Python, tmp_path: Path) -> None:
     files = {
         "main.py": "import sys\nprint(*sorted(sys.modules))\nprint(*sorted(sys.path_importer_cache))"
     }
@@ -73,7 +73,7 @@ def test_a_cold_program_finds_the_modules_of_a_bare_one(python: Python, tmp_path
     assert python.execute("run", files).stdout.data.decode() == said
 
 
-def test_tests_go_cold_and_say_why(python: Python) -> None:
+def test_cold_tests_have_a_reason(python: Python) -> None:
     outcome = python.execute("test", {"queue.py": "", "test_a.py": PASSES}, warm=True)
     assert (outcome.state, outcome.warm) == (State.SUCCEEDED, False)
     assert outcome.cold_reason == "a preloaded module has the name of a submitted one: queue"
@@ -102,7 +102,7 @@ print(*sorted(map(str, asked)))
 HARMLESS = {"PATH", "HOME", "TMPDIR", "PYTHONPATH", "LD_LIBRARY_PATH"}
 
 
-def test_what_preloaded_packages_read_at_import_goes_cold(python: Python) -> None:
+def test_variables_that_preloaded_packages_read_at_import_go_cold(python: Python) -> None:
     """Check each variable that a preloaded package reads at import.
 
     A warm process would ignore such a variable.

@@ -81,12 +81,12 @@ def untouched_host(warmed_up: None, arena: Arena) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", FORGERIES)
-def test_it_is_not_believed(name: str, typescript: Tool) -> None:
+def test_a_forged_result_is_not_believed(name: str, typescript: Tool) -> None:
     outcome = typescript.test({"a.test.ts": HEAD + FORGERIES[name]})
     assert outcome.state in BELIEVED, outcome
 
 
 @pytest.mark.parametrize("name", ["writing does nothing", "a polluted state", "lists of nothing"])
-def test_it_does_not_help_another_file(name: str, typescript: Tool) -> None:
+def test_a_forged_result_does_not_change_another_file(name: str, typescript: Tool) -> None:
     files = {"a.test.ts": HEAD + FORGERIES[name], "b.test.ts": HEAD + FAILING}
     assert typescript.test(files).state in BELIEVED

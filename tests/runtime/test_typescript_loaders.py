@@ -140,7 +140,7 @@ def test_threads_and_children_are_compiled(typescript: Tool, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["its own address", "a fork of itself", "a cluster"])
-def test_it_is_what_bare_node_with_the_hook_makes_of_it(typescript: Tool, name: str) -> None:
+def test_bare_node_with_the_hook_gives_the_expected_output(typescript: Tool, name: str) -> None:
     source, expected = PROGRAMS[name]
     hook = ("--import", "/template/runner/typescript.mjs")
     bare = typescript.bare_node({"main.ts": source, **OTHERS}, options=hook)
@@ -151,7 +151,9 @@ def test_it_is_what_bare_node_with_the_hook_makes_of_it(typescript: Tool, name: 
 @pytest.mark.parametrize(
     "how", ["import('./nope')", "Promise.resolve().then(() => require('./nope'))"]
 )
-def test_an_error_of_the_hook_shows_node_alone(typescript: Tool, module: str, how: str) -> None:
+def test_an_error_in_the_hook_does_not_show_its_own_frames(
+    typescript: Tool, module: str, how: str
+) -> None:
     outcome = typescript.run({"main.ts": f"{module}{how};"})
     text = outcome.stderr.data.decode()
     assert outcome.exit_code == 1
@@ -159,7 +161,7 @@ def test_an_error_of_the_hook_shows_node_alone(typescript: Tool, module: str, ho
     assert "customization_hooks" not in text
 
 
-def test_a_syntax_error_in_a_thread_shows_the_place(typescript: Tool) -> None:
+def test_a_syntax_error_in_a_thread_shows_its_line(typescript: Tool) -> None:
     main = THREADS + f"new Worker('{HERE}/bad.ts');"
     outcome = typescript.run({"main.ts": main, "bad.ts": "const = 2;\n"})
     assert "src/bad.ts:1:7" in outcome.stderr.data.decode()

@@ -44,7 +44,7 @@ SAME_AS_NODE: dict[str, str] = {
 
 
 @pytest.mark.parametrize("name", SAME_AS_NODE)
-def test_it_ends_as_bare_node_does(typescript: Tool, name: str) -> None:
+def test_a_program_ends_as_with_bare_node(typescript: Tool, name: str) -> None:
     files = {"main.ts": SAME_AS_NODE[name]}
     args, stdin = ("Ada", "two words"), b"one\ntwo\n"
     outcome = typescript.run(files, args=args, stdin=stdin)
@@ -132,7 +132,9 @@ def printed(outcome: Outcome) -> str:
         ),
     ],
 )
-def test_it_takes_what_vitest_takes(typescript: Tool, files: dict[str, str], output: str) -> None:
+def test_run_mode_accepts_the_syntax_of_vitest(
+    typescript: Tool, files: dict[str, str], output: str
+) -> None:
     assert printed(typescript.run(files)) == output
 
 
@@ -164,7 +166,7 @@ def test_a_stack_shows_the_lines_of_the_source(typescript: Tool, module: str) ->
     assert "/template/" not in text
 
 
-def test_a_syntax_error_shows_the_place(typescript: Tool) -> None:
+def test_a_syntax_error_shows_its_line(typescript: Tool) -> None:
     outcome = typescript.run({"main.ts": "const fine = 1;\nconst = 2;\n"})
     text = outcome.stderr.data.decode()
     assert outcome.exit_code == 1
@@ -188,12 +190,12 @@ def test_any_kind_of_file_can_be_the_entry(typescript: Tool, entry: str) -> None
     assert printed(typescript.run({entry: "console.log('hi');"}, entry=entry)) == "hi"
 
 
-def test_a_package_json_of_the_submission_counts(typescript: Tool) -> None:
+def test_a_package_json_of_the_submission_takes_effect(typescript: Tool) -> None:
     files = {"main.js": "console.log(typeof require);", "package.json": '{"type": "module"}'}
     assert printed(typescript.run(files, entry="main.js")) == "undefined"
 
 
-def test_a_missing_entry_is_said(typescript: Tool) -> None:
+def test_a_missing_entry_is_reported(typescript: Tool) -> None:
     outcome = typescript.run({"other.ts": ""}, entry="main.ts")
     assert outcome.exit_code == 1
     assert outcome.stderr.data == b"Entry file not found: main.ts\n"
@@ -205,12 +207,12 @@ def test_the_environment_is_the_submissions(typescript: Tool) -> None:
     assert text.replace(" PWD", "") == "hello GREETING HOME LANG PATH TMPDIR"
 
 
-def test_what_a_program_says_on_the_channel_is_its_own_mischief(typescript: Tool) -> None:
+def test_a_message_of_a_program_on_the_channel_has_no_effect(typescript: Tool) -> None:
     main = "import fs from 'node:fs';\nfs.writeSync(16, 'nonsense\\n');\nconsole.log('over');"
     assert printed(typescript.run({"main.ts": main})) == "over"
 
 
-def test_a_flood_on_the_channel_goes_nowhere(typescript: Tool) -> None:
+def test_a_flood_on_the_channel_has_no_effect(typescript: Tool) -> None:
     main = (
         "import fs from 'node:fs';\nconst much = 'x'.repeat(65_536);\n"
         "for (let n = 0; n < 2_000; n++) fs.writeSync(16, much);\nconsole.log('over');"
@@ -218,7 +220,9 @@ def test_a_flood_on_the_channel_goes_nowhere(typescript: Tool) -> None:
     assert printed(typescript.run({"main.ts": main})) == "over"
 
 
-def test_nothing_is_said_into_a_file_that_took_the_channels_number(typescript: Tool) -> None:
+def test_the_runner_writes_no_message_into_a_file_with_the_number_of_the_channel(
+    typescript: Tool,
+) -> None:
     main = (
         "import fs from 'node:fs';\nfs.closeSync(16);\n"
         "console.log(fs.openSync('/dev/stdout', 'w'));"
@@ -226,7 +230,7 @@ def test_nothing_is_said_into_a_file_that_took_the_channels_number(typescript: T
     assert printed(typescript.run({"main.ts": main})) == "16"
 
 
-def test_a_child_does_not_have_the_channel(typescript: Tool) -> None:
+def test_a_child_does_not_inherit_the_channel(typescript: Tool) -> None:
     main = (
         "import { spawnSync } from 'node:child_process';\n"
         "const stdio = ['ignore', 'pipe', 'ignore'] as const;\n"

@@ -15,7 +15,7 @@ WORKER_ENVIRONMENT = {
 
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
-def test_it_ends_as_bare_vitest_does(typescript: Tool, name: str) -> None:
+def test_a_suite_ends_as_with_bare_vitest(typescript: Tool, name: str) -> None:
     files = SUBMISSIONS[name]
     outcome = typescript.test(files)
     bare = typescript.bare_vitest(files)
@@ -26,7 +26,7 @@ def test_it_ends_as_bare_vitest_does(typescript: Tool, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["passing", "failing", "several files, isolated"])
-def test_it_ends_warm_as_it_does_cold(typescript: Tool, name: str) -> None:
+def test_a_suite_ends_warm_as_cold(typescript: Tool, name: str) -> None:
     files = SUBMISSIONS[name]
     cold, warm = typescript.test(files), typescript.test(files, warm=True)
     assert seen(warm) == seen(cold)
@@ -39,7 +39,7 @@ def only_case(outcome: Outcome) -> TestCase:
     return case
 
 
-def test_a_failure_has_message_diff_and_place(typescript: Tool) -> None:
+def test_a_failure_has_message_diff_and_line(typescript: Tool) -> None:
     body = """
     interface Answer {
       value: number;
@@ -58,7 +58,7 @@ def test_a_failure_has_message_diff_and_place(typescript: Tool) -> None:
     assert (case.file, case.line, case.column) == ("a.test.ts", 9, 18)
 
 
-def test_a_failure_in_a_helper_has_its_place_in_the_test(typescript: Tool) -> None:
+def test_a_failure_in_a_helper_has_the_line_of_the_test(typescript: Tool) -> None:
     helper = """
     import { expect } from "vitest";
     export const check = (n: number) => expect(n).toBe(2);
@@ -68,14 +68,14 @@ def test_a_failure_in_a_helper_has_its_place_in_the_test(typescript: Tool) -> No
     assert (case.file, case.line, case.column) == ("a.test.ts", 4, 3)
 
 
-def test_a_cause_is_told(typescript: Tool) -> None:
+def test_the_cause_of_an_error_is_reported(typescript: Tool) -> None:
     body = 'it("c", () => { throw new Error("outer", { cause: new TypeError("inner") }); });'
     assert only_case(typescript.test(one(body))).message == (
         "Error: outer\n\nCaused by: TypeError: inner"
     )
 
 
-def test_an_error_that_causes_itself_is_told(typescript: Tool) -> None:
+def test_an_error_that_causes_itself_is_reported(typescript: Tool) -> None:
     body = """
     it("c", () => { const e: any = new Error("round"); e.cause = e; throw e; });
     """
@@ -84,7 +84,7 @@ def test_an_error_that_causes_itself_is_told(typescript: Tool) -> None:
     assert message.startswith("Error: round")
 
 
-def test_a_test_that_passes_at_last_has_no_message(typescript: Tool) -> None:
+def test_a_test_that_passes_after_a_retry_has_no_message(typescript: Tool) -> None:
     body = 'let n = 0;\nit("r", { retry: 2 }, () => { expect(++n).toBe(2); });'
     case = only_case(typescript.test(one(body)))
     assert (case.state, case.message, case.line) == ("passed", None, None)
@@ -115,7 +115,7 @@ def test_a_long_message_is_cut(typescript: Tool) -> None:
         ("export {};", "Error: No test suite found in file"),
     ],
 )
-def test_what_fails_outside_tests_is_an_error_of_the_file(
+def test_a_failure_outside_of_tests_is_an_error_of_the_file(
     typescript: Tool, body: str, start: str
 ) -> None:
     outcome = typescript.test(one(body))
@@ -133,7 +133,7 @@ def test_no_test_file_is_an_error(typescript: Tool) -> None:
 
 
 @pytest.mark.parametrize("files", [1, 2])
-def test_what_a_test_prints_comes_out_raw(typescript: Tool, files: int) -> None:
+def test_the_output_of_a_test_is_unchanged(typescript: Tool, files: int) -> None:
     a = """
     console.log("top", { a: 1 });
     it("prints", () => { console.error("error"); process.stdout.write("raw\\n"); });
@@ -158,7 +158,7 @@ def test_tests_before_an_endless_loop_are_kept(typescript: Tool, others: dict[st
     }
 
 
-def test_a_process_that_ends_under_the_tests_has_failed(typescript: Tool) -> None:
+def test_a_process_that_exits_during_the_tests_fails(typescript: Tool) -> None:
     body = 'it("first", () => {});\nit("ends", () => { (process as any).reallyExit(0); });'
     outcome = typescript.test(one(body))
     assert outcome.state is State.FAILED
@@ -181,14 +181,14 @@ def test_the_environment_is_that_of_a_vitest_worker(
     assert names - {"GREETING", "TMPDIR", "PWD"} == WORKER_ENVIRONMENT
 
 
-def test_a_tsconfig_of_the_submission_counts(typescript: Tool) -> None:
+def test_a_tsconfig_of_the_submission_takes_effect(typescript: Tool) -> None:
     files = one('it("a", () => {});') | {"tsconfig.json": "{"}
     outcome = typescript.test(files)
     assert outcome.report is not None
     assert "Failed to load tsconfig" in outcome.report.errors[0].message
 
 
-def test_two_thousand_tests_are_all_told(typescript: Tool) -> None:
+def test_two_thousand_tests_are_all_reported(typescript: Tool) -> None:
     body = HEAD + "for (let i = 0; i < 2000; i++) it(`t${i}`, () => { expect(i).toBe(i); });"
     outcome = typescript.test({"many.test.ts": body})
     assert outcome.state is State.SUCCEEDED
@@ -197,7 +197,7 @@ def test_two_thousand_tests_are_all_told(typescript: Tool) -> None:
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_what_never_comes_is_waited_for_as_bare_vitest_does(typescript: Tool, warm: bool) -> None:
+def test_a_test_without_a_timeout_runs_until_the_time_limit(typescript: Tool, warm: bool) -> None:
     body = """
     it("first", () => {});
     it("waits", async () => { await new Promise(() => {}); }, 0);

@@ -51,7 +51,7 @@ def test_programs_end_warm_as_cold(typescript: Tool, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STOPS)
-def test_what_never_ends_is_stopped_warm_as_cold(typescript: Tool, name: str) -> None:
+def test_an_endless_submission_is_stopped_warm_as_cold(typescript: Tool, name: str) -> None:
     limits = Limits(wall_ms=1500)
     cold = typescript.test(STOPS[name], limits=limits)
     warm = typescript.test(STOPS[name], limits=limits, warm=True)
