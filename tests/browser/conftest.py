@@ -1,4 +1,4 @@
-"""Real Chromium, signed in, in front of a real web server and a real executor."""
+"""Fixtures: real Chromium, signed in, against a real web server and a real executor."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.conftest import Stencil
 from tests.timeouts import HANGS_SECONDS
 
 FLAGS = [
-    "--no-sandbox",  # tests run as root in CI; what is shown is our own loopback page
+    "--no-sandbox",  # the tests run as root in CI, and show only our own page on loopback
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -25,18 +25,18 @@ expect.set_options(timeout=HANGS_SECONDS * 1000)
 
 @pytest.fixture(scope="session")
 def browser_type_launch_args() -> dict[str, Any]:
-    """Start the system's Chromium; where there is none (None), Playwright's own."""
+    """Start the system's Chromium; without one (None), Playwright starts its own."""
     return {"executable_path": shutil.which("chromium"), "args": FLAGS}
 
 
 @pytest.fixture(scope="session")
 def base_url() -> None:
-    """Addresses are whole here. The plugin's own fixture raises a warning under pytest 9."""
+    """Set no base URL: the tests use whole addresses. The plugin's fixture warns under pytest 9."""
 
 
 @pytest.fixture
 def admin(page: Page, stencil: Stencil) -> Iterator[Page]:
-    """A page signed in as admin. A script error or a blocked resource fails the test."""
+    """Give a page signed in as admin. A script error or a blocked resource fails the test."""
     troubles: list[str] = []
     watch(page, troubles)
     sign_in(page, stencil)
@@ -46,7 +46,7 @@ def admin(page: Page, stencil: Stencil) -> Iterator[Page]:
 
 @pytest.fixture
 def people(browser: Browser) -> Iterator[Open]:
-    """Opens a browser of somebody else. A script error or a blocked resource fails the test."""
+    """Open browsers of other users. A script error or a blocked resource fails the test."""
     troubles: list[str] = []
     contexts = []
 
@@ -65,7 +65,7 @@ def people(browser: Browser) -> Iterator[Open]:
 
 @pytest.fixture
 def plain(browser: Browser, stencil: Stencil) -> Iterator[Page]:
-    """A signed-in page of a browser without JavaScript, as wide as a telephone."""
+    """Give a signed-in page of a browser without JavaScript, as wide as a telephone."""
     context = browser.new_context(java_script_enabled=False, viewport={"width": 390, "height": 844})
     page = context.new_page()
     sign_in(page, stencil)
@@ -74,7 +74,7 @@ def plain(browser: Browser, stencil: Stencil) -> Iterator[Page]:
 
 
 def watch(page: Page, troubles: list[str]) -> None:
-    """Note script errors of a page, and what its Content Security Policy blocked."""
+    """Note the script errors of a page, and the resources that its security policy blocked."""
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on(
         "console",
@@ -85,7 +85,7 @@ def watch(page: Page, troubles: list[str]) -> None:
 
 
 def sign_in(page: Page, stencil: Stencil) -> None:
-    """Sign in through the form, as a person does."""
+    """Sign in by the form, as a person does."""
     page.goto(f"{stencil.url}/")
     page.get_by_label("User").fill(stencil.username)
     page.get_by_label("Password").fill(stencil.password)

@@ -1,4 +1,4 @@
-"""WCAG 2.2 AA by axe-core, on every page, in both themes, on a wide and on a narrow screen."""
+"""Test WCAG 2.2 AA with axe-core: every page, both themes, a wide and a narrow screen."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -31,7 +31,7 @@ FAILING = {
 
 @pytest.fixture(scope="module")
 def addresses(stencil: Stencil) -> dict[str, str]:
-    """Every page by name, with something on it."""
+    """Return every page by name, with content on it."""
     _, execution = stencil.api("POST", "/executions", FAILING)
     stencil.api("POST", "/templates/javascript/builds", {"kind": "rebuild"})
     _, page = stencil.api("GET", "/templates/typescript/builds")
@@ -65,7 +65,7 @@ def addresses(stencil: Stencil) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def context(browser: Browser, stencil: Stencil) -> Iterator[BrowserContext]:
-    """One signed-in browser for all pages."""
+    """Give one signed-in browser for all pages."""
     context = browser.new_context()
     sign_in(context.new_page(), stencil)
     yield context
@@ -83,14 +83,14 @@ def test_no_page_violates_wcag(
     found = {}
     for name, address in addresses.items():
         page.goto(f"{stencil.url}{address}")
-        if page.locator("[data-ace]").count():  # the editor comes when the page is there already
+        if page.locator("[data-ace]").count():  # the editor appears after the page has loaded
             page.locator(".ace_content").first.wait_for()
         found[name] = violations(page)
     page.close()
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-def test_signing_in_violates_nothing(browser: Browser, stencil: Stencil) -> None:
+def test_the_sign_in_page_does_not_violate_wcag(browser: Browser, stencil: Stencil) -> None:
     page = browser.new_page()
     page.goto(f"{stencil.url}/login")
     assert violations(page) == []
@@ -98,7 +98,7 @@ def test_signing_in_violates_nothing(browser: Browser, stencil: Stencil) -> None
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds: the rule, where, and why."""
+    """Return the violations that axe finds: the rule, the element and the reason."""
     result = Axe().run(page, options=RULES)
     return [
         f"{violation['id']}: {node['target']}: {node['failureSummary']}"
@@ -107,8 +107,8 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-def test_axe_finds_what_is_wrong(page: Page) -> None:
-    """The test of the test: an image without a word for it, and grey on grey."""
+def test_axe_finds_violations(page: Page) -> None:
+    """Check the check: an image without a text, and grey text on grey."""
     page.set_content(
         '<html lang="en"><title>t</title><main><img src="data:,">'
         '<p style="color:#aaa;background:#fff">grey words</p></main>'

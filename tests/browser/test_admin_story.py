@@ -1,4 +1,4 @@
-"""One whole story, as an admin lives it."""
+"""Test a whole session of an admin in the browser."""
 
 import re
 
@@ -7,8 +7,10 @@ from playwright.sync_api import Page, expect
 from tests.conftest import Stencil
 
 
-def test_rebuild_pin_verify_and_find_it_all_again(admin: Page, stencil: Stencil) -> None:
-    """Rebuild with its live log, pin, verify, an execution, and the audit trail of it."""
+def test_rebuild_pin_verify_run_and_find_each_in_the_audit_trail(
+    admin: Page, stencil: Stencil
+) -> None:
+    """Rebuild with a live log, pin, verify, run a submission, and read the audit trail."""
     page = admin
     page.get_by_role("link", name="Templates", exact=False).first.click()
     page.get_by_role("link", name="TypeScript").first.click()
@@ -17,7 +19,7 @@ def test_rebuild_pin_verify_and_find_it_all_again(admin: Page, stencil: Stencil)
     page.get_by_role("link", name="Build a version").click()
     page.get_by_role("button", name="Start the rebuild").click()
     page.wait_for_url(re.compile("/builds/"))
-    # The log comes line by line while the build runs, without a reload of ours.
+    # The log arrives line by line while the build runs, without a reload.
     expect(page.locator(".log-line").first).to_be_visible(timeout=30_000)
     expect(page.get_by_text("npm ci", exact=False).first).to_be_visible(timeout=30_000)
     expect(page.get_by_text("eproduces version 1", exact=False).first).to_be_visible(
@@ -77,7 +79,7 @@ def test_execution_page_shows_the_failing_line(admin: Page, stencil: Stencil) ->
     expect(admin.locator("main")).to_contain_text("typescript")
 
 
-def test_playground_runs_by_key_and_marks_what_failed(admin: Page, stencil: Stencil) -> None:
+def test_playground_runs_by_key_and_marks_the_failing_line(admin: Page, stencil: Stencil) -> None:
     admin.goto(f"{stencil.url}/playground?template=typescript&example=test-fail")
     admin.get_by_label("Content of file 1").press("Control+Enter")
     result = admin.get_by_role("region", name="Result")

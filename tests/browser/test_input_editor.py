@@ -1,4 +1,4 @@
-"""Edit inputs, with JavaScript and without; read the log of what went wrong; cancel a build."""
+"""Test editing inputs, with and without JavaScript; the log of a failed build; cancellation."""
 
 import re
 
@@ -10,7 +10,7 @@ BUILT = 180_000  # milliseconds that a real build may take on a busy machine
 
 
 def type_into(page: Page, path: str, text: str) -> None:
-    """Put text at the beginning of a file, in Ace, by keyboard."""
+    """Type text at the beginning of a file in Ace."""
     editor = page.locator(".editor-card", has=page.get_by_role("heading", name=path))
     editor.locator(".ace_content").click()
     page.keyboard.press("Control+Home")
@@ -40,7 +40,7 @@ def test_edit_a_file_see_the_difference_and_build(admin: Page, stencil: Stencil)
         page.get_by_role("link", name="Download as tar.gz").click()
     assert re.fullmatch(r"typescript-\d+-inputs\.tar\.gz", download.value.suggested_filename)
 
-    # Nothing needs it: it can go again, and says what that frees.
+    # No template uses the version: it can be removed, and the page says how much space that frees.
     page.get_by_role("link", name="Remove…").click()
     expect(page.get_by_text("That frees about")).to_be_visible()
     page.get_by_label("Why").fill("only tried")
@@ -48,8 +48,8 @@ def test_edit_a_file_see_the_difference_and_build(admin: Page, stencil: Stencil)
     expect(page.get_by_text("was removed from the disk: “only tried”")).to_be_visible()
 
 
-def test_the_log_of_what_went_wrong(admin: Page, stencil: Stencil) -> None:
-    """The failing step is open at its error; lines have links, steps fold, words are found."""
+def test_the_log_of_a_failed_build(admin: Page, stencil: Stencil) -> None:
+    """Check that the failing step is open, lines have links, steps fold, and search works."""
     page = admin
     page.goto(f"{stencil.url}/templates/python/new?kind=edit&file=smoke/run/src/main.py")
     type_into(page, "smoke/run/src/main.py", "raise SystemExit('on purpose')")
@@ -73,7 +73,7 @@ def test_the_log_of_what_went_wrong(admin: Page, stencil: Stencil) -> None:
 
     page.keyboard.press("/")
     page.keyboard.type("pip")
-    expect(page.locator("mark.at")).to_be_visible()  # its step unfolds
+    expect(page.locator("mark.at")).to_be_visible()  # the step of the line unfolds
     expect(page.locator("#log-found")).to_have_text(re.compile(r"^1 of \d+$"))
     page.get_by_role("button", name="Unfold all").or_(
         page.get_by_role("button", name="Fold all")

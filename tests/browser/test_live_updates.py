@@ -1,4 +1,4 @@
-"""What only a browser shows: the live tail, the banner when the server is gone."""
+"""Test live updates in the browser: new executions, and the banner for an unreachable server."""
 
 from playwright.sync_api import Page, expect
 
@@ -12,7 +12,7 @@ FAST = {
 }
 
 
-def test_new_executions_come_on_top_and_wait_while_somebody_reads(
+def test_new_executions_come_on_top_and_wait_while_a_row_has_the_focus(
     admin: Page, stencil: Stencil
 ) -> None:
     _, first = stencil.api("POST", "/executions", FAST)
@@ -33,9 +33,7 @@ def test_new_executions_come_on_top_and_wait_while_somebody_reads(
     expect(button).to_be_hidden()
 
 
-def test_banner_says_that_the_server_is_gone_and_goes_when_it_is_back(
-    admin: Page, stencil: Stencil
-) -> None:
+def test_the_banner_shows_while_the_server_does_not_answer(admin: Page, stencil: Stencil) -> None:
     admin.goto(f"{stencil.url}/executions")
     banner = admin.locator("#offline .notice")
     expect(banner).to_be_hidden()

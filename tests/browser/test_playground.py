@@ -1,5 +1,4 @@
-"""The playground as somebody uses it: tabs, an editor, one key to run; by keyboard alone, and
-without JavaScript."""
+"""Test the playground in the browser: tabs, the editor, the key to run, keyboard, no JavaScript."""
 
 import re
 from typing import Literal
@@ -16,7 +15,7 @@ PLACE = "/playground?template=typescript&example=test-fail"
 
 @pytest.fixture
 def place(admin: Page, stencil: Stencil) -> Page:
-    """The playground with an example that fails, its editor loaded."""
+    """Open the playground with a failing example, and wait for its editor."""
     admin.goto(f"{stencil.url}{PLACE}")
     expect(admin.locator(".ace_keyword").first).to_be_visible()
     return admin
@@ -62,24 +61,24 @@ def test_each_file_has_a_tab_and_is_coloured_by_its_name(place: Page) -> None:
     expect(page.get_by_role("tabpanel")).to_have_count(1)
 
 
-def test_the_keyboard_gets_into_the_editor_and_out_of_it(place: Page) -> None:
+def test_the_keyboard_can_enter_and_leave_the_editor(place: Page) -> None:
     page = place
     expect(page.get_by_text("Escape ends it; then Tab moves on.")).to_be_visible()
     page.get_by_label("Path of file 1").focus()
-    for _ in range(5):  # past what stands between the path and the text
+    for _ in range(5):  # past the controls between the path and the text
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.matches('.ace_scroller')"):
             break
     page.keyboard.press("Enter")
     expect(page.get_by_label("Content of file 1")).to_be_focused()
-    page.keyboard.press("Tab")  # indents
+    page.keyboard.press("Tab")  # the key indents
     expect(page.get_by_label("Content of file 1")).to_be_focused()
     page.keyboard.press("Escape")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.closest('.ace-box') === null")
 
 
-def test_without_javascript_it_is_a_form(browser: Browser, stencil: Stencil) -> None:
+def test_without_javascript_the_playground_is_a_form(browser: Browser, stencil: Stencil) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     sign_in(page, stencil)
@@ -93,8 +92,8 @@ def test_without_javascript_it_is_a_form(browser: Browser, stencil: Stencil) -> 
     context.close()
 
 
-# The lowest contrast (WCAG 2.2, 1.4.3) of a word in the editor to what is behind it: axe looks at
-# none of them.
+# The lowest contrast (WCAG 2.2, 1.4.3) of a word in the editor against its background: axe does
+# not check these words.
 LOWEST_CONTRAST = """
 () => {
   const light = (colour) => {
@@ -113,7 +112,9 @@ LOWEST_CONTRAST = """
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_word_in_the_editor_can_be_read(place: Page, theme: Literal["light", "dark"]) -> None:
+def test_every_word_in_the_editor_has_enough_contrast(
+    place: Page, theme: Literal["light", "dark"]
+) -> None:
     place.emulate_media(color_scheme=theme)
     expect(place.locator(".ace_line", has_text="console.log")).to_be_visible()
     assert place.evaluate(LOWEST_CONTRAST) >= 4.5

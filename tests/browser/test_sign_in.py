@@ -1,4 +1,4 @@
-"""Sign-in as people do it: a link, a password, codes of an app, a passkey; roles, tokens, trail."""
+"""Test sign-in: invitation, password, authenticator app, passkey; roles, tokens, audit trail."""
 
 import base64
 import hashlib
@@ -20,12 +20,12 @@ from tests.conftest import ROOT, Stencil
 
 @pytest.fixture
 def named(stencil: Stencil) -> str:
-    """The address by name: browsers tie passkeys to one, and to no bare address."""
+    """Return the address with a host name: browsers bind passkeys to a name, not to an IP."""
     return stencil.url.replace("127.0.0.1", "localhost")
 
 
 def code(secret: str, offset: int = 0) -> str:
-    """What an authenticator app shows (RFC 6238), `offset` steps from now."""
+    """Return the code that an authenticator app shows (RFC 6238), `offset` steps from now."""
     key = base64.b32decode(secret + "=" * (-len(secret) % 8))
     counter = struct.pack(">Q", int(time.time()) // 30 + offset)
     digest = hmac.new(key, counter, hashlib.sha1).digest()
@@ -59,7 +59,7 @@ def test_invited_user_sets_up_an_app_and_a_passkey(
     page.get_by_label("Code").fill("000000")
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_text("Incorrect code")).to_be_visible()
-    page.get_by_label("Code").fill(code(secret, 1))  # this step's code was used above
+    page.get_by_label("Code").fill(code(secret, 1))  # the code of this step was used above
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
@@ -95,7 +95,7 @@ def test_invited_user_sets_up_an_app_and_a_passkey(
     expect(page.get_by_text("grace by password and authenticator app")).to_be_visible()
 
 
-def test_passkey_that_is_not_there_is_said_so(people: Open, named: str) -> None:
+def test_a_missing_passkey_is_reported(people: Open, named: str) -> None:
     page = people()
     page.goto(f"{named}/login")
     devtools = page.context.new_cdp_session(page)
@@ -116,7 +116,7 @@ def test_passkey_that_is_not_there_is_said_so(people: Open, named: str) -> None:
     expect(page.get_by_role("alert")).to_contain_text("was not used", timeout=60_000)
 
 
-def test_role_shows_what_it_may_and_nothing_else(
+def test_a_role_sees_only_the_controls_of_its_permissions(
     admin: Page, people: Open, stencil: Stencil
 ) -> None:
     base = stencil.url
@@ -176,7 +176,7 @@ def test_token_is_made_rotated_and_revoked(admin: Page, stencil: Stencil) -> Non
     assert [each.api("GET", "/me")[0] for each in calls] == [401, 401]
 
 
-def test_chain_is_walked_and_the_export_proves_itself(
+def test_the_chain_is_verified_and_the_export_can_be_verified(
     admin: Page, stencil: Stencil, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     admin.goto(f"{stencil.url}/audit")

@@ -1,4 +1,4 @@
-"""Tables that are whole on their page sort by their headers, by click and by keyboard."""
+"""Test that tables on one page sort by their headers, by click and by keyboard."""
 
 import re
 
@@ -8,7 +8,7 @@ from tests.conftest import Stencil
 
 
 def names(page: Page, table: str) -> list[str]:
-    """The first words of each row's first cell, from the top."""
+    """Return the first words of the first cell of each row, from the top."""
     cells = page.locator(f'table[data-sortable="{table}"] tbody td:first-child')
     return [text.split("\n")[0] for text in cells.all_inner_texts()]
 
@@ -37,7 +37,7 @@ def test_a_table_sorts_by_click_and_by_keyboard(admin: Page, stencil: Stencil) -
     expect(head).not_to_have_attribute("aria-sort", re.compile("."))
 
 
-def test_numbers_times_and_nothing_have_their_places(admin: Page, stencil: Stencil) -> None:
+def test_numbers_times_and_empty_cells_are_sorted(admin: Page, stencil: Stencil) -> None:
     page = admin
     page.goto(f"{stencil.url}/templates")
     page.evaluate(
@@ -61,7 +61,7 @@ def test_numbers_times_and_nothing_have_their_places(admin: Page, stencil: Stenc
             assert "".join(names(page, "templates")) == order, (column, order)
 
 
-def test_lists_by_pages_keep_their_order(admin: Page, stencil: Stencil) -> None:
+def test_lists_with_several_pages_cannot_be_sorted(admin: Page, stencil: Stencil) -> None:
     for address in ("/executions", "/audit", "/builds", "/templates/typescript/promotions"):
         admin.goto(f"{stencil.url}{address}")
         expect(admin.locator("main h1")).to_be_visible()

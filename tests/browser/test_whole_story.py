@@ -1,4 +1,4 @@
-"""From the first sign-in to the audit trail: the whole of what Stencil is for, as one person."""
+"""Test the whole way of one user in the browser, from the first sign-in to the audit trail."""
 
 import re
 from dataclasses import replace
@@ -19,7 +19,7 @@ PROGRAM = {
 
 
 def test_from_the_first_sign_in_to_the_audit(admin: Page, people: Open, stencil: Stencil) -> None:
-    """Try, update, watch, read, promote, serve, go back, and find who did all of it, and why."""
+    """Try, update, build, compare, promote, run, roll back; then find each action and its reason."""
     page = people()
     come_in(page, stencil.url, invite(admin, stencil.url, "wanda", "admin"), "wanda")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
@@ -61,7 +61,7 @@ def test_from_the_first_sign_in_to_the_audit(admin: Page, people: Open, stencil:
 
 
 def run_examples(page: Page) -> None:
-    """The passing example by its button, the failing one by its key."""
+    """Run the passing example by its button, the failing one by its key."""
     result = page.get_by_role("region", name="Result")
     page.locator('a[href*="typescript"][href*="test-pass"]').first.click()
     page.get_by_role("button", name=re.compile("^Run")).click()
@@ -76,7 +76,7 @@ def run_examples(page: Page) -> None:
 
 
 def make_token(page: Page, name: str) -> str:
-    """A token for executions; its secret, which is shown once."""
+    """Make a token for executions; return its secret, which is shown once."""
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Make the token").click()
     secret = page.locator("#secret").inner_text()
@@ -87,7 +87,7 @@ def make_token(page: Page, name: str) -> str:
 
 
 def update(page: Page) -> None:
-    """Ask the registry, tick one package. It is asked without a click."""
+    """Select one package to update. The look-up at the registry starts without a click."""
     page.get_by_role("link", name="Build a version").click()
     page.get_by_role("link", name=re.compile("^Update")).click()
     newest = page.get_by_label(re.compile("^@types/node to the newest [0-9]"))
@@ -97,19 +97,19 @@ def update(page: Page) -> None:
 
 
 def follow_build(page: Page) -> str:
-    """The log as it comes, without a reload; the number of what was made."""
+    """Follow the log without a reload; return the number of the new version."""
     page.wait_for_url(re.compile("/builds/"))
     expect(page.get_by_text(re.compile("update of @types/node@"))).to_be_visible()
     expect(page.locator(".log-line").first).to_be_visible()
     outcome = page.get_by_text(re.compile(r"^Version \d+ is ready$"))
-    expect(outcome).to_have_count(0)  # the lines came while it ran
+    expect(outcome).to_have_count(0)  # the lines arrived while the build ran
     expect(outcome).to_be_visible(timeout=BUILT)
     expect(page.locator("details[data-step=smoke] .log-line").first).to_be_visible()
     return re.sub(r"\D", "", outcome.inner_text())
 
 
 def promote(page: Page, before: str, after: str) -> None:
-    """Read what moved and what proves it, and say why."""
+    """Read the changes and the evidence, and give a reason."""
     page.get_by_role("link", name="Compare and promote").click()
     name = page.get_by_text("@types/node", exact=True)
     row = page.get_by_role("row").filter(has=name).first
@@ -124,7 +124,7 @@ def promote(page: Page, before: str, after: str) -> None:
 
 
 def roll_back(page: Page, stencil: Stencil, before: str, after: str) -> None:
-    """From the receipt in one click: the reason is drafted already."""
+    """Roll back from the receipt in one click: the reason is already filled in."""
     page.goto(f"{stencil.url}/templates/typescript/promotions")
     page.get_by_role("link", name=f"Receipt of {after}").first.click()
     page.get_by_role("button", name=f"Roll back to {before}").click()
@@ -138,7 +138,7 @@ def roll_back(page: Page, stencil: Stencil, before: str, after: str) -> None:
 
 
 def find_it_all(page: Page, before: str, after: str) -> None:
-    """Every act of hers, in its order, in a chain that holds."""
+    """Find every action of the user in the audit trail, in order, in a valid chain."""
     page.get_by_label("Actor").fill("wanda")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("actor=wanda"))

@@ -1,4 +1,4 @@
-"""The dashboard with scripts off: every act but streaming, by links and forms alone."""
+"""Test the dashboard without JavaScript: every action except streaming, by links and forms."""
 
 import re
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from playwright.sync_api import Page, expect
 from tests.conftest import Stencil
 
 
-def test_run_and_read_it_again(plain: Page, stencil: Stencil) -> None:
-    """The playground's form, its list of files, the execution's page, and the list with filters."""
+def test_a_submission_is_run_and_read_without_javascript(plain: Page, stencil: Stencil) -> None:
+    """Use the playground's form and files, the execution's page and the filters of the list."""
     page = plain
     page.goto(f"{stencil.url}/playground?template=javascript&example=test-fail")
     page.get_by_role("button", name="Add a file").click()
@@ -31,8 +31,8 @@ def test_run_and_read_it_again(plain: Page, stencil: Stencil) -> None:
     expect(page.locator("tbody .pill").first).to_have_text("failed")
 
 
-def test_build_and_cancel_it(plain: Page, stencil: Stencil) -> None:
-    """A build's page is read again by hand, and so is what cancelling did."""
+def test_a_build_is_started_and_cancelled_without_javascript(plain: Page, stencil: Stencil) -> None:
+    """Reload the page of the build to see its state and the effect of the cancellation."""
     page = plain
     page.goto(f"{stencil.url}/templates/javascript")
     page.get_by_role("link", name="Build a version").click()
@@ -44,8 +44,8 @@ def test_build_and_cancel_it(plain: Page, stencil: Stencil) -> None:
     expect(page.get_by_text("Only this log is kept.")).to_be_visible()
 
 
-def test_tokens_users_and_the_trail(plain: Page, stencil: Stencil) -> None:
-    """Whatever opens in a dialog with scripts has a page of its own or stands open without."""
+def test_tokens_users_and_the_audit_trail_without_javascript(plain: Page, stencil: Stencil) -> None:
+    """Check that each dialog has a page of its own, or is part of its page, without JavaScript."""
     page = plain
     page.goto(f"{stencil.url}/tokens")
     page.get_by_label("Name", exact=True).fill("plain-bot")
@@ -74,8 +74,8 @@ def test_tokens_users_and_the_trail(plain: Page, stencil: Stencil) -> None:
     reload_until(page, lambda: page.get_by_text("The chain holds").count() > 0, "Go on")
 
 
-def test_verify_and_every_page_has_no_dead_control(plain: Page, stencil: Stencil) -> None:
-    """A button that only a script could answer is not offered."""
+def test_no_page_has_a_button_that_needs_javascript(plain: Page, stencil: Stencil) -> None:
+    """Verify a version, then look for buttons that only a script could handle."""
     page = plain
     page.goto(f"{stencil.url}/templates/javascript/versions/1")
     page.get_by_role("button", name="Verify").click()
@@ -92,7 +92,7 @@ def test_verify_and_every_page_has_no_dead_control(plain: Page, stencil: Stencil
 
 
 def reload_until(page: Page, done: Callable[[], bool], press: str = "") -> None:
-    """Load the page again, or press on, until it says so."""
+    """Reload the page, or press the button `press`, until `done` returns true."""
     for _ in range(90):
         if done():
             return

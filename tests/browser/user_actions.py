@@ -1,4 +1,4 @@
-"""What people do on their way in and out: an invitation, a password, the account menu."""
+"""Actions of users: accept an invitation, set a password, sign in, sign out."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ type Open = Callable[..., Page]
 
 
 def invite(admin: Page, base: str, name: str, role: str) -> str:
-    """Invite through the form; the link that sets the password."""
+    """Invite a user by the form; return the link that sets the password."""
     admin.goto(f"{base}/users")
     admin.get_by_label("User", exact=True).fill(name)
     admin.get_by_role("radio", name=re.compile(f"^{role}")).check()
@@ -31,7 +31,7 @@ def come_in(page: Page, base: str, link: str, name: str) -> None:
 
 
 def enter(page: Page, base: str, name: str) -> None:
-    """User and password."""
+    """Sign in with name and password."""
     page.goto(f"{base}/login")
     page.get_by_label("User").fill(name)
     page.get_by_label("Password").fill(PASSWORD)

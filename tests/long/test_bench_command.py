@@ -1,4 +1,4 @@
-"""What takes minutes and measures: `make test-all` runs it, `make test` does not."""
+"""Test the benchmark command. It takes minutes: only `make test-all` runs it."""
 
 import os
 import subprocess

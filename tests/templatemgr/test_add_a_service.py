@@ -1,4 +1,4 @@
-"""The code of docs/how-to/add-a-service.md is a service that works."""
+"""Test that the code of docs/how-to/add-a-service.md is a working service."""
 
 import re
 from typing import Any
