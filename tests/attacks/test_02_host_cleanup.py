@@ -82,7 +82,7 @@ def test_no_hard_link_can_be_made_to_a_file_of_the_host(
     assert (build / "code").read_text() in ("EXDEV", "EPERM", "EROFS")
 
 
-def test_nothing_of_a_workspace_ever_lies_on_a_disk(arena: Arena, tmp_path: Path) -> None:
+def test_a_workspace_leaves_no_file_on_the_disk(arena: Arena, tmp_path: Path) -> None:
     """Check that a submission leaves no folder to clean up, and so no link in one."""
     assert not list(arena.root.rglob("src"))
     assert list(tmp_path.iterdir()) == []

@@ -80,7 +80,7 @@ class Arena:
         def live() -> None:
             try:
                 found.append(other.breach(self.run(other, slot="neighbour")))
-            except BaseException as error:  # noqa: BLE001 - told to whoever waits
+            except BaseException as error:  # noqa: BLE001 - the caller reads it
                 found.append(error)
 
         thread = threading.Thread(target=live)

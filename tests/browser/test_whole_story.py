@@ -19,7 +19,7 @@ PROGRAM = {
 
 
 def test_from_the_first_sign_in_to_the_audit(admin: Page, people: Open, stencil: Stencil) -> None:
-    """Try, update, build, compare, promote, run, roll back; then find each action and its reason."""
+    """Try, update, build, compare, promote, run, roll back; find each action and its reason."""
     page = people()
     come_in(page, stencil.url, invite(admin, stencil.url, "wanda", "admin"), "wanda")
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()

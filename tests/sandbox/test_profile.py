@@ -64,7 +64,7 @@ def test_the_option_for_the_host_name_comes_last() -> None:
         assert found.index("--unshare-uts") == len(found) - 1
 
 
-def test_nothing_writable_of_the_host_is_shown() -> None:
+def test_no_writable_folder_of_the_host_is_shown() -> None:
     for host in (ROOT_HOST, USER_HOST):
         assert "--bind" not in argv(host)
         found = argv(host)

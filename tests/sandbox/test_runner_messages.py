@@ -126,7 +126,7 @@ def test_output_of_a_case_is_kept_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_output_of_a_case_is_cut_by_bytes_and_says_so(stream: str) -> None:
+def test_output_of_a_case_is_cut_by_bytes_and_flagged(stream: str) -> None:
     whole = parse(line({**CASE, stream: "x" * runner_messages.MAX_OUTPUT_BYTES}))
     more = parse(line({**CASE, stream: "\u20ac" * runner_messages.MAX_OUTPUT_BYTES}))
     assert isinstance(whole, TestCase)

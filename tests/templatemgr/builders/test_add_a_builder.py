@@ -1,4 +1,4 @@
-"""The code of docs/how-to/add-a-builder.md is a builder that builds."""
+"""Test that the code of docs/how-to/add-a-builder.md is a working builder."""
 
 import re
 from pathlib import Path

@@ -91,7 +91,7 @@ def test_without_names_all_packages_move_within_their_ranges(job: Job) -> None:
     assert locked(job) == {"app": "2.0", "base": "2.0", "tool": "1.5"}
 
 
-def test_an_edited_range_moves_only_what_no_longer_fits(job: Job) -> None:
+def test_an_edited_range_moves_only_packages_outside_of_it(job: Job) -> None:
     (job.tree / "requirements.in").write_text("app>=1.1,<2\ntool>=1\n")
     pip_builder.align(job)
     assert locked(job) == {"app": "1.1", "base": "1.0", "tool": "1.0"}

@@ -147,7 +147,7 @@ def test_toml_that_does_not_parse_is_an_error_with_its_place(folder: Path) -> No
         definition_file.read(folder)
 
 
-def test_a_definition_without_a_file_says_so(tmp_path: Path) -> None:
+def test_the_error_names_a_missing_file_of_a_definition(tmp_path: Path) -> None:
     with pytest.raises(DefinitionError, match=r"nothing/template\.toml: is missing"):
         definition_file.read(tmp_path / "nothing")
 

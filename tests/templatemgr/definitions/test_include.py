@@ -126,7 +126,7 @@ def test_a_collected_definition_needs_no_shared_folder(folder: Path, tmp_path: P
     assert collection.differences(collection.collect(tmp_path), target)
 
 
-def test_a_version_keeps_what_it_included(tiny: Path, tmp_path: Path) -> None:
+def test_a_version_keeps_its_included_files(tiny: Path, tmp_path: Path) -> None:
     """Remove the shared folder; then rebuild, edit, compare and export the version."""
     including(tiny)
     first = run_build()

@@ -122,7 +122,7 @@ def test_accepted_text_holds_no_other_key(lines: list[str], end: str) -> None:
     assert all("$" not in value and "/" not in value for value in found.values())
 
 
-def test_npm_reads_what_we_read(tmp_path: Path) -> None:
+def test_npm_reads_the_same_settings_as_we_do(tmp_path: Path) -> None:
     """Compare with the real `ini` of npm for accepted texts."""
     values = {"before": "2026-11-01", "min-release-age": "3", "lockfile-version": "3"}
     values |= {"save-prefix": "~", "loglevel": "warn"}

@@ -145,7 +145,7 @@ def test_a_removed_version_comes_back_by_a_rebuild_of_its_inputs(tiny: Path) -> 
     assert AuditEvent.objects.filter(action="version.restore", object="tiny@1").exists()
 
 
-def test_probes_decide_and_without_one_a_running_executor_counts(
+def test_probes_decide_and_without_probes_a_running_executor_counts(
     versions: list[Version], data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if no app above this one were installed: the probe of the executions is left out.
