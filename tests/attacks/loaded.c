@@ -1,5 +1,5 @@
-/* A library that leaves a word wherever it is loaded: the user number and whether there are rights.
-   It can be preloaded, audit, and stand for any library or module. */
+/* A library that leaves a file in /tmp when it is loaded: its name holds the number of the user and
+   whether the process has capabilities. It can be preloaded, audit, and replace any library. */
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <stdio.h>

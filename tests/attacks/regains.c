@@ -1,5 +1,5 @@
-/* A runner that says `ready` while something in its sandbox has rights, if it was given any.
-   Its last argument says what keeps them. For a start as root whose drop of rights is left out. */
+/* A runner that reports `ready` while a process in its sandbox keeps privileges, if it got any. Its
+   last argument names the process. For a start as root that does not drop privileges. */
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
@@ -14,7 +14,7 @@
 
 static int tell[2];
 
-/* By system calls, which change one thread: the C library would change all of them. */
+/* Use system calls, which change one thread: the C library would change all threads. */
 static void drop(void) {
   for (int capability = 0; capability < 64; capability++)
     prctl(PR_CAPBSET_DROP, capability, 0, 0, 0);

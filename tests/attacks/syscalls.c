@@ -1,7 +1,7 @@
-/* Attacks that only a program close to the kernel can try. Linked statically and sealed into the
- * test's tree, where it is runner and submission in one: it says "ready" on descriptor 3, reads its
- * job, tries what the first argument names, and prints "OK" (it worked) or the number of the error.
- * On a machine whose kernel lacks a call it prints "ABSENT". */
+/* Attacks by system calls. The program is linked statically and sealed into the test's tree, where
+ * it is both runner and submission: it sends "ready" on descriptor 3, reads its job, calls the
+ * function that the first argument names, and prints "OK" (it worked) or the number of the error.
+ * If the kernel lacks the call, it prints "ABSENT". */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -168,7 +168,7 @@ static long int80_mount(void) { /* 21 is mount there */
     errno = -result;
     return result < 0 ? -1 : result;
 }
-static long sysenter_far(void) { /* a far jump into 32-bit code, whose own int 0x80 is the same door */
+static long sysenter_far(void) { /* a far jump into 32-bit code, which then uses int 0x80 */
     unsigned char *code = mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
     static const unsigned char thirty_two[] = {0xb8, 20, 0, 0, 0, 0xcd, 0x80, 0xcb};
     memcpy(code, thirty_two, sizeof thirty_two);
@@ -249,7 +249,7 @@ static long capabilities(void) {
     unsigned int header[2] = {0x20080522, 0}, sets[6] = {-1u, -1u, -1u, -1u, -1u, -1u};
     return call(SYS_capset, (long)header, (long)sets, 0, 0, 0, 0);
 }
-static long one_capability(void) { /* CAP_NET_RAW alone */
+static long one_capability(void) { /* only CAP_NET_RAW */
     unsigned int header[2] = {0x20080522, 0}, sets[6] = {1 << 13, 1 << 13, 0, 0, 0, 0};
     return call(SYS_capset, (long)header, (long)sets, 0, 0, 0, 0);
 }
@@ -257,7 +257,7 @@ static long ambient(void) { return prctl(47, 2, 13, 0, 0); }
 static long new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0); }
 static long keep_capabilities(void) { return prctl(28, 0x3f, 0, 0, 0); }
 static long change_mm(void) { return prctl(35, 13, 0, 0, 0); }
-static long setuid_copy(void) { /* a program of ours with the set-uid bit stays ours */
+static long setuid_copy(void) { /* our own program with the set-uid bit keeps our user */
     int source = open("/proc/self/exe", O_RDONLY), copy = open("/tmp/suid", O_WRONLY | O_CREAT, 0755);
     ssize_t count;
     while ((count = read(source, page, sizeof page)) > 0) if (write(copy, page, count) != count) return -1;
@@ -276,7 +276,7 @@ RAW(device_disk, SYS_mknodat, -100, "/tmp/disk", S_IFBLK | 0666, 0x800, 0, 0)
 RAW(no_random_addresses, SYS_personality, 0x40000, 0, 0, 0, 0, 0)
 RAW(execute_all, SYS_personality, 0x400000, 0, 0, 0, 0, 0)
 
-/* More than its share. */
+/* More than the limit. */
 static long real_time(void) { struct sched_param first = {1}; return sched_setscheduler(0, SCHED_FIFO, &first); }
 static long nicer(void) { return setpriority(PRIO_PROCESS, 0, -20); }
 RAW(first_disk, SYS_ioprio_set, 1, 0, 1 << 13, 0, 0, 0)
@@ -285,13 +285,13 @@ static long raise_files(void) { return raise_limit(RLIMIT_NOFILE); }
 static long raise_size(void) { return raise_limit(RLIMIT_FSIZE); }
 static long raise_cpu(void) { return raise_limit(RLIMIT_CPU); }
 static long raise_core(void) { return raise_limit(RLIMIT_CORE); }
-static long lock_all(void) { /* more than the group may have: killed, or refused */
+static long lock_all(void) { /* more than the limit of the group: killed or refused */
     size_t size = 1UL << 28;
     char *all = mmap(0, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return mlock(all, size);
 }
 
-/* Terminals: putting characters into one that somebody else reads. */
+/* Terminals: put characters into a terminal that another process reads. */
 static long inject(void) {
     char letter = 'x';
     int tty = open("/dev/tty", O_RDWR | O_NOCTTY);
@@ -302,7 +302,7 @@ static long take_console(void) { int on = 0; return ioctl(0, TIOCCONS, &on); }
 static long paste(void) { char kind = 3; return ioctl(0, 0x541C /* TIOCLINUX */, &kind); }
 static long take_terminal(void) { return ioctl(open("/dev/tty", O_RDWR), TIOCSCTTY, 1); }
 
-/* Shared between executions? The first run puts a mark, a second one looks. */
+/* State shared between executions: the first run leaves a mark, the second looks for it. */
 #define KEY 0x57e9c11
 static long segment_put(void) { long id = call(SYS_shmget, KEY, 4096, 01666, 0, 0, 0); return id; }
 static long segment_get(void) { return call(SYS_shmget, KEY, 4096, 0666, 0, 0, 0); }
@@ -314,7 +314,7 @@ static long posix_put(void) { return call(SYS_mq_open, (long)"stencil-attack", 0
 static long posix_get(void) { return call(SYS_mq_open, (long)"stencil-attack", 02, 0666, 0, 0, 0); }
 static long lease_sealed(void) { return fcntl(open("/template/package.json", O_RDONLY), F_SETLEASE, F_RDLCK); }
 
-/* The sealed tree by other doors than open(O_WRONLY). */
+/* Ways other than open(O_WRONLY) into the sealed tree. */
 static const char sealed[] = "/template/package.json";
 static long map_shared(void) {
     char *mapped = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, open(sealed, O_RDONLY), 0);
@@ -329,7 +329,7 @@ static long protect_shared(void) {
 static long flags_sealed(void) { long flags = 0x10; return ioctl(open(sealed, O_RDONLY), 0x40086602, &flags); }
 static long attribute_sealed(void) { return call(SYS_setxattr, (long)sealed, (long)"user.x", (long)"y", 1, 0, 0); }
 static long allocate_sealed(void) { return call(SYS_fallocate, open(sealed, O_RDONLY), 3, 0, 16, 0, 0); }
-static long reopen_sealed(void) { /* by the descriptor's own link, with more rights */
+static long reopen_sealed(void) { /* through the descriptor's link in /proc, with write access */
     char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", open(sealed, O_RDONLY));
     return open(link, O_RDWR);
@@ -345,7 +345,7 @@ static long race_copy_on_write(void) { /* through /proc/self/mem into a private 
     errno = EROFS;
     return pread(file, now, 1, 0) == 1 && now[0] == 'X' ? 0 : -1;
 }
-static long splice_pipe(void) { /* a page of the sealed file in a pipe, then written over (CVE-2022-0847) */
+static long splice_pipe(void) { /* put a page of the sealed file into a pipe, then overwrite it (CVE-2022-0847) */
     int ends[2], file = open(sealed, O_RDONLY);
     char first[2] = "";
     loff_t offset = 1;
@@ -357,7 +357,7 @@ static long splice_pipe(void) { /* a page of the sealed file in a pipe, then wri
     return pread(file, first, 1, 2) == 1 && first[0] == 'X' ? 0 : -1;
 }
 
-/* Bombs: each stops by itself at a size that a machine survives without any limit. */
+/* Bombs: each stops by itself at a size that the machine survives without any limit. */
 static void *rest(void *unused) { pause(); return unused; }
 static long threads(void) {
     pthread_attr_t small;
@@ -399,7 +399,7 @@ static long system_five(void) {
     for (size_t at = 0; at < 300UL << 20; at += 4096) all[at] = 1;
     return 0;
 }
-static long memory_of_children(void) { /* four of 75 MB; the parent waits for what became of them */
+static long memory_of_children(void) { /* four children of 75 MB; the parent waits for them */
     long result = 0;
     for (int n = 0; n < 4; n++) if (fork() == 0) {
         size_t size = 75UL << 20;
@@ -413,7 +413,7 @@ static long memory_of_children(void) { /* four of 75 MB; the parent waits for wh
     errno = ENOMEM;
     return result;
 }
-static long pipes(void) { /* memory of the kernel's: buffers of pipes that nobody reads */
+static long pipes(void) { /* kernel memory: buffers of pipes that no process reads */
     for (int count = 0; count < 480; count++) {
         int ends[2];
         if (pipe2(ends, O_NONBLOCK) < 0) return -1;
@@ -439,7 +439,7 @@ static long descriptors(void) {
     for (int count = 0; count < 5000; count++) if (open("/dev/null", O_RDONLY) < 0) return -1;
     return 0;
 }
-static long deep(void) { /* folders in folders: 20,000 levels, each an inode */
+static long deep(void) { /* nested folders: 20,000 levels, each an inode */
     if (chdir("/tmp") < 0) return -1;
     for (int level = 0; level < 20000; level++) if (mkdir("d", 0700) < 0 || chdir("d") < 0) return -1;
     return 0;
@@ -460,7 +460,7 @@ static long queued_signals(void) {
     return 0;
 }
 static void again(int number) { signal(number, again); for (volatile int n = 0; n < 1000; n++) continue; }
-static long handlers(void) { /* never outside of a handler for long, and every signal is caught */
+static long handlers(void) { /* almost always in a handler, and every signal is caught */
     for (int number = 1; number < 32; number++) signal(number, again);
     struct itimerval quick = {{0, 100}, {0, 100}};
     setitimer(ITIMER_REAL, &quick, 0);
@@ -469,7 +469,7 @@ static long handlers(void) { /* never outside of a handler for long, and every s
     return 0;
 }
 static long stop_self(void) { raise(SIGSTOP); return 0; }
-static long burning_children(void) { /* CPU time in children that nobody waits for */
+static long burning_children(void) { /* CPU time in children for which no parent waits */
     signal(SIGCHLD, SIG_IGN);
     for (int n = 0; n < 60; n++) {
         if (fork() == 0) { for (struct timespec now = {0}; now.tv_nsec < 100000000 && !now.tv_sec;) clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now); _exit(0); }
@@ -478,7 +478,7 @@ static long burning_children(void) { /* CPU time in children that nobody waits f
     return 0;
 }
 
-/* Daemons that would outlive their run; the mark is what the host looks for. */
+/* Daemons that would outlive their run; the host looks for the mark. */
 static void leave(const char *mark) {
     prctl(PR_SET_NAME, mark);
     for (int fd = 0; fd < 64; fd++) close(fd);
@@ -499,7 +499,7 @@ static long reaper(void) {
     if (fork() == 0) { setsid(); leave("stencil-daemon"); }
     return 0;
 }
-static long holds_output(void) { /* keeps stdout open, so that a reader who waits for its end waits */
+static long holds_output(void) { /* keep stdout open, so that a reader of all output would wait */
     if (fork() == 0) { setsid(); prctl(PR_SET_NAME, "stencil-daemon"); sleep(20); _exit(0); }
     return 0;
 }
@@ -513,7 +513,7 @@ static long many_daemons(void) {
     return 0;
 }
 
-/* What a neighbour does meanwhile: its own files must be its own to the end. */
+/* The concurrent execution: its files must not change until its end. */
 static long neighbour(void) {
     const char *places[] = {"/workspace/src/mine", "/tmp/mine", "/dev/shm/mine"};
     char found[8] = "";
@@ -566,7 +566,7 @@ static const struct { const char *name; long (*attempt)(void); } table[] = {
     TRY(double_fork), TRY(new_group), TRY(reaper), TRY(holds_output), TRY(stopped_daemon), TRY(many_daemons), TRY(neighbour),
 };
 
-static void job(char *name, size_t size) { /* the first of "args" in the one line on descriptor 3 */
+static void job(char *name, size_t size) { /* the first of "args" in the line on descriptor 3 */
     static char line[1 << 16];
     size_t used = 0;
     if (write(3, "{\"type\":\"ready\"}\n", 17) != 17) exit(70);
@@ -585,7 +585,7 @@ static void job(char *name, size_t size) { /* the first of "args" in the one lin
 int main(int count, char **given) {
     char name[64];
     setvbuf(stdout, 0, _IONBF, 0);
-    signal(SIGXFSZ, SIG_IGN); /* an error instead of a death */
+    signal(SIGXFSZ, SIG_IGN); /* get an error instead of being killed */
     if (count > 1 && strcmp(given[1], "run")) snprintf(name, sizeof name, "%s", given[1]);
     else job(name, sizeof name);
     for (size_t n = 0; n < sizeof table / sizeof *table; n++) if (!strcmp(table[n].name, name)) {
