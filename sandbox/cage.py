@@ -1,7 +1,7 @@
 """One command of a build in a cage: the command can change one folder only.
 
 A cage without network may run foreign code (install scripts). A cage with network (`egress`) has a
-proxy in its own network namespace that connects to named places only, and the kernel keeps the
+proxy in its own network namespace that connects to named endpoints only, and the kernel keeps the
 command from starting a process: it cannot start a program that a tool's configuration names.
 Started as root, the folder is given to the uid inside, and taken back when nothing runs in it any
 more. The folder must not contain hard links to files that stay.
@@ -24,7 +24,7 @@ from sandbox.isolation.container import Container
 from sandbox.isolation.launch import Shares, launch, this_host
 from sandbox.limits import MIB
 from sandbox.network import listening
-from sandbox.network.egress import ADDRESS, PORT, Egress, Forwarder, Place
+from sandbox.network.egress import ADDRESS, PORT, Egress, Endpoint, Forwarder
 from sandbox.session.streams import Lines, Pump
 
 OnLine = Callable[[str, str], None]
@@ -57,15 +57,15 @@ class Cage:
     size is measured every two seconds and at the end. The command can exceed it in between, but
     never beyond the last 256 MiB of the filesystem.
 
-    `egress`: the places that its proxy at `egress.ADDRESS` may connect to; None: no network. The
-    places that the command reached are added to `reached`.
+    `egress`: the endpoints that its proxy at `egress.ADDRESS` may connect to; None: no network. The
+    endpoints that the command reached are added to `reached`.
     """
 
     writable: Path
     read_only: tuple[tuple[Path, str], ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)  # perhaps with tokens
     egress: Egress | None = None
-    reached: set[Place] = field(default_factory=set)
+    reached: set[Endpoint] = field(default_factory=set)
     env: Mapping[str, str] = field(default_factory=dict)
     wall_ms: int = 600_000
     memory_bytes: int = 4096 * MIB

@@ -1,4 +1,4 @@
-"""The queues of builds, look-ups and verifications."""
+"""The queues of builds, lookups and verifications."""
 
 from datetime import timedelta
 

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from core.database.vendors import VENDORS, Vendor
 
 TABLES = ("templatemgr_version", "templatemgr_promotion", "templatemgr_auditevent")
-ACTS = ("UPDATE", "DELETE")
+ACTIONS = ("UPDATE", "DELETE")
 
 
 def install(connection: BaseDatabaseWrapper) -> None:
@@ -26,9 +26,9 @@ def install(connection: BaseDatabaseWrapper) -> None:
         return
     present = set(connection.introspection.table_names())
     with connection.cursor() as cursor:
-        for name, table, act in _expected():
+        for name, table, action in _expected():
             if table in present:
-                cursor.execute(vendor.create_trigger(name, table, act))
+                cursor.execute(vendor.create_trigger(name, table, action))
 
 
 def remove(connection: BaseDatabaseWrapper) -> None:
@@ -37,7 +37,7 @@ def remove(connection: BaseDatabaseWrapper) -> None:
     if vendor is None:
         return
     with connection.cursor() as cursor:
-        for name, table, _act in _expected():
+        for name, table, _action in _expected():
             cursor.execute(vendor.drop_trigger(name, table))
 
 
@@ -78,7 +78,11 @@ def check_triggers(*, databases: Sequence[str] | None = None, **_kwargs: Any) ->
 
 
 def _expected() -> list[tuple[str, str, str]]:
-    return [(f"{table}_refuse_{act.lower()}", table, act) for table in TABLES for act in ACTS]
+    return [
+        (f"{table}_refuse_{action.lower()}", table, action)
+        for table in TABLES
+        for action in ACTIONS
+    ]
 
 
 def _vendor(connection: BaseDatabaseWrapper) -> Vendor | None:

@@ -23,7 +23,7 @@ class WakeKind(StrEnum):
 
     EXECUTION = "execution"  # an execution was queued
     BUILD = "build"  # a build was queued, or is to be cancelled
-    LOOKUP = "lookup"  # a look-up of newer packages was queued
+    LOOKUP = "lookup"  # a lookup of newer packages was queued
     VERIFICATION = "verification"  # a verification was queued
     PROMOTION = "promotion"  # a current version, a pin or the health of a version changed
 

@@ -16,12 +16,12 @@ POLL_SECONDS = 1.0  # how often an idle worker looks for jobs without a wake-up,
 class Periodic:
     """Work that a worker does between jobs, about once in `seconds`; first after `delay`.
 
-    `name` is its name in the log. If the act raises, the worker still claims jobs and acts again
-    after `seconds`.
+    `name` is its name in the log. If the action raises, the worker still claims jobs and
+    repeats the action after `seconds`.
     """
 
     name: str
-    act: Callable[[], object]
+    action: Callable[[], object]
     seconds: float
     delay: float = 0.0
     _due_at: float = field(init=False)
@@ -30,7 +30,7 @@ class Periodic:
         self._due_at = time.monotonic() + self.delay
 
     def due(self) -> bool:
-        """Return whether it is time to act; the caller then acts."""
+        """Return whether the action is due; the caller then runs it."""
         now = time.monotonic()
         if now < self._due_at:
             return False
@@ -63,7 +63,7 @@ class Worker[Job]:
         try:
             while not self.stopping.is_set():
                 seen = self.wakeup.count
-                self._act_periodically()
+                self._run_periodic_actions()
                 if not self._one() and not self.stopping.is_set():
                     self.wakeup.wait(seen, self.poll_seconds)
         finally:
@@ -76,15 +76,15 @@ class Worker[Job]:
             return False
         return self._guarded(f"a job of {self.name}", lambda: (self.run(job),)) is not None
 
-    def _act_periodically(self) -> None:
+    def _run_periodic_actions(self) -> None:
         for periodic in self.periodic:
             if periodic.due():
-                self._guarded(periodic.name, periodic.act)
+                self._guarded(periodic.name, periodic.action)
 
-    def _guarded[T](self, what: str, act: Callable[[], T | None]) -> T | None:
-        """Return what `act` returns; None, with the error logged, if it raises."""
+    def _guarded[T](self, what: str, action: Callable[[], T | None]) -> T | None:
+        """Return what `action` returns; None, with the error logged, if it raises."""
         try:
-            found = act()
+            found = action()
         except Exception as error:  # noqa: BLE001 - logged, and the loop continues
             self.failures.failed(what, error)
             connections.release()

@@ -38,7 +38,9 @@ class BuildWorker:
             wakeup=context.maintenance_wakeup,
             stopping=context.draining,
             failures=context.failures,
-            periodic=[Periodic(name="the reaper of builds", act=builds.reap, seconds=REAP_SECONDS)],
+            periodic=[
+                Periodic(name="the reaper of builds", action=builds.reap, seconds=REAP_SECONDS)
+            ],
         )
 
     def serve(self) -> None:

@@ -21,7 +21,7 @@ class ExecutorContext:
     worker: str
     host: dict[str, Any]
     execution_wakeup: Wakeup  # an execution is queued
-    maintenance_wakeup: Wakeup  # a build, a verification or a look-up is queued
+    maintenance_wakeup: Wakeup  # a build, a verification or a lookup is queued
     running_executions: RunningExecutions
     rotation: claims.Rotation
     pool: Pool

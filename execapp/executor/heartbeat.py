@@ -31,7 +31,9 @@ class HeartbeatThread:
             wakeup=self._wakeup,
             stopping=self._stopping,
             failures=context.failures,
-            periodic=[Periodic(name="the reaper", act=self._renew_and_reap, seconds=REAP_SECONDS)],
+            periodic=[
+                Periodic(name="the reaper", action=self._renew_and_reap, seconds=REAP_SECONDS)
+            ],
             poll_seconds=BEAT_SECONDS,
         )
         self._thread = threading.Thread(target=worker.serve, name="heartbeat")

@@ -1,4 +1,4 @@
-"""Helper processes: the executor starts one for each build and for each look-up.
+"""Helper processes: the executor starts one for each build and for each lookup.
 
 A helper reads untrusted definitions. Executions continue even if the helper hangs or crashes
 (decision 0019).

@@ -1,4 +1,4 @@
-"""The look-up worker: query package registries for newer versions, one look-up at a time.
+"""The lookup worker: query package registries for newer versions, one lookup at a time.
 
 A helper process reads the lock files and the replies of registries, because they are untrusted.
 """
@@ -17,7 +17,7 @@ REAP_SECONDS = 15.0
 
 
 def make_worker(context: ExecutorContext) -> Worker[Lookup]:
-    """Return the worker; when the executor drains, it ends the running look-up and stops."""
+    """Return the worker; when the executor drains, it ends the running lookup and stops."""
     return Worker(
         name="the lookup worker",
         claim=lambda: retry_on_lock(lambda: lookups.claim(worker=context.worker)),
@@ -25,7 +25,9 @@ def make_worker(context: ExecutorContext) -> Worker[Lookup]:
         wakeup=context.maintenance_wakeup,
         stopping=context.draining,
         failures=context.failures,
-        periodic=[Periodic(name="the reaper of look-ups", act=lookups.reap, seconds=REAP_SECONDS)],
+        periodic=[
+            Periodic(name="the reaper of lookups", action=lookups.reap, seconds=REAP_SECONDS)
+        ],
     )
 
 

@@ -39,17 +39,19 @@ class VerificationWorker:
             periodic=[
                 Periodic(
                     name="the check after the start",
-                    act=startup_check.read_current,
+                    action=startup_check.read_current,
                     seconds=ONCE,
                     delay=READ_ALL_SECONDS,
                 ),
-                Periodic(name="healing", act=retrying.due, seconds=0.0),
+                Periodic(name="healing", action=retrying.due, seconds=0.0),
                 Periodic(
-                    name="the reaper of verifications", act=verification.reap, seconds=REAP_SECONDS
+                    name="the reaper of verifications",
+                    action=verification.reap,
+                    seconds=REAP_SECONDS,
                 ),
                 Periodic(
                     name="the schedule of verifications",
-                    act=verification.schedule,
+                    action=verification.schedule,
                     seconds=SCHEDULE_SECONDS,
                 ),
             ],

@@ -123,7 +123,7 @@ def _try(name: str, probe: Callable[[], str]) -> Readiness:
         return Readiness(name=name, ok=False, detail=_line(error))
     except OSError as error:
         what = error.strerror or str(error)
-        return Readiness(name=name, ok=False, detail=f"{what}: free space, or mend the disk")
+        return Readiness(name=name, ok=False, detail=f"{what}: free space, or repair the disk")
 
 
 def _database() -> str:

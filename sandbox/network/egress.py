@@ -40,7 +40,7 @@ _NEAR = tuple(
 )  # fmt: skip
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: an IPv4 address in its last bytes
 
-Place = tuple[str, int]  # host in lower case, port
+Endpoint = tuple[str, int]  # host in lower case, port
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +54,9 @@ class Egress:
     of one connection, `size` the bytes of all connections. `hint` is the end of a refusal's line.
     """
 
-    named: frozenset[Place] = frozenset()
-    usual: frozenset[Place] = frozenset()
-    bare: frozenset[Place] = frozenset()
+    named: frozenset[Endpoint] = frozenset()
+    usual: frozenset[Endpoint] = frozenset()
+    bare: frozenset[Endpoint] = frozenset()
     upstream: Upstream = field(default_factory=Upstream)
     seconds: float = 900.0
     size: int = 16 * 1024**3
@@ -64,7 +64,7 @@ class Egress:
 
 
 class RefusedError(Exception):
-    """The cage may not reach this place; the message names the place and the reason."""
+    """The cage may not reach this endpoint; the message names the endpoint and the reason."""
 
 
 class Forwarder:
@@ -79,7 +79,7 @@ class Forwarder:
         self._stopped = False
         self._left = egress.size
         self._said: set[str] = set()
-        self.reached: set[Place] = set()
+        self.reached: set[Endpoint] = set()
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -102,7 +102,7 @@ class Forwarder:
             thread.join(max(0.0, deadline - time.monotonic()))
 
     def refusals(self) -> list[str]:
-        """Return the refusals since the last call, one for each place."""
+        """Return the refusals since the last call, one for each endpoint."""
         found = []
         while not self._refusals.empty():
             found.append(self._refusals.get())
@@ -167,12 +167,12 @@ class Forwarder:
         self._refusals.put(text)
 
     def _answer(self, client: socket.socket, request: Request, rest: bytes) -> None:
-        place = (request.host, request.port)
-        if place not in self._egress.named | self._egress.usual:
+        endpoint = (request.host, request.port)
+        if endpoint not in self._egress.named | self._egress.usual:
             shown = f"{request.host}:{request.port}"
             raise RefusedError(f"The way to {shown} is closed. {self._egress.hint}".strip())
         with self._lock:
-            self.reached.add(place)
+            self.reached.add(endpoint)
         server = self._dial(request)
         if not self._keep(server):
             server.close()
@@ -184,7 +184,7 @@ class Forwarder:
                 self._relay(client, server)
             else:
                 proxied = self._egress.upstream.for_host("http", request.host)
-                if place in self._egress.bare:
+                if endpoint in self._egress.bare:
                     request = request.without_credentials()
                 server.sendall(request.onward(proxied.authorization if proxied else None))
                 head, rest = http_heads.read(server, time.monotonic() + IDLE_SECONDS)

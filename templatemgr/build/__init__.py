@@ -1,1 +1,1 @@
-"""Build versions: requests, the pipeline with its log, publishing, exported inputs, look-ups."""
+"""Build versions: requests, the pipeline with its log, publishing, exported inputs, lookups."""

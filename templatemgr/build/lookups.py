@@ -1,6 +1,6 @@
-"""Look-ups of newer package versions in the registry of a template.
+"""Lookups of newer package versions in the registry of a template.
 
-The row of a look-up holds the result and its time. Web requests only queue and read look-ups; an
+The row of a lookup holds the result and its time. Web requests only queue and read lookups; an
 executor queries the registry, because a query takes seconds and may fail.
 """
 
@@ -35,11 +35,11 @@ INTERRUPTED = "The process that asked ended. Ask again."
 
 
 def request(*, template: str, actor: str, from_version: int | None = None) -> Lookup:
-    """Queue a look-up of the packages of a version, or of the definition; wake an executor.
+    """Queue a lookup of the packages of a version, or of the definition; wake an executor.
 
-    Return the open look-up of the same inputs if one exists. Raises UnknownTemplateError,
+    Return the open lookup of the same inputs if one exists. Raises UnknownTemplateError,
     UnknownVersionError, UnavailableError, and InvalidBuildError if the builder does not support
-    look-ups.
+    lookups.
     """
     source = inputs.read(template=template, version=from_version)
     builder = source.definition.builder
@@ -53,7 +53,7 @@ def request(*, template: str, actor: str, from_version: int | None = None) -> Lo
         waiting = same.filter(state__in=OPEN).first()
         if waiting is not None:
             return waiting
-        # Delete only failed look-ups: the previous result stays until the new one is recorded.
+        # Delete only failed lookups: the previous result stays until the new one is recorded.
         same.filter(state=LookupState.FAILED).delete()
         return Lookup.objects.create(
             template=row, from_version=source.version, digest=source.digest, requested_by=actor
@@ -61,23 +61,23 @@ def request(*, template: str, actor: str, from_version: int | None = None) -> Lo
 
 
 def newest(*, template: str, digest: str) -> Lookup | None:
-    """Return the newest look-up for the inputs of this digest, or None."""
+    """Return the newest lookup for the inputs of this digest, or None."""
     return Lookup.objects.filter(template__name=template, digest=digest).first()
 
 
 def answered(lookup: Lookup) -> list[Candidate]:
-    """Return the packages of a finished look-up."""
+    """Return the packages of a finished lookup."""
     return [Candidate(**candidate) for candidate in lookup.candidates]
 
 
 def claim(*, worker: str) -> Lookup | None:
-    """Claim the oldest look-up for this worker; None if no look-up is queued."""
+    """Claim the oldest lookup for this worker; None if no lookup is queued."""
     rows = Lookup.objects.select_related("template", "from_version__template")
     return LOOKUPS.claim(worker=worker, choose=lambda: LOOKUPS.oldest(rows))
 
 
 def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
-    """Query the registry, record the result and return the look-up.
+    """Query the registry, record the result and return the lookup.
 
     Failures are recorded in the row and not raised.
     """
@@ -98,23 +98,23 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
 
 
 def get(*, lookup_id: uuid.UUID) -> Lookup | None:
-    """Return a look-up, or None if the id is unknown."""
+    """Return a lookup, or None if the id is unknown."""
     rows = Lookup.objects.select_related("template", "from_version__template")
     return rows.filter(pk=lookup_id).first()
 
 
 def died(*, lookup: Lookup, message: str) -> bool:
-    """Record that the process of a look-up died; return False if the look-up already ended."""
+    """Record that the process of a lookup died; return False if the lookup already ended."""
     return LOOKUPS.end(lookup, state=LookupState.FAILED, message=message)
 
 
 def reap() -> int:
-    """End the look-ups with an expired lease; return their number."""
+    """End the lookups with an expired lease; return their number."""
     return LOOKUPS.recover(LOOKUPS.expired(), give_up=_interrupt)
 
 
 def take_over(*, worker: str) -> int:
-    """End the look-ups of a worker that is known to be dead; return their number."""
+    """End the lookups of a worker that is known to be dead; return their number."""
     return LOOKUPS.recover(Q(worker=worker), give_up=_interrupt)
 
 

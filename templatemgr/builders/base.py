@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sandbox.network.egress import Place
+from sandbox.network.egress import Endpoint
 from templatemgr.definitions.definition import Definition
 from templatemgr.downloads import Content
 from templatemgr.lockfile import Locked, Package
@@ -38,8 +38,8 @@ class Job:
     sources: frozenset[str] = frozenset()
     fetch_hosts: tuple[str, ...] = ()
     start_files: tuple[str, ...] = ()  # packages that may run code at each start of Python
-    configured: set[Place] = field(default_factory=set)
-    reached: set[Place] = field(default_factory=set)
+    configured: set[Endpoint] = field(default_factory=set)
+    reached: set[Endpoint] = field(default_factory=set)
     origins: dict[str, str] = field(default_factory=dict)  # host:port by hexadecimal digest
 
     @property

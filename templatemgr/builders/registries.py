@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from sandbox.network import upstream
-from sandbox.network.egress import Egress, Place
+from sandbox.network.egress import Egress, Endpoint
 from sandbox.network.upstream import Upstream
 
 PORTS = {"http": 80, "https": 443}
@@ -14,7 +14,7 @@ HINT = (
 )
 
 
-def place(address: str) -> Place | None:
+def endpoint(address: str) -> Endpoint | None:
     """Return the host and the port of an http(s) address; None for any other address."""
     try:
         found = urlsplit(address.strip().strip("\"'"))
@@ -26,11 +26,11 @@ def place(address: str) -> Place | None:
     return found.hostname, port
 
 
-def further(hosts: Iterable[str]) -> frozenset[Place]:
+def further(hosts: Iterable[str]) -> frozenset[Endpoint]:
     """Parse STENCIL_FETCH_HOSTS: "host" (port 443) or "host:port". Raises ValueError."""
     found = set()
     for text in filter(None, (host.strip() for host in hosts)):
-        item = place(f"https://{text}")
+        item = endpoint(f"https://{text}")
         if item is None or any(letter in text for letter in "/@?#"):
             raise ValueError(f"STENCIL_FETCH_HOSTS: {text[:100]!r} is no host and no host:port")
         found.add(item)
@@ -38,17 +38,17 @@ def further(hosts: Iterable[str]) -> frozenset[Place]:
 
 
 def egress(
-    places: tuple[frozenset[Place], frozenset[Place]],
-    further: frozenset[Place],
+    endpoints: tuple[frozenset[Endpoint], frozenset[Endpoint]],
+    further: frozenset[Endpoint],
     proxy: Upstream,
     *,
     seconds: float,
 ) -> Egress:
     """Return the egress policy of a fetch step: the named, the usual and the further hosts.
 
-    `places` is the pair of named and usual hosts. `seconds` limits each connection.
+    `endpoints` is the pair of named and usual hosts. `seconds` limits each connection.
     """
-    named, usual = places
+    named, usual = endpoints
     return Egress(
         named=named | further, usual=usual, bare=further - named - usual, upstream=proxy,
         seconds=seconds, hint=HINT,
@@ -70,7 +70,7 @@ def operator_proxy(environ: Mapping[str, str], configured: str, without: str = "
     return Upstream(proxies=found, without=listed)
 
 
-def shown(place: Place) -> str:
+def shown(endpoint: Endpoint) -> str:
     """Return a host and port as text, like "host:443"."""
-    host = f"[{place[0]}]" if ":" in place[0] else place[0]
-    return f"{host}:{place[1]}"
+    host = f"[{endpoint[0]}]" if ":" in endpoint[0] else endpoint[0]
+    return f"{host}:{endpoint[1]}"

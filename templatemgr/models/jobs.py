@@ -1,4 +1,4 @@
-"""Jobs that a worker claims by a lease: builds with their log, look-ups, verifications."""
+"""Jobs that a worker claims by a lease: builds with their log, lookups, verifications."""
 
 from django.db import models
 from django.utils import timezone

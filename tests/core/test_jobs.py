@@ -417,9 +417,9 @@ def test_a_periodic_act_that_fails_keeps_no_job_waiting(caplog: pytest.LogCaptur
         raise OSError("no disk")
 
     loop = Loop(
-        Periodic(name="the chore", act=fails, seconds=0.0),
-        Periodic(name="once", act=lambda: acts.append(2), seconds=float("inf")),
-        Periodic(name="later", act=lambda: acts.append(3), seconds=0.0, delay=3600.0),
+        Periodic(name="the chore", action=fails, seconds=0.0),
+        Periodic(name="once", action=lambda: acts.append(2), seconds=float("inf")),
+        Periodic(name="later", action=lambda: acts.append(3), seconds=0.0, delay=3600.0),
     )
     loop.jobs = ["a", "b", "stop"]
     assert loop.serve() == ["a", "b", "stop"]

@@ -44,7 +44,7 @@ def cursor(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-# As bytes, so that no client mends them on the way: percent-encoded in addresses and forms.
+# As bytes, so that no client corrects them on the way: percent-encoded in addresses and forms.
 ODD: dict[str, bytes] = {
     "nothing": b"",
     "a blank": b" ",

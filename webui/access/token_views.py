@@ -115,7 +115,7 @@ def _page(
     filters = TokenFilters(request.GET, auto_id="f-%s")
     before = request.GET.get("before", "")
     page = queries.tokens(before=before, **fields.values(filters))
-    kept = fields.given(filters)
+    kept = fields.submitted(filters)
     context = {
         "tokens": page.items,
         "older_url": f"?{urlencode(kept | {'before': page.next})}" if page.next else "",

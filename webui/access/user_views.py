@@ -119,7 +119,7 @@ def _page(
     filters = UserFilters(request.GET, auto_id="f-%s")
     after = request.GET.get("after", "")
     page = queries.users(after=after, **fields.values(filters))
-    kept = fields.given(filters)
+    kept = fields.submitted(filters)
     context = {
         "rows": [(user, roles.of(user)) for user in page.items],
         "older_url": f"?{urlencode(kept | {'after': page.next})}" if page.next else "",

@@ -26,7 +26,7 @@ class AuditFilters(forms.Form):
     until = forms.CharField(required=False, widget=forms.DateInput(attrs={"type": "date"}))
 
     @property
-    def given(self) -> dict[str, str]:
+    def submitted(self) -> dict[str, str]:
         """The filled filters as they were typed, for the links of the page and for its record."""
         typed = {name: str(self.data.get(name, "")).strip() for name in AuditFilters.base_fields}
         return {name: text for name, text in typed.items() if text}

@@ -56,20 +56,20 @@ def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect
     if not form.is_valid():
         messages.error(request, fields.first_error(form), extra_tags="bad")
         return redirect("audit")
-    file_format, given = form.cleaned_data["format"], form.given
+    file_format, submitted = form.cleaned_data["format"], form.submitted
     with transaction.atomic():
         event = audit.append(
             actor=decorators.actor(request),
             action="audit.export",
             object="audit",
-            details={"format": file_format, "filters": given},
+            details={"format": file_format, "filters": submitted},
         )
     # Up to and with the event of this export: later events were not asked for.
     events = queries.filtered(form.cleaned_data).filter(sequence__lte=event.sequence)
     response = StreamingHttpResponse(
         queries.export(events, file_format), content_type=queries.FORMATS[file_format]
     )
-    name = f"audit-{timezone.now():%Y-%m-%d}{'-part' if given else ''}.{file_format}"
+    name = f"audit-{timezone.now():%Y-%m-%d}{'-part' if submitted else ''}.{file_format}"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     response["Cache-Control"] = "no-store"
     return response
@@ -77,17 +77,17 @@ def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect
 
 def _page(request: HttpRequest, check: queries.ChainCheck | None = None) -> HttpResponse:
     filters = AuditFilters(request.GET, auto_id="f-%s")
-    valid, given = filters.is_valid(), filters.given
+    valid, submitted = filters.is_valid(), filters.submitted
     before = queries.NEWEST.cursor_or_none(request.GET.get("before", ""))
     page = queries.page(filters.cleaned_data, before=before) if valid else Page[AuditEvent]()
     context: dict[str, Any] = {
         "entries": [event_text.describe(event) for event in page.items],
         "filters": filters,
-        "given": given,
+        "submitted": submitted,
         "problem": "" if valid else fields.first_error(filters),
         "paged": before is not None,
-        "newest_url": f"?{urlencode(given)}",
-        "older_url": f"?{urlencode({**given, 'before': page.next})}" if page.next else "",
+        "newest_url": f"?{urlencode(submitted)}",
+        "older_url": f"?{urlencode({**submitted, 'before': page.next})}" if page.next else "",
         "chain_check": check,
     }
     return render(request, "audit_log/index.html", context, status=200 if valid else 422)

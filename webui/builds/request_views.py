@@ -138,7 +138,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
 
 @decorators.change(BUILD)
 def request_lookup(request: HtmxHttpRequest, name: str) -> HttpResponse:
-    """Request a look-up in the registry. htmx gets the part of the page that waits for it."""
+    """Request a lookup in the registry. htmx gets the part of the page that waits for it."""
     version = fields.values(BuildRequestForm(request.POST)).get("from_version")
     try:
         lookups.request(template=name, actor=decorators.actor(request), from_version=version)
@@ -151,7 +151,7 @@ def request_lookup(request: HtmxHttpRequest, name: str) -> HttpResponse:
 
 @decorators.page_for(BUILD)
 def packages(request: HttpRequest, name: str) -> HttpResponse:
-    """Show the packages that can move, for htmx during a look-up."""
+    """Show the packages that can move, for htmx during a lookup."""
     version = fields.values(NewBuildForm(request.GET)).get("from")
     try:
         source = inputs.read(template=name, version=version)
@@ -257,7 +257,7 @@ def _update_context(
     builder = source.definition.builder
     lookup = lookups.newest(template=template.name, digest=source.digest)
     can_look = registry.update_finder(builder) is not None
-    # During a look-up nothing is offered: its answer would replace the table under the user's hand.
+    # During a lookup nothing is offered: its answer would replace the table under the user's hand.
     unanswered = can_look and (lookup is None or lookup.state != LookupState.FAILED)
     basis = None if unanswered else source.version or template.current
     return {

@@ -29,17 +29,17 @@ LINES_ABOVE = 50  # shown above the line that `?line=` names
 def index(request: HtmxHttpRequest) -> HttpResponse:
     """List every build, newest first, page by page. htmx gets the table alone."""
     filters = BuildFilters(request.GET, auto_id="by-%s")
-    given = fields.given(filters)
+    submitted_filters = fields.submitted(filters)
     before = queries.NEWEST.cursor_or_none(request.GET.get("before", ""))
     page = queries.page(fields.values(filters), before=before)
     context = {
         "builds": [(build, state_text(build)) for build in page.items],
         "building": any(not build.finished for build in page.items),
-        "older": f"?{urlencode({**given, 'before': page.next})}" if page.next else "",
-        "newest": f"?{urlencode(given)}" if before else "",
-        "here": f"?{urlencode({**given, **({'before': before} if before else {})})}",
+        "older": f"?{urlencode({**submitted_filters, 'before': page.next})}" if page.next else "",
+        "newest": f"?{urlencode(submitted_filters)}" if before else "",
+        "here": f"?{urlencode({**submitted_filters, **({'before': before} if before else {})})}",
         "filters": filters,
-        "filtered": bool(given),
+        "filtered": bool(submitted_filters),
     }
     if request.htmx:
         return render(request, "builds/_table.html", context)

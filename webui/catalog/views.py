@@ -41,19 +41,21 @@ def detail(request: HtmxHttpRequest, name: str) -> HttpResponse:
     template = catalog.get(name=name)
     previous = promotions.previous(template)
     filters = VersionFilters(request.GET, auto_id="by-%s")
-    given = fields.given(filters)
+    submitted_filters = fields.submitted(filters)
     before = queries.NEWEST_VERSIONS.cursor_or_none(request.GET.get("before", ""))
-    page = queries.version_page(template, given, before=before)
-    table = version_table.table(template, previous, page, newest_first=before is None and not given)
+    page = queries.version_page(template, submitted_filters, before=before)
+    table = version_table.table(
+        template, previous, page, newest_first=before is None and not submitted_filters
+    )
     context: dict[str, Any] = {
         "template": template,
         "table": table,
         "filters": filters,
-        "filtered": bool(given),
+        "filtered": bool(submitted_filters),
         "before": before,
-        "here": f"?{urlencode({**given, **({'before': before} if before else {})})}",
-        "older": f"?{urlencode({**given, 'before': table.next})}" if table.next else "",
-        "newest": f"?{urlencode(given)}",
+        "here": f"?{urlencode({**submitted_filters, **({'before': before} if before else {})})}",
+        "older": f"?{urlencode({**submitted_filters, 'before': table.next})}" if table.next else "",
+        "newest": f"?{urlencode(submitted_filters)}",
         "version_count": template.versions.count(),
     }
     if request.htmx:

@@ -64,7 +64,7 @@ class ExecutionFilterForm(forms.Form):
         widget.choices = [ANY, *((name, name) for name in names)]
 
     @property
-    def given(self) -> list[tuple[str, str]]:
+    def submitted(self) -> list[tuple[str, str]]:
         """The filled fields, for the links of the pages; a label may occur several times."""
         return [(name, text) for name in NAMES for text in self.data.getlist(name) if text]
 

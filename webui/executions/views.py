@@ -31,15 +31,15 @@ def index(request: HtmxHttpRequest) -> HttpResponse:
     viewer = queries.viewer_of(request)
     cursor, newer = request.GET.get("cursor", ""), request.GET.get("newer", "")
     page = _found(form, viewer, cursor=cursor, newer=newer)
-    given = form.given
+    submitted = form.submitted
     context = {
         "page": page,
-        "older_url": _url([*given, ("cursor", page.next)]) if page.next else "",
-        "newer_url": _url([*given, ("newer", page.previous)]) if page.previous else "",
-        "newest_url": _url(given),
+        "older_url": _url([*submitted, ("cursor", page.next)]) if page.next else "",
+        "newer_url": _url([*submitted, ("newer", page.previous)]) if page.previous else "",
+        "newest_url": _url(submitted),
         "live": not (cursor or newer),
         "form": form,
-        "filtered": bool(given),
+        "filtered": bool(submitted),
         "everything": viewer.everything,
     }
     if not request.htmx:
@@ -128,5 +128,5 @@ def _page(
     return response
 
 
-def _url(given: list[tuple[str, str]]) -> str:
-    return f"?{urlencode(given)}"
+def _url(submitted: list[tuple[str, str]]) -> str:
+    return f"?{urlencode(submitted)}"

@@ -49,7 +49,7 @@ def add_errors(
         form.add_error(name if name in form.fields else None, problem.message)
 
 
-def given(form: forms.Form) -> dict[str, str]:
+def submitted(form: forms.Form) -> dict[str, str]:
     """Return the filled fields of a filter form as text, for the links between its pages."""
     return {name: str(value) for name, value in values(form).items() if value not in ("", None)}
 

@@ -296,18 +296,18 @@ def online(job: Job, *, wall_ms: int = WALL_MS) -> tuple[cage.Cage, tuple[str, .
     """Return a cage with access to this machine's registries, and the npm options for it."""
     machine = npm_config.machine_configuration(os.environ)
     configured = npm_config.settings(machine)
-    places = configured.places()
+    endpoints = configured.endpoints()
     try:
         proxy = configured.operator_proxy(os.environ)
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
-    job.configured.update(*places)
+    job.configured.update(*endpoints)
     jail = cage.Cage(
         writable=job.workspace,
         read_only=((npm_config.wheel(), TOOLCHAIN), *machine.binds),
         files={f"{CONFIG}/user": configured.file, f"{CONFIG}/global": b""},
-        egress=registries.egress(places, further, proxy, seconds=wall_ms / 1000),
+        egress=registries.egress(endpoints, further, proxy, seconds=wall_ms / 1000),
         reached=job.reached,
         env={
             **{name: machine.env[name] for name in CERTIFICATES if name in machine.env},

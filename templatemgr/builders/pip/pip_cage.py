@@ -97,15 +97,15 @@ def online(job: Job, argv: tuple[str, ...], *, task: str = "pip", wall_ms: int =
         further = registries.further(job.fetch_hosts)
     except ValueError as error:
         raise BuildError(str(error), step="fetching") from error
-    places = machine.places()
-    job.configured.update(*places)
+    endpoints = machine.endpoints()
+    job.configured.update(*endpoints)
     script = Path(online_pip.__file__).resolve()
     shown = f"{TOOLCHAIN}/{script.name}"
     jail = cage.Cage(
         writable=job.workspace,
         read_only=((_pip_folder(), f"{TOOLCHAIN}/pip"), (script, shown), *machine.binds),
         files={**machine.files, SEAL: seccomp.no_execution()},
-        egress=registries.egress(places, further, proxy, seconds=wall_ms / 1000),
+        egress=registries.egress(endpoints, further, proxy, seconds=wall_ms / 1000),
         reached=job.reached,
         env={**_environment(), **machine.env},
         wall_ms=wall_ms,

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit
 
 from pip._internal.models.index import PyPI
 
-from sandbox.network.egress import Place
+from sandbox.network.egress import Endpoint
 from sandbox.network.upstream import Upstream
 from templatemgr.builders import registries
 
@@ -57,10 +57,10 @@ class Machine:
     env: Mapping[str, str]
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def places(self) -> tuple[frozenset[Place], frozenset[Place]]:
+    def endpoints(self) -> tuple[frozenset[Endpoint], frozenset[Endpoint]]:
         """Return the configured hosts, and the hosts of PyPI if its index was not replaced."""
         words = " ".join(self.settings.get(key, "") for key in LINKS).split()
-        named = frozenset(filter(None, map(registries.place, words)))
+        named = frozenset(filter(None, map(registries.endpoint, words)))
         if "index-url" in self.settings or self.settings.get("no-index"):
             return named, frozenset()
         return named, usual() - named
@@ -70,7 +70,7 @@ class Machine:
         return registries.operator_proxy(environ, self.settings.get("proxy", ""))
 
 
-def usual() -> frozenset[Place]:
+def usual() -> frozenset[Endpoint]:
     """Return the hosts that pip reaches without configuration: PyPI's index and its files."""
     index = PyPI  # a constant of pip
     return frozenset({(index.netloc, 443), (index.file_storage_domain, 443)})

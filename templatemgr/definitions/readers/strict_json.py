@@ -1,4 +1,4 @@
-"""Strict JSON, which Python and npm parse alike, with a look-up of the line of a key.
+"""Strict JSON, which Python and npm parse alike, with a lookup of the line of a key.
 
 Duplicate keys, the key `__proto__`, NaN, infinities and more than MAX_DEPTH levels are refused.
 """

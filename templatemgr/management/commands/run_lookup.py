@@ -11,7 +11,7 @@ from templatemgr.build import lookups
 
 
 class Command(BaseCommand):
-    help = "Run a look-up that an executor has claimed. Started by executors; not for people."
+    help = "Run a lookup that an executor has claimed. Started by executors; not for people."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""

@@ -118,7 +118,7 @@ def test_the_worker_of_the_page_runs_jobs_in_a_real_executor(
     "path", ["pyproject.toml", "execapp/executor/daemon.py", "execapp/executor/listener.py"]
 )
 def test_the_lines_that_the_page_adds_stand_beside_those_of_the_lookup(path: str) -> None:
-    """Without the part on reports, or with look-ups in its place, the line is in the file."""
+    """Without the part on reports, or with lookups in its place, the line is in the file."""
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
     for block in blocks(path):
         without = re.sub(r"(WakeKind\.REPORT|report_worker) \| ", "", block).rstrip("\n")

@@ -1,4 +1,4 @@
-"""Builds and look-ups run in processes of their own, and whatever ends those is recorded."""
+"""Builds and lookups run in processes of their own, and whatever ends those is recorded."""
 
 import os
 import resource

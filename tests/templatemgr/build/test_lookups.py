@@ -1,4 +1,4 @@
-"""Test look-ups of newer packages with the real npm and a real registry."""
+"""Test lookups of newer packages with the real npm and a real registry."""
 
 import json
 import threading
@@ -20,7 +20,7 @@ from tests.tiny_definition import write_definition
 
 
 def answer(lookup: Lookup, *, cancel: threading.Event | None = None) -> Lookup:
-    """Let one worker claim the look-up and run it."""
+    """Let one worker claim the lookup and run it."""
     claimed = lookups.claim(worker="here")
     assert claimed is not None
     assert claimed.pk == lookup.pk
@@ -75,7 +75,7 @@ def test_an_open_lookup_is_not_queued_twice_and_an_answer_replaces_the_older(tin
     assert second.pk != first.pk
     digest = source_files.digest(tiny)
     assert lookups.newest(template="tiny", digest=digest) == second
-    assert Lookup.objects.count() == 2  # the old answer stays while the new look-up is open
+    assert Lookup.objects.count() == 2  # the old answer stays while the new lookup is open
     answer(second)
     assert list(Lookup.objects.all()) == [second]
 

@@ -245,7 +245,7 @@ def test_merged_configuration_only_sets_sources(tmp_path: Path) -> None:
     )
     assert machine.env == {"NETRC": "/pip-config/netrc"}  # no proxy: it stays outside
     named = {("one.example", 443), ("two.example", 443)}
-    assert machine.places() == (frozenset(named), frozenset[tuple[str, int]]())
+    assert machine.endpoints() == (frozenset(named), frozenset[tuple[str, int]]())
 
 
 def test_a_malformed_configuration_is_named(tmp_path: Path) -> None:

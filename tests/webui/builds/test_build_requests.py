@@ -335,8 +335,8 @@ def test_inputs_that_are_refused_now_say_what_to_edit(admin: Client, definition:
     assert "a build of kind edit" in refused.text
     form = {"do": "build", "from_version": "1", "digest": digest_of(kept), **files(ts="{}\n")}
     assert ".npmrc, line 2: registry" in admin.post(EDIT, form).text
-    mended = form | {"file:.npmrc": "audit=false\n"}
-    assert admin.post(EDIT, mended).status_code == 302
+    corrected = form | {"file:.npmrc": "audit=false\n"}
+    assert admin.post(EDIT, corrected).status_code == 302
 
 
 def test_files_that_changed_meanwhile_are_looked_at_again_first(

@@ -227,7 +227,7 @@ def test_the_policy_says_what_is_required_and_how_that_changed(admin: Client) ->
     compared = admin.get(f"{PAGE}/compare/1/2").text
     assert '<span class="pill warn">advice</span>' in compared
     assert '<button class="button primary">Promote 2</button>' in compared
-    admin.post(f"{PAGE}/policy/set", {"required": ["smoke", "origins"], "reason": "mended"})
+    admin.post(f"{PAGE}/policy/set", {"required": ["smoke", "origins"], "reason": "corrected"})
     assert Template.objects.get().policy == {}  # all of them, also those that come later
 
 
