@@ -3,24 +3,24 @@
 from benchmarks import table
 
 
-def test_faster_is_the_others_time_over_ours() -> None:
+def test_the_row_faster_is_the_other_time_divided_by_ours() -> None:
     row = table.faster("m", [1.0, 2.0, 4.0], [20.0, 20.0, 20.0], least=10)
     assert (row.ratio, row.must, row.holds) == ("10.00 / 5.00", "≥ 10×", True)
     assert (row.ours, row.other) == ("2.0 / 4.0 ms", "20.0 / 20.0 ms")
 
 
-def test_share_is_our_time_over_the_others() -> None:
+def test_the_row_share_is_our_time_divided_by_the_other() -> None:
     row = table.share("m", [1.0, 2.0, 4.0], [2.0, 2.0, 2.0], most=0.9)
     assert (row.ratio, row.must, row.holds) == ("1.00 / 2.00", "≤ 0.9×", False)
 
 
-def test_the_poor_end_is_one_in_twenty() -> None:
+def test_quantiles_are_the_nearest_value() -> None:
     values = [float(number) for number in range(1, 22)]
     assert table.quantile(values, 0.95) == 20.0
     assert table.quantile(values, 0.05) == 2.0
 
 
-def test_a_row_that_misses_is_seen() -> None:
+def test_a_missed_target_is_marked_in_the_table() -> None:
     lines = table.markdown([table.share("m", [2.0], [1.0], most=1.0)]).splitlines()
     assert len(lines) == 3
     assert lines[-1].endswith("| **no** |")

@@ -87,7 +87,7 @@ def make_token(page: Page, name: str) -> str:
 
 
 def update(page: Page) -> None:
-    """Select one package to update. The look-up at the registry starts without a click."""
+    """Select one package to update. The lookup at the registry starts without a click."""
     page.get_by_role("link", name="Build a version").click()
     page.get_by_role("link", name=re.compile("^Update")).click()
     newest = page.get_by_label(re.compile("^@types/node to the newest [0-9]"))
