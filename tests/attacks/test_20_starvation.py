@@ -250,14 +250,14 @@ def test_waits_are_answered_when_the_server_stops(
     until(lambda: refused(server, f"/api/v1/executions/{identifier}?wait=1", one) is not None)
     hold(server, 30)
     server.process.send_signal(signal.SIGTERM)
-    told = []
+    wait_headers = []
     for link in server.links[:40]:
         with link.makefile("rb") as lines:
             status, headers, body = answer(lines)
         assert (status, json.loads(body)["state"]) == (200, "queued")
-        told.append(headers["stencil-wait"])
-    assert told.count("ended; reason=stopping") >= 19, told  # one place may be ours
-    assert set(told) == {"ended; reason=stopping", "refused; scope=client; limit=20"}
+        wait_headers.append(headers["stencil-wait"])
+    assert wait_headers.count("ended; reason=stopping") >= 19, wait_headers  # one place may be ours
+    assert set(wait_headers) == {"ended; reason=stopping", "refused; scope=client; limit=20"}
     assert server.process.wait(HANGS_SECONDS) == 0
 
 

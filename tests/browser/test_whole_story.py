@@ -143,7 +143,7 @@ def find_it_all(page: Page, before: str, after: str) -> None:
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url(re.compile("actor=wanda"))
     events = page.get_by_role("region", name="Events").locator("tbody tr")
-    told = (
+    sentences = (
         ("token.revoke", "wanda-ci"),
         ("version.rollback", f"{after} misbehaves"),
         ("version.promote", WHY),
@@ -153,7 +153,7 @@ def find_it_all(page: Page, before: str, after: str) -> None:
     )
     where = -1
     lines = events.all_inner_texts()
-    for act, words in told:
+    for act, words in sentences:
         found = [at for at, line in enumerate(lines) if act in line and words in line]
         assert found, f"no {act} with {words!r} in {lines}"
         assert found[0] > where

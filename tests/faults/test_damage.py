@@ -1,4 +1,4 @@
-"""Each kind of damage, by the three: not served, back by itself, told truthfully."""
+"""Each kind of damage, by the three: not served, back by itself, reported truthfully."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def named(faults: list[Fault]) -> list[object]:
 def test_damage_is_found_told_and_repaired(place: Installation, fault: Fault) -> None:
     fault.do(place)
     place.verify(heal=False)
-    told(place, fault)
+    assert_reported(place, fault)
     served_as_it_is_safe(place, fault)
     place.let_time_pass()
     if fault.nowhere:
@@ -53,7 +53,7 @@ def a_rebuild_is_on_its_way(place: Installation) -> None:
     assert place.health.retry_at is not None
 
 
-def told(place: Installation, fault: Fault) -> None:
+def assert_reported(place: Installation, fault: Fault) -> None:
     """API, page and doctor say the same, and how bad it is."""
     shown = place.shown()
     assert shown["severity"] == fault.severity

@@ -86,15 +86,15 @@ def test_a_stream_is_believed_up_to_its_first_fault_however_it_is_cut(
     data = b"\n".join(lines)
     whole, pieces = Collector(), Collector()
     cases = whole.feed(data)
-    rest, told = data, 0
+    rest, count = data, 0
     for cut in cuts:
-        told += len(pieces.feed(rest[:cut]))
+        count += len(pieces.feed(rest[:cut]))
         rest = rest[cut:]
-    told += len(pieces.feed(rest))
+    count += len(pieces.feed(rest))
     whole.end()
     pieces.end()
     assert (whole.problem, whole.report()) == (pieces.problem, pieces.report())
-    assert len(cases) == told == len(whole.cases)
+    assert len(cases) == count == len(whole.cases)
     classification = verdict.classify(
         stop=None, status=status, limits=Limits(), cpu_ms=0, collected=whole
     )

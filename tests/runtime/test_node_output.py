@@ -13,9 +13,9 @@ from tests.runtime.node_runs import Tool, sources
 from tests.runtime.vitest_submissions import HEAD
 
 OTHER = {"z.test.ts": HEAD + 'it("z", () => { console.log("of z"); });'}
-Told = dict[str, tuple[str, str]]  # name of a test → stdout, stderr
+Reported = dict[str, tuple[str, str]]  # name of a test → stdout, stderr
 
-BODIES: dict[str, tuple[str, Told]] = {
+BODIES: dict[str, tuple[str, Reported]] = {
     "each its own": (
         'it("a", () => { console.log("one", { x: 1 }); });\nit("b", () => { console.error("two"); });',
         {"a": ("one { x: 1 }\n", ""), "b": ("", "two\n")},
@@ -72,7 +72,7 @@ BODIES: dict[str, tuple[str, Told]] = {
 }  # fmt: skip
 
 
-def told(outcome: Outcome) -> Told:
+def reported(outcome: Outcome) -> Reported:
     assert outcome.report is not None
     cases = [case for case in outcome.report.cases if case.file == "a.test.ts"]
     return {case.name: (case.stdout, case.stderr) for case in cases}
@@ -86,7 +86,7 @@ def test_each_test_is_reported_with_its_output(
     body, expected = BODIES[name]
     for warm in (False, True):
         outcome = typescript.test({"a.test.ts": HEAD + body, **others}, warm=warm)
-        assert told(outcome) == expected
+        assert reported(outcome) == expected
         assert outcome.report is not None
         assert not any(case.truncated for case in outcome.report.cases)
 

@@ -96,9 +96,9 @@ def test_a_suite_ends_as_with_bare_pytest(python: Python, name: str, warm: bool)
     assert "The report says" not in (outcome.message or ""), outcome.message
     seen = sorted((case.name.rpartition(" > ")[2], case.state) for case in outcome.report.cases)
     if "subtest" in name:  # pytest's report lists a subtest as a test, its last line does not
-        told = re.search(r"(\d+) passed", shown.splitlines()[-1])
+        passed = re.search(r"(\d+) passed", shown.splitlines()[-1])
         if "SUBFAILED" not in shown:  # pytest counts a test with a failed subtest as passed
-            assert outcome.report.passed == (int(told[1]) if told else 0)
+            assert outcome.report.passed == (int(passed[1]) if passed else 0)
     else:
         assert seen == said
     assert outcome.stderr.data == b""

@@ -59,7 +59,7 @@ Ask = Callable[..., bytes]
 @pytest.fixture
 def ask() -> Ask:
     """Send bytes to a forwarder with this egress; return all bytes of the answer."""
-    told: list[str] = []
+    refusals: list[str] = []
 
     def send(way: Egress, data: bytes, *, then: bytes = b"") -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -74,10 +74,10 @@ def ask() -> Ask:
                 with suppress(ConnectionResetError):  # the forwarder has not even read the request
                     while more := client.recv(65536):
                         answer += more
-                told.extend(forwarder.refusals())
+                refusals.extend(forwarder.refusals())
                 return answer
 
-    send.told = told  # type: ignore[attr-defined]
+    send.refusals = refusals  # type: ignore[attr-defined]
     return send
 
 
@@ -124,7 +124,7 @@ def test_a_host_that_is_not_named_exactly_is_refused_by_get_and_tunnel(
         answer = ask(way, f"{line} HTTP/1.1\r\n\r\n".encode())
         assert answer.startswith(b"HTTP/1.1 403")
         assert b"is closed. Name it." in answer
-    assert "is closed. Name it." in ask.told[0]  # type: ignore[attr-defined]
+    assert "is closed. Name it." in ask.refusals[0]  # type: ignore[attr-defined]
     assert asked_of(registry) == []
 
 
@@ -223,7 +223,7 @@ def test_bytes_are_bounded(registry: ThreadingHTTPServer, ask: Ask) -> None:
     tunnel = f"CONNECT {place} HTTP/1.1\r\n\r\n".encode()
     inner = f"GET /{'x' * 9000} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
     assert len(ask(to(registry, size=5000), tunnel, then=inner)) < 200
-    assert "more than 5000 bytes" in ask.told[-1]  # type: ignore[attr-defined]
+    assert "more than 5000 bytes" in ask.refusals[-1]  # type: ignore[attr-defined]
 
 
 def test_the_end_of_the_context_ends_every_connection(registry: ThreadingHTTPServer) -> None:

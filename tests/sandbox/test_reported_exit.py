@@ -32,7 +32,7 @@ WRONG = [
 ]
 
 
-def told(message: str) -> str:
+def reporting(message: str) -> str:
     return f"raw({message!r} + '\\n');"
 
 
@@ -44,12 +44,12 @@ def test_a_reported_exit_ends_the_execution(run: Run, code: int, state: State) -
 
 @pytest.mark.parametrize("message", WRONG)
 def test_after_a_wrong_message_no_report_is_believed(run: Run, message: str) -> None:
-    outcome = run(told(message) + "leave(0); process.exit(3);", args=KEPT)
+    outcome = run(reporting(message) + "leave(0); process.exit(3);", args=KEPT)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, 3)
 
 
 def test_a_report_without_the_key_is_ignored(run: Run) -> None:
-    forged = told('{"type":"exit","code":0}')
+    forged = reporting('{"type":"exit","code":0}')
     outcome = run(
         forged + "setTimeout(() => { console.log('after'); process.exit(3); }, 20);", args=KEPT
     )
@@ -64,20 +64,20 @@ def test_an_incomplete_message_is_ignored(run: Run) -> None:
 
 
 def test_a_runner_may_report_a_cold_start_and_then_its_exit(run: Run) -> None:
-    why = told('{"type":"cold","reason":"it shadows queue"}')
+    why = reporting('{"type":"cold","reason":"it shadows queue"}')
     outcome = run(why + "leave(4);" + FOR_EVER, args=KEPT)
     assert (outcome.exit_code, outcome.warm) == (4, False)
     assert outcome.cold_reason == "it shadows queue"
 
 
 def test_a_second_cold_start_is_not_believed(run: Run) -> None:
-    why = told('{"type":"cold","reason":"a"}')
+    why = reporting('{"type":"cold","reason":"a"}')
     outcome = run(why + why + "leave(4); process.exit(3);", args=KEPT)
     assert (outcome.exit_code, outcome.cold_reason) == (3, "a")
 
 
 def test_in_a_test_run_a_cold_start_is_reported_before_all_else(run_tests: Run) -> None:
-    why = told('{"type":"cold","reason":"a"}')
+    why = reporting('{"type":"cold","reason":"a"}')
     outcome = run_tests({"a.test.mjs": why + "test('a', () => {});"})
     assert (outcome.state, outcome.cold_reason) == (State.SUCCEEDED, "a")
     late = run_tests({"a.test.mjs": "test('a', () => {}); test('b', () => {" + why + "});"})
@@ -118,7 +118,7 @@ def test_a_child_that_holds_the_pipes_does_not_delay_the_answer_and_dies(tree_ro
         leave(0);
         setInterval(() => {}, 1e6);
     """
-    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")
+    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-exit")
     with ExitStack() as later:
         outcome = session.deliver(program(code, args=KEPT), LIMITS, later=later)
         assert outcome.state is State.SUCCEEDED
@@ -126,7 +126,7 @@ def test_a_child_that_holds_the_pipes_does_not_delay_the_answer_and_dies(tree_ro
 
 
 def test_the_wait_for_the_processes_can_be_deferred(tree_root: Path) -> None:
-    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")
+    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-exit")
     container = session._container
     with ExitStack() as later:
         outcome = session.deliver(program("console.log(1)"), LIMITS, later=later)
@@ -138,7 +138,7 @@ def test_the_wait_for_the_processes_can_be_deferred(tree_root: Path) -> None:
 
 
 def test_the_wait_is_not_deferred_if_no_job_was_taken(tree_root: Path) -> None:
-    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-told")
+    session = start(tree_for(tree_root, "run"), LIMITS, slot="adhoc-exit")
     session._container.kill()
     with ExitStack() as later, pytest.raises(Exception, match="died while it waited"):
         session.deliver(program(""), LIMITS, later=later)

@@ -110,7 +110,7 @@ def agree(*undetected: Version) -> None:
     assert audit.verify_chain().ok
 
 
-def told(actor: str = "victim") -> list[str]:
+def audited(actor: str = "victim") -> list[str]:
     events = AuditEvent.objects.filter(actor=actor).order_by("sequence")
     return list(events.values_list("action", flat=True))
 
@@ -141,7 +141,7 @@ def test_a_killed_build_leaves_no_half_version(
     build.refresh_from_db()
     assert (build.state, build.version) == ("interrupted", None)
     assert "1 builds of dead processes marked interrupted" in said
-    assert told("ann") == ["build.request"]
+    assert audited("ann") == ["build.request"]
     assert run_build().state == "ready"
     agree()
 
@@ -153,7 +153,7 @@ def test_a_build_killed_after_it_is_recorded_has_made_its_version(tiny: Path) ->
     build.refresh_from_db()
     assert build.state == "ready"
     assert build.version is not None
-    assert told("ann") == ["build.request", "version.create"]
+    assert audited("ann") == ["build.request", "version.create"]
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_a_killed_promotion_has_happened_or_has_not(
     said = start_again()
     template = Template.objects.get()
     assert template.current == (two[1] if moved else two[0])
-    assert told() == (["version.promote"] if moved else [])
+    assert audited() == (["version.promote"] if moved else [])
     if place.endswith("reconcile") and when == "before":
         assert f"was {two[0].directory}, now {two[1].directory}" in said
     if not moved:
@@ -196,7 +196,7 @@ def test_a_killed_roll_back_has_happened_or_has_not(two: list[Version], when: st
     kill_at("roll back", "promotion.promotions.reconcile", when)
     start_again()
     assert Template.objects.get().current == two[0]
-    assert told() == ["version.rollback"]
+    assert audited() == ["version.rollback"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_a_killed_verification_has_recorded_all_or_nothing(
 ) -> None:
     spoil(data_paths.version(two[0]) / "tree/lib/a.js")
     kill_at("verify", place, when)
-    assert told() == []
+    assert audited() == []
     assert set(VersionHealth.objects.values_list("state", flat=True)) == {"verified"}
     checking.verify(template="fake", version=1, actor="ann")
     assert set(VersionHealth.objects.values_list("state", flat=True)) == {"quarantined"}
@@ -268,7 +268,7 @@ def test_a_killed_healing_from_the_store_is_done_again(
     last = AuditEvent.objects.order_by("sequence").last()
     assert last is not None
     assert last.action == "version.heal" or last.details == {"state": "verified", "problems": 0}
-    assert told() == ["version.quarantine", "version.verify"]
+    assert audited() == ["version.quarantine", "version.verify"]
 
 
 @pytest.mark.parametrize(
@@ -323,6 +323,6 @@ def test_a_killed_removal_has_not_begun_or_is_finished(
     kill_at("remove", place, when)
     start_again()
     assert VersionHealth.objects.get(version=made[0]).state == ("retired" if gone else "verified")
-    assert told() == (["version.remove"] if gone else [])
+    assert audited() == (["version.remove"] if gone else [])
     removal.remove(template="fake", version=1, actor="ann", reason="r", in_use=lambda _: [])
     agree()

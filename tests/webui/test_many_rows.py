@@ -133,6 +133,6 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
 def test_page_times_are_told_for_every_page() -> None:
     out = StringIO()
     call_command("page_times", samples=1, stdout=out)
-    told = json.loads(out.getvalue())
-    assert set(told) == set(page_times.addresses())
-    assert all(0 < each["median_ms"] <= each["p95_ms"] for each in told.values())
+    times = json.loads(out.getvalue())
+    assert set(times) == set(page_times.addresses())
+    assert all(0 < each["median_ms"] <= each["p95_ms"] for each in times.values())

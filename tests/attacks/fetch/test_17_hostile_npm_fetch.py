@@ -150,8 +150,8 @@ def test_the_right_package_is_installed_for_each_hostile_tree(
 def test_a_tarball_on_another_host_and_a_redirect_to_it_are_refused(
     workspace: Workspace, registry: Registry, elsewhere: Registry
 ) -> None:
-    told = registry.answers["/good"]
-    registry.answers["/good"] = told.replace(
+    answer = registry.answers["/good"]
+    registry.answers["/good"] = answer.replace(
         f"{registry.url}/good".encode(), f"{elsewhere.url}/good".encode()
     )
     workspace.write(**{"package.json": package_json(good="1.0.0")})
@@ -161,7 +161,7 @@ def test_a_tarball_on_another_host_and_a_redirect_to_it_are_refused(
     assert elsewhere.asked == []
     assert f"127.0.0.1:{elsewhere.port} is closed" in "\n".join(workspace.said)
     assert "STENCIL_FETCH_HOSTS" in str(caught.value.remedy)
-    registry.answers["/good"] = told
+    registry.answers["/good"] = answer
     registry.redirects["/good/-/good-1.0.0.tgz"] = f"{elsewhere.url}/good/-/good-1.0.0.tgz"
     with pytest.raises(BuildError):
         npm_builder.fetch(workspace.job)

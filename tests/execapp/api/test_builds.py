@@ -272,14 +272,14 @@ def test_a_step_that_moves_on_is_told_again(
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     step = {"name": "fetching", "state": "active", "started_at": THEN, "finished_at": None}
     build = make_build("fetching", steps=[step])
-    told = []
+    states = []
     for event in following.follow(build_id=build.pk, after=0):
         if event.step is not None:
-            told.append(event.step["state"])
+            states.append(event.step["state"])
             ended = timezone.now() - timedelta(seconds=5)
             done = [{**step, "state": "done"}]
             Build.objects.update(state="ready", steps=done, finished_at=ended)
-    assert told == ["active", "done"]
+    assert states == ["active", "done"]
 
 
 def test_cancelling(committed: None) -> None:

@@ -137,10 +137,10 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     assert hashing.hash_file(file) == entry.digest
     assert manifest.digest() == version.tree_digest
     actions = list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
-    told = [action for action in actions if action.startswith("version.")]
+    recorded = [action for action in actions if action.startswith("version.")]
     # While the rebuild's process is on its way, what is down is looked at once more, or twice.
-    told = [action for action, _ in itertools.groupby(told)]
-    assert told == [
+    recorded = [action for action, _ in itertools.groupby(recorded)]
+    assert recorded == [
         "version.create",
         "version.promote",
         "version.verify_request",

@@ -34,7 +34,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
         yield found
 
 
-def told() -> str:
+def log_text() -> str:
     return "\n".join(BuildLogLine.objects.values_list("text", flat=True))
 
 
@@ -45,8 +45,8 @@ def test_the_message_of_a_refused_build_does_not_show_the_token(
     build = run_build(kind="refresh")
     assert build.state == "failed"
     assert any(TOKEN in given for _, given in registry.asked)  # sent, and returned
-    assert TOKEN not in build.message + told()
-    assert "[secret]" in build.message + told()
+    assert TOKEN not in build.message + log_text()
+    assert "[secret]" in build.message + log_text()
 
 
 def test_the_message_about_a_missing_package_does_not_show_the_token(
@@ -55,7 +55,7 @@ def test_the_message_about_a_missing_package_does_not_show_the_token(
     build = run_build(kind="refresh")
     assert build.state == "failed"
     assert "404" in build.message
-    assert TOKEN not in build.message + told()
+    assert TOKEN not in build.message + log_text()
 
 
 def test_a_token_in_the_metadata_of_a_package_is_not_written_into_the_lock(
@@ -65,7 +65,7 @@ def test_a_token_in_the_metadata_of_a_package_is_not_written_into_the_lock(
     build = run_build(kind="refresh")
     assert build.state == "failed"
     assert "would have held a secret" in build.message
-    assert TOKEN not in build.message + told()
+    assert TOKEN not in build.message + log_text()
 
 
 def test_the_message_of_a_failed_lookup_does_not_show_the_token(

@@ -141,5 +141,5 @@ def test_npm_reads_the_same_settings_as_we_do(tmp_path: Path) -> None:
     )
     argv = [str(npm_config.wheel() / "bin/node"), "-e", script, *places]
     done = subprocess.run(argv, capture_output=True, check=True)
-    told = {key: str(value).lower() for key, value in json.loads(done.stdout).items()}
-    assert told == taken
+    parsed = {key: str(value).lower() for key, value in json.loads(done.stdout).items()}
+    assert parsed == taken

@@ -77,7 +77,7 @@ def test_browsers_are_told_to_stay_with_https(db: None, settings: Settings) -> N
     assert Client().get("/login", secure=True)["Strict-Transport-Security"] == "max-age=1000"
     assert "Strict-Transport-Security" not in Client().get("/login")
     settings.STENCIL_PROXIES = 1
-    told = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https"}
-    assert "Strict-Transport-Security" in Client().get("/login", headers=told)
+    headers = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https"}
+    assert "Strict-Transport-Security" in Client().get("/login", headers=headers)
     settings.SECURE_HSTS_SECONDS = 0
     assert "Strict-Transport-Security" not in Client().get("/login", secure=True)

@@ -98,11 +98,11 @@ def serve(view: View, bounds: Bounds) -> Iterator[Web]:
     async def run() -> None:
         server = serving.make(application, "127.0.0.1", port, bounds)
         made.append((server, asyncio.get_running_loop()))
-        watch = asyncio.create_task(tell(server))
+        watch = asyncio.create_task(wait_until_started(server))
         await server.serve()
         await watch
 
-    async def tell(server: serving.Server) -> None:
+    async def wait_until_started(server: serving.Server) -> None:
         while not server.started and not server.should_exit:
             await asyncio.sleep(0.01)
         started.set()
