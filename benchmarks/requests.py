@@ -6,10 +6,10 @@ import time
 import tracemalloc
 from collections.abc import Iterator
 
+import pydantic
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from ninja.errors import ValidationError
-from pydantic import ValidationError as SchemaError
 
 from benchmarks import hostile_bodies
 from benchmarks.installation import Installation, InstallationError
@@ -77,12 +77,12 @@ def answer(request: HttpRequest) -> HttpResponse | None:
             raise InvalidRequestError(problems)
     except ExecutionError as error:
         return handle(error)
-    except SchemaError as error:
+    except pydantic.ValidationError as error:
         return validation_reply(_as_ninja(error))
     return None
 
 
-def _as_ninja(error: SchemaError) -> ValidationError:
+def _as_ninja(error: pydantic.ValidationError) -> ValidationError:
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return ValidationError([{**each, "loc": ("body", "body", *each["loc"])} for each in found])
 

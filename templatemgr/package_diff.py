@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from packaging.version import InvalidVersion
-from packaging.version import Version as PythonVersion
+from packaging.version import InvalidVersion, Version
 
 SEMVER = re.compile(
     r"(\d{1,18})\.(\d{1,18})\.(\d{1,18})(?:-([0-9A-Za-z.-]{1,100}))?(?:\+[0-9A-Za-z.-]+)?"
@@ -115,7 +114,7 @@ def order(version: str) -> OrderKey:
 
 def _python_order(version: str) -> OrderKey:
     try:
-        read = PythonVersion(version)
+        read = Version(version)
     except InvalidVersion:
         return (), False, (), version
     numbers = (*read.release, 0, 0)[: max(3, len(read.release))]

@@ -6,8 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import ClassVar
 
-from django.core.checks import CheckMessage
-from django.core.checks import Warning as Warn
+from django.core import checks
 
 from core.database import connections
 from core.engine.base import LOOK_SECONDS, BaseEngine, Receiver, WakeKind
@@ -67,10 +66,10 @@ class MemoryEngine(BaseEngine):
         """Return a receiver that gets messages between its `start` and its `close`."""
         return MemoryReceiver(self, on_wake=on_wake, on_cancel=on_cancel)
 
-    def check(self) -> list[CheckMessage]:
+    def check(self) -> list[checks.CheckMessage]:
         """Return a warning: an executor in another process hears nothing."""
         return [
-            Warn(
+            checks.Warning(
                 "STENCIL_ENGINE is `memory`, which reaches no other process.",
                 hint="Use `local`; `memory` is for tests.",
                 id="core.W001",

@@ -7,7 +7,7 @@ import pytest
 from tests import minimal_template
 from tests.attacks.attack import Attack, call, program, shell, tries
 from tests.attacks.conftest import Assault
-from tests.execapp.conftest import Api as Client
+from tests.execapp.conftest import Api
 
 NOBODY = ("ECONNREFUSED", "ENETUNREACH", "EHOSTUNREACH", "EACCES", "EADDRNOTAVAIL", "EINVAL")
 PLACES = {
@@ -90,7 +90,7 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_callback_is_ever_called(url: str, api: Client) -> None:
+def test_no_callback_is_ever_called(url: str, api: Api) -> None:
     """Check that callbacks are refused: a client cannot direct requests of the server."""
     body = {**minimal_template.HELLO.body(), "callback_url": url}
     response = api.call("POST", "/executions", json.dumps(body))

@@ -13,7 +13,7 @@ from sandbox.session.sessions import SourceFile, Submission, check_paths
 from tests import minimal_template
 from tests.attacks.attack import LIMITS
 from tests.attacks.testbed import Arena
-from tests.execapp.conftest import Api as Client
+from tests.execapp.conftest import Api
 from tests.sandbox.node_tree import tree_for
 
 REFUSED = {
@@ -72,7 +72,7 @@ def test_two_conflicting_paths_are_refused(pair: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize("path", [*REFUSED.values(), "x" * 100_000])
-def test_the_api_names_the_refused_path(path: str, api: Client) -> None:
+def test_the_api_names_the_refused_path(path: str, api: Api) -> None:
     files = [{"path": "main.mjs", "content": ""}, {"path": path, "content": ""}]
     response = api.call(
         "POST", "/executions", json.dumps({**minimal_template.HELLO.body(), "files": files})

@@ -9,7 +9,7 @@ from django.conf import settings
 from execapp.models import Execution
 from sandbox.session.runner_messages import Collector, ReportError, parse
 from tests import minimal_template
-from tests.execapp.conftest import Api as Client
+from tests.execapp.conftest import Api
 
 BODY = minimal_template.HELLO.body()
 TEXT = json.dumps(BODY)
@@ -38,7 +38,7 @@ MALFORMED: dict[str, str | bytes] = {
 }
 
 
-def refused(api: Client, body: str | bytes, *statuses: int) -> None:
+def refused(api: Api, body: str | bytes, *statuses: int) -> None:
     response = api.call("POST", "/executions", body)
     assert response.status_code in statuses, (response.status_code, response.content[:300])
     assert set(response.json()["error"]) == {"code", "message", "details"}
@@ -46,7 +46,7 @@ def refused(api: Client, body: str | bytes, *statuses: int) -> None:
 
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED)
-def test_malformed_json_is_refused(body: str | bytes, api: Client) -> None:
+def test_malformed_json_is_refused(body: str | bytes, api: Api) -> None:
     refused(api, body, 400)
 
 
@@ -67,7 +67,7 @@ WRONG_TYPES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("key", WRONG_TYPES)
-def test_types_are_not_converted(key: str, api: Client) -> None:
+def test_types_are_not_converted(key: str, api: Api) -> None:
     refused(api, json.dumps({**BODY, key: WRONG_TYPES[key]}), 422)
 
 
@@ -83,7 +83,7 @@ LIMITS: dict[str, object] = {
 
 
 @pytest.mark.parametrize("value", LIMITS.values(), ids=LIMITS)
-def test_limits_are_integers_in_range(value: object, api: Client) -> None:
+def test_limits_are_integers_in_range(value: object, api: Api) -> None:
     refused(api, json.dumps({**BODY, "limits": {"wall_ms": value}}), 422)
 
 
@@ -104,12 +104,12 @@ FILES: dict[str, object] = {
 
 
 @pytest.mark.parametrize("file", FILES.values(), ids=FILES)
-def test_malformed_files_are_refused(file: object, api: Client) -> None:
+def test_malformed_files_are_refused(file: object, api: Api) -> None:
     first = {"path": "main.mjs", "content": base64.b64encode(b"").decode()}
     refused(api, json.dumps({**BODY, "files": [first, file]}), 422)
 
 
-def test_a_body_of_a_hundred_megabytes_is_not_read(api: Client) -> None:
+def test_a_body_of_a_hundred_megabytes_is_not_read(api: Api) -> None:
     refused(api, b"[" + b" " * int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) + b"]", 413)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from django.conf import settings as django_settings
+from django import conf
 from django.contrib.auth.models import Group, User
 from django.test import Client, RequestFactory
 from pydantic import ValidationError
@@ -345,10 +345,10 @@ FORMS: dict[str, Callable[[], tuple[bytes, str, int]]] = {
     "separators": lambda: (b"&" * 200_000, FORM, 400),
     "a percent sign that begins nothing": lambda: (b"path=%" * 10, FORM, 400),
     "half an escape at the end": lambda: (b"path=a%4", FORM, 400),
-    "too large": lambda: (b"path=" + b"a" * django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE, FORM, 400),
+    "too large": lambda: (b"path=" + b"a" * conf.settings.DATA_UPLOAD_MAX_MEMORY_SIZE, FORM, 400),
     "a file that is too large": lambda: (
         b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n'
-        + b"a" * django_settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        + b"a" * conf.settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         + b"\r\n--x--\r\n",
         "multipart/form-data; boundary=x",
         400,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection, models
 from django.db.models import Count
-from django.db.models.sql import compiler as compilers
+from django.db.models.sql.compiler import SQLCompiler
 
 from core.database import prepared
 from core.database.prepared import Param, Prepared, PreparedUpdate
@@ -44,13 +44,13 @@ def test_each_run_has_its_own_values(templates: list[Template]) -> None:
 
 def test_it_is_compiled_once(templates: list[Template], monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[Any] = []
-    original = compilers.SQLCompiler.as_sql
+    original = SQLCompiler.as_sql
 
     def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         compiled.append(self)
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(compilers.SQLCompiler, "as_sql", counted)
+    monkeypatch.setattr(SQLCompiler, "as_sql", counted)
     query = by_name()
     for template in templates:
         query.first(name=template.name)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
+from django import conf
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -81,7 +81,7 @@ def own_addresses(settings: Settings) -> None:
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
     """Real commits, which the flush at the end may empty: append-only triggers go before it."""
-    Path(django_settings.STATIC_ROOT).mkdir(exist_ok=True)  # else the static middleware warns
+    Path(conf.settings.STATIC_ROOT).mkdir(exist_ok=True)  # else the static middleware warns
     yield
     triggers.remove(connection)
 
@@ -91,7 +91,7 @@ def current(committed: None) -> Iterator[Version]:
     """The tiny template, version 1, current."""
     yield factories.promote_runnable_version()
     version_runtimes._kept_runtime.cache_clear()
-    shutil.rmtree(Path(django_settings.STENCIL_DATA) / "templates", ignore_errors=True)
+    shutil.rmtree(Path(conf.settings.STENCIL_DATA) / "templates", ignore_errors=True)
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
             env=os.environ
             | {
                 "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
-                "STENCIL_DATA": str(django_settings.STENCIL_DATA),
+                "STENCIL_DATA": str(conf.settings.STENCIL_DATA),
                 "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
             },
             stdout=subprocess.PIPE,

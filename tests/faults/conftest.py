@@ -13,7 +13,9 @@ from pytest_django import Settings
 from templatemgr import store, version_runtimes
 from templatemgr.trees import listing
 from tests.faults import installation
-from tests.templatemgr.conftest import committed as committed
+from tests.templatemgr.conftest import committed
+
+__all__ = ["committed"]
 
 THIRDS = 3
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import hypothesis
 import pytest
 from django.contrib.auth.models import User
 from django.http import QueryDict
@@ -23,7 +24,6 @@ from django.urls.resolvers import RoutePattern
 from django.utils import timezone
 from django.utils.regex_helper import normalize
 from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
@@ -363,7 +363,7 @@ NUMBERS = st.integers().map(lambda number: str(number).encode())
 TIMES = st.datetimes(timezones=st.timezones()).map(lambda at: at.isoformat().encode())
 
 
-@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis.settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     route=st.sampled_from(PAGES),
     method=st.sampled_from(["GET", "POST"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from django.urls import URLPattern
 
 from tests.webui.test_every_page import CHANGES, REDIRECTS, STREAMS
-from webui.signin.urls import urlpatterns as sign_in_patterns
+from webui.signin import urls
 from webui.urls import pages
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
@@ -32,6 +32,6 @@ SHOTS = (
 
 
 def test_every_page_has_a_picture() -> None:
-    sign_in = {str(each.name) for each in sign_in_patterns if isinstance(each, URLPattern)}
+    sign_in = {str(each.name) for each in urls.urlpatterns if isinstance(each, URLPattern)}
     shown = {str(each.name) for each in pages} - CHANGES - STREAMS - REDIRECTS - PARTS
     assert (shown | sign_in) - LIKE_OTHERS - {shot.view for shot in SHOTS} == set()

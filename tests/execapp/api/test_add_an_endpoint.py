@@ -9,12 +9,10 @@ import pytest
 from django.urls import include, path
 from pytest_django import Settings
 
+from execapp.api import v1
 from execapp.api.http import error_replies
 from execapp.api.http.json_parser import StrictParser
-from execapp.api.presenters import executions as presenters
 from execapp.api.urls import shaped
-from execapp.api.v1 import Api as NinjaApi
-from execapp.api.v1.schemas import executions as schemas
 from tests.conftest import ROOT
 from tests.execapp.conftest import Api
 
@@ -34,9 +32,11 @@ def test_the_endpoint_of_the_page_works(
     api: Api, alive: object, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = run("presenter")["present_queue"]
-    monkeypatch.setattr(presenters, "present_queue", step, raising=False)
-    monkeypatch.setattr(schemas, "QueueOut", run("schema")["QueueOut"], raising=False)
-    served = NinjaApi(urls_namespace="how-to", parser=StrictParser())
+    monkeypatch.setattr("execapp.api.presenters.executions.present_queue", step, raising=False)
+    monkeypatch.setattr(
+        "execapp.api.v1.schemas.executions.QueueOut", run("schema")["QueueOut"], raising=False
+    )
+    served = v1.Api(urls_namespace="how-to", parser=StrictParser())
     error_replies.install(served)
     served.add_router("/queue", run("route")["router"])
     routes = ModuleType("how_to.urls")

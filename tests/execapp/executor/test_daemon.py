@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from django.conf import settings as django_settings
+from django import conf
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 from pytest_django import Settings
@@ -331,7 +331,7 @@ def attempts(execution: dict[str, str]) -> int:
 
 
 def data() -> Path:
-    return Path(django_settings.STENCIL_DATA)
+    return Path(conf.settings.STENCIL_DATA)
 
 
 def commands_of(identity: str) -> str:

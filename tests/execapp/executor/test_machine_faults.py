@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
+from django import conf
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 from django.db.migrations.recorder import MigrationRecorder
@@ -305,13 +305,13 @@ def test_damage_that_a_query_meets_is_remembered(
 def _environment(database: Path) -> dict[str, str]:
     return os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
-        "STENCIL_DATA": str(django_settings.STENCIL_DATA),
+        "STENCIL_DATA": str(conf.settings.STENCIL_DATA),
         "STENCIL_TEST_DATABASE": str(database),
     }
 
 
 def _manage(database: Path, *arguments: str) -> str:
-    manage = str(Path(django_settings.BASE_DIR) / "manage.py")
+    manage = str(Path(conf.settings.BASE_DIR) / "manage.py")
     done = subprocess.run(
         [sys.executable, manage, *arguments],
         env=_environment(database),
@@ -336,7 +336,7 @@ def _readiness(database: Path) -> dict[str, Any]:
         text=True,
         check=True,
         timeout=120,
-        cwd=django_settings.BASE_DIR,
+        cwd=conf.settings.BASE_DIR,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from core.engine import WakeKind, get_engine
-from execapp.executor import pool as pool_module
 from execapp.executor import warm_groups
 from execapp.executor.daemon import Daemon
 from execapp.executor.demand import Demand
@@ -131,7 +130,7 @@ def test_first_execution_after_a_promotion_or_a_roll_back_is_warm(
 def test_a_promotion_is_seen_when_it_is_told(
     api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pool_module, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr("execapp.executor.pool.LOOK_SECONDS", 60.0)
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
     second = factories.promote_runnable_version(number=2)
@@ -177,7 +176,7 @@ def test_stale_ones_are_replaced(
     daemon = start_executor(slots=1, warm=1)
     warmed(daemon)
     old = waiting(daemon)
-    monkeypatch.setattr(pool_module, "STALE_SECONDS", 0.0)
+    monkeypatch.setattr("execapp.executor.pool.STALE_SECONDS", 0.0)
     until(lambda: not any(session in waiting(daemon) for session in old))
     monkeypatch.undo()
     warmed(daemon)
@@ -194,7 +193,7 @@ def test_demand_warms_more_and_its_end_less(
         group.demand.arrived(time.monotonic())
     daemon.context.pool.refill()
     until(lambda: (len(group.waiting), group.granted) == (3, 3))
-    monkeypatch.setattr(pool_module, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr("execapp.executor.pool.LINGER_SECONDS", 0.0)
     group.demand._weight = 0.0
     until(lambda: (len(group.waiting), group.granted) == (1, 1))
 

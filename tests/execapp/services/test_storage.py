@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
+from django import conf
 from django.db import connection, connections
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -231,7 +231,7 @@ def test_processes_that_race_for_the_last_bytes(api: Api, alive: object) -> None
     limit, body = str(7 * WHOLE), json.dumps(minimal_template.HELLO.body())
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
-        "STENCIL_DATA": str(django_settings.STENCIL_DATA),
+        "STENCIL_DATA": str(conf.settings.STENCIL_DATA),
         "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
     }
     racers = [
