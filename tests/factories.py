@@ -22,7 +22,7 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from execapp.limits import limits_to_json
-from execapp.models import Execution, ExecutionLabel, ExecutorHeartbeat
+from execapp.models import ApiToken, Execution, ExecutionLabel, ExecutorHeartbeat
 from sandbox.limits import Limits
 from templatemgr import data_paths, store
 from templatemgr.build import publishing
@@ -96,8 +96,13 @@ def make_template_row(name: str = "typescript", **values: Any) -> Template:
     return template
 
 
-def make_build_row(template: Template, state: str = "ready", **values: Any) -> Build:
-    """Make a build that took 19 seconds, ten minutes ago; it has no end while it is running."""
+def make_build_row(
+    template: Template, state: str = "ready", *, lines: int = 0, **values: Any
+) -> Build:
+    """Make a build that took 19 seconds, ten minutes ago; it has no end while it is running.
+
+    Its log has `lines` lines: "line 1." and so on.
+    """
     started = values.pop("started_at", timezone.now() - timedelta(minutes=10))
     ended = state in {"ready", "reproduced", "failed", "cancelled", "interrupted"}
     fields: dict[str, Any] = {
@@ -107,7 +112,9 @@ def make_build_row(template: Template, state: str = "ready", **values: Any) -> B
         "started_at": None if state == "queued" else started,
         "finished_at": started + timedelta(seconds=19) if ended else None,
     }
-    return Build.objects.create(template=template, state=state, **(fields | values))
+    build = Build.objects.create(template=template, state=state, **(fields | values))
+    make_build_log_rows(build, *(f"line {number}." for number in range(1, lines + 1)))
+    return build
 
 
 def make_build_log_rows(
@@ -166,7 +173,7 @@ def make_version_row(template: Template, number: int = 0, **values: Any) -> Vers
     return version
 
 
-def make_promotion_row(version: Version, reason: str = "first one") -> Promotion:
+def make_promotion_row(version: Version, reason: str = "first one", **values: Any) -> Promotion:
     """Make a version current as a promotion does, without its gates."""
     template = Template.objects.get(pk=version.template_id)
     promotion = Promotion.objects.create(
@@ -176,6 +183,7 @@ def make_promotion_row(version: Version, reason: str = "first one") -> Promotion
         actor="ada",
         reason=reason,
         kind="promote",
+        **values,
     )
     template.current = version
     template.save()
@@ -211,8 +219,15 @@ def make_execution_row(version: Version, state: str = "succeeded", **values: Any
     return made
 
 
+def make_token_row(name: str = "ci", **values: Any) -> ApiToken:
+    """Make a token without scopes or a known secret; `tokens.create` makes usable tokens."""
+    digest = sha256(name.encode()).hexdigest()
+    fields: dict[str, Any] = {"prefix": f"stn_{digest[:6]}", "token_hash": digest}
+    return ApiToken.objects.create(name=name, **(fields | values))
+
+
 def make_heartbeat_row(**values: Any) -> ExecutorHeartbeat:
-    """Make the sign of life of an executor that does not run: submissions stay queued."""
+    """Make a heartbeat without an executor: the API accepts submissions, and they stay queued."""
     fields: dict[str, Any] = {"worker": "exec-1", "host": "here", "pid": 1, "slots": 2}
     return ExecutorHeartbeat.objects.create(**(fields | values))
 

@@ -104,7 +104,7 @@ def package_files(pin: str) -> dict[str, str]:
 
 
 def write_definition(folder: Path, *, pin: str = "7.0.0", **changed: str) -> Path:
-    """Write the tiny definition; `changed` maps file names ("template_toml") to other contents."""
+    """Write the tiny definition; `changed` maps paths to other contents."""
     files = {
         "template.toml": DEFINITION,
         "runner/main.sh": RUNNER,
@@ -115,7 +115,7 @@ def write_definition(folder: Path, *, pin: str = "7.0.0", **changed: str) -> Pat
         "smoke/test/src/a.test.js": "// nothing\n",
         **package_files(pin),
     }
-    files |= {name.replace("__", "/"): text for name, text in changed.items()}
+    files |= changed
     for name, text in files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

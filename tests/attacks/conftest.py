@@ -3,10 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from execapp.models import ExecutorHeartbeat
 from tests import factories
 from tests.attacks import host_snapshot, testbed
 from tests.attacks.attack import Attack
@@ -50,7 +48,5 @@ def api(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Api:
     """Give a client of the API and a running executor's heartbeat; submissions stay queued."""
     settings.ROOT_URLCONF = "execapp.api.urls"
     factories.promote_runnable_version()
-    ExecutorHeartbeat.objects.create(
-        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
-    )
+    factories.make_heartbeat_row()
     return make_api("attacker")

@@ -16,7 +16,6 @@ import pytest
 from django import conf
 from django.db import connection
 from django.test import Client
-from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from core.database import triggers
@@ -103,9 +102,7 @@ def api(current: Version) -> Api:
 @pytest.fixture
 def alive(committed: None) -> ExecutorHeartbeat:
     """A sign of life without an executor: submissions are taken and stay queued."""
-    return ExecutorHeartbeat.objects.create(
-        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
-    )
+    return factories.make_heartbeat_row()
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from templatemgr.models import Build, Version
 from templatemgr.promotion import promotions
 from tests import minimal_template
 from tests.execapp.conftest import Api, make_api
-from tests.factories import make_runnable_version, promote_runnable_version
+from tests.factories import make_execution_row, make_runnable_version, promote_runnable_version
 from tests.tiny_definition import write_definition
 
 TINY = "/templates/tiny"
@@ -133,14 +133,8 @@ def version(number: int) -> Version:
 
 
 def queued() -> Execution:
-    return Execution.objects.create(
-        client="ada",
-        template_name="tiny",
-        version=version(2),
-        mode="run",
-        phase="run",
-        files=[{"path": "main.mjs", "content": "", "encoding": "utf8"}],
-    )
+    files = [{"path": "main.mjs", "content": "", "encoding": "utf8"}]
+    return make_execution_row(version(2), "queued", files=files, limits={})
 
 
 @pytest.mark.parametrize("name", ACTS)

@@ -12,7 +12,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from execapp.models import ExecutorHeartbeat
 from templatemgr import data_paths, store
 from templatemgr.integrity import checking, inspection
 from templatemgr.maintenance import diagnosis, retrying, verification
@@ -21,7 +20,7 @@ from templatemgr.promotion import promotions
 from templatemgr.trees import manifests
 from tests import factories
 from tests.execapp.conftest import Api, make_api
-from tests.tiny_definition import DEFINITION, RUNNER, write_definition
+from tests.tiny_definition import RUNNER, renamed, write_definition
 
 BODY = {"template": "fake", "mode": "run", "files": [{"path": "main.js", "content": "1"}]}
 CANARY = b"not ours: never to be changed\n"
@@ -118,16 +117,13 @@ def build(data: Path, outside: Path, definition_folder: Path) -> Installation:
     (outside / "canary").write_bytes(CANARY)
     (outside / "canary").chmod(0o640)
     for name in ("fake", "other"):
-        toml = DEFINITION.replace('name = "tiny"', f'name = "{name}"')
-        write_definition(definition_folder / name, template_toml=toml)
+        write_definition(definition_folder / name, **renamed(name))
     for name, number in (("fake", 1), ("fake", 2), ("other", 1)):
         _make(name, number, definition_folder / name)
     for name, number in (("fake", 1), ("fake", 2), ("other", 1)):
         promotions.promote(template=name, version=number, actor="ann", reason="r")
         checking.verify(template=name, version=number, actor="ann")
-    ExecutorHeartbeat.objects.create(
-        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now() + timedelta(hours=1)
-    )
+    factories.make_heartbeat_row(seen_at=timezone.now() + timedelta(hours=1))
     client = Client()
     client.force_login(User.objects.create_superuser("ada", password="x"))
     return Installation(data=data, outside=outside, client=client, api=make_api("client", "admin"))

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from templatemgr.errors import TemplateError, UnknownTemplateError
-from templatemgr.models import AuditEvent, Template
+from templatemgr.models import AuditEvent
 from tests.conftest import ROOT
+from tests.factories import make_template_row
 
 PAGE = ROOT / "docs/how-to/add-a-service.md"
 
@@ -23,7 +24,7 @@ def run(name: str) -> dict[str, Any]:
 
 @pytest.mark.django_db
 def test_the_service_of_the_page_changes_a_row_and_the_trail() -> None:
-    template = Template.objects.create(name="fake", title="Fake")
+    template = make_template_row("fake", title="Fake")
     set_title = run("service")["set_title"]
     run("test")["test_a_new_title_is_on_record"](template, set_title)
     event = AuditEvent.objects.get()

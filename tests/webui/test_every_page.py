@@ -9,7 +9,6 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import URLPattern, reverse
 
-from execapp.models import ApiToken, Execution
 from templatemgr.models import Build, Template
 from tests import factories
 from webui.urls import pages
@@ -52,17 +51,8 @@ def address(data_dir: object, db: None) -> dict[str, str]:
     first, second = factories.make_version_row(template), factories.make_version_row(template)
     promotion = factories.make_promotion_row(first)
     Build.objects.filter(pk=first.build_id).update(version=first)
-    execution = Execution.objects.create(
-        client="ada",
-        template_name=template.name,
-        version=first,
-        mode="run",
-        state="succeeded",
-        files=[{"path": "main.ts", "content": "1", "encoding": "utf8"}],
-        timings={"queued_ms": 0.4, "setup_ms": 0.2, "run_ms": 23.1, "total_ms": 31.0, "warm": True},
-        finished_at=first.created_at,
-    )
-    token = ApiToken.objects.create(name="ci", prefix="stn_abcdef", token_hash="0" * 64)
+    execution = factories.make_execution_row(first)
+    token = factories.make_token_row()
     values = {
         "name": template.name,
         "number": first.number,

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,17 +20,15 @@ from django.http import QueryDict
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.urls.resolvers import RoutePattern
-from django.utils import timezone
 from django.utils.regex_helper import normalize
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from pytest_django import Settings
 
-from execapp.models import Execution
 from execapp.services import tokens
 from tests.factories import (
-    make_build_log_rows,
     make_build_row,
+    make_execution_row,
     make_promotion_row,
     make_template_row,
     make_version_row,
@@ -157,13 +154,8 @@ class Visitor:
         first, second = make_version_row(template), make_version_row(template)
         make_promotion_row(first)
         promotion = make_promotion_row(second)
-        build = make_build_row(template, "failed")
-        make_build_log_rows(build, "one", "two")
-        execution = Execution.objects.create(
-            client="ada", template_name="typescript", version=first, mode="run", phase="run",
-            state="succeeded", files=[{"path": "a.ts", "content": "", "encoding": "utf8"}],
-            finished_at=timezone.now() - timedelta(minutes=1),
-        )  # fmt: skip
+        build = make_build_row(template, "failed", lines=2)
+        execution = make_execution_row(first)
         token, _ = tokens.create(name="other", scopes=["read"], actor="ada")
         return {
             "name": "typescript", "number": "1", "old": "1", "new": "2", "action": "pin",

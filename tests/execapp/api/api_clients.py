@@ -1,12 +1,9 @@
-"""What the tests of a template's life over the API share: clients by scope, rows of builds."""
+"""What the tests of a template's life over the API share: clients by scope."""
 
 import json
-from datetime import timedelta
 from typing import Any
 
-from django.utils import timezone
-
-from templatemgr.models import AuditEvent, Build
+from templatemgr.models import AuditEvent, Template
 from tests import factories
 from tests.execapp.conftest import Api, make_api
 
@@ -47,21 +44,9 @@ def last_event() -> AuditEvent:
     return AuditEvent.objects.latest("sequence")
 
 
-def make_build(state: str = "ready", *, lines: int = 0, **values: Any) -> Build:
-    """Make a build of the tiny template, ended unless its state says otherwise, with a log."""
-    now = timezone.now()
-    fields: dict[str, Any] = {
-        "requested_by": "ann",
-        "created_at": now,
-        "started_at": now - timedelta(seconds=9),
-        "finished_at": None
-        if state in {"queued", "fetching", "smoke"}
-        else now - timedelta(seconds=5),
-    }
-    template = factories.make_template_row("tiny", title="Tiny")
-    build = factories.make_build_row(template, state, **(fields | values))
-    factories.make_build_log_rows(build, *(f"line {number}." for number in range(1, lines + 1)))
-    return build
+def tiny() -> Template:
+    """Return the row of the tiny template."""
+    return factories.make_template_row("tiny", title="Tiny")
 
 
 def frames(text: str) -> list[tuple[str, str, Any]]:

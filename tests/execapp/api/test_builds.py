@@ -11,7 +11,6 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from execapp.api.v1.schemas.builds import BuildOut, BuildsOut, LogOut
-from execapp.models import ExecutorHeartbeat
 from templatemgr import catalog, store, version_runtimes
 from templatemgr.build import builds, following
 from templatemgr.definitions import screening
@@ -20,13 +19,13 @@ from tests.execapp.api.api_clients import (
     changer,
     frames,
     last_event,
-    make_build,
     post,
     reader,
     refused,
+    tiny,
 )
 from tests.execapp.conftest import Api, make_api
-from tests.factories import make_build_log_rows
+from tests.factories import make_build_log_rows, make_build_row, make_heartbeat_row
 from tests.tiny_definition import LIMITS, package_files, write_definition
 
 BUILDS = "/templates/tiny/builds"
@@ -145,7 +144,7 @@ def test_unknown_names(definition: Path) -> None:
 
 
 def test_reading_needs_read_and_asking_needs_templates(committed: None) -> None:
-    build = make_build(lines=1)
+    build = make_build_row(tiny(), lines=1)
     looker = reader()
     for path in (BUILDS, f"/builds/{build.pk}", f"/builds/{build.pk}/log"):
         assert looker.call("GET", path).status_code == 200
@@ -157,7 +156,7 @@ def test_reading_needs_read_and_asking_needs_templates(committed: None) -> None:
 def test_builds_are_listed_newest_first_by_pages(
     committed: None, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    made = [make_build() for _ in range(4)] + [make_build("failed")]
+    made = [make_build_row(tiny()) for _ in range(4)] + [make_build_row(tiny(), "failed")]
     Build.objects.update(created_at=timezone.now())  # the id breaks ties
     api = reader()
     first = api.get(f"{BUILDS}?limit=3")
@@ -176,7 +175,7 @@ def test_builds_are_listed_newest_first_by_pages(
 
 
 def test_log_by_pages_text_and_lines(committed: None) -> None:
-    build = make_build(lines=5)
+    build = make_build_row(tiny(), lines=5)
     api = reader()
     path = f"/builds/{build.pk}/log"
     page = api.get(f"{path}?limit=2")
@@ -205,13 +204,13 @@ def test_log_by_pages_text_and_lines(committed: None) -> None:
 
 
 def test_wrong_log_cursors_are_refused(committed: None) -> None:
-    api, path = reader(), f"/builds/{make_build().pk}/log"
+    api, path = reader(), f"/builds/{make_build_row(tiny()).pk}/log"
     for cursor in ("x", "-1", "9" * 19, "٣", "1.5", "%00"):
         refused(api, "GET", f"{path}?cursor={cursor}", None, 422, "invalid_request")
 
 
 def test_a_log_cursor_behind_the_end_is_an_empty_page(committed: None) -> None:
-    build = make_build(lines=1)
+    build = make_build_row(tiny(), lines=1)
     page = reader().get(f"/builds/{build.pk}/log?cursor={'9' * 18}")
     assert page == {"items": [], "next": None}
 
@@ -221,7 +220,7 @@ def test_events_are_steps_lines_and_the_end(committed: None) -> None:
         {"name": "fetching", "state": "done", "started_at": THEN, "finished_at": THEN},
         {"name": "installing", "state": "failed", "started_at": THEN, "finished_at": THEN},
     ]
-    build = make_build("failed", lines=2, steps=steps, message="No network.")
+    build = make_build_row(tiny(), "failed", lines=2, steps=steps, message="No network.")
     make_build_log_rows(build, "two\nlines")
     found = frames(stream(reader(), build))
     assert [(number, name) for number, name, _ in found] == [
@@ -243,7 +242,7 @@ def test_events_are_steps_lines_and_the_end(committed: None) -> None:
 
 
 def test_events_resume_after_the_last_one_seen(committed: None) -> None:
-    build = make_build("failed", lines=3)
+    build = make_build_row(tiny(), "failed", lines=3)
     api = reader()
     found = frames(stream(api, build, **{"Last-Event-ID": "2"}))
     assert [data.get("text") for _, _, data in found] == ["line 3.", None]
@@ -257,7 +256,7 @@ def test_events_of_a_running_build_pause_and_end_after_a_while(
 ) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(following, "STREAM_SECONDS", 0.2)
-    build = make_build("fetching", lines=1)
+    build = make_build_row(tiny(), "fetching", lines=1)
     text = stream(reader(), build)
     assert [name for _, name, _ in frames(text)] == ["line"]
     assert ": waiting" in text
@@ -271,7 +270,7 @@ def test_a_step_that_moves_on_is_told_again(
 ) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     step = {"name": "fetching", "state": "active", "started_at": THEN, "finished_at": None}
-    build = make_build("fetching", steps=[step])
+    build = make_build_row(tiny(), "fetching", steps=[step])
     states = []
     for event in following.follow(build_id=build.pk, after=0):
         if event.step is not None:
@@ -284,7 +283,11 @@ def test_a_step_that_moves_on_is_told_again(
 
 def test_cancelling(committed: None) -> None:
     api = changer()
-    queued, running, ended = make_build("queued"), make_build("smoke"), make_build("failed")
+    queued, running, ended = (
+        make_build_row(tiny(), "queued"),
+        make_build_row(tiny(), "smoke"),
+        make_build_row(tiny(), "failed"),
+    )
     assert post(api, f"/builds/{queued.pk}/cancel", None, 202)["state"] == "cancelled"
     shown = post(api, f"/builds/{running.pk}/cancel", None, 202)
     assert (shown["state"], shown["cancel_requested"]) == ("smoke", True)
@@ -343,9 +346,7 @@ def test_an_old_version_gives_no_more_than_the_ceiling(
         run_next()
     post(changer(), "/templates/tiny/promote", {"version": 1, "reason": "it runs"})
     settings.ROOT_URLCONF = "execapp.api.urls"
-    ExecutorHeartbeat.objects.create(
-        worker="ghost", host="here", pid=1, slots=1, seen_at=timezone.now()
-    )
+    make_heartbeat_row()
     api = make_api("client")
     body = {"template": "tiny", "mode": "run", "files": [{"path": "main.js", "content": ""}]}
     asked = {**body, "limits": {"wall_ms": 86_400_000}}

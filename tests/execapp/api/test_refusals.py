@@ -15,9 +15,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from execapp import history
-from templatemgr.models import HealthState, Template, Version, VersionHealth
+from templatemgr.models import HealthState, Version, VersionHealth
 from tests import minimal_template
 from tests.execapp.conftest import Api, make_api
+from tests.factories import make_template_row
 from tests.minimal_template import HELLO
 
 BODY = HELLO.body()
@@ -323,7 +324,7 @@ def test_unknown_execution(api: Api, identifier: str) -> None:
 
 
 def test_not_built_tells_how_to_build(api: Api, alive: object) -> None:
-    Template.objects.create(name="fresh", title="Fresh")
+    make_template_row("fresh", title="Fresh")
     response = api.call("POST", "/executions", {**BODY, "template": "fresh"})
     error = check(response, 409, "not_built")
     assert "manage.py build_template fresh" in error["message"]

@@ -33,6 +33,7 @@ from sandbox.session import sessions
 from templatemgr import data_paths, store
 from templatemgr.build import builds
 from templatemgr.models import Build, BuildState, Version
+from tests import factories
 from tests.execapp.conftest import Api, state_of, until
 from tests.minimal_template import HELLO, SLEEP, program
 from tests.timeouts import HANGS_SECONDS
@@ -260,7 +261,7 @@ def test_lost_wake_ups_cost_a_second(
 
 
 def test_build_lane_takes_builds(api: Api, executor: Daemon, current: Version) -> None:
-    build = Build.objects.create(template=current.template, kind="rebuild", requested_by="ann")
+    build = factories.make_build_row(current.template, "queued")
     get_engine().wake(WakeKind.BUILD)
     # The tiny template has no definition folder: the worker must end the build, not die of it.
     until(lambda: Build.objects.filter(pk=build.pk, state=BuildState.FAILED).exists(), 240)
@@ -292,11 +293,9 @@ def test_builds_of_a_dead_executor_are_interrupted(
 ) -> None:
     daemon = start_executor()
     daemon.stop()
-    build = Build.objects.create(
-        template=current.template,
-        kind="rebuild",
-        state=BuildState.FETCHING,
-        requested_by="ann",
+    build = factories.make_build_row(
+        current.template,
+        BuildState.FETCHING,
         worker=daemon.context.worker,
         lease_until=timezone.now() + timedelta(minutes=5),
     )

@@ -13,12 +13,13 @@ from django.utils import timezone
 from pytest_django import Settings
 
 from execapp.executor.daemon import Daemon
-from execapp.models import Execution, ExecutorHeartbeat
+from execapp.models import Execution
 from templatemgr import catalog, data_paths, store, version_runtimes
 from templatemgr.maintenance import verification
 from templatemgr.models import AuditEvent, Verification, Version, VersionHealth
 from templatemgr.promotion import promotions
 from templatemgr.trees import hashing, manifests
+from tests import factories
 from tests.execapp.conftest import Api, make_api, until
 from tests.templatemgr.conftest import run_build
 from tests.tiny_definition import write_definition
@@ -154,7 +155,7 @@ def test_what_was_accepted_before_the_damage_was_known_does_not_run(
     start: Callable[..., Daemon], version: Version
 ) -> None:
     api = make_api("client")
-    ExecutorHeartbeat.objects.create(worker="ghost", host="here", pid=1, slots=1)
+    factories.make_heartbeat_row()
     waiting = api.call("POST", "/executions", BODY).json()
     VersionHealth.objects.update(state="quarantined")
     start(warm=0)

@@ -19,6 +19,7 @@ from templatemgr.errors import (
 )
 from templatemgr.models import AuditEvent, Promotion, Template, VersionHealth
 from templatemgr.promotion import gates, promotions
+from tests import factories
 from tests.templatemgr.conftest import MakeSealedVersion, link_of
 from tests.timeouts import HANGS_SECONDS
 
@@ -83,7 +84,7 @@ def test_the_roll_back_targets_of_many_templates_cost_one_query(
     for version in (1, 2, 3, 2):
         promote(version)
     roll_back()
-    never = Template.objects.create(name="never", title="Never promoted")
+    never = factories.make_template_row("never", title="Never promoted")
     rows = [*Template.objects.all()]
     with django_assert_num_queries(1):
         found = promotions.previous_of(rows)

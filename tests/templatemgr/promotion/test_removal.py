@@ -11,9 +11,10 @@ from templatemgr import catalog, data_paths, store
 from templatemgr.build import builds
 from templatemgr.errors import InUseError, InvalidReasonError, UnavailableError, UnknownVersionError
 from templatemgr.integrity import checking
-from templatemgr.models import AuditEvent, Build, Version, VersionHealth
+from templatemgr.models import AuditEvent, Version, VersionHealth
 from templatemgr.promotion import promotions, removal, usage
 from templatemgr.store import Freed
+from tests import factories
 from tests.templatemgr.conftest import MakeSealedVersion, run_build
 from tests.tiny_definition import write_definition
 
@@ -86,9 +87,7 @@ def test_a_version_in_use_is_not_removed(versions: list[Version]) -> None:
         remove(2)
     with pytest.raises(InUseError, match="2 executions run on it"):
         remove(1, lambda version: [f"2 executions run on it ({version})"])
-    Build.objects.create(
-        template=versions[0].template, kind="rebuild", requested_by="ann", options={"heal": 4}
-    )
+    factories.make_build_row(versions[0].template, "queued", options={"heal": 4})
     with pytest.raises(InUseError, match="a build is healing it"):
         remove(4)
     promotions.pin(template="fake", actor="ann", reason="exam")

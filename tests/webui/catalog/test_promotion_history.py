@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from templatemgr.models import Promotion
-from tests.factories import make_template_row, make_version_row
+from tests.factories import make_promotion_row, make_template_row, make_version_row
 from webui.catalog import promotion_history
 from webui.templatetags.stencil import lasted
 
@@ -16,12 +16,9 @@ def promoted(*turns: tuple[int, float]) -> list[Promotion]:
     numbers = {number for number, _ in turns}
     versions = {number: make_version_row(template, number) for number in sorted(numbers)}
     return [
-        Promotion.objects.create(
-            template=template, to_version=versions[number], actor="ada", reason="x",
-            kind="promote", created_at=timezone.now() - timedelta(days=days),
-        )
+        make_promotion_row(versions[number], created_at=timezone.now() - timedelta(days=days))
         for number, days in turns
-    ]  # fmt: skip
+    ]
 
 
 def test_each_stretch_ends_where_the_next_begins(db: None) -> None:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.utils import timezone
 
-from execapp.models import ApiToken, Execution
+from execapp.models import Execution
 from execapp.requests import SubmissionRequest
 from execapp.services import submissions
 from templatemgr.models import Version
@@ -163,7 +163,7 @@ def test_empty_list_says_how_to_make_the_first(admin: Client) -> None:
 
 
 def test_who_may_not_see_all_sees_own_executions_alone(student: Client, version: Version) -> None:
-    token = ApiToken.objects.create(name="sue", prefix="stn_sue", token_hash="1" * 64)
+    token = factories.make_token_row("sue")
     own = factories.make_execution_row(version, client="sue")
     foreign = factories.make_execution_row(version, client="ada")
     namesake = factories.make_execution_row(version, client="sue", token=token)
@@ -305,7 +305,7 @@ def test_queued_execution_can_be_cancelled_once(admin: Client, version: Version)
 def test_queries_do_not_grow_with_rows(
     admin: Client, version: Version, django_assert_max_num_queries: Any
 ) -> None:
-    token = ApiToken.objects.create(name="ci", prefix="stn_abc", token_hash="2" * 64)
+    token = factories.make_token_row()
     for _ in range(40):
         made = factories.make_execution_row(version, token=token, labels={"a": "b"})
     for path in ("/executions", f"/executions/{made.pk}"):

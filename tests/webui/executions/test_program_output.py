@@ -7,8 +7,7 @@ from django.test import Client
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from execapp.models import Execution
-from tests.factories import make_template_row, make_version_row
+from tests.factories import make_execution_row, make_template_row, make_version_row
 from webui.templatetags.stencil import ansi
 
 TAG = re.compile(r'<span class="ansi-[a-z]+(?: ansi-[a-z]+)*">|</span>')
@@ -45,16 +44,7 @@ def test_bright_colours_are_colours() -> None:
 @pytest.mark.parametrize("code", ["9" * 5000, "9" * 4299, "0" * 4000 + "91", "9", "9;9;9"])
 def test_the_page_of_an_execution_comes(code: str, admin: Client) -> None:
     version = make_version_row(make_template_row())
-    made = Execution.objects.create(
-        client="ada",
-        template_name="typescript",
-        version=version,
-        mode="run",
-        phase="run",
-        state="succeeded",
-        files=[{"path": "a.ts", "content": "", "encoding": "utf8"}],
-        stdout=f"\x1b[{code}mshown".encode(),
-    )
+    made = make_execution_row(version, stdout=f"\x1b[{code}mshown".encode())
     page = admin.get(f"/executions/{made.pk}")
     assert page.status_code == 200
     assert b"shown" in page.content

@@ -7,26 +7,19 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from execapp.models import Execution, ExecutorHeartbeat
+from execapp.models import Execution
 from templatemgr import audit
 from templatemgr.models import Version
 from tests import factories
 from webui.overview.metrics import by_minute
 
 
-def run_on(version: Version, total_ms: float, **values: Any) -> Execution:
-    """A finished execution of a moment ago."""
-    now = timezone.now()
-    fields: dict[str, Any] = {
-        "client": "ada",
-        "template_name": version.template.name,
-        "version": version,
-        "mode": "run",
-        "state": "succeeded",
-        "timings": {"total_ms": total_ms},
-        "finished_at": now,
-    }
-    return Execution.objects.create(**(fields | values))
+def run_on(version: Version, total_ms: float, state: str = "succeeded") -> Execution:
+    """Make an execution that has just finished and took `total_ms`."""
+    now, timings = timezone.now(), {"total_ms": total_ms}
+    return factories.make_execution_row(
+        version, state, timings=timings, created_at=now, finished_at=now
+    )
 
 
 def test_asks_for_a_build_when_nothing_is_current(admin: Client) -> None:
@@ -111,7 +104,7 @@ def test_live_part_is_a_fragment(admin: Client) -> None:
 
 def test_rail_says_that_no_executor_lives(admin: Client) -> None:
     assert "No executor" in admin.get("/health").content.decode()
-    ExecutorHeartbeat.objects.create(worker="w", host="h", pid=1, slots=2, warm=3)
+    factories.make_heartbeat_row(slots=2, warm=3)
     assert "2 slots" in admin.get("/health").content.decode()
 
 
