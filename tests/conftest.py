@@ -1,4 +1,4 @@
-"""What several rooms share: one whole Stencil, started the way README says."""
+"""Options, and the fixture of a whole Stencil that `manage.py up` starts."""
 
 import json
 import os
@@ -35,7 +35,7 @@ settings.load_profile("usual")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much of each template's matrix to run. Named alone, a test always runs."""
+    """Add the options for the matrices. A test named on the command line always runs."""
     group = parser.getgroup("stencil")
     group.addoption("--matrix", choices=("all", "changed"), default="all", help="see 0010")
     group.addoption(
@@ -50,10 +50,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def take_own_mounts() -> None:
-    """Give root's process a mount namespace of its own, with all that it starts.
+    """Give this process and its children a mount namespace of their own if it runs as root.
 
-    Some tests mount, and attacks compare the host's mounts before and after: they run at the same
-    time, in processes beside each other. What a killed run leaves mounted goes with it, too.
+    Some tests mount, and attacks compare the host's mounts before and after. Both run at the same
+    time, in separate processes. The namespace also removes the mounts of a run that was killed.
     """
     if os.geteuid() != 0:
         return  # an ordinary user mounts nothing
@@ -80,7 +80,7 @@ def free_port() -> int:
 
 @dataclass
 class Stencil:
-    """A running Stencil: web, executor and the TypeScript template built by real npm."""
+    """A running Stencil: web server, executor and the templates built by real npm and pip."""
 
     url: str
     token: str
@@ -92,7 +92,7 @@ class Stencil:
     lines: list[str]
 
     def api(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """One call of the API as a client makes it: (status, parsed answer)."""
+        """Call the API over HTTP; return the status and the parsed reply."""
         request = urllib.request.Request(  # noqa: S310 - our own http address
             f"{self.url}/api/v1{path}",
             method=method,
@@ -107,7 +107,7 @@ class Stencil:
                 return refusal.code, json.load(refusal)
 
     def manage(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """One management command on this Stencil's data."""
+        """Run a management command on the data of this Stencil."""
         return subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
             env=self.env,
@@ -179,7 +179,7 @@ def await_templates(stencil: Stencil) -> None:
 
 
 def stop(stencil: Stencil) -> int:
-    """Ctrl-C, and the exit status."""
+    """Stop Stencil as Ctrl-C does; return its exit status."""
     stencil.process.send_signal(signal.SIGINT)
     status = stencil.process.wait(HANGS_SECONDS)
     assert stencil.process.stdout is not None
@@ -189,7 +189,7 @@ def stop(stencil: Stencil) -> int:
 
 @pytest.fixture(scope="session")
 def stencil(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stencil]:
-    """One Stencil for the whole run; tests that change what is current restore it."""
+    """Yield one Stencil for the whole run. A test that promotes a version restores the old one."""
     running = start(tmp_path_factory.mktemp("stencil") / "var", free_port())
     yield running
     stop(running)

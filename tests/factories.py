@@ -1,14 +1,14 @@
-"""Make what tests stand on: rows of the database, and versions that lie on disk.
+"""Make the rows and the versions on disk that tests use.
 
 The names say how much is made:
 
-- `make_…_row` writes rows alone. Nothing lies on disk; pages and the API show it.
-- `make_sealed_version` also lays out a small tree and seals it in the store, as a build does.
-  It can be verified, damaged and healed. Nothing in it can be executed in a useful way.
+- `make_…_row` writes database rows only. Pages and the API show them; there is nothing on disk.
+- `make_sealed_version` also lays out a small tree and seals it in the store, as a build does. It
+  can be verified, damaged and healed, but not usefully executed.
 - `make_runnable_version` lays out a tree with Node and a small runner. It executes submissions. Its
-  digests are made up, so that it cannot be verified.
+  digests are invented, so that it cannot be verified.
 
-A version that a real build makes comes from `tests.templatemgr.conftest.run_build`.
+`tests.templatemgr.conftest.run_build` makes a version with a real build.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -73,7 +73,7 @@ SMOKE = {"case": "run", "state": "succeeded", "ok": True, "ms": 1.0}
 
 
 def make_user(name: str, role: str = "") -> User:
-    """Make a user in a role; in none when it is empty."""
+    """Make a user with this role; without a role if it is empty."""
     user = User.objects.create_user(name, password="x")
     if role:
         user.groups.add(Group.objects.get(name=role))
@@ -81,7 +81,7 @@ def make_user(name: str, role: str = "") -> User:
 
 
 def package_list(direct: Sequence[str] = ("typescript", "vitest"), **moved: str) -> list[Any]:
-    """Return the usual packages of a version row, some (`moved`) at other versions."""
+    """Return the usual packages of a version row; `moved` names the packages at other versions."""
     return [
         {"name": name, "version": version, "direct": name in direct}
         for name, version in (PACKAGES | moved).items()
@@ -89,7 +89,7 @@ def package_list(direct: Sequence[str] = ("typescript", "vitest"), **moved: str)
 
 
 def make_template_row(name: str = "typescript", **values: Any) -> Template:
-    """Return the row of the template `name`; make it if it is not there."""
+    """Return the row of the template `name`; make it if it does not exist."""
     template, _ = Template.objects.get_or_create(
         name=name, defaults={"title": values.pop("title", "TypeScript"), **values}
     )
@@ -99,7 +99,7 @@ def make_template_row(name: str = "typescript", **values: Any) -> Template:
 def make_build_row(
     template: Template, state: str = "ready", *, lines: int = 0, **values: Any
 ) -> Build:
-    """Make a build that took 19 seconds, ten minutes ago; it has no end while it is running.
+    """Make a build that started ten minutes ago and took 19 seconds, or has not ended.
 
     Its log has `lines` lines: "line 1." and so on.
     """
@@ -120,7 +120,7 @@ def make_build_row(
 def make_build_log_rows(
     build: Build, *texts: str, time: datetime | None = None
 ) -> list[BuildLogLine]:
-    """Append lines to a build's log, numbered after its last one."""
+    """Append lines to the log of a build, numbered after its last line."""
     first = build.lines.count() + 1
     return BuildLogLine.objects.bulk_create(
         BuildLogLine(
@@ -136,7 +136,7 @@ def make_build_log_rows(
 
 
 def make_version_row(template: Template, number: int = 0, **values: Any) -> Version:
-    """Make a ready version with its health, numbered after the last one. It has no folder."""
+    """Make a ready version with its health, numbered after the last version. It has no folder."""
     number = number or template.versions.count() + 1
     digest = sha256(f"{template.name} {number}".encode()).hexdigest()
     health = values.pop("health", "verified")
@@ -191,7 +191,7 @@ def make_promotion_row(version: Version, reason: str = "first one", **values: An
 
 
 def make_execution_row(version: Version, state: str = "succeeded", **values: Any) -> Execution:
-    """Make an execution of a moment ago; it has no end while it is queued or running."""
+    """Make an execution of two seconds ago; it has no end while it is queued or running."""
     ended = state not in {"queued", "running"}
     created = values.pop("created_at", timezone.now() - timedelta(seconds=2))
     tests = values.pop("tests", None)
@@ -244,8 +244,8 @@ def make_sealed_version(
 ) -> Version:
     """Make a version whose tree, cache and manifests lie on disk, sealed in the store.
 
-    `files` and `links` map paths of the tree to contents and targets. `definition` is the folder
-    whose files become its inputs; without one that is the tiny definition under this name.
+    `files` and `links` map paths of the tree to contents and targets. The files of the folder
+    `definition` become its inputs; the default is the tiny definition under this name.
     """
     template = make_template_row(name, title=name.title())
     build = Build.objects.create(

@@ -1,4 +1,4 @@
-"""A template that needs no npm: Node's binary and a runner of sixty lines, laid out as a folder."""
+"""A template that needs no npm: Node's binary and a runner of sixty lines, laid out in a folder."""
 
 import shutil
 import subprocess
@@ -54,23 +54,23 @@ CASE = 'mode = "run"\n\n[expect]\nstate = "succeeded"\n'
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Files of a submission, and what is sent around them."""
+    """The files of a submission, and its other fields."""
 
     files: dict[str, str]
 
     def body(self, mode: str = "run", **more: object) -> dict[str, object]:
-        """The body of `POST /executions`."""
+        """Return the body of `POST /executions`."""
         files = [{"path": path, "content": text} for path, text in self.files.items()]
         return {"template": "tiny", "mode": mode, "files": files, **more}
 
 
 def program(source: str) -> Program:
-    """One module that is run."""
+    """Return a submission of one module to run."""
     return Program(files={"main.mjs": source})
 
 
 def suite(source: str) -> Program:
-    """One module of tests."""
+    """Return a submission of one module of tests."""
     return Program(files={"a.test.mjs": source})
 
 
@@ -79,7 +79,7 @@ SLEEP = program("console.log('begun'); setTimeout(() => {}, 15000)")
 
 
 def lay_out(home: Path, name: str) -> None:
-    """Write the folder of a version, if it is not there: tree, cache and inputs."""
+    """Write the folder of a version (tree, cache and inputs) if it does not exist."""
     if home.exists():
         return
     making = home.with_name(f".{home.name}")
@@ -104,7 +104,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def node_binary() -> Path:
-    """The Node that came with our own dependencies."""
+    """Return the Node binary from our own dependencies."""
     path = Path(ROOT_DIR) / "bin" / "node"
     subprocess.run([str(path), "--version"], check=True, capture_output=True)
     return path

@@ -1,14 +1,14 @@
-"""Which patterns of `re` can take time by more than the length of a text: told from the pattern.
+"""Find patterns of `re` whose time can grow faster than the length of a text.
 
-A backtracking matcher takes polynomial or exponential time on a pattern just when its automaton is
-ambiguous: when some word leads around two loops, and from the first into the second (Weber and
-Seidl, "On the degree of ambiguity of finite automata", 1991), or around one loop in two ways. The
+A backtracking matcher takes polynomial or exponential time on a pattern exactly if its automaton is
+ambiguous: one word leads around two loops, and from the first into the second (Weber and Seidl,
+"On the degree of ambiguity of finite automata", 1991), or around one loop in two ways. The
 automaton is Glushkov's: a state for each place of a character in the pattern. A `search` begins
-anywhere, which is a loop over everything before the pattern. A loop after which the pattern has
-matched already costs nothing: there is nothing to go back for.
+anywhere, which is a loop before the pattern. A loop after a complete match costs nothing, because
+the matcher does not go back.
 
-What the model has no word for (references to groups) is told as a danger. Bounded repetitions
-count as taken once or twice, whatever their bound.
+A feature outside of the model (references to groups) counts as a danger. A bounded repetition
+counts as taken once or twice, whatever its bound.
 """
 
 import importlib
@@ -29,7 +29,7 @@ CATEGORIES = {
 
 
 class UnknownError(Exception):
-    """The pattern holds something that the model has no word for."""
+    """The pattern uses a feature that the model does not cover."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def _anchored(parsed: Any, flags: int) -> bool:
 
 
 def _mentioned(items: Any) -> Iterator[str]:
-    """Every character that the pattern names, and the ones beside the ends of its ranges."""
+    """Return every character that the pattern names, and those next to the ends of its ranges."""
     for code, value in items:
         if code in (codes.LITERAL, codes.NOT_LITERAL):
             yield from {chr(value), chr(value).swapcase()[:1]}
@@ -183,7 +183,7 @@ def _repeat(made: Automaton, least: int, most: Any, inner: Any) -> Part:
 
 
 def _position(made: Automaton, value: Any, *, leading: bool) -> Part:
-    """An anchor. At the very beginning of a search it says what stands before."""
+    """Return the part of an anchor. At the start of a search it limits the text before."""
     if value in (codes.AT_END, codes.AT_END_LINE, codes.AT_END_STRING):
         return made.place(made.end)
     if leading and value is codes.AT_BOUNDARY:
@@ -266,7 +266,7 @@ def _leads(
 
 
 def _around_twice(made: Automaton) -> bool:
-    """Whether one word leads around a loop in two ways."""
+    """Return whether one word leads around a loop in two ways."""
     for place, loop in enumerate(_around(made)):
         if place not in loop:
             continue
@@ -284,7 +284,7 @@ def _around_twice(made: Automaton) -> bool:
 
 
 def _two_loops(made: Automaton, *, final: bool) -> bool:
-    """Whether one word leads around two loops, and from the first into the second."""
+    """Return whether one word leads around two loops, and from the first into the second."""
     around = _around(made)
     looping = [place for place, loop in enumerate(around) if place in loop]
     for first in looping:

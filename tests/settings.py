@@ -1,4 +1,4 @@
-"""Settings of the test run: the real ones, with a data directory that goes with the run."""
+"""Settings of the test run: the real settings with a temporary data directory."""
 
 import atexit
 import os

@@ -1,4 +1,4 @@
-"""`docs/reference/commands.md` names every management command with exactly its options."""
+"""Test that `docs/reference/commands.md` names every management command and its options."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""What README shows is what happens, and no page of the docs points into nothing."""
+"""Test that README shows real requests and replies, and that no link of the docs is broken."""
 
 import json
 import re
@@ -23,7 +23,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 
 
 def shown_request() -> dict[str, Any]:
-    """The body of README's curl."""
+    """Return the body of README's curl."""
     found = re.search(r"-d '(\{.*?\n\})'", README, re.DOTALL)
     assert found is not None
     body: dict[str, Any] = json.loads(found[1])
@@ -31,7 +31,7 @@ def shown_request() -> dict[str, Any]:
 
 
 def shown_answer() -> dict[str, Any]:
-    """The answer that README prints beneath it."""
+    """Return the reply that README prints below it."""
     found = re.search(r"```json\n(.*?)```", README, re.DOTALL)
     assert found is not None
     answer: dict[str, Any] = json.loads(found[1])
@@ -39,7 +39,7 @@ def shown_answer() -> dict[str, Any]:
 
 
 def holds(shown: Any, real: Any, where: str = "answer") -> None:
-    """Everything shown is in the real answer; the real one may say more."""
+    """Assert that the real reply contains everything that the page shows; it may contain more."""
     if isinstance(shown, dict):
         for key, value in shown.items():
             assert key in real, f"{where}.{key}"
@@ -62,31 +62,31 @@ def test_readme_shows_the_real_answer(stencil: Stencil) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A curl of the page on the API, and the answer that stands beneath it, if any."""
+    """A curl of the page on the API, and the reply below it, if any."""
 
     argv: list[str]
     answer: Any
 
     @property
     def address(self) -> str:
-        """What is asked for."""
+        """Return the address that the curl requests."""
         return next(part for part in self.argv if part.startswith("http"))
 
 
 def shown_calls(variables: dict[str, str]) -> Iterator[Example]:
-    """Every curl of the page, in order; `variables` are looked up as each comes."""
+    """Yield every curl of the page in order, each with the current `variables` filled in."""
     for curl, answer in CALLS.findall(API):
         argv = [Template(part).substitute(variables) for part in shlex.split(curl)]
         yield Example(argv=argv, answer=json.loads(answer) if answer else None)
 
 
 def call(argv: list[str]) -> str:
-    """What the curl answers, by real curl."""
+    """Run the curl command; return its reply."""
     return subprocess.run(argv, capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def follow(argv: list[str]) -> None:
-    """Read events to the end of the build, as the page says: with the last id after a minute."""
+    """Read events to the end of the build; reconnect with the last id, as the page says."""
     last = "0"
     for _ in range(10):
         text = call([*argv, "-H", f"Last-Event-ID: {last}"])

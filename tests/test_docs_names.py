@@ -1,4 +1,4 @@
-"""The docs name only files, modules, decisions and sections that exist."""
+"""Test that the docs name only existing files, modules, decisions and sections."""
 
 import importlib
 import re

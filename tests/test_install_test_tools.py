@@ -1,4 +1,4 @@
-"""`make test` installs the programs that tests call, or names the packages to install."""
+"""Test that `make test` installs the programs that tests call, or names the packages to install."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What lets a template's matrix be left out, and all that does not."""
+"""Test which changes make `--matrix=changed` run the matrix of a template."""
 
 import json
 import shutil
@@ -26,7 +26,7 @@ KEPT = (
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A checkout of its own where every matrix has passed."""
+    """Return a copy of the checkout where every matrix has passed."""
     root = tmp_path / "checkout"
     for name in KEPT:
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -44,7 +44,7 @@ def unchanged(root: Path) -> set[str]:
 
 
 def run(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """pytest in that checkout, over the matrices."""
+    """Run pytest over the matrices of that checkout."""
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *options]
     return subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=120, check=False)
 

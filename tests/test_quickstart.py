@@ -1,4 +1,4 @@
-"""The main job, end to end, as a stranger meets it: make up, paste the curl, stop."""
+"""Test the main job from end to end, as a new user does it: make up, paste the curl, stop."""
 
 import json
 import re
@@ -23,7 +23,7 @@ SUM_TEST = {
 
 
 def printed_curl(stencil: Stencil) -> str:
-    """The request that make up printed, as it stands between its blank lines."""
+    """Return the request that make up printed between blank lines."""
     text = "\n".join(stencil.lines)
     return text[text.index("curl -s") : text.index("\n\nCtrl-C")]
 
@@ -157,7 +157,7 @@ def test_life_of_a_template(stencil: Stencil, tmp_path: Path) -> None:
 
 
 def submit(stencil: Stencil) -> dict[str, dict[str, int]]:
-    """One passing test, waited for."""
+    """Submit one passing test and wait for its end."""
     body = {"template": "typescript", "mode": "test", "files": [SUM, SUM_TEST], "wait": True}
     status, execution = stencil.api("POST", "/executions", body)
     assert status == 201, execution
@@ -167,7 +167,7 @@ def submit(stencil: Stencil) -> dict[str, dict[str, int]]:
 
 
 def changed_definitions(folder: Path) -> Path:
-    """A copy of the definitions in which one pin of the TypeScript template moved."""
+    """Return a copy of the definitions with one changed pin of the TypeScript template."""
     import shutil
 
     from tests.conftest import ROOT
@@ -183,7 +183,7 @@ def changed_definitions(folder: Path) -> Path:
 
 
 def move_pin(data: dict[str, object]) -> None:
-    """Add one small exact dependency, the same in package.json and in its lockfile."""
+    """Add one small exact dependency to package.json and its lockfile."""
     package = "is-number"
     if "packages" not in data:
         data["dependencies"][package] = "7.0.0"  # type: ignore[index]

@@ -1,8 +1,8 @@
-"""No pattern of ours takes more time than a text's length, whatever the text: decision 0015.
+"""Test that each of our patterns takes linear time on any text: decision 0015.
 
-Every pattern in the packages is collected by its place in the code, with how it is used. One that
-cannot be told from the code, or that is not linear, must stand here with the reason why no foreign
-text reaches it.
+Every pattern in the packages is collected with its place and its method. A pattern that is built
+at run time or that is not linear must be listed here, with the reason why no foreign text reaches
+it.
 """
 
 import ast
@@ -35,7 +35,7 @@ KNOWN: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Used:
-    """A pattern, where it stands, and by which method it is used; None: it cannot be told."""
+    """A pattern, its place and the method that uses it; None if it is built at run time."""
 
     file: str
     line: int
@@ -58,7 +58,7 @@ def trees() -> dict[str, ast.Module]:
 
 
 def methods_by_name(modules: Mapping[str, ast.Module]) -> dict[str, set[str]]:
-    """How each name is used: NAME.search(…), module.NAME.fullmatch(…)."""
+    """Return how each name is used: NAME.search(…), module.NAME.fullmatch(…)."""
     found: dict[str, set[str]] = {}
     for module in modules.values():
         for node in ast.walk(module):
@@ -96,7 +96,7 @@ def of_module(file: str, module: ast.Module, names: Mapping[str, set[str]]) -> I
 def uses(
     node: ast.AST, parents: Mapping[ast.AST, ast.AST], names: Mapping[str, set[str]]
 ) -> set[str]:
-    """How what `re.compile` returns is used: at once, or by the name that it is given."""
+    """Return how the result of `re.compile` is used: at once, or by the name it is given."""
     above = parents[node]
     if isinstance(above, ast.Attribute) and above.attr in METHODS:
         return {above.attr}
@@ -106,7 +106,7 @@ def uses(
 
 
 def constant(node: ast.AST, module: ast.Module) -> str | None:
-    """A pattern that stands in the code; what is put into an f-string stands for one letter."""
+    """Return a pattern that stands in the code; each value in an f-string counts as one letter."""
     if isinstance(node, ast.Constant):
         text = node.value.decode("latin-1") if isinstance(node.value, bytes) else node.value
         return text if isinstance(text, str) else None
@@ -159,7 +159,7 @@ def test_every_part_of_a_remedys_pattern_is_linear(part: str) -> None:
 
 
 def test_no_text_is_matched_by_another_engine() -> None:
-    """`fnmatch` and Django's validators would make patterns that nobody sees."""
+    """`fnmatch` and Django's validators would make patterns that this test cannot collect."""
     for file, module in trees().items():
         names = {n.attr for n in ast.walk(module) if isinstance(n, ast.Attribute)}
         names |= {n.id for n in ast.walk(module) if isinstance(n, ast.Name)}

@@ -1,4 +1,4 @@
-"""The supervisor of `make up`: back-off by uptime, a free port, one a data directory."""
+"""Test the supervisor of `make up`: back-off by uptime, a free port, one per data directory."""
 
 import os
 import signal
@@ -35,7 +35,7 @@ def until(holds: object, what: str) -> None:
 
 
 class Running:
-    """A supervisor whose turns are made in a thread of this test."""
+    """A supervisor whose loop runs in a thread of the test."""
 
     def __init__(self, *programs: Program) -> None:
         self.said: list[str] = []

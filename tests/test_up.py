@@ -1,4 +1,4 @@
-"""`make up` on definitions of its own: the first answers early, one that fails stops nobody."""
+"""Test `make up` on small definitions: the first answers early, a failed build stops no other."""
 
 import json
 import os
@@ -33,7 +33,7 @@ def write(folder: Path, name: str, **files: str) -> None:
 
 @pytest.fixture
 def definitions(tmp_path: Path) -> Path:
-    """In the order in which they are built: one that is good, one that fails, one that is slow."""
+    """Write three definitions in the order of their builds: a good, a failing and a slow one."""
     folder = tmp_path / "definitions"
     write(folder, "able", **{"smoke/run/case.toml": 'title = "Says hello"\n' + RUN_CASE})
     write(folder, "broken", **{"smoke/run/case.toml": RUN_CASE.replace("hello", "goodbye")})
@@ -43,7 +43,7 @@ def definitions(tmp_path: Path) -> Path:
 
 @dataclass
 class Up:
-    """`manage.py up`, and what it has said so far."""
+    """A process of `manage.py up`, and its output so far."""
 
     process: subprocess.Popen[str]
     lines: list[str]
@@ -110,7 +110,7 @@ def up(tmp_path: Path, definitions: Path) -> Iterator[Up]:
 
 
 def once_more(tmp_path: Path, definitions: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Another `up` on the same data, which must end by itself."""
+    """Run another `up` on the same data, which must end by itself."""
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "up"],
         env=environment(tmp_path, definitions) | more,

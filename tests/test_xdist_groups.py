@@ -1,11 +1,11 @@
-"""The order in which files of tests are given to workers."""
+"""Test the order in which workers get the files of tests."""
 
 from tests import xdist_groups
 from tests.conftest import ROOT
 
 
 def test_every_long_file_is_there() -> None:
-    """A file that was renamed would begin last, and the run would wait for it alone."""
+    """A renamed file would start last, and one worker would run it alone at the end."""
     named = [file for group in xdist_groups.LONGEST for file in group]
     assert [file for file in named if not (ROOT / file).is_file()] == []
     assert len(named) == len(set(named))

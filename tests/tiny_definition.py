@@ -1,4 +1,4 @@
-"""A definition that a real build makes a version of in a second: npm with one package."""
+"""A definition that a real build turns into a version in a second: npm with one package."""
 
 import json
 from pathlib import Path
@@ -80,7 +80,7 @@ failed = 0
 
 
 def package_files(pin: str) -> dict[str, str]:
-    """package.json and its lock for one exact version of is-number."""
+    """Return package.json and its lock for one exact version of is-number."""
     package = {"name": "tiny", "private": True, "dependencies": {"is-number": pin}}
     entry = {
         "version": pin,

@@ -1,7 +1,7 @@
-"""Which tests stay together when `-n` spreads them over workers, and in which order they begin.
+"""Groups of tests that stay together when `-n` spreads them over workers, and their order.
 
-Each file stays together, and so do files that share a costly start. What takes longest begins
-first: then no worker is left alone with a long file at the end.
+Each file stays together, and so do files that share a costly start. The longest groups start
+first, so that no worker runs a long file alone at the end.
 """
 
 from typing import Any
@@ -37,14 +37,14 @@ def group_of(nodeid: str) -> str:
 
 
 def rank_of(nodeid: str) -> int:
-    """Return the place of a test's group among all; those that are not named come last."""
+    """Return the rank of a test's group; groups that are not in `LONGEST` come last."""
     ranks = [group[0] for group in LONGEST]
     name = group_of(nodeid)
     return ranks.index(name) if name in ranks else len(ranks)
 
 
 class Groups(LoadScopeScheduling):
-    """Gives a worker a whole group at a time, in the order in which they were collected."""
+    """Give a worker a whole group at a time, in the order of collection."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)

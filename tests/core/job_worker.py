@@ -1,4 +1,4 @@
-"""A worker process that stops at one step of a job, to be killed there. Argument: the step."""
+"""Run a worker that stops at one step of a job, so that a test can kill it. Argument: the step."""
 
 import os
 import sys

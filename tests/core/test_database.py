@@ -1,4 +1,4 @@
-"""Database vendors: what their errors mean, and that only core/database knows them."""
+"""Test the classification of database errors, and that only core/database names a vendor."""
 
 import io
 import re
@@ -78,7 +78,7 @@ def test_every_vendor_is_under_the_name_that_django_gives_it() -> None:
 
 
 def test_no_code_elsewhere_names_a_vendor() -> None:
-    """Comments and docstrings may: they give the reason for code that suits every vendor."""
+    """Comments and docstrings may name a vendor, to give the reason for portable code."""
     listed = subprocess.run(
         ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -93,7 +93,7 @@ def test_no_code_elsewhere_names_a_vendor() -> None:
 
 
 def code_tokens(source: str) -> list[tokenize.TokenInfo]:
-    """Names, and strings that are no docstrings."""
+    """Return the names and the strings of a source, without its docstrings."""
     kinds = (tokenize.NAME, tokenize.STRING, tokenize.FSTRING_MIDDLE)
     starts = (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING)
     found, before = [], tokenize.ENCODING

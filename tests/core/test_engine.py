@@ -1,4 +1,4 @@
-"""The engine that the setting names, its system check, and what an engine's defaults do."""
+"""Test the setting that chooses an engine, its system check, and the defaults of an engine."""
 
 import asyncio
 import logging
@@ -21,23 +21,23 @@ from tests.timeouts import HANGS_SECONDS
 
 
 class Quiet(BaseEngine):
-    """An engine of the two methods that every engine has."""
+    """An engine with only the two required methods."""
 
     def __init__(self) -> None:
         self.woken: list[WakeKind] = []
 
     def wake(self, kind: WakeKind) -> None:
-        """Record it."""
+        """Record the wake-up."""
         self.woken.append(kind)
 
     def cancel(self, execution_id: uuid.UUID) -> None:
-        """Fail."""
+        """Raise an error."""
         message = f"the broker is away: {execution_id}"
         raise ConnectionError(message)
 
 
 class Broken(Quiet):
-    """An engine that cannot be made."""
+    """An engine whose constructor fails."""
 
     def __init__(self) -> None:
         message = "STENCIL_BROKER is not set"

@@ -20,14 +20,14 @@ from tests.timeouts import HANGS_SECONDS
 
 
 class Rows:
-    """What the rows say, and how often they were asked."""
+    """Ended executions, and the size of each query for them."""
 
     def __init__(self) -> None:
         self.ended: set[uuid.UUID] = set()
         self.asked: list[int] = []
 
     def finished(self, among: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """The query of the hub."""
+        """Answer the query of the hub."""
         self.asked.append(len(among))
         return self.ended & set(among)
 
@@ -57,7 +57,7 @@ def run(tmp_path: Path, settings: Settings, rows: Rows) -> Iterator[Callable[...
 
 @contextlib.contextmanager
 def executor() -> Iterator[tuple[SocketReceiver, list[str]]]:
-    """The executor's end of the socket, and the wake-ups that it got."""
+    """Yield the executor's end of the socket and the wake-ups that it received."""
     woken: list[str] = []
     listener = SocketReceiver(socket_path(), on_wake=woken.append, on_cancel=lambda _: None)
     listener.start()

@@ -1,4 +1,4 @@
-"""The queue of leased jobs and the worker loop, on the table of builds."""
+"""Test the queue of leased jobs and the worker loop on the tables of builds and lookups."""
 
 import logging
 import os
@@ -153,7 +153,7 @@ def test_a_lease_that_ran_out_returns_the_job_and_the_last_attempt_gives_it_up(
 
 
 def test_a_job_without_a_second_attempt_is_never_queued_again(template: Template) -> None:
-    """Also one that an older release claimed without counting."""
+    """This includes a job that an older release claimed without an attempt count."""
     Lookup.objects.create(template=template, digest="d", requested_by="ann", state="running")
     gave_up = PLAIN.recover(PLAIN.expired(), give_up=lambda job: PLAIN.end(job, state="failed"))
     assert gave_up == 1
@@ -348,7 +348,7 @@ def test_a_worker_killed_at_any_step_leaves_a_job_that_runs_again_or_has_ended(
 
 
 class Loop:
-    """A worker in a thread, with a list as its queue."""
+    """A worker in a thread that uses a list as its queue."""
 
     def __init__(self, *periodic: Periodic, poll_seconds: float = 0.01) -> None:
         self.jobs: list[str] = []

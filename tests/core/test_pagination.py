@@ -1,4 +1,4 @@
-"""Keyset pagination: every row once, in any order of columns, forth and back, and cursors."""
+"""Test keyset pagination: orders of several columns, both directions, and cursors."""
 
 import itertools
 import uuid
@@ -20,7 +20,7 @@ COLUMNS = ("first_name", "-last_name", "id")
 
 @pytest.fixture
 def people(db: None) -> list[User]:
-    """Nine users; pairs of names repeat, so that only the last column tells some apart."""
+    """Make nine users; pairs share a name, so that only the last column orders them."""
     names = itertools.product("aab", "xyy")
     rows = [
         User(username=f"user{number}", first_name=first, last_name=last)
@@ -30,7 +30,7 @@ def people(db: None) -> list[User]:
 
 
 def walk(order: Order, limit: int) -> list[list[int]]:
-    """The ids of every page, from the first on."""
+    """Return the ids of every page, from the first page on."""
     pages, cursor = [], None
     while True:
         page = paginate(User.objects.all(), order, cursor=cursor, limit=limit)

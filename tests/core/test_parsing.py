@@ -1,4 +1,4 @@
-"""The readers of times, numbers and ids: what they take, and that nothing else leaves them."""
+"""Test the parsers of times, numbers and ids: accepted input, and the error for all other input."""
 
 import uuid
 from collections.abc import Callable
@@ -35,7 +35,7 @@ ALPHABET = st.one_of(
 
 
 def tried(read: Callable[[str], object], text: str) -> tuple[object, str | None]:
-    """What a reader returns, and what it says instead; any other exception fails the test."""
+    """Return the value or the error message of a parser; any other exception fails the test."""
     try:
         return read(text), None
     except ValueError as error:

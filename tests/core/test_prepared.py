@@ -1,4 +1,4 @@
-"""Prepared queries find what Django's own find, and are compiled once."""
+"""Test that prepared queries return the rows of Django's own queries and are compiled once."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

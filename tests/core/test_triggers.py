@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("data_dir", "committed")
 
 @pytest.fixture
 def version(make_sealed_version: MakeSealedVersion) -> Version:
-    """A promoted version, so that each append-only table has a row."""
+    """Return a promoted version, so that each append-only table has a row."""
     made = make_sealed_version({"a": "1"})
     promotions.promote(template="fake", version=1, actor="ann", reason="first")
     return made

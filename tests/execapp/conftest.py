@@ -1,4 +1,4 @@
-"""Real rows, a real executor with a real sandbox on a tiny template, and Django's client."""
+"""Fixtures: real rows, an executor with a real sandbox on a tiny template, and Django's client."""
 
 import json
 import os
@@ -32,14 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass
 class Api:
-    """A client of the API with one token."""
+    """A client of the API with its token."""
 
     token: ApiToken
     secret: str
     client: Client = field(default_factory=Client)
 
     def call(self, method: str, path: str, body: object = None, **headers: str) -> Any:
-        """One call; a str or bytes body goes as it is, anything else as JSON."""
+        """Send one request; send a str or bytes body unchanged and any other body as JSON."""
         raw = (
             body if isinstance(body, str | bytes) else json.dumps(body) if body is not None else ""
         )
@@ -48,7 +48,7 @@ class Api:
         return self.client.generic(method, f"/api/v1{path}", raw, content_type=kind, headers=given)
 
     def get(self, path: str) -> Any:
-        """The parsed reply to a GET that must succeed."""
+        """Send a GET that must succeed; return the parsed reply."""
         response = self.call("GET", path)
         assert response.status_code == 200, response.content
         return response.json()
@@ -59,27 +59,27 @@ class Api:
         mode: str = "run",
         **more: object,
     ) -> Any:
-        """The parsed reply to a submission that must be taken."""
+        """Send a submission that must be accepted; return the parsed reply."""
         response = self.call("POST", "/executions", program.body(mode, **more))
         assert response.status_code == 201, response.content
         return response.json()
 
 
 def make_api(name: str, *scopes: str) -> Api:
-    """A client of its own name and scopes."""
+    """Return an API client with this name and these scopes."""
     token, secret = tokens.create(name=name, scopes=scopes or ("execute", "read"), actor="ann")
     return Api(token=token, secret=secret)
 
 
 @pytest.fixture(autouse=True)
 def own_addresses(settings: Settings) -> None:
-    """The API's addresses alone: it works without the dashboard above it."""
+    """Serve the addresses of the API alone: it works without the dashboard."""
     settings.ROOT_URLCONF = "execapp.api.urls"
 
 
 @pytest.fixture
 def committed(transactional_db: None) -> Iterator[None]:
-    """Real commits, which the flush at the end may empty: append-only triggers go before it."""
+    """Use real commits; remove the append-only triggers before the flush at the end."""
     Path(conf.settings.STATIC_ROOT).mkdir(exist_ok=True)  # else the static middleware warns
     yield
     triggers.remove(connection)
@@ -87,7 +87,7 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def current(committed: None) -> Iterator[Version]:
-    """The tiny template, version 1, current."""
+    """Yield version 1 of the tiny template, which is current."""
     yield factories.promote_runnable_version()
     version_runtimes._kept_runtime.cache_clear()
     shutil.rmtree(Path(conf.settings.STENCIL_DATA) / "templates", ignore_errors=True)
@@ -95,26 +95,26 @@ def current(committed: None) -> Iterator[Version]:
 
 @pytest.fixture
 def api(current: Version) -> Api:
-    """A client that may execute and read."""
+    """Return a client that may execute and read."""
     return make_api("ci-bot")
 
 
 @pytest.fixture
 def alive(committed: None) -> ExecutorHeartbeat:
-    """A sign of life without an executor: submissions are taken and stay queued."""
+    """Make a heartbeat without an executor: the API accepts submissions, and they stay queued."""
     return factories.make_heartbeat_row()
 
 
 @pytest.fixture(autouse=True)
 def helpers_use_our_database(django_db_setup: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an executor in this process starts works on the test's database."""
+    """Let helpers that an executor in this process starts use the database of the test."""
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.executor_settings")
     monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
 
 
 @pytest.fixture
 def start_executor(current: Version) -> Iterator[Callable[..., Daemon]]:
-    """Start executors in this process; each is stopped at the end."""
+    """Yield a function that starts executors in this process; stop them at the end."""
     started: list[Daemon] = []
 
     def start(**options: Any) -> Daemon:
@@ -131,13 +131,13 @@ def start_executor(current: Version) -> Iterator[Callable[..., Daemon]]:
 
 @pytest.fixture
 def executor(start_executor: Callable[..., Daemon]) -> Daemon:
-    """An executor with two slots and no warm sandboxes."""
+    """Return an executor with two slots and no warm sandboxes."""
     return start_executor()
 
 
 @pytest.fixture
 def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `manage.py executor` as a process of its own; killed at the end if it still runs."""
+    """Yield a function that starts `manage.py executor`; kill running executors at the end."""
     started: list[subprocess.Popen[str]] = []
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -174,7 +174,7 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
 def until[T](
     look: Callable[[], T], seconds: float = HANGS_SECONDS, *, left: Callable[[], str] = str
 ) -> T:
-    """Look until what is seen is true, and return it."""
+    """Call `look` until it returns a true value, and return this value; fail after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
@@ -185,5 +185,5 @@ def until[T](
 
 
 def state_of(execution: Any) -> str:
-    """The state of an execution by its API reply, from the row."""
+    """Return the state of the execution in an API reply, read from its row."""
     return Execution.objects.values_list("state", flat=True).get(id=execution["id"])

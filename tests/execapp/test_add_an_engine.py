@@ -1,4 +1,4 @@
-"""The engine of docs/how-to/add-an-engine.md works through the setting, as the page says."""
+"""Test the engine of docs/how-to/add-an-engine.md through the setting."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs/how-to/add-an-engine.md"
 
 @pytest.fixture
 def engine_of_the_page(tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's module where Python finds it, named by the setting."""
+    """Write the module of the page where Python finds it, and name it in the setting."""
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "file_engine.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)

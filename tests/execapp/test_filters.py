@@ -1,4 +1,4 @@
-"""The nine filters of a list of executions: one parser, and the same words at every entrance."""
+"""Test the filters of lists of executions: API and dashboard share parser and messages."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""A submission request: frozen, and repeated whole from an execution."""
+"""Test a submission request: it is frozen, and an execution can be repeated from its row."""
 
 from dataclasses import FrozenInstanceError, asdict
 

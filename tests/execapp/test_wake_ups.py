@@ -1,4 +1,4 @@
-"""Whatever a page, the API or a command changes, executors are woken by the service itself."""
+"""Test that each service wakes executors, called from a page, the API or a command."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ PROMOTION, BUILD, EXECUTION = WakeKind.PROMOTION, WakeKind.BUILD, WakeKind.EXECU
 
 @pytest.fixture
 def engine(settings: Settings) -> MemoryEngine:
-    """An engine that records what it is told."""
+    """Return an engine that records its messages."""
     settings.STENCIL_ENGINE = "memory"
     engine = get_engine()
     assert isinstance(engine, MemoryEngine)
@@ -40,18 +40,18 @@ def engine(settings: Settings) -> MemoryEngine:
 
 @dataclass(frozen=True, kw_only=True)
 class Edges:
-    """Everything that is changed through: a signed-in browser, a client of the API, commands."""
+    """The ways to change something: a signed-in browser, a client of the API, and commands."""
 
     browser: Client
     api: Api
 
     def page(self, path: str, **data: Any) -> None:
-        """Send a form; the answer leads to another page."""
+        """Send a form; the reply must redirect."""
         answer = self.browser.post(path, data)
         assert answer.status_code == 302, answer.content
 
     def call(self, path: str, body: object = None) -> Any:
-        """Call the API; it does as it is told."""
+        """Call the API; the call must succeed."""
         answer = self.api.call("POST", path, body)
         assert answer.status_code < 300, answer.content
         return answer.json()
@@ -65,7 +65,7 @@ def edges(
     settings: Settings,
     tmp_path: Path,
 ) -> Edges:
-    """Version 1 was current before version 2 is; version 3 may become so."""
+    """Make version 1 the predecessor of the current version 2; version 3 can be promoted."""
     settings.ROOT_URLCONF = "webui.urls"
     settings.STENCIL_DEFINITIONS = tmp_path
     write_definition(tmp_path / "tiny")

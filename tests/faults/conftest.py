@@ -1,4 +1,4 @@
-"""The installation of each test, and which third of the matrix runs today."""
+"""Fixtures of a small Stencil for each test, and the choice of today's third of the matrix."""
 
 import os
 import subprocess
@@ -21,9 +21,9 @@ THIRDS = 3
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep a third of the matrix; STENCIL_FAULTS says "all", or which (0, 1, 2) instead of today's.
+    """Keep a third of the matrix: today's, or the third that STENCIL_FAULTS names (0, 1, 2 or all).
 
-    What is named alone on the command line always runs.
+    A test that is named on the command line always runs.
     """
     chosen = os.environ.get("STENCIL_FAULTS", str(datetime.now(UTC).toordinal() % THIRDS))
     if chosen == "all" or any("::" in argument for argument in config.args):
@@ -39,13 +39,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def third_of(name: str) -> int:
-    """Which third a test is of, by its name: the same on every machine."""
+    """Return the third of a test, by a hash of its name: the same on every machine."""
     return sha256(name.encode()).digest()[0] % THIRDS
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path, settings: Settings) -> Path:
-    """A data directory and a definitions folder of this test's own."""
+    """Return an empty data directory; set an empty definitions folder."""
     data = tmp_path / "var"
     settings.STENCIL_DATA, settings.STENCIL_DEFINITIONS = data, tmp_path / "definitions"
     data.mkdir()
@@ -56,7 +56,7 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 def place(
     data_dir: Path, tmp_path: Path, settings: Settings, committed: None
 ) -> Iterator[installation.Installation]:
-    """A small Stencil whose fake@2 is to be damaged."""
+    """Yield a small Stencil whose fake@2 the test damages."""
     Path(settings.STATIC_ROOT).mkdir(exist_ok=True)
     made = installation.build(data_dir, tmp_path / "outside", settings.STENCIL_DEFINITIONS)
     yield made

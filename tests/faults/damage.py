@@ -1,4 +1,4 @@
-"""Kinds of damage: what is done to a version, and how bad that is."""
+"""Kinds of damage to a version, and the severity of each."""
 
 import contextlib
 import gzip
@@ -20,10 +20,10 @@ Do = Callable[[Installation], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """One kind: `severity` as the API says it, `word` what is told of it.
+    """A kind of damage: `severity` as the API shows it, `word` from the finding's text.
 
-    `heals`: by itself, while it lasts. `nowhere`: the right bytes are on no disk any more, so that
-    a rebuild must be on its way. `root` only root can do; `user` is no damage to root.
+    `heals`: healing succeeds while the fault lasts. `nowhere`: no copy of the right bytes is left;
+    a rebuild must be queued. `root`: only root can cause it. `user`: it is no damage for root.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Fault:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Path]:
-    """A closed folder made writable for a moment; its mode is as before."""
+    """Make a closed folder writable within the block; then restore its mode."""
     mode = folder.stat().st_mode & 0o7777
     folder.chmod(0o755)
     try:
@@ -49,7 +49,7 @@ def opened(folder: Path) -> Iterator[Path]:
 
 
 def write_in_place(file: Path, data: bytes, *, at: int = 0, keep_times: bool = False) -> None:
-    """Write into a file, as a failing disk or a slip would: the same inode and mode."""
+    """Write into a file as a failing disk would, with the same inode and mode."""
     info = file.stat()
     file.chmod(0o644)
     with file.open("r+b") as opened_file:
@@ -70,7 +70,7 @@ def truncate(file: Path, *, to: int, then: int | None = None) -> None:
 
 
 def replace(path: Path, make: Callable[[Path], object]) -> None:
-    """Take what lies there away, and put something else."""
+    """Remove a path and put something else in its place."""
     with opened(path.parent):
         store.remove(path)
         make(path)
@@ -114,7 +114,7 @@ def a_socket(path: Path) -> None:
 
 
 def copied_link(place: Installation) -> None:
-    """As `cp -rL` leaves a link to a folder: a real folder with copies."""
+    """Replace a link to a folder by a folder of copies, as `cp -rL` does."""
     target = place.tree / "folder"
     with opened(place.tree):
         target.unlink()
@@ -122,7 +122,7 @@ def copied_link(place: Installation) -> None:
 
 
 def to_copy(place: Installation, path: Path) -> None:
-    """Put a whole copy elsewhere, and a link to it in its place."""
+    """Copy a path elsewhere and replace it by a link to the copy."""
     copy = place.outside / "copy"
     shutil.copytree(path, copy, symlinks=True, copy_function=shutil.copy2)
     replace(path, lambda place: place.symlink_to(copy))
@@ -162,7 +162,7 @@ def manifest(data: bytes) -> Do:
 
 
 def flipped_manifest(place: Installation) -> None:
-    """A flipped bit in the deflate stream: zlib.error, which no list of exceptions named."""
+    """Flip a bit in the deflate stream, so that reading raises zlib.error."""
     file = place.home / "manifest.json.gz"
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 0x10
@@ -174,14 +174,14 @@ def on_object(act: Callable[[Path], object], path: str = "lib/a.js") -> Do:
 
 
 def object_alone(path: Path) -> None:
-    """Other bytes in the store, in an inode of their own: no version has them."""
+    """Replace a file of the store by other bytes in a new inode, which no version links."""
     path.unlink()
     path.write_text("evil")
     path.chmod(0o444)
 
 
 def other_mode(path: Path) -> None:
-    """The right bytes in an inode of their own, which everybody may write to."""
+    """Replace a file by the same bytes in a new inode that every user may write to."""
     other = path.with_name("other")
     other.write_bytes(path.read_bytes())
     other.rename(path)
@@ -189,7 +189,7 @@ def other_mode(path: Path) -> None:
 
 
 def acl(path: Path) -> None:
-    """A POSIX access list that lets another user write. Format: linux/posix_acl_xattr.h."""
+    """Set a POSIX access list that lets another user write. Format: linux/posix_acl_xattr.h."""
     entries = [(1, 7, 0xFFFFFFFF), (2, 7, 1234), (4, 5, 0xFFFFFFFF), (16, 7, 0xFFFFFFFF),
                (32, 5, 0xFFFFFFFF)]  # fmt: skip
     data = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
@@ -404,7 +404,7 @@ REST = [
 
 
 def both(*parts: str) -> Do:
-    """Several kinds, one after the other."""
+    """Return several kinds of damage as one, done in this order."""
 
     def do(place: Installation) -> None:
         for name in parts:

@@ -1,4 +1,4 @@
-"""A small Stencil on disk and in rows, and how it is looked at: API, page, doctor, bytes."""
+"""A small Stencil on disk and in rows, and what the API, a page and doctor show of it."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ class Installation:
 
     @property
     def version(self) -> Version:
-        """The one that is damaged."""
+        """Return the version that the test damages."""
         return Version.objects.select_related("template", "health").get(
             template__name="fake", number=2
         )
@@ -60,59 +60,59 @@ class Installation:
         return VersionHealth.objects.get(version=self.version)
 
     def object_of(self, path: str) -> Path:
-        """Where the store keeps a file of the tree."""
+        """Return the path of a tree's file in the store."""
         manifest = manifests.load((self.home / "manifest.json.gz").read_bytes())
         entry = next(entry for entry in manifest.files if entry.path == path)
         return store.object_path(data_paths.objects(), entry)
 
     def verify(self, *, heal: bool) -> None:
-        """Verify as the verification worker does, until the row has ended."""
+        """Request a verification and run it, as the verification worker does."""
         verification.request(template="fake", version=2, actor="ann", heal=heal)
         self.work()
 
     def work(self) -> None:
-        """What the verification worker does: everything that is queued, in the order of claims."""
+        """Run every queued verification in the order of claims, as the verification worker does."""
         while (claimed := verification.claim(worker="verification")) is not None:
             verification.run(verification=claimed)
 
     def let_time_pass(self, minutes: int = 61, times: int = 3) -> None:
-        """Let the retries come that are due by then; rebuilds stay queued: no worker runs."""
+        """Run the retries that are due by then; rebuilds stay queued, as no worker runs."""
         now = timezone.now()
         for round_ in range(times):
             retrying.due(now=now + timedelta(minutes=minutes * (round_ + 1)))
             self.work()
 
     def submit(self) -> int:
-        """The status of a submission."""
+        """Send a submission; return the status of the reply."""
         status: int = self.api.call("POST", "/executions", BODY).status_code
         return status
 
     def shown(self) -> dict[str, Any]:
-        """The health of the version as the API shows it."""
+        """Return the health of the version as the API shows it."""
         found: dict[str, Any] = self.api.get("/templates/fake/versions/2")["health"]
         return found
 
     def page(self) -> str:
-        """The version's page."""
+        """Return the version's page."""
         answer = self.client.get("/templates/fake/versions/2")
         assert answer.status_code == 200
         return answer.content.decode()
 
     def doctor(self) -> dict[str, diagnosis.Note]:
-        """What doctor says, by title; the last of several."""
+        """Return doctor's notes by title; the last note if several have the same title."""
         return {note.title: note for note in diagnosis.notes()}
 
     def whole(self) -> bool:
-        """Whether the tree is, byte for byte and mode for mode, the one that was sealed."""
+        """Return whether bytes and modes of the tree are as they were sealed."""
         return self.tree_digest() == self.version.tree_digest and _modes_hold(self.tree)
 
     def tree_digest(self) -> str:
-        """The digest of what lies there now."""
+        """Return the digest of the tree on disk."""
         return manifests.scan(self.tree).digest()
 
 
 def build(data: Path, outside: Path, definition_folder: Path) -> Installation:
-    """Lay out everything, and look at it once so that it is on record."""
+    """Lay out all versions, and verify each so that its files are on record."""
     outside.mkdir()
     (outside / "canary").write_bytes(CANARY)
     (outside / "canary").chmod(0o640)
@@ -165,7 +165,7 @@ def _modes_hold(tree: Path) -> bool:
 
 
 def objects_are_sound() -> bool:
-    """Whether every stored file has the bytes and the mode of its name."""
+    """Return whether every stored file has the bytes and the mode that its name says."""
     for stored in data_paths.objects().glob("*/*"):
         info = stored.lstat()
         wanted = 0o555 if stored.name.endswith(".x") else 0o444
@@ -176,7 +176,7 @@ def objects_are_sound() -> bool:
 
 
 def others_are_whole() -> bool:
-    """Whether the versions beside the damaged one are as they were sealed."""
+    """Return whether the undamaged versions are as they were sealed."""
     rows = Version.objects.select_related("template", "health").exclude(
         template__name="fake", number=2
     )

@@ -1,7 +1,7 @@
 """Run tests as an ordinary user: `python -m tests.faults.run_as_user HOME TEST …`, started by root.
 
-To root nothing is unreadable, so that much of what a user meets is never met. An interpreter that
-lies where others may not look is shown to the user in a mount namespace of this process's own.
+Root can read every file, so that errors of an ordinary user do not occur. If other users cannot
+reach the interpreter, this process binds it into a mount namespace of its own.
 """
 
 import os
@@ -14,7 +14,7 @@ USER = 65534
 
 
 def show(prefix: Path) -> None:
-    """Let the interpreter be reached, if a folder above it is closed to others."""
+    """Make the interpreter reachable if a folder above it is closed to other users."""
     closed = [folder for folder in prefix.parents if not folder.stat().st_mode & 0o001]
     if not closed:
         return
@@ -32,7 +32,7 @@ def show(prefix: Path) -> None:
 
 
 def main(home: str, tests: list[str]) -> None:
-    """Become the user, and let pytest take this process's place."""
+    """Become the user and replace this process by pytest."""
     show(Path(sys.base_prefix))
     os.chown(home, USER, USER)
     os.setgroups([])

@@ -1,4 +1,4 @@
-"""Foreign bytes: flips, cuts and splices end in a value or in one kind of error."""
+"""Test readers with damaged bytes: each returns a value or raises its one kind of error."""
 
 import gzip
 import json
@@ -37,7 +37,7 @@ VALUES = st.recursive(
 
 @st.composite
 def mangled(draw: st.DrawFn, data: bytes, other: bytes) -> bytes:
-    """The data with some bits flipped, cut somewhere, or spliced with other data."""
+    """Draw the data with some bits flipped, a part cut off, or other data spliced in."""
     result = bytearray(data)
     for _ in range(draw(st.integers(0, 4))):
         result[draw(st.integers(0, len(data) - 1))] ^= draw(st.integers(1, 255))
@@ -51,7 +51,7 @@ def mangled(draw: st.DrawFn, data: bytes, other: bytes) -> bytes:
 
 
 def ends(read: Callable[[bytes], object], data: bytes) -> None:
-    """Read, and let one kind of error pass alone."""
+    """Read the data; accept the one kind of error."""
     try:
         read(data)
     except ManifestError:

@@ -1,4 +1,4 @@
-"""Each kind of damage, by the three: not served, back by itself, reported truthfully."""
+"""Test each kind of damage: the version is not served, is healed, and the damage is reported."""
 
 import os
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_damage_is_found_told_and_repaired(place: Installation, fault: Fault) ->
 
 
 def a_rebuild_is_on_its_way(place: Installation) -> None:
-    """Nothing on this disk has the bytes: it stays away, and one rebuild is queued."""
+    """Assert that a version whose bytes are lost stays quarantined with one queued rebuild."""
     assert place.health.state == "quarantined"
     assert place.submit() == 503
     assert Build.objects.filter(template__name="fake", options__heal=2).count() == 1
@@ -54,7 +54,7 @@ def a_rebuild_is_on_its_way(place: Installation) -> None:
 
 
 def assert_reported(place: Installation, fault: Fault) -> None:
-    """API, page and doctor say the same, and how bad it is."""
+    """Assert that API, page and doctor report the same damage and its severity."""
     shown = place.shown()
     assert shown["severity"] == fault.severity
     said = " ".join(f"{f['path']} {f['problem']} {f['detail']}" for f in shown["findings"])
@@ -123,7 +123,7 @@ def test_every_third_is_run_some_day() -> None:
 
 
 def test_one_that_cannot_be_healed_holds_back_nobody(place: Installation) -> None:
-    """A of one template, whose bytes are nowhere; B of another, which could be healed."""
+    """Version A has lost its bytes; version B of another template can be healed."""
     for path in ("own",):
         place.object_of(path).unlink()
         damage.replace(place.tree / path, damage.text("evil"))
@@ -178,7 +178,7 @@ def test_without_hard_links_everything_is_a_copy_and_heals(
     ],
 )  # fmt: skip
 def test_the_loop_repairs_in_place_where_it_can(place: Installation, name: str) -> None:
-    """Not by the second way, a whole folder beside: that one would hide what the loop cannot do."""
+    """A copy of the whole folder would also repair it, and hide what the loop cannot do."""
     before = place.tree.stat().st_ino
     damage.BY_NAME[name].do(place)
     place.verify(heal=True)

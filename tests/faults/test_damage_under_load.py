@@ -1,4 +1,4 @@
-"""Damage while a real executor runs submissions in real sandboxes."""
+"""Test damage while a real executor runs submissions in real sandboxes."""
 
 import threading
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ UNFILLED = b"hello\n"  # while the cache is away
 
 @pytest.fixture
 def executor(place: Installation, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemon]:
-    """An executor in this process, with a warm sandbox; its full pass comes later than the test."""
+    """Start an executor with a warm sandbox; its full verification is due after the test."""
     monkeypatch.setattr(verification_worker, "READ_ALL_SECONDS", 3600.0)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.executor_settings")
     monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))

@@ -1,4 +1,4 @@
-"""What is down is tried again, with longer pauses, whatever restarts and clocks do."""
+"""Test the retries of healing: longer pauses, across restarts and changes of the clock."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from tests.faults.installation import Installation
 
 
 def lose(place: Installation) -> None:
-    """Bytes that are on no disk any more."""
+    """Damage a file whose right bytes are on no disk, and verify it with healing."""
     damage.BY_NAME["appended"].do(place)
     place.verify(heal=True)
 

@@ -1,4 +1,4 @@
-"""What changed while nobody looked is found before it is served; links are for people."""
+"""Test that changes during a stop are found before versions are served, and links are repaired."""
 
 import os
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The same for an ordinary user, to whom a folder of mode 000 cannot be read."""
+"""Run the tests of damage as an ordinary user, who cannot read a folder of mode 000."""
 
 import os
 import shutil

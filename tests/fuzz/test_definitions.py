@@ -1,4 +1,4 @@
-"""A definition is read, or refused by a sentence that names its file; nothing in it leads out."""
+"""Fuzz definitions: each is read, or refused by a message that names its file."""
 
 import os
 import tempfile
@@ -37,7 +37,7 @@ CASE = f'title = "T"\nentry = "main.js"\nargs = ["a"]\nstdin = "s"\n{RUN_CASE}'
 
 
 def toml(value: Any) -> str:
-    """A value in TOML's inline form."""
+    """Return a value in TOML's inline form."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -51,7 +51,7 @@ def toml(value: Any) -> str:
 
 @st.composite
 def mutated(draw: st.DrawFn, text: str) -> bytes:
-    """A file that is right but for one key, one line, or a few bytes."""
+    """Draw a valid file with one changed key, one changed line, or a few changed bytes."""
     table = tomllib.loads(text)
     kind = draw(st.integers(0, 4))
     if kind <= 2:
@@ -105,7 +105,7 @@ def test_it_is_whole_or_refused_by_name(data: st.DataObject, folder: Path) -> No
 
 
 def nothing_leads_out(found: Definition) -> None:
-    """Every path stays inside, and whatever goes into an argv or an environment can be there."""
+    """Assert that every path stays inside, and that every argument and variable is valid."""
     listed = [*found.links, *found.files, *found.prune, *found.toolchain, *found.toolchain.values()]
     for path in listed:
         assert path

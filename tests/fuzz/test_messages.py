@@ -1,4 +1,4 @@
-"""Whatever comes over descriptor 3 is a message or a fault, and a fault is the end of belief."""
+"""Fuzz the messages on descriptor 3: each is valid or a fault, and a fault ends the reading."""
 
 import json
 from typing import Any
@@ -29,7 +29,7 @@ WHOLE: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A message that is right but for one value, one key, or a few bytes."""
+    """Draw a valid message with one changed value, one changed key, or a few changed bytes."""
     message = dict(draw(WHOLE))
     match draw(st.integers(0, 4)):
         case 0:

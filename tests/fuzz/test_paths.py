@@ -1,4 +1,4 @@
-"""What passes the check can be written where it should be, and nowhere else: on a real disk."""
+"""Fuzz paths on a real disk: an accepted path is written below the sources and nowhere else."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ HOSTILE = st.one_of(
 
 @pytest.fixture(scope="module")
 def top() -> Iterator[Path]:
-    """A folder with a neighbour: what climbs out would show."""
+    """Return a folder with a sibling, which would show a path that climbs out."""
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder)
 

@@ -1,4 +1,4 @@
-"""Each file of a definition is read, or refused by its line: whatever bytes it holds."""
+"""Fuzz each file of a definition: it is read, or refused with its line, for any bytes."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ PIECES = [
 
 @st.composite
 def damaged(draw: st.DrawFn, data: bytes) -> bytes:
-    """A right file with some bytes replaced, by odd ones or by parts of itself."""
+    """Draw a valid file with some bytes replaced by odd bytes or by parts of the file."""
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, len(data)))
         end = start + draw(st.sampled_from([0, 0, 1, 5, 40]))
@@ -73,7 +73,7 @@ def assert_told(refusal: FileError, text: str) -> None:
 
 
 def assert_harmless(name: str, text: str) -> None:
-    """What was taken means nothing but names, ranges and hashes, by another way of looking."""
+    """Assert, with a second parser, that the file means only names, ranges and hashes."""
     if name == ".npmrc":
         assert not any(word in text for word in ("registry=", "$", "ignore-scripts=false"))
     elif name.startswith("requirements"):

@@ -1,4 +1,4 @@
-"""Signed-in clients, and rows of every kind without a build having run."""
+"""Fixtures: signed-in clients, and rows of every kind without a build."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from tests.factories import make_user
 
 @pytest.fixture(autouse=True)
 def static_root(settings: Settings) -> None:
-    """The folder that whitenoise looks for when a client starts; nothing is collected into it."""
+    """Make the folder that whitenoise reads when a client starts; it stays empty."""
     Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture
 def data_dir(tmp_path: Path, settings: Settings) -> Path:
-    """A data directory of this test's own."""
+    """Return an empty data directory."""
     settings.STENCIL_DATA = tmp_path / "var"
     settings.STENCIL_DATA.mkdir()
     return tmp_path / "var"
@@ -26,13 +26,13 @@ def data_dir(tmp_path: Path, settings: Settings) -> Path:
 
 @pytest.fixture
 def admin_user(db: None) -> User:
-    """A person who may change things."""
+    """Return a user who may change things."""
     return make_user("ada", "admin")
 
 
 @pytest.fixture
 def admin(admin_user: User, data_dir: Path) -> Client:
-    """A browser of somebody who may change things."""
+    """Return the browser of a user who may change things."""
     client = Client()
     client.force_login(admin_user)
     return client
@@ -40,7 +40,7 @@ def admin(admin_user: User, data_dir: Path) -> Client:
 
 @pytest.fixture
 def viewer(db: None, data_dir: Path) -> Client:
-    """A browser of somebody who may only look."""
+    """Return the browser of a user who may only read."""
     client = Client()
     client.force_login(make_user("vic", "viewer"))
     return client
@@ -48,7 +48,7 @@ def viewer(db: None, data_dir: Path) -> Client:
 
 @pytest.fixture
 def releaser(db: None, data_dir: Path) -> Client:
-    """A browser of somebody who may promote, and not past a closed gate."""
+    """Return the browser of a user who may promote, but not override a closed gate."""
     client = Client()
     client.force_login(make_user("rex", "releaser"))
     return client
@@ -56,7 +56,7 @@ def releaser(db: None, data_dir: Path) -> Client:
 
 @pytest.fixture
 def student(db: None, data_dir: Path) -> Client:
-    """A browser of somebody with permissions of their own: runs code, sees what is theirs."""
+    """Return the browser of a user who may run code and see only their own executions."""
     user = make_user("sue")
     codenames = ("view_template", "submit_execution", "cancel_execution")
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))

@@ -1,4 +1,4 @@
-"""Every address, found by itself: a page that is added is held to the same rules."""
+"""Test rules for every address, which come from the URL resolver: a new page is included."""
 
 import re
 import uuid
@@ -29,7 +29,7 @@ MAX_QUERIES = 19
 
 
 class Inline(HTMLParser):
-    """Collects what the content security policy would block."""
+    """Collect what the content security policy would block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Inline(HTMLParser):
 
 @pytest.fixture
 def address(data_dir: object, db: None) -> dict[str, str]:
-    """A real address for every name: a template with two versions, a build, an execution."""
+    """Return an address for every name: a template with two versions, a build, an execution."""
     template = factories.make_template_row()
     first, second = factories.make_version_row(template), factories.make_version_row(template)
     promotion = factories.make_promotion_row(first)

@@ -1,4 +1,4 @@
-"""Pages bear many rows: few queries whatever their number, and an index for every list."""
+"""Test pages with many rows: a fixed number of queries, and an index for every list."""
 
 import json
 import uuid
@@ -91,14 +91,14 @@ def test_a_list_is_read_from_an_index_in_its_order(filters: ExecutionFilter, fur
 
 
 def assert_in_order(plan: str) -> None:
-    """Nothing is read but an index, in its own order."""
+    """Assert that a plan reads one index, in its own order."""
     in_order = plan.replace("SCAN execapp_execution USING INDEX execution_newest", "")
     assert "SCAN execapp_execution" not in in_order, plan
     assert "TEMP B-TREE" not in plan, plan
 
 
 def plan_of(act: Any) -> str:
-    """How the last query of `act` is carried out."""
+    """Return the query plan of the last query of `act`."""
     with CaptureQueriesContext(connection) as queries:
         act()
     with connection.cursor() as cursor:

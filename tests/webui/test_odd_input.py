@@ -1,7 +1,7 @@
-"""Odd values into every path, query parameter, form field and header of every address.
+"""Send odd values in every path, query parameter, form field and header of every address.
 
-Addresses come from the URL resolver, fields from what a view reads while it is called, parameters
-of the API from OpenAPI: a new address is covered without a line here. Nothing may be a 5xx.
+Addresses come from the URL resolver, fields from a record of what a view reads, parameters of the
+API from OpenAPI: a new address needs no line here. No reply may be a 5xx.
 """
 
 import base64
@@ -117,7 +117,7 @@ class Route:
 
 
 def routes() -> list[Route]:
-    """Every address of the service."""
+    """Return every address of the service."""
     return sorted(set(_routes(get_resolver("webui.urls").url_patterns, "/")), key=str)
 
 
@@ -165,14 +165,14 @@ class Visitor:
         }  # fmt: skip
 
     def address(self, route: Route, **odd: bytes) -> str:
-        """The route with what exists in its blanks, or something odd."""
+        """Fill the blanks of the route with known values or with the odd ones."""
         given = {name: self.known.get(name, "1") for name in route.blanks}
         return route.path % (given | {name: quote(raw, safe="") for name, raw in odd.items()})
 
     def call(
         self, method: str, address: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Any:
-        """One call, signed in whatever an earlier one did; whatever it is, it is no 5xx."""
+        """Send one signed-in request; assert that the reply is no 5xx."""
         api = address.startswith("/api/")
         if not api and "sessionid" not in self.client.cookies:
             self.client.force_login(self.user)
@@ -200,7 +200,7 @@ class Visitor:
 
 
 def _unready(response: Any, address: str) -> bool:
-    """No executor runs here, and no version has files: these two say so."""
+    """Return whether a 503 is right: without an executor and without files, two replies are."""
     return response.status_code == 503 and address.startswith(("/readyz", "/api/v1/executions"))
 
 
@@ -217,7 +217,7 @@ def visitor(admin_user: User, data_dir: object, settings: Settings) -> Visitor:
 
 @pytest.fixture
 def fields(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> set[str]:
-    """The names that views ask forms and query strings for, as they ask."""
+    """Return the names that views read from forms and query strings, added as they read."""
     for method in ("get", "getlist", "__getitem__", "__contains__"):
         original = getattr(QueryDict, method)
 
@@ -234,7 +234,7 @@ def query(names: set[str], raw: bytes) -> str:
 
 
 def of_openapi(visitor: Visitor) -> dict[tuple[str, str], dict[str, set[str]]]:
-    """By (method, path): the names of parameters of each kind, and of the body's fields."""
+    """Return, by (method, path), the parameters of each kind and the fields of the body."""
     schema = visitor.client.get("/api/v1/openapi.json").json()
     found: dict[tuple[str, str], dict[str, set[str]]] = {}
     for path, calls in schema["paths"].items():

@@ -1,4 +1,4 @@
-"""Every page has a picture: one that is added without any is found here."""
+"""Test that the list of screenshots names every page."""
 
 import sys
 from pathlib import Path

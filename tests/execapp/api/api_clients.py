@@ -1,4 +1,4 @@
-"""What the tests of a template's life over the API share: clients by scope."""
+"""API clients by scope, and helpers for the tests of templates over the API."""
 
 import json
 from typing import Any
@@ -9,29 +9,29 @@ from tests.execapp.conftest import Api, make_api
 
 
 def reader() -> Api:
-    """May look at templates and change nothing."""
+    """Return a client that may read templates and change nothing."""
     return make_api("looker", "read")
 
 
 def changer() -> Api:
-    """May change templates."""
+    """Return a client that may change templates."""
     return make_api("ci-bot", "read", "templates")
 
 
 def boss() -> Api:
-    """May do everything."""
+    """Return a client with every permission."""
     return make_api("boss", "admin")
 
 
 def post(api: Api, path: str, body: object, status: int = 200) -> Any:
-    """The parsed reply to a POST that must answer so."""
+    """Send a POST that must succeed with this status; return the parsed reply."""
     response = api.call("POST", path, body)
     assert response.status_code == status, response.content
     return response.json()
 
 
 def refused(api: Api, method: str, path: str, body: object, status: int, code: str) -> Any:
-    """The error of a call that must be refused so."""
+    """Send a request that must fail with this status and code; return the error."""
     response = api.call(method, path, body)
     assert response.status_code == status, response.content
     error = response.json()["error"]
@@ -40,7 +40,7 @@ def refused(api: Api, method: str, path: str, body: object, status: int, code: s
 
 
 def last_event() -> AuditEvent:
-    """The newest event of the audit trail."""
+    """Return the newest event of the audit trail."""
     return AuditEvent.objects.latest("sequence")
 
 
@@ -50,7 +50,7 @@ def tiny() -> Template:
 
 
 def frames(text: str) -> list[tuple[str, str, Any]]:
-    """(id, event, data) of each server-sent event; comments and the hello are left out."""
+    """Return (id, event, data) of each server-sent event, without comments and the greeting."""
     found = []
     for block in text.split("\n\n"):
         pairs = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line)

@@ -1,4 +1,4 @@
-"""The code of docs/how-to/add-an-endpoint.md adds an endpoint that works."""
+"""Test the code of docs/how-to/add-an-endpoint.md in a running API."""
 
 import re
 import sys

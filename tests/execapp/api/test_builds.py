@@ -1,4 +1,4 @@
-"""Builds over the API: asked for, read, followed, cancelled."""
+"""Test builds over the API: request, read, follow and cancel them."""
 
 import json
 import uuid
@@ -34,7 +34,7 @@ THEN = "2026-11-23T02:31:12.461578+00:00"
 
 @pytest.fixture
 def definition(committed: None, tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """The tiny definition that npm builds in a second, never built yet."""
+    """Yield the folder of the tiny definition, which has no build yet."""
     settings.STENCIL_DATA = tmp_path / "var"
     settings.STENCIL_DEFINITIONS = tmp_path / "definitions"
     settings.STENCIL_DATA.mkdir()
@@ -46,7 +46,7 @@ def definition(committed: None, tmp_path: Path, settings: Settings) -> Iterator[
 
 
 def run_next() -> Build:
-    """What the build worker does."""
+    """Claim and run the next build, as the build worker does."""
     claimed = builds.claim(worker="w1")
     assert claimed is not None
     return builds.run(build=claimed, worker="w1")
@@ -335,7 +335,7 @@ def test_a_definition_that_is_not_taken_is_answered_with_its_line(definition: Pa
 def test_an_old_version_gives_no_more_than_the_ceiling(
     definition: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its limits were taken once. Asked for today they are refused, and its own are lowered."""
+    """The version was built under higher limits. Today they are refused and its own are lowered."""
     text = (definition / "template.toml").read_text()
     usual = f"[limits.maximum]{LIMITS}"
     large = text.replace(usual, usual.replace("5000", "86400000"))

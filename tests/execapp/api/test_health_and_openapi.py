@@ -1,4 +1,4 @@
-"""Health checks, the OpenAPI page, the socket's messages, and strict JSON by itself."""
+"""Test health checks, the OpenAPI page, messages on the socket, and the strict JSON parser."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Odd heads of requests, byte by byte, to the real web server with the whole service behind it."""
+"""Send malformed request heads, byte by byte, to the real web server with the whole service."""
 
 import gzip
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ HEADS: dict[str, bytes] = {
 
 @pytest.fixture
 def web(api: Api, settings: Settings) -> Iterator[Web]:
-    """The whole of Django as one view, behind the server."""
+    """Yield a web server that serves all of Django."""
     settings.ROOT_URLCONF = "webui.urls"
     handler = WSGIHandler()
 

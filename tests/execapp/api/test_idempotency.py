@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: the same key and body give the same execution back."""
+"""Test `Idempotency-Key`: the same key and body return the same execution."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

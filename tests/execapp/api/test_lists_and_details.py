@@ -1,4 +1,4 @@
-"""Lists, pages, filters, and who may see what."""
+"""Test lists of executions: pages, filters, and the permission to see each execution."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Odd values into every call that OpenAPI names: never a 5xx, always JSON in the one shape."""
+"""Send odd values to every operation of the OpenAPI schema: no 5xx, and JSON in the error shape."""
 
 import json
 import re
@@ -75,7 +75,7 @@ ODD_BODIES = (
 
 @pytest.fixture(scope="module")
 def operations() -> list[tuple[str, str, list[str]]]:
-    """(method, path, names of the body's fields) of every call under /api/v1."""
+    """Return (method, path, names of the body's fields) of every operation under /api/v1."""
     schema = Client().get("/api/v1/openapi.json").json()
     found = []
     for path, calls in schema["paths"].items():
@@ -145,7 +145,7 @@ def test_odd_bodies(
 
 
 def bodies(fields: list[str]) -> Iterator[Any]:
-    """Broken ones, and each field with each odd value, the others plausible."""
+    """Yield malformed bodies, then each field with each odd value beside plausible values."""
     plausible: dict[str, Any] = {
         "kind": "rebuild",
         "from": None,

@@ -1,4 +1,4 @@
-"""Promote, roll back, pin, policy and removal over the API: who may, and what is refused."""
+"""Test promotion, roll back, pins, policy and removal over the API: permissions and refusals."""
 
 from collections.abc import Iterator
 
@@ -18,13 +18,13 @@ WHY = {"reason": "vitest 5.2"}
 
 @pytest.fixture
 def second(current: Version) -> Version:
-    """Version 2, ready, while 1 is current."""
+    """Make version 2, ready, while version 1 is current."""
     return factories.make_runnable_version(number=2)
 
 
 @pytest.fixture
 def shut() -> Iterator[None]:
-    """A gate of another app's that is never open."""
+    """Add a gate of another app that is always closed."""
     gates.register("replay", lambda _: (False, "3 of 9 came out otherwise"))
     yield
     gates.unregister("replay")

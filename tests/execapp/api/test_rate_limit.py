@@ -1,4 +1,4 @@
-"""What a token may send in a minute: counted, said with every reply, refused above it."""
+"""Test the rate limit of a token: count, headers of every reply, refusal above it."""
 
 import uuid
 

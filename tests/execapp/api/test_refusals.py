@@ -1,4 +1,4 @@
-"""Everything that is refused, always in the one shape."""
+"""Test every refusal of the API: status, code and the common error shape."""
 
 import base64
 import io
@@ -25,7 +25,7 @@ BODY = HELLO.body()
 
 
 def check(response: Any, status: int, code: str) -> dict[str, Any]:
-    """The one shape with this status and code; returns the error."""
+    """Assert the common error shape with this status and code; return the error."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/json"
     body = json.loads(response.content)
@@ -198,7 +198,7 @@ def test_body_too_large(api: Api, alive: object, settings: Settings) -> None:
 
 
 def send_chunked(api: Api, raw: bytes) -> Any:
-    """As a server hands over a body that was sent in chunks: no length, but an end."""
+    """Send a chunked body as a server passes it on: without a length, but with an end."""
     given: dict[str, Any] = {
         "wsgi.input": io.BytesIO(raw),
         "wsgi.input_terminated": True,

@@ -1,4 +1,4 @@
-"""`POST /executions` with a real executor: what comes back for what was sent."""
+"""Test `POST /executions` with a real executor: the result of each kind of submission."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""One version over the API: compared, verified, healed, and its inputs taken home."""
+"""Test a version over the API: comparison, verification, healing and download of its inputs."""
 
 import io
 import tarfile
@@ -26,7 +26,7 @@ FAKE = "/templates/fake/versions"
 def versions(
     make_sealed_version: Callable[..., Version], settings: Settings, tmp_path: Path
 ) -> Iterator[list[Version]]:
-    """Two sealed versions of small trees; the first is current."""
+    """Make two sealed versions of small trees; the first is current."""
     first = make_sealed_version({"a.txt": "one", "b.txt": "same"})
     second = make_sealed_version({"a.txt": "two", "b.txt": "same", "c.txt": "new"})
     promotions.promote(template="fake", version=1, actor="ann", reason="first")
@@ -35,7 +35,7 @@ def versions(
 
 
 def keep() -> Verification:
-    """What the verification worker does."""
+    """Run one queued verification, as the verification worker does."""
     found = verification.claim(worker="w1")
     assert found is not None
     return verification.run(verification=found)

@@ -1,4 +1,4 @@
-"""Waiting for an end, and asking for one."""
+"""Test waits for the end of an execution, and cancellation."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Settings of an executor that a test starts as a process of its own, on the test's database."""
+"""Settings of an executor process that a test starts on its own database."""
 
 import os
 

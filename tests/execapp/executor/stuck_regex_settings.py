@@ -1,4 +1,4 @@
-"""Settings of a helper that never comes back from what it reads, and lets no thread of it run."""
+"""Settings of a helper whose reader of definitions never returns and blocks all its threads."""
 
 import re
 from typing import NoReturn
@@ -8,7 +8,7 @@ from tests.execapp.executor.executor_settings import *  # noqa: F403
 
 
 def read(*_given: object, **_named: object) -> NoReturn:
-    """Hold the interpreter's lock for longer than anybody waits."""
+    """Hold the interpreter's lock for longer than any test waits."""
     re.match(r"(a+)+$", "a" * 64 + "b")
     raise AssertionError
 

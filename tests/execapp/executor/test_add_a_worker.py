@@ -1,4 +1,4 @@
-"""The worker of docs/how-to/add-a-worker.md runs jobs in a real executor, as the page says."""
+"""Test the worker of docs/how-to/add-a-worker.md in a real executor."""
 
 import re
 import sys
@@ -47,7 +47,7 @@ def run(title: str, module: str) -> ModuleType:
 
 @pytest.fixture
 def model(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """The model of the page, with a table, where `templatemgr.models` has the others."""
+    """Make the model of the page, with a table, in `templatemgr.models`."""
     with isolate_apps("templatemgr"):
         models = run("model", "templatemgr.models.reports")
     for name in ("Report", "ReportState"):
@@ -62,7 +62,7 @@ def model(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 @pytest.fixture
 def reports(model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The services of the page, where `templatemgr.build` has the others."""
+    """Make the services of the page in `templatemgr.build`."""
     queue = run("queue", "templatemgr.queues")
     monkeypatch.setattr(templatemgr.queues, "REPORTS", vars(queue)["REPORTS"], raising=False)
     known = {kind.name: kind.value for kind in WakeKind}
@@ -82,7 +82,7 @@ def new_kind() -> dict[str, str]:
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every kind of work that a service wakes the executor for, in order."""
+    """Return every kind of work that a service wakes the executor for, in order."""
     kinds: list[str] = []
     monkeypatch.setattr(get_engine(), "wake", kinds.append)
     return kinds
@@ -118,7 +118,7 @@ def test_the_worker_of_the_page_runs_jobs_in_a_real_executor(
     "path", ["pyproject.toml", "execapp/executor/daemon.py", "execapp/executor/listener.py"]
 )
 def test_the_lines_that_the_page_adds_stand_beside_those_of_the_lookup(path: str) -> None:
-    """Without the part on reports, or with lookups in its place, the line is in the file."""
+    """Each line is in the file without its part on reports, or with lookups in its place."""
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
     for block in blocks(path):
         without = re.sub(r"(WakeKind\.REPORT|report_worker) \| ", "", block).rstrip("\n")

@@ -1,4 +1,4 @@
-"""The circuit breaker by itself, and the log that says each failure once."""
+"""Test the circuit breaker on its own, and the log that records each failure once."""
 
 import errno
 import logging
@@ -13,7 +13,7 @@ from sandbox.errors import StartupError
 
 
 class Machine:
-    """A machine that can or cannot start a sandbox, as the test says."""
+    """A machine that can start a sandbox or cannot, as the test sets it."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -42,7 +42,7 @@ def breaker(machine: Machine) -> CircuitBreaker:
 
 @pytest.fixture
 def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock of the breaker; the test moves it."""
+    """Return the clock of the breaker, which the test moves."""
     clock = [1000.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     return clock

@@ -1,4 +1,4 @@
-"""Builds and lookups run in processes of their own, and whatever ends those is recorded."""
+"""Test the processes of builds and lookups: limits, and the record of every kind of end."""
 
 import os
 import resource
@@ -33,9 +33,9 @@ Start = Callable[..., Daemon]
 def definition(
     current: Version, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """The tiny template's definition, to be built.
+    """Return the definition of the tiny template, to be built.
 
-    The current version has no manifest, which nobody looks for meanwhile.
+    The current version has no manifest; no test here reads it.
     """
     monkeypatch.setattr(verification, "schedule", lambda **_: [])
     monkeypatch.setattr(startup_check, "read_current", list)
@@ -46,7 +46,7 @@ def definition(
 
 @pytest.fixture
 def held() -> Iterator[ExitStack]:
-    """No build gets past its first step until this is closed."""
+    """Hold the lock of the downloads: no build passes its first step before it is closed."""
     downloads = data_paths.downloads("npm")
     downloads.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
@@ -59,7 +59,7 @@ def asked() -> Build:
 
 
 def children(command: str, parent: int | None = None) -> list[int]:
-    """The processes that an executor (in this process, by default) started for this command."""
+    """Return the processes that an executor (by default in this process) started for a command."""
     parent = parent or os.getpid()
     ours = (member.pid for member in tree_of(parent) if member.parent == parent)
     return [pid for pid in ours if command in words_of(pid)]
@@ -73,7 +73,7 @@ def words_of(pid: int) -> list[str]:
 
 
 def building_process(build: Build, executor: int | None = None) -> int:
-    """The process of a build that waits in its first step."""
+    """Return the process of a build that waits in its first step."""
     [pid] = until(lambda: children("run_build", executor), STARTS_SECONDS)
     assert str(build.pk) in words_of(pid)
     until(lambda: build.lines.exists(), STARTS_SECONDS)
@@ -87,7 +87,7 @@ def ended(build: Build, *states: BuildState) -> Build:
 
 
 def nothing_is_left(daemon: Daemon) -> None:
-    """Neither processes nor groups nor folders of a build that was killed."""
+    """Assert that a killed build left no process, control group or folder."""
     slot = f"{daemon.context.worker}-build0-"
     mine = leases.process_leases().mine()
 
@@ -173,7 +173,7 @@ def test_one_that_needs_too_much_memory_is_told_so(
 def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
     definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for a lock and looks at nothing else, as one that counts backtracks would."""
+    """The build waits for a lock and checks nothing else, like one in a backtracking regex."""
     monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
     daemon = start_executor()
     build = asked()
@@ -186,7 +186,7 @@ def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
 def test_what_a_definition_makes_slow_slows_no_execution(
     api: Api, definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pattern that counts backtracks holds the lock of its process, which hears of nothing."""
+    """A backtracking regex holds its interpreter's lock, so that its process reads no request."""
     monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.stuck_regex_settings")
     daemon = start_executor()
@@ -264,7 +264,7 @@ def test_one_that_cannot_be_started_is_told_so(
 
 
 def test_a_claim_that_is_not_its_own_is_not_run(definition: Path, start_executor: Start) -> None:
-    """A helper that comes late does nothing to what another attempt does."""
+    """A late helper does not touch the build of another attempt."""
     daemon = start_executor()
     daemon.stop()
     build = asked()

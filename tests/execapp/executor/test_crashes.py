@@ -1,6 +1,6 @@
-"""Killed at random under load, and promoted under load: nothing is lost, nothing ends twice.
+"""Kill processes and promote versions under load: no execution is lost, and none ends twice.
 
-`make test-crash` does more of both than an ordinary run.
+`make test-crash` runs more of both than an ordinary run.
 """
 
 import http.client
@@ -45,7 +45,7 @@ StartProcess = Callable[..., subprocess.Popen[str]]
 
 @dataclass
 class Scene:
-    """Web and executor as processes, on the test's database; each can be killed and comes again."""
+    """A web server and an executor as processes on the test's database; kill and restart either."""
 
     start_executor: StartProcess
     port: int = field(default_factory=free_port)
@@ -87,7 +87,7 @@ class Scene:
             os.kill(secrets.choice(runners), signal.SIGKILL)
 
     def crash(self, kind: str) -> None:
-        """One kill of this kind; what was killed starts again."""
+        """Kill a process in this way and start it again."""
         if kind in {"executor", "all"}:
             self.kill_executor()
         if kind in {"web", "all"}:
@@ -102,7 +102,7 @@ class Scene:
     def call(
         self, method: str, path: str, body: object = None, secret: str = ""
     ) -> tuple[int, str]:
-        """Status and body; (0, "") when nobody answered."""
+        """Return status and body; (0, "") if the server did not reply."""
         link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANGS_SECONDS)
         headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
         try:
@@ -132,7 +132,7 @@ def scene(current: Version, executor_process: StartProcess) -> Iterator[Scene]:
 
 @contextmanager
 def crowd(count: int, work: Callable[[int, threading.Event], None]) -> Iterator[None]:
-    """`count` threads that work until the block ends; what one of them raises is raised."""
+    """Run `count` threads until the block ends; raise an exception that one of them raised."""
     stop = threading.Event()
 
     def one(number: int) -> None:
@@ -185,7 +185,7 @@ def test_every_acknowledged_submission_ends_once(scene: Scene) -> None:
 
 
 def remember(ended: dict[str, tuple[str, int]]) -> None:
-    """Note every end; one that was noted before must be the same still."""
+    """Record every end; assert that each recorded end is unchanged."""
     rows = Execution.objects.filter(state__in=FINAL_STATES).values_list("id", "state", "attempt")
     for identifier, state, attempt in rows:
         assert ended.setdefault(str(identifier), (state, attempt)) == (state, attempt)

@@ -1,4 +1,4 @@
-"""The executor as a process: killed, drained, locked out, refused."""
+"""Test the executor as a process: kill, drain, a second executor, refused configurations."""
 
 import json
 import signal
@@ -216,7 +216,7 @@ def test_our_failure_is_an_error_with_an_id(
 def test_what_is_not_locked_down_runs_no_submission(
     api: Api, executor: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A trial sandbox is locked down, so it is the template: told at once, and not tried again."""
+    """A trial sandbox is confined, so the template is at fault: end at once, without a retry."""
     started: list[int] = []
 
     def check(init: int, **_: object) -> None:
@@ -334,13 +334,13 @@ def data() -> Path:
 
 
 def commands_of(identity: str) -> str:
-    """The command lines of what is left, for the message of a failure."""
+    """Return the command lines of the remaining processes, for the message of a failure."""
     found = (Path(f"/proc/{pid}/cmdline") for pid in sandboxes_of(identity))
     return "; ".join(path.read_text().replace("\0", " ")[:200] for path in found if path.exists())
 
 
 def sandboxes_of(identity: str) -> list[str]:
-    """Processes that still sit in a control group of this executor."""
+    """Return the processes that are still in a control group of this executor."""
     found = []
     for status in Path("/proc").glob("[0-9]*/cgroup"):
         try:

@@ -1,4 +1,4 @@
-"""A database that is locked or full while executions run: nothing is lost, nothing restarted."""
+"""Test a locked or full database while executions run: no execution is lost or restarted."""
 
 import sqlite3
 import threading
@@ -24,7 +24,7 @@ SHORT = program("setTimeout(() => console.log('done'), 300)")
 
 
 class Failing[**P, R]:
-    """Calls that fail the first few times as a full disk lets them fail."""
+    """Database calls that fail at first, as they do on a full disk."""
 
     def __init__(self, original: Callable[P, R], times: int) -> None:
         self._original = original
@@ -40,7 +40,7 @@ class Failing[**P, R]:
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three tries a moment apart, and leases that end soon."""
+    """Set three tries a moment apart, and leases that end soon."""
     monkeypatch.setattr(retry, "PAUSES", (0.01, 0.01))
     short = replace(EXECUTIONS, lease=timedelta(seconds=1))
     monkeypatch.setattr(claims, "EXECUTIONS", short)

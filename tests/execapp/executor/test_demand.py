@@ -1,4 +1,4 @@
-"""How many are warmed: by what was asked for lately, and by the memory there is."""
+"""Test the number of warm sandboxes: by recent requests and by available memory."""
 
 import pytest
 

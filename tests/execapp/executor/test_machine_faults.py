@@ -1,7 +1,7 @@
-"""Faults of the machine: nothing is lost, the true cause is told, and service comes back by itself.
+"""Test faults of the machine, each in three ways.
 
-Each asserts the three: executions wait instead of ending as our error, `/readyz` and the API name
-the cause, and what waited is run when the fault is over.
+Executions wait instead of ending as our error, `/readyz` and the API name the cause, and the
+waiting executions run when the fault is over.
 """
 
 import errno
@@ -51,7 +51,7 @@ def probed_anew() -> Iterator[None]:
 
 
 def checks() -> dict[str, str]:
-    """What `/readyz` says is wrong, by name."""
+    """Return the failed checks of `/readyz` by name."""
     probes.forget()
     response = Client().get("/readyz")
     if response.status_code == 200:
@@ -195,7 +195,7 @@ def test_a_folder_in_the_sockets_place_is_said_once_and_stops_nobody(
 
 
 def daemon_beats_again() -> bool:
-    """A new sign of life, written after now."""
+    """Wait for a heartbeat that is written after now."""
     before = ExecutorHeartbeat.objects.get().seen_at
     return bool(until(lambda: ExecutorHeartbeat.objects.get().seen_at > before))
 
@@ -344,7 +344,7 @@ def _readiness(database: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path, settings: Settings) -> Iterator[Path]:
-    """A data directory on a tmpfs of 1 MiB, for the probe of the disk."""
+    """Yield a data directory on a tmpfs of 1 MiB, for the probe of the disk."""
     if os.geteuid() != 0:
         pytest.fail("run as root: a small disk has to be mounted")
     data = tmp_path / "small"

@@ -1,4 +1,4 @@
-"""Variables of a submission: with effect, through a cold start if it must be, or refused."""
+"""Test variables of a submission: applied, applied by a cold start, or refused."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Damage in what is being served: found, healed and proven by a real executor, under load."""
+"""Test that a real executor finds, heals and verifies damage in served versions, under load."""
 
 import itertools
 import threading
@@ -30,7 +30,7 @@ WHOLE = b"filled\nhello\n"
 
 @pytest.fixture
 def version(tmp_path: Path, settings: Settings, committed: None) -> Iterator[Version]:
-    """A version built by real npm, which prints a file of its tree; current."""
+    """Build a version with real npm that prints a file of its tree; promote it."""
     settings.STENCIL_DATA = tmp_path / "var"
     settings.STENCIL_DEFINITIONS = tmp_path / "definitions"
     settings.STENCIL_DATA.mkdir()
@@ -46,7 +46,7 @@ def version(tmp_path: Path, settings: Settings, committed: None) -> Iterator[Ver
 
 @pytest.fixture
 def start(version: Version, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Daemon]]:
-    """Start executors in this process; each is stopped at the end. Helpers use our database."""
+    """Yield a function that starts executors in this process; stop them at the end."""
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.execapp.executor.executor_settings")
     monkeypatch.setenv("STENCIL_TEST_DATABASE", str(connection.settings_dict["NAME"]))
     started: list[Daemon] = []
@@ -74,13 +74,13 @@ def flip_a_byte(path: Path) -> int:
 
 
 def outputs(**chosen: object) -> list[bytes]:
-    """What executions that succeeded have printed."""
+    """Return the output of every execution that succeeded."""
     rows = Execution.objects.filter(state="succeeded", **chosen)
     return [bytes(text) for text in rows.values_list("stdout", flat=True)]
 
 
 def submit_until(done: threading.Event, api: Api, refused: list[int]) -> None:
-    """One client that submits, waits for the end, and submits again."""
+    """Submit and wait for the end, again and again, until `done` is set; record each 503."""
     try:
         while not done.is_set():
             status = api.call("POST", "/executions", {**BODY, "wait": True}).status_code

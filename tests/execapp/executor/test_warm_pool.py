@@ -1,4 +1,4 @@
-"""Warm sandboxes: used once, replaced, dropped when another version becomes current."""
+"""Test warm sandboxes: single use, replacement, and removal after a promotion."""
 
 import time
 from collections.abc import Callable

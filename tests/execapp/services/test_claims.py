@@ -1,4 +1,4 @@
-"""Claims: one winner, one end, fair turns, bounded attempts."""
+"""Test claims: one winner, one end, fair turns, and a limit of attempts."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta

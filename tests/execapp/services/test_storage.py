@@ -1,4 +1,4 @@
-"""What clients may store: bytes a day, and disk that must stay free."""
+"""Test the limits of storage: bytes per client and day, and free disk space."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A client's own version: submissions that name none get it, and it is never removed."""
+"""Test pins of tokens: a submission without a version uses the pin, and the pin blocks removal."""
 
 from datetime import timedelta
 from io import StringIO
@@ -21,7 +21,7 @@ from tests.minimal_template import HELLO
 
 @pytest.fixture
 def pinned(current: Version, alive: object) -> Api:
-    """A client that is pinned to version 1, while 2 is current."""
+    """Return a client that is pinned to version 1, while version 2 is current."""
     factories.promote_runnable_version(number=2)
     token, secret = tokens.create(
         name="exam", scopes=["execute", "read"], actor="ann", pins={"tiny": 1}

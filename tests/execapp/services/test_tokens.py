@@ -1,4 +1,4 @@
-"""Tokens: shown once, kept as a hash, usable until revoked or expired."""
+"""Test tokens: shown once, stored as a hash, usable until revoked or expired."""
 
 from datetime import timedelta
 from io import StringIO

@@ -1,4 +1,4 @@
-"""Four roles: what each may do is written in a table here, and tried on every address."""
+"""Test the permissions of the four roles, from a table, on every address."""
 
 import html
 import re
@@ -50,12 +50,12 @@ VIEWS = {str(pattern.name): pattern.callback for pattern in pages}
 
 
 def asked(name: str) -> str:
-    """The codename of the permission that an address asks for."""
+    """Return the codename of the permission that an address requires."""
     return str(getattr(VIEWS[name], "permission", "")).partition(".")[2]
 
 
 def holds(role: str, codename: str) -> bool:
-    """Whether the table above gives it to the role or to one before it."""
+    """Return whether the table gives the permission to the role or to a lower role."""
     order = list(HOLDS)
     return any(codename in HOLDS[name] for name in order[: order.index(role) + 1])
 

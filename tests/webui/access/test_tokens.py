@@ -1,4 +1,4 @@
-"""Tokens are made in the browser, shown once, found, rotated and revoked."""
+"""Test tokens in the dashboard: make, show once, list, rotate and revoke them."""
 
 from datetime import timedelta
 
@@ -153,7 +153,7 @@ def test_clients_are_pinned_when_made_and_later(admin: Client) -> None:
 
 
 def many(count: int) -> None:
-    """Tokens of every state."""
+    """Make tokens of every state."""
     now = timezone.now()
     ApiToken.objects.bulk_create(
         ApiToken(

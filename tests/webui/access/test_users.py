@@ -1,4 +1,4 @@
-"""Users are invited, changed and deactivated by admins; one admin always remains."""
+"""Test users in the dashboard: invite, change and deactivate them; one admin always remains."""
 
 import re
 from pathlib import Path
@@ -19,14 +19,14 @@ from webui.signin import roles
 
 
 def link_in(text: str) -> str:
-    """The path of the link that a page shows."""
+    """Return the path of the link that a page shows."""
     found = re.search(r'id="welcome-link">http://testserver([^<]+)<', text)
     assert found is not None
     return found[1]
 
 
 def last() -> AuditEvent:
-    """The newest event."""
+    """Return the newest event."""
     event = AuditEvent.objects.order_by("-sequence").first()
     assert event is not None
     return event
@@ -125,7 +125,7 @@ def test_nobody_demotes_or_deactivates_themselves(
 
 @pytest.mark.parametrize("act", ["change_role", "deactivate"])
 def test_last_admin_stays(db: None, act: str) -> None:
-    """Also when it is somebody else who asks, whose own role is gone meanwhile."""
+    """Also when another user asks, who has lost the role meanwhile."""
     only = factories.make_user("only", "admin")
     idle = factories.make_user("idle", "admin")
     User.objects.filter(pk=idle.pk).update(is_active=False)

@@ -1,4 +1,4 @@
-"""The audit trail: found by every filter, walked in parts, written out so that others can check."""
+"""Test the audit trail: filters, the check in parts, and an export that others can verify."""
 
 import csv
 import io
@@ -37,14 +37,14 @@ def record(count: int, action: str = "template.pin", actor: str = "ada", **detai
 
 
 def tamper(statement: str) -> None:
-    """Change a row behind the triggers' back."""
+    """Change a row without its triggers."""
     with triggers.lifted(connection), connection.cursor() as cursor:
         cursor.execute(statement)
 
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checks of four events a request."""
+    """Let a check read four events per request."""
     monkeypatch.setattr(queries, "PART", 4)
 
 
@@ -136,7 +136,7 @@ def test_changed_event_is_named(admin: Client) -> None:
 
 
 def parts(client: Client, **headers: str) -> list[str]:
-    """Every answer of a check, following its state as the page does."""
+    """Return every reply of a check, following its state as the page does."""
     state, seen = "", list[str]()
     while True:
         answer = client.post("/audit/verify", {"state": state}, headers=headers, follow=True)
@@ -215,7 +215,7 @@ def test_operator_verifies_and_does_not_export(db: None, data_dir: Path) -> None
 
 
 def exported(client: Client, form: str, **filters: str) -> str:
-    """What the export holds."""
+    """Return the content of the export."""
     answer = client.post("/audit/export", {"format": form, **filters})
     assert answer.streaming
     assert "attachment" in answer["Content-Disposition"]
@@ -223,7 +223,7 @@ def exported(client: Client, form: str, **filters: str) -> str:
 
 
 def check(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """What the checker says, which needs neither Django nor the database."""
+    """Run the checker, which needs neither Django nor the database."""
     script = ROOT / "scripts" / "check_audit_export.py"
     return subprocess.run(
         [sys.executable, "-I", str(script), *options, str(path)],

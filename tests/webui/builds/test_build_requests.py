@@ -1,4 +1,4 @@
-"""Asking for a version: the kinds, the packages that could move, and editing the inputs."""
+"""Test the forms that request a build: its kinds, the packages to update, edits of the inputs."""
 
 import io
 import json
@@ -29,7 +29,7 @@ EDIT = "/templates/typescript/edit"
 
 @pytest.fixture
 def definition(tmp_path: Path, settings: Settings) -> Path:
-    """The real definition in a folder of this test's own, with its template's row."""
+    """Return the real definition in a temporary folder, with its template row."""
     folder = tmp_path / "definitions" / "typescript"
     shutil.copytree(settings.STENCIL_DEFINITIONS, folder.parent)
     settings.STENCIL_DEFINITIONS = folder.parent
@@ -38,14 +38,14 @@ def definition(tmp_path: Path, settings: Settings) -> Path:
 
 
 def keep_inputs(version: Version, source: Path) -> Path:
-    """What a build leaves beside the tree: its inputs, which the row's digest is made of."""
+    """Copy a definition to where a build stores the inputs of this version; return the folder."""
     folder = data_paths.version(version) / "inputs"
     store.copy(source_files.locate(source), folder)
     return folder
 
 
 def answer(**moved: tuple[str, str]) -> Lookup:
-    """An answered question about the definition: name → (wanted, latest); installed is 1.0.0."""
+    """Make a finished lookup: name → (wanted, latest); 1.0.0 is installed."""
     digest = source_files.digest(Path(settings.STENCIL_DEFINITIONS) / "typescript")
     rows = [
         Candidate(
@@ -68,7 +68,7 @@ def answer(**moved: tuple[str, str]) -> Lookup:
 
 
 def files(**texts: str) -> dict[str, str]:
-    """The fields of an edit, by the end of a path that has no other letters."""
+    """Return the fields of an edit; each keyword is the short name of a file."""
     names = {"package": "package.json", "toml": "template.toml", "ts": "tsconfig.json"}
     return {f"file:{names[key]}": text for key, text in texts.items()}
 
@@ -304,7 +304,7 @@ def test_what_is_wrong_is_named_and_not_built(
 
 
 def test_a_wrong_line_is_marked_beside_its_file(admin: Client, definition: Path) -> None:
-    """Number, key, remedy and the line itself; the file is opened when it is not."""
+    """Show number, key, remedy and the line; open the file if it is closed."""
     before = (definition / "package.json").read_text()
     typed = before.replace('"5.1.1"', '"git+https://h.example/<r>.git"')
     form = {"do": "build", "digest": digest_of(definition), **files(package=typed, ts="{}")}
@@ -320,7 +320,7 @@ def test_a_wrong_line_is_marked_beside_its_file(admin: Client, definition: Path)
 
 
 def test_inputs_that_are_refused_now_say_what_to_edit(admin: Client, definition: Path) -> None:
-    """They were taken once: the version runs, and a build from it waits for an edit."""
+    """The version was built under older rules. It runs, and a build from it needs an edit."""
     version = make_version_row(Template.objects.get())
     kept = keep_inputs(version, definition)
     (kept / ".npmrc").write_text("audit=false\nregistry=https://h.example/\n")

@@ -1,4 +1,4 @@
-"""Builds: asked for, their page, their log as it is written, cancelled."""
+"""Test the pages of builds: request, page, live log and cancellation."""
 
 import json
 import uuid
@@ -25,12 +25,12 @@ from tests.factories import (
 
 
 def now_and(**delta: float) -> str:
-    """A moment relative to now, as steps keep it."""
+    """Return a time relative to now, in the format of steps."""
     return (timezone.now() + timedelta(**delta)).isoformat()
 
 
 def streamed(client: Client, path: str, **headers: str) -> str:
-    """Everything that a stream says until it ends."""
+    """Return everything that a stream sends until it ends."""
     answer = client.get(path, headers=headers)
     assert answer.streaming
     return answer.getvalue().decode()
@@ -38,7 +38,7 @@ def streamed(client: Client, path: str, **headers: str) -> str:
 
 @pytest.fixture
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streams that look often and give up soon."""
+    """Let streams poll often and end soon."""
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(following, "STREAM_SECONDS", 0.2)
 

@@ -1,4 +1,4 @@
-"""What was current when."""
+"""Test the periods in which each version was current."""
 
 from datetime import timedelta
 
@@ -11,7 +11,7 @@ from webui.templatetags.stencil import lasted
 
 
 def promoted(*turns: tuple[int, float]) -> list[Promotion]:
-    """Promotions of (version, days ago), oldest first."""
+    """Make promotions of (version, days ago), oldest first."""
     template = make_template_row()
     numbers = {number for number, _ in turns}
     versions = {number: make_version_row(template, number) for number in sorted(numbers)}

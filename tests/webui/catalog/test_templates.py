@@ -1,4 +1,4 @@
-"""The templates' pages, and what moves `current`."""
+"""Test the pages of templates, and the actions that change the current version."""
 
 import pytest
 from django.db import connection
@@ -21,7 +21,7 @@ PAGE = "/templates/typescript"
 
 
 def current() -> int | None:
-    """The number of the current version."""
+    """Return the number of the current version."""
     version = Template.objects.get(name="typescript").current
     return version.number if version else None
 

@@ -1,4 +1,4 @@
-"""One version's page, its verification, and comparisons."""
+"""Test the page of a version, its verification, and comparisons."""
 
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries

@@ -1,4 +1,4 @@
-"""Executions are found, read with their failing line, run again and cancelled."""
+"""Test the pages of executions: filters, the failing line, a repeated run and cancellation."""
 
 import json
 import re
@@ -22,14 +22,14 @@ from webui.shell import charts
 
 @pytest.fixture
 def version(db: None, data_dir: object) -> Version:
-    """A current version."""
+    """Return a current version."""
     made = factories.make_version_row(factories.make_template_row())
     factories.make_promotion_row(made)
     return made
 
 
 def shown(client: Client, query: str = "") -> list[Any]:
-    """The ids that the list shows."""
+    """Return the ids that the list shows."""
     return [each.pk for each in client.get(f"/executions{query}").context["page"].items]
 
 
@@ -197,7 +197,7 @@ def test_failing_line_is_marked_with_its_message(admin: Client, version: Version
 
 
 def with_output(**said: Any) -> dict[str, Any]:
-    """A report whose first case wrote something."""
+    """Return a report whose first case wrote output."""
     first, *others = factories.FAILING_TESTS["cases"]
     return {**factories.FAILING_TESTS, "cases": [{**first, **said}, *others]}
 

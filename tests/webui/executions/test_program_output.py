@@ -1,4 +1,4 @@
-"""Output is a stranger's text: the page that shows it comes, whatever it holds."""
+"""Test that the page of an execution shows any output of a program, as text without markup."""
 
 import re
 

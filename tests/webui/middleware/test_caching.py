@@ -1,4 +1,4 @@
-"""What browsers and proxies may keep, and that they come back by https."""
+"""Test the headers for caches of browsers and proxies, and for https."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from tests import factories
 
 
 def addresses(resolver: URLResolver, before: str = "/") -> list[str]:
-    """Every address that takes nothing from its path."""
+    """Return every address without a parameter in its path."""
     found = []
     for each in resolver.url_patterns:
         path = before + str(each.pattern)

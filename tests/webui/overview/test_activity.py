@@ -1,4 +1,4 @@
-"""The charts of the overview: what ran when, how it ended, how long it took."""
+"""Test the charts of the overview: executions by time, by result and by duration."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ NOON = datetime(2026, 3, 5, 12, 0, 30, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def nothing_kept() -> Iterator[None]:
-    """Each test begins with an empty memory."""
+    """Clear the cache of the charts before and after each test."""
     queries.forget()
     yield
     queries.forget()

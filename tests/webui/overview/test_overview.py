@@ -1,4 +1,4 @@
-"""The overview says what needs a person, and what runs."""
+"""Test the overview: it lists what needs attention, and running work."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The playground runs what is in the form as the signed-in user, with scripts or without."""
+"""Test the playground: it runs the form as the signed-in user, with and without JavaScript."""
 
 import uuid
 from typing import Any
@@ -30,7 +30,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def version(db: None, data_dir: object) -> Version:
-    """A current version."""
+    """Return a current version."""
     made = factories.make_version_row(factories.make_template_row())
     factories.make_promotion_row(made)
     return made
@@ -38,7 +38,7 @@ def version(db: None, data_dir: object) -> Version:
 
 @pytest.fixture
 def asked(version: Version, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What was submitted; a failing test comes back."""
+    """Record submissions; answer each with a failing test."""
     found: dict[str, Any] = {}
 
     def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
@@ -58,7 +58,7 @@ def asked(version: Version, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 def refusing(error: Exception) -> Any:
-    """A service that refuses."""
+    """Return a service that refuses every submission."""
 
     def submit(request: SubmissionRequest) -> tuple[Execution, bool]:
         raise error

@@ -1,4 +1,4 @@
-"""What moved between two lists of packages, and between two folders of inputs."""
+"""Test the differences between two lists of packages, and between two folders of inputs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What is asked before an act, what a refusal keeps, receipts, overriding, and the policy."""
+"""Test promotion in the dashboard: confirmations, refusals, receipts, overrides and the policy."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ BROKEN = [{"case": "run", "state": "failed", "ok": False, "ms": 3.0}]
 
 
 def two_versions(**second: Any) -> Template:
-    """A template on its first version, with a second one to promote."""
+    """Return a template whose first version is current, with a second version to promote."""
     template = make_template_row()
     make_promotion_row(make_version_row(template))
     make_version_row(template, **second)

@@ -1,4 +1,4 @@
-"""A web server of a test's own: on loopback, in a thread, with bounds of its own."""
+"""Start a web server for a test: on loopback, in a thread, with limits of its own."""
 
 import asyncio
 import socket
@@ -21,7 +21,7 @@ View = Callable[[WSGIRequest], HttpResponseBase]
 
 @dataclass
 class Web:
-    """A server that runs, and raw connections to it."""
+    """A running server, and raw connections to it."""
 
     port: int
     server: serving.Server
@@ -30,7 +30,7 @@ class Web:
     links: list[socket.socket] = field(default_factory=list)
 
     def link(self, data: bytes = b"", address: str = "127.0.0.1") -> socket.socket:
-        """A connection that has sent `data`; closed when the test ends."""
+        """Open a connection and send `data`; it is closed when the test ends."""
         made = socket.create_connection(
             ("127.0.0.1", self.port), HANGS_SECONDS, source_address=(address, 0)
         )
@@ -39,17 +39,17 @@ class Web:
         return made
 
     def ask(self, data: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the first answer on a connection of its own."""
+        """Open a connection and send a request; return status, headers and body of the reply."""
         with self.link(data) as link, link.makefile("rb") as lines:
             return answer(lines)
 
     def stop(self) -> None:
-        """As SIGTERM does."""
+        """Stop the server as SIGTERM does."""
         self.server.should_exit = True
 
 
 def answer(lines: Any, *, head: bool = False) -> tuple[int, dict[str, str], bytes]:
-    """Read one answer. Status 0: the connection ended before one came."""
+    """Read one reply; the status is 0 if the connection ended before a reply."""
     try:
         first = lines.readline()
     except ConnectionResetError:
@@ -76,7 +76,7 @@ def answer(lines: Any, *, head: bool = False) -> tuple[int, dict[str, str], byte
 
 
 def ends(link: socket.socket) -> bytes:
-    """Everything until the server closes the connection."""
+    """Return everything that the server sends before it closes the connection."""
     found = b""
     try:
         while piece := link.recv(65536):
@@ -88,7 +88,7 @@ def ends(link: socket.socket) -> bytes:
 
 @contextmanager
 def serve(view: View, bounds: Bounds) -> Iterator[Web]:
-    """A server whose every request `view` answers."""
+    """Yield a server that calls `view` for every request."""
     started, made = threading.Event(), []
     port = free_port()
 

@@ -1,4 +1,4 @@
-"""Behind proxies: whom we believe. By itself, through real nginx, and in what is recorded."""
+"""Test forwarded headers: the server alone, behind real nginx, and in the records."""
 
 import http.client
 import json
@@ -136,14 +136,14 @@ def test_the_setting(monkeypatch: pytest.MonkeyPatch, given: str, read: object) 
 
 
 def echo(request: WSGIRequest) -> HttpResponseBase:
-    """What a view sees."""
+    """Return what a view sees of the client."""
     meta = {key: str(value) for key, value in request.META.items() if key.isupper()}
     shown = {"scheme": request.scheme, "host": request.get_host(), "path": request.path}
     return JsonResponse({**shown, "address": meta["REMOTE_ADDR"], "meta": meta})
 
 
 def nginx(folder: Path, *servers: tuple[str, int, str]) -> subprocess.Popen[bytes]:
-    """nginx as the documentation has it, for each server: where it listens, and what is behind."""
+    """Start nginx with the documented configuration, for each (address, port, upstream)."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     blocks = [
         f"""server {{
@@ -211,7 +211,7 @@ Chain = Callable[[int | Sequence[str]], tuple[int, int, int]]
 
 @pytest.fixture
 def chain(tmp_path: Path, settings: Settings) -> Iterator[Chain]:
-    """With these proxies believed: the port of the server, of nginx before it, and before that."""
+    """Yield a function that starts a server behind two nginx; it returns the three ports."""
     with ExitStack() as stack:
 
         def begin(proxies: int | Sequence[str]) -> tuple[int, int, int]:
@@ -245,7 +245,7 @@ def shown(port: int, **more: Any) -> dict[str, Any]:
 
 
 def untouched(seen: dict[str, Any], address: str, host: int) -> None:
-    """Nothing that the client claimed is seen anywhere."""
+    """Assert that no claim of the client reaches a view."""
     assert (seen["address"], seen["scheme"], seen["path"]) == (address, "http", "/")
     assert seen["host"].endswith(f":{host}")
     text = json.dumps(seen)
@@ -289,7 +289,7 @@ def test_proxies_by_address(chain: Chain) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[tuple[Path, int]]:
-    """A whole web process behind nginx, with one user: its data, and nginx's port."""
+    """Yield the data of a web process with one user, and the port of nginx before it."""
     port, front = free_port(), free_port()
     env = os.environ | {
         "DJANGO_SETTINGS_MODULE": "webui.settings",

@@ -1,4 +1,4 @@
-"""The web server by itself: deadlines, bounds, and what HTTP asks of it."""
+"""Test the web server alone: deadlines, limits, and the rules of HTTP."""
 
 import socket
 import threading
@@ -40,7 +40,7 @@ held, let_go = threading.Event(), threading.Event()
 
 
 def view(request: WSGIRequest) -> HttpResponseBase:
-    """Echo, or what the path says."""
+    """Echo the request, or do what the path says."""
     kind = request.path.strip("/")
     if kind == "stream":
         return StreamingHttpResponse(iter(["one ", "two"]))
@@ -76,7 +76,7 @@ def web() -> Iterator[Web]:
 
 @pytest.fixture
 def lingering() -> Iterator[Web]:
-    """A server that gives a client time to send the rest of what was refused."""
+    """Yield a server that lets a client send the rest of a refused request."""
     with serve(view, LINGERING) as running:
         yield running
 

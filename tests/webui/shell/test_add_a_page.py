@@ -1,4 +1,4 @@
-"""The code of docs/how-to/add-a-page.md adds a page that works."""
+"""Test the code of docs/how-to/add-a-page.md in the dashboard."""
 
 import re
 import sys
@@ -17,7 +17,7 @@ PAGE = ROOT / "docs/how-to/add-a-page.md"
 
 
 def block(kind: str) -> str:
-    """The code of one step."""
+    """Return the code of one step."""
     found = re.search(rf"```{kind}\n(.*?)```", PAGE.read_text(), re.DOTALL)
     assert found is not None, kind
     return found[1]

@@ -1,4 +1,4 @@
-"""The pages for when something is wrong: real causes, and not one query while a page is made."""
+"""Test the error pages: they name the real cause, and run no query."""
 
 import re
 import sqlite3
@@ -20,7 +20,7 @@ PIN = "/templates/typescript/pin"
 
 
 class Shape(HTMLParser):
-    """Titles, links and whatever a strict policy would block."""
+    """Collect titles, links and everything that a strict policy would block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Shape(HTMLParser):
 
 
 def assert_designed(answer: Any, status: int, *words: str) -> Shape:
-    """A whole page in the layout of the other pages that says these words, kept by no cache."""
+    """Assert a whole page in our layout with these words, which no cache may store."""
     text = re.sub(r"\s+", " ", answer.content.decode())
     assert answer.status_code == status, text
     for each in words:
@@ -56,7 +56,7 @@ def assert_designed(answer: Any, status: int, *words: str) -> Shape:
 
 @pytest.fixture
 def stranger() -> Client:
-    """A browser with an old session's cookie. Without a fixture `db`, any query is an error."""
+    """Return a browser with an old session's cookie. Any query fails without a fixture `db`."""
     client = Client(enforce_csrf_checks=True, raise_request_exception=False)
     client.cookies["sessionid"] = "x" * 32
     return client
@@ -64,7 +64,7 @@ def stranger() -> Client:
 
 @pytest.fixture
 def calm(admin: Client) -> Client:
-    """A browser that sees the page of an exception instead of the exception."""
+    """Return a browser that gets the page of an exception instead of the exception."""
     admin.raise_request_exception = False
     return admin
 
@@ -116,7 +116,7 @@ def test_more_than_is_taken(stranger: Client, settings: Settings) -> None:
 
 
 def test_error_of_ours_is_one_with_its_time(calm: Client) -> None:
-    """A missing table never passes, though SQLite reports it like a lock: not a 503."""
+    """A missing table is permanent, though SQLite reports it like a lock: it is not a 503."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE templatemgr_template RENAME TO gone")
     answer = calm.get("/templates?x=y")
@@ -137,7 +137,7 @@ def own_database(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Path]:
-    """A copy of the empty database without a test's transaction around it."""
+    """Yield a copy of the empty database without the transaction of a test."""
     with django_db_blocker.unblock(), monkeypatch.context() as moved:
         connection.ensure_connection()
         path = tmp_path / "own.sqlite3"
@@ -178,7 +178,7 @@ def _signed_in() -> Client:
 
 @contextmanager
 def _held_by_another(path: Path) -> Iterator[None]:
-    """Another process's transaction, which writes."""
+    """Hold a write transaction in another process."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     try:

@@ -1,4 +1,4 @@
-"""A first visit to any page loads less than 200 KB, compressed as the server sends it."""
+"""Test that a first visit to any page loads less than 200 KB, compressed."""
 
 import gzip
 import re
@@ -27,7 +27,7 @@ def version(db: None, data_dir: Path) -> Version:
 
 
 def weight(page: str) -> dict[str, int]:
-    """The bytes of a page and of everything that it refers to, by name."""
+    """Return the bytes of a page and of every file that it loads, by name."""
     found = {"the page": len(gzip.compress(page.encode()))}
     left = list(REFERENCE.findall(page))
     while left:
@@ -47,7 +47,7 @@ def weight(page: str) -> dict[str, int]:
 
 
 def plain(name: str) -> str:
-    """The name without the hash that the manifest gives it."""
+    """Return the name without the hash that the manifest adds."""
     return re.sub(r"\.[0-9a-f]{12}(\.[a-z0-9]+)$", r"\1", name)
 
 

@@ -1,4 +1,4 @@
-"""Names that stand for Stencil itself, at every entrance where a name is taken."""
+"""Test that names of Stencil itself are refused at every entrance that takes a name."""
 
 import io
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Sign-in: by password, with a second factor, locked after failures, asked again when it is old."""
+"""Test sign-in: password, second factor, lockout after failures, and confirmation later."""
 
 import getpass
 import json
@@ -32,7 +32,7 @@ SECRET = "JBSWY3DPEHPK3PXP"
 
 @pytest.fixture(autouse=True)
 def no_failures_before(db: None) -> Iterator[None]:
-    """Failed sign-ins of other tests do not count here."""
+    """Clear the failed sign-ins of other tests."""
     cache.clear()
     yield
     cache.clear()
@@ -40,7 +40,7 @@ def no_failures_before(db: None) -> Iterator[None]:
 
 @pytest.fixture
 def grace(db: None, data_dir: Path) -> User:
-    """A releaser with a password."""
+    """Return a releaser with a password."""
     user = factories.make_user("grace", "releaser")
     user.set_password(PASSWORD)
     user.save()
@@ -49,7 +49,7 @@ def grace(db: None, data_dir: Path) -> User:
 
 @pytest.fixture
 def browser_of_grace(grace: User) -> Client:
-    """Signed in through the form, so that the session knows how and when."""
+    """Return a browser that signed in through the form, so that its session has the time."""
     client = Client()
     assert sign_in(client).status_code == 302
     return client
@@ -61,13 +61,13 @@ def sign_in(client: Client, user: str = "grace", password: str = PASSWORD, to: s
 
 
 def code(offset: int = 0) -> str:
-    """What an authenticator app shows now."""
+    """Return the code that an authenticator app shows now."""
     counter = int(time.time()) // 30 + offset
     return str(totp.format_hotp_value(totp.hotp_value(SECRET, counter)))
 
 
 def acts(prefix: str) -> list[tuple[str, str]]:
-    """The audited acts that begin so, oldest first."""
+    """Return the audited actions with this prefix, oldest first."""
     rows = AuditEvent.objects.filter(action__startswith=prefix).order_by("sequence")
     return [(row.action, row.actor) for row in rows]
 
@@ -97,7 +97,7 @@ def test_sign_in_never_leads_to_another_host(grace: User) -> None:
 
 
 def test_names_that_nobody_has_are_not_recorded(grace: User) -> None:
-    """People type their password into the wrong field."""
+    """A person may type their password into the field of the name."""
     for name in ("hunter2-typed-by-mistake", "grace"):
         answer = sign_in(Client(), name, "wrong")
         assert answer.status_code == 200
@@ -253,7 +253,7 @@ def test_session_that_is_used_says_so_at_most_every_few_minutes(
 
 @pytest.fixture
 def candidate(db: None, data_dir: Path) -> Template:
-    """A template whose second version waits."""
+    """Return a template whose second version can be promoted."""
     template = factories.make_template_row()
     factories.make_promotion_row(factories.make_version_row(template))
     factories.make_version_row(template)
@@ -336,7 +336,7 @@ def test_sign_up_is_closed_unless_the_setting_opens_it(db: None, data_dir: Path)
 
 
 class Inline(HTMLParser):
-    """Collects scripts and styles that the policy would block. Data blocks are not code."""
+    """Collect the scripts and styles that the policy would block, without data blocks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -382,7 +382,7 @@ def test_pages_before_sign_in_are_ours_and_keep_the_policy(
 
 
 def look(text: str) -> None:
-    """One title, our stylesheet, nothing inline."""
+    """Assert one title, our stylesheet and no inline script or style."""
     inline = Inline()
     inline.feed(text)
     assert inline.found == []
@@ -416,7 +416,7 @@ def test_browsers_are_named() -> None:
 
 
 def found(settings: Settings, **values: object) -> list[str]:
-    """The ids of what the checks say of a production with these settings."""
+    """Return the ids of the failed checks of a production with these settings."""
     sound = {
         "PRODUCTION": True,
         "SECRET_KEY": "k8s-0123456789-abcdefghijklmnopqrstuvwxyz",

@@ -1,4 +1,4 @@
-"""What is tried at sign-in: codes twice, other origins and addresses, links, old sessions."""
+"""Test attacks on sign-in: replayed codes, other origins and addresses, links, old sessions."""
 
 import json
 import threading
@@ -37,19 +37,19 @@ from webui.signin import codes, forms, roles
 
 
 def with_app(user: User) -> Authenticator:
-    """The user, with an authenticator app of the usual secret."""
+    """Return the user with an authenticator app."""
     return totp.TOTP.activate(user, SECRET).instance
 
 
 def second_step(entered: str) -> bool:
-    """Whether password and code let somebody in, in a browser of its own."""
+    """Return whether password and code sign a new browser in."""
     client = Client()
     assert sign_in(client)["Location"].startswith("/login/code")
     return bool(client.post("/login/code", {"code": entered}).status_code == 302)
 
 
 def forget() -> None:
-    """What allauth remembers for 30 seconds, and the failures that count."""
+    """Clear the used codes, which allauth keeps for 30 seconds, and the counted failures."""
     cache.clear()
 
 
@@ -104,7 +104,7 @@ def test_a_recovery_code_is_good_once_at_the_same_moment(
 
 
 def at_once(act: Callable[[], bool]) -> list[bool]:
-    """What eight threads, each with a connection of its own, get: as processes would."""
+    """Return the results of eight threads, each with its own connection, as processes have."""
     found: list[bool] = []
     ready = threading.Barrier(8)
 

@@ -1,4 +1,4 @@
-"""Single sign-on against a provider that answers as one does: who comes in, and as what."""
+"""Test single sign-on with a local provider: accounts, roles and refusals."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ SECRET = "a provider signs with its own key, which this test does not look at"
 
 
 class Provider(ThreadingHTTPServer):
-    """An OpenID Connect provider at which one person is signed in."""
+    """An OpenID Connect provider where one person is signed in."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
@@ -33,7 +33,7 @@ class Provider(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """Its address, which is its issuer."""
+        """Return its address, which is also its issuer."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
@@ -43,7 +43,7 @@ class Answers(BaseHTTPRequestHandler):
     server: Provider
 
     def do_GET(self) -> None:
-        """Discovery and userinfo."""
+        """Serve discovery and userinfo."""
         url = self.server.url
         if self.path.endswith("/.well-known/openid-configuration"):
             self.answer(
@@ -60,7 +60,7 @@ class Answers(BaseHTTPRequestHandler):
             self.answer(self.server.claims)
 
     def do_POST(self) -> None:
-        """The code against a token."""
+        """Exchange the code for a token."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         self.server.verifiers += parse_qs(body).get("code_verifier", [])
         claims = self.server.claims | {"iss": self.server.url, "aud": "stencil", "exp": 2**33}
@@ -68,7 +68,7 @@ class Answers(BaseHTTPRequestHandler):
         self.answer({"access_token": "t", "token_type": "Bearer", "id_token": token})
 
     def answer(self, value: object) -> None:
-        """JSON."""
+        """Send JSON."""
         data = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
@@ -77,12 +77,12 @@ class Answers(BaseHTTPRequestHandler):
         self.wfile.write(data)
 
     def log_message(self, *_arguments: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @pytest.fixture
 def provider(db: None, data_dir: Path, settings: Settings) -> Iterator[Provider]:
-    """A provider that the settings name."""
+    """Yield a provider that the settings name."""
     server = Provider()
     providers = settings.SOCIALACCOUNT_PROVIDERS["openid_connect"]
     app = providers["APPS"][0] | {"settings": {"server_url": server.url}}
@@ -96,7 +96,7 @@ def provider(db: None, data_dir: Path, settings: Settings) -> Iterator[Provider]
 
 
 def come_in(provider: Provider, client: Client, process: str = "login", **claims: Any) -> Any:
-    """Go there and come back as the person of these claims."""
+    """Sign in through the provider as the person with these claims."""
     provider.claims = {"sub": "7", **claims}
     away = client.post(f"/oidc/oidc/login/?process={process}")
     assert away.status_code == 302

@@ -1,4 +1,4 @@
-"""The system page says what doctor says, to those who may know."""
+"""Test the system page: it shows the notes of doctor to users with the permission."""
 
 import pytest
 from django.conf import settings
