@@ -68,14 +68,14 @@ def read(lock: bytes, installed: Callable[[str], bool]) -> list[Locked]:
     LockfileError.
     """
     places = entries(lock)
-    direct_names, chains = _direct_names(places), _chains(places)
+    direct_names, found_chains = _direct_names(places), chains(places)
     found = [
         Locked(
             name=_name(path, entry),
             version=_version(entry),
             direct=_direct(path, direct_names),
             path=path,
-            chain=chains.get(path, ()),
+            chain=found_chains.get(path, ()),
             licence=_licence(entry.get("license")),
             deprecated=str(entry.get("deprecated") or ""),
             install_script=entry.get("hasInstallScript") is True,
@@ -118,24 +118,30 @@ def _direct(path: str, direct_names: frozenset[str]) -> bool:
     return path.count(FOLDER) == 1 and path.removeprefix(FOLDER) in direct_names
 
 
-def _chains(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    """Return the shortest chain of each path: breadth-first from package.json."""
-    chains: dict[str, tuple[str, ...]] = {"": ()}
+def chains(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the shortest chain of names from package.json to each path that it reaches.
+
+    The search is breadth-first.
+    """
+    found: dict[str, tuple[str, ...]] = {"": ()}
     pending = deque([""])
     while pending:
         path = pending.popleft()
-        entry = entries.get(path, {})
-        # npm does not install the development dependencies of a dependency.
-        needs = _needs({**entry, "devDependencies": None} if path else entry)
-        for name in needs:
-            found = _place(entries, path, name)
-            if found is not None and found not in chains:
-                chains[found] = (*chains[path], name)
-                pending.append(found)
-    return chains
+        for name in needs(entries, path):
+            place = resolve(entries, path, name)
+            if place is not None and place not in found:
+                found[place] = (*found[path], name)
+                pending.append(place)
+    return found
 
 
-def _place(entries: Mapping[str, Any], path: str, name: str) -> str | None:
+def needs(entries: Mapping[str, Mapping[str, Any]], path: str) -> list[str]:
+    """Return the names that npm installs for an entry: development ones for the root alone."""
+    entry = entries.get(path, {})
+    return _needs({**entry, "devDependencies": None} if path else entry)
+
+
+def resolve(entries: Mapping[str, Any], path: str, name: str) -> str | None:
     """Resolve a package as Node does: in the node_modules of the folder, then of its parents."""
     while True:
         candidate = f"{path}/{FOLDER}{name}" if path else f"{FOLDER}{name}"

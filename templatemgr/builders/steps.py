@@ -105,8 +105,13 @@ def link(tree: Path, name: str, target: str) -> None:
             f"The toolchain {name} would lie outside of the tree: a folder above it is a link."
         )
         raise BuildError(message, step="installing")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(os.path.relpath(tree / target, place.parent))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(os.path.relpath(tree / target, place.parent))
+    except OSError as error:
+        message = f"The toolchain {name} cannot be linked: {error.strerror}."
+        words = "Name a path in `toolchain` where nothing is yet."
+        raise BuildError(message, step="installing", remedy=words) from error
 
 
 def _lies_in(tree: Path, path: Path) -> bool:

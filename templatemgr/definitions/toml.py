@@ -19,6 +19,8 @@ class TomlError(Exception):
 
 _REQUIRED: Any = object()
 MAX_BYTES = 64 * 1024
+MAX_PATH = 1024
+MAX_NAME = 255  # bytes: the limit of Linux for one name
 MAX_DOTS = 100  # per line, which also limits the parts of a key
 _LARGEST = 2**63 - 1  # the maximum of database columns and of kernel limits
 
@@ -196,6 +198,9 @@ class Table:
             self.fail(key, f"{path!r} leaves the folder")
         if "\0" in path or not parts or PurePosixPath(path).as_posix() != path:
             self.fail(key, f"{path!r} is not a plain relative path")
+        if len(path.encode()) > MAX_PATH or any(len(part.encode()) > MAX_NAME for part in parts):
+            reason = f"has a path of more than {MAX_PATH} bytes, or a name of more than {MAX_NAME}"
+            self.fail(key, reason)
 
     def _get(self, key: str, default: Any) -> Any:
         self._asked.add(key)

@@ -63,7 +63,8 @@ SAME_TREE = (
 )
 LOCK_ONLY = ("--package-lock-only", "--omit-lockfile-registry-resolved")
 # Not sealed: the hidden lockfile can name this machine's registry; the others are caches of tools.
-LEFTOVERS = ("node_modules/.package-lock.json", "node_modules/.cache", "node_modules/.vite")
+HIDDEN_LOCK = "node_modules/.package-lock.json"
+LEFTOVERS = (HIDDEN_LOCK, "node_modules/.cache", "node_modules/.vite")
 # Options that no file of a tree may set. The options for programs are included as a second barrier:
 # in a step with a network the kernel already refuses to start these programs.
 HELD = (
@@ -150,7 +151,27 @@ def fetch(job: Job) -> None:
         _online(job, (*NPM, "ci", "--prefer-offline", *FETCH_RETRY_OPTIONS, *SAME_TREE), "npm ci")
     finally:
         (job.tree / LOCKS[0]).write_bytes(ours)
+    _check_bundles(job, ours)
     placed.check_files(job, before)
+
+
+def _check_bundles(job: Job, lock: bytes) -> None:
+    """Raise BuildError if npm fetched a package that the lock says another package brings.
+
+    Such a package has no hash in the lock. npm records in its hidden lockfile what it did.
+    """
+    try:
+        done = lockfile.entries((job.tree / HIDDEN_LOCK).read_bytes())
+        asked = lockfile.entries(lock)
+    except FileNotFoundError:  # npm installed nothing
+        return
+    except (OSError, LockfileError) as error:
+        raise BuildError(f"{HIDDEN_LOCK}: {error}", step="fetching") from error
+    for path, entry in asked.items():
+        if entry.get("inBundle") and not done.get(path, entry).get("inBundle"):
+            message = f"{path} is not in the archive of the package that should bring it."
+            remedy = "Refresh the lock: a refresh build makes a new one."
+            raise BuildError(message, step="fetching", remedy=remedy)
 
 
 def install(job: Job) -> None:
@@ -221,7 +242,7 @@ def _pin(manifest: Path, exact: Mapping[str, str]) -> dict[str, str]:
         tables = [
             wanted[key] for key in lockfile.DEPENDENCY_FIELDS if isinstance(wanted.get(key), dict)
         ]
-        overrides = dict(wanted.get("overrides", {}))
+        overrides = dict(wanted.get("overrides") or {})
     except (ValueError, TypeError, AttributeError) as error:
         message = f"{MANIFEST} is not a JSON table: {error}"
         raise BuildError(message, step="fetching") from error

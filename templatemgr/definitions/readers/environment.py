@@ -27,9 +27,12 @@ LOADER = (
     "RESOLV_*", "NIS_PATH", "LIBC_*", "DATEMSK", "ARGP_*", "TMPDIR", "GCOV_*", "LLVM_PROFILE*",
     "ASAN_*", "LSAN_*", "MSAN_*", "TSAN_*", "UBSAN_*", "OPENSSL*", "SSL_*", "SSLKEYLOGFILE",
     "LIBSECCOMP*", "CAPNG_*", "PATH", "IFS", "ENV", "BASH_*", "BASHOPTS", "SHELLOPTS", "PS4",
+    "LOCALE_ARCHIVE", "OSSL_*", "CTLOG_FILE", "RANDFILE", "QLOG*", "TEXTDOMAIN*", "OUTPUT_CHARSET",
 )  # fmt: skip
 OTHERS = (
-    # Interpreters, and tools that they load automatically.
+    # Interpreters, libraries inside them, and tools that they load automatically.
+    "_PYTHON*", "CARES_*", "ICU_*", "IPYTHON*", "JUPYTER*", "MATPLOTLIB*", "SETUPTOOLS_*",
+    "DISTUTILS_*", "PYDEVD*", "DEBUGPY*", "BABEL_*", "MOCHA_*", "JEST_*", "C8_*", "NYC_*",
     "PYTHON*", "__PYVENV*", "PIP_*", "UV_*", "VIRTUAL_ENV*", "CONDA_*", "PYTEST*", "COVERAGE_*",
     "NODE_*", "NPM_*", "YARN_*", "PNPM_*", "BUN_*", "DENO_*", "TS_NODE*", "TSX_*", "ESBUILD_*",
     "NAPI_RS*", "SWC_*", "VITEST*", "VITE_NODE*", "COREPACK_*", "ELECTRON_*",
@@ -40,18 +43,26 @@ OTHERS = (
     "DOTNET_*", "COMPLUS_*", "CORECLR_*", "MONO_*", "RUSTC*", "CARGO_*", "GHC*", "AWKPATH",
     "AWKLIBPATH", "OMP_TOOL*", "MPLBACKEND", "MPLCONFIGDIR",
     # Shells.
-    "BASH", "ZDOTDIR", "FPATH", "CDPATH", "GLOBIGNORE", "PROMPT_COMMAND", "PS0", "PS1", "PS2",
+    "BASH", "ZDOTDIR", "TMOUT", "EXECIGNORE", "FIGNORE", "FUNCNEST", "IGNOREEOF", "HOSTFILE",
+    "TIMEFORMAT", "HISTCMD", "HISTCONTROL", "HISTIGNORE", "HISTSIZE", "HISTFILESIZE",
+    "HISTTIMEFORMAT", "COMP_*", "READLINE_*", "NULLCMD", "READNULLCMD", "UID", "EUID", "PPID",
+    "FPATH", "CDPATH", "GLOBIGNORE", "PROMPT_COMMAND", "PS0", "PS1", "PS2",
     "PS3", "KSH_*", "INPUTRC", "POSIXLY_CORRECT", "TERM", "TERMINFO*", "TERMCAP", "HISTFILE",
     "MAIL", "MAILPATH", "MAILCHECK", "OPTIND", "OPTARG",
     # Programs that other programs start; addresses, certificates and secrets.
-    "SHELL", "EDITOR", "VISUAL", "PAGER", "BROWSER", "GIT_*", "SSH_*", "LESS", "LESSOPEN",
+    "SHELL", "EDITOR", "VISUAL", "FCEDIT", "PAGER", "MANPAGER", "MANOPT", "BROWSER", "VIM*",
+    "EXINIT", "EMACS*", "RSYNC_*", "WGETRC", "NETRC", "GPG*", "GNUPGHOME", "SVN_*", "CVS*",
+    "HGRCPATH", "GDB*", "DEBUGINFOD_*", "VALGRIND*", "GREP_*", "TAR_*", "GZIP", "XZ_*", "ZIPOPT",
+    # Profilers and allocators that a program links.
+    "HEAPPROFILE*", "HEAPCHECK*", "CPUPROFILE*", "TCMALLOC_*", "JEMALLOC_*", "_RJEM*", "MIMALLOC_*",
+    "GIT_*", "SSH_*", "LESS", "LESSOPEN",
     "LESSCLOSE", "MANPATH", "CURL_*", "REQUESTS_*", "GNUTLS_*", "NSS_*", "KRB5*", "GSS_*",
     "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY", "AWS_*", "DBUS_*",
     "SYSTEMD_*", "NOTIFY_SOCKET", "LISTEN_*", "GIO_*", "GTK_*", "QT_*", "LIBGL_*", "CUDA_*",
     "OPENCL_*", "OCL_*", "VK_*",
     # Compilers.
     "CC", "CXX", "CPATH", "C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "LIBRARY_PATH",
-    "COMPILER_PATH", "GCC_*", "PKG_CONFIG*", "CFLAGS", "LDFLAGS", "MAKEFLAGS",
+    "COMPILER_PATH", "GCC_*", "PKG_CONFIG*", "CFLAGS", "LDFLAGS", "MAKE*", "GNUMAKEFLAGS",
     # Folders, users, Stencil and its servers.
     "HOME", "USER", "LOGNAME", "PWD", "OLDPWD", "TMP", "TEMP", "XDG_*", "STENCIL*", "DJANGO_*",
     "GUNICORN_*", "BWRAP*", "SUDO_*",
@@ -120,7 +131,7 @@ def may_mean_ours(pattern: str) -> bool:
 
 def definition_fault(name: str, value: str) -> str:
     """Return why `[env]` of a definition may not set a variable; empty if it may."""
-    if name in EXACT or name.startswith("LC_"):
+    if name in EXACT or (name.startswith("LC_") and not fault(name)):
         return _value_fault(value, EXACT.get(name, _LOCALE))
     upper = name.upper()
     reason = fault(name)

@@ -12,7 +12,14 @@ from templatemgr.definitions.readers.rules import Rules
 MAX_SPEC = 256  # characters; npm has the same limit for versions
 MAX_NAME = 214
 NAME = re.compile(r"(?:@[a-z0-9~_][a-z0-9._~-]*/)?[A-Za-z0-9~_][A-Za-z0-9._~-]*", re.ASCII)
-VERSION = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+(?:[-+][0-9A-Za-z.+-]+)?", re.ASCII)
+# Semantic Versioning 2.0.0. npm refuses numbers beyond 2**53 - 1, which has 16 digits.
+_NUMBER = r"(?:0|[1-9][0-9]{0,14})"
+_BEFORE = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
+VERSION = re.compile(
+    rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-{_BEFORE}(?:\.{_BEFORE})*)?"
+    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
+)
 _PLAIN = frozenset(
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.*^~<>=|+- _"
 )  # fmt: skip

@@ -8,7 +8,9 @@ certificate, a secret, a shell or a folder, nor decide which code may run: those
 the machine that builds.
 """
 
+import re
 from collections.abc import Callable, Mapping
+from datetime import date
 
 from templatemgr.definitions.readers.faults import lines, refuse
 
@@ -21,8 +23,12 @@ def _one_of(*values: str) -> Callable[[str], bool]:
 
 
 def _day(value: str) -> bool:
-    parts = value.split("-")
-    return [len(part) for part in parts] == [4, 2, 2] and value.replace("-", "").isdecimal()
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value, re.ASCII):
+        return False
+    try:
+        return bool(date.fromisoformat(value))
+    except ValueError:
+        return False
 
 
 _SWITCH = _one_of("true", "false")

@@ -87,9 +87,13 @@ def check_table(text: str, path: tuple[str | int, ...], table: object, rules: Ru
 
 
 def aliases(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (alias, real name) for each alias in the dependency tables and the overrides."""
+    """Yield (alias, real name) for each alias in the dependency tables."""
     for key in TABLES:
         yield from _aliases_of(table.get(key))
+
+
+def override_aliases(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield (alias, real name) for each alias in the overrides; npm reads those of the root."""
     yield from _aliases_of(table.get("overrides"))
 
 

@@ -8,9 +8,11 @@ a lock with a non-empty one is refused.
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from templatemgr import lockfile
 from templatemgr.definitions.readers import npm_specs, package_json, strict_json
 from templatemgr.definitions.readers.rules import Rules
 
@@ -29,6 +31,12 @@ ENTRY = frozenset(
         "hasShrinkwrap", "deprecated", "funding", "ideallyInert", "workspaces",
     }
 )  # fmt: skip
+# JSON.parse and Python disagree about what is true, so only the type that npm writes is taken.
+BOOLEANS = (
+    "dev", "optional", "devOptional", "peer", "inBundle", "link", "extraneous",
+    "hasInstallScript", "hasShrinkwrap", "ideallyInert",
+)  # fmt: skip
+PLATFORMS = ("os", "cpu", "libc")
 DIGESTS = {"sha512": 64, "sha384": 48, "sha256": 32, "sha1": 20}
 REMEDY = "Refresh it first. A refresh build makes a new lock."
 Place = tuple[str | int, ...]
@@ -52,6 +60,7 @@ def read(text: str, rules: Rules, manifest: str | None = None) -> dict[str, Any]
     for path, entry in packages.items():
         if not isinstance(entry, dict):
             strict_json.fail(text, ("packages", path), "must be a table", REMEDY)
+    bundled = _bundled(packages)
     for path, entry in packages.items():
         at = ("packages", path)
         # These two keys are refused in the root entry only. In the entry of a package they describe
@@ -59,7 +68,7 @@ def read(text: str, rules: Rules, manifest: str | None = None) -> dict[str, Any]
         own = {**entry, "bundleDependencies": None, "workspaces": None} if path else entry
         package_json.check(text, at, own, rules)
         if path:
-            _Entry(text, at, path, entry, rules).check(packages)
+            _Entry(text, at, path, entry, rules).check(bundled)
     if rules.stale_lock:
         return found
     _check_aliases(text, packages, {} if manifest is None else package_json.read(manifest, rules))
@@ -75,10 +84,12 @@ class _Entry:
         self._text, self._at, self._path = text, at, path
         self._entry, self._rules = entry, rules
 
-    def check(self, packages: Mapping[str, Mapping[str, Any]]) -> None:
+    def check(self, bundled: Collection[str]) -> None:
+        """Check the entry; `bundled` holds the paths that the archive of another package brings."""
         for key in self._entry:
             if key not in ENTRY:
                 self._fail(key, "is not taken from a lock")
+        self._check_types()
         if self._entry.get("link"):
             return self._check_link()
         self._check_place()
@@ -86,11 +97,23 @@ class _Entry:
             remedy = "Take a version without; the operator can allow it (STENCIL_PACKAGE_SOURCES)."
             self._fail("hasShrinkwrap", "the package brings a lock that nobody checked", remedy)
         if self._entry.get("inBundle"):
-            return self._check_bundled(packages)
+            return self._check_bundled(bundled)
         return self._check_source()
 
     def _fail(self, key: str, reason: str, remedy: str = REMEDY) -> None:
         strict_json.fail(self._text, (*self._at, key) if key else self._at, reason, remedy)
+
+    def _check_types(self) -> None:
+        for key in BOOLEANS:
+            if type(self._entry.get(key, False)) is not bool:
+                self._fail(key, "must be true or false")
+        for key in PLATFORMS:
+            value = self._entry.get(key, "")
+            if not isinstance(value, str) and not _is_texts(value):
+                self._fail(key, "must be a text or a list of texts")
+        bundles = self._entry.get("bundleDependencies", False)
+        if type(bundles) is not bool and not _is_texts(bundles):
+            self._fail("bundleDependencies", "must be a list of names")
 
     def _check_place(self) -> None:
         """Accept paths like `node_modules/a/node_modules/@b/c`.
@@ -116,25 +139,23 @@ class _Entry:
         if not inside or ".." in str(resolved).split("/"):
             self._fail("resolved", "leaves the tree")
 
-    def _check_bundled(self, packages: Mapping[str, Mapping[str, Any]]) -> None:
+    def _check_bundled(self, bundled: Collection[str]) -> None:
         """Check a bundled package: a package around it bundles it, and only that one has a hash."""
-        above = self._path
-        while FOLDER in above:
-            above = above.rpartition(FOLDER)[0].rstrip("/")
-            outer = packages.get(above, {}) if above else {}
-            if outer.get("bundleDependencies") and not outer.get("inBundle"):
-                break
-        else:
+        if self._path not in bundled:
             self._fail("inBundle", "no package around it brings it")
+        self._check_version()
         for key in ("resolved", "integrity"):
             if key in self._entry:
                 self._fail(key, "does not belong to a package that another one brings")
 
-    def _check_source(self) -> None:
+    def _check_version(self) -> None:
         version = self._entry.get("version")
         if not isinstance(version, str) or not npm_specs.VERSION.fullmatch(version[:257]):
             self._fail("version", "is no version")
-        elsewhere = self._check_resolved(str(version))
+
+    def _check_source(self) -> None:
+        self._check_version()
+        elsewhere = self._check_resolved(str(self._entry["version"]))
         if elsewhere != "git":
             self._check_integrity()
 
@@ -180,20 +201,65 @@ def _digest(token: str) -> str:
     return algorithm if DIGESTS.get(algorithm) == size else ""
 
 
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _bundled(packages: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Return the paths of the packages that npm takes from the archive of a package around them.
+
+    These are the names in its `bundleDependencies`, everything below them, and what those depend on
+    in the same folder. npm fetches every other package, whatever `inBundle` says, and needs a hash.
+    The rule is that of npm's arborist (`Node.getBundler`).
+    """
+    children = defaultdict(list)
+    for path in packages:
+        if path:
+            children[_outer(path)].append(path)
+    found: set[str] = set()
+    for outer, entry in packages.items():
+        names = entry.get("bundleDependencies")
+        if not outer or not _is_texts(names):
+            continue
+        pending = [f"{outer}/{FOLDER}{name}" for name in names or ()]
+        while pending:
+            path = pending.pop()
+            if path in found or path not in packages:
+                continue
+            found.add(path)
+            pending += children[path]
+            for name in lockfile.needs(packages, path):
+                place = lockfile.resolve(packages, path, name)
+                if place is not None and _outer(place) == outer:
+                    pending.append(place)
+    return found
+
+
+def _outer(path: str) -> str:
+    """Return the path of the package whose node_modules holds a package."""
+    return path.rpartition(FOLDER)[0].rstrip("/")
+
+
 def _check_aliases(
     text: str, packages: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]
 ) -> None:
     """Refuse a package under another name unless a manifest asks for that alias.
 
-    npm does not check this.
+    npm does not check this. A package cannot ask for its own alias, and a package that
+    package.json does not lead to cannot ask for any.
     """
-    asked = {
-        pair for table in (*packages.values(), manifest) for pair in package_json.aliases(table)
+    root = {**packages.get("", {}), **manifest}
+    by_override = set(package_json.override_aliases(root))
+    by_package = {
+        (lockfile.resolve(packages, asking, alias), name)
+        for asking in lockfile.chains({**packages, "": root})
+        for alias, name in package_json.aliases(packages[asking] if asking else root)
+        if lockfile.resolve(packages, asking, alias) != asking
     }
     for path, entry in packages.items():
         name, place = entry.get("name"), path.rpartition(FOLDER)[2]
         if path and name is not None and name != place and not entry.get("link"):
-            if (place, name) in asked or FOLDER not in path:
+            if (path, name) in by_package or (place, name) in by_override or FOLDER not in path:
                 continue
             reason = f"is {str(name)[:80]!r} under another package's name, and nothing asks for it"
             strict_json.fail(text, ("packages", path, "name"), reason, REMEDY)

@@ -1,15 +1,19 @@
 """Strict JSON, which Python and npm parse alike, with a lookup of the line of a key.
 
-Duplicate keys, the key `__proto__`, NaN, infinities and more than MAX_DEPTH levels are refused.
+Duplicate keys, the key `__proto__`, NaN, infinities, lone surrogates, more than MAX_DEPTH levels
+and more than MAX_CONTAINERS tables and lists are refused.
 """
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from templatemgr.definitions.readers.faults import FileError, line_at, refuse
 
 MAX_DEPTH = 32
+# An empty table takes 64 bytes of memory for 3 bytes of text. A lock of 10,000 packages has 50,000.
+MAX_CONTAINERS = 150_000
 Path = tuple[str | int, ...]
 _scan: Any = json.decoder.scanstring  # type: ignore[attr-defined]
 
@@ -22,8 +26,12 @@ def load(text: str, largest: int) -> dict[str, Any]:
     """Parse a JSON object of at most `largest` bytes (UTF-8). Raises FileError."""
     if len(text.encode("utf-8", "surrogatepass")) > largest:
         refuse(f"is larger than {largest} bytes", None)
+    if text.count("{") + text.count("[") > MAX_CONTAINERS:
+        refuse(f"holds more than {MAX_CONTAINERS} tables and lists", None)
     try:
-        value = json.loads(text, object_pairs_hook=_pairs, parse_constant=_constant)
+        value = json.loads(
+            text, object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float
+        )
     except _TwiceError as error:
         raise _twice(text, str(error)) from None
     except json.JSONDecodeError as error:
@@ -34,6 +42,8 @@ def load(text: str, largest: int) -> dict[str, Any]:
     if not isinstance(value, dict):
         refuse("must be a table", 1)
     _check_depth(value)
+    if "\\u" in text:  # only an escape can make a lone surrogate
+        _check_texts(text, value)
     return value
 
 
@@ -66,6 +76,27 @@ def _check_depth(value: object) -> None:
         if depth > MAX_DEPTH and isinstance(item, dict | list):
             refuse(f"is nested deeper than {MAX_DEPTH} levels", None)
         pending.extend((depth + 1, below) for below in inner if isinstance(below, dict | list))
+
+
+def _check_texts(text: str, value: object) -> None:
+    pending: list[tuple[Path, object]] = [((), value)]
+    while pending:
+        path, item = pending.pop()
+        if isinstance(item, str):
+            _check_text(text, path, item)
+        elif isinstance(item, dict):
+            for key in item:
+                _check_text(text, path, key)
+            pending.extend(((*path, key), below) for key, below in item.items())
+        elif isinstance(item, list):
+            pending.extend(((*path, index), below) for index, below in enumerate(item))
+
+
+def _check_text(text: str, path: Path, item: str) -> None:
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        fail(text, path, "holds half of a surrogate pair", "Write the whole character.")
 
 
 def _after_string(text: str, start: int) -> int:
@@ -114,6 +145,14 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        message = f"{digits[:40]} is larger than any number"
+        raise ValueError(message)
+    return number
+
+
 def _constant(name: str) -> NoReturn:
     message = f"{name} is no JSON"
     raise ValueError(message)
@@ -122,7 +161,9 @@ def _constant(name: str) -> NoReturn:
 def _twice(text: str, key: str) -> FileError:
     seen: set[Path] = set()
     for path, position in _walk(text):
-        if path[-1] == key and (path in seen or key == "__proto__"):
+        if path[-1] != key:
+            continue
+        if path in seen or key == "__proto__":
             reason = "stands there twice" if path in seen else "is no name to be used"
             shown = ".".join(map(str, path))[:200]
             return FileError(shown, reason, line=line_at(text, position), remedy="Keep one.")

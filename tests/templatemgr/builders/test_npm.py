@@ -115,6 +115,10 @@ def test_a_toolchain_link_is_relative_and_its_target_must_exist(tmp_path: Path) 
     assert str((tmp_path / "bin/node").readlink()) == "../node_modules/node/bin/node"
     with pytest.raises(BuildError, match="which is not installed"):
         steps.link(tmp_path, "bin/other", "node_modules/other")
+    (tmp_path / "bin/main.sh").write_text("")
+    for name in ("bin/main.sh", "bin/main.sh/node"):
+        with pytest.raises(BuildError, match="cannot be linked"):
+            steps.link(tmp_path, name, "node_modules/node/bin/node")
 
 
 def test_npm_takes_other_sources_where_the_operator_allows_them(

@@ -41,6 +41,9 @@ def test_a_whole_definition_is_read(folder: Path) -> None:
 TOML = "tiny/template.toml"
 
 
+LONG = "has a path of more than 1024 bytes, or a name of more than 255"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "file", "key", "reason"),
     [
@@ -59,6 +62,8 @@ TOML = "tiny/template.toml"
         ('title = "Tiny"', 'title = "Tiny"\ncolour = "red"', TOML, "colour", "is not a known key"),
         ('["node_modules"]', '["../x"]', TOML, "links", "'../x' leaves the folder"),
         ('["node_modules"]', '["/x"]', TOML, "links", "'/x' is absolute"),
+        ('["node_modules"]', f'["{"x" * 256}"]', TOML, "links", LONG),
+        ('["node_modules"]', f'["{"x/" * 600}x"]', TOML, "links", LONG),
         ('["node_modules"]', '["a//b"]', TOML, "links", "'a//b' is not a plain relative path"),
         ('["node_modules"]', '["a", "a"]', TOML, "links", "'a' is listed twice"),
         ('"said.txt"]', '"gone.txt"]', TOML, "files", "'gone.txt' is missing"),

@@ -212,6 +212,12 @@ def test_keys_of_other_tools_are_left_alone() -> None:
         ('{"a": ' + "[" * 40 + "]" * 40 + "}", None),
         ('{"a": ' + "[" * 100_000, None),
         ('{"a": "' + "x" * package_json.MAX_BYTES + '"}', None),
+        ('{\n"a": "\\ud800"}', 2),
+        ('{"a": [1,\n"\\udc00x"]}', 1),
+        ('{"\\ud800": 1}', None),
+        ('{"a": 1e999}', None),
+        ('{"a": -1e999}', None),
+        ('{"a": [' + ",".join(["{}"] * (strict_json.MAX_CONTAINERS + 1)) + "]}", None),
     ],
 )
 def test_ambiguous_json_is_refused(text: str, line: int | None) -> None:
@@ -297,6 +303,26 @@ SHA1 = "sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="
         ("inBundle", {"inBundle": True}),
         ("version", {"version": "git+https://h/r.git"}),
         ("version", {"version": None}),
+        ("version", {"version": "1.0.0+.."}),
+        ("version", {"version": "1.0.0-"}),
+        ("version", {"version": "01.0.0"}),
+        ("version", {"version": f"{'9' * 23}.0.0"}),
+        ("hasShrinkwrap", {"hasShrinkwrap": []}),
+        ("hasShrinkwrap", {"hasShrinkwrap": {}}),
+        ("link", {"link": []}),
+        ("link", {"link": 0}),
+        ("inBundle", {"inBundle": []}),
+        ("inBundle", {"inBundle": ""}),
+        ("optional", {"optional": "yes"}),
+        ("ideallyInert", {"ideallyInert": []}),
+        ("extraneous", {"extraneous": {}}),
+        ("os", {"os": 5}),
+        ("cpu", {"cpu": {"x64": 1}}),
+        ("libc", {"libc": [1]}),
+        ("bundleDependencies", {"bundleDependencies": 1}),
+        ("bundleDependencies", {"bundleDependencies": "evil"}),
+        ("bundleDependencies", {"bundleDependencies": {"a": 1}}),
+        ("bundleDependencies", {"bundleDependencies": [[]]}),
         ("scripts.install", {"scripts": {"install": "x"}}),
         ("name", {"name": "evil"}),
         ("name", {"name": "../evil"}),
@@ -392,6 +418,52 @@ def test_a_bundled_package_has_neither_address_nor_hash() -> None:
         table["packages"]["node_modules/is-number/node_modules/b"] = {**inner, **extra}
         with pytest.raises(FileError):
             read_lock(table)
+
+
+INNER = "node_modules/is-number/node_modules/"
+
+
+@pytest.mark.parametrize("bundles", [["other"], [], True, None])
+def test_a_package_that_no_list_names_is_not_bundled(bundles: object) -> None:
+    table = lock(bundleDependencies=bundles, dependencies={"b": "1"})
+    if bundles is None:
+        del table["packages"]["node_modules/is-number"]["bundleDependencies"]
+    table["packages"][f"{INNER}b"] = {"version": "1.0.0", "inBundle": True}
+    with pytest.raises(FileError, match="no package around it brings it"):
+        read_lock(table)
+
+
+@pytest.mark.parametrize("version", ["file:/etc", "git+ssh://h/x", None, 1])
+def test_a_bundled_package_has_a_version(version: object) -> None:
+    table = lock(bundleDependencies=["b"])
+    table["packages"][f"{INNER}b"] = {"version": version, "inBundle": True}
+    with pytest.raises(FileError, match="is no version"):
+        read_lock(table)
+
+
+def test_what_a_bundled_package_needs_beside_it_is_bundled() -> None:
+    table = lock(bundleDependencies=["b"])
+    inner = {"version": "1.0.0", "inBundle": True}
+    table["packages"][f"{INNER}b"] = {**inner, "dependencies": {"c": "1"}}
+    table["packages"][f"{INNER}c"] = inner
+    read_lock(table)
+    # The dependency of b is inside b, so nothing in the bundle needs the one beside it.
+    table["packages"][f"{INNER}b/node_modules/c"] = inner
+    with pytest.raises(FileError, match="no package around it brings it"):
+        read_lock(table)
+
+
+def test_a_package_does_not_ask_for_its_own_alias() -> None:
+    claim = {"optionalDependencies": {"is-number": "npm:is-odd@7.0.0"}}
+    with pytest.raises(FileError, match="nothing asks for it"):
+        read_lock(lock(name="is-odd", **claim))
+    table = lock(name="is-odd")
+    entry = table["packages"]["node_modules/is-number"]
+    table["packages"]["node_modules/orphan"] = {**entry, "name": "orphan", **claim}
+    with pytest.raises(FileError, match="nothing asks for it"):
+        read_lock(table)
+    table["packages"][""]["dependencies"]["orphan"] = "7.0.0"
+    read_lock(table)
 
 
 def test_an_address_of_an_allowed_registry_must_match_exactly() -> None:

@@ -64,6 +64,9 @@ REFUSED = [
     "${HOME}=1",
     "${NPM_TOKEN?}=1",
     "before=${NPM_TOKEN}",
+    "before=9999-99-99",
+    "before=\N{FULLWIDTH DIGIT TWO}026-01-01",
+    "before=2026-W01-1",
     "before=2026-11-01T00:00:00Z ${X}",
     "fund=false\nfund=false",
     "[section]",
@@ -107,7 +110,7 @@ def test_an_error_names_line_key_and_remedy() -> None:
 
 
 LINES = st.lists(
-    st.sampled_from([*(f"{key}=true" for key in npmrc.ALLOWED), *REFUSED[:45], "; x", "", " # y"]),
+    st.sampled_from([*(f"{key}=true" for key in npmrc.ALLOWED), *REFUSED[:48], "; x", "", " # y"]),
     max_size=4,
 )
 
