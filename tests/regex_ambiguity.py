@@ -158,7 +158,7 @@ def _item(made: Automaton, code: Any, value: Any, *, leading: bool) -> Part:
     if code is codes.AT:
         return _position(made, value, leading=leading)
     if code in (codes.ASSERT, codes.ASSERT_NOT):
-        return made.place(made.end)  # it may fail, whatever came before
+        return made.place(made.end)  # it may fail after any text
     return made.place(made.bits(c for c in made.alphabet if _takes(made, code, value, c)))
 
 

@@ -49,7 +49,7 @@ def run(root: Path, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, cwd=root, capture_output=True, text=True, timeout=120, check=False)
 
 
-def test_what_has_passed_is_unchanged(checkout: Path) -> None:
+def test_a_passed_matrix_is_unchanged(checkout: Path) -> None:
     assert unchanged(checkout) == {"javascript", "python", "typescript"}
 
 
@@ -67,7 +67,7 @@ def test_what_has_passed_is_unchanged(checkout: Path) -> None:
         ("templatemgr/models/jobs.py", {"javascript", "python", "typescript"}),
     ],
 )
-def test_a_change_runs_what_hangs_on_it(checkout: Path, path: str, left: set[str]) -> None:
+def test_a_change_runs_the_dependent_matrices(checkout: Path, path: str, left: set[str]) -> None:
     with (checkout / path).open("a") as file:
         file.write("\n# changed\n")
     assert unchanged(checkout) == left
@@ -87,7 +87,7 @@ def test_nothing_is_left_out_where_nothing_was_written_down(tmp_path: Path) -> N
     assert matrix.unchanged(ROOT, tmp_path / "passed.json") == set()
 
 
-def test_what_is_left_out_is_said_and_nothing_else_is_left_out(checkout: Path) -> None:
+def test_skipped_matrices_are_reported_and_no_others_are_skipped(checkout: Path) -> None:
     everything = run(checkout, "tests/runtime", "--collect-only").stdout
     left = run(checkout, "tests/runtime", "--collect-only", "--matrix=changed").stdout
     tests = [line for line in left.splitlines() if "::" in line]

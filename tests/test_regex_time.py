@@ -22,7 +22,7 @@ from tests.regex_ambiguity import danger
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core", "sandbox", "templatemgr", "execapp", "webui")
 METHODS = ("search", "match", "fullmatch", "findall", "finditer", "sub", "subn", "split")
-# What is made at run time: where, and of what.
+# Patterns that are built at run time: the place, and the parts.
 MADE_THERE = {
     "templatemgr/builders/steps.py": "the parts of REMEDIES, which are tested below",
     "templatemgr/redaction.py": "alternatives of literal texts, which are secrets of the machine",

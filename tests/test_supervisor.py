@@ -65,7 +65,7 @@ def test_one_that_keeps_dying_is_started_ever_more_rarely(uptime: float) -> None
     assert pauses[-1] == LONGEST_PAUSE_SECONDS
 
 
-def test_one_that_ran_for_a_day_is_started_at_once_whatever_was_before() -> None:
+def test_a_process_that_ran_for_a_day_is_restarted_at_once() -> None:
     tried = program("web", SLEEP)
     for _ in range(20):
         tried.pause_after(1.0)

@@ -134,7 +134,7 @@ def current(up: Up) -> dict[str, Any]:
     return {item["name"]: item["current"] for item in page["items"]}
 
 
-def test_the_first_answers_before_the_last_is_built_and_a_failure_stops_nobody(up: Up) -> None:
+def test_the_first_answers_before_the_last_is_built_despite_a_failure(up: Up) -> None:
     assert up.ready.wait(READY_SECONDS), "\n".join(up.lines)
     found = current(up)
     assert found["able"]["version"] == 1
@@ -160,7 +160,7 @@ def test_the_first_answers_before_the_last_is_built_and_a_failure_stops_nobody(u
     assert current(up)["slow"]["version"] == 1
 
 
-def test_ctrl_c_interrupts_what_builds(up: Up) -> None:
+def test_ctrl_c_interrupts_running_builds(up: Up) -> None:
     wait_for(up, "slow:   smoke")
     up.process.send_signal(signal.SIGINT)
     assert up.process.wait(HANGS_SECONDS) == 0
@@ -170,7 +170,7 @@ def test_ctrl_c_interrupts_what_builds(up: Up) -> None:
     assert not list((up.data / "templates/slow").glob("staging/*"))
 
 
-def test_prepare_only_builds_all_and_names_what_it_could_not(
+def test_prepare_only_builds_all_and_names_failed_templates(
     tmp_path: Path, definitions: Path
 ) -> None:
     done = subprocess.run(
@@ -191,7 +191,7 @@ def test_a_second_one_on_the_same_data_is_refused_in_a_sentence(
     up: Up, tmp_path: Path, definitions: Path
 ) -> None:
     wait_for(up, "Ctrl-C stops it")
-    refused = once_more(tmp_path, definitions)  # on another port: the data is what counts
+    refused = once_more(tmp_path, definitions)  # on another port: the lock is on the data directory
     assert refused.returncode == 1
     said = refused.stderr.strip()
     assert f"runs on {tmp_path / 'var'} already (process {up.process.pid})" in said
@@ -209,7 +209,7 @@ def test_who_waits_gets_the_answer_before_web_stops_and_no_later_start_prints_a_
     secrets = (made["token"], made["admin"]["password"])
     assert all(any(secret in line for line in up.lines) for secret in secrets), "told once"
     submission = {
-        "template": "slow",  # its runner sleeps for some seconds when it is told to stop
+        "template": "slow",  # its runner sleeps for some seconds before it stops
         "mode": "test",
         "files": [{"path": "a.test.js", "content": ""}],
         "wait": True,

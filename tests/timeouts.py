@@ -1,3 +1,3 @@
 """Time limits of tests, long enough for a slow machine."""
 
-HANGS_SECONDS = 120.0  # longer than anything that ends; what tests leave running lasts 300 s
+HANGS_SECONDS = 120.0  # longer than any step; programs that must be killed run for 300 s

@@ -76,7 +76,7 @@ def waiting(listener: SocketReceiver) -> int:
     return sum(len(links) for links in listener._waiting.values())
 
 
-def test_ends_are_told_to_everyone_over_one_link(run: Callable[..., None], rows: Rows) -> None:
+def test_all_waits_share_one_link(run: Callable[..., None], rows: Rows) -> None:
     async def work(made: hub.Hub) -> None:
         ids = [uuid.uuid4() for _ in range(200)]
         with executor() as (listener, _):
@@ -93,7 +93,7 @@ def test_ends_are_told_to_everyone_over_one_link(run: Callable[..., None], rows:
     run(work)
 
 
-def test_more_ends_than_the_kernel_holds_messages_are_all_told(
+def test_more_ends_than_the_kernel_buffers_are_all_delivered(
     run: Callable[..., None], rows: Rows
 ) -> None:
     async def work(made: hub.Hub) -> None:
@@ -108,9 +108,7 @@ def test_more_ends_than_the_kernel_holds_messages_are_all_told(
     run(work)
 
 
-def test_the_end_of_what_was_begun_is_kept_until_somebody_waits(
-    run: Callable[..., None], rows: Rows
-) -> None:
+def test_an_early_end_is_kept_until_the_wait(run: Callable[..., None], rows: Rows) -> None:
     async def work(made: hub.Hub) -> None:
         with executor() as (listener, woken):
             one = uuid.uuid4()
@@ -125,7 +123,7 @@ def test_the_end_of_what_was_begun_is_kept_until_somebody_waits(
     run(work)
 
 
-def test_what_ended_before_the_wait_is_found_by_its_row(
+def test_an_end_before_the_wait_is_found_in_the_database(
     run: Callable[..., None], rows: Rows
 ) -> None:
     async def work(made: hub.Hub) -> None:
@@ -137,7 +135,7 @@ def test_what_ended_before_the_wait_is_found_by_its_row(
     run(work)
 
 
-def test_without_an_executor_the_rows_are_looked_at(run: Callable[..., None], rows: Rows) -> None:
+def test_without_an_executor_the_database_is_asked(run: Callable[..., None], rows: Rows) -> None:
     async def work(made: hub.Hub) -> None:
         one = uuid.uuid4()
         waits = asyncio.create_task(made.wait(one, 60, begun=False))
@@ -148,15 +146,13 @@ def test_without_an_executor_the_rows_are_looked_at(run: Callable[..., None], ro
     run(work)
 
 
-def test_an_executor_that_comes_again_hears_of_everyone(
-    run: Callable[..., None], rows: Rows
-) -> None:
+def test_a_restarted_executor_gets_every_wait(run: Callable[..., None], rows: Rows) -> None:
     async def work(made: hub.Hub) -> None:
         ids = [uuid.uuid4() for _ in range(20)]
         with executor() as (listener, _):
             waits = [asyncio.create_task(made.wait(each, 60, begun=False)) for each in ids]
             await until(lambda: waiting(listener) == 20)
-        rows.ended.add(ids[0])  # while nobody could tell of it
+        rows.ended.add(ids[0])  # while no executor can report it
         assert await waits[0]
         with executor() as (listener, _):
             await until(lambda: waiting(listener) == 19)
@@ -167,7 +163,7 @@ def test_an_executor_that_comes_again_hears_of_everyone(
     run(work)
 
 
-def test_nonsense_from_the_executor_ends_the_link_and_no_wait(
+def test_a_malformed_message_ends_the_link_and_no_wait(
     run: Callable[..., None], rows: Rows
 ) -> None:
     async def work(made: hub.Hub) -> None:
@@ -203,9 +199,7 @@ def test_time_and_the_end_of_the_server_end_waits(run: Callable[..., None], rows
     run(work)
 
 
-def test_a_wait_that_nobody_wants_any_more_is_forgotten(
-    run: Callable[..., None], rows: Rows
-) -> None:
+def test_a_cancelled_wait_is_forgotten(run: Callable[..., None], rows: Rows) -> None:
     async def work(made: hub.Hub) -> None:
         waits = asyncio.create_task(made.wait(uuid.uuid4(), 60, begun=False))
         await until(made.count)

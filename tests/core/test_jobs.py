@@ -180,7 +180,7 @@ def test_a_renewal_prolongs_the_lease(template: Template) -> None:
     assert lease > timezone.now() + timedelta(minutes=50)
 
 
-def test_all_leases_of_a_worker_are_renewed_and_nobody_elses(template: Template) -> None:
+def test_only_the_leases_of_the_worker_are_renewed(template: Template) -> None:
     make_jobs(template, 3)
     mine, other, ended = claim("mine"), claim("other"), claim("mine")
     assert QUEUE.end(ended, state="ready")
@@ -224,7 +224,7 @@ def test_a_job_ends_once(template: Template) -> None:
     assert row.finished_at is not None
 
 
-def test_what_is_given_back_uncounted_is_the_same_attempt_again(template: Template) -> None:
+def test_an_uncounted_requeue_keeps_the_attempt(template: Template) -> None:
     make_jobs(template)
     assert QUEUE.give_back(claim(), counted=False)
     assert state() == ("queued", 0, "")
@@ -232,7 +232,7 @@ def test_what_is_given_back_uncounted_is_the_same_attempt_again(template: Templa
     assert state() == ("queued", 1, "")
 
 
-def test_the_reaper_leaves_alone_what_was_renewed_after_it_looked(template: Template) -> None:
+def test_the_reaper_skips_jobs_that_were_renewed_after_its_query(template: Template) -> None:
     make_jobs(template)
     job = claim()
     expire()

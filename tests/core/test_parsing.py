@@ -22,7 +22,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "identifiers_from": parsing.identifiers_from,
     "cursor": parsing.cursor,
 }
-# What most often slips through: near misses of each type, and texts that are none.
+# Inputs that most often slip through: near misses of each type, and other texts.
 ALPHABET = st.one_of(
     st.text(),
     st.text(alphabet="0123456789"),
@@ -57,7 +57,7 @@ def tried(read: Callable[[str], object], text: str) -> tuple[object, str | None]
 @example(text="\0")
 @example(text="٣")
 @example(text="²")
-def test_a_reader_gives_a_value_or_says_what_to_give(name: str, text: str) -> None:
+def test_a_parser_returns_a_value_or_names_the_expected_form(name: str, text: str) -> None:
     found, refusal = tried(READERS[name], text)
     if refusal is not None:
         assert refusal.startswith("Give ")
@@ -92,7 +92,7 @@ def test_numbers_have_ends() -> None:
     assert parsing.whole_or_none(None) is None
 
 
-def test_times_are_utc_whatever_their_zone() -> None:
+def test_times_of_any_zone_become_utc() -> None:
     assert parsing.moment("2026-03-05T12:00:00+02:00") == datetime(2026, 3, 5, 10, tzinfo=UTC)
     assert parsing.moment("2026-03-05t12:00:00.5z").microsecond == 500_000
     assert parsing.moment("2026-03-05T12:00", zone_needed=False) == datetime(

@@ -101,7 +101,7 @@ def test_a_missing_value_is_an_error(templates: list[Template]) -> None:
         by_name().all(title="Lua")
 
 
-def test_an_update_changes_what_it_names_and_says_how_many(templates: list[Template]) -> None:
+def test_an_update_changes_the_named_fields_and_counts_the_rows(templates: list[Template]) -> None:
     update = PreparedUpdate(
         lambda: (
             Template.objects.filter(name=Param(Template, "name", "which"), pinned_at=None),

@@ -29,7 +29,7 @@ def version(make_sealed_version: MakeSealedVersion) -> Version:
         "INSERT OR REPLACE INTO {table} SELECT * FROM {table}",
     ],
 )
-def test_the_database_refuses_what_changes_a_row(
+def test_the_database_refuses_changes_of_a_row(
     version: Version, table: str, statement: str
 ) -> None:
     with (

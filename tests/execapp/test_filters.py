@@ -80,7 +80,7 @@ def test_at_most_sixteen_labels() -> None:
         history.parse_filter({"label": ["a:b"] * 17})
 
 
-def test_a_version_is_what_a_column_holds() -> None:
+def test_a_version_number_fits_its_column() -> None:
     assert history.parse_filter({"version": [str(parsing.LARGEST)]}).version == parsing.LARGEST
     with pytest.raises(InvalidRequestError):
         history.parse_filter({"version": [str(parsing.LARGEST + 1)]})

@@ -168,7 +168,7 @@ def test_a_version_that_is_found_whole_again_wakes_executors(
     assert engine.woken == [PROMOTION], "nothing changed"
 
 
-def test_an_act_that_is_undone_wakes_nobody(edges: Edges, engine: MemoryEngine) -> None:
+def test_a_rolled_back_transaction_wakes_no_executor(edges: Edges, engine: MemoryEngine) -> None:
     with transaction.atomic():
         promotions.promote(template="tiny", version=3, actor="ann", reason="new")
         transaction.set_rollback(True)

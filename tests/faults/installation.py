@@ -31,7 +31,7 @@ class Installation:
     """fake@1, fake@2 (current) and other@1 (current): all three share files."""
 
     data: Path
-    outside: Path  # a folder of somebody else, with a canary in it
+    outside: Path  # a folder outside of Stencil, with a canary in it
     client: Client
     api: Api
     undo: list[Any] = field(default_factory=list)  # mounts and the like, last first

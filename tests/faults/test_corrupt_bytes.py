@@ -103,7 +103,7 @@ def test_any_value_in_any_place_is_a_manifest_or_one_error(
         [Entry(path="x", kind="file", mode=0o444, size=1, digest="../../etc/passwd")],
     ],
 )
-def test_what_sealing_never_writes_is_refused(entries: list[Entry]) -> None:
+def test_entries_that_sealing_never_writes_are_refused(entries: list[Entry]) -> None:
     with pytest.raises(ManifestError, match="cannot be read"):
         manifests.load(manifests.dump(Manifest(entries=tuple(entries))))
 
@@ -120,7 +120,9 @@ def test_no_memory_is_one_error_too() -> None:
 
 
 @pytest.mark.parametrize("made", [Path.mkdir, lambda p: p.symlink_to("/dev/zero"), lambda _: None])
-def test_what_is_no_file_is_no_manifest(tmp_path: Path, made: Callable[[Path], object]) -> None:
+def test_a_path_that_is_no_file_is_no_manifest(
+    tmp_path: Path, made: Callable[[Path], object]
+) -> None:
     made(tmp_path / "manifest")
     with pytest.raises(ManifestError):
         manifests.read(tmp_path / "manifest")

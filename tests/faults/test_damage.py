@@ -15,7 +15,7 @@ from tests.faults.damage import EVERY, REST, TREE, Fault
 from tests.faults.installation import Installation
 
 ROOT = os.geteuid() == 0
-# Nothing is unreadable for root, and nobody else can do what needs root: no such test is made.
+# Root can read every file, and only root can cause some faults: leave impossible pairs out.
 POSSIBLE = [fault for fault in EVERY if not (fault.user if ROOT else fault.root)]
 
 
@@ -25,7 +25,7 @@ def named(faults: list[Fault]) -> list[object]:
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("fault", named(POSSIBLE))
-def test_damage_is_found_told_and_repaired(place: Installation, fault: Fault) -> None:
+def test_damage_is_found_reported_and_repaired(place: Installation, fault: Fault) -> None:
     fault.do(place)
     place.verify(heal=False)
     assert_reported(place, fault)
@@ -84,7 +84,7 @@ def served_as_it_is_safe(place: Installation, fault: Fault) -> None:
         return
     assert place.submit() == 201
     assert version_runtimes.runtime_of(place.version).modes == ("run", "test")
-    # What is left of the cache is not what was damaged.
+    # The remaining cache has no damaged file.
     cache = place.home / "cache"
     assert not cache.is_symlink()
     assert sorted(path.name for path in cache.iterdir()) in ([], ["filled"])
@@ -118,11 +118,11 @@ def test_the_matrix_is_as_large_as_it_says() -> None:
 
 
 def test_every_third_is_run_some_day() -> None:
-    thirds = [third_of(f"test_damage_is_found_told_and_repaired[{f.name}]") for f in EVERY]
+    thirds = [third_of(f"test_damage_is_found_reported_and_repaired[{f.name}]") for f in EVERY]
     assert {thirds.count(number) > len(EVERY) // 5 for number in range(3)} == {True}
 
 
-def test_one_that_cannot_be_healed_holds_back_nobody(place: Installation) -> None:
+def test_a_version_that_cannot_be_healed_does_not_block_others(place: Installation) -> None:
     """Version A has lost its bytes; version B of another template can be healed."""
     for path in ("own",):
         place.object_of(path).unlink()
@@ -157,7 +157,7 @@ def test_without_hard_links_everything_is_a_copy_and_heals(
     place.object_of("lib/deep/b.js").unlink()  # no finding here: nothing could have put it there
     place.verify(heal=False)
     assert place.health.state == "quarantined"
-    # The only sound copy of the shared bytes is in nobody's tree: they were one inode.
+    # No tree has a sound copy of the shared bytes: they were one inode.
     (place.data.parent / "a.js").write_text("shared a")
     stored = place.object_of("lib/a.js")
     stored.unlink()

@@ -46,9 +46,7 @@ def submit_until(done: threading.Event) -> None:
     "name",
     ["another inode of what is printed", "missing folder", "cache byte", "objects/xx a file"],
 )
-def test_nobody_is_served_what_is_known_to_be_wrong(
-    place: Installation, executor: Daemon, name: str
-) -> None:
+def test_known_damage_is_not_served(place: Installation, executor: Daemon, name: str) -> None:
     done = threading.Event()
     client = threading.Thread(target=submit_until, args=(done,))
     client.start()

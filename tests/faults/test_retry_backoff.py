@@ -51,7 +51,7 @@ def test_each_try_is_on_record_and_the_next_is_later(place: Installation) -> Non
     assert Build.objects.filter(options__heal=2).count() == 2
 
 
-def test_a_rebuild_in_vain_is_not_repeated_every_hour_unless_somebody_asks(
+def test_a_failed_rebuild_is_not_repeated_every_hour_without_a_request(
     place: Installation,
 ) -> None:
     lose(place)
@@ -85,7 +85,7 @@ def test_a_clock_that_went_back_does_not_put_the_next_try_off(place: Installatio
     assert len(retrying.due()) == 1
 
 
-def test_what_was_down_before_there_were_retries_is_tried(place: Installation) -> None:
+def test_a_version_quarantined_before_retries_existed_is_retried(place: Installation) -> None:
     lose(place)
     Build.objects.update(state="interrupted")
     long_ago = timezone.now() - timedelta(days=1)

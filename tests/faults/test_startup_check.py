@@ -58,7 +58,7 @@ def test_a_byte_under_the_same_times_is_found_by_the_full_pass(place: Installati
     assert place.health.state == "quarantined"
 
 
-def test_what_is_not_current_is_looked_at_beside_executions(place: Installation) -> None:
+def test_other_versions_are_checked_beside_executions(place: Installation) -> None:
     first = VersionHealth.objects.get(version__template__name="fake", version__number=1)
     damage.replace(data_paths.version(first.version) / "tree/own", text("evil"))
     assert startup_check.check_others() == [first.version]
@@ -77,7 +77,9 @@ CURRENT: dict[str, Callable[[Installation], object]] = {
 
 
 @pytest.mark.parametrize("shape", CURRENT)
-def test_the_link_for_people_is_repaired_and_stops_nobody(place: Installation, shape: str) -> None:
+def test_the_link_of_a_version_is_repaired_and_blocks_no_start(
+    place: Installation, shape: str
+) -> None:
     link = place.data / "templates/fake/current"
     link.unlink()
     CURRENT[shape](place)
@@ -128,7 +130,7 @@ def test_one_templates_trouble_is_its_own(
                    folder_with()(h.data / "templates/fake/.current.lock")),
     ],
 )  # fmt: skip
-def test_what_is_foreign_stops_neither_doctor_nor_start(
+def test_foreign_files_stop_neither_doctor_nor_start(
     place: Installation, make: Callable[[Installation], object]
 ) -> None:
     make(place)

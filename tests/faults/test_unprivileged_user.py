@@ -28,7 +28,7 @@ def test_an_ordinary_user_is_served_and_healed_as_root_is() -> None:
         assert POSSIBLE
         return
     names = BY_NAME if os.environ.get("STENCIL_FAULTS") == "all" else CHOSEN
-    test = "tests/faults/test_damage.py::test_damage_is_found_told_and_repaired"
+    test = "tests/faults/test_damage.py::test_damage_is_found_reported_and_repaired"
     wanted = [f"{test}[{name}]" for name in names if not BY_NAME[name].root]
     home = tempfile.mkdtemp(prefix="stencil-user-")
     try:

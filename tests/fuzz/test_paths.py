@@ -34,7 +34,7 @@ def top() -> Iterator[Path]:
 
 
 @given(paths=st.lists(HOSTILE, max_size=12))
-def test_what_passes_is_written_below_the_sources_and_nowhere_else(
+def test_an_accepted_path_is_written_below_the_sources_and_nowhere_else(
     paths: list[str], top: Path
 ) -> None:
     faults = check_paths(paths)

@@ -96,7 +96,7 @@ def registry(spec: Any) -> bool:
 
 @settings(deadline=None)
 @given(st.text("gitfile:npm@/.~-+^*x1 \\#%${}\n\t\u2028", max_size=16))
-def test_what_is_asked_for_is_the_registrys_or_refused(spec: str) -> None:
+def test_a_requirement_comes_from_the_registry_or_is_refused(spec: str) -> None:
     if not npm_specs.spec_fault(spec, Rules()):
         assert registry(spec)
         assert not spec.strip().startswith((".", "~/", "/", "file:", "git"))

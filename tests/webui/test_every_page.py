@@ -14,7 +14,7 @@ from tests import factories
 from webui.urls import pages
 
 NAMES = sorted(str(pattern.name) for pattern in pages if isinstance(pattern, URLPattern))
-# What changes something, and so answers to POST alone.
+# Addresses that change something, and so accept only POST.
 CHANGES = {
     "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
@@ -22,7 +22,7 @@ CHANGES = {
     "activate_user", "reset_factor", "set_policy", "edit_inputs", "request_lookup", "heal",
     "remove_version", "check_system",
 }  # fmt: skip
-STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream, and what is downloaded
+STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream and downloads
 REDIRECTS = {"user_link", "rotate_token"}  # an answer that is shown once: opened again it leads on
 PAGES = sorted(set(NAMES) - CHANGES - STREAMS - REDIRECTS)
 MAX_QUERIES = 19
@@ -94,9 +94,7 @@ def test_changes_need_the_csrf_token(admin_user: User, address: dict[str, str], 
 
 
 @pytest.mark.parametrize("name", sorted(CHANGES))
-def test_who_may_only_look_changes_nothing(
-    viewer: Client, address: dict[str, str], name: str
-) -> None:
+def test_a_viewer_changes_nothing(viewer: Client, address: dict[str, str], name: str) -> None:
     assert viewer.post(address[name], {"reason": "x", "kind": "rebuild"}).status_code == 403
 
 
@@ -137,7 +135,7 @@ def test_whole_page_has_one_title_and_one_primary_act_at_most(
         "/nowhere",
     ],
 )
-def test_what_is_not_there_is_a_designed_404(
+def test_a_missing_object_is_a_designed_404(
     admin: Client, address: dict[str, str], path: str
 ) -> None:
     answer = admin.get(path)

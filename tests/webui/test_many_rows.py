@@ -130,7 +130,7 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
 
 
 @pytest.mark.usefixtures("seeded", "data_dir")
-def test_page_times_are_told_for_every_page() -> None:
+def test_page_times_lists_every_page() -> None:
     out = StringIO()
     call_command("page_times", samples=1, stdout=out)
     times = json.loads(out.getvalue())

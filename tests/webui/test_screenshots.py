@@ -12,7 +12,7 @@ from webui.urls import pages
 sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
 import screenshots
 
-# Parts of pages, for htmx; and what is no page of its own.
+# Parts of pages for htmx, and addresses without a page.
 PARTS = {
     "overview_state", "overview_activity", "template_activity", "rail_health", "packages",
     "verification", "build_steps", "execution_json",

@@ -265,9 +265,7 @@ def test_events_of_a_running_build_pause_and_end_after_a_while(
     assert "event: end" not in stream(reader(), build)
 
 
-def test_a_step_that_moves_on_is_told_again(
-    committed: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_step_is_sent_again(committed: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.01)
     step = {"name": "fetching", "state": "active", "started_at": THEN, "finished_at": None}
     build = make_build_row(tiny(), "fetching", steps=[step])
@@ -295,7 +293,7 @@ def test_cancelling(committed: None) -> None:
     assert post(api, f"/builds/{ended.pk}/cancel", None, 200)["state"] == "failed"
 
 
-def test_a_submission_to_what_was_never_built_says_how_to_build(
+def test_a_submission_to_an_unbuilt_template_says_how_to_build(
     definition: Path, alive: object
 ) -> None:
     assert not Version.objects.exists()

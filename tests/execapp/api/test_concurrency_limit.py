@@ -8,7 +8,7 @@ import pytest
 from execapp.api.http import concurrency
 
 
-def test_places_are_counted_for_each_and_in_all() -> None:
+def test_waits_are_limited_per_client_and_in_total() -> None:
     places = concurrency.ConcurrencyLimit()
     mine = [places.acquire("me", most=5, most_of_client=3) for _ in range(3)]
     with pytest.raises(concurrency.LimitReached) as full:
@@ -21,11 +21,11 @@ def test_places_are_counted_for_each_and_in_all() -> None:
     mine[0].release()
     mine[0].release()
     assert places.taken() == 4
-    others.pop()  # whatever forgets its place gives it back
+    others.pop()  # dropping the last reference releases the place
     assert places.taken() == 3
 
 
-def test_places_are_exact_between_threads() -> None:
+def test_the_count_is_exact_between_threads() -> None:
     places, got = concurrency.ConcurrencyLimit(), []
 
     def take() -> None:

@@ -115,7 +115,7 @@ def test_wire_round_trip() -> None:
     assert protocol.decode(protocol.encode(message)) == message
 
 
-def test_nonsense_on_the_socket_harms_nobody(api: Api, executor: Daemon) -> None:
+def test_malformed_messages_on_the_socket_have_no_effect(api: Api, executor: Daemon) -> None:
     for nonsense in (b"\n", b"{}\n", b"x" * 5000, b'{"type":"wait","id":"x"}\n'):
         with (
             socket.socket(socket.AF_UNIX) as link,
@@ -145,7 +145,7 @@ def test_wake_ups_without_an_executor_are_dropped(tmp_path: Path, settings: Sett
     get_engine().wake(WakeKind.EXECUTION)
 
 
-def test_strict_json_takes_what_is_json() -> None:
+def test_strict_json_accepts_valid_json() -> None:
     text = json.dumps({"a": [1, 2.5, None, True, "ü", {"b": []}]})
     assert loads(text.encode()) == json.loads(text)
 

@@ -48,7 +48,7 @@ def test_pages_are_stable_under_inserts(api: Api, alive: object) -> None:
     assert seen == made[::-1]
 
 
-def test_same_moment_is_told_apart_by_id(api: Api, alive: object) -> None:
+def test_executions_of_the_same_time_are_ordered_by_id(api: Api, alive: object) -> None:
     made = sorted(api.submit()["id"] for _ in range(5))
     Execution.objects.update(created_at=timezone.now())
     first = api.get("/executions?limit=2")

@@ -157,7 +157,7 @@ def test_removal_needs_admin_and_a_reason(second: Version) -> None:
     assert last_event().actor == "token:boss"
 
 
-def test_what_is_needed_is_not_removed(second: Version) -> None:
+def test_a_needed_version_is_not_removed(second: Version) -> None:
     admin = boss()
     post(admin, f"{TINY}/promote", {"version": 2, **WHY})
     error = refused(admin, "DELETE", f"{TINY}/versions/2?reason=x", None, 409, "in_use")

@@ -12,7 +12,7 @@ from tests.execapp.conftest import Api, make_api
 KEY = uuid.uuid4()
 
 
-def test_every_reply_says_what_is_left(api: Api, settings: Settings) -> None:
+def test_every_reply_has_the_remaining_requests(api: Api, settings: Settings) -> None:
     settings.STENCIL_RATE_PER_MINUTE = 5
     left = []
     for path in ("/me", "/templates", "/templates/nope"):

@@ -172,7 +172,7 @@ def test_bad_paths(api: Api, alive: object, path: str) -> None:
     assert paths(error) == ["files.1.path"]
 
 
-def test_several_problems_are_told_at_once(api: Api, alive: object) -> None:
+def test_several_problems_are_reported_together(api: Api, alive: object) -> None:
     body = {**with_files({"path": "/a", "content": ""}), "env": {"PATH": ""}, "args": ["\0"]}
     error = check(api.call("POST", "/executions", body), 422, "invalid_request")
     assert paths(error) == ["files.0.path", "args.0", "env.PATH"]

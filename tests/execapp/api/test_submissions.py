@@ -49,7 +49,7 @@ def test_test_mode_gives_every_test(api: Api, executor: Daemon) -> None:
     }
 
 
-def test_what_a_test_wrote_is_told_with_it(api: Api, executor: Daemon) -> None:
+def test_the_output_of_a_test_is_in_its_result(api: Api, executor: Daemon) -> None:
     source = "export default { talks(say) { say('\\u001b[31mhello'); } }"
     done = api.submit(suite(source), "test", wait=True)
     [case] = done["tests"]["cases"]
@@ -75,7 +75,7 @@ def test_error_outside_any_test_is_reported(api: Api, executor: Daemon) -> None:
     assert done["tests"]["errors"] == [{"file": "a.test.mjs", "message": "at load"}]
 
 
-def test_reply_is_what_the_openapi_page_says(api: Api, executor: Daemon) -> None:
+def test_the_reply_matches_the_openapi_schema(api: Api, executor: Daemon) -> None:
     done = api.submit(suite("export default { a() {} }"), "test", wait=True)
     parsed = ExecutionOut.model_validate(done)
     assert set(done) == set(ExecutionOut.model_fields)
@@ -125,7 +125,7 @@ def test_base64_goes_in_and_comes_out(api: Api, executor: Daemon) -> None:
     assert (done["stdout"], done["stdout_encoding"]) == (content, "base64")
 
 
-def test_time_out_keeps_what_was_printed(api: Api, executor: Daemon) -> None:
+def test_a_time_out_keeps_the_output(api: Api, executor: Daemon) -> None:
     done = api.submit(SLEEP, wait=True, limits={"wall_ms": 300})
     assert done["state"] == "timed_out"
     assert done["stdout"] == "begun\n"

@@ -117,7 +117,7 @@ def test_the_worker_of_the_page_runs_jobs_in_a_real_executor(
 @pytest.mark.parametrize(
     "path", ["pyproject.toml", "execapp/executor/daemon.py", "execapp/executor/listener.py"]
 )
-def test_the_lines_that_the_page_adds_stand_beside_those_of_the_lookup(path: str) -> None:
+def test_the_lines_that_the_page_adds_match_the_lines_of_the_lookup(path: str) -> None:
     """Each line is in the file without its part on reports, or with lookups in its place."""
     lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
     for block in blocks(path):

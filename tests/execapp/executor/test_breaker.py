@@ -122,11 +122,11 @@ def test_idle_it_tries_now_and_then_and_finds_trouble_before_a_client_does(
         (StartupError("a riddle"), "a riddle"),
     ],
 )
-def test_the_cause_is_told_in_words(error: Exception, word: str) -> None:
+def test_the_cause_is_described_in_words(error: Exception, word: str) -> None:
     assert word in resources.cause_of(error)
 
 
-def test_the_cause_is_found_behind_what_was_raised_from_it() -> None:
+def test_the_first_cause_of_a_chain_is_found() -> None:
     error = StartupError("the sandbox could not be made")
     error.__cause__ = OSError(errno.EMFILE, "Too many open files")
     assert "file descriptors" in resources.cause_of(error)

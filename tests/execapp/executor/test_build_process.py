@@ -99,7 +99,7 @@ def nothing_is_left(daemon: Daemon) -> None:
     until(lambda: not left(), STARTS_SECONDS)
 
 
-def test_a_build_runs_in_a_process_of_its_own_and_becomes_a_version(
+def test_a_build_runs_in_its_own_process_and_makes_a_version(
     definition: Path, start_executor: Start
 ) -> None:
     daemon = start_executor()
@@ -109,7 +109,7 @@ def test_a_build_runs_in_a_process_of_its_own_and_becomes_a_version(
     nothing_is_left(daemon)
 
 
-def test_that_process_yields_and_cannot_take_much(
+def test_the_process_of_a_build_has_low_priority_and_limits(
     definition: Path, held: ExitStack, start_executor: Start
 ) -> None:
     daemon = start_executor()
@@ -127,7 +127,7 @@ def test_that_process_yields_and_cannot_take_much(
         assert f"stencil-{daemon.context.worker}-build0-helper-" in groups
 
 
-def test_a_killed_one_is_recorded_as_what_it_was_and_leaves_nothing(
+def test_the_end_of_a_killed_build_is_recorded_and_nothing_is_left(
     api: Api, definition: Path, held: ExitStack, start_executor: Start
 ) -> None:
     daemon = start_executor()
@@ -144,7 +144,7 @@ def test_a_killed_one_is_recorded_as_what_it_was_and_leaves_nothing(
     assert ended(asked(), BuildState.READY, BuildState.FAILED).state == "ready"
 
 
-def test_one_that_is_killed_in_a_sandbox_takes_the_sandbox_with_it(
+def test_the_sandbox_of_a_killed_build_is_killed_too(
     definition: Path, start_executor: Start
 ) -> None:
     daemon = start_executor()
@@ -158,7 +158,7 @@ def test_one_that_is_killed_in_a_sandbox_takes_the_sandbox_with_it(
     nothing_is_left(daemon)
 
 
-def test_one_that_needs_too_much_memory_is_told_so(
+def test_a_build_over_its_memory_limit_has_the_reason(
     definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if leases.current_hierarchy().kind == "none":
@@ -170,7 +170,7 @@ def test_one_that_needs_too_much_memory_is_told_so(
     nothing_is_left(daemon)
 
 
-def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
+def test_an_unresponsive_build_is_killed_when_it_is_cancelled(
     definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The build waits for a lock and checks nothing else, like one in a backtracking regex."""
@@ -183,7 +183,7 @@ def test_one_that_does_not_hear_is_killed_when_it_is_cancelled(
     nothing_is_left(daemon)
 
 
-def test_what_a_definition_makes_slow_slows_no_execution(
+def test_a_slow_definition_does_not_slow_executions(
     api: Api, definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A backtracking regex holds its interpreter's lock, so that its process reads no request."""
@@ -203,7 +203,7 @@ def processor_seconds(pid: int) -> float:
     return sum(member.cpu_ms for member in tree_of(pid) if member.pid == pid) / 1000
 
 
-def test_one_whose_build_was_taken_away_is_killed(
+def test_the_process_of_a_lost_build_is_killed(
     definition: Path, held: ExitStack, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(build_worker, "STOP_SECONDS", 0.5)
@@ -217,7 +217,7 @@ def test_one_whose_build_was_taken_away_is_killed(
     assert ended(build, BuildState.INTERRUPTED).message == builds.INTERRUPTED
 
 
-def test_one_that_outlasts_the_executors_grace_ends_with_it(
+def test_a_build_that_outlasts_the_executors_grace_is_interrupted(
     definition: Path, held: ExitStack, start_executor: Start
 ) -> None:
     daemon = start_executor(grace=0.2)
@@ -230,7 +230,7 @@ def test_one_that_outlasts_the_executors_grace_ends_with_it(
     assert build.message.startswith("The executor stopped while it was built.")
 
 
-def test_it_dies_with_an_executor_that_is_killed(
+def test_a_build_dies_with_a_killed_executor(
     definition: Path,
     held: ExitStack,
     executor_process: Callable[..., subprocess.Popen[str]],
@@ -254,7 +254,7 @@ def zombie(pid: int) -> bool:
         return True
 
 
-def test_one_that_cannot_be_started_is_told_so(
+def test_a_build_that_cannot_be_started_has_the_reason(
     definition: Path, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.executable", "/nowhere/python")
@@ -263,7 +263,9 @@ def test_one_that_cannot_be_started_is_told_so(
     assert build.message.startswith("Its process could not be started: ")
 
 
-def test_a_claim_that_is_not_its_own_is_not_run(definition: Path, start_executor: Start) -> None:
+def test_a_helper_does_not_run_the_claim_of_another(
+    definition: Path, start_executor: Start
+) -> None:
     """A late helper does not touch the build of another attempt."""
     daemon = start_executor()
     daemon.stop()
@@ -281,9 +283,7 @@ def test_a_claim_that_is_not_its_own_is_not_run(definition: Path, start_executor
     assert (build.state, build.steps) == ("fetching", [])
 
 
-def test_a_question_to_a_registry_has_a_process_of_its_own(
-    definition: Path, start_executor: Start
-) -> None:
+def test_a_lookup_runs_in_its_own_process(definition: Path, start_executor: Start) -> None:
     daemon = start_executor()
     lookup = lookups.request(template="tiny", actor="ann")
     seen: set[int] = set()
@@ -299,7 +299,7 @@ def test_a_question_to_a_registry_has_a_process_of_its_own(
     assert lookup.worker == daemon.context.worker
 
 
-def test_one_that_dies_says_so(definition: Path, start_executor: Start) -> None:
+def test_a_killed_lookup_names_the_signal(definition: Path, start_executor: Start) -> None:
     start_executor()
     lookup = lookups.request(template="tiny", actor="ann")
     [pid] = until(lambda: children("run_lookup"), STARTS_SECONDS)

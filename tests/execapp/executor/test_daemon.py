@@ -115,7 +115,9 @@ def test_sigterm_lets_the_running_finish(api: Api, executor_process: StartProces
     assert not socket_path().exists()
 
 
-def test_sigterm_gives_back_what_takes_longer(api: Api, executor_process: StartProcess) -> None:
+def test_sigterm_requeues_executions_that_take_longer(
+    api: Api, executor_process: StartProcess
+) -> None:
     process = executor_process("--slots", "1", "--warm", "0", "--grace", "0.2")
     made = api.submit(SLEEP)
     until(lambda: state_of(made) == "running")
@@ -161,7 +163,7 @@ def test_never_runs_unsandboxed(current: Version, settings: Settings) -> None:
         call_command("executor")
 
 
-def test_heartbeat_says_what_it_does(api: Api, executor: Daemon) -> None:
+def test_the_heartbeat_shows_slots_and_load(api: Api, executor: Daemon) -> None:
     snapshot = health.snapshot()
     assert snapshot.executor_alive
     assert (snapshot.slots, snapshot.busy, snapshot.queued) == (2, 0, 0)
@@ -172,7 +174,7 @@ def test_heartbeat_says_what_it_does(api: Api, executor: Daemon) -> None:
         api.call("POST", f"/executions/{execution['id']}/cancel")
 
 
-def test_slots_bound_what_runs_at_a_time(api: Api, executor: Daemon) -> None:
+def test_slots_limit_concurrent_executions(api: Api, executor: Daemon) -> None:
     made = [api.submit(program("setTimeout(() => {}, 150)")) for _ in range(6)]
     most = 0
     while any(state_of(execution) in {"queued", "running"} for execution in made):
@@ -182,7 +184,7 @@ def test_slots_bound_what_runs_at_a_time(api: Api, executor: Daemon) -> None:
     assert {state_of(execution) for execution in made} == {"succeeded"}
 
 
-def test_what_was_started_cold_is_parked_and_the_next_takes_it(api: Api, executor: Daemon) -> None:
+def test_a_cold_sandbox_is_parked_and_used_by_the_next(api: Api, executor: Daemon) -> None:
     parked_pool = executor.context.parked_pool
     assert parked_pool.count() == 0
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
@@ -213,7 +215,7 @@ def test_our_failure_is_an_error_with_an_id(
     assert api.submit(HELLO, wait=True)["state"] == "succeeded"
 
 
-def test_what_is_not_locked_down_runs_no_submission(
+def test_an_unconfined_sandbox_runs_no_submission(
     api: Api, executor: Daemon, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A trial sandbox is confined, so the template is at fault: end at once, without a retry."""
@@ -313,7 +315,7 @@ def test_link_of_current_is_reconciled_at_start(
     assert str(link.readlink()) == current.directory
 
 
-def test_cold_sandbox_starts_with_what_its_runner_needs() -> None:
+def test_a_cold_sandbox_starts_with_the_needs_of_its_runner() -> None:
     asked = Limits(memory_bytes=1, processes=1, disk_bytes=5, cpu_ms=7)
     started = starting_limits(asked, Limits())
     assert started.memory_bytes == Limits().memory_bytes

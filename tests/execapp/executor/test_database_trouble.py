@@ -73,7 +73,7 @@ def test_claiming_goes_on_after_the_trouble(
     assert (done["state"], done["attempts"], claim.left) == ("succeeded", 1, 0)
 
 
-def test_an_end_waits_for_a_database_that_somebody_holds(api: Api, start_executor: Start) -> None:
+def test_an_end_waits_for_a_locked_database(api: Api, start_executor: Start) -> None:
     start_executor(slots=1, warm=0)
     made = api.submit(SHORT)
     until(lambda: state_of(made) == "running")

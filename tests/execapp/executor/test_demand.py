@@ -35,14 +35,14 @@ def test_more_arrivals_and_a_slower_start_want_more_up_to_the_most() -> None:
     assert demand.desired(250.0 + 20 * HALF_LIFE, 100) == 1
 
 
-def test_everyone_gets_one_before_anyone_gets_two() -> None:
+def test_each_group_gets_one_before_any_group_gets_two() -> None:
     requests = {"a": WarmRequest(count=5, each_bytes=10), "b": WarmRequest(count=2, each_bytes=10)}
     assert allocate(requests, 30) == {"a": 2, "b": 1}
     assert allocate(requests, 1000) == {"a": 5, "b": 2}
     assert allocate({}, 10) == {}
 
 
-def test_spares_come_after_what_is_current() -> None:
+def test_spares_come_after_current_versions() -> None:
     requests = {
         "spare": WarmRequest(count=1, each_bytes=10, spare=True),
         "current": WarmRequest(count=2, each_bytes=10),
@@ -51,7 +51,7 @@ def test_spares_come_after_what_is_current() -> None:
     assert allocate(requests, 20) == {"spare": 1, "current": 1}
 
 
-def test_what_is_too_large_leaves_the_rest_to_others() -> None:
+def test_a_group_that_is_too_large_leaves_the_rest_to_others() -> None:
     requests = {
         "large": WarmRequest(count=2, each_bytes=100),
         "small": WarmRequest(count=2, each_bytes=10),

@@ -106,7 +106,7 @@ def test_without_descriptors_the_queue_keeps_and_is_run_afterwards(
         (MemoryError(), "memory"),
     ],
 )
-def test_whatever_the_machine_lacks_the_queue_keeps_and_the_cause_is_named(
+def test_a_fault_of_the_machine_keeps_the_queue_and_is_named(
     api: Api,
     start_executor: Callable[..., Daemon],
     monkeypatch: pytest.MonkeyPatch,
@@ -134,7 +134,7 @@ def _raiser(error: Exception) -> Callable[..., None]:
     return fail
 
 
-def test_the_pool_gives_back_what_it_holds_when_nothing_can_be_started(
+def test_the_pool_frees_its_sandboxes_when_none_can_be_started(
     api: Api, start_executor: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     daemon = start_executor(warm=2)
@@ -177,7 +177,7 @@ def test_a_socket_that_is_gone_is_made_again(api: Api, executor: Daemon, fault: 
     assert not checks()
 
 
-def test_a_folder_in_the_sockets_place_is_said_once_and_stops_nobody(
+def test_a_folder_in_place_of_the_socket_is_logged_once_and_blocks_no_start(
     api: Api, executor: Daemon, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = socket_path()
@@ -223,9 +223,7 @@ def test_an_executor_that_cannot_write_its_sign_of_life_still_counts(
     assert api.submit(HELLO, wait=60)["state"] == "succeeded"
 
 
-def test_a_stopping_executor_is_not_told_as_a_missing_one(
-    api: Api, alive: ExecutorHeartbeat
-) -> None:
+def test_a_stopping_executor_is_not_reported_as_missing(api: Api, alive: ExecutorHeartbeat) -> None:
     ExecutorHeartbeat.objects.update(draining=True)
     refused = api.call("POST", "/executions", HELLO.body("run"))
     error = refused.json()["error"]
@@ -363,7 +361,7 @@ def test_a_full_disk_is_called_so(api: Api, alive: ExecutorHeartbeat, small_disk
     assert not checks()
 
 
-def test_start_up_goes_on_when_what_is_for_people_is_in_the_way(
+def test_start_up_goes_on_when_a_folder_blocks_a_link(
     api: Api, start_executor: Callable[..., Daemon], current: Version
 ) -> None:
     link = data_paths.template("tiny") / "current"
@@ -374,7 +372,7 @@ def test_start_up_goes_on_when_what_is_for_people_is_in_the_way(
     assert api.submit(HELLO, wait=60)["state"] == "succeeded"
 
 
-def test_kill_of_what_runs_is_not_blamed_on_the_machine(api: Api, executor: Daemon) -> None:
+def test_a_killed_program_is_not_blamed_on_the_machine(api: Api, executor: Daemon) -> None:
     """A program that dies by a signal is a result, and opens no breaker."""
     done = api.submit(program("process.kill(process.pid, 'SIGKILL')"), wait=60)
     assert done["state"] == "crashed"

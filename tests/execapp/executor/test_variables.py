@@ -55,7 +55,7 @@ def test_a_cold_start_that_nothing_asked_for_says_so(api: Api, executor: Daemon)
         ("GCONV_PATH", "GCONV_PATH is refused: it would change the toolchain."),
     ],
 )
-def test_what_is_refused_is_refused_by_name(api: Api, alive: object, name: str, why: str) -> None:
+def test_a_refused_variable_is_named(api: Api, alive: object, name: str, why: str) -> None:
     response = api.call("POST", "/executions", HELLO.body(env={"A": "b", name: "x"}))
     assert response.status_code == 422
     fields = response.json()["error"]["details"]["fields"]

@@ -93,7 +93,7 @@ def submit_until(done: threading.Event, api: Api, refused: list[int]) -> None:
         connection.close()
 
 
-def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
+def test_a_flipped_byte_under_load_is_healed_and_not_served_once_found(
     start: Callable[..., Daemon], version: Version
 ) -> None:
     start()
@@ -125,7 +125,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     assert ended.build is not None
     ended.build.refresh_from_db()
     assert ended.build.state == "reproduced"
-    # What was claimed after the damage was known ran on whole files, or did not run at all.
+    # Executions that were claimed after the damage was known ran on whole files or not at all.
     assert set(outputs(started_at__gt=found.time)) == {WHOLE}
     stopped = Execution.objects.filter(started_at__gt=found.time).exclude(state="succeeded")
     assert all("so it did not run" in execution.message for execution in stopped)
@@ -139,7 +139,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     assert manifest.digest() == version.tree_digest
     actions = list(AuditEvent.objects.order_by("sequence").values_list("action", flat=True))
     recorded = [action for action in actions if action.startswith("version.")]
-    # While the rebuild's process is on its way, what is down is looked at once more, or twice.
+    # Until the rebuild's process starts, the version may be checked once or twice more.
     recorded = [action for action, _ in itertools.groupby(recorded)]
     assert recorded == [
         "version.create",
@@ -151,7 +151,7 @@ def test_a_flipped_byte_under_load_is_healed_and_served_to_nobody_once_found(
     ]
 
 
-def test_what_was_accepted_before_the_damage_was_known_does_not_run(
+def test_a_submission_accepted_before_the_damage_was_known_does_not_run(
     start: Callable[..., Daemon], version: Version
 ) -> None:
     api = make_api("client")
@@ -164,7 +164,7 @@ def test_what_was_accepted_before_the_damage_was_known_does_not_run(
     assert "tiny@1 was found damaged after this was accepted, so it did not run" in ended["message"]
 
 
-def test_what_cannot_be_healed_answers_503_and_shows_the_way_back(
+def test_a_version_that_cannot_be_healed_is_a_503_with_the_way_back(
     start: Callable[..., Daemon], version: Version, settings: Settings
 ) -> None:
     write_definition(settings.STENCIL_DEFINITIONS / "tiny", pin="6.0.0")
@@ -187,7 +187,7 @@ def test_what_cannot_be_healed_answers_503_and_shows_the_way_back(
     assert done["stdout"] == WHOLE.decode()
 
 
-def test_what_is_due_is_verified_and_healed_without_being_asked(
+def test_a_due_version_is_verified_and_healed_without_a_request(
     start: Callable[..., Daemon], version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = data_paths.version(version) / "tree/said.txt"
@@ -200,7 +200,7 @@ def test_what_is_due_is_verified_and_healed_without_being_asked(
     assert list(actors) == ["schedule"]
 
 
-def test_an_executor_takes_up_what_a_dead_one_was_verifying(
+def test_an_executor_takes_over_the_verification_of_a_dead_one(
     start: Callable[..., Daemon], version: Version
 ) -> None:
     asked = verification.request(template="tiny", version=1, actor="ann")
@@ -208,7 +208,7 @@ def test_an_executor_takes_up_what_a_dead_one_was_verifying(
     until(lambda: Verification.objects.get(pk=asked.pk).finished)
     worker = first.context.worker
     first.stop()
-    # As a killed one leaves it: claimed, and nobody reads.
+    # The state that a killed executor leaves: claimed, without a worker.
     Verification.objects.filter(pk=asked.pk).update(
         state="running", worker=worker, lease_until=timezone.now() + timedelta(hours=1)
     )

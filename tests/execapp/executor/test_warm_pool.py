@@ -84,7 +84,7 @@ def test_lower_limits_stay_warm_and_hold(api: Api, start_executor: Start) -> Non
 
 
 @pytest.mark.parametrize("limits", [{"memory_bytes": 536870912}, {"disk_bytes": 1048576}])
-def test_what_a_started_sandbox_cannot_take_goes_cold(
+def test_a_job_that_a_warm_sandbox_cannot_take_starts_cold(
     api: Api, start_executor: Start, limits: dict[str, int]
 ) -> None:
     daemon = start_executor(slots=1, warm=1)
@@ -127,7 +127,7 @@ def test_first_execution_after_a_promotion_or_a_roll_back_is_warm(
     assert (done["template"]["version"], done["timings"]["warm"]) == (1, True)
 
 
-def test_a_promotion_is_seen_when_it_is_told(
+def test_a_promotion_message_updates_the_pool_at_once(
     api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("execapp.executor.pool.LOOK_SECONDS", 60.0)
@@ -145,7 +145,7 @@ def test_quarantine_drops_the_warm(start_executor: Start, current: Version) -> N
     warmed(daemon, 0)
 
 
-def test_what_was_loaded_from_damaged_files_is_not_used_when_they_are_whole_again(
+def test_a_sandbox_warmed_from_damaged_files_is_not_used_after_healing(
     api: Api, start_executor: Start
 ) -> None:
     daemon = start_executor(slots=1, warm=1)

@@ -106,7 +106,7 @@ def test_a_given_up_worker_can_finish_nothing(api: Api, alive: object) -> None:
     assert state_of(made) == "succeeded"
 
 
-def test_lease_is_prolonged_for_what_runs_here_only(api: Api, alive: object) -> None:
+def test_only_leases_of_executions_that_run_here_are_renewed(api: Api, alive: object) -> None:
     api.submit()
     execution = claimed("mine")
     soon = timezone.now() + timedelta(seconds=1)

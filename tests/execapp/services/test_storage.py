@@ -43,7 +43,7 @@ def submit(api: Api, **more: Any) -> Any:
     return api.call("POST", "/executions", minimal_template.HELLO.body(**more))
 
 
-def test_a_submission_is_charged_for_what_it_brings_and_may_print(api: Api, alive: object) -> None:
+def test_a_submission_is_charged_for_its_size_and_its_output_limit(api: Api, alive: object) -> None:
     assert submit(api).status_code == 201
     assert stored(api) == WHOLE
     more = {"stdin": "é" * 50, "args": ["abc"], "env": {"A": "12"}, "labels": {"a": "b"}}
@@ -87,7 +87,7 @@ def files() -> list[dict[str, str]]:
     ]
 
 
-def test_what_is_larger_than_a_day_is_refused_on_an_empty_day(
+def test_a_submission_over_the_daily_limit_is_refused_on_an_empty_day(
     api: Api, alive: object, settings: Settings
 ) -> None:
     settings.STENCIL_CLIENT_BYTES_PER_DAY = WHOLE - 1
@@ -121,7 +121,7 @@ def test_a_rerun_counts(api: Api, alive: object, settings: Settings) -> None:
     assert codes == [201, 429]
 
 
-def test_what_is_left_is_told(api: Api, alive: object, settings: Settings) -> None:
+def test_the_remaining_bytes_are_reported(api: Api, alive: object, settings: Settings) -> None:
     settings.STENCIL_CLIENT_BYTES_PER_DAY = 10 * WHOLE
     submit(api)
     me = api.get("/me")
@@ -134,7 +134,7 @@ def test_what_is_left_is_told(api: Api, alive: object, settings: Settings) -> No
     assert stored(api) == WHOLE
 
 
-def test_at_the_end_what_was_printed_counts(api: Api, executor: Daemon) -> None:
+def test_at_the_end_the_real_output_is_charged(api: Api, executor: Daemon) -> None:
     made = api.submit(minimal_template.program("console.log('x'.repeat(999))"), wait=60)
     row = Execution.objects.get(id=made["id"])
     printed = len(row.stdout) + len(row.stderr) + len(json.dumps(row.tests) if row.tests else "")

@@ -39,7 +39,7 @@ def retire(number: int) -> None:
     health.update(state=HealthState.RETIRED)
 
 
-def test_what_names_no_version_goes_to_the_pin(pinned: Api) -> None:
+def test_a_submission_without_a_version_uses_the_pin(pinned: Api) -> None:
     assert version_of(pinned) == 1
     assert version_of(pinned, template="tiny@2") == 2
     assert version_of(pinned, template=f"tiny@sha256:{2:064x}") == 2
@@ -65,8 +65,8 @@ def test_a_pin_is_shown_and_audited(pinned: Api) -> None:
     assert pinned.get("/me")["pins"] == {}
 
 
-def test_a_pinned_version_is_not_removed_until_nobody_holds_it(pinned: Api) -> None:
-    factories.promote_runnable_version(number=3)  # now 2 is what a roll back goes to
+def test_a_pinned_version_is_not_removed_before_its_last_pin(pinned: Api) -> None:
+    factories.promote_runnable_version(number=3)  # a roll back would now make 2 current
     with pytest.raises(InUseError, match="exam is pinned to it"):
         removal.remove(template="tiny", version=1, actor="ann", reason="space")
     ApiToken.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -98,7 +98,7 @@ def test_a_pin_to_a_removed_version_says_the_way_back(pinned: Api) -> None:
     ("wanted", "path"),
     [({"tiny": 9}, "pins.tiny"), ({"nope": 1}, "pins.nope"), ({"tiny": 2**70}, "pins.tiny")],
 )
-def test_what_is_not_there_cannot_be_pinned_to(
+def test_a_missing_version_cannot_be_pinned(
     current: Version, wanted: dict[str, int], path: str
 ) -> None:
     with pytest.raises(InvalidRequestError) as caught:
@@ -107,7 +107,7 @@ def test_what_is_not_there_cannot_be_pinned_to(
     assert not ApiToken.objects.exists()
 
 
-def test_what_is_not_healthy_cannot_be_pinned_to(pinned: Api) -> None:
+def test_an_unhealthy_version_cannot_be_pinned(pinned: Api) -> None:
     retire(2)
     with pytest.raises(InvalidRequestError, match="retired"):
         token_pins.replace(token=pinned.token, pins={"tiny": 2}, actor="ann")

@@ -31,7 +31,7 @@ HOLDS = {
 }  # fmt: skip
 
 
-# What each change asks for. One that is not here yet is held to what its own guard says.
+# The permission of each change. A change that is not listed needs its decorator's permission.
 ASKS = {
     "promote": "promote_version", "roll_back": "promote_version",
     "pin": "pin_template", "unpin": "pin_template",
@@ -82,7 +82,7 @@ def test_every_change_is_allowed_or_refused_by_role(
 
 
 @pytest.mark.parametrize("role", HOLDS)
-def test_each_role_holds_its_own_permissions_and_those_before_it(db: None, role: str) -> None:
+def test_each_role_holds_its_permissions_and_those_of_lower_roles(db: None, role: str) -> None:
     order = list(HOLDS)
     wanted = set[str]().union(*(HOLDS[name] for name in order[: order.index(role) + 1]))
     held = Group.objects.get(name=role).permissions.values_list("codename", flat=True)
@@ -129,7 +129,7 @@ def test_templates_ask_only_for_permissions_that_exist() -> None:
     assert [pair for pair in asked if pair[1] not in codenames] == []
 
 
-def test_who_has_no_role_is_told_so(db: None, data_dir: Path) -> None:
+def test_a_user_without_a_role_gets_an_explanation(db: None, data_dir: Path) -> None:
     client = Client()
     client.force_login(factories.make_user("nobody"))
     answer = client.get("/")

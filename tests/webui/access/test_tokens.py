@@ -29,7 +29,7 @@ def test_new_token_is_shown_once_and_works(admin: Client) -> None:
     assert secret not in admin.get(f"/tokens/{token.id}").content.decode()
 
 
-def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(admin: Client) -> None:
+def test_mistakes_stand_beside_their_fields_and_no_token_is_made(admin: Client) -> None:
     for wrong in (
         {"name": "", "scopes": ["execute"]},
         {"name": "x"},

@@ -66,7 +66,7 @@ def test_invited_user_sets_a_password_by_a_link_that_works_once(admin: Client) -
         ({"name": "x", "role": "viewer", "email": "no"}, "email"),
     ],
 )
-def test_mistakes_stand_beside_their_fields_and_nobody_is_made(
+def test_mistakes_stand_beside_their_fields_and_no_user_is_made(
     admin: Client, form: dict[str, str], field: str
 ) -> None:
     answer = admin.post("/users", form)
@@ -113,7 +113,7 @@ def test_groups_that_are_no_roles_stay(admin: Client) -> None:
 
 
 @pytest.mark.parametrize(("act", "form"), [("role", {"role": "viewer"}), ("deactivate", {})])
-def test_nobody_demotes_or_deactivates_themselves(
+def test_a_user_cannot_demote_or_deactivate_themselves(
     admin: Client, admin_user: User, act: str, form: dict[str, str]
 ) -> None:
     factories.make_user("second", "admin")

@@ -191,7 +191,7 @@ def test_event_replaced_between_two_parts_is_found(admin: Client, small_parts: N
     assert "broken at event 5" in answer.text
 
 
-def test_nobody_skips_a_part(admin: Client, small_parts: None) -> None:
+def test_no_part_of_a_check_can_be_skipped(admin: Client, small_parts: None) -> None:
     record(8)
     answer = admin.post("/audit/verify", {"state": "WzgsIngiXQ:x:y"}, follow=True)
     assert "begin again" in answer.text
@@ -257,7 +257,7 @@ def test_export_can_be_checked_without_us(
     assert check(path).returncode in {0, 2} if form == "csv" else check(path).returncode == 2
 
 
-def test_export_of_a_part_holds_what_the_filters_show(admin: Client) -> None:
+def test_a_filtered_export_holds_the_filtered_events(admin: Client) -> None:
     record(3)
     record(2, actor="eve")
     rows = [json.loads(line) for line in exported(admin, "jsonl", actor="eve").splitlines()]

@@ -142,7 +142,7 @@ def test_without_javascript_asking_leads_back_to_the_page(admin: Client, definit
     assert response["Location"] == f"{PAGE}?kind=update"
 
 
-def test_what_is_newer_is_offered_with_its_distance(admin: Client, definition: Path) -> None:
+def test_newer_versions_are_offered_with_their_distance(admin: Client, definition: Path) -> None:
     answer(vitest=("1.2.0", "2.0.0"), vite=("1.0.0", "1.0.0"), deep=("1.0.1", "3.0.0"))
     text = admin.get(f"{PAGE}?kind=update").text
     assert "the registry was asked <time" in text
@@ -192,7 +192,7 @@ def test_chosen_packages_reach_the_build(admin: Client, definition: Path) -> Non
     assert "update of vitest@5.2.0, deep" in admin.get(f"/builds/{build.pk}").text
 
 
-def test_a_refused_update_keeps_what_was_chosen(admin: Client, definition: Path) -> None:
+def test_a_refused_update_keeps_the_chosen_packages(admin: Client, definition: Path) -> None:
     answer(vitest=("1.2.0", "2.0.0"))
     form = {"kind": "update", "move:vitest": "vitest@2.0.0", "others": "no^name"}
     response = admin.post("/templates/typescript/builds", form)
@@ -213,7 +213,7 @@ def test_a_pip_templates_index_is_asked_when_the_page_opens(admin: Client, data_
     assert Lookup.objects.get().template == template
 
 
-def test_a_builder_that_nobody_can_ask_still_updates_by_name(
+def test_a_builder_without_lookups_still_updates_by_name(
     admin: Client, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "update_finder", {}.get)
@@ -242,7 +242,7 @@ def test_offers_put_the_farthest_direct_ones_first() -> None:
 # Edit
 
 
-def test_an_edit_begins_with_what_names_the_packages(admin: Client, definition: Path) -> None:
+def test_an_edit_begins_with_the_file_of_the_packages(admin: Client, definition: Path) -> None:
     text = admin.get(f"{PAGE}?kind=edit").text
     assert 'name="file:package.json"' in text
     assert "&quot;vitest&quot;" in text
@@ -258,7 +258,7 @@ def test_ace_is_loaded_where_it_is_used_alone(admin: Client, definition: Path) -
     assert "vendor/ace" not in admin.get("/templates/typescript").text
 
 
-def test_another_file_opens_and_what_was_typed_stays(admin: Client, definition: Path) -> None:
+def test_opening_another_file_keeps_the_edits(admin: Client, definition: Path) -> None:
     form = {"do": "open", "open": "tsconfig.json", **files(package='{"typed": 1}')}
     text = admin.post(EDIT, form).text
     assert "{&quot;typed&quot;: 1}" in text
@@ -289,7 +289,7 @@ def test_the_difference_is_shown_before_anything_is_built(admin: Client, definit
         ({}, "Nothing is changed yet."),
     ],
 )
-def test_what_is_wrong_is_named_and_not_built(
+def test_a_wrong_edit_is_named_and_not_built(
     admin: Client, definition: Path, typed: dict[str, str], words: str
 ) -> None:
     toml = (
@@ -319,7 +319,7 @@ def test_a_wrong_line_is_marked_beside_its_file(admin: Client, definition: Path)
     assert not Build.objects.exists()
 
 
-def test_inputs_that_are_refused_now_say_what_to_edit(admin: Client, definition: Path) -> None:
+def test_inputs_that_are_refused_now_name_the_line_to_edit(admin: Client, definition: Path) -> None:
     """The version was built under older rules. It runs, and a build from it needs an edit."""
     version = make_version_row(Template.objects.get())
     kept = keep_inputs(version, definition)
@@ -370,9 +370,7 @@ def test_an_edit_starts_from_any_version(admin: Client, definition: Path) -> Non
     assert (build.from_version, build.options) == (version, {"files": {"tsconfig.json": "{}\n"}})
 
 
-def test_a_build_that_went_wrong_is_tried_again_with_what_it_had(
-    admin: Client, definition: Path
-) -> None:
+def test_a_failed_build_is_repeated_with_the_same_inputs(admin: Client, definition: Path) -> None:
     edit = make_build_row(
         Template.objects.get(), "failed", kind="edit", options={"files": {"tsconfig.json": "typed"}}
     )

@@ -128,7 +128,7 @@ def test_ready_build_leads_to_the_promotion(admin: Client) -> None:
     assert 'class="button primary" href="/templates/typescript/compare/1/2"' in text
 
 
-def test_failed_build_says_where_and_what_to_do(admin: Client) -> None:
+def test_a_failed_build_names_its_step_and_a_remedy(admin: Client) -> None:
     build = make_build_row(
         make_template_row(), "failed", step="fetching", message="No network.\nLook at the proxy."
     )
@@ -321,7 +321,7 @@ def test_all_builds_are_listed_filtered_and_paged(
     assert admin.get("/builds?before=nonsense").status_code == 200
 
 
-def test_the_list_of_builds_follows_what_is_open(admin: Client) -> None:
+def test_the_list_of_builds_follows_open_builds(admin: Client) -> None:
     make_build_row(make_template_row(), "fetching")
     part = admin.get("/builds", headers={"HX-Request": "true"}).text
     assert part.startswith("<section")

@@ -30,7 +30,7 @@ def test_each_stretch_ends_where_the_next_begins(db: None) -> None:
     assert round(first.seconds / 86_400) == 5
 
 
-def test_promoting_what_is_current_already_begins_no_other_stretch(db: None) -> None:
+def test_promoting_the_current_version_begins_no_new_period(db: None) -> None:
     assert len(promotion_history.current_periods(promoted((1, 9), (1, 4), (2, 1)))) == 2
 
 

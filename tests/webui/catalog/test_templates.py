@@ -30,7 +30,7 @@ def test_index_says_how_to_make_the_first(admin: Client) -> None:
     assert "build_template typescript --promote" in admin.get("/templates").text
 
 
-def test_index_shows_what_is_current_and_pinned(admin: Client) -> None:
+def test_index_shows_current_and_pinned_versions(admin: Client) -> None:
     template = make_template_row()
     make_promotion_row(make_version_row(template))
     promotions.pin(template="typescript", actor="ops", reason="exam week")
@@ -52,7 +52,7 @@ def test_unknown_template_is_not_found(admin: Client) -> None:
         assert answer.status_code == 404, act
 
 
-def test_template_without_versions_says_what_to_do(admin: Client) -> None:
+def test_a_template_without_versions_names_the_next_step(admin: Client) -> None:
     make_template_row()
     text = admin.get(PAGE).text
     assert "Nothing is current" in text
@@ -126,7 +126,7 @@ def test_versions_come_by_pages(admin: Client) -> None:
     assert 'rel="next"' not in last
 
 
-def test_promote_says_what_happened_and_the_way_back(admin: Client) -> None:
+def test_promote_reports_the_change_and_the_way_back(admin: Client) -> None:
     template = make_template_row()
     make_promotion_row(make_version_row(template))
     make_version_row(template)
@@ -176,7 +176,7 @@ def test_promoting_a_version_that_is_not_there_is_not_found(admin: Client) -> No
     assert admin.post(f"{PAGE}/promote", {"version": "x", "reason": "y"}).status_code == 404
 
 
-def test_roll_back_returns_to_what_was_current(admin: Client) -> None:
+def test_roll_back_returns_to_the_previous_version(admin: Client) -> None:
     template = make_template_row()
     make_promotion_row(make_version_row(template))
     make_promotion_row(make_version_row(template))
@@ -270,7 +270,7 @@ def test_two_hundred_versions_cost_no_more_queries(
             assert admin.get(f"{PAGE}{query}").status_code == 200
 
 
-def test_current_says_what_it_serves(admin: Client) -> None:
+def test_the_current_version_shows_its_usage(admin: Client) -> None:
     version = make_version_row(make_template_row())
     make_promotion_row(version)
     for total in (10.0, 30.0, 50.0):
@@ -279,7 +279,7 @@ def test_current_says_what_it_serves(admin: Client) -> None:
     assert "3 executions</a> in 24 h, median 30.0 ms" in text
 
 
-def test_the_log_of_promotions_is_read_without_what_its_versions_weigh(admin: Client) -> None:
+def test_the_log_of_promotions_is_read_without_the_large_columns(admin: Client) -> None:
     template = make_template_row()
     for _ in range(3):
         make_promotion_row(make_version_row(template))
@@ -295,7 +295,7 @@ def test_the_log_of_promotions_is_read_without_what_its_versions_weigh(admin: Cl
         assert [sql for sql in logs if '"packages"' in sql] == []
 
 
-def test_what_moved_is_told_also_where_a_filter_hides_the_version_before(admin: Client) -> None:
+def test_changes_are_shown_even_if_a_filter_hides_the_version_before(admin: Client) -> None:
     template = make_template_row()
     make_version_row(template, created_by="bob")
     make_version_row(template, packages=package_list(zod="4.6.8"))

@@ -168,7 +168,7 @@ def test_a_comparison_that_cannot_read_the_files_says_so(admin: Client) -> None:
     assert "Packages are shown from the record" in text
 
 
-def test_removal_says_what_stands_in_the_way(admin: Client) -> None:
+def test_removal_names_the_obstacles(admin: Client) -> None:
     make_promotion_row(make_version_row(make_template_row()))
     text = admin.get(f"{PAGE}/versions/1/removal").text
     assert "It cannot be removed: it is current" in text
@@ -178,7 +178,7 @@ def test_removal_says_what_stands_in_the_way(admin: Client) -> None:
     assert VersionHealth.objects.get().state == "verified"
 
 
-def test_removal_says_what_it_frees_and_brings_the_way_back(admin: Client) -> None:
+def test_removal_reports_the_freed_space_and_the_way_back(admin: Client) -> None:
     version = make_version_row(make_template_row())
     tree = data_paths.version(version) / "tree"
     tree.mkdir(parents=True)

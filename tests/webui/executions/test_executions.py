@@ -123,7 +123,7 @@ def test_label_with_any_signs_leads_to_its_executions(admin: Client, version: Ve
     assert shown(admin, f"?label={query}") == [made.pk]
 
 
-def test_json_holds_what_was_submitted_and_what_came_of_it(admin: Client, version: Version) -> None:
+def test_json_holds_the_submission_and_its_result(admin: Client, version: Version) -> None:
     made = factories.make_execution_row(
         version, stdin="in", env={"A": "1"}, stdout=b"out", tests=factories.FAILING_TESTS
     )
@@ -162,7 +162,9 @@ def test_empty_list_says_how_to_make_the_first(admin: Client) -> None:
     assert "/playground" in page
 
 
-def test_who_may_not_see_all_sees_own_executions_alone(student: Client, version: Version) -> None:
+def test_a_user_without_the_permission_sees_only_own_executions(
+    student: Client, version: Version
+) -> None:
     token = factories.make_token_row("sue")
     own = factories.make_execution_row(version, client="sue")
     foreign = factories.make_execution_row(version, client="ada")
@@ -202,9 +204,7 @@ def with_output(**said: Any) -> dict[str, Any]:
     return {**factories.FAILING_TESTS, "cases": [{**first, **said}, *others]}
 
 
-def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
-    admin: Client, version: Version
-) -> None:
+def test_the_output_of_a_test_is_folded_and_never_markup(admin: Client, version: Version) -> None:
     evil = "<script>alert(1)</script>"
     said = with_output(stdout=f"\x1b[31m{evil}\x1b[0m\x1b[2J", stderr="warned", truncated=True)
     made = factories.make_execution_row(version, "failed", tests=said)
@@ -218,7 +218,9 @@ def test_what_a_test_wrote_is_beside_it_folded_and_never_markup(
     assert 'aria-label="stderr of adds"' in shown
 
 
-def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version: Version) -> None:
+def test_a_page_shows_a_bounded_part_of_the_output_of_tests(
+    admin: Client, version: Version
+) -> None:
     most = result_page.MAX_CASE_OUTPUT
     cases = [{**factories.FAILING_TESTS["cases"][0], "stdout": "x" * (most + 5)} for _ in range(30)]
     shown = result_page.tests({**factories.FAILING_TESTS, "cases": cases})
@@ -232,7 +234,7 @@ def test_a_page_shows_a_bounded_part_of_what_tests_wrote(admin: Client, version:
     assert page.count("The rest is not shown") == 30
 
 
-def test_what_a_program_wrote_is_text_and_never_markup(admin: Client, version: Version) -> None:
+def test_the_output_of_a_program_is_text_and_never_markup(admin: Client, version: Version) -> None:
     evil = "<script>alert(1)</script>"
     made = factories.make_execution_row(
         version,
@@ -332,7 +334,7 @@ def test_curl_says_the_same_submission_and_stays_one_argument(version: Version) 
         {"queued_ms": 5.0, "setup_ms": None, "run_ms": 40.0, "total_ms": 30.0},
     ],
 )
-def test_timing_bar_fills_its_width_whatever_the_clock_said(timings: dict[str, Any]) -> None:
+def test_the_timing_bar_fills_its_width_for_any_times(timings: dict[str, Any]) -> None:
     bar = charts.timing_bar(timings)
     assert sum(part.width for part in bar) == pytest.approx(charts.BAR_WIDTH, abs=0.1)
     assert all(part.width >= 0 and part.ms >= 0 for part in bar)

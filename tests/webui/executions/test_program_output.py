@@ -30,7 +30,7 @@ PIECES = st.lists(
 @example(text="\x1b[" * 2000)
 @example(text="\x1b]" + "x" * 5000)
 @example(text="\ud800\udfff\x1b[\ud800m")
-def test_any_output_becomes_html_without_a_tag_of_its_own(text: str) -> None:
+def test_any_output_is_shown_without_tags_of_the_program(text: str) -> None:
     shown = str(ansi(text))
     assert "<" not in TAG.sub("", shown)
     assert shown.count("<span") == shown.count("</span>")

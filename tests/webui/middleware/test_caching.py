@@ -47,7 +47,7 @@ def test_nothing_is_kept_that_may_carry_code_logs_or_names(admin: Client) -> Non
             assert "no-store" in answer.get("Cache-Control", ""), (path, answer.status_code)
 
 
-def test_nor_what_the_api_answers(data_dir: Path, alive_token: str) -> None:
+def test_replies_of_the_api_are_not_cached(data_dir: Path, alive_token: str) -> None:
     client = Client(headers={"Authorization": f"Bearer {alive_token}"})
     for path in ("me", "templates", "executions", "executions/x", "openapi.json"):
         answer = client.get(f"/api/v1/{path}")
@@ -72,7 +72,7 @@ def test_static_files_are_kept(db: None, settings: Settings) -> None:
     answer.close()
 
 
-def test_browsers_are_told_to_stay_with_https(db: None, settings: Settings) -> None:
+def test_browsers_get_the_header_to_stay_with_https(db: None, settings: Settings) -> None:
     settings.SECURE_HSTS_SECONDS = 1000
     assert Client().get("/login", secure=True)["Strict-Transport-Security"] == "max-age=1000"
     assert "Strict-Transport-Security" not in Client().get("/login")

@@ -64,7 +64,7 @@ def test_a_day_is_counted_by_half_hours(version: Version) -> None:
     assert sum(bucket.total for bucket in found) == 4
 
 
-def test_what_lies_behind_is_read_once(version: Version) -> None:
+def test_past_minutes_are_read_once(version: Version) -> None:
     ran(version, NOON - timedelta(minutes=30))
     first = queries.buckets(queries.HOUR, NOON)
     with CaptureQueriesContext(
@@ -73,7 +73,7 @@ def test_what_lies_behind_is_read_once(version: Version) -> None:
         again = queries.buckets(queries.HOUR, NOON)
     assert again == first
     assert len(captured) == 2
-    assert "11:57" in captured[0]["sql"]  # only what may still change
+    assert "11:57" in captured[0]["sql"]  # only minutes that may still change
     later = queries.buckets(queries.HOUR, NOON + timedelta(minutes=1))
     assert sum(bucket.total for bucket in later) == 1
 
@@ -103,11 +103,11 @@ def test_the_page_draws_it_with_a_table_behind(admin: Client, version: Version) 
     assert "<html" not in day
 
 
-def test_an_empty_hour_says_what_will_be_here(admin: Client) -> None:
+def test_an_empty_hour_describes_the_future_content(admin: Client) -> None:
     assert "The charts show outcomes" in admin.get("/").content.decode()
 
 
-def test_what_is_seen_is_sent_once(admin: Client, version: Version) -> None:
+def test_an_unchanged_chart_is_sent_once(admin: Client, version: Version) -> None:
     first = admin.get("/overview/state")
     seen = first.content.decode().partition("seen=")[2].partition('"')[0]
     assert seen
@@ -149,7 +149,7 @@ def test_a_template_counts_its_own_alone(version: Version) -> None:
     ran(version, NOON, total=10)
     ran(version, NOON, "failed", 30)
     ran(other, NOON, total=500)
-    for _ in range(2):  # what is kept of one is not given for another
+    for _ in range(2):  # the cache of one is not used for another
         mine = queries.buckets(queries.DAY, NOON, template="typescript")[-1]
         theirs = queries.buckets(queries.DAY, NOON, template="python")[-1]
         everything = queries.buckets(queries.DAY, NOON)[-1]

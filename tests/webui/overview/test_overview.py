@@ -55,7 +55,7 @@ def test_quarantined_current_version_comes_first(admin: Client) -> None:
     assert "trouble" in page or "No executor" in page
 
 
-def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
+def test_damaged_versions_that_are_not_current_are_listed(admin: Client) -> None:
     template = factories.make_template_row()
     factories.make_version_row(template, health="quarantined")
     factories.make_promotion_row(factories.make_version_row(template))
@@ -69,7 +69,7 @@ def test_damaged_versions_that_are_not_current_are_told(admin: Client) -> None:
     assert 'href="/templates/typescript?state=quarantined">What differs' in page
 
 
-def test_who_has_run_nothing_is_offered_one_that_passes_and_one_that_fails(
+def test_a_new_user_is_offered_a_passing_and_a_failing_example(
     admin: Client, viewer: Client
 ) -> None:
     version = factories.make_version_row(factories.make_template_row())
@@ -135,7 +135,7 @@ def test_pages_carry_no_inline_script_or_style_and_the_policy(admin: Client) -> 
         assert "default-src 'none'" in answer["Content-Security-Policy"], path
 
 
-def test_sign_ins_do_not_crowd_out_what_happened(admin: Client) -> None:
+def test_sign_ins_do_not_crowd_out_other_events(admin: Client) -> None:
     with transaction.atomic():
         audit.append(actor="ada", action="template.pin", object="typescript", details={})
         for _ in range(10):

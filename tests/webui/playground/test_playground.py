@@ -108,7 +108,7 @@ def test_who_may_run_code_runs_it_under_their_name(
         (NoExecutorError("No executor is running."), "No executor is running."),
     ],
 )
-def test_refusal_stands_at_the_form_and_keeps_what_was_typed(
+def test_a_refusal_stands_at_the_form_and_keeps_its_input(
     admin: Client, version: Version, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str
 ) -> None:
     monkeypatch.setattr(submissions, "submit", refusing(error))
@@ -150,7 +150,7 @@ def test_files_are_added_and_removed_without_scripts(admin: Client, version: Ver
         ("?template=nobody", 'name="content"'),
     ],
 )
-def test_examples_are_the_smoke_cases_of_what_is_current(
+def test_examples_are_the_smoke_cases_of_the_current_version(
     admin: Client, version: Version, query: str, words: str
 ) -> None:
     definition = settings.BASE_DIR / "templates_runtime/typescript"
@@ -236,6 +236,6 @@ def test_the_same_runs_on_two_versions_beside_each_other(
     assert "What differs" not in once
 
 
-def test_without_a_version_it_says_what_to_do_first(admin: Client) -> None:
+def test_without_a_version_the_page_names_the_next_step(admin: Client) -> None:
     page = admin.get("/playground").content.decode()
     assert "build a version and promote it" in page

@@ -43,7 +43,7 @@ def test_a_move_backwards_says_so() -> None:
     assert (change.down, change.word) == (True, "minor, down")
 
 
-def test_a_name_at_several_versions_counts_only_what_moved() -> None:
+def test_a_package_at_several_versions_counts_only_changed_versions() -> None:
     old = [{"name": "a", "version": v, "direct": False} for v in ("1.0.0", "2.0.0")]
     new = [{"name": "a", "version": v, "direct": False} for v in ("2.0.0", "1.0.1", "3.0.0")]
     found = compare(old, new)

@@ -102,7 +102,7 @@ def test_a_refused_act_keeps_the_typed_reason(admin: Client, act: str) -> None:
     answer = admin.post(f"{PAGE}/{act}", {"reason": typed, "expected_current": "1"})
     assert answer.status_code == 409
     assert "A reason is needed" in answer.text or "No earlier version" in answer.text
-    if act != "rollback":  # there is nothing to roll back to, whatever the reason
+    if act != "rollback":  # there is no version to roll back to
         assert "kept &lt;b&gt;words&lt;/b&gt; xxx" in answer.text
     assert not AuditEvent.objects.filter(action=f"template.{act}").exclude(actor="ops").exists()
 
@@ -120,7 +120,7 @@ def test_a_refused_roll_back_keeps_the_typed_reason(admin: Client) -> None:
 # Receipts
 
 
-def test_a_receipt_says_what_moved_and_undoes_it_in_one_click(admin: Client) -> None:
+def test_a_receipt_names_the_change_and_undoes_it_in_one_click(admin: Client) -> None:
     two_versions(packages=package_list(vitest="6.0.0"))
     form = {"version": "2", "expected_current": "1", "reason": "vitest 6"}
     text = admin.post(f"{PAGE}/promote", form, follow=True).text
@@ -137,7 +137,7 @@ def test_a_receipt_says_what_moved_and_undoes_it_in_one_click(admin: Client) -> 
     assert current() == 1
 
 
-def test_an_older_receipt_says_what_came_after_and_undoes_nothing(admin: Client) -> None:
+def test_an_older_receipt_names_later_changes_and_undoes_nothing(admin: Client) -> None:
     two_versions()
     first = Promotion.objects.get()
     promotions.promote(template="typescript", version=2, actor="ops", reason="newer")
@@ -179,7 +179,7 @@ def test_promotions_come_by_pages(
     assert "turn 69." in admin.get(f"{PAGE}/promotions?before={oldest}").text
     with django_assert_max_num_queries(19):
         page = admin.get(PAGE).text
-    assert page.count("<rect") > 50  # what was current when, as a band
+    assert page.count("<rect") > 50  # the band of current versions
     assert page.count('class="card-row period') == 5  # four stretches and the band's own row
 
 
@@ -198,7 +198,7 @@ def test_an_admin_overrides_a_gate_that_may_be_and_the_receipt_names_it(admin: C
     assert event.details["overridden"] == {"smoke": "failed: run"}
 
 
-def test_who_may_not_override_is_told_and_refused(releaser: Client) -> None:
+def test_a_user_who_may_not_override_is_refused_with_a_reason(releaser: Client) -> None:
     two_versions(smoke=BROKEN)
     text = releaser.get(f"{PAGE}/compare/1/2").text
     assert 'name="override"' not in text
@@ -215,7 +215,7 @@ def test_essential_gates_are_not_offered_to_be_overridden(admin: Client) -> None
     assert '<button class="button primary" disabled>' in text
 
 
-def test_the_policy_says_what_is_required_and_how_that_changed(admin: Client) -> None:
+def test_the_policy_shows_required_gates_and_their_history(admin: Client) -> None:
     two_versions(smoke=BROKEN)
     text = admin.get(f"{PAGE}/policy").text
     assert text.count("nobody can override it") == 3
@@ -231,7 +231,7 @@ def test_the_policy_says_what_is_required_and_how_that_changed(admin: Client) ->
     assert Template.objects.get().policy == {}  # all of them, also those that come later
 
 
-def test_a_policy_without_a_reason_keeps_what_was_ticked(admin: Client) -> None:
+def test_a_policy_without_a_reason_keeps_the_ticked_boxes(admin: Client) -> None:
     two_versions()
     answer = admin.post(f"{PAGE}/policy/set", {"reason": " "})
     assert answer.status_code == 409
@@ -254,7 +254,7 @@ def test_others_read_the_policy_and_do_not_change_it(releaser: Client) -> None:
     assert releaser.post(f"{PAGE}/policy/set", {"reason": "x"}).status_code == 403
 
 
-# What a form expects
+# The current version that a form expects
 
 
 @pytest.mark.parametrize("seen", ["x", "-1", "9" * 5000, "\u0662", "2147483648"])

@@ -56,7 +56,7 @@ SPOOFS = {
         ("9.9.9.9", "6.6.6.6", 0, "9.9.9.9"),
         ("10.0.0.1", "6.6.6.6, 9.9.9.9", 1, "9.9.9.9"),
         ("10.0.0.2", "6.6.6.6, 9.9.9.9, 10.0.0.1", 2, "9.9.9.9"),
-        ("9.9.9.9", "6.6.6.6", 2, "9.9.9.9"),  # past the outer proxy: nobody is believed
+        ("9.9.9.9", "6.6.6.6", 2, "9.9.9.9"),  # past the outer proxy: no header is trusted
         ("9.9.9.9", "", 1, "9.9.9.9"),
         ("10.0.0.1", "rubbish", 1, "10.0.0.1"),
         ("10.0.0.1", "<script>, 9.9.9.9:4711", 1, "9.9.9.9"),
@@ -254,7 +254,7 @@ def untouched(seen: dict[str, Any], address: str, host: int) -> None:
     assert "/xx" not in text
 
 
-def test_nobody_is_believed_without_the_setting(chain: Chain) -> None:
+def test_no_header_is_trusted_without_the_setting(chain: Chain) -> None:
     web, inner, _ = chain(0)
     untouched(shown(web, headers=SPOOFS), CLIENT, web)
     untouched(shown(web, source="127.0.0.1", headers=SPOOFS), "127.0.0.1", web)
@@ -272,7 +272,7 @@ def test_one_nginx_is_believed_and_its_client_is_not(chain: Chain) -> None:
 def test_two_in_a_row(chain: Chain) -> None:
     web, inner, outer = chain(2)
     untouched(shown(outer, headers=SPOOFS), CLIENT, outer)
-    # Past the outer one, or past both: what came that way is the peer's own word.
+    # Past the outer proxy, or past both: the header is a claim of the peer.
     untouched(shown(web, headers=SPOOFS), CLIENT, web)
     assert shown(inner, source="127.0.0.6")["address"] == "127.0.0.1"
 
@@ -284,7 +284,7 @@ def test_proxies_by_address(chain: Chain) -> None:
     untouched(shown(web, headers=SPOOFS), CLIENT, web)
 
 
-# --- in what is recorded
+# --- in the records
 
 
 @pytest.fixture
@@ -349,7 +349,7 @@ def test_lockout_and_trail_know_the_client_behind_nginx(site: tuple[Path, int]) 
     assert addresses == {"127.0.0.7", "127.0.0.8"}
 
 
-def test_what_is_recorded_of_a_spoofed_sign_in(
+def test_a_spoofed_sign_in_is_recorded_with_the_real_address(
     db: None, data_dir: Path, settings: Settings
 ) -> None:
     factories.make_user("grace", "viewer")

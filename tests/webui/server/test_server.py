@@ -105,7 +105,7 @@ def quick() -> Iterator[Web]:
     ids=lambda data: ascii(data)[-24:],
 )
 @pytest.mark.parametrize("trickle", [b"", b"1"], ids=["silent", "trickling"])
-def test_what_is_never_whole_ends(quick: Web, data: bytes, trickle: bytes) -> None:
+def test_an_incomplete_request_ends(quick: Web, data: bytes, trickle: bytes) -> None:
     link = quick.link(data)
     link.settimeout(0.1)
     found, until = b"", time.monotonic() + HANGS_SECONDS
@@ -128,7 +128,7 @@ def test_what_is_never_whole_ends(quick: Web, data: bytes, trickle: bytes) -> No
     if b"first" in data:
         assert b"first|" in found
     if data.startswith(b"POST /") and b"10000000" not in data:
-        # What trickles into a chunk is its length at first, then no chunk any more.
+        # Slow bytes are first read as the length of a chunk, then as a malformed chunk.
         assert (b" 408 " in found and b'"timeout"' in found) or (trickle and b" 400 " in found)
 
 
@@ -299,7 +299,7 @@ def test_the_oldest_half_requests_go_first() -> None:
             assert answer(lines)[0] == 200
 
 
-def test_one_address_cannot_use_up_what_all_have() -> None:
+def test_one_address_cannot_use_up_all_connections() -> None:
     with serve(view, replace(SLOW, half=40, half_of_address=10)) as web:
         other = web.link(b"GET /other HT", address="127.0.0.2")
         for _ in range(80):
@@ -359,7 +359,7 @@ def test_streams_hold_no_thread_and_end_with_the_server(web: Web) -> None:
     until_true(lambda: concurrency.streams.taken() == 0)
 
 
-def test_what_runs_when_the_server_stops_is_answered(web: Web) -> None:
+def test_a_running_request_is_answered_when_the_server_stops(web: Web) -> None:
     held.clear()
     let_go.clear()
     link = web.link(GET % b"held")

@@ -73,7 +73,7 @@ def test_404_needs_no_database(stranger: Client) -> None:
     assert_designed(stranger.get("/nowhere"), 404, "There is nothing here", "No page has this")
 
 
-def test_404_says_what_is_not_there(calm: Client) -> None:
+def test_404_names_the_missing_object(calm: Client) -> None:
     assert_designed(calm.get("/templates/ruby"), 404, "There is nothing here", "ruby")
 
 
@@ -124,7 +124,7 @@ def test_error_of_ours_is_one_with_its_time(calm: Client) -> None:
     assert shape.links[0] == "/templates?x=y"
 
 
-def test_what_a_version_keeps_and_nobody_can_read(calm: Client) -> None:
+def test_unreadable_inputs_of_a_version_are_a_designed_error(calm: Client) -> None:
     factories.make_promotion_row(factories.make_version_row(factories.make_template_row()))
     answer = calm.get("/templates/typescript/versions/1/inputs.zip")
     assert_designed(answer, 409, "That cannot be shown", "typescript@1", "heal it")

@@ -57,26 +57,26 @@ FREE = ["ada", "ci-bot", "clive", "systems", "executor2", "doctor-who", "Оль�
 
 
 @pytest.mark.parametrize("name", [*LOOKS, *SPACED, *HIDDEN, *ADMINS, *FALSE_ADMINS])
-def test_what_stands_for_the_system(name: str) -> None:
+def test_names_of_the_system_are_reserved(name: str) -> None:
     assert actors.stands_for_system(name)
     assert actors.stands_for_system(name, local=True) is (name not in ADMINS)
 
 
 @pytest.mark.parametrize("name", [*FREE, "", "x" * 200, "\0", "\ud800"])
-def test_what_does_not(name: str) -> None:
+def test_other_names_are_free(name: str) -> None:
     assert not actors.stands_for_system(name)
     assert not actors.stands_for_system(name, local=True)
 
 
 @pytest.mark.parametrize("name", [*LOOKS, *ADMINS, *FALSE_ADMINS])
-def test_nobody_is_invited_under_it(db: None, name: str) -> None:
+def test_an_invitation_refuses_a_reserved_name(db: None, name: str) -> None:
     with pytest.raises(users.InvalidUserError) as refused:
         users.invite(name=name, role="viewer", actor="ada")
     assert refused.value.problems["name"] == actors.SAYS
 
 
 @pytest.mark.parametrize("name", [*LOOKS, *ADMINS, *FALSE_ADMINS])
-def test_nobody_signs_up_under_it(db: None, name: str) -> None:
+def test_sign_up_refuses_a_reserved_name(db: None, name: str) -> None:
     for shallow in (True, False):
         with pytest.raises(ValidationError) as refused:
             get_adapter().clean_username(name, shallow=shallow)
@@ -94,7 +94,7 @@ def test_the_form_of_signing_up_says_so(
 
 
 @pytest.mark.parametrize("name", [*LOOKS, *ADMINS, *FALSE_ADMINS])
-def test_nobody_comes_in_from_elsewhere_under_it(
+def test_single_sign_on_refuses_a_reserved_name(
     provider: Provider,  # noqa: F811 - the fixture
     settings: Settings,
     name: str,

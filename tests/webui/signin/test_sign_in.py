@@ -96,7 +96,7 @@ def test_sign_in_never_leads_to_another_host(grace: User) -> None:
         assert sign_in(Client(), to=evil)["Location"] == "/"
 
 
-def test_names_that_nobody_has_are_not_recorded(grace: User) -> None:
+def test_unknown_names_are_not_recorded(grace: User) -> None:
     """A person may type their password into the field of the name."""
     for name in ("hunter2-typed-by-mistake", "grace"):
         answer = sign_in(Client(), name, "wrong")
@@ -319,7 +319,7 @@ def test_part_of_a_page_sends_the_whole_page_to_confirm(
     assert answer["HX-Redirect"] == "/account/confirm?next=%2Ftemplates%2Ftypescript"
 
 
-def test_who_has_nothing_to_confirm_with_is_told_to_sign_in_again(
+def test_a_user_without_a_way_to_confirm_must_sign_in_again(
     browser_of_grace: Client, candidate: Template, settings: Settings, grace: User
 ) -> None:
     settings.STENCIL_FRESH_SIGNIN_SECONDS = 60
@@ -432,7 +432,7 @@ def found(settings: Settings, **values: object) -> list[str]:
     return [str(message.id) for message in messages]
 
 
-def test_checks_find_what_is_unsafe_in_production(settings: Settings) -> None:
+def test_checks_find_unsafe_settings_in_production(settings: Settings) -> None:
     assert found(settings) == []
     assert found(settings, PRODUCTION=False, SECRET_KEY="x") == []
     assert found(settings, SECRET_KEY="x" * 60) == ["webui.E001"]

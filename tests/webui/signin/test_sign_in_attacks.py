@@ -284,7 +284,7 @@ def test_failures_are_not_pushed_out_by_failures_under_other_names(
     settings.ACCOUNT_RATE_LIMITS = {"login_failed": "3/300s/key", "login": None}
     for _ in range(3):
         sign_in(Client(), password="wrong")
-    for number in range(600):  # twice what Django's cache holds if nobody says otherwise
+    for number in range(600):  # twice the default capacity of Django's cache
         cache.set(f"somebody-{number}", [time.time()], 300)
     assert "Too many failed sign-ins" in sign_in(Client()).text
 

@@ -139,7 +139,7 @@ def test_new_user_comes_in_the_role_of_the_settings(
     assert again.get("/account").context["user"] == user, "known by subject, not by name"
 
 
-def test_name_that_is_taken_gives_nobody_that_account(
+def test_a_taken_name_does_not_give_access_to_its_account(
     provider: Provider, settings: Settings
 ) -> None:
     settings.STENCIL_OIDC_SIGNUP = True

@@ -19,7 +19,7 @@ def test_viewer_is_refused(viewer: Client) -> None:
     assert viewer.get("/system").status_code == 403
 
 
-def test_isolation_is_looked_at_once_until_somebody_asks_again(
+def test_isolation_is_checked_once_until_a_new_request(
     admin: Client, viewer: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[str] = []
