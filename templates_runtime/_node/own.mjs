@@ -43,7 +43,7 @@ function showStartupError(error) {
 
 function finish(reporter) {
   const code = Number(process.exitCode ?? (reporter.failed ? 1 : 0));
-  if (!reporter.told && reporter.errors.length === 0 && code !== 0) reporter.error("", "No test files found");
+  if (!reporter.reported && reporter.errors.length === 0 && code !== 0) reporter.error("", "No test files found");
   if (code !== 0 && !reporter.failed && reporter.errors.length === 0) {
     reporter.error("", `vitest ended with status ${code}, and no test has failed. See its output.`);
   }

@@ -22,7 +22,7 @@ export class CaseReporter {
   #room = OUTPUTS_BYTES;
   #passes = false;
   /** The number of reported tests. */
-  told = 0;
+  reported = 0;
 
   constructor(source) {
     this.#source = `${source}/`;
@@ -34,12 +34,12 @@ export class CaseReporter {
 
   /** Report tests that fail before they run, such as a forbidden `it.only`: vitest reports no result for them. */
   onTestModuleCollected(module) {
-    for (const test of module.children.allTests("failed")) this.#tell(test, "failed");
+    for (const test of module.children.allTests("failed")) this.#report(test, "failed");
   }
 
   onTestCaseResult(test) {
     const { state } = test.result();
-    if (state !== "pending") this.#tell(test, state);
+    if (state !== "pending") this.#report(test, state);
   }
 
   /** Choose whether console output that vitest intercepted is also written to the streams. */
@@ -70,10 +70,10 @@ export class CaseReporter {
     return output;
   }
 
-  #tell(test, state) {
+  #report(test, state) {
     if (this.#send === null || this.#sent.has(test.id)) return;
     this.#sent.add(test.id);
-    this.told += 1;
+    this.reported += 1;
     // A test that passed after a retry may have the errors of its earlier attempts.
     const errors = (state === "failed" && test.result().errors) || [];
     this.#send({
@@ -103,7 +103,7 @@ export class CaseReporter {
     for (const module of modules) {
       for (const test of module.children.allTests()) {
         const { state } = test.result();
-        this.#tell(test, state === "pending" ? "skipped" : state);
+        this.#report(test, state === "pending" ? "skipped" : state);
       }
     }
     for (const error of unhandled) {

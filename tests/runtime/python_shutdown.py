@@ -5,7 +5,7 @@ from tests.runtime.python_cases import Case, program
 GONE = "class Gone:\n    def __init__(self, name='x'):\n        self.name = name\n    def __del__(self):\n        print('gone', self.name, flush=True)\n"
 
 # Decision 0024: the interpreter finalizes unless its finalization is proven to have no effect.
-ENDINGS: dict[str, Case] = {
+FINALIZATIONS: dict[str, Case] = {
     "stdout replaced": program(
         "import sys, io\nprint('before')\nsys.stdout = io.StringIO()\nprint('hidden')"
     ),

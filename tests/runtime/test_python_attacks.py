@@ -123,7 +123,7 @@ def test_an_attack_is_refused(name: str, python: Python, arena: Arena) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ending:
+class EndStates:
     """A program with the states in which it may end."""
 
     code: str
@@ -131,12 +131,12 @@ class Ending:
     limits: Mapping[str, int]
 
 
-def ends(code: str, *states: State, **limits: int) -> Ending:
-    return Ending(code=code, states=states, limits=limits)
+def ends(code: str, *states: State, **limits: int) -> EndStates:
+    return EndStates(code=code, states=states, limits=limits)
 
 
 TIME, OUT, CRASHED = State.TIMED_OUT, State.OUT_OF_MEMORY, State.CRASHED
-ENDINGS = {
+END_STATES = {
     "a fork bomb": ends("while True:\n    try: os.fork()\n    except OSError: pass", TIME,
                         wall_ms=700, processes=24),
     "threads without end": ends("for _ in range(500): threading.Thread(target=signal.pause).start()",
@@ -181,12 +181,12 @@ ENDINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ENDINGS)
+@pytest.mark.parametrize("name", END_STATES)
 def test_an_attack_gets_the_correct_final_state(name: str, python: Python, arena: Arena) -> None:
-    ending = ENDINGS[name]
-    limits = replace(python.definition.default, **ending.limits)
-    outcome = python.execute("run", {"main.py": PRELUDE + ending.code}, limits=limits)
-    assert outcome.state in ending.states, outcome
+    end_states = END_STATES[name]
+    limits = replace(python.definition.default, **end_states.limits)
+    outcome = python.execute("run", {"main.py": PRELUDE + end_states.code}, limits=limits)
+    assert outcome.state in end_states.states, outcome
 
 
 FAILING = "\ndef test_fails():\n    assert False\n"

@@ -17,14 +17,14 @@ from tests.runtime.python_cases import Case
 from tests.runtime.python_introspection import HIDDEN, SOURCES
 from tests.runtime.python_module_names import NAMES, VARIABLES
 from tests.runtime.python_runs import ARGS, Python
-from tests.runtime.python_shutdown import ENDINGS
+from tests.runtime.python_shutdown import FINALIZATIONS
 from tests.runtime.python_submissions import RUNS, TESTS
 from tests.runtime.python_suites import SUITES
 
 RUN_CASES = {name: Case(files=files) for name, files in RUNS.items()} | {
     f"{kind}, {name}": case
     for kind, cases in (
-        ("end", ENDINGS),
+        ("end", FINALIZATIONS),
         ("hidden", HIDDEN),
         ("source", SOURCES),
         ("name", NAMES),

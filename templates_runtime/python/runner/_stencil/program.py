@@ -7,7 +7,7 @@ import ctypes
 import os
 import sys
 
-from . import ending, frameless
+from . import finalization, frameless
 from .frameless import call, deque, partial
 
 _fopen = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p, use_errno=True)(("fopen", ctypes.CDLL(None)))
@@ -45,6 +45,6 @@ def _opened(entry):
 def _finish(results, steps):
     """Append the steps that end the process. Called after the program ends without `sys.exit` and its error is printed."""
     if results[-1] == 0:
-        steps.extend(ending.expect(0))
+        steps.extend(finalization.expect(0))
     elif not isinstance(getattr(sys, "last_exc", None), KeyboardInterrupt):  # the interpreter ends by a signal after a KeyboardInterrupt
-        steps.extend([*ending.expect(1), partial(sys.exit, 1)])
+        steps.extend([*finalization.expect(1), partial(sys.exit, 1)])

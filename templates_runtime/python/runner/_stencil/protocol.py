@@ -115,7 +115,7 @@ def hold_key(job):
     _key = job.pop("key", "")
 
 
-def tell_exit(status):
+def report_exit(status):
     """Report the exit status to the host, so that the host does not wait until the kernel has freed the memory of this process."""
     send({"type": "exit", "code": status, "key": _key})
 

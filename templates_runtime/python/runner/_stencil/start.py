@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from . import clean, ending, pending, program, protocol, shadows
+from . import clean, finalization, pending, program, protocol, shadows
 
 WORKSPACE = "/workspace"
 SOURCE = f"{WORKSPACE}/src"
@@ -26,17 +26,17 @@ def begin():
     before = clean.Before()
     before.forget()
     pending.remember()
-    told = take_settings()
+    settings = take_settings()
     protocol.open_channel()
     line = protocol.received()
     again = line is not None
     testing = None
-    if told["STENCIL_MODE"] == "test":
+    if settings["STENCIL_MODE"] == "test":
         from . import testing
 
         before.modules |= testing.load()
-    if not again and "STENCIL_COLD" not in told:
-        warm(told.get("STENCIL_PRELOAD", "").split(), testing)
+    if not again and "STENCIL_COLD" not in settings:
+        warm(settings.get("STENCIL_PRELOAD", "").split(), testing)
     before.is_ready()
     line = line or await_job()
     job = protocol.decode(line)
@@ -44,10 +44,10 @@ def begin():
     protocol.write_files(SOURCE, job["files"])
     reason = None if again else why_anew(job, before)
     if reason:
-        start_anew(line, job, reason, told)
+        start_anew(line, job, reason, settings)
     os.environ.update(job["env"])
-    ending.keep(before.warm)
-    first = testing.prepare(job, SOURCE, told) if testing else prepare(job)
+    finalization.keep(before.warm)
+    first = testing.prepare(job, SOURCE, settings) if testing else prepare(job)
     before.restore()
     sys.path[:0] = first
     pending.begin()
@@ -61,7 +61,7 @@ def take_settings():
 
 def warm(preload, testing):
     """Preload the modules that make a start slow."""
-    ending.install()
+    finalization.install()
     for name in ("traceback", *preload):  # the interpreter imports `traceback` to show an error
         __import__(name)
     if testing:
@@ -88,7 +88,7 @@ def why_anew(job, before):
     return shadows.found(job, SOURCE, before.tops)
 
 
-def start_anew(line, job, reason, told):
+def start_anew(line, job, reason, settings):
     """Replace this process by a new interpreter without preloaded modules."""
     protocol.send({"type": "cold", "reason": reason})
     environment = {**os.environ, **job["env"]}
@@ -96,7 +96,7 @@ def start_anew(line, job, reason, told):
         arguments = [f"{SOURCE}/{job['entry']}", *job["args"]]
     else:
         arguments = ["-m", "pytest", "src"]
-        environment |= {**told, "STENCIL_COLD": "1", **protocol.hand_over(line)}
+        environment |= {**settings, "STENCIL_COLD": "1", **protocol.hand_over(line)}
     os.execve(sys.executable, [sys.executable, "-B", *arguments], environment)
 
 

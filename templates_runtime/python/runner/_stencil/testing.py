@@ -16,7 +16,7 @@ TELLING = frozenset({"conftest.py", "setup.py"})
 # Settings of the definition: tests read standard input; tests in all folders import from src/.
 STDIN, ROOT = "STENCIL_TEST_STDIN", "STENCIL_TEST_ROOT"
 # The errors that pytest reports itself: see `listen`.
-TOLD = pytest_config.ConftestImportFailure, pytest_config.PluginImportFailure, pytest_config.UsageError
+USAGE_ERRORS = pytest_config.ConftestImportFailure, pytest_config.PluginImportFailure, pytest_config.UsageError
 _prepareconfig = pytest_config._prepareconfig
 _ready = None
 REHEARSAL = '''
@@ -100,11 +100,11 @@ def ready_for(job, args):
     return None
 
 
-def prepare(job, source, told):
+def prepare(job, source, settings):
     """Make pytest test the submission and report to the host; return the entries to add to sys.path."""
     pattern = job["pattern"]
     args = ["-o", f"python_files={pattern}"] if pattern and pattern != PATTERN else []
-    args += ["--capture=no"] if told.get(STDIN) == "1" else []
+    args += ["--capture=no"] if settings.get(STDIN) == "1" else []
     args += ["src"]
     sys.argv[1:] = ["src"]
     sys.orig_argv[:] = [sys.orig_argv[0], "-B", "-m", "pytest", "src"]
@@ -114,7 +114,7 @@ def prepare(job, source, told):
         pytest_config._prepareconfig = _prepareconfig
         try:
             return config or _prepareconfig(args, [reporter, *(plugins or ())], prog=prog)
-        except TOLD:
+        except USAGE_ERRORS:
             raise
         except BaseException as error:
             status = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 1
@@ -123,7 +123,7 @@ def prepare(job, source, told):
 
     pytest_config._prepareconfig = configured
     listen(reporter)
-    return [source] if told.get(ROOT) == "1" else []
+    return [source] if settings.get(ROOT) == "1" else []
 
 
 def listen(reporter):

@@ -59,7 +59,7 @@ def _end():
     elif _status is None:
         _spare()
     elif _flushed():
-        protocol.tell_exit(_status)
+        protocol.report_exit(_status)
         _leave(_status)
 
 
