@@ -27,7 +27,15 @@ from sandbox.limits import Limits
 from templatemgr import data_paths, store
 from templatemgr.build import publishing
 from templatemgr.definitions import source_files
-from templatemgr.models import Build, BuildLogLine, Promotion, Template, Version, VersionHealth
+from templatemgr.models import (
+    Build,
+    BuildLogLine,
+    Lookup,
+    Promotion,
+    Template,
+    Version,
+    VersionHealth,
+)
 from templatemgr.promotion import promotions
 from templatemgr.trees import manifests
 from tests import minimal_template, tiny_definition
@@ -133,6 +141,12 @@ def make_build_log_rows(
         )
         for number, text in enumerate(texts, start=first)
     )
+
+
+def make_lookup_row(template: Template, **values: Any) -> Lookup:
+    """Make a queued lookup of the packages that could be updated; `digest` names no definition."""
+    fields: dict[str, Any] = {"digest": "d", "requested_by": "ada"}
+    return Lookup.objects.create(template=template, **(fields | values))
 
 
 def make_version_row(template: Template, number: int = 0, **values: Any) -> Version:

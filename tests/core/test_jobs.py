@@ -23,6 +23,7 @@ from core.jobs.queue import Queue
 from core.jobs.wakeup import Wakeup
 from core.jobs.worker import Periodic, Worker
 from templatemgr.models import Build, Lookup, Template
+from tests import factories
 
 ROOT = Path(__file__).parents[2]
 QUEUE = Queue(
@@ -46,11 +47,11 @@ def committed(transactional_db: None) -> Iterator[None]:
 
 @pytest.fixture
 def template() -> Template:
-    return Template.objects.create(name="t", title="T")
+    return factories.make_template_row("t", title="T")
 
 
 def make_jobs(template: Template, count: int = 1) -> list[Build]:
-    return [Build.objects.create(template=template, kind="rebuild") for _ in range(count)]
+    return [factories.make_build_row(template, "queued") for _ in range(count)]
 
 
 def claim(worker: str = "w") -> Build:
@@ -154,7 +155,7 @@ def test_a_lease_that_ran_out_returns_the_job_and_the_last_attempt_gives_it_up(
 
 def test_a_job_without_a_second_attempt_is_never_queued_again(template: Template) -> None:
     """This includes a job that an older release claimed without an attempt count."""
-    Lookup.objects.create(template=template, digest="d", requested_by="ann", state="running")
+    factories.make_lookup_row(template, state="running")
     gave_up = PLAIN.recover(PLAIN.expired(), give_up=lambda job: PLAIN.end(job, state="failed"))
     assert gave_up == 1
     assert Lookup.objects.get().state == "failed"
@@ -294,7 +295,7 @@ def test_an_ended_job_is_not_cancelled(template: Template) -> None:
 
 
 def test_a_model_without_cancellation_has_the_rest(template: Template) -> None:
-    Lookup.objects.create(template=template, digest="d", requested_by="ann")
+    factories.make_lookup_row(template)
     job = PLAIN.claim(worker="w", choose=lambda: PLAIN.oldest(PLAIN.rows()))
     assert job is not None
     assert PLAIN.give_back(job)

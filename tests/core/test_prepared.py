@@ -13,6 +13,7 @@ from django.db.models.sql.compiler import SQLCompiler
 from core.database import prepared
 from core.database.prepared import Param, Prepared, PreparedUpdate
 from templatemgr.models import Build, Template
+from tests.factories import make_build_row, make_template_row
 
 pytestmark = pytest.mark.django_db
 MOMENT = datetime(2026, 11, 23, 9, 30, 0, 123456, tzinfo=UTC)
@@ -27,7 +28,7 @@ def by_name() -> Prepared[Template, Template]:
 @pytest.fixture
 def templates() -> list[Template]:
     return [
-        Template.objects.create(name=name, title=name.title(), policy={"required": [name]})
+        make_template_row(name, title=name.title(), policy={"required": [name]})
         for name in ("lua", "perl", "zig")
     ]
 
@@ -119,7 +120,7 @@ def test_an_update_changes_the_named_fields_and_counts_the_rows(templates: list[
 
 
 def test_keys_and_nulls_are_adapted_as_django_does(templates: list[Template]) -> None:
-    build = Build.objects.create(template=templates[0], kind="rebuild", requested_by="ada")
+    build = make_build_row(templates[0], "queued")
     query = Prepared(lambda: Build.objects.filter(id=Param(Build, "id")))
     assert query.first(id=build.id) == build
     assert query.first(id=str(build.id)) == build
@@ -130,7 +131,7 @@ def test_keys_and_nulls_are_adapted_as_django_does(templates: list[Template]) ->
 def test_each_thread_has_its_own() -> None:
     names = [f"t{number}" for number in range(6)]
     for name in names:
-        Template.objects.create(name=name, title=name)
+        make_template_row(name, title=name)
     query = by_name()
 
     def look(name: str) -> bool:

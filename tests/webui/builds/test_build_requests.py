@@ -57,11 +57,10 @@ def answer(**moved: tuple[str, str]) -> Lookup:
         )
         for name, (wanted, latest) in moved.items()
     ]
-    return Lookup.objects.create(
-        template=Template.objects.get(),
+    return factories.make_lookup_row(
+        Template.objects.get(),
         digest=digest,
         state="done",
-        requested_by="ada",
         candidates=[asdict(row) for row in rows],
         finished_at=timezone.now(),
     )
