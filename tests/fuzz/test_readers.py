@@ -60,10 +60,10 @@ def test_any_file_is_read_or_refused(builder: str, name: str, data: st.DataObjec
     if refusal is None:
         assert_harmless(name, content.decode())
     else:
-        assert_told(refusal, content.decode("utf-8", "replace"))
+        assert_reported(refusal, content.decode("utf-8", "replace"))
 
 
-def assert_told(refusal: FileError, text: str) -> None:
+def assert_reported(refusal: FileError, text: str) -> None:
     assert refusal.line is None or 1 <= refusal.line <= text.count("\n") + 1
     excerpt = faults.excerpt(text, refusal.line)
     assert excerpt.isprintable()
