@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 class LeasedJob(models.Model):
     """A row that is a job: queued, claimed by one worker under a lease, ended once.
 
-    A subclass has `state` with its own choices. Only `core.jobs.queue` writes these columns.
+    A subclass has `state` with its own choices. Once a row is inserted, only `core.jobs.queue`
+    writes these columns and `state`.
     """
 
     if TYPE_CHECKING:

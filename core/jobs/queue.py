@@ -74,7 +74,18 @@ class Queue[Job: LeasedJob]:
 
     def held(self, job: Job) -> QuerySet[Job]:
         """Return the row of `job` for as long as its attempt is the current one and runs."""
-        return self.rows().filter(pk=job.pk, attempt=job.attempt, state__in=self.running)
+        return self.held_attempt(job.pk, job.attempt)
+
+    def held_attempt(self, job_id: Any, attempt: int) -> QuerySet[Job]:
+        """Return the row of a job for as long as this attempt is the current one and runs."""
+        return self.rows().filter(pk=job_id, attempt=attempt, state__in=self.running)
+
+    def update(self, job: Job, **values: Any) -> bool:
+        """Set `values` without a renewal; False if the job is not this attempt's any more.
+
+        `values` may move `state` to another running state. Use `end` for a final state.
+        """
+        return self.held(job).update(**values) == 1
 
     def renew(self, job: Job, *, lease: timedelta | None = None, **values: Any) -> bool:
         """Prolong the lease and set `values`; False if the job is not this attempt's any more."""
@@ -90,7 +101,8 @@ class Queue[Job: LeasedJob]:
         """Record the one end of this attempt; False if the attempt is not the current one.
 
         `unrenewed`: only while the row still has the state and the lease of the object. A reaper
-        thereby leaves alone a job whose worker renewed the lease meanwhile.
+        thereby leaves alone a job whose worker renewed the lease meanwhile. `values` name a related
+        row by its id (`version_id`).
         """
         changes = {"state": state, "finished_at": _now(), "lease_until": None, **values}
         if unrenewed or any(isinstance(value, Combinable) for value in changes.values()):

@@ -9,13 +9,14 @@ from django.utils import timezone
 
 from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, data_paths, store
-from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of
+from templatemgr.build.workspace import BuildWorkspace, check, definition_of
 from templatemgr.builders import registry
 from templatemgr.builders.npm.npm_builder import architecture
 from templatemgr.definitions import source_files
-from templatemgr.errors import BuildError
+from templatemgr.errors import BuildError, LeaseLostError
 from templatemgr.integrity import checking, inspection, repair
 from templatemgr.models import BuildState, HealthState, Template, Version, VersionHealth
+from templatemgr.queues import BUILDS
 
 
 # Decision 0008: a version is published after its smoke cases.
@@ -77,7 +78,7 @@ def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
     workspace.log_writer.line("build", f"Reproduces version {same.number}: every byte is the same.")
     before = same.health.state
     if before == HealthState.VERIFIED:
-        _finish(workspace, BuildState.REPRODUCED, reproduces=same)
+        _finish(workspace, BuildState.REPRODUCED, reproduces_id=same.pk)
         return
     # It is not served in this state, so it may be missing for a moment. If the process dies here,
     # the sweep puts it back under this name.
@@ -119,7 +120,7 @@ def _record_healed(workspace: BuildWorkspace, same: Version, *, was: str) -> Non
         raise BuildError(message, step=workspace.build.step)
     checking.note(fresh.health, found)
     wake_on_commit(WakeKind.PROMOTION)
-    _finish(workspace, BuildState.REPRODUCED, reproduces=same)
+    _finish(workspace, BuildState.REPRODUCED, reproduces_id=same.pk)
     details = {"build": str(workspace.build.pk), "was": was, "tree": same.tree_digest}
     action = "version.heal" if was == HealthState.QUARANTINED else "version.restore"
     actor = workspace.build.requested_by
@@ -170,7 +171,7 @@ def _record(workspace: BuildWorkspace, version: Version) -> None:
             checked_by=version.created_by,
         )
         Template.objects.filter(pk=version.template_id).update(title=definition_of(workspace).title)
-        _finish(workspace, BuildState.READY, version=version)
+        _finish(workspace, BuildState.READY, version_id=version.pk)
         audit.append(
             actor=version.created_by,
             action="version.create",
@@ -180,8 +181,10 @@ def _record(workspace: BuildWorkspace, version: Version) -> None:
 
 
 def _finish(workspace: BuildWorkspace, state: BuildState, **values: Any) -> None:
-    now = timezone.now()
+    """Record the build's end. Raises LeaseLostError, which also undoes an open transaction."""
+    now = timezone.now().isoformat()
     for entry in workspace.build.steps:
         if entry["state"] == "active":
-            entry.update(state="done", finished_at=now.isoformat())
-    advance(workspace.build, state=state, finished_at=now, lease_until=None, **values)
+            entry.update(state="done", finished_at=now)
+    if not BUILDS.end(workspace.build, state=state, steps=workspace.build.steps, **values):
+        raise LeaseLostError

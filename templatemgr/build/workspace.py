@@ -85,13 +85,16 @@ def _is_full(error: Exception) -> bool:
 
 
 def advance(build: Build, **values: Any) -> None:
-    """Update a build. Raises LeaseLostError if this process lost its lease."""
+    """Set columns of a running build, also in the object; `state` only to the next running state.
+
+    Raises LeaseLostError if this process lost its lease.
+    """
     now = timezone.now()
     steps = values.setdefault("steps", build.steps)
     for entry in steps[:-1]:
         if entry["state"] == "active":
             entry.update(state="done", finished_at=now.isoformat())
-    if BUILDS.held(build).update(**values) != 1:
+    if not BUILDS.update(build, **values):
         raise LeaseLostError
     for name, value in values.items():
         setattr(build, name, value)

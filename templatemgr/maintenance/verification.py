@@ -244,7 +244,8 @@ class _Progress:
 
     def begin(self, home: Path) -> None:
         counts = [manifests.contents(home / folder) for folder in ("tree", "cache")]
-        VERIFICATIONS.held(self.verification).update(
+        VERIFICATIONS.update(
+            self.verification,
             files_total=sum(files for files, _ in counts),
             bytes_total=sum(size for _, size in counts),
         )

@@ -181,6 +181,15 @@ def test_a_renewal_prolongs_the_lease(template: Template) -> None:
     assert lease > timezone.now() + timedelta(minutes=50)
 
 
+def test_an_update_leaves_the_lease_alone(template: Template) -> None:
+    make_jobs(template)
+    job = claim()
+    assert QUEUE.update(job, state="installing", message="x")
+    row = QUEUE.held_attempt(job.pk, 1).get()
+    assert (row.state, row.message, row.lease_until) == ("installing", "x", job.lease_until)
+    assert not QUEUE.held_attempt(job.pk, 2).exists()
+
+
 def test_only_the_leases_of_the_worker_are_renewed(template: Template) -> None:
     make_jobs(template, 3)
     mine, other, ended = claim("mine"), claim("other"), claim("mine")
@@ -201,11 +210,13 @@ def test_a_worker_that_lost_its_lease_writes_nothing(template: Template, again: 
         claim("quick")
     before = Build.objects.values().get()
     assert not QUEUE.renew(late, message="x")
+    assert not QUEUE.update(late, message="x")
     assert not QUEUE.end(late, state="ready", message="x")
     assert not QUEUE.end(late, state="ready", message=F("step"))
     assert not QUEUE.give_back(late)
     assert not QUEUE.give_back(late, counted=False)
     assert not QUEUE.held(late).exists()
+    assert not QUEUE.held_attempt(late.pk, late.attempt).exists()
     assert Build.objects.values().get() == before
 
 

@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from templatemgr import catalog, data_paths, version_runtimes
+from templatemgr import catalog, data_paths, store, version_runtimes
 from templatemgr.build import builds, pipeline
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.build.workspace import BuildWorkspace
@@ -294,6 +294,21 @@ def test_a_build_with_a_reaped_lease_records_nothing_more(
     monkeypatch.setattr(pipeline, "_fetch", reaped)
     build = run_build()
     assert build.state == "interrupted"
+    assert (leftovers(data_dir), published(data_dir)) == ([], [])
+
+
+def test_a_build_whose_lease_is_lost_at_its_last_step_makes_no_version(
+    tiny: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = store.publish
+
+    def lost(home: Path, place: Path) -> None:
+        publish(home, place)
+        Build.objects.update(state="interrupted")  # as another process would
+
+    monkeypatch.setattr(store, "publish", lost)
+    build = run_build()
+    assert (build.state, build.version, Version.objects.count()) == ("interrupted", None, 0)
     assert (leftovers(data_dir), published(data_dir)) == ([], [])
 
 
