@@ -11,10 +11,11 @@ from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
+from core.database import connections
 from templatemgr.builders import secrets
 from templatemgr.models import Build, BuildLogLine
 from templatemgr.queues import BUILDS
@@ -102,7 +103,7 @@ class LogWriter:
                     self._safely(self._renew)
             self._safely(self._flush)
         finally:
-            connection.close()  # each thread has its own connection
+            connections.release()
 
     def _safely(self, act: Callable[[], None]) -> None:
         try:
