@@ -13,7 +13,8 @@ from execapp.executor import helpers
 from execapp.executor.context import ExecutorContext
 from sandbox.helper import HelperExit
 from templatemgr.build import builds
-from templatemgr.models import ACTIVE_STATES, Build, BuildState
+from templatemgr.models import Build, BuildState
+from templatemgr.queues import BUILDS
 
 logger = logging.getLogger(__name__)
 REAP_SECONDS = 15.0
@@ -78,9 +79,8 @@ class BuildWorker:
             return "stopped"
         if seconds > WALL_SECONDS:
             return "wall"
-        row = Build.objects.filter(pk=build.pk, attempt=build.attempt, state__in=ACTIVE_STATES)
         try:
-            cancelled = row.values_list("cancel_requested", flat=True).first()
+            cancelled = BUILDS.held(build).values_list("cancel_requested", flat=True).first()
         except DatabaseError:  # an unreachable database does not end a build
             connections.release()
             return None

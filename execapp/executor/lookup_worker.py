@@ -32,9 +32,8 @@ def make_worker(context: ExecutorContext) -> Worker[Lookup]:
 
 
 def _run(context: ExecutorContext, lookup: Lookup) -> None:
-    helper = helpers.start(
-        "run_lookup", str(lookup.pk), "--worker", context.worker, slot=f"{context.worker}-lookup"
-    )
+    words = (str(lookup.pk), "--worker", lookup.worker, "--attempt", str(lookup.attempt))
+    helper = helpers.start("run_lookup", *words, slot=f"{context.worker}-lookup")
     helper_exit, reason = helpers.follow(helper, lambda seconds: _why_stop(context, seconds))
     what = "was stopped" if reason else helper_exit.cause
     message = f"The process that asked {what}. Ask again."

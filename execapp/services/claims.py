@@ -26,7 +26,7 @@ from templatemgr.models import Version, VersionHealth
 
 # Decision 0007: the row is the queue; a message is only a wake-up.
 COUNTS_KEPT = timedelta(days=31)  # the bytes that clients stored, by day
-QUEUED, RUNNING = ExecutionState.QUEUED, ExecutionState.RUNNING
+QUEUED = ExecutionState.QUEUED
 logger = logging.getLogger(__name__)
 _OLDEST = Prepared(
     lambda: (
@@ -181,7 +181,7 @@ def refuse(*, execution: Execution, attempt: int) -> bool:
 
 def requeue(*, execution: Execution, attempt: int) -> bool:
     """Return an execution to the queue, or end it if it has been cancelled."""
-    found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
+    found = _light(EXECUTIONS.held_attempt(execution.id, attempt)).first()
     return found is not None and _give_back(found, last=False)
 
 
@@ -190,7 +190,7 @@ def postpone(*, execution: Execution, attempt: int) -> bool:
 
     Only the worker of the attempt may call this, and must not write to the execution afterwards.
     """
-    found = _light().filter(id=execution.id, state=RUNNING, attempt=attempt).first()
+    found = _light(EXECUTIONS.held_attempt(execution.id, attempt)).first()
     return found is not None and _give_back(found, last=False, counted=False)
 
 
@@ -230,14 +230,14 @@ def _recover(condition: Q) -> int:
         condition,
         retry=lambda found: _give_back(found, last=False, unrenewed=True),
         give_up=lambda found: _give_back(found, last=True, unrenewed=True),
-        rows=_light(),
+        rows=_light(EXECUTIONS.rows()),
     )
 
 
-def _light() -> QuerySet[Execution]:
-    """Return executions without their large columns."""
+def _light(rows: QuerySet[Execution]) -> QuerySet[Execution]:
+    """Return these rows without their large columns."""
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
-    return Execution.objects.only(*names, "lease_until", "client", "token_id", "limits")
+    return rows.only(*names, "lease_until", "client", "token_id", "limits")
 
 
 def _give_back(

@@ -124,6 +124,12 @@ def get(*, build_id: uuid.UUID | str) -> Build:
     return found
 
 
+def held(*, build_id: uuid.UUID, worker: str, attempt: int) -> Build | None:
+    """Return a build that this attempt of this worker holds; None if it does not hold it."""
+    rows = BUILDS.held_attempt(build_id, attempt).select_related(*RELATED)
+    return rows.filter(worker=worker).first()
+
+
 def claim(*, worker: str, build_id: uuid.UUID | None = None) -> Build | None:
     """Claim the oldest queued build, or the build `build_id`; None if no such build is queued."""
     rows = Build.objects.select_related(*RELATED)

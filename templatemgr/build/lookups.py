@@ -31,6 +31,7 @@ from templatemgr.redaction import Redactor
 logger = logging.getLogger(__name__)
 
 OPEN = (LookupState.QUEUED, LookupState.RUNNING)
+RELATED = ("template", "from_version__template")
 INTERRUPTED = "The process that asked ended. Ask again."
 
 
@@ -72,7 +73,7 @@ def answered(lookup: Lookup) -> list[Candidate]:
 
 def claim(*, worker: str) -> Lookup | None:
     """Claim the oldest lookup for this worker; None if no lookup is queued."""
-    rows = Lookup.objects.select_related("template", "from_version__template")
+    rows = Lookup.objects.select_related(*RELATED)
     return LOOKUPS.claim(worker=worker, choose=lambda: LOOKUPS.oldest(rows))
 
 
@@ -97,10 +98,10 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
     return lookup
 
 
-def get(*, lookup_id: uuid.UUID) -> Lookup | None:
-    """Return a lookup, or None if the id is unknown."""
-    rows = Lookup.objects.select_related("template", "from_version__template")
-    return rows.filter(pk=lookup_id).first()
+def held(*, lookup_id: uuid.UUID, worker: str, attempt: int) -> Lookup | None:
+    """Return a lookup that this attempt of this worker holds; None if it does not hold it."""
+    rows = LOOKUPS.held_attempt(lookup_id, attempt).select_related(*RELATED)
+    return rows.filter(worker=worker).first()
 
 
 def died(*, lookup: Lookup, message: str) -> bool:

@@ -7,7 +7,6 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from sandbox import helper
 from templatemgr.build import builds
-from templatemgr.models import Build
 
 
 class Command(BaseCommand):
@@ -24,7 +23,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Settle, look whether the claim still holds, run."""
         helper.settle(parent=options["parent"], slot=options["slot"])
-        mine = Build.objects.filter(pk=options["build"], attempt=options["attempt"])
-        if mine.filter(worker=options["worker"]).exists():
-            build = builds.get(build_id=options["build"])
-            builds.run(build=build, worker=options["worker"])
+        worker = options["worker"]
+        build = builds.held(build_id=options["build"], worker=worker, attempt=options["attempt"])
+        if build is not None:
+            builds.run(build=build, worker=worker)

@@ -17,12 +17,15 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("lookup", type=uuid.UUID)
         parser.add_argument("--worker", required=True, help="the worker that holds the lease")
+        parser.add_argument("--attempt", type=int, required=True, help="the number of the claim")
         parser.add_argument("--parent", type=int, required=True, help="the executor's process")
         parser.add_argument("--slot", required=True, help="the prefix of its sandboxes' slots")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Settle, look whether the claim still holds, ask."""
         helper.settle(parent=options["parent"], slot=options["slot"])
-        lookup = lookups.get(lookup_id=options["lookup"])
-        if lookup is not None and lookup.worker == options["worker"]:
+        lookup = lookups.held(
+            lookup_id=options["lookup"], worker=options["worker"], attempt=options["attempt"]
+        )
+        if lookup is not None:
             lookups.run(lookup=lookup, cancel=threading.Event())

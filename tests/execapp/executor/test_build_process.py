@@ -21,6 +21,7 @@ from templatemgr import data_paths, store
 from templatemgr.build import builds, lookups
 from templatemgr.maintenance import startup_check, verification
 from templatemgr.models import Build, BuildState, Lookup, Version
+from templatemgr.queues import LOOKUPS
 from tests.execapp.conftest import Api, until
 from tests.minimal_template import HELLO
 from tests.tiny_definition import write_definition
@@ -297,6 +298,22 @@ def test_a_lookup_runs_in_its_own_process(definition: Path, start_executor: Star
     assert (lookup.state, lookup.message) == ("done", "")
     assert len(seen) == 1
     assert lookup.worker == daemon.context.worker
+
+
+def test_a_helper_of_an_earlier_attempt_runs_no_lookup(definition: Path) -> None:
+    """The worker of both attempts has the same name."""
+    lookup = lookups.request(template="tiny", actor="ann")
+    first = lookups.claim(worker="one")
+    assert first is not None
+    assert LOOKUPS.give_back(first)
+    assert lookups.claim(worker="one") is not None
+    words = (str(lookup.pk), "--worker", "one", "--attempt", "1")
+    helper_exit, _ = helpers.follow(
+        helpers.start("run_lookup", *words, slot="late"), lambda _: None
+    )
+    assert helper_exit.status == 0
+    lookup.refresh_from_db()
+    assert (lookup.state, lookup.attempt) == ("running", 2)
 
 
 def test_a_killed_lookup_names_the_signal(definition: Path, start_executor: Start) -> None:
