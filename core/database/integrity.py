@@ -5,6 +5,11 @@ from django.db import connection
 from core.database.vendors import VENDORS
 
 
+def vendor_name() -> str:
+    """Return the vendor of the default database, as Django names it."""
+    return connection.vendor
+
+
 def problems() -> list[str] | None:
     """Read every page of the default database; return what is wrong with it, worst first.
 

@@ -245,7 +245,7 @@ def database_notes() -> list[Note]:
     except DatabaseError as error:
         return [Note(level="missing", title=title, detail=str(error), remedy=remedy)]
     if problems is None:
-        detail = f"{connection.vendor} checks itself: use its own tools"
+        detail = f"{integrity.vendor_name()} checks itself: use its own tools"
         return [Note(level="ok", title=title, detail=detail)]
     if problems:
         detail = "; ".join(problems)[:1000]

@@ -8,14 +8,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from statistics import median
 from typing import ClassVar
 
-from django.db.models import Count, QuerySet, TextField
-from django.db.models.functions import Cast, Substr
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from core.database.minutes import count_by_minute
 from execapp.models import FINAL_STATES, Execution, ExecutionState
 
 SETTLED = timedelta(minutes=3)  # longer than an execution may take, and wait
@@ -132,19 +132,12 @@ def _read(first: datetime, span: Range, template: str) -> dict[datetime, Bucket]
 
 def _counts(since: QuerySet[Execution], span: Range) -> dict[datetime, dict[str, int]]:
     """Count by bucket and state. Without a template, an index on both answers the query."""
-    rows = (
-        since.filter(state__in=FINAL_STATES)
-        .order_by()
-        # Text, since Django truncates times on SQLite by calling Python for each row.
-        .annotate(minute=Substr(Cast("created_at", TextField()), 1, 16))
-        .values_list("state", "minute")
-        .annotate(count=Count("id"))
-    )
+    ended = since.filter(state__in=FINAL_STATES)
     found: dict[datetime, dict[str, int]] = {}
-    for state, minute, count in rows:
-        moment = datetime.strptime(minute, "%Y-%m-%d %H:%M").replace(tzinfo=UTC)
-        states = found.setdefault(_floor(moment, span.seconds), {})
-        states[state] = states.get(state, 0) + count
+    for (state,), minutes in count_by_minute(ended, "created_at", "state").items():
+        for minute, count in minutes.items():
+            states = found.setdefault(_floor(minute, span.seconds), {})
+            states[state] = states.get(state, 0) + count
     return found
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery, TextField
-from django.db.models.functions import Cast, Coalesce, Substr
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from core.database.minutes import count_by_minute
 from execapp.models import Execution, ExecutionState
 from execapp.services import health
 from templatemgr.models import Promotion, Template
@@ -65,17 +66,9 @@ def measure(now: datetime, samples: list[Sample]) -> Metrics:
 def by_minute(now: datetime) -> list[int]:
     """Count executions of the last sixty minutes, oldest minute first, from an index alone."""
     first = _minute(now) - timedelta(minutes=MINUTES - 1)
-    rows = (
-        Execution.objects.filter(created_at__gte=first)
-        .order_by()
-        # Text, since Django truncates times on SQLite by calling Python for each row.
-        .annotate(minute=Substr(Cast("created_at", TextField()), 1, 16))
-        .values_list("minute")
-        .annotate(count=Count("id"))
-    )
-    found = dict(rows)
-    minutes = (first + timedelta(minutes=index) for index in range(MINUTES))
-    return [found.get(minute.strftime("%Y-%m-%d %H:%M"), 0) for minute in minutes]
+    counts = count_by_minute(Execution.objects.filter(created_at__gte=first), "created_at")
+    found = counts.get((), {})
+    return [found.get(first + timedelta(minutes=index), 0) for index in range(MINUTES)]
 
 
 def sample(now: datetime) -> list[Sample]:
