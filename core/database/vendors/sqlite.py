@@ -11,6 +11,7 @@ MAX_PROBLEMS = 20
 _TROUBLE = {
     sqlite3.SQLITE_BUSY: Trouble.LOCKED,
     sqlite3.SQLITE_LOCKED: Trouble.LOCKED,
+    sqlite3.SQLITE_PROTOCOL: Trouble.LOCKED,  # the race for the locks of the write-ahead log
     sqlite3.SQLITE_FULL: Trouble.FULL,
     sqlite3.SQLITE_CANTOPEN: Trouble.UNREACHABLE,
     sqlite3.SQLITE_IOERR: Trouble.UNREACHABLE,
