@@ -13,7 +13,7 @@ from django.core.signals import setting_changed
 from django.db import transaction
 from django.utils.module_loading import import_string
 
-from core.engine.base import BaseEngine, Receiver
+from core.engine.base import BaseEngine, Hub, Receiver
 from core.engine.protocol import WakeKind
 
 ENGINES = {
@@ -33,6 +33,11 @@ def wake_on_commit(kind: WakeKind) -> None:
     An engine's failure is logged only: the rows are committed, and executors look at intervals.
     """
     transaction.on_commit(functools.partial(_wake, kind), robust=True)
+
+
+def begin_on_commit(waits: Hub, execution_id: uuid.UUID) -> None:
+    """Wake executors and begin a wait in one message, once the open transaction is committed."""
+    transaction.on_commit(functools.partial(waits.begin, execution_id), robust=True)
 
 
 def cancel_on_commit(execution_id: uuid.UUID) -> None:
@@ -72,8 +77,10 @@ setting_changed.connect(_forget, dispatch_uid="core.engine")
 
 __all__ = [
     "BaseEngine",
+    "Hub",
     "Receiver",
     "WakeKind",
+    "begin_on_commit",
     "cancel_on_commit",
     "get_engine",
     "wake_on_commit",

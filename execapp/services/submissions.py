@@ -8,7 +8,14 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
-from core.engine import WakeKind, cancel_on_commit, get_engine, wake_on_commit
+from core.engine import (
+    Hub,
+    WakeKind,
+    begin_on_commit,
+    cancel_on_commit,
+    get_engine,
+    wake_on_commit,
+)
 from execapp import requests
 from execapp.conf import sizes
 from execapp.errors import (
@@ -37,17 +44,23 @@ _ROW = Prepared(
 )
 
 
-def submit(request: SubmissionRequest, *, wake: bool = True) -> tuple[Execution, bool]:
+def submit(
+    request: SubmissionRequest, *, waiting: bool = False, waits: Hub | None = None
+) -> tuple[Execution, bool]:
     """Check a request and commit it as `queued`, on a fixed version; the bool says if it is new.
 
-    Without `wake` the caller must call `wait` with `fresh`. For a known idempotency key return its
-    execution. Raise the errors of `token_pins.resolve` and those of `execapp.errors`.
+    `waiting`: the caller waits for the end of a new execution next, and the wake-up is part of the
+    message that begins the wait. With `waits`, the hub in which it waits, this call sends the
+    message; without, `wait` with `fresh` does. For a known idempotency key return its execution.
+    Raise the errors of `token_pins.resolve` and those of `execapp.errors`.
     """
     earlier = idempotency.find_earlier(request=request)
     if earlier is not None:
         return earlier, False
-    execution = _checked(request)
-    return _admit(request, execution, wake=wake)
+    execution, new = _admit(request, _checked(request))
+    if new:
+        _wake(execution, waiting=waiting, waits=waits)
+    return execution, new
 
 
 def rerun(
@@ -61,7 +74,7 @@ def rerun(
 def wait(*, execution_id: uuid.UUID, seconds: float, fresh: bool = False) -> Execution:
     """Return the execution when it has ended, or its current row after `seconds`.
 
-    `fresh`: it has been submitted without a wake-up, which this wait sends.
+    `fresh`: it has been submitted as `waiting` without a hub; this wait sends the wake-up.
     """
     if seconds <= 0:
         return _row(execution_id)
@@ -173,9 +186,7 @@ def _check_workspace(execution: Execution) -> None:
         raise InvalidRequestError([Field(path="limits.disk_bytes", message=text)])
 
 
-def _admit(
-    request: SubmissionRequest, execution: Execution, *, wake: bool
-) -> tuple[Execution, bool]:
+def _admit(request: SubmissionRequest, execution: Execution) -> tuple[Execution, bool]:
     storage.check_disk()
     try:
         with transaction.atomic():
@@ -192,9 +203,14 @@ def _admit(
         if earlier is None:
             raise
         return earlier, False
-    if wake:
-        wake_on_commit(WakeKind.EXECUTION)
     return execution, True
+
+
+def _wake(execution: Execution, *, waiting: bool, waits: Hub | None) -> None:
+    if not waiting:
+        wake_on_commit(WakeKind.EXECUTION)
+    elif waits is not None:
+        begin_on_commit(waits, execution.id)
 
 
 def _check_queue() -> None:

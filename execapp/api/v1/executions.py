@@ -47,12 +47,11 @@ def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     token = token_of(request)
     seconds = float(body.wait)
     permit = deferred.acquire_wait(str(token.id), seconds)
-    # A request that waits wakes the executor with the message of its wait.
-    wake = not isinstance(permit, concurrency.Permit)
-    execution, created = submissions.submit(_submission(request, body), wake=wake)
-    begun = created and isinstance(permit, concurrency.Permit)
-    if begun and (waits := hub.of(request.META)) is not None:
-        waits.begin(execution.id)
+    waiting = isinstance(permit, concurrency.Permit)
+    execution, created = submissions.submit(
+        _submission(request, body), waiting=waiting, waits=hub.of(request.META)
+    )
+    begun = created and waiting
     status = 201 if created else 200
 
     def shown(execution: Execution) -> HttpResponse:
