@@ -5,8 +5,7 @@ import shlex
 import threading
 from collections.abc import Callable
 
-from django.db import connection
-
+from core.database import connections
 from webui.playground import examples
 from webui.playground.examples import Example
 from webui.quickstart import credentials
@@ -94,7 +93,7 @@ def example_to_paste() -> Example | None:
     try:
         groups = examples.example_groups()
     finally:
-        connection.close()  # threads that build call this, too
+        connections.release()  # threads that build call this, too
     shown = [examples.to_show(groups, group.template) for group in groups]
     others = [example for group in groups for example in group.examples]
     return next((example for example in (*shown, *others) if example is not None), None)
