@@ -15,6 +15,7 @@ from core.database import connections
 from core.database.retry import retry_on_lock
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
+from core.jobs.worker import Periodic, Worker
 from execapp.executor import execution_worker, lookup_worker
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.build_worker import BuildWorker
@@ -52,7 +53,7 @@ class Daemon:
         self.slots = settings.STENCIL_SLOTS if slots is None else slots
         self.warm = _setting("STENCIL_WARM", self.slots) if warm is None else warm
         self.grace = float(_setting("STENCIL_GRACE_SECONDS", 20)) if grace is None else grace
-        self._stopped = threading.Event()
+        self._stopped, self._stop_wakeup = threading.Event(), Wakeup()
         self.stopped = False
         self._build_workers: list[BuildWorker] = []
         self._threads: list[threading.Thread] = []
@@ -80,7 +81,7 @@ class Daemon:
             fingerprint=context.host,
         )
         context.receiver.start()
-        self._thread("breaker", self._run_due_trials)
+        self._thread("breaker", self._make_breaker_worker().serve)
         context.pool.start()
         context.parked_pool.start()
         for number in range(self.slots):
@@ -128,6 +129,7 @@ class Daemon:
         context.pool.close()
         context.parked_pool.close()
         self._stopped.set()
+        self._stop_wakeup.notify()
         for thread in self._threads:
             thread.join()
         self.heartbeat.stop()
@@ -210,10 +212,24 @@ class Daemon:
         self._threads.append(thread)
         thread.start()
 
-    def _run_due_trials(self) -> None:
-        """Let the breaker start its trials: while it is open, and on an idle executor."""
-        while not self._stopped.wait(BREAKER_SECONDS):
-            self.context.breaker.run_due_trial()
+    def _make_breaker_worker(self) -> Worker[None]:
+        """Return the worker that lets the breaker start its trials: while open, or when idle."""
+        trials = Periodic(
+            name="the trials of the circuit breaker",
+            action=self.context.breaker.run_due_trial,
+            seconds=BREAKER_SECONDS,
+            delay=BREAKER_SECONDS,
+        )
+        return Worker[None](
+            name="the circuit breaker",
+            claim=lambda: None,
+            run=lambda _: None,
+            wakeup=self._stop_wakeup,
+            stopping=self._stopped,
+            failures=self._failures,
+            periodic=[trials],
+            poll_seconds=BREAKER_SECONDS,
+        )
 
 
 def _setting(name: str, default: int) -> int:

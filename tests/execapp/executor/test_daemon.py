@@ -18,6 +18,7 @@ from pytest_django import Settings
 from core.engine import WakeKind, get_engine
 from core.engine.local.engine import LocalEngine
 from core.engine.local.sockets import socket_path
+from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.daemon import Daemon
 from execapp.executor.execution_worker import starting_limits
 from execapp.executor.lock import LockedError
@@ -253,6 +254,21 @@ def test_a_machine_that_does_not_lock_down_claims_nothing(
     assert state_of(made) == "queued"
     monkeypatch.undo()
     until(lambda: state_of(made) == "succeeded")
+
+
+def test_trials_of_the_breaker_continue_after_an_error(
+    start_executor: Callable[..., Daemon], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def fail(_breaker: CircuitBreaker) -> None:
+        calls.append(1)
+        raise RuntimeError
+
+    monkeypatch.setattr("execapp.executor.daemon.BREAKER_SECONDS", 0.01)
+    monkeypatch.setattr(CircuitBreaker, "run_due_trial", fail)
+    start_executor(slots=1, warm=0)
+    until(lambda: len(calls) > 1)
 
 
 def test_lost_wake_ups_cost_a_second(
