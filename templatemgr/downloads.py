@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import tree_walk
-from templatemgr import store
 from templatemgr.store import Freed
+from templatemgr.trees import beneath
 
 LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}  # hexadecimal digits
 ORIGIN = ".origin"
@@ -73,7 +73,7 @@ def take(kept: Path, wanted: Iterable[Content], workspace: Path) -> dict[str, st
             target = workspace / content.folder / (content.name or file.name)
             target.parent.mkdir(parents=True, exist_ok=True)
             if not _copy(file, target, content.algorithm, content.digest):
-                file.unlink()
+                _remove(file, kept)
                 continue
             os.utime(file)  # it was used
             origins[content.digest] = _read(home / ORIGIN)
@@ -112,10 +112,10 @@ def trim(folder: Path, limit: int) -> Freed:
     for kept in files:
         if total <= limit:
             break
-        kept.path.unlink()
+        _remove(kept.path, folder)
         total -= kept.size
         freed += Freed(files=1, bytes=kept.size)
-        (kept.path.parent / ORIGIN).unlink(missing_ok=True)
+        _remove(kept.path.parent / ORIGIN, folder)
     if freed.files:
         _remove_empty(folder)
     return freed
@@ -129,12 +129,24 @@ class _Kept:
 
 
 def _files(folder: Path) -> Iterator[_Kept]:
-    for path, _folders, names in os.walk(folder):
-        for name in names:
-            file = Path(path, name)
-            info = file.lstat()
-            if stat.S_ISREG(info.st_mode) and name != ORIGIN:
-                yield _Kept(path=file, used_at=info.st_mtime_ns, size=info.st_blocks * 512)
+    """Give every kept file. Other files below the folder are not ours, and no link is followed."""
+    for algorithm in filter(LENGTHS.__contains__, _names(folder, "")):
+        for digest in _names(folder, algorithm):
+            if not is_digest(algorithm, digest):
+                continue
+            for name in _names(folder, f"{algorithm}/{digest}"):
+                file = folder / algorithm / digest / name
+                info = file.lstat()
+                if stat.S_ISREG(info.st_mode) and name != ORIGIN:
+                    yield _Kept(path=file, used_at=info.st_mtime_ns, size=info.st_blocks * 512)
+
+
+def _names(kept: Path, path: str) -> list[str]:
+    return beneath.names(kept.parents[1], f"{kept.parent.name}/{kept.name}/{path}".rstrip("/"))
+
+
+def _remove(file: Path, kept: Path) -> None:
+    beneath.remove(kept.parents[1], file.relative_to(kept.parents[1]).as_posix())
 
 
 def _copy(source: Path, target: Path, algorithm: str, digest: str) -> bool:
@@ -177,10 +189,9 @@ def _read(file: Path) -> str:
 
 
 def _forget_addresses(kept: Path) -> None:
-    if kept.is_dir():
-        for path in kept.iterdir():
-            if path.name not in LENGTHS:
-                store.remove(path)
+    for name in _names(kept, ""):
+        if name not in LENGTHS:
+            _remove(kept / name, kept)
 
 
 def _remove_empty(folder: Path) -> None:

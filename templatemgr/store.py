@@ -10,6 +10,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -20,10 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import tree_walk
-from templatemgr.trees import hashing, listing, manifests
+from templatemgr.trees import beneath, hashing, listing, manifests
 from templatemgr.trees.manifests import Entry, Manifest
 
 logger = logging.getLogger(__name__)
+# Names in the store: folders, objects, and files that a killed process left while it made one.
+_SHARD, _OBJECT = re.compile("[0-9a-f]{2}"), re.compile(r"[0-9a-f]{64}(\.x)?")
+_LEFTOVER = re.compile(r"\.(link|new)-[0-9a-f]{12}")
 ASIDE = "aside"  # below the data directory: files that were in the way, kept for people
 
 
@@ -116,13 +120,16 @@ def close(folder: Path) -> None:
 def remove(folder: Path) -> None:
     """Delete a folder of any depth and mode, a file or a link; do nothing if it is missing.
 
-    Change the modes of folders only: files are shared with other trees.
+    Change the modes of folders only: files are shared with other trees. Raises OSError.
     """
-    if folder.is_symlink() or not folder.is_dir():
-        folder.unlink(missing_ok=True)
+    try:
+        parent = os.open(folder.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return
-    tree_walk.clear(folder)
-    folder.rmdir()
+    try:
+        beneath.delete(parent, folder.name)
+    finally:
+        os.close(parent)
 
 
 def publish(staged: Path, final: Path) -> None:
@@ -164,29 +171,55 @@ def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
     """Delete every object that no tree links to. The caller holds the store's lock exclusively.
 
     `needed` returns the names of objects that must stay, because a tree that lost its link is
-    healed from them. It is called only when there is something to delete.
+    healed from them. It is called only when there is something to delete. An entry that is not
+    named like an object stays, and no link is followed.
     """
-    lonely = [path for path in objects.glob("*/*") if _lonely(path)]
+    lonely = [
+        (shard, name)
+        for shard in beneath.names(objects.parent, objects.name)
+        if _SHARD.fullmatch(shard)
+        for name in _lonely(objects, shard)
+    ]
     kept = needed() if lonely else frozenset()
     freed = Freed()
-    for path in lonely:
-        if path.name not in kept:
-            size = path.lstat().st_size
-            try:
-                path.unlink()
-            except OSError as error:
-                logger.warning("%s cannot be removed: %s", path, error)
-                continue
-            freed += Freed(files=1, bytes=size)
+    for shard, name in lonely:
+        if name not in kept:
+            freed += _collected(objects, shard, name)
     return freed
 
 
-def _lonely(path: Path) -> bool:
+def _lonely(objects: Path, shard: str) -> list[str]:
+    """Return the objects of one folder, and leftovers of ours, that have no second name."""
     try:
-        info = path.lstat()
-    except OSError:  # a foreign or vanished entry is not collected
+        with beneath.opened(objects.parent, f"{objects.name}/{shard}") as folder:
+            with os.scandir(folder) as entries:
+                found = [entry.name for entry in entries if _is_lonely(shard, entry)]
+            return sorted(found)
+    except OSError as error:
+        logger.warning("%s/%s cannot be looked at: %s", objects, shard, error)
+        return []
+
+
+def _is_lonely(shard: str, entry: "os.DirEntry[str]") -> bool:
+    is_object = entry.name.startswith(shard) and _OBJECT.fullmatch(entry.name)
+    if not is_object and not _LEFTOVER.fullmatch(entry.name):
+        return False
+    try:
+        info = entry.stat(follow_symlinks=False)
+    except OSError:  # it vanished
         return False
     return stat.S_ISREG(info.st_mode) and info.st_nlink == 1
+
+
+def _collected(objects: Path, shard: str, name: str) -> Freed:
+    try:
+        with beneath.opened(objects.parent, f"{objects.name}/{shard}") as folder:
+            size = os.stat(name, dir_fd=folder, follow_symlinks=False).st_size
+            beneath.delete(folder, name)
+    except OSError as error:
+        logger.warning("%s/%s/%s cannot be removed: %s", objects, shard, name, error)
+        return Freed()
+    return Freed(files=1, bytes=size)
 
 
 def unshared(folder: Path) -> Freed:

@@ -3,7 +3,7 @@
 import logging
 import os
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -33,12 +33,13 @@ from templatemgr.models import (
     BuildLogLine,
     BuildState,
     HealthState,
+    Template,
     Version,
 )
 from templatemgr.promotion import removal
 from templatemgr.queues import BUILDS
 from templatemgr.store import Freed
-from templatemgr.trees import manifests
+from templatemgr.trees import beneath, foreign, manifests
 
 logger = logging.getLogger(__name__)
 RELATED = ("template", "version__template", "reproduces__template", "from_version__template")
@@ -55,6 +56,7 @@ class Swept:
 
     removed: tuple[Path, ...]
     freed: Freed  # objects that no tree linked to
+    failed: Mapping[Path, str]  # leftovers that could not be deleted, with the reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,27 +245,38 @@ def tidy() -> Tidied:
 def sweep() -> Swept:
     """Delete staging folders without a running build, version folders without a row, removed trees.
 
-    The caller holds the store's lock.
+    Only folders of templates that have a row are looked at. No link is followed. The caller holds
+    the store's lock.
     """
-    removed: list[Path] = []
-    for home in sorted((data_paths.data() / "templates").glob("*/")):
-        staged = list(home.glob("staging/*"))
-        running = {
-            str(pk)
-            for pk in Build.objects.filter(state__in=ACTIVE_STATES).values_list("pk", flat=True)
-        }
-        staged = [path for path in staged if not _put_back(path)]
-        published = list(home.glob("versions/*"))
-        known = set(
-            Version.objects.filter(template__name=home.name).values_list("directory", flat=True)
-        )
-        removed += [path for path in staged if path.name not in running]
-        removed += [path for path in published if f"versions/{path.name}" not in known]
-    removed = [path for path in removed if _swept(path)]
+    removed, failed = list[Path](), dict[Path, str]()
+    for name in Template.objects.order_by("name").values_list("name", flat=True):
+        for path in _leftovers(name):
+            reason = _swept(path)
+            if reason:
+                failed[path] = reason
+            else:
+                removed.append(path)
     removed += removal.finish()
     # If no folder was removed, no object lost its last link: skip the walk over all objects.
     freed = store.collect(data_paths.objects(), checking.needed_objects) if removed else Freed()
-    return Swept(removed=tuple(removed), freed=freed)
+    return Swept(removed=tuple(removed), freed=freed, failed=failed)
+
+
+def _leftovers(template: str) -> list[Path]:
+    """Return what lies in a template's staging and versions without a build or a row."""
+    data, home = data_paths.data(), data_paths.template(template)
+    place = home.relative_to(data).as_posix()
+    staged = beneath.names(data, f"{place}/staging")
+    active = Build.objects.filter(state__in=ACTIVE_STATES)
+    running = {str(pk) for pk in active.values_list("pk", flat=True)}
+    rows = Version.objects.filter(template__name=template)
+    known = set(rows.values_list("directory", flat=True))
+    _put_back(home, staged, known)
+    published = beneath.names(data, f"{place}/versions")
+    return [
+        *(home / "staging" / name for name in staged if name not in running),
+        *(home / "versions" / name for name in published if f"versions/{name}" not in known),
+    ]
 
 
 def log_lines(*, build: Build, after: int = 0, limit: int = 500) -> list[BuildLogLine]:
@@ -286,33 +299,37 @@ def estimate_seconds(template: str) -> float | None:
     return sum(durations, timedelta()).total_seconds() / len(durations)
 
 
-def _swept(path: Path) -> bool:
-    """Delete an unknown folder. If that fails, log a warning and return False."""
+def _swept(path: Path) -> str:
+    """Delete an unknown folder; return the reason if that fails, else ""."""
     logger.info("sweeping %s", path)
+    data = data_paths.data()
     try:
-        store.remove(path)
+        beneath.remove(data, path.relative_to(data).as_posix())
     except OSError as error:
         logger.warning("%s cannot be removed: %s", path, error)
-        return False
-    return True
+        return foreign.reason(error)
+    return ""
 
 
-def _put_back(path: Path) -> bool:
-    """Move a version's folder back that an interrupted repair had moved away.
+def _put_back(home: Path, staged: list[str], known: Set[str]) -> None:
+    """Move version folders back that an interrupted repair had moved away.
 
-    Return False if the path is no such folder, or the version has a folder again.
+    Take them out of `staged`. A folder without a row, or whose version has a folder again, stays.
     """
-    place = path.parents[1] / "versions" / path.name.removesuffix(repair.DAMAGED)
-    if not path.name.endswith(repair.DAMAGED) or os.path.lexists(place):
-        return False
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        repair.move_away(path, place)  # unchanged: healing examines the damage
-        if place.is_dir() and not place.is_symlink():
-            place.chmod(manifests.FOLDER_MODE)
-    except OSError as error:
-        logger.warning("%s cannot be put back: %s", path, error)
-    return True
+    # The newest first: the names end with the time.
+    for name in sorted(staged, reverse=True):
+        version, mark, _ = name.partition(repair.DAMAGED)
+        place = home / "versions" / version
+        if not mark or f"versions/{version}" not in known or os.path.lexists(place):
+            continue
+        staged.remove(name)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            repair.move_away(home / "staging" / name, place)  # unchanged: healing examines it
+            if place.is_dir() and not place.is_symlink():
+                place.chmod(manifests.FOLDER_MODE)
+        except OSError as error:
+            logger.warning("%s cannot be put back: %s", home / "staging" / name, error)
 
 
 def _explain(error: BuildError) -> str:

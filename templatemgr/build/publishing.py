@@ -83,8 +83,7 @@ def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
     # It is not served in this state, so it may be missing for a moment. If the process dies here,
     # the sweep puts it back under this name.
     place = data_paths.version(same)
-    damaged = workspace.home.with_name(f"{place.name}{repair.DAMAGED}")
-    store.remove(damaged)
+    damaged = repair.damaged_name(workspace.home.parent, place.name)
     repair.move_away(place, damaged)
     store.publish(workspace.home, place)
     with transaction.atomic():

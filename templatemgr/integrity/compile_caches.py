@@ -22,7 +22,7 @@ from templatemgr.errors import NotHealedError
 from templatemgr.integrity import sources, spares
 from templatemgr.integrity.inspection import DROPPED, EMPTY, Inspection
 from templatemgr.models import Version, VersionHealth
-from templatemgr.trees import foreign, manifests, restoring
+from templatemgr.trees import beneath, foreign, manifests, restoring
 from templatemgr.trees.manifests import Manifest, Problem
 
 logger = logging.getLogger(__name__)
@@ -79,11 +79,12 @@ def refill(*, version: Version, slot: str) -> None:
 
 def sweep() -> None:
     """Remove caches that a killed process was filling. No other process may be filling one."""
-    for path in data_paths.refills().glob("*"):
+    refills = data_paths.refills().name
+    for name in beneath.names(data_paths.data(), refills):
         try:
-            store.remove(path)
+            beneath.remove(data_paths.data(), f"{refills}/{name}")
         except OSError as error:
-            logger.warning("%s cannot be removed: %s", path, error)
+            logger.warning("%s/%s cannot be removed: %s", refills, name, error)
 
 
 def _filled(

@@ -7,6 +7,8 @@ built beside it and takes its place by rename. The caller holds the store's lock
 
 import logging
 import os
+import secrets
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ from templatemgr.trees import foreign, listing, manifests, restoring
 from templatemgr.trees.manifests import Manifest, Problem
 
 logger = logging.getLogger(__name__)
-DAMAGED = ".damaged"  # a version's folder in staging, while a healed one takes its place
+DAMAGED = ".damaged"  # in the name of a version's folder in staging: a healed one takes its place
 MAX_PASSES = 8
 
 
@@ -174,9 +176,8 @@ def _beside(
     """Build a whole folder and swap it in by two renames; the sweep undoes the first one alone."""
     home = data_paths.version(version)
     staging = home.parents[1] / "staging"
-    fresh, damaged = staging / f"{home.name}.healing", staging / f"{home.name}{DAMAGED}"
-    for place in (fresh, damaged):
-        store.remove(place)
+    fresh, damaged = staging / f"{home.name}.healing", damaged_name(staging, home.name)
+    store.remove(fresh)
     (fresh / "tree").mkdir(parents=True)
     done = restoring.restore(fresh / "tree", manifest, supply, supply.owners)
     if done.blocked:
@@ -191,6 +192,14 @@ def _beside(
     except OSError as error:  # a mount, for instance; the folder is not served any more
         logger.warning("%s: the damaged folder cannot be removed: %s", damaged, error)
     return done
+
+
+def damaged_name(staging: Path, version: str) -> Path:
+    """Return a fresh place for a damaged folder: an older one may resist its removal.
+
+    Names of one version sort by time. The sweep removes them, or puts the newest back.
+    """
+    return staging / f"{version}{DAMAGED}-{time.time_ns():020d}-{secrets.token_hex(2)}"
 
 
 def _furnish(version: Version, manifest: Manifest, fresh: Path) -> None:

@@ -115,6 +115,11 @@ def _tidied() -> Note:
         did.append(f"{again} verifications of dead processes queued again")
     if freed.files:
         did.append(f"{freed.files} files that no version uses removed, {freed.bytes:,} bytes")
+    if tidied.failed:
+        stuck = (f"{path} cannot be removed: {why}" for path, why in tidied.failed.items())
+        remedy = "unmount what is mounted there, or delete it as its owner"
+        detail = "; ".join([*stuck, *did])
+        return Note(level="weaker", title="disk", detail=detail, remedy=remedy)
     return Note(level="ok", title="disk", detail="; ".join(did) or "nothing left over")
 
 

@@ -165,7 +165,11 @@ def reconcile(*, template: str) -> None:
     with store.locked(home / ".current.lock"):
         row = _template(template)
         link = home / "current"
-        if os.path.lexists(link) and not link.is_symlink() and link.is_dir():
+        foreign_entry = os.path.lexists(link) and not link.is_symlink()
+        if foreign_entry and home.is_symlink():  # the folder of somebody else
+            message = f"{link} is not the link of this template"
+            raise FileExistsError(message)
+        if foreign_entry and (link.is_dir() or row.current is None):
             store.set_aside(link, data_paths.aside())  # nothing else is in the way of a rename
         if row.current is None:
             link.unlink(missing_ok=True)

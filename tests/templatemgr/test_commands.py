@@ -124,7 +124,7 @@ def test_doctor_removes_folders_without_a_row_and_reports_them(
     home = data_paths.template("fake")
     (home / "staging" / "dead").mkdir(parents=True)
     (home / "versions" / "0009-unknown").mkdir()
-    orphan = data_paths.objects() / "ab" / "abcd"
+    orphan = data_paths.objects() / "ab" / f"ab{'0' * 62}"
     orphan.parent.mkdir(exist_ok=True)
     orphan.write_text("12345")
     said = run("doctor")
