@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     """Run one management command."""
-    os.umask(0o077)  # the database holds sessions and submissions: nobody else reads a file of ours
+    os.umask(0o077)  # the database holds sessions and submissions: no other user may read it
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webui.settings")
     from django.core.management import execute_from_command_line
 

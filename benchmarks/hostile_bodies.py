@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 TEMPLATE = "tiny"
 MAIN = "main.mjs"
-RIGHT = {"white space", "escapes of NUL", "short escapes"}  # odd submissions that are taken
+RIGHT = {"white space", "escapes of NUL", "short escapes"}  # odd submissions that are accepted
 
 
 def good(size: int, *, template: str = TEMPLATE, entry: str = MAIN) -> bytes:

@@ -39,7 +39,7 @@ class Case:
     files: Mapping[str, str]
     argv: Sequence[str]
     links: Sequence[str] = ()
-    least: float | None = None  # times faster than bare; None: `most` is asked instead
+    least: float | None = None  # times faster than bare; None: use `most` instead
     most: float = 1.0  # part of bare's time
 
 

@@ -36,7 +36,7 @@ PROGRAMS = {
     "TypeScript": ("main.ts", "const sum: number = 1 + 1;\nconsole.log(sum);\n"),
 }
 UNPARKED = "cold set-up with no bubblewrap parked, beside `cp -a node_modules`"
-REFILL_SECONDS = 0.8  # what a warm sandbox takes to be replaced
+REFILL_SECONDS = 0.8  # the time in which a warm sandbox is replaced
 COLD = {
     "disk_bytes": 65 * 1024 * 1024
 }  # the disk is fixed at the start: this never fits a warm one
@@ -58,7 +58,7 @@ SHORT = Size(samples=5, burst=24, clients=8, files=(1_000, 5_000), disk=40, sust
 FULL = Size(
     samples=21, burst=200, clients=16, files=(1_000, 50_000), disk=1_000, sustained_seconds=20
 )
-# A runner that takes its job and ends: what is left is the installation's own time.
+# A runner that takes its job and ends: the measured time is that of the installation alone.
 IDLE = """
 const { readSync, writeSync } = require("node:fs");
 writeSync(3, '{"type":"ready"}\\n');
@@ -196,7 +196,7 @@ def set_up_against_copies(installation: Installation, size: Size) -> Iterator[Ro
     version = installation.version
 
     def ours(parked_pool: ParkedPool | None) -> float:
-        os.sync()  # what the copy before left to be written is not ours
+        os.sync()  # do not measure the writes that the earlier copy left
         return set_up(version, parked_pool=parked_pool)
 
     def copied() -> float:
@@ -254,7 +254,7 @@ def burst(installation: Installation, size: Size) -> Iterator[Row]:
     with ThreadPoolExecutor(size.clients) as crowd:
         list(crowd.map(lambda _: installation.submit("test", SUITE), range(count)))
     ours = count / (time.perf_counter() - began)
-    time.sleep(3)  # the warm ones that were used are replaced: their making is counted
+    time.sleep(3)  # used warm sandboxes are replaced: their CPU time counts
     our_cpu = (installation.cpu_ms() - cpu) / count + sandbox_cpu(
         installation, min(size.samples, 5)
     )

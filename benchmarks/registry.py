@@ -8,7 +8,7 @@ from benchmarks.measures import Size
 from benchmarks.table import Row
 
 PARTS: dict[str, Callable[[Installation, Size], Iterator[Row]]] = {
-    # First: bare tools write caches into the tree that they run on, which is whole no more then.
+    # First, because bare tools later write caches into the tree, which then fails a verification.
     "upkeep": upkeep.every,
     "measures": measures.every,
     "languages": languages.every,

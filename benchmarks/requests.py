@@ -23,7 +23,7 @@ from execapp.errors import ExecutionError, InvalidRequestError
 from execapp.services import checks
 
 BODY_BYTES = 200_000
-TURNS = 3  # of each body, of which the quickest counts
+TURNS = 3  # runs of each body; the quickest counts
 MIB = 1024 * 1024
 
 
@@ -61,7 +61,7 @@ def peak_bytes(body: bytes) -> int:
 def answer(request: HttpRequest) -> HttpResponse | None:
     """Read and check the body of a submission as the API does; return the refusal or None.
 
-    The database is not asked.
+    The database is not queried.
     """
     try:
         document = StrictParser().parse_body(request)

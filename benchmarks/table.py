@@ -36,7 +36,7 @@ def share(
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """Return the value below which this part of the values lies; of few, the nearest one."""
+    """Return the value below which this share of the values is; with few values, the nearest."""
     ordered = sorted(values)
     return ordered[round(part * (len(ordered) - 1))]
 

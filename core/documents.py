@@ -145,7 +145,7 @@ def _between_quotes(body: bytes, most: int) -> tuple[bytearray, int]:
 
 
 def _escaped(body: bytes, begin: int, quote: int) -> bool:
-    """Return whether an odd number of backslashes stands before a quote, after `begin`."""
+    """Return whether an odd number of backslashes precedes a quote, after `begin`."""
     if body[quote - 1] != _BACKSLASH:
         return False
     before = body[begin:quote]
@@ -159,7 +159,7 @@ def _object(pairs: list[tuple[str, Any]], budget: Budget) -> dict[str, Any]:
         raise DocumentError(message)
     if len(found) != len(pairs):
         message = (
-            f"The key {ascii(_twice(key for key, _ in pairs))[:100]} stands twice in one object."
+            f"The key {ascii(_twice(key for key, _ in pairs))[:100]} is given twice in one object."
         )
         raise DocumentError(message)
     return found

@@ -31,7 +31,7 @@ from core import parsing
 
 
 class CursorError(ValueError):
-    """A cursor is not one that a page of this list gave; the message says what to give."""
+    """A cursor does not come from a page of this list; the message names the valid values."""
 
     message = "Give a `next` of an earlier page, unchanged."
 
@@ -110,7 +110,7 @@ class Order:
         return stripped or None
 
     def following(self, values: Sequence[Any]) -> Q:
-        """Return the condition that a row stands after these values of `columns`."""
+        """Return the condition that a row comes after these values of `columns`."""
         found, equal = Q(), Q()
         for column, value in zip(self.columns, values, strict=True):
             name = _name(column)

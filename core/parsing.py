@@ -33,7 +33,7 @@ _HEX = re.compile(r"[0-9a-f]{1,32}")
 
 # Decision 0021: this module parses these types at every entrance, and raises this error alone.
 class ParseError(ValueError):
-    """The text is not valid; the message says what to give."""
+    """The text is not valid; the message names the valid values."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

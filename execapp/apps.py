@@ -1,4 +1,4 @@
-"""The app's entry: what others must know of it when it is loaded."""
+"""The app of executions."""
 
 from django.apps import AppConfig
 
@@ -11,7 +11,7 @@ class ExecutionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Answer for the versions that open executions and clients hold, before one is removed."""
+        """Register the probes for versions that open executions and pinned clients still need."""
         from execapp.services import claims, token_pins
         from templatemgr.promotion import usage
 

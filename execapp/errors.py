@@ -56,7 +56,7 @@ class InvalidRequestError(ExecutionError):
 
 
 class MalformedError(ExecutionError):
-    """The body is not one JSON document that everyone reads the same way."""
+    """The body is not one JSON document that all parsers read the same way."""
 
     code = "malformed"
 

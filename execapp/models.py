@@ -8,11 +8,11 @@ from django.utils import timezone
 from core.ids import new_id
 from core.jobs.models import CancellableJob
 
-ALIVE_WITHIN = timedelta(seconds=10)  # an executor that was silent for longer is taken for dead
+ALIVE_WITHIN = timedelta(seconds=10)  # an executor without a heartbeat for longer counts as dead
 
 
 class Scope(models.TextChoices):
-    """What a token may do."""
+    """The rights of a token."""
 
     EXECUTE = "execute"
     READ = "read"
@@ -33,7 +33,7 @@ class ApiToken(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
-    # The secret before the last rotation, good until its grace is over; empty without one.
+    # The secret before the last rotation, valid until its grace is over; else empty.
     previous_hash = models.CharField(max_length=64, blank=True, default="")
     previous_until = models.DateTimeField(null=True, blank=True)
     previous_used_at = models.DateTimeField(null=True, blank=True)
@@ -94,7 +94,7 @@ class TokenPin(models.Model):
 
 
 class ExecutionState(models.TextChoices):
-    """Where an execution is; all but the first two are ends."""
+    """The state of an execution; all but the first two are final."""
 
     QUEUED = "queued"  # committed, waits for a slot
     RUNNING = "running"  # claimed by an executor, under a lease
@@ -104,8 +104,8 @@ class ExecutionState(models.TextChoices):
     OUT_OF_MEMORY = "out_of_memory", "out of memory"
     OUTPUT_LIMIT = "output_limit", "output limit"
     CRASHED = "crashed"  # ended by a signal
-    CANCELLED = "cancelled"  # somebody asked for it
-    ERROR = "error"  # our fault; `error_id` is in the log
+    CANCELLED = "cancelled"  # ended on request
+    ERROR = "error"  # Stencil failed; `error_id` is in the log
 
 
 OPEN_STATES = (ExecutionState.QUEUED, ExecutionState.RUNNING)
@@ -113,7 +113,7 @@ FINAL_STATES = tuple(state for state in ExecutionState if state not in OPEN_STAT
 
 
 class Mode(models.TextChoices):
-    """What is done with the files."""
+    """What an execution does with the files."""
 
     RUN = "run"
     TEST = "test"
@@ -172,7 +172,7 @@ class Execution(CancellableJob):
             models.Index(fields=["version", "created_at", "id"], name="execution_version"),
             models.Index(fields=["state", "created_at", "id"], name="execution_state"),
             models.Index(fields=["mode", "created_at", "id"], name="execution_mode"),
-            # The queue: the oldest of each client, without reading what has ended.
+            # The queue: the oldest execution of each client, without reading ended executions.
             models.Index(
                 fields=["state", "client", "created_at"],
                 condition=models.Q(state__in=["queued", "running"]),
@@ -226,7 +226,7 @@ class StoredBytes(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The execution that an `Idempotency-Key` of a token stands for; deleted after 24 hours."""
+    """The execution that belongs to an `Idempotency-Key` of a token; deleted after 24 hours."""
 
     token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="keys")
     key = models.CharField(max_length=255)
@@ -256,7 +256,7 @@ class ExecutorHeartbeat(models.Model):
     pool = models.JSONField(default=dict)  # the warm pool's budget and groups
     builds_running = models.PositiveIntegerField(default=0)
     draining = models.BooleanField(default=False)
-    trouble = models.CharField(max_length=500, blank=True)  # why it can start no sandbox now
+    trouble = models.CharField(max_length=500, blank=True)  # why it cannot start a sandbox
     fingerprint = models.JSONField(default=dict)
     started_at = models.DateTimeField(default=timezone.now)
     seen_at = models.DateTimeField(default=timezone.now)

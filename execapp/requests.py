@@ -1,4 +1,4 @@
-"""The request for an execution: one value, whichever entrance the submission came through.
+"""The request for an execution: the same value for every entrance.
 
 An entrance (API, dashboard, another protocol) parses its own format into a `SubmissionRequest` and
 passes it to `execapp.services.submissions.submit`, which checks it. See decision 0033.
@@ -25,7 +25,7 @@ class Idempotency:
 
 @dataclass(frozen=True, kw_only=True)
 class SubmissionRequest:
-    """Everything that a submission asks for, not checked yet.
+    """All fields of a submission, not checked yet.
 
     `client` is the name under which the execution is recorded; `token` is None when a user of the
     dashboard submits. `template` is a reference: a name, name@7 or name@sha256:<hex>. `files` are

@@ -156,7 +156,7 @@ def cage_profile(cage: Cage, argv: Sequence[str]) -> profile.Profile:
     binds += [(str(source), place, False) for source, place in cage.read_only]
     if cage.network:
         shown = [name for name in _CERTIFICATES if Path(name).exists()]
-        # Resolved, because resolv.conf is often a link to what is not shown inside.
+        # Resolved, because resolv.conf is often a link to a path that is not shown inside.
         binds += [(str(Path(name).resolve()), name, False) for name in shown]
     return profile.Profile(
         command=tuple(argv),
@@ -226,7 +226,7 @@ def _watch(
             raise CageStoppedError("cancel", "it was cancelled")
         if now >= look_at:
             look_at = now + _TICK
-            container.group.cpu_ms()  # without control groups this is what measures memory
+            container.group.cpu_ms()  # without control groups this call measures memory
             if container.group.out_of_memory():
                 raise CageStoppedError("memory", f"it needed more than {cage.memory_bytes} bytes")
             _check_reserve(cage)

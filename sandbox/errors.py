@@ -18,7 +18,7 @@ class LimitsError(SandboxError):
 
 
 class UsedError(SandboxError):
-    """A session was asked for a second job; a sandbox serves one submission."""
+    """A session got a second job; a sandbox serves one submission."""
 
 
 class CageStoppedError(SandboxError):

@@ -23,7 +23,7 @@ _CAUSES = {
     errno.EMFILE: "file descriptors: this process may open no more (see `ulimit -n`)",
     errno.ENFILE: "file descriptors: the machine may open no more (see fs.file-max)",
     errno.EBADF: "file descriptors: this process may open no more (see `ulimit -n`)",
-    errno.ENOMEM: "memory: the kernel gives no more",
+    errno.ENOMEM: "memory: the kernel has no more",
     errno.EAGAIN: "processes: no more may be started (see `ulimit -u` and the unit's TasksMax)",
     errno.ENOSPC: "disk or namespaces: there is no space (see `df` and user.max_user_namespaces)",
     errno.EDQUOT: "disk: the quota is used up",
@@ -62,7 +62,7 @@ def sandboxes_within(descriptors: int, *, slots: int = 1) -> int:
 
 
 def cause_of(error: BaseException) -> str:
-    """Return what the machine lacked when a sandbox did not start, for an operator."""
+    """Return the missing resource after a sandbox did not start, as a text for an operator."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno in _CAUSES:

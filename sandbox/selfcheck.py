@@ -55,7 +55,7 @@ class _Target:
     port: int
 
 
-_MOUNTS = "Report this: the sandbox shows or opens what it must not."
+_MOUNTS = "Report this: the sandbox shows or opens files that it must not."
 _USER = "Start as root, or allow user namespaces (see the findings above)."
 ATTACKS = (
     Attack(

@@ -65,7 +65,7 @@ def try_all(protection: Protection) -> list[Tried]:
 
 
 def attempt(protection: Protection, attack: Attack | Trial, made: Arena) -> Tried:
-    """One attack. It succeeded if it says so, or if the host is not what it was."""
+    """Try one attack. It succeeded if it reports so, or if it changed the host."""
     before = host_snapshot.snapshot(made)
     try:
         with protection.lower(made):
@@ -93,7 +93,7 @@ def relaxed(limits: Limits, changes: Mapping[str, int]) -> Limits:
 
 
 def repair(before: host_snapshot.Snapshot) -> None:
-    """End what outlived its run, and remove what it left in the ipc namespace."""
+    """End processes that outlived their run, and remove their ipc objects."""
     for pid in set(host_snapshot.own_processes()) - set(cast("list[int]", before["processes"])):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -1,8 +1,8 @@
 """Check an export of the audit trail without Stencil: `check_audit_export.py audit.jsonl`.
 
-Needs Python alone. Each event's hash must belong to its contents; in an export of the whole trail
-each event must also follow the one before it, from the first. Ends with 1 at the first that does
-not, with 2 when the file cannot be read.
+Needs only Python. Each event's hash must match its contents; in an export of the whole trail each
+event must also follow the one before it, from the first. The exit status is 1 at the first invalid
+event, 2 if the file cannot be read.
 """
 
 import csv
@@ -17,7 +17,7 @@ GENESIS = "0" * 64
 
 
 def main(arguments: list[str]) -> int:
-    """Check the file that is named; `--part` asks for no chain."""
+    """Check the named file; with `--part` do not check the chain."""
     part = "--part" in arguments
     names = [each for each in arguments if each != "--part"]
     if len(names) != 1:
@@ -32,14 +32,14 @@ def main(arguments: list[str]) -> int:
                 return 1
             previous, count = event["hash"], count + 1
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        print(f"{names[0]} is no export of the audit trail: {error!r}", file=sys.stderr)
+        print(f"{names[0]} is not an export of the audit trail: {error!r}", file=sys.stderr)
         return 2
     print(f"{count} events hold{'' if part else ', each follows the one before it'}.")
     return 0
 
 
 def wrong(event: dict[str, Any], expected: int, previous: str, *, part: bool) -> str:
-    """Return what is wrong with an event; an empty text if it is valid."""
+    """Return the fault of an event; an empty text if it is valid."""
     contents = {name: value for name, value in event.items() if name != "hash"}
     text = json.dumps(contents, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     if hashlib.sha256(text.encode("ascii")).hexdigest() != event["hash"]:

@@ -1,7 +1,7 @@
-"""Are the lockfiles fresh, hashed and free of any registry's host? `--write` resolves them anew.
+"""Check that the lockfiles are fresh, hashed and name no registry's host; `--write` renews them.
 
 Fresh means: resolving `pyproject.toml` again, with the lock as the preference, gives the same
-text. Host-free means: whoever installs decides where packages come from; we only say which.
+text. No host, because the installing machine decides from which registry packages come.
 """
 
 import argparse
@@ -19,7 +19,7 @@ HOST = re.compile(r'https?://|"resolved"|--(extra-)?index-url|--find-links')
 
 
 def resolve(name: str, target: Path) -> None:
-    """Write the lock `name` to `target`, keeping what is already locked there where it fits."""
+    """Write the lock `name` to `target`; keep the versions locked there if they still fit."""
     command = [
         *(sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal"),
         *("--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header"),
@@ -30,7 +30,7 @@ def resolve(name: str, target: Path) -> None:
 
 
 def stale(name: str) -> bool:
-    """Would resolving again, with the committed lock as preference, change it?"""
+    """Return whether resolving again, with the committed lock as preference, changes the lock."""
     committed = ROOT / "requirements" / name
     with tempfile.TemporaryDirectory() as folder:
         again = Path(folder) / name
@@ -40,7 +40,7 @@ def stale(name: str) -> bool:
 
 
 def packages(lock: Path) -> list[str]:
-    """Return the lines of a lock that decide what is installed: pins, markers and hashes."""
+    """Return the lines of a lock that determine an installation: pins, markers and hashes."""
     lines = lock.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
@@ -52,7 +52,7 @@ def hosts(lock: Path) -> list[str]:
         return [f"{name}: {line.strip()[:120]}" for line in text.splitlines() if HOST.search(line)]
     found = []
     for place, package in json.loads(text)["packages"].items():
-        # The page where a package asks for money is its own and names no registry.
+        # The page for donations to a package is its own address, not that of a registry.
         said = json.dumps({key: value for key, value in package.items() if key != "funding"})
         if HOST.search(said):
             found.append(f"{name}: {place}")
@@ -60,7 +60,7 @@ def hosts(lock: Path) -> list[str]:
 
 
 def main() -> int:
-    """Check, or with `--write` renew, and say what is wrong with its remedy."""
+    """Check the lockfiles, or renew them with `--write`; print each fault with its remedy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="resolve and write the locks")
     if parser.parse_args().write:

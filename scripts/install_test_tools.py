@@ -15,7 +15,7 @@ import sys
 
 from playwright.sync_api import Error, sync_playwright
 
-# The command, and the Debian packages that bring it.
+# The command, and the Debian packages that contain it.
 PACKAGES = {
     "chromium": ("chromium",),
     "nginx": ("nginx",),
@@ -53,7 +53,7 @@ def missing() -> list[str]:
 
 
 def is_there(tool: str) -> bool:
-    """Whether the tests will find `tool`."""
+    """Return whether the tests will find `tool`."""
     if tool == "chromium":
         return shutil.which(tool) is not None or playwright_starts()
     if tool == "cc":
@@ -62,7 +62,7 @@ def is_there(tool: str) -> bool:
 
 
 def playwright_starts() -> bool:
-    """Whether Playwright's own Chromium starts: a download alone may lack libraries."""
+    """Return whether Playwright's own Chromium starts: a download can lack libraries."""
     with sync_playwright() as playwright:
         try:
             playwright.chromium.launch(args=FLAGS).close()
@@ -72,7 +72,7 @@ def playwright_starts() -> bool:
 
 
 def install_by_apt(tools: list[str]) -> None:
-    """Install each tool's packages by apt, if there is apt and if we may use it."""
+    """Install each tool's packages by apt, if apt exists and may be used."""
     prefix = rights()
     if prefix is None or shutil.which("apt-get") is None:
         return
@@ -89,7 +89,7 @@ def install_by_playwright() -> None:
 
 
 def rights() -> list[str] | None:
-    """Return what to put before a command that only root may run; None if we have no such right."""
+    """Return the prefix of a command that only root may run; None without the right to run it."""
     environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
     if os.geteuid() == 0:
         return environment
@@ -100,7 +100,7 @@ def rights() -> list[str] | None:
 
 
 def run(argv: list[str]) -> None:
-    """Run one installer without its output. `missing()` tells afterwards whether it worked."""
+    """Run one installer without its output. `missing()` shows afterwards whether it worked."""
     print("make test:", " ".join(argv), file=sys.stderr)
     subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 

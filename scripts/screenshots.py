@@ -1,8 +1,8 @@
-"""Pictures of every page, light and dark, wide and narrow, of a Stencil that runs already.
+"""Take pictures of every page of a running Stencil: light and dark, wide and narrow.
 
-Start one with `make up`, then `make screenshots`: they are written to `screenshots/`, and
-`screenshots/index.html` shows all of them. It only looks. On a Stencil whose records do not matter,
-`--fill` first makes what pages are about: executions, builds, a promotion, users, a token.
+Run `make up`, then `make screenshots`. The pictures are written to `screenshots/`, and
+`screenshots/index.html` shows all of them. The script changes nothing, except with `--fill`, which
+first makes sample records: executions, builds, a promotion, users, a token.
 """
 
 import argparse
@@ -28,7 +28,7 @@ EDIT = "/templates/{template}/new?kind=edit&from={version}&file=package.json"
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """One picture: an address with names of `Found` in it, and what is done there first."""
+    """One picture: an address with names of `Found`, and the actions on the page before it."""
 
     view: str  # the address's name in urls.py
     path: str
@@ -36,7 +36,7 @@ class Shot:
 
 
 def run_it(page: Page) -> None:
-    """Run what the playground holds, and wait for its result."""
+    """Run the submission of the playground, and wait for its result."""
     page.get_by_role("button", name=re.compile("^Run")).first.click()
     page.locator("#result .pill").first.wait_for()
 
@@ -55,7 +55,7 @@ def open_share(page: Page) -> None:
 
 
 def see_difference(page: Page) -> None:
-    """Change a file, then look at what changed."""
+    """Change a file, then show the difference."""
     page.locator(".ace_content").first.click()
     page.keyboard.press("Control+Home")
     page.keyboard.press("Enter")
@@ -64,12 +64,12 @@ def see_difference(page: Page) -> None:
 
 
 def tick(page: Page) -> None:
-    """Tick the first package that can move, once the registry has answered."""
+    """Choose the first package with a newer version, once the registry has answered."""
     page.get_by_role("checkbox").first.or_(page.get_by_label(re.compile("newest"))).first.check()
 
 
 def press(name: str, seen: str = "dialog[open]") -> Callable[[Page], None]:
-    """Press a button or link, and wait until `seen` stands on the page."""
+    """Press a button or link, and wait until `seen` appears on the page."""
 
     def act(page: Page) -> None:
         pattern = re.compile(f"^{name}")
@@ -177,10 +177,10 @@ def find(api: Api, page: Page, base: str) -> dict[str, str]:
 
 
 def main() -> int:
-    """Take the pictures; 1 when one could not be taken."""
+    """Take the pictures; return 1 if one could not be taken."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("credentials", nargs="?", default=ROOT / "var/credentials.json")
-    parser.add_argument("--fill", action="store_true", help="first make what pages are about")
+    parser.add_argument("--fill", action="store_true", help="first make sample records")
     parser.add_argument("--only", default="", help="names of pictures, by commas")
     options = parser.parse_args()
     made = json.loads(Path(options.credentials).read_text())
@@ -201,20 +201,20 @@ def main() -> int:
         browser.close()
     write_index()
     for name in sorted(missing):
-        print(f"no picture of {name}: nothing there to show, see --fill")
+        print(f"no picture of {name}: there are no records to show, see --fill")
     return 1 if missing else 0
 
 
 @dataclass(frozen=True)
 class Frame:
-    """How pictures are taken, and which; all without any."""
+    """The options for pictures, and the names of those to take; no name: all."""
 
     theme: str
     width: str
     wanted: set[str]
 
     def wants(self, name: str) -> bool:
-        """Whether this one is asked for."""
+        """Return whether this picture is to be taken."""
         return not self.wanted or name in self.wanted
 
     def take(self, page: Page, name: str) -> None:
@@ -234,7 +234,7 @@ class Frame:
 
 
 def shoot(browser: Browser, made: dict[str, Any], api: Api, frame: Frame) -> set[str]:
-    """Every page in one theme and one width; the names of those that could not be taken."""
+    """Take every page in one theme and width; return the names of the missing pictures."""
     base, missing = str(made["url"]), set()
     page = frame.open(browser)
     for name, shot in STRANGER.items():
@@ -284,7 +284,7 @@ def as_others(browser: Browser, base: str, frame: Frame) -> set[str]:
 
 
 def sign_in(page: Page, base: str, *, username: str, password: str) -> None:
-    """User and password, through the form."""
+    """Sign in by the form, with user and password."""
     page.goto(f"{base}/login")
     page.get_by_label("User").fill(username)
     page.get_by_label("Password").fill(password)
@@ -293,12 +293,12 @@ def sign_in(page: Page, base: str, *, username: str, password: str) -> None:
 
 
 def taken() -> Iterator[str]:
-    """Every picture there is, by name."""
+    """Return the names of all pictures."""
     yield from sorted(path.name for path in TARGET.glob("*.png"))
 
 
 def write_index() -> None:
-    """One page with every picture, to look through them."""
+    """Write one page with every picture."""
     rows = "".join(f'<h2>{name}</h2><img src="{name}" loading="lazy">' for name in taken())
     (TARGET / "index.html").write_text(f"<!doctype html><title>Pictures</title>{rows}\n")
 

@@ -1,4 +1,4 @@
-"""What pictures show: executions, builds, a promotion and users, made through API and forms."""
+"""Make sample records for pictures: executions, builds, a promotion and users."""
 
 import base64
 import hashlib
@@ -94,7 +94,7 @@ class Api:
         return next(iter(self.call("GET", path)["items"]), None)
 
     def newest(self, template: str) -> dict[str, str]:
-        """Ids for addresses: the newest execution and build of each kind that there is."""
+        """Return ids for addresses: the newest existing execution and build of each kind."""
         found = {}
         for state in ("failed", "error", "succeeded"):
             execution = self.first(f"/executions?limit=1&state={state}")
@@ -115,7 +115,7 @@ class Api:
         return found
 
     def build(self, template: str, **asked: Any) -> Any:
-        """Ask for a build and wait until it has ended."""
+        """Request a build and wait for its end."""
         return self.wait(self.call("POST", f"/templates/{template}/builds", asked)["id"])
 
     def wait(self, build_id: str) -> Any:
@@ -126,7 +126,7 @@ class Api:
 
 
 def fill(api: Api, page: Page) -> None:
-    """Make all of it; `page` is an admin's."""
+    """Make all records; `page` belongs to a signed-in admin."""
     for body in SUBMISSIONS:
         api.call("POST", "/executions", {"wait": True, **body})
     smoke = {"smoke/run/src/main.py": "raise SystemExit('the new parser fails')\n"}
@@ -162,7 +162,7 @@ def invite(admin: Page, base: str, name: str, role: str) -> None:
     page = newcomer(admin)
     page.goto(f"{base}/welcome/{path}")
     page.get_by_label("New password").fill(PASSWORD)
-    page.get_by_label("The same again").fill(PASSWORD)
+    page.get_by_label("Repeat the new password").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     page.get_by_role("heading", name="Sign in").wait_for()
     if name == OPERATOR:

@@ -103,7 +103,7 @@ def _by_digest(template: Template, digest: str, reference: str) -> Version:
     found = rows.filter(identity=digest).first()
     if found is not None:
         return found
-    # Several versions can have one tree, with other runners' limits or smoke cases around it.
+    # Several versions can have the same tree, with different limits or smoke cases.
     same_tree = list(rows.filter(tree_digest=digest).order_by("-number"))
     if not same_tree:
         raise _unknown(reference)

@@ -24,7 +24,7 @@ def objects() -> Path:
 
 
 def aside() -> Path:
-    """Return the folder for entries that were in the way, kept for people."""
+    """Return the folder for unexpected entries that were moved aside, kept for an admin."""
     return data() / "aside"
 
 

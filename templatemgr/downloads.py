@@ -75,7 +75,7 @@ def take(kept: Path, wanted: Iterable[Content], workspace: Path) -> dict[str, st
             if not _copy(file, target, content.algorithm, content.digest):
                 _remove(file, kept)
                 continue
-            os.utime(file)  # it was used
+            os.utime(file)  # record the use
             origins[content.digest] = _read(home / ORIGIN)
     return origins
 
@@ -199,5 +199,5 @@ def _remove_empty(folder: Path) -> None:
         if visit.left is not None:
             try:
                 os.rmdir(visit.left, dir_fd=visit.descriptor)
-            except OSError:  # it holds something
+            except OSError:  # it is not empty
                 continue

@@ -2,7 +2,7 @@
 
 
 class TemplateError(Exception):
-    """Something about a template went wrong."""
+    """An operation on a template failed."""
 
     code = "template_error"
 
@@ -104,7 +104,7 @@ class InvalidReasonError(TemplateError):
 
 
 class InvalidBuildError(TemplateError):
-    """The build asked for does not exist in this release."""
+    """The requested kind of build does not exist in this release."""
 
     code = "not_supported"
 

@@ -1,4 +1,4 @@
-"""What the operator allows definitions, read from the settings at each call."""
+"""The operator's rules for definitions, read from the settings at each call."""
 
 from django.conf import settings
 

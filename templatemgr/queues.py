@@ -13,14 +13,14 @@ from templatemgr.models import (
     VerificationState,
 )
 
-# What a dead build had left is swept; nobody continues it, so the first attempt is the last.
+# The leftovers of a dead build are swept. A build is never continued, so it has one attempt.
 BUILDS = Queue(
     model=Build,
     queued=BuildState.QUEUED,
     running=ACTIVE_STATES,
     lease=timedelta(seconds=30),
 )
-# The lease is longer than the limit of the process that asks: nobody renews it.
+# The lease is longer than the time limit of a look-up's process, so it is not renewed.
 LOOKUPS = Queue(
     model=Lookup,
     queued=LookupState.QUEUED,

@@ -1,4 +1,4 @@
-"""How to run submissions on a tree: what the definition says, within this machine's limits."""
+"""How to run submissions on a tree: by the definition, within this machine's limits."""
 
 import logging
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ class Runtime:
     examples: tuple[SmokeCase, ...]
 
     def tree(self, mode: str) -> Tree:
-        """Return what the sandbox mounts and starts in a mode. Raises KeyError."""
+        """Return the tree that the sandbox mounts and starts in a mode. Raises KeyError."""
         return self.trees[mode]
 
     def limits(self, asked: Mapping[str, int]) -> Limits:

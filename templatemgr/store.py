@@ -160,7 +160,7 @@ def can_link(folder: Path) -> bool:
 
 
 def set_aside(path: Path, aside: Path) -> Path:
-    """Move a file or folder that is in the way to `aside`, for people. Raises OSError."""
+    """Move an unexpected file or folder to `aside`, for an admin. Raises OSError."""
     aside.mkdir(parents=True, exist_ok=True)
     place = aside / f"{path.name}-{secrets.token_hex(4)}"
     path.rename(place)
@@ -223,7 +223,7 @@ def _collected(objects: Path, shard: str, name: str) -> Freed:
 
 
 def unshared(folder: Path) -> Freed:
-    """Return what deleting a folder frees by itself: its files without a second name."""
+    """Return the space that deleting a folder frees: its files without a second name."""
     freed = Freed()
     if not folder.is_dir():
         return freed
@@ -236,7 +236,7 @@ def unshared(folder: Path) -> Freed:
 
 
 def sole(folders: Iterable[Path]) -> Freed:
-    """Return what deleting folders and then collecting objects frees: files held nowhere else."""
+    """Return the space that deleting folders, then collecting objects, frees: unshared files."""
     links: dict[tuple[int, int], int] = {}
     sizes: dict[tuple[int, int], tuple[int, int]] = {}
     for folder in folders:
@@ -331,7 +331,7 @@ def _link(source: Path, target: Path) -> bool:
     try:
         os.link(source, temporary, follow_symlinks=False)
     except FileNotFoundError:
-        return False  # the object was never stored, for the reason below
+        return False  # the object was never stored because no link could be made (see below)
     except OSError as error:
         if error.errno not in (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV):
             raise

@@ -13,13 +13,13 @@ from templatemgr.runtimes import Runtime
 
 
 def runtime_of(version: Version) -> Runtime:
-    """Return how to run submissions on this version, within what this machine allows today.
+    """Return how to run submissions on this version, within the present limits of this machine.
 
     If the kept inputs are in doubt, a sound copy is read instead. Raises UnavailableError.
     """
     home = data_paths.version(version)
     ceilings = operator_rules.ceilings()
-    epoch = version.health.epoch  # invalidates what was read before the inputs were in doubt
+    epoch = version.health.epoch  # invalidates values read before the inputs were in doubt
     try:
         if "inputs" not in version.health.parts:
             return _kept_runtime(home, home / "inputs", epoch, ceilings)

@@ -1,1 +1,1 @@
-"""The dashboard, the web server, and what `make up` does."""
+"""The dashboard, the web server, and the start by `make up`."""

@@ -36,12 +36,12 @@ STENCIL_BUILDS = environment.number("STENCIL_BUILDS", 2, least=1)
 STENCIL_ENGINE = os.environ.get("STENCIL_ENGINE") or "local"
 STENCIL_GRACE_SECONDS = environment.number("STENCIL_GRACE_SECONDS", 20)
 STENCIL_QUEUE_LIMIT = environment.number("STENCIL_QUEUE_LIMIT", 1000, least=1)
-# Hours between verifications: of what is current, previous or pinned, and of the rest. 0: never.
+# Hours between verifications: of current, previous and pinned versions, and of the rest. 0: never.
 STENCIL_VERIFY_HOURS = environment.number("STENCIL_VERIFY_HOURS", 24)
 STENCIL_VERIFY_ALL_HOURS = environment.number("STENCIL_VERIFY_ALL_HOURS", 7 * 24)
 STENCIL_HEAL = environment.choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
-# What one token, or one user of the playground, may store in a day (UTC), and the disk that stays
-# free. 0: no limit.
+# The bytes that one token, or one user of the playground, may store in a day (UTC), and the disk
+# space that must stay free. 0: no limit.
 STENCIL_CLIENT_BYTES_PER_DAY = environment.number("STENCIL_CLIENT_BYTES_PER_DAY", 10 * 1024**3)
 STENCIL_FREE_BYTES = environment.number("STENCIL_FREE_BYTES", 1024**3)
 STENCIL_RATE_PER_MINUTE = environment.number("STENCIL_RATE_PER_MINUTE", 30_000)
@@ -49,7 +49,7 @@ STENCIL_BUILD_BYTES = environment.number("STENCIL_BUILD_BYTES", 8 * 1024**3, lea
 STENCIL_FETCH_HOSTS = tuple(environment.items("STENCIL_FETCH_HOSTS"))
 STENCIL_START_FILES = tuple(environment.items("STENCIL_START_FILES"))
 STENCIL_DOWNLOAD_BYTES = environment.number("STENCIL_DOWNLOAD_BYTES", 2 * 1024**3)
-# What definitions may do on this machine, whoever wrote them.
+# The operator's rules for all definitions on this machine.
 STENCIL_PACKAGE_SOURCES = environment.items("STENCIL_PACKAGE_SOURCES")
 if _unknown := set(STENCIL_PACKAGE_SOURCES) - set(rules.KINDS):
     message = (
@@ -118,7 +118,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: the others see the client's own address and scheme.
+    # First, so that the others see the client's own address and scheme.
     "webui.middleware.forwarded.Middleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
@@ -141,7 +141,7 @@ WSGI_APPLICATION = "webui.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # Each page family holds its own; before allauth's, whose pages are ours.
+        # Each page family has its own templates. They replace those of allauth.
         "DIRS": sorted((BASE_DIR / "webui").glob("*/templates")),
         "APP_DIRS": True,
         "OPTIONS": {
@@ -160,13 +160,13 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": STENCIL_DATA / "db.sqlite3",
-        # Opening SQLite and setting its pragmas costs more than most of our queries.
+        # Opening SQLite and setting its pragmas takes longer than most queries.
         "CONN_MAX_AGE": None,
         "OPTIONS": {
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
-            # recursive_triggers: without it INSERT OR REPLACE walks past the triggers that
-            # refuse UPDATE and DELETE on append-only tables.
+            # recursive_triggers: without it INSERT OR REPLACE bypasses the triggers that refuse
+            # UPDATE and DELETE on append-only tables.
             "init_command": (
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; "
                 "PRAGMA recursive_triggers=ON; PRAGMA foreign_keys=ON;"
@@ -181,7 +181,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# Sign-in. One backend: each further one would be asked for every permission that is lacking.
+# Sign-in. One backend only: Django asks every backend for a permission that the user lacks.
 AUTHENTICATION_BACKENDS = ["webui.signin.backend.Backend"]
 LOGIN_URL = LOGOUT_REDIRECT_URL = "account_login"
 LOGIN_REDIRECT_URL = "overview"
@@ -194,7 +194,7 @@ ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if STENCIL_HTTPS else "http"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_RATE_LIMITS = {
-    # Per address, and per user name whatever the address.
+    # Per address, and per user name from all addresses.
     "login_failed": f"20/m/ip,{STENCIL_LOCKOUT_FAILURES}/{STENCIL_LOCKOUT_SECONDS}s/key",
 }
 ACCOUNT_REAUTHENTICATION_TIMEOUT = STENCIL_FRESH_SIGNIN_SECONDS or 300
@@ -202,7 +202,7 @@ ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
-MFA_ALLOW_UNVERIFIED_EMAIL = True  # no mail is sent: no address is ever verified by us
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # Stencil sends no mail, so it never verifies an address
 MFA_FORMS = {
     "authenticate": "webui.signin.forms.AuthenticateForm",
     "reauthenticate": "webui.signin.forms.ReauthenticateForm",
@@ -212,8 +212,8 @@ MFA_FORMS = {
     "reauthenticate_webauthn": "webui.signin.forms.ReauthenticateWebAuthnForm",
 }
 MFA_TOTP_ISSUER = "Stencil"
-MFA_TOTP_TOLERANCE = 1  # a telephone's clock may be 30 s off
-MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not STENCIL_HTTPS  # browsers allow http on localhost alone
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be 30 s off
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not STENCIL_HTTPS  # browsers allow http only on localhost
 
 # Failed sign-ins are counted in the database: the count outlives a restart, and every process
 # and machine sees the same one. Sign-in and the system page use the cache; the API never does.
@@ -221,8 +221,8 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "stencil_cache",
-        # A full cache drops a third of what it holds: nobody may push out the count of their
-        # failures by failing under many names.
+        # A full cache drops a third of its entries. The limit is high, so that failures under many
+        # names do not push out the count of failures under one name.
         "OPTIONS": {"MAX_ENTRIES": 50_000},
     }
 }
@@ -256,7 +256,7 @@ X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "webui.shell.error_pages.csrf_failure"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = STENCIL_HTTPS
-# A browser that was here by https asks for nothing else so long. Sent over https alone.
+# The time for which a browser that used https uses only https. Sent only over https.
 SECURE_HSTS_SECONDS = environment.number("STENCIL_HSTS_SECONDS", 31_536_000 if STENCIL_HTTPS else 0)
 
 # One OpenID Connect provider, when STENCIL_OIDC_ISSUER names it.
@@ -284,7 +284,7 @@ if STENCIL_OIDC_ISSUER:
             ],
         }
     }
-    # The form that starts it is answered by a redirect, which the policy covers, too.
+    # The reply to the form that starts it is a redirect, and the policy covers redirects, too.
     SECURE_CSP["form-action"].append(environment.origin("STENCIL_OIDC_ISSUER"))
 
 # The API's own limit is 10 MB; anything larger is refused before it is read into memory.

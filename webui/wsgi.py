@@ -4,7 +4,7 @@ import os
 
 from django.core.wsgi import get_wsgi_application
 
-os.umask(0o077)  # as in manage.py: nobody else reads a file that we make
+os.umask(0o077)  # as in manage.py: no other user can read the files that Stencil makes
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "webui.settings")
 
 application = get_wsgi_application()

@@ -11,7 +11,7 @@ def vendor_name() -> str:
 
 
 def problems() -> list[str] | None:
-    """Read every page of the default database; return what is wrong with it, worst first.
+    """Read every page of the default database; return its damage, worst first.
 
     None if the vendor has its own tools for it. Raises django.db.DatabaseError if it is unreadable.
     """

@@ -44,7 +44,7 @@ class BaseEngine(ABC):
 
     # Capabilities, which callers ask for instead of the engine's class.
     crosses_machines: ClassVar[bool] = False  # messages reach executors of other machines
-    reports_ends: ClassVar[bool] = False  # a waiter hears of an end without reading its row
+    reports_ends: ClassVar[bool] = False  # a waiter learns of an end without reading its row
 
     @abstractmethod
     def wake(self, kind: WakeKind) -> None:
@@ -52,7 +52,7 @@ class BaseEngine(ABC):
 
     @abstractmethod
     def cancel(self, execution_id: uuid.UUID) -> None:
-        """Tell the executor of a running execution that its row asks for its end."""
+        """Tell the executor of a running execution that its row requests its end."""
 
     def wait_for(
         self,
@@ -81,7 +81,7 @@ class BaseEngine(ABC):
     def hub(
         self, *, pool: Executor, ended: Callable[[Collection[uuid.UUID]], set[uuid.UUID]]
     ) -> Hub:
-        """Return what holds every wait of this process on the running event loop.
+        """Return the hub, which holds every wait of this process on the running event loop.
 
         `ended` returns which of some executions have ended, by one query in a thread of `pool`.
         """
@@ -108,7 +108,7 @@ class BaseEngine(ABC):
         return None
 
     def check(self) -> list[CheckMessage]:
-        """Return what is wrong with this engine's settings, as Django's system checks say it."""
+        """Return the errors in this engine's settings, as messages of Django's system checks."""
         return []
 
 

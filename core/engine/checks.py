@@ -10,7 +10,7 @@ from core.engine import ENGINES, get_engine
 
 @register
 def check_engine(**_kwargs: Any) -> list[CheckMessage]:
-    """Return why the engine cannot be made, else what the engine's own check finds."""
+    """Return why the engine cannot be made, else the findings of the engine's own check."""
     try:
         engine = get_engine()
     except ImproperlyConfigured as error:

@@ -32,7 +32,7 @@ class LeasedJob(models.Model):
 
 
 class CancellableJob(LeasedJob):
-    """A job that can be asked to end while it runs."""
+    """A job that can be cancelled while it runs."""
 
     cancel_requested = models.BooleanField(default=False)
 

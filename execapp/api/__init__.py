@@ -1,1 +1,1 @@
-"""The HTTP API: routes by version, presenters, and what all routes share."""
+"""The HTTP API: routes by version, presenters, and the shared parts of all routes."""

@@ -65,7 +65,7 @@ class BuildWorker:
             helper = helpers.start("run_build", *words, slot=self._slot)
         except Exception as error:
             logger.exception("build %s: its process could not be started", build.pk)
-            text = f"Its process could not be started: {error}. Ask for the build again."
+            text = f"Its process could not be started: {error}. Start the build again."
             retry_on_lock(lambda: builds.died(build=build, message=text))
             return
         helper_exit, reason = helpers.follow(helper, lambda seconds: self._why_stop(build, seconds))
@@ -95,12 +95,12 @@ class BuildWorker:
 
 def _outcome(helper_exit: HelperExit, reason: str | None) -> tuple[BuildState, str]:
     """Return state and message of a build whose process ended without recording them."""
-    again = "Nothing is left of it; ask for the build again."
+    again = "It left nothing behind; start the build again."
     if reason == "cancelled":
         return BuildState.CANCELLED, "Cancelled."
     if reason == "stopped":
-        return BuildState.INTERRUPTED, f"The executor stopped while it was built. {again}"
+        return BuildState.INTERRUPTED, f"The executor stopped during the build. {again}"
     if reason == "wall":
         text = f"It took longer than {WALL_SECONDS / 3600:.0f} hours and was stopped. {again}"
         return BuildState.FAILED, text
-    return BuildState.INTERRUPTED, f"The process that built it {helper_exit.cause}. {again}"
+    return BuildState.INTERRUPTED, f"The process of the build {helper_exit.cause}. {again}"

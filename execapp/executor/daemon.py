@@ -153,9 +153,9 @@ class Daemon:
             logger.warning(text, *counts)
         # The links are for people only: an error here must not stop the executor.
         self._if_possible("renewing the links `current`", promotions.reconcile_all)
-        self._if_possible("clearing what was filled", compile_caches.sweep)
+        self._if_possible("removing unfinished caches", compile_caches.sweep)
         self._if_possible(
-            "looking for what changed", lambda: retry_on_lock(startup_check.check_current)
+            "checking versions for changes", lambda: retry_on_lock(startup_check.check_current)
         )
 
     def _if_possible[T](self, what: str, act: Callable[[], T]) -> T | None:

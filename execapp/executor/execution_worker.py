@@ -25,8 +25,8 @@ from templatemgr import data_paths, version_runtimes
 from templatemgr.integrity import checking
 
 logger = logging.getLogger(__name__)
-NONE_WAITED = "no warm sandbox that could take it was waiting"
-FAILED = "The sandbox failed on our side; the log has the reason under error_id."
+NONE_WAITED = "no suitable warm sandbox was waiting"
+FAILED = "The sandbox failed because of Stencil; the log has the reason under error_id."
 NOT_CONFINED = (
     "The sandbox was not locked down as it must be, so the submission did not run: a fault of the "
     "template. The log has the reason under error_id."

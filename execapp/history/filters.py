@@ -16,7 +16,7 @@ MAX_CHARACTERS = {"template": 64, "client": 150, "q": 100}
 
 @dataclass(frozen=True, kw_only=True)
 class ExecutionFilter:
-    """Which executions a list holds. None and empty leave a filter out.
+    """The filters of a list of executions. None and empty: no filter.
 
     `since` is included, `until` is not; both are aware times. An execution has all of the
     `labels`. `q` is the beginning of an id, which `history.page` checks.
@@ -36,7 +36,7 @@ class ExecutionFilter:
 def parse_filter(
     values: Mapping[str, Sequence[str]], *, zone_needed: bool = True
 ) -> ExecutionFilter:
-    """Return the filter that a query string asks for: the names of `NAMES`, each with its texts.
+    """Return the filter in a query string: the names of `NAMES`, each with its texts.
 
     `label` may have several texts; of another name the last one counts. Other names are ignored.
     Without `zone_needed` a time without a zone is UTC. Raises InvalidRequestError with one field

@@ -86,7 +86,7 @@ def check_entry(
         return []
     chosen = entry or default
     if chosen is None:
-        return [Field(path="entry", message="Say which file to run.")]
+        return [Field(path="entry", message="Name the file to run.")]
     if chosen not in set(paths):
         return [Field(path="entry", message=f"{chosen[:200]!r} is not among the files.")]
     return []

@@ -172,7 +172,7 @@ def refuse(*, execution: Execution, attempt: int) -> bool:
     """End an execution whose version was quarantined after admission: it never runs."""
     error_id = secrets.token_hex(6)
     text = (
-        f"{execution.version} was found damaged after this was accepted, so it did not run. "
+        f"{execution.version} was found damaged after the submission, so the program did not run. "
         "Submit it again: the version is being healed, or another one is made current."
     )
     logger.error("error %s: execution %s: %s", error_id, execution.id, text)
@@ -301,4 +301,4 @@ def milliseconds(start: datetime, end: datetime) -> float:
 def version_in_use(version: Version) -> str | None:
     """Return why a version cannot be removed: it has open executions. Else None."""
     count = Execution.objects.filter(version=version, state__in=OPEN_STATES).count()
-    return f"open executions hold it: {count}" if count else None
+    return f"open executions use it: {count}" if count else None

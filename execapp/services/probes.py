@@ -1,4 +1,4 @@
-"""Probe what a submission needs: database, schema, disk, executor, socket.
+"""Probe the requirements of a submission: database, schema, disk, executor, socket.
 
 Each probe does real reads and writes, and reports the cause of a failure. Findings are cached for
 one second, so that many callers cost as much as one. See decision 0029.
@@ -30,8 +30,8 @@ from execapp.services import schema
 KEPT_SECONDS = 1.0
 PROBE_TIMEOUT_SECONDS = 3.0
 WRITTEN_BYTES = 64 * 1024
-NO_EXECUTOR = "none gave a sign of life: start `manage.py executor`"
-STOPPING = "it is stopping and takes nothing new: try again when it has started again"
+NO_EXECUTOR = "no executor has a recent heartbeat: start `manage.py executor`"
+STOPPING = "the executor is stopping: try again when it has started again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def why_no_executor() -> str | None:
     if any(not row.draining for row in alive):
         return None
     if alive:
-        return "The executor is stopping and takes nothing new: try again in a moment."
+        return "The executor is stopping and accepts no executions: try again in a moment."
     if _within_reach(rows) and get_engine().connection_error() is None:
         return None
     return "No executor is running: start `manage.py executor`."
@@ -129,7 +129,7 @@ def _try(name: str, probe: Callable[[], str]) -> Readiness:
 def _database() -> str:
     """Read the tables that a submission reads, and commit a write."""
     if _kept.damage:
-        message = f"a query met damage ({_kept.damage}): see `manage.py doctor --database`"
+        message = f"a query found damage ({_kept.damage}): see `manage.py doctor --database`"
         raise DatabaseError(message)
     newest = Execution.objects.order_by("-created_at").select_related("version__template")
     list(newest.only("id", "state", "version__number", "version__template__name")[:1])
@@ -164,7 +164,7 @@ def _executor() -> list[Readiness]:
         detail = STOPPING if alive else NO_EXECUTOR
         return [Readiness(name="executor", ok=False, detail=detail)]
     able = [row for row in taking if not row.trouble]
-    detail = "can start sandboxes" if able else f"can start no sandbox now: {taking[0].trouble}"
+    detail = "can start sandboxes" if able else f"cannot start a sandbox: {taking[0].trouble}"
     found = [Readiness(name="executor", ok=bool(able), detail=detail)]
     if _within_reach(taking):
         trouble = get_engine().connection_error()

@@ -11,7 +11,7 @@ SHOWN = 3
 
 
 class SchemaError(ImproperlyConfigured):
-    """The schema does not fit the code; the message says which is older, and gives the remedy."""
+    """The schema does not fit the code; the message names the older one and the remedy."""
 
 
 def misfit() -> str | None:

@@ -80,7 +80,7 @@ def check_disk() -> None:
     if free < least:
         message = (
             f"The disk has {free // 1024**2:,} MiB free, and {least // 1024**2:,} must stay free: "
-            "nothing is taken until there is room."
+            "no submission is accepted until then."
         )
         raise NoSpaceError(message, details={"free_bytes": free, "least_free_bytes": least})
 
@@ -168,7 +168,7 @@ def _over(owner: str, day: str, size: int, limit: int) -> QuotaError:
     has = _left(owner, day, limit)
     message = (
         f"This would store {size:,} bytes with room for its output; of {limit:,} a day {has:,} are "
-        "left. Send less, ask for a smaller limits.output_bytes, or go on tomorrow (UTC)."
+        "left. Send less, ask for a smaller limits.output_bytes, or submit again tomorrow (UTC)."
     )
     error = QuotaError(message, details={"limit": limit, "left": has, "needed": size})
     now = timezone.now().astimezone(UTC)

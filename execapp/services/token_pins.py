@@ -36,7 +36,7 @@ def parse(texts: Iterable[str]) -> dict[str, int]:
         name, _, digits = text.partition("@")
         number = parsing.whole_or_none(digits)
         if not name or number is None:
-            message = f"{text[:100]!r} is no version: write typescript@7."
+            message = f"{text[:100]!r} is not a version: write typescript@7."
             raise InvalidRequestError([Field(path="pins", message=message)])
         if name in found:
             raise InvalidRequestError([Field(path=f"pins.{name[:100]}", message="Give it once.")])
@@ -119,6 +119,6 @@ def _pinnable(name: str, number: int) -> Version:
         problem = Field(path=f"pins.{name[:100]}", message=error.message)
         raise InvalidRequestError([problem]) from error
     if not version.healthy:
-        text = f"{version} is {version.health.state}: nobody can be pinned to it."
+        text = f"{version} is {version.health.state}: a token cannot be pinned to it."
         raise InvalidRequestError([Field(path=f"pins.{name}", message=text)])
     return version

@@ -83,9 +83,9 @@ def parse_membership(text: str) -> dict[str, str]:
 
 
 def _below(mount: Path, own: str) -> Path:
-    """Return the folder of our own group; in a container its path may begin above the mount."""
+    """Return the folder of this process's group; in a container its path may start above."""
     inside = mount / own.lstrip("/")
-    if _MADE_BY_US.fullmatch(inside.name):  # a helper's own group: its sandboxes lie beside it
+    if _MADE_BY_US.fullmatch(inside.name):  # a helper's own group: its sandboxes are beside it
         inside = inside.parent
     return inside if inside.is_dir() else mount
 
@@ -94,7 +94,7 @@ def _unified(mounts: Mounts, own: dict[str, str]) -> Hierarchy | str:
     if mounts.unified is None:
         return "no cgroup v2"
     base = _below(mounts.unified, own.get("", "/"))
-    if base.name == _OWN_LEAF:  # moved there by a process before us
+    if base.name == _OWN_LEAF:  # an earlier process moved this one there
         base = base.parent
     try:
         offered = (base / "cgroup.controllers").read_text().split()

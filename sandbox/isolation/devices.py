@@ -18,7 +18,7 @@ from sandbox.errors import IsolationUnavailableError
 NAMES = ("full", "null", "random", "urandom", "zero")
 _MS_RDONLY, _MS_NOSUID, _MS_REMOUNT, _MS_BIND = 1, 2, 32, 4096
 _MS_REC, _MS_SLAVE = 16384, 1 << 19
-_HOST = "/proc/self/ns/mnt"  # of the process: its main thread's, whichever thread asks
+_HOST = "/proc/self/ns/mnt"  # of the process: always that of its main thread
 
 
 class Namespace:

@@ -28,7 +28,7 @@ def only_child(pid: int) -> int | None:
         descriptor = os.pidfd_open(int(child))
         if table.read_text(encoding="ascii").split() == [child]:
             return descriptor
-        os.close(descriptor)  # another process has this number by now
+        os.close(descriptor)  # another process has the number now
     return None
 
 

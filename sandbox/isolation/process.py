@@ -134,7 +134,7 @@ def _spawn(
         actions += [(os.POSIX_SPAWN_CLOSE, number) for number in unwanted]
         pid = os.posix_spawn(
             argv[0],
-            [os.path.basename(argv[0]), *argv[1:]],  # noqa: PTH119 - where we live is not told inside
+            [os.path.basename(argv[0]), *argv[1:]],  # noqa: PTH119 - hide the path from the program
             dict(environment),
             file_actions=actions,
             setsigmask=[],
@@ -153,7 +153,7 @@ def _copy(descriptor: int) -> int:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-        # fcntl(2): the smallest number asked for is above the limit of open files.
+        # fcntl(2): the requested smallest number is above the limit of open files.
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE)) from error
 
 

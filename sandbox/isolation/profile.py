@@ -185,7 +185,7 @@ def _parents(host: Host, profile: Profile) -> tuple[str, ...]:
     return tuple(item for place in made for item in _folder(place))
 
 
-@lru_cache(1024)  # few places, of which every start asks all
+@lru_cache(1024)  # there are few places, and every start reads all of them
 def _above(place: str) -> tuple[str, ...]:
     return tuple(str(parent) for parent in Path(place).parents)
 

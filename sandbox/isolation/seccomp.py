@@ -29,7 +29,7 @@ FILES = """
     fremovexattr inotify_init inotify_init1 inotify_add_watch inotify_rm_watch
     """
 
-# Memory of its own, with the protection keys and advice that V8 asks for. Not: userfaultfd
+# Memory of its own, with the protection keys and advice that V8 uses. Not: userfaultfd
 # (exploits), process_vm_* and process_madvise (others' memory), memfd_secret, NUMA policy.
 MEMORY = """
     brk madvise membarrier memfd_create mincore mlock mlock2 mlockall mmap mprotect mremap msync

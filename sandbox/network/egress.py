@@ -214,8 +214,8 @@ class Forwarder:
             found = [item for item in found if not near(str(item[4][0]))]
             if not found:
                 raise RefusedError(
-                    f"{host} has no public address, and nobody named it: a registry in your own "
-                    "network has to be configured by name."
+                    f"{host} has no public address, and it is not configured: a registry in your "
+                    "own network must be configured by name."
                 )
         trouble: OSError = OSError("no address")
         for family, kind, protocol, _, address in found:

@@ -1,4 +1,4 @@
-"""A listening socket inside of a sandbox's network namespace, without a process of ours in it.
+"""A listening socket inside of a sandbox's network namespace, without a Stencil process in it.
 
 This module is also the script that makes the socket: a short-lived process, because only a process
 of one thread can enter a user namespace. The script enters the namespaces of the sandbox's first

@@ -181,7 +181,7 @@ def drain(pump: Pump) -> None:
 
 
 def _take_written(pump: Pump) -> None:
-    """Read what the pipes hold already; do not wait for a process that still holds them open."""
+    """Read the bytes in the pipes; do not wait for a process that still holds the pipes open."""
     deadline = time.monotonic() + _DRAIN
     while pump.reading and time.monotonic() < deadline and pump.turn(0):
         pass

@@ -14,7 +14,7 @@ class State(StrEnum):
     TIMED_OUT = "timed_out"  # killed for wall-clock or CPU time
     OUT_OF_MEMORY = "out_of_memory"  # killed for memory
     OUTPUT_LIMIT = "output_limit"  # killed for writing more than a stream may hold
-    CRASHED = "crashed"  # died by a signal that was not ours
+    CRASHED = "crashed"  # died by a signal that Stencil did not send
     CANCELLED = "cancelled"  # killed on request
     ERROR = "error"  # Stencil failed; callers use it for a SandboxError
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 MAX_PATH_BYTES = 512
 MAX_LEVELS = 32
-MAX_NAME_BYTES = 255  # what Linux file systems hold
+MAX_NAME_BYTES = 255  # the limit of Linux file systems
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 

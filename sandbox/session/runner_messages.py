@@ -170,7 +170,7 @@ def _load(line: bytes) -> dict[str, Any]:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise ReportError("a key stands twice")
+        raise ReportError("a key is given twice")
     return fields
 
 

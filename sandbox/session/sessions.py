@@ -113,7 +113,7 @@ def _await_ready(container: Container, deadline: float) -> None:
     try:
         while b"\n" not in message and len(message) < _READY_BYTES:
             left = deadline - time.monotonic()
-            container.group.cpu_ms()  # without control groups this is what measures memory
+            container.group.cpu_ms()  # without control groups this call measures memory
             if pump.exited or left <= 0 or container.group.out_of_memory():
                 raise StartupError(_why_not_ready(container, pump, errors))
             pump.turn(min(left, TICK * 5))

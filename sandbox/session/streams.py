@@ -101,7 +101,7 @@ class Pump:
         return bool(self._sinks)
 
     def turn(self, timeout: float) -> bool:
-        """Serve what is ready, after at most `timeout` seconds; return whether something was."""
+        """Serve the ready streams, after at most `timeout` seconds; return whether any was."""
         found = self._selector.select(max(0.0, timeout))
         for key, events in found:
             if key.fd == self._pidfd:

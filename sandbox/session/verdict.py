@@ -61,7 +61,7 @@ def classify(
 
 
 def signal_name(status: int) -> str | None:
-    """Return the name of the signal that a negative status stands for, or None."""
+    """Return the name of the signal that a negative status means, or None."""
     if status >= 0:
         return None
     try:

@@ -44,9 +44,9 @@ from templatemgr.trees import beneath, foreign, manifests
 logger = logging.getLogger(__name__)
 RELATED = ("template", "version__template", "reproduces__template", "from_version__template")
 
-INTERRUPTED = "The process that built it ended. Nothing is left of it; ask for the build again."
+INTERRUPTED = "The process of the build ended. It left nothing behind; start the build again."
 OUT_OF_MEMORY = (
-    "The build's process needed more memory than it may have. Look at what its inputs hold."
+    "The build's process needed more memory than its limit. Check the contents of its inputs."
 )
 
 
@@ -164,11 +164,11 @@ def run(
             _end(build, log_writer, BuildState.FAILED, _explain(error))
             _gave_up_healing(build, log_writer.redact(error.message))
         except MemoryError:
-            logger.exception("build %s needed more memory than its process may have", build.pk)
+            logger.exception("build %s needed more memory than its limit", build.pk)
             _end(build, log_writer, BuildState.FAILED, OUT_OF_MEMORY)
         except Exception:  # the row must end on any error
-            logger.exception("build %s failed for a reason of ours", build.pk)
-            text = "Stencil itself failed; its log says how. Ask for the build again."
+            logger.exception("build %s failed because of an internal error", build.pk)
+            text = "Stencil itself failed; its log has the cause. Start the build again."
             _end(build, log_writer, BuildState.FAILED, text)
         except BaseException:  # a signal or an interrupt: record it before the process exits
             _end(build, log_writer, BuildState.INTERRUPTED, INTERRUPTED)

@@ -37,7 +37,7 @@ def options(
 
 
 def check(kind: str, chosen: Mapping[str, Any], source: Path) -> None:
-    """Reject a build with invalid inputs at the request, before anybody waits for it.
+    """Reject a build with invalid inputs at the request, before it is queued.
 
     Raises InvalidOptionsError for a fault in an edited file, DefinitionError for other faults.
     """
@@ -62,12 +62,12 @@ def check(kind: str, chosen: Mapping[str, Any], source: Path) -> None:
 
 
 def problem(source: Path, files: Mapping[str, str]) -> DefinitionError | None:
-    """Return what is wrong with a definition when these of its files are written anew, or None.
+    """Return the fault of a definition with these files replaced, or None.
 
     Only a temporary copy is written.
     """
     with TemporaryDirectory(prefix="stencil-edit-") as folder:
-        copy = Path(folder) / source.name  # a definition is called as its folder
+        copy = Path(folder) / source.name  # a definition has the name of its folder
         try:
             source_files.check_sizes(source)
             store.copy(source_files.locate(source), copy)

@@ -22,7 +22,7 @@ Form = Literal["tar.gz", "zip"]
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Inputs by relative path, and what they belong to; `version` None: the definition folder."""
+    """Inputs by relative path, and their origin; `version` None: the definition folder."""
 
     files: Mapping[str, Path]
     definition: Definition
@@ -36,7 +36,7 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """What an edit would change; `problem` is what is wrong with it, or None."""
+    """The changes of an edit; `problem` is the fault of the edited definition, or None."""
 
     texts: tuple[Text, ...]
     problem: DefinitionError | None
@@ -51,7 +51,7 @@ def read(*, template: str, version: int | None) -> Inputs:
     row = None if version is None else catalog.get_version(template=template, number=version)
     folder = data_paths.version(row) / "inputs" if row else data_paths.definition(template)
     try:
-        definition = definition_file.read_kept(folder)  # it may need repair: `propose` judges
+        definition = definition_file.read_kept(folder)  # it may be invalid: `propose` checks it
         files, digest = source_files.locate(folder), source_files.digest(folder)
     except (DefinitionError, OSError) as error:
         what = f"The inputs of {row}" if row else f"The definition of {template}"
@@ -61,7 +61,7 @@ def read(*, template: str, version: int | None) -> Inputs:
 
 
 def propose(*, inputs: Inputs, files: Mapping[str, str]) -> Proposal:
-    """Return how these files differ from the inputs, and whether the definition still holds.
+    """Return how these files differ from the inputs, and whether the definition is still valid.
 
     Only a temporary copy is written.
     """

@@ -45,7 +45,7 @@ def request(*, template: str, actor: str, from_version: int | None = None) -> Lo
     source = inputs.read(template=template, version=from_version)
     builder = source.definition.builder
     if registry.update_finder(builder) is None:
-        message = f"Nobody can be asked for newer packages of a {builder} template."
+        message = f"The builder {builder} cannot look up newer packages."
         raise InvalidBuildError(message, template=template)
     with transaction.atomic():
         row = catalog.get(name=template)
@@ -90,8 +90,8 @@ def run(*, lookup: Lookup, cancel: threading.Event) -> Lookup:
         text = error.message if remedy in error.message else f"{error.message}\n{remedy}"
         _end(lookup, LookupState.FAILED, message=redact(text))
     except Exception:  # the row must end on any error
-        logger.exception("lookup %s failed for a reason of ours", lookup.pk)
-        _end(lookup, LookupState.FAILED, message="Stencil itself failed; its log says how.")
+        logger.exception("lookup %s failed because of an internal error", lookup.pk)
+        _end(lookup, LookupState.FAILED, message="Stencil itself failed; its log has the cause.")
     else:
         _end(lookup, LookupState.DONE, found=found)
     lookup.refresh_from_db()
@@ -139,7 +139,7 @@ def _query(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Ca
     source = inputs.read(template=lookup.template.name, version=number)
     finder = registry.update_finder(source.definition.builder)
     if finder is None or source.digest != lookup.digest:
-        message = "The inputs changed since it was asked. Ask again."
+        message = "The inputs changed after the request. Start the look-up again."
         raise InvalidBuildError(message)
     home = data_paths.data() / "lookups"
     home.mkdir(mode=0o700, exist_ok=True)

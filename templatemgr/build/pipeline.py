@@ -72,7 +72,7 @@ def _copy_inputs(workspace: BuildWorkspace) -> None:
         shown = f"the inputs of {build.from_version}"
     else:
         source, shown = data_paths.definition(build.template.name), "the definition folder"
-    # Closed to other users of this machine while parts of it are writable for the cage's user.
+    # Other users of this machine cannot enter it while the cage's user can write in parts of it.
     workspace.home.mkdir(parents=True, mode=0o700)
     workspace.log_writer.line("build", f"Starting from {shown}.")
     source_files.check_sizes(source)
@@ -83,7 +83,7 @@ def _copy_inputs(workspace: BuildWorkspace) -> None:
         build.kind, build.options.get("files", {}), workspace.inputs
     )
     if workspace.definition.name != build.template.name:
-        message = f"The definition calls itself {workspace.definition.name}: names do not change."
+        message = f"The definition has the name {workspace.definition.name}: names cannot change."
         raise BuildError(message, step=build.step)
     store.copy_files(workspace.inputs, workspace.work / "tree", list(workspace.definition.files))
 
@@ -94,7 +94,7 @@ def _fetch(workspace: BuildWorkspace) -> None:
     builder = registry.builder(definition_of(workspace).builder)
     job.downloads.mkdir()
     with store.locked(kept.with_suffix(".lock"), shared=True):
-        pass  # whoever tidies there goes first
+        pass  # wait until a running clean-up has released the lock
     written = input_changes.lock(workspace.build, definition_of(workspace), job)
     _check_reflected_secrets(workspace, job, written)
     input_changes.copy_back(job, workspace.inputs, written)
@@ -107,7 +107,7 @@ def _fetch(workspace: BuildWorkspace) -> None:
         downloads.keep(kept, wanted, files, job.origins)
         freed = downloads.trim(kept, settings.STENCIL_DOWNLOAD_BYTES)
     if freed.files:
-        text = f"{freed.files} files of {freed.bytes} bytes left the downloads, the oldest first."
+        text = f"{freed.files} old downloads of {freed.bytes} bytes were removed."
         workspace.log_writer.line("build", text)
     advance(workspace.build, origins=_origins(builder, job))
 
@@ -117,8 +117,8 @@ def _check_reflected_secrets(workspace: BuildWorkspace, job: Job, written: list[
     for name in written:
         file = job.tree / name
         if file.is_file() and workspace.log_writer.redact.holds(file.read_text("utf-8", "replace")):
-            message = f"{name} would have held a secret of this machine's configuration."
-            remedy = "The registry sends back what it is sent: look at it before you trust it."
+            message = f"{name} would contain a secret of this machine's configuration."
+            remedy = "The registry repeats the credentials that it gets: check whether to trust it."
             raise BuildError(message, step=workspace.build.step, remedy=remedy)
 
 
@@ -141,8 +141,8 @@ def _seal(workspace: BuildWorkspace) -> None:
     _own(workspace.tree)
     with store.locked(data_paths.store_lock(), shared=True):
         workspace.sealed = store.seal(workspace.tree, data_paths.objects())
-    # Now, not only when published: smoke runs on final modes. What will be renamed is the folder
-    # around it, so its write bits are not needed any more.
+    # Set the final modes before the smoke cases run. Publishing renames the folder around the tree,
+    # so the tree needs no write bits any more.
     store.close(workspace.tree)
     manifest = workspace.sealed.manifest
     (workspace.home / "manifest.json.gz").write_bytes(manifests.dump(manifest))
@@ -193,7 +193,7 @@ def _smoke(workspace: BuildWorkspace) -> None:
         for reason in _run_case(workspace, case)
     ]
     if wrong:
-        message = "Smoke submissions came out otherwise than the definition expects.\n"
+        message = "Smoke submissions had other results than the definition expects.\n"
         raise BuildError(message + "\n".join(wrong), step=BuildState.SMOKE)
 
 

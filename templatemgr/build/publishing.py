@@ -68,8 +68,8 @@ def _check_healed(workspace: BuildWorkspace, same: Version | None) -> None:
     """Raise BuildError if the build had to heal a version and came out differently."""
     wanted = workspace.build.options.get("heal")
     if wanted is not None and (same is None or same.number != wanted):
-        message = f"The rebuild did not come out as version {wanted} again: other bytes."
-        remedy = "Roll back, or promote another version; a rebuild of the kept inputs makes one."
+        message = f"The rebuild did not reproduce version {wanted}: its files differ."
+        remedy = "Roll back or promote another version. A rebuild of the inputs makes a new one."
         raise BuildError(message, step=workspace.build.step, remedy=remedy)
 
 
@@ -80,8 +80,8 @@ def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
     if before == HealthState.VERIFIED:
         _finish(workspace, BuildState.REPRODUCED, reproduces_id=same.pk)
         return
-    # It is not served in this state, so it may be missing for a moment. If the process dies here,
-    # the sweep puts it back under this name.
+    # A version in this state is not served, so its folder may be missing for a moment. If the
+    # process dies here, the sweep moves the old folder back.
     place = data_paths.version(same)
     damaged = repair.damaged_name(workspace.home.parent, place.name)
     repair.move_away(place, damaged)
@@ -91,9 +91,9 @@ def _reproduce(workspace: BuildWorkspace, same: Version) -> None:
     try:
         store.remove(damaged)
     except OSError as error:
-        workspace.log_writer.line("build", f"What was damaged cannot be removed: {error}")
+        workspace.log_writer.line("build", f"The damaged files cannot be removed: {error}")
     workspace.log_writer.line("build", f"{same} was {before} and is healed.")
-    # The store has new inodes for the bad files: versions that shared the old ones get these.
+    # The store has new inodes for the bad files. Versions that shared the old inodes get the new.
     for other in repair.repair_all(
         actor=workspace.build.requested_by, because=str(workspace.build.pk)
     ):
@@ -112,7 +112,7 @@ def _record_healed(workspace: BuildWorkspace, same: Version, *, was: str) -> Non
         cache_digest=_cache_digest(workspace),
     )
     fresh = Version.objects.select_related("template", "health").get(pk=same.pk)
-    found = inspection.inspect(fresh)  # the proof: read from where it is served
+    found = inspection.inspect(fresh)  # read the files again from the place that serves them
     if found.problems:
         first = found.problems[0]
         message = f"{same} is still not whole: {first.path} is {first.problem}."

@@ -20,7 +20,7 @@ from templatemgr.queues import BUILDS
 from templatemgr.store import Sealed
 from templatemgr.trees.manifests import Manifest, ManifestError
 
-FULL = "Free some space, for instance by removing versions that nobody needs, and build again."
+FULL = "Free some space, for instance by removing unused versions, and build again."
 
 
 @dataclass(kw_only=True)

@@ -1,1 +1,1 @@
-"""How the packages of a definition get into a tree: one package for each package manager."""
+"""Builders install the packages of a definition: one Python package for each package manager."""

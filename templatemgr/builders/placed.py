@@ -20,7 +20,7 @@ from templatemgr.errors import BuildError
 
 Marks = Mapping[str, tuple[str, int, str]]  # path → kind, mode, digest or link target
 SHOWN = 5
-REMEDY = "Do not trust this package: take another version, or do without it."
+REMEDY = "Do not trust this package: use another version, or remove it."
 # Folders below the prefix in which wheels may put files, besides site-packages.
 DATA = ("share", "etc", "include")
 _STARTING = re.compile(r"(sitecustomize|usercustomize)(\.|$)")
@@ -56,14 +56,14 @@ def check_wheels(job: Job, before: Marks) -> None:
     after = look(job.tree)
     changed = sorted(path for path, mark in before.items() if after.get(path) != mark)
     if changed:
-        _refuse(job.tree, changed, "replaces what it must not")
+        _refuse(job.tree, changed, "replaces files that are not its own")
     fresh = sorted(after.keys() - before.keys())
     odd = [path for path in fresh if not _may_bring(path) or after[path][0] == "other"]
     if odd:
-        _refuse(job.tree, odd, "brings a file to a place that is not a package's")
+        _refuse(job.tree, odd, "has a file for a folder outside of the packages")
     led = [path for path in fresh if after[path][0] == "link" and not _leads_inside(path, after)]
     if led:
-        _refuse(job.tree, led, "brings a link that leads out of the tree")
+        _refuse(job.tree, led, "has a link that leaves the tree")
     _check_starts(job, fresh)
 
 
@@ -81,7 +81,7 @@ def check_scripts(job: Job, before: Marks, own: Iterable[str]) -> None:
     )
     if changed:
         names = ", ".join(job.definition.install_scripts)
-        message = f"An install script of {names} changed what is not its own: {_listed(changed)}."
+        message = f"An install script of {names} changed other files: {_listed(changed)}."
         raise BuildError(message, step="installing", remedy=REMEDY)
 
 
@@ -128,11 +128,11 @@ def _check_starts(job: Job, fresh: Iterable[str]) -> None:
             continue
         owner = _owner(job.tree, path)
         if owner in allowed:
-            job.log("build", f"{owner} runs code when Python starts ({inside}): it may.")
+            job.log("build", f"{owner} runs code when Python starts ({inside}): allowed.")
             continue
         message = f"{owner or 'A package'} would run code in every sandbox, before the runner: "
         remedy = (
-            f"Take another version, or do without it. Whoever runs Stencil can allow it: "
+            f"Use another version, or remove it. The operator of Stencil can allow it: "
             f"STENCIL_START_FILES={owner or 'name'}."
         )
         raise BuildError(f"{message}{inside}.", step="installing", remedy=remedy)

@@ -9,7 +9,7 @@ from sandbox.network.upstream import Upstream
 
 PORTS = {"http": 80, "https": 443}
 HINT = (
-    "Only the registries of this machine's configuration are reached; further hosts are named "
+    "A build reaches only the registries of this machine's configuration; name further hosts "
     "in STENCIL_FETCH_HOSTS."
 )
 
@@ -32,7 +32,7 @@ def further(hosts: Iterable[str]) -> frozenset[Endpoint]:
     for text in filter(None, (host.strip() for host in hosts)):
         item = endpoint(f"https://{text}")
         if item is None or any(letter in text for letter in "/@?#"):
-            raise ValueError(f"STENCIL_FETCH_HOSTS: {text[:100]!r} is no host and no host:port")
+            raise ValueError(f"STENCIL_FETCH_HOSTS: {text[:100]!r} is neither a host nor host:port")
         found.add(item)
     return frozenset(found)
 

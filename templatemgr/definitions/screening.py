@@ -132,8 +132,8 @@ def _check_paths(definition: Definition) -> None:
     reserved = RESERVED[definition.builder]
     for path in definition.files:
         if path.partition("/")[0].lower() in reserved:
-            remedy = "Call it otherwise: tools read that name by themselves."
-            _fail(definition, "files", f"{path!r} is not a definition's to bring", remedy)
+            remedy = "Rename it: tools read a file of that name automatically."
+            _fail(definition, "files", f"a definition may not contain {path!r}", remedy)
     for pattern in definition.prune:
         _check_glob(definition, pattern)
     for target in (*definition.toolchain, *definition.toolchain.values()):
@@ -156,7 +156,7 @@ def _check_glob(definition: Definition, pattern: str) -> None:
     stars = [part.count("*") for part in parts if part != "**"]
     if parts.count("**") > MAX_STARS or max(stars, default=0) > MAX_STARS:
         remedy = f"Use at most {MAX_STARS} stars in a part, and `**` at most as often."
-        _fail(definition, "prune", f"{pattern[:60]!r} takes too long to look for", remedy)
+        _fail(definition, "prune", f"{pattern[:60]!r} takes too long to match", remedy)
 
 
 def _check_packages(definition: Definition) -> None:
@@ -167,7 +167,7 @@ def _check_packages(definition: Definition) -> None:
             plain = name.replace("_", "-").replace(".", "-").lower()
             wrong = canonicalize_name(name) != plain or not plain.replace("-", "").isalnum()
         if wrong or not name.isascii():
-            _fail(definition, "install_scripts", f"{name[:60]!r} is no name of a package")
+            _fail(definition, "install_scripts", f"{name[:60]!r} is not the name of a package")
 
 
 def _check_modes(definition: Definition) -> None:
@@ -217,7 +217,7 @@ def _check_limits(definition: Definition, rules: Rules) -> None:
     for limit, ceiling in rules.ceilings.values().items():
         value = getattr(definition.maximum, limit)
         if value > ceiling:
-            reason = f"{value} is over what this machine allows, {ceiling} ({setting(limit)})"
+            reason = f"{value} is over the ceiling of this machine, {ceiling} ({setting(limit)})"
             remedy = "Lower it, or have the operator raise the ceiling."
             _fail(definition, f"limits.maximum.{limit}", reason, remedy)
 
@@ -234,7 +234,7 @@ def _check_case(definition: Definition, case: SmokeCase) -> None:
     submission = case.submission
     name = case.name.replace("-", "").replace("_", "").replace(".", "")
     if not (name.isalnum() and case.name.isascii() and len(case.name) <= 64):
-        _fail(definition, "", "its folder is to be called by letters, digits, '-', '_' and '.'",
+        _fail(definition, "", "the name of its folder may have letters, digits, '-', '_' and '.'",
               file=file)  # fmt: skip
     if len(case.title or "") > MAX_TEXT or not (case.title or "").isprintable():
         _fail(definition, "title", f"must be at most {MAX_TEXT} characters", file=file)

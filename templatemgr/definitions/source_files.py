@@ -130,7 +130,7 @@ def check_sizes(root: Path) -> None:
         if not relative.isprintable() or len(relative.encode("utf-8", "replace")) > 512:
             raise DefinitionError(shown, "", "has a name that is too long or cannot be shown")
         if ".git" in relative.split("/"):
-            raise DefinitionError(shown, "", "is of a repository, and no part of a definition")
+            raise DefinitionError(shown, "", "belongs to a repository, not to a definition")
         size = path.lstat().st_size if path.is_file() else 0
         total += size
         if size > MAX_FILE_BYTES:

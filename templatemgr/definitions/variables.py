@@ -16,7 +16,7 @@ def read(table: Table) -> Variables:
         for name in names:
             if not PATTERN.fullmatch(name):
                 part.fail(
-                    key, f"{name!r} is no name of a variable, nor the beginning of some and *"
+                    key, f"{name!r} is neither a variable name nor a prefix of one followed by *"
                 )
             if name in seen:
                 part.fail(key, f"{name!r} is listed twice")

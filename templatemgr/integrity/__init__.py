@@ -1,1 +1,1 @@
-"""Check what lies on disk against its manifest, and repair it from sound copies."""
+"""Check the files on disk against their manifest, and repair them from sound copies."""

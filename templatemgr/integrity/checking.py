@@ -1,4 +1,4 @@
-"""Rehash versions against their manifests, and record what is wrong with them.
+"""Rehash versions against their manifests, and record their damage.
 
 Versions share files by hard link, so a byte that changes in one version changes in all versions
 that share the file. Verification reads each inode once. It quarantines every version, of every
@@ -29,7 +29,7 @@ AUTOMATIC = ("schedule", "start")  # actors that repeat without a person
 def verify(
     *, template: str, version: int, actor: str, reader: Reader | None = None
 ) -> VersionHealth:
-    """Rehash one version's tree, cache, inputs and objects, and record what was found.
+    """Rehash one version's tree, cache, inputs and objects, and record the findings.
 
     A version with a sound tree becomes verified, also if it was quarantined before and if there are
     doubts about the rest; a retired version stays retired. Otherwise the version is quarantined,
@@ -126,7 +126,7 @@ def needed_objects() -> set[str]:
     found: set[str] = set()
     for version in kept:
         manifest = sources.manifest(version)
-        if manifest is None:  # any object may be one that it needs
+        if manifest is None:  # it may need any object
             return {path.name for path in data_paths.objects().glob("*/*")}
         found.update(entry.key for entry in manifest.files)
     return found

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def damaged(found: Inspection) -> bool:
-    """Return whether a damaged cache lies there, which no program may see."""
+    """Return whether the version has a damaged cache, which no program may see."""
     return any(doubt.part == "cache" and doubt.detail != DROPPED for doubt in found.doubts)
 
 
@@ -43,7 +43,7 @@ def take_away(version: Version, found: Inspection) -> Inspection:
         return found
     try:
         _put(version, EMPTY, None)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the cache is still there
+    except Exception as error:  # noqa: BLE001 - after any error the cache still exists
         detail = f"the damaged cache cannot be taken away: {foreign.reason(error)}"
         problem = Problem(path="cache", problem="changed", detail=detail)
         return replace(found, problems=(*found.problems, problem))
@@ -68,7 +68,7 @@ def refill(*, version: Version, slot: str) -> None:
         raise NotHealedError(message, version=version.number)
     home = data_paths.refills() / secrets.token_hex(8)
     try:
-        with foreign.reading("The cache is not filled: what fills it", NotHealedError):
+        with foreign.reading("The cache is not filled: the definition", NotHealedError):
             kept = runtimes.held(definition_file.read_kept(inputs), operator_rules.ceilings())
             cache, manifest = _filled(version, kept, home, slot)
             with store.locked(data_paths.store_lock()):
@@ -153,7 +153,7 @@ def _put(version: Version, manifest: Manifest, cache: Path | None) -> None:
     rows = VersionHealth.objects.filter(version=version)
     rows.update(cache_digest=manifest.digest(), epoch=F("epoch") + 1)
     version.health.refresh_from_db(fields=["cache_digest", "epoch"])
-    with suppress(OSError):  # it is out of the way; the next start sweeps it
+    with suppress(OSError):  # it is already moved away; the next start sweeps it
         store.remove(old)
     if cache is None:
         store.remove(fresh.parent)

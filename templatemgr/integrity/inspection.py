@@ -21,7 +21,7 @@ from templatemgr.trees.manifests import Entry, Inode, Manifest, ManifestError, P
 
 Part = Literal["cache", "manifest", "inputs", "objects"]
 EMPTY = Manifest(entries=())
-DROPPED = "it was damaged and is away: executions run without it until it is filled again"
+DROPPED = "it was damaged and removed: executions run without it until it is filled again"
 UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
 HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being repaired
 
@@ -133,7 +133,7 @@ def _compared(manifest: Manifest, root: Path, reader: Reader) -> list[Problem]:
         return manifests.compare(manifest, root, reader.known, reader.hasher, owners())
     except hashing.HashingError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, the tree was not read whole
+    except Exception as error:  # noqa: BLE001 - after any error the tree counts as unread
         return [Problem(path=".", problem="unreadable", detail=foreign.reason(error))]
 
 

@@ -1,4 +1,4 @@
-"""Make quarantined trees whole again from what is on this disk, and repair what cannot be proven.
+"""Repair quarantined trees from the files on this disk, and other files that cannot be proven.
 
 A pass walks the tree from the top down and repairs each entry. Passes repeat until the tree equals
 its manifest or a pass changes nothing. If an entry in the tree cannot be changed, a whole folder is
@@ -71,7 +71,7 @@ def repair_all(*, actor: str, because: str, but: Version | None = None) -> list[
 
 
 def repair_from_store(version: Version, *, actor: str, because: str) -> RepairResult:
-    """Repair one version from what is on this disk. Raises DatabaseError only."""
+    """Repair one version from the files on this disk. Raises DatabaseError only."""
     try:
         return _repair(version, actor, because)
     except DatabaseError:
@@ -112,7 +112,7 @@ def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, di
         return before, 0, {".": "its manifest is lost, and no sound copy of it is left"}
     home = os.path.realpath(data_paths.version(version))
     if any(problem.detail == home for problem in before.problems if problem.problem == "mounted"):
-        # The mounted files are foreign; the version lies below the mount and may be sound.
+        # The mounted files are foreign; the version is below the mount and may be sound.
         return before, 0, {".": f"something is mounted over {home}: unmount it"}
     supply = Supplies(
         objects=data_paths.objects(),
@@ -125,7 +125,7 @@ def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, di
         steps += count
         if not found.problems:
             break
-        if "its content is nowhere" in blocked.values():
+        if "no copy of its content exists" in blocked.values():
             break  # a new folder would lack it, too
     return found, steps, blocked
 
@@ -223,7 +223,7 @@ def _keep_inputs(home: Path, damaged: Path) -> None:
 
 
 def move_away(place: Path, target: Path) -> None:
-    """Rename whatever lies at `place`; do nothing if it is empty. Links are not followed."""
+    """Rename the entry at `place`, of any kind, if there is one. Links are not followed."""
     if not os.path.lexists(place):
         return
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ def prove_inputs(folder: Path, digest: str) -> None:
             raise InputsError("They are a link, not a folder.")
         found = source_files.digest(folder)
     if found != digest:
-        raise InputsError("They are not those that the version was built from.")
+        raise InputsError("They differ from those that the version was built from.")
 
 
 def inputs_sound(folder: Path, digest: str) -> bool:
@@ -74,7 +74,7 @@ def keep(data: Path, home: Path, *, manifest: Manifest, inputs: str) -> None:
 
 
 def write(file: Path, data: bytes) -> None:
-    """Write a file atomically; replace whatever lies there. Raises OSError."""
+    """Write a file atomically; replace an entry of any kind. Raises OSError."""
     file.parent.mkdir(parents=True, exist_ok=True)
     if file.is_dir() and not file.is_symlink():
         store.remove(file)

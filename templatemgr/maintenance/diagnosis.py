@@ -1,4 +1,4 @@
-"""What `doctor` reports about templates: whether rows, links and folders agree."""
+"""The findings of `doctor` on templates: whether rows, links and folders agree."""
 
 import logging
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Note:
 
 
 def notes() -> list[Note]:
-    """Make disk, rows and links agree, then return findings on what is in order and what is not.
+    """Make disk, rows and links agree, then return the findings.
 
     This is quick: folders are listed, not hashed; `verify_templates` hashes. A folder without a
     row is removed, a row without its tree is quarantined, and each of these is a finding.
@@ -57,7 +57,7 @@ def _modes() -> Note:
     if opened:
         shown = ", ".join(f"{one.path.name} was {one.mode:04o}" for one in opened)
         return Note(level="ok", title=title, detail=f"closed to other users: {shown}")
-    return Note(level="ok", title=title, detail="nobody else can read the data directory")
+    return Note(level="ok", title=title, detail="no other user can read the data directory")
 
 
 def _isolated(template: Template) -> list[Note]:
@@ -69,9 +69,9 @@ def _isolated(template: Template) -> list[Note]:
     except DatabaseError:
         raise
     except Exception as error:
-        logger.exception("%s could not be looked at", template)
-        detail = f"could not be looked at: {foreign.reason(error)}"
-        remedy = f"look at {data_paths.template(template.name)}"
+        logger.exception("%s could not be examined", template)
+        detail = f"could not be examined: {foreign.reason(error)}"
+        remedy = f"examine {data_paths.template(template.name)}"
         return [Note(level="missing", title=template.name, detail=detail, remedy=remedy)]
 
 
@@ -89,7 +89,7 @@ def _chain() -> Note:
     if result.ok:
         return Note(level="ok", title="audit trail", detail=f"{result.count} events, unbroken")
     detail = f"breaks at event {result.first_broken}: {result.reason}"
-    remedy = "compare with a backup: somebody changed the trail"
+    remedy = "compare with a backup: the trail was changed"
     return Note(level="missing", title="audit trail", detail=detail, remedy=remedy)
 
 
@@ -98,8 +98,8 @@ def _disk() -> Note:
     try:
         return _tidied()
     except OSError as error:
-        detail = f"cannot be tidied: {error}"
-        remedy = f"look at {error.filename or data_paths.data()}"
+        detail = f"cannot be cleaned up: {error}"
+        remedy = f"examine {error.filename or data_paths.data()}"
         return Note(level="weaker", title="disk", detail=detail, remedy=remedy)
 
 
@@ -129,31 +129,31 @@ def _link(template: Template) -> Note:
     trouble = promotions.derive_link(template=template.name)
     after = _shape(link)
     if trouble:
-        remedy = f"look at {link.parent}; executions do not need the link"
+        remedy = f"examine {link.parent}; executions do not need the link"
         detail = f"cannot be set: {trouble}"
         return Note(level="weaker", title=title, detail=detail, remedy=remedy)
     if before == after:
-        return Note(level="ok", title=title, detail=after or "none, as nothing is current")
+        return Note(level="ok", title=title, detail=after or "none, as no version is current")
     return Note(level="ok", title=title, detail=f"was {before}, now {after}")
 
 
 def _shape(link: Path) -> str | None:
-    """Return where a link leads, or what lies in its place; None if it is missing."""
+    """Return the target of a link, or the kind of entry in its place; None if it is missing."""
     seen = listing.look(link)
     if seen is None:
         return None
     if seen.trouble:
-        return f"not to be looked at ({seen.trouble})"
+        return f"unreadable ({seen.trouble})"
     return seen.target if seen.kind == "link" else f"a {seen.kind}"
 
 
 def _aside() -> list[Note]:
-    """Report entries that were in the way and were moved aside for people."""
+    """Report unexpected entries that were moved aside for an admin."""
     kept = sorted(path.name for path in data_paths.aside().glob("*"))
     if not kept:
         return []
     shown = ", ".join(kept[:5]) + (f" and {len(kept) - 5} more" if len(kept) > 5 else "")
-    remedy = "look through it, then delete what nobody needs"
+    remedy = "check the entries, then delete those that you do not need"
     return [
         Note(
             level="weaker",
@@ -168,7 +168,7 @@ def _current(template: Template) -> Note:
     title, current = f"{template.name} current", template.current
     if current is None:
         remedy = f"run `manage.py build_template {template.name} --promote`"
-        return Note(level="weaker", title=title, detail="nothing is current", remedy=remedy)
+        return Note(level="weaker", title=title, detail="no version is current", remedy=remedy)
     if not current.healthy:
         remedy = f"run `manage.py rollback_template {template.name}` or promote another version"
         detail = f"{current} is {current.health.state}: unsafe, not served{_next(current)}"
@@ -191,7 +191,7 @@ def _next(version: Version) -> str:
 
 
 def _doubted(version: Version) -> str:
-    """Return which parts are in doubt, each with the first thing that is wrong."""
+    """Return the parts in doubt, each with its first finding."""
     firsts = {doubt["part"]: doubt for doubt in reversed(version.health.doubts)}
     return ", ".join(f"{d['path']} is {d['problem']}" for _part, d in sorted(firsts.items()))
 
@@ -235,7 +235,7 @@ def _versions(template: Template) -> list[Note]:
         found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
     if doubted:
         detail = f"not provable: {'; '.join(f'{row}: {_doubted(row)}' for row in doubted)}"
-        remedy = "they are served; what is in doubt is repaired in the background"
+        remedy = "they are served; the parts in doubt are repaired in the background"
         found.append(Note(level="weaker", title=title, detail=detail, remedy=remedy))
     removed = f", {len(rows) - len(kept)} removed" if len(kept) < len(rows) else ""
     return found or [Note(level="ok", title=title, detail=f"{len(kept)} on disk{removed}")]

@@ -122,7 +122,7 @@ def _rebuild(version: Version, actor: str) -> Build:
     last = mine.order_by("-created_at", "-pk").first()
     if actor == AUTOMATIC and last is not None and _in_vain(last):
         reason = last.message.splitlines()[0] if last.message else "it failed"
-        message = f"the last rebuild was in vain and another would be: {reason}"
+        message = f"the last rebuild failed, and another would fail, too: {reason}"
         raise NotHealedError(message, version=version.number)
     return request(template=version.template.name, version=version.number, actor=actor)
 

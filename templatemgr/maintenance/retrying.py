@@ -63,7 +63,7 @@ def _try(health: VersionHealth) -> Verification | None:
     version = health.version
     building = Build.objects.filter(template=version.template, state__in=ACTIVE_STATES)
     if building.filter(options__heal=version.number).exists():
-        # Its end is the end of this try; not counted as one of its own.
+        # The end of the rebuild is the end of this try; it is not counted as another try.
         VersionHealth.objects.filter(pk=health.pk).update(retry_at=timezone.now() + FIRST)
         return None
     try:

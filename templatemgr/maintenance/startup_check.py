@@ -61,11 +61,11 @@ def _changed(version: Version) -> bool:
     try:
         seen = listing.fingerprint(data_paths.version(version), RECORDED)
     except Exception:
-        logger.exception("%s could not be looked at", version)
+        logger.exception("%s could not be examined", version)
         seen = ""
     if seen == version.health.record:
         return False
-    logger.warning("%s changed on disk while nobody looked: it is read whole first", version)
+    logger.warning("%s changed on disk while no executor ran: it is verified first", version)
     try:
         checking.verify_one(version=version, actor=ARRIVAL)
     except DatabaseError:

@@ -173,7 +173,7 @@ def run(
         if verification.attempt < VERIFICATIONS.max_attempts:
             VERIFICATIONS.give_back(verification)
         else:
-            _condemn(verification, f"{error} That was the third time.", around.slot)
+            _condemn(verification, f"{error} This was the third attempt.", around.slot)
     except DatabaseError:
         raise
     except Exception as error:
@@ -255,7 +255,7 @@ class _Progress:
         try:
             self.bytes += path.lstat().st_size
         except OSError:
-            logger.info("%s went while it was verified", path)
+            logger.info("%s vanished while it was verified", path)
         if time.monotonic() >= self.written_at + REPORT_SECONDS:
             self.written_at = time.monotonic()
             VERIFICATIONS.renew(self.verification, files_done=self.files, bytes_done=self.bytes)

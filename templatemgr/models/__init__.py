@@ -1,4 +1,4 @@
-"""Templates, the jobs on them, what the jobs make, and the audit trail.
+"""Templates, the jobs on them, the results of the jobs, and the audit trail.
 
 Django finds the models of an app here; import them from here.
 """

@@ -12,7 +12,7 @@ class BuildKind(models.TextChoices):
     """What a build changes in its inputs."""
 
     REBUILD = "rebuild"  # the same inputs: the same identity is expected
-    REFRESH = "refresh"  # a new lock first: whatever the ranges allow today
+    REFRESH = "refresh"  # a new lock first: the newest versions that the ranges allow
     UPDATE = "update"  # chosen packages move, within their ranges or to a named version
     EDIT = "edit"  # some input files are replaced first
 
@@ -28,7 +28,7 @@ class BuildState(models.TextChoices):
     READY = "ready"  # made a version
     REPRODUCED = "reproduced"  # identical to a version that exists already
     FAILED = "failed"  # `step` names where, `message` why
-    CANCELLED = "cancelled"  # a user asked for it
+    CANCELLED = "cancelled"  # on a user's request
     INTERRUPTED = "interrupted"  # its process died; it can be requested again
 
 
@@ -65,7 +65,7 @@ class Build(CancellableJob):
         Version, null=True, blank=True, on_delete=models.PROTECT, related_name="reproductions"
     )
     requested_by = models.CharField(max_length=150)
-    # What the kind needs: {"packages": [str]}, {"files": {path: text}}, {"heal": number}.
+    # The options of the kind: {"packages": [str]}, {"files": {path: text}}, {"heal": number}.
     options = models.JSONField(default=dict, blank=True)
     message = models.TextField(blank=True, default="")
     # Where its packages came from, no credentials: {"packages": {"name version": "host:port"},
@@ -119,16 +119,16 @@ class BuildLogLine(models.Model):
 
 
 class LookupState(models.TextChoices):
-    """Where a question to a registry is; the last two are ends."""
+    """The state of a look-up; the last two are final."""
 
     QUEUED = "queued"  # waits for an executor
-    RUNNING = "running"  # the registry is being asked
+    RUNNING = "running"  # the registry is being queried
     DONE = "done"  # `candidates` has the answer
     FAILED = "failed"  # `message` says why
 
 
 class Lookup(LeasedJob):
-    """What a registry had for the packages of a template's inputs, when it was asked.
+    """A look-up: the versions that a registry offered for the packages of a template's inputs.
 
     Claimed by a conditional UPDATE, held by a lease. It answers for the inputs with `digest` only.
     """
@@ -138,7 +138,7 @@ class Lookup(LeasedJob):
     from_version = models.ForeignKey(
         Version, null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    digest = models.CharField(max_length=64)  # of the inputs that it is about
+    digest = models.CharField(max_length=64)  # of the inputs that were looked up
     state = models.CharField(max_length=8, choices=LookupState.choices, default=LookupState.QUEUED)
     requested_by = models.CharField(max_length=150)
     # [{"name", "installed", "wanted", "latest", "direct"}], by name
@@ -150,9 +150,9 @@ class Lookup(LeasedJob):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [
-            # The claim looks for the oldest that is queued, the reaper for expired leases.
+            # The claim looks for the oldest queued look-up, the reaper for expired leases.
             models.Index(fields=["state", "created_at"], name="lookup_state_created"),
-            # The page asks for the newest answer about some inputs.
+            # The page shows the newest look-up of some inputs.
             models.Index(fields=["template", "digest", "-created_at"], name="lookup_inputs"),
         ]
 
@@ -166,14 +166,14 @@ class Lookup(LeasedJob):
 
 
 class VerificationState(models.TextChoices):
-    """Where a verification is; the last four are ends."""
+    """The state of a verification; the last four are final."""
 
     QUEUED = "queued"  # waits for an executor
     RUNNING = "running"  # files are read, at the lowest priority
     VERIFIED = "verified"  # nothing is wrong
-    HEALED = "healed"  # something was, and is made whole again
-    QUARANTINED = "quarantined"  # something is; `build` is the rebuild that is to heal it
-    FAILED = "failed"  # it could not be carried out for a reason of ours; `message` says which
+    HEALED = "healed"  # damage was found and repaired
+    QUARANTINED = "quarantined"  # damage remains; `build` is the rebuild that is to heal it
+    FAILED = "failed"  # an internal error prevented it; `message` gives the reason
 
 
 OPEN_VERIFICATIONS = (VerificationState.QUEUED, VerificationState.RUNNING)
@@ -192,7 +192,7 @@ class Verification(LeasedJob):
     )
     requested_by = models.CharField(max_length=150)
     scheduled = models.BooleanField(default=False)
-    heal = models.BooleanField(default=False)  # make whole what is found damaged
+    heal = models.BooleanField(default=False)  # repair the damage that is found
     files_total = models.PositiveIntegerField(default=0)
     files_done = models.PositiveIntegerField(default=0)
     bytes_total = models.BigIntegerField(default=0)
@@ -206,7 +206,7 @@ class Verification(LeasedJob):
     class Meta:
         ordering = ["-created_at", "-id"]
         constraints = [
-            # Asking twice is asking once.
+            # A version has at most one open verification; a second request returns it.
             models.UniqueConstraint(
                 fields=["version"],
                 condition=models.Q(state__in=("queued", "running")),
@@ -215,7 +215,7 @@ class Verification(LeasedJob):
         ]
         indexes = [
             models.Index(fields=["state", "created_at"], name="verification_state_created"),
-            # A version's page shows its latest.
+            # A version's page shows its latest verification.
             models.Index(fields=["version", "-created_at"], name="verification_version"),
         ]
 
@@ -229,5 +229,5 @@ class Verification(LeasedJob):
 
     @property
     def percent(self) -> int:
-        """How much of the bytes is read: 0 to 100."""
+        """Return the percentage of the bytes that are read: 0 to 100."""
         return min(100, self.bytes_done * 100 // self.bytes_total) if self.bytes_total else 0

@@ -1,4 +1,4 @@
-"""Templates and what the jobs make: versions, their health, and promotions."""
+"""Templates and the results of jobs: versions, their health, and promotions."""
 
 from typing import ClassVar
 
@@ -87,7 +87,7 @@ class Version(AppendOnlyModel):
 
 
 class HealthState(models.TextChoices):
-    """What is known of a version now."""
+    """The state of a version's files."""
 
     VERIFIED = "verified"  # the tree is as it was sealed: served, also with doubts
     QUARANTINED = "quarantined"  # the tree differs or cannot be read: not served, to be healed
@@ -96,7 +96,7 @@ class HealthState(models.TextChoices):
 
 # Decision 0027: damage of the tree is unsafe; other damage is not provable.
 class Severity(models.TextChoices):
-    """How bad the damage is. Programs see the tree, but not what it is made from."""
+    """The severity of damage. Programs see the tree, but not its inputs and manifests."""
 
     NONE = "none"
     NOT_PROVABLE = "not_provable"  # served, marked, and repaired beside executions
@@ -112,23 +112,23 @@ class VersionHealth(models.Model):
     )
     checked_at = models.DateTimeField()
     checked_by = models.CharField(max_length=150)
-    # What is wrong with the tree: [{"path", "problem"[, "detail"]}]. Some: quarantined.
+    # The problems of the tree: [{"path", "problem"[, "detail"]}]. If there are any: quarantined.
     problems = models.JSONField(default=list)
-    # What keeps it from being proven or made again: [{"part", "path", "problem"[, "detail"]}], with
+    # Findings that prevent a proof or a rebuild: [{"part", "path", "problem"[, "detail"]}], with
     # part "cache", "manifest", "inputs" or "objects".
     doubts = models.JSONField(default=list, blank=True)
-    # Sizes, times, inodes, modes and owners when it was last found whole, as one digest; empty: it
-    # was not yet. See `trees.fingerprint`.
+    # A digest of sizes, times, inodes, modes and owners when it was last found whole. Empty: it was
+    # not found whole yet. See `trees.fingerprint`.
     record = models.CharField(max_length=64, blank=True, default="")
-    # When healing is tried next, and how often it was in vain since it was whole.
+    # The time of the next try to heal, and the number of failed tries since it was last whole.
     retry_at = models.DateTimeField(null=True, blank=True)
     tries = models.PositiveIntegerField(default=0)
-    # How often it was quarantined: what was loaded from it before such a time is not used after it.
+    # The number of quarantines. Sandboxes and values loaded under an earlier number are not used.
     epoch = models.PositiveIntegerField(default=0)
-    # Why it could not be healed, or why it was removed; empty when there is nothing to say.
+    # Why it could not be healed, or why it was removed; else empty.
     message = models.TextField(blank=True, default="")
-    # A cache is derived, and no two are the same bytes: healing fills another one, and says so
-    # here. Empty: the version's own still holds.
+    # The digest of a cache that healing filled again: a cache is derived, and each has other bytes.
+    # Empty: the cache of the build is in use.
     cache_digest = models.CharField(max_length=64, blank=True, default="")
 
     class Meta:
@@ -139,7 +139,7 @@ class VersionHealth(models.Model):
 
     @property
     def severity(self) -> Severity:
-        """Return how bad the damage is; a removed version has none."""
+        """Return the severity of the damage; a removed version has none."""
         if self.state == HealthState.QUARANTINED:
             return Severity.UNSAFE
         if self.state == HealthState.VERIFIED and self.doubts:

@@ -114,7 +114,7 @@ def _side(version: Version) -> Side:
         packages = _packages(version, home / "inputs", manifest)
         programs = _programs(home / "inputs", manifest, packages)
     except (OSError, ManifestError, DefinitionError, LockfileError) as error:
-        message = f"What {version} keeps cannot be read: {error}"
+        message = f"The kept files of {version} cannot be read: {error}"
         raise UnavailableError(message, version=version.number) from error
     return Side(
         label=str(version),
@@ -134,7 +134,7 @@ def _bounded(path: Path) -> bytes:
 
 
 def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked]:
-    """Read npm's lock, which tells everything; of what others made, the row has what was told."""
+    """Return the packages from npm's lock, with all details, else those recorded in the row."""
     lock = inputs / "package-lock.json"
     if not lock.is_file():
         rows = ({**row, "chain": tuple(row.get("chain", ()))} for row in version.packages)

@@ -1,4 +1,4 @@
-"""The gates of a promotion: a registry of checks, and which of them a template asks for.
+"""The gates of a promotion: a registry of checks, and the checks that a template requires.
 
 Apps above this one may register more checks at their start. Every promotion needs a finished build,
 whole files and no pin, even with an override. The policy of the template says which other gates

@@ -188,7 +188,7 @@ def derive_link(*, template: str) -> str:
         reconcile(template=template)
     except DatabaseError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is for people
+    except Exception as error:  # noqa: BLE001 - no error with the link may stop an act
         reason = foreign.reason(error)
         logger.warning("the link `current` of %s cannot be set: %s", template, reason)
         return reason

@@ -38,7 +38,7 @@ InUse = Callable[[Version], list[str]]
 def remove(
     *, template: str, version: int, actor: str, reason: str, in_use: InUse = usage.reasons
 ) -> Freed:
-    """Retire a version, delete its tree, and return what this freed on the disk.
+    """Retire a version, delete its tree, and return the freed disk space.
 
     Raises InUseError for the current version, for the version that a roll back would make current,
     for one that a build is healing, and for one that a probe of `usage` needs. Raises
@@ -53,7 +53,7 @@ def remove(
         if before != HealthState.RETIRED:
             _check(row, target, in_use)
             _retire(target, actor, text)
-    # Who resolved the version just before it was retired has its row by now.
+    # A submission that resolved the version just before it was retired has its row by now.
     needed = in_use(target)
     if needed:
         with transaction.atomic():
@@ -74,13 +74,13 @@ def refusals(*, version: Version, in_use: InUse = usage.reasons) -> list[str]:
 
 
 def would_free(*, version: Version) -> Freed:
-    """Return what removing this version now would free on the disk."""
+    """Return the disk space that removing this version now would free."""
     home = data_paths.version(version)
     return store.sole(home / name for name in FOLDERS)
 
 
 def finish() -> list[Path]:
-    """Delete what retired versions still have on disk. The caller holds the store's lock."""
+    """Delete the remaining files of retired versions. The caller holds the store's lock."""
     retired = Version.objects.select_related("template", "health").filter(
         health__state=HealthState.RETIRED
     )
@@ -91,7 +91,7 @@ def finish() -> list[Path]:
         try:
             _clear(version)
         except OSError as error:  # logged; the next sweep tries again
-            logger.warning("what %s left cannot be removed: %s", version, error)
+            logger.warning("the files of removed %s cannot be deleted: %s", version, error)
         else:
             found += left
     return found

@@ -32,7 +32,7 @@ def reasons(version: Version) -> list[str]:
     While no probe is registered, a running executor counts as a reason for every version.
     """
     if not _probes and _executor_lives():
-        return ["an executor runs, and nothing here knows what it runs on: stop it first"]
+        return ["an executor runs, and this process cannot see its executions: stop it first"]
     return [reason for probe in _probes.values() if (reason := probe(version))]
 
 

@@ -1,7 +1,7 @@
-"""Foreign bytes: reading a file ends in a value or in one kind of error, whatever it holds.
+"""Read foreign files: the result is a value or one kind of error, for any content.
 
-Anybody may have changed a file on disk since we wrote it. A reader that lists the exceptions it
-expects lets an unexpected one through, so these functions let none through.
+A file on disk may have changed since Stencil wrote it. A reader that lists the expected exceptions
+lets unexpected ones through, so these functions convert every exception.
 """
 
 import os
@@ -66,7 +66,7 @@ def gunzip(data: bytes, *, most: int) -> bytes:
             message = f"it unpacks to more than {most} bytes"
             raise ValueError(message)
         parts.append(part)
-        if not rest and len(part) < _CHUNK:  # nothing waits inside of it, either
+        if not rest and len(part) < _CHUNK:  # the decompressor has no more output, either
             break
     if not unpacker.eof:
         message = "it ends too early"

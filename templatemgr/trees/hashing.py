@@ -33,7 +33,7 @@ class HashingError(Exception):
 
 
 class StoppedError(HashingError):
-    """The hashing process was told to stop."""
+    """The hashing process was stopped on request."""
 
 
 def hash_file(path: Path) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from templatemgr.trees import foreign
 
-# No package needs more, and every path stays far from what the kernel takes (4,096 bytes).
+# No package needs more, and every path stays far below the kernel's limit (4,096 bytes).
 MAX_DEPTH, MAX_PATH_BYTES = 128, 2048
 # Labels that a system puts on every file by itself. All others were set on purpose.
 IGNORED_ATTRIBUTES = frozenset({
@@ -80,7 +80,7 @@ def kind(info: os.stat_result) -> str:
 
 
 def too_deep(path: str) -> bool:
-    """Return whether a relative path is deeper or longer than any path that we seal."""
+    """Return whether a relative path is deeper or longer than the limit of sealed paths."""
     return path.count("/") >= MAX_DEPTH or len(os.fsencode(path)) > MAX_PATH_BYTES
 
 
@@ -99,7 +99,7 @@ def walk(root: Path) -> Walk:
                 found[path] = seen
                 if seen.kind == "folder" and not too_deep(path):
                     pending.append(path)
-        except Exception as error:  # noqa: BLE001 - whatever it is, this folder was not seen
+        except Exception as error:  # noqa: BLE001 - after any error the folder is not listed
             blind[folder or "."] = foreign.reason(error)
     return Walk(found=found, blind=blind)
 
@@ -116,7 +116,7 @@ def look(place: Path) -> Seen | None:
 
 
 def mounts_below(place: Path) -> list[str]:
-    """Return what is mounted at a place or below it, by full path (mountinfo's fifth field)."""
+    """Return the mounts at a place or below it, by full path (mountinfo's fifth field)."""
     home = os.fsencode(os.path.realpath(place))
     try:
         lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
@@ -184,7 +184,7 @@ def attributes(place: str | int) -> tuple[str, ...]:
             names = os.listxattr(place)
         else:
             names = os.listxattr(place, follow_symlinks=False)
-    except OSError:  # a filesystem without them has none; a file that went is found by others
+    except OSError:  # a filesystem without them; a vanished file is reported elsewhere
         return ()
     kept = (name for name in names if name not in IGNORED_ATTRIBUTES)
     return tuple(sorted(name for name in kept if not name.startswith("trusted.overlay.")))

@@ -32,7 +32,7 @@ Reading = tuple[int, int, int]  # the same, with the time of the last change in 
 
 
 class ManifestError(Exception):
-    """A tree holds what cannot be sealed, or a manifest cannot be read."""
+    """A tree has an entry that cannot be sealed, or a manifest cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +89,13 @@ class Problem:
 PROBLEMS = {
     "changed": "other bytes, or another kind of entry",
     "missing": "it is not there",
-    "added": "it does not belong there",
+    "added": "it is not in the manifest",
     "mode": "another mode",
     "link": "a link that leads elsewhere",
     "owner": "it belongs to another user or group",
     "attributes": "extended attributes: capabilities, an access list, or others",
     "mounted": "something is mounted over it",
-    "unreadable": "it could not be looked at",
+    "unreadable": "it could not be read",
 }
 
 
@@ -160,18 +160,18 @@ def dump(manifest: Manifest) -> bytes:
 
 
 def load(data: bytes) -> Manifest:
-    """Read the output of `dump`. Raises ManifestError only, whatever the bytes are."""
+    """Read the output of `dump`. Raises only ManifestError, for any bytes."""
     with foreign.reading("The manifest", ManifestError):
         body = json.loads(foreign.gunzip(data, most=MAX_BYTES))
         if not isinstance(body, dict) or set(body) != {"format", "entries"}:
-            raise ManifestError("The manifest cannot be read: it has other keys than its own.")
+            raise ManifestError("The manifest cannot be read: it has missing or unknown keys.")
         if body["format"] != FORMAT or isinstance(body["format"], bool):
             message = (
                 f"The manifest has format {body['format']!r:.80}, this release reads {FORMAT}."
             )
             raise ManifestError(message)
         if not isinstance(body["entries"], list):
-            raise ManifestError("The manifest cannot be read: its entries are no list.")
+            raise ManifestError("The manifest cannot be read: its entries are not a list.")
         return _checked([Entry(**entry) for entry in body["entries"]])
 
 
@@ -196,7 +196,7 @@ def _checked(entries: list[Entry]) -> Manifest:
         parent, _, name = entry.path.rpartition("/")
         inside = parent in folders and not entry.path.startswith("/")
         if name in ("", ".", "..") or not inside or listing.too_deep(entry.path):
-            _refuse(entry.path, "is no place in a tree")
+            _refuse(entry.path, "is not a path in a tree")
         order = _order(entry)
         if order <= before:
             _refuse(entry.path, "is named twice, or out of order")
@@ -211,7 +211,7 @@ def _check_entry(entry: Entry) -> None:
     if not all(type(text) is str for text in texts) or "\0" in entry.path + entry.target:
         _refuse(str(entry.path), "is not described by texts")
     if type(entry.mode) is not int or type(entry.size) is not int or not 0 <= entry.size < 1 << 62:
-        _refuse(entry.path, "has a mode or size that is none")
+        _refuse(entry.path, "has an invalid mode or size")
     file, link = entry.kind == "file", entry.kind == "link"
     modes = {"file": (FILE_MODE, PROGRAM_MODE), "folder": (FOLDER_MODE,), "link": (0o777,)}
     if entry.mode not in modes.get(entry.kind, ()):
@@ -240,7 +240,7 @@ def _check_place(path: str) -> None:
 
 def _entry(path: str, seen: Seen, digest: str) -> Entry:
     if seen.trouble:
-        message = f"{path} cannot be looked at: {seen.trouble}"
+        message = f"{path} cannot be read: {seen.trouble}"
         raise ManifestError(message)
     if seen.kind == "file":
         mode = PROGRAM_MODE if seen.info.st_mode & 0o100 else FILE_MODE
@@ -276,7 +276,7 @@ def _root_problem(root: Path, why: str) -> Problem:
 
 
 def _hidden(path: str, blind: Mapping[str, str]) -> bool:
-    """Return whether a path lies in a folder that could not be listed and is reported already."""
+    """Return whether a path is in a folder that could not be listed and is already reported."""
     parts = path.split("/")
     return any("/".join(parts[:count]) in blind for count in range(1, len(parts)))
 

@@ -1,7 +1,7 @@
 """Close the data directory to other users of the machine.
 
 The database holds sessions, second factors and submissions. The directory is closed to others, and
-each entry in it as well, in case somebody opens the directory again.
+each entry in it as well, in case the directory is opened again.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Make a tree what its manifest says: a pass from the top down, one entry at a time.
+"""Restore a tree to its manifest: a pass from the top down, one entry at a time.
 
 Every step uses descriptors of folders that were opened without following a link, so nothing outside
 of the tree can be reached. An entry is checked just before it is replaced. Neither the bytes nor
@@ -22,7 +22,7 @@ from templatemgr.trees import foreign, listing, manifests
 from templatemgr.trees.listing import Owners
 from templatemgr.trees.manifests import Entry, Manifest
 
-Supply = Callable[[Entry], Path | None]  # a file, proven to be what the entry says, or None
+Supply = Callable[[Entry], Path | None]  # a file with the checked content of the entry, or None
 
 _FOLDER = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -70,7 +70,7 @@ def restore(
     owners: Owners,
     suspects: Collection[str] | None = None,
 ) -> Pass:
-    """Make one pass over the tree at `place`, which may be anything or nothing yet.
+    """Make one pass over the tree at `place`, which may be missing or an entry of any kind.
 
     The bytes of files that are not in `suspects` are not read again; None means that all files are
     suspects. Raises OSError if the folder that holds the tree cannot be opened.
@@ -121,7 +121,7 @@ def same_bytes(descriptor: int, entry: Entry) -> bool:
 def open_beneath(root: Path, path: str, *, force: bool = False) -> int:
     """Open a file of a tree for reading; no component is a link. Raises OSError.
 
-    With `force`, also open a file of ours whose mode forbids reading. The mode is restored.
+    With `force`, also open a file of this user whose mode forbids reading. The mode is restored.
     """
     *folders, name = path.split("/")
     here = os.open(root, os.O_RDONLY | _FOLDER)
@@ -141,7 +141,7 @@ def open_beneath(root: Path, path: str, *, force: bool = False) -> int:
 
 
 def _open_closed(name: str, folder: int) -> int:
-    """Open a file that we own and may not read, by a descriptor that identifies it."""
+    """Open a file that this user owns but may not read, by a descriptor that identifies it."""
     seen = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         info, here = os.fstat(seen), Path(f"/proc/self/fd/{seen}")
@@ -158,7 +158,7 @@ def _open_closed(name: str, folder: int) -> int:
 
 
 def unfix(name: str | Path, folder: int | None = None) -> None:
-    """Clear the flags that forbid a change (`chattr +i`), as far as we have the right to."""
+    """Clear the flags that forbid a change (`chattr +i`), if this process may."""
     with suppress(OSError):
         descriptor = os.open(name, _FILE, dir_fd=folder)
         try:
@@ -271,7 +271,7 @@ def _remove(folder: _Folder, name: str, seen: os.stat_result | None) -> None:
 def _put_file(run: _Run, folder: _Folder, name: str, entry: Entry) -> None:
     stored = run.supply(entry)
     if stored is None:
-        message = "its content is nowhere"
+        message = "no copy of its content exists"
         raise FileNotFoundError(message)
     seen = _look(folder, name)
     if seen is not None and stat.S_ISDIR(seen.st_mode):

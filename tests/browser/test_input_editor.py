@@ -33,7 +33,7 @@ def test_edit_a_file_see_the_difference_and_build(admin: Page, stencil: Stencil)
     expect(outcome).to_be_visible(timeout=BUILT)
 
     page.get_by_role("link", name="Compare and promote").click()
-    expect(page.get_by_text("No package moved")).to_be_visible()
+    expect(page.get_by_text("No package changed")).to_be_visible()
     expect(page.locator(".config-diff .diff-add")).to_have_text("+// tried in the browser")
     page.get_by_role("link", name=re.compile("^Details of")).click()
     with page.expect_download() as download:
@@ -42,7 +42,7 @@ def test_edit_a_file_see_the_difference_and_build(admin: Page, stencil: Stencil)
 
     # No template uses the version: it can be removed, and the page says how much space that frees.
     page.get_by_role("link", name="Remove…").click()
-    expect(page.get_by_text("That frees about")).to_be_visible()
+    expect(page.get_by_text("This frees about")).to_be_visible()
     page.get_by_label("Why").fill("only tried")
     page.get_by_role("button", name=re.compile("^Remove")).click()
     expect(page.get_by_text("was removed from the disk: “only tried”")).to_be_visible()

@@ -132,7 +132,7 @@ def roll_back(page: Page, stencil: Stencil, before: str, after: str) -> None:
     expect(page.get_by_text(f"Version {before} is current again")).to_be_visible()
     page.goto(f"{stencil.url}/templates/typescript")
     expect(page.locator(".hero-number")).to_have_text(before)
-    periods = page.get_by_role("region", name="What was current when").get_by_role("listitem")
+    periods = page.get_by_role("region", name="Current versions over time").get_by_role("listitem")
     expect(periods.nth(0)).to_contain_text("rolled back")
     expect(periods.nth(1)).to_contain_text(f"“{WHY}”")
 

@@ -71,7 +71,7 @@ def test_tokens_users_and_the_audit_trail_without_javascript(plain: Page, stenci
         page.get_by_role("button", name="Export").last.click()
     assert download.value.suggested_filename.endswith(".jsonl")
     page.get_by_role("button", name="Verify the chain").click()
-    reload_until(page, lambda: page.get_by_text("The chain holds").count() > 0, "Go on")
+    reload_until(page, lambda: page.get_by_text("The chain holds").count() > 0, "Continue")
 
 
 def test_no_page_has_a_button_that_needs_javascript(plain: Page, stencil: Stencil) -> None:

@@ -140,7 +140,7 @@ def test_a_version_that_cannot_be_healed_does_not_block_others(place: Installati
     checking.verify(template="other", version=1, actor="ann")
     place.let_time_pass(times=1)
     assert place.health.state == "quarantined"
-    assert "its content is nowhere" in place.health.message
+    assert "no copy of its content exists" in place.health.message
     assert place.health.retry_at is not None
     assert VersionHealth.objects.get(version__template__name="other").state == "verified"
     assert (tree / "said.txt").read_text() == "hello\n"

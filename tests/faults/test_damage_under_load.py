@@ -72,4 +72,4 @@ def test_known_damage_is_not_served(place: Installation, executor: Daemon, name:
     assert {bytes(text) for text in ran.values_list("stdout", flat=True)} <= allowed
     assert place.whole()
     stopped = Execution.objects.filter(started_at__gt=since).exclude(state="succeeded")
-    assert all("so it did not run" in row.message for row in stopped.filter(state="error"))
+    assert all("so the program did not run" in row.message for row in stopped.filter(state="error"))

@@ -35,7 +35,7 @@ def test_build_template_if_missing_promotes_an_existing_version(
     make_sealed_version: MakeSealedVersion,
 ) -> None:
     make_sealed_version({"a": "1"}, name="tiny")
-    assert "nothing is current" in run("build_template", "tiny", "--if-missing")
+    assert "no version is current" in run("build_template", "tiny", "--if-missing")
     assert "tiny@1 is current" in run("build_template", "tiny", "--if-missing", "--promote")
     assert not Build.objects.filter(state="queued").exists()
 
@@ -91,7 +91,7 @@ def test_audit_lists_and_verifies(make_sealed_version: MakeSealedVersion) -> Non
 def test_doctor_lists_each_check_and_repairs_links(make_sealed_version: MakeSealedVersion) -> None:
     make_sealed_version({"a": "1"})
     said = run("doctor")
-    assert "weaker  fake current: nothing is current" in said
+    assert "weaker  fake current: no version is current" in said
     promotions.promote(template="fake", version=1, actor="ann", reason="r")
     (data_paths.template("fake") / "current").unlink()
     said = run("doctor")
@@ -110,7 +110,7 @@ def test_doctor_fails_if_a_current_version_is_missing(
     (home / "tree").chmod(0o755)
     (home / "tree").rename(home / "gone")
     out = StringIO()
-    with pytest.raises(CommandError, match="1 needed thing is missing"):
+    with pytest.raises(CommandError, match="1 requirement is missing"):
         call_command("doctor", stdout=out)
     assert "fake lost: fake@1 is not on disk, now quarantined" in out.getvalue()
     assert "missing fake current: fake@1 is quarantined" in out.getvalue()

@@ -139,6 +139,6 @@ def test_a_build_keeps_only_tarballs_and_within_the_setting(tiny: Path, settings
     settings.STENCIL_DOWNLOAD_BYTES = 0
     build = run_build()
     assert build.state == "reproduced"
-    assert "left the downloads" in log_text(build)
+    assert "old downloads" in log_text(build)
     assert [path for path in kept.rglob("*") if path.is_file()] == []
     assert run_build().state == "reproduced"  # the second build starts with an empty cache

@@ -27,14 +27,14 @@ GRACE_HOURS = (
     (720, "in 30 days"),
 )
 ROLES = tuple((role.name, role.description) for role in roles.ROLES)
-NO_ROLE = ("none", "may sign in and sees nothing")
+NO_ROLE = ("none", "may sign in, but has no permissions")
 CHOOSE_SCOPES = f"Choose at least one of {', '.join(Scope.values)}."
 CHOOSE_ROLE = f"Choose one of {', '.join(roles.NAMES)}."
 NO_COMPLETION = {"autocomplete": "off"}
 
 
 def _any_of(*names: str) -> forms.Select:
-    """Return a filter's list of choices. A value beside the list finds nothing."""
+    """Return a filter's list of choices. An unknown value selects nothing."""
     return forms.Select(choices=[("", "any"), *((name, name) for name in names)])
 
 
@@ -54,11 +54,11 @@ class PinsField(forms.CharField):
 
 
 class TokenFilters(forms.Form):
-    """Which tokens a page shows."""
+    """The filters of the list of tokens."""
 
     q = forms.CharField(
         required=False,
-        label="Name, or how it begins",
+        label="Name or prefix",
         widget=forms.TextInput(attrs={"placeholder": "ci-bot or stn_a1b2c3"}),
     )
     scope = forms.CharField(required=False, widget=_any_of(*Scope.values))
@@ -120,7 +120,7 @@ class RotateForm(forms.Form):
 
 
 class UserFilters(forms.Form):
-    """Which users a page shows."""
+    """The filters of the list of users."""
 
     q = forms.CharField(
         required=False,

@@ -141,12 +141,12 @@ def _factor(name: str, _number: str, details: Mapping[str, Any]) -> str:
 def _held(name: str, _number: str, details: Mapping[str, Any]) -> str:
     pins = details.get("to") or {}
     shown = _plain(pins)
-    return f"{name} at {shown}" if shown else f"{name}: what is current again"
+    return f"{name} at {shown}" if shown else f"{name}: the current versions again"
 
 
 def _rotated(name: str, _number: str, details: Mapping[str, Any]) -> str:
     hours = details.get("grace_seconds", 0) // 3600
-    until = f"works on for {hours} h" if hours else "ended at once"
+    until = f"works for {hours} h more" if hours else "ended at once"
     return f"{name}: {details.get('old', '')}… → {details.get('prefix', '')}…, the old one {until}"
 
 

@@ -14,7 +14,7 @@ ACTIONS = [("", "any"), *((action, word) for action, (word, _) in event_text.WOR
 
 
 class AuditFilters(forms.Form):
-    """Which events a page shows. Days are UTC; `until` is included."""
+    """The filters of the audit log. Days are UTC; `until` is included."""
 
     action = forms.CharField(required=False, widget=forms.Select(choices=ACTIONS))
     object = forms.CharField(

@@ -35,21 +35,21 @@ type Events = QuerySet[AuditEvent, AuditEvent]
 class StaleCheckError(Exception):
     """The state of a check is not ours, or older than an hour."""
 
-    message = "This check was interrupted: begin again."
+    message = "This check was interrupted: start it again."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChainCheck:
-    """How far a check of the chain is. `total` may grow meanwhile."""
+    """The progress of a check of the chain. `total` may grow meanwhile."""
 
     result: audit.ChainResult
     total: int
     done: bool
-    state: str  # what the next part begins with; signed, so that nobody skips a part
+    state: str  # the start of the next part; signed, so that no request can skip a part
 
     @property
     def percent(self) -> int:
-        """Out of 100."""
+        """Return the progress in percent."""
         return min(100, 100 * self.result.count // self.total) if self.total else 100
 
 

@@ -32,7 +32,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @decorators.change("templatemgr.verify_audit")
 def verify(request: HtmxHttpRequest) -> HttpResponseBase:
-    """Check one part of the chain. htmx requests the next part by itself."""
+    """Check one part of the chain. htmx requests the next part automatically."""
     part = bool(request.htmx)
     try:
         check = queries.check_chain(request.POST.get("state", ""))
@@ -64,7 +64,7 @@ def export(request: HttpRequest) -> StreamingHttpResponse | HttpResponseRedirect
             object="audit",
             details={"format": file_format, "filters": submitted},
         )
-    # Up to and with the event of this export: later events were not asked for.
+    # Up to and including the event of this export; later events are left out.
     events = queries.filtered(form.cleaned_data).filter(sequence__lte=event.sequence)
     response = StreamingHttpResponse(
         queries.export(events, file_format), content_type=queries.FORMATS[file_format]
@@ -94,12 +94,12 @@ def _page(request: HttpRequest, check: queries.ChainCheck | None = None) -> Http
 
 
 def _result(check: queries.ChainCheck) -> tuple[str, str]:
-    """Return the tone and the text of what the check found so far."""
+    """Return the tone and the text of the check's findings so far."""
     result = check.result
     if not result.ok:
         return "bad", (
             f"The chain is broken at event {result.first_broken:,}: {result.reason}. "
-            f"The {result.count:,} events before it hold. Compare with a backup."
+            f"The {result.count:,} events before it are valid. Compare with a backup."
         )
     if result.count == 1:
         return "ok", "The chain holds: 1 event."

@@ -36,7 +36,7 @@ def _many() -> forms.Field:
 
 
 class BuildFilters(forms.Form):
-    """Which builds a page shows. An unknown state or kind filters nothing."""
+    """The filters of the list of builds. An unknown state or kind is ignored."""
 
     template = forms.CharField(required=False, widget=forms.Select)
     state = forms.ChoiceField(
@@ -52,9 +52,9 @@ class BuildFilters(forms.Form):
 
 
 class NewBuildForm(forms.Form):
-    """What the address of the page chooses: a kind, `from` a version, packages, open files.
+    """The choices in the address of the page: a kind, `from` a version, packages, open files.
 
-    `again` is the id of a build whose choices are taken over.
+    `again` is the id of a build whose choices are copied.
     """
 
     again = forms.CharField(required=False)
@@ -83,7 +83,7 @@ class BuildRequestForm(forms.Form):
 
 
 class EditForm(forms.Form):
-    """One step of an edit: the text of every open file, and what to do with it."""
+    """One step of an edit: the text of every open file, and the action."""
 
     from_version = _version()
     digest = forms.CharField(required=False)  # of the inputs that the page showed

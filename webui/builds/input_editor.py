@@ -44,7 +44,7 @@ class Editor:
 class Edit:
     """The open files and the changes in them. `previewed`: the difference was requested.
 
-    `fault` is the place where the inputs as typed are refused.
+    `fault` is the place of the first fault in the typed inputs.
     """
 
     files: Mapping[str, str]
@@ -56,7 +56,7 @@ class Edit:
 
     @property
     def ready(self) -> bool:
-        """Whether it can be built."""
+        """Whether the edit can be built."""
         return self.previewed and bool(self.changed) and not self.problem
 
 
@@ -90,9 +90,9 @@ def proceed(
     if not previewed or problem:
         return Edit(files=files, changed=changed, problem=problem)
     if not changed:
-        return Edit(files=files, previewed=True, problem="Nothing is changed yet.")
+        return Edit(files=files, previewed=True, problem="No file is changed yet.")
     if digest != source.digest:
-        problem = "The files changed since you opened them: look at the difference again."
+        problem = "The files changed since you opened them: check the difference again."
     proposal = inputs.propose(inputs=source, files=changed)
     _open_faulty(source, files, proposal.problem)
     return Edit(

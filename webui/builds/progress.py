@@ -1,4 +1,4 @@
-"""How far a build is: its steps, its time so far, and the time left. Pure: a row in, values out."""
+"""The progress of a build: its steps, its time so far, and the time left. Pure."""
 
 import math
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def value(self) -> int:
-        """Out of 100; it stays at 97 while a build takes longer than the estimate."""
+        """The progress in percent; it stays at 97 while a build exceeds the estimate."""
         return min(97, round(100 * self.elapsed / self.estimate)) if self.estimate else 0
 
 

@@ -42,17 +42,17 @@ KINDS = (
     Kind(
         name="rebuild",
         title="Rebuild",
-        says="The same lock. If nothing else changed, it reproduces a version to the byte.",
+        says="The same lock. If nothing else changed, the result is the same, byte for byte.",
     ),
     Kind(
         name="refresh",
         title="Refresh",
-        says="A new lock first, with the newest version of every package that its range allows.",
+        says="A new lock first, with the newest version of each package within its range.",
     ),
     Kind(
         name="update",
         title="Update",
-        says="Move the packages you choose, in their ranges or to a version you name.",
+        says="Update the chosen packages, within their ranges or to a version that you name.",
     ),
     Kind(name="edit", title="Edit", says="Change the input files first, and see the difference."),
 )
@@ -168,7 +168,7 @@ def _packages(request: HttpRequest, name: str, source: Inputs) -> HttpResponse:
 def _again(request: HttpRequest, name: str, build: Build) -> HttpResponse:
     """Show the page with the choices of a build that failed."""
     if build.template.name != name:
-        message = f"That build is of {build.template.name}."
+        message = f"That build belongs to the template {build.template.name}."
         raise Http404(message)
     version = build.from_version.number if build.from_version else None
     if build.kind == BuildKind.EDIT:

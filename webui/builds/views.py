@@ -105,9 +105,9 @@ def cancel(request: HttpRequest, build_id: uuid.UUID) -> HttpResponseRedirect:
     """Cancel a build."""
     build = builds.cancel(build_id=build_id, actor=decorators.actor(request))
     if build.state == BuildState.CANCELLED:
-        decorators.done(request, "Cancelled. Nothing is left of this build but its log.")
+        decorators.done(request, "Cancelled. Only the log of this build is kept.")
     elif build.finished:
-        decorators.done(request, f"It had ended before: {build.state}.")
+        decorators.done(request, f"The build had already ended: {build.state}.")
     return redirect("build", build_id)
 
 

@@ -15,7 +15,7 @@ LONGEST_NAME = 150
 
 
 class VersionFilters(forms.Form):
-    """Which versions a table shows. An unknown state or kind filters nothing."""
+    """The filters of a table of versions. An unknown state or kind is ignored."""
 
     state = forms.ChoiceField(required=False, choices=STATES)
     kind = forms.ChoiceField(

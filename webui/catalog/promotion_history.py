@@ -1,4 +1,4 @@
-"""Which version was current when, from the log of promotions. Pure: rows in, values out."""
+"""The periods in which versions were current, from the log of promotions. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class CurrentPeriod:
 
 
 def current_periods(log: Iterable[Promotion]) -> list[CurrentPeriod]:
-    """Return every period, newest first. To promote the current version begins no new period."""
+    """Return every period, newest first. Promoting the current version begins no new period."""
     ordered = sorted(log, key=lambda entry: entry.pk)
     starts = [
         entry

@@ -18,8 +18,8 @@ class Row:
     """A line of the table: a version, or a build without a version (yet)."""
 
     at: datetime
-    state: str  # what colours the pill; empty for a neutral one
-    word: str  # what stands in it
+    state: str  # selects the colour of the pill; empty for a neutral one
+    word: str  # the text of the pill
     build: Build
     version: Version | None = None
     changes: Comparison | None = None
@@ -37,7 +37,7 @@ class Table:
 
     @property
     def building(self) -> bool:
-        """Whether a line will change by itself."""
+        """Whether a line can change without a reload, because a build runs."""
         return any(not row.build.finished for row in self.rows)
 
     @property

@@ -24,7 +24,7 @@ FORMS = {"tar.gz": "application/gzip", "zip": "application/zip"}
 
 @decorators.page
 def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Show all that is known of one version."""
+    """Show one version: its record, health, smoke results and packages."""
     version = catalog.get_version(template=name, number=number)
     template = catalog.get(name=name)
     is_current = version.pk == template.current_id
@@ -49,7 +49,7 @@ def detail(request: HttpRequest, name: str, number: int) -> HttpResponse:
 def download_inputs(_request: HttpRequest, name: str, number: int, form: str) -> HttpResponse:
     """Send the files that a version was built from, as an archive."""
     if form not in FORMS:
-        message = f"There is no archive of form {form!r}."
+        message = f"There is no archive of the format {form!r}."
         raise Http404(message)
     packed = inputs.archive(
         template=name, version=number, form="zip" if form == "zip" else "tar.gz"
@@ -76,7 +76,7 @@ def verify(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Request a verification of every file of a version; its page shows the progress."""
     verification.request(template=name, version=number, actor=decorators.actor(request))
     decorators.done(
-        request, f"Version {number} is read again, file by file: its page shows the result."
+        request, f"All files of version {number} are verified: its page shows the result."
     )
     if request.POST.get("back") == "template":
         return redirect("template", name)
@@ -101,13 +101,13 @@ def heal(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Verify a version and heal it: from the store, else by a rebuild."""
     actor = decorators.actor(request)
     verification.request(template=name, version=number, actor=actor, heal=True)
-    decorators.done(request, f"Version {number} is read again, and healed from what that finds.")
+    decorators.done(request, f"Version {number} is verified again; damage is then healed.")
     return redirect("version", name, number)
 
 
 @decorators.page
 def confirm_removal(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Show how much a removal frees, and what forbids it."""
+    """Show how much disk space a removal frees, and the reasons against it."""
     if not decorators.may(request, "templatemgr.remove_version"):
         raise PermissionDenied
     version = catalog.get_version(template=name, number=number)
@@ -134,7 +134,7 @@ def remove(request: HttpRequest, name: str, number: int) -> HttpResponse:
     decorators.done(
         request,
         f"Version {number} is removed: {size(freed.bytes)} are free again. "
-        "A rebuild from it brings it back.",
+        "A rebuild from it restores it.",
     )
     return redirect("version", name, number)
 

@@ -76,7 +76,7 @@ def promotion_log(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _head(request: HttpRequest, template: Template, previous: Version | None) -> dict[str, Any]:
-    """Return what stands above the table: the current version, its pin, and its history."""
+    """Return the context above the table: the current version, its pin, and its history."""
     current = queries.current_version(template)
     periods = promotion_history.current_periods(queries.latest_promotions(template))
     latest = periods[0].promotion if periods else None

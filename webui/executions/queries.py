@@ -1,4 +1,4 @@
-"""What the pages of executions read besides the executions themselves."""
+"""The rows that the pages of executions read, besides the executions themselves."""
 
 from django.http import HttpRequest
 

@@ -93,7 +93,7 @@ def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirec
         execution_id=execution.pk, actor=decorators.actor(request)
     )
     if not changed:
-        decorators.done(request, f"It had already ended: {execution.get_state_display()}.")
+        decorators.done(request, f"The execution had ended: {execution.get_state_display()}.")
     elif execution.finished:
         decorators.done(request, "Cancelled before it started.")
     return redirect("execution", execution_id)
@@ -101,7 +101,7 @@ def cancel(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirec
 
 @decorators.change("execapp.submit_execution")
 def rerun(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponseRedirect:
-    """Submit the same again as the signed-in user, on its own version or on another."""
+    """Submit the same request as the signed-in user, on its own version or on another."""
     execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
     form = RerunForm(request.POST)
     if not form.is_valid():

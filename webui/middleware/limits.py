@@ -88,7 +88,7 @@ def check_form(request: HttpRequest) -> None:
         raise RequestDataTooBig
     charset = (request.content_params or {}).get("charset", "utf-8").lower()
     if request.method != "POST" or request.content_type != FORM or charset != "utf-8":
-        return  # Django reads every other body, if a view asks for it
+        return  # Django reads every other body, if a view needs it
     try:
         fields = documents.form(request.body, fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS)
     except (documents.DocumentError, UnreadablePostError) as error:
@@ -105,7 +105,7 @@ def _refusal(refused: RefusedError, *, machine: bool) -> HttpResponse:
     if machine:
         return error_reply(refused.code, refused.message, status=status)
     text = error_pages.ErrorText(
-        title="That cannot be accepted",
+        title="The request cannot be accepted",
         problem=f"{refused.message} Nothing was changed.",
         advice="Go back and send less. The API for programs is described under /api/v1/docs.",
     )

@@ -1,1 +1,1 @@
-"""The first page: what needs attention, and how the system runs."""
+"""The first page: items that need attention, and the state of the system."""

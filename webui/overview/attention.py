@@ -1,4 +1,4 @@
-"""What needs attention: at most five queries, however many templates there are."""
+"""The items that need attention: at most five queries for any number of templates."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The overview: what needs attention, metrics, templates, latest events."""
+"""The overview: items that need attention, metrics, templates, latest events."""
 
 import hashlib
 import re
@@ -21,7 +21,7 @@ from webui.shell import decorators
 from webui.shell.context_processors import know_health, may, shell_health
 
 LATEST_EVENTS = 6
-# Texts that change by themselves: elapsed times and medians.
+# Texts that change without an event: elapsed times and medians.
 TIME = re.compile(r"<time[^<>]*>[^<]*</time>|\b\d+(\.\d+)? ms\b")
 # Events that announce another event, or report that all is well.
 MINOR_ACTIONS = ("build.request", "version.verify", "token.create", "user.sign_in", "audit.export")

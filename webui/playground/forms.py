@@ -13,14 +13,14 @@ from core import parsing
 from execapp.models import Mode
 from execapp.requests import SubmissionRequest
 
-MOST_LIMIT = 10**15  # the service knows what a template allows
+MOST_LIMIT = 10**15  # the service checks the limits of the template
 MOST_FILES = 50  # editors on a page; the API takes more
 FORM_ID = "playground-form"
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """A file as it stands in its editor. Binary content is base64, and cannot be edited."""
+    """A file in its editor. Binary content is base64, and cannot be edited."""
 
     path: str = ""
     content: str = ""
@@ -108,7 +108,7 @@ def _select(*choices: tuple[str, str]) -> forms.Select:
 
 
 class PlaygroundForm(forms.Form):
-    """A submission as it is typed, right or wrong. The service checks what it means."""
+    """A submission as it is typed, valid or not. The service checks its meaning."""
 
     template = forms.Field(required=False, widget=_select())
     beside = forms.Field(required=False, label="Compare with", widget=_select())

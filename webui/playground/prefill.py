@@ -1,4 +1,4 @@
-"""Values that the playground's form begins with: an example, or what an execution was."""
+"""The initial values of the playground's form: an example, or an earlier execution."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -6,7 +6,7 @@ MOST_VERSIONS = 100
 
 
 def options(wanted: str = "") -> list[tuple[str, str]]:
-    """Return what can run, as reference and text.
+    """Return the versions that can run, as reference and text.
 
     First the current version of each template, then each healthy version by number. `wanted` is
     offered even if it is not among them.

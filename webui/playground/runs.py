@@ -1,4 +1,4 @@
-"""Run what the playground's form holds, and wait for the results."""
+"""Run the submission of the playground's form, and wait for the results."""
 
 import re
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""Pages that change what is current, and comparisons of versions."""
+"""Pages that change the current version, and comparisons of versions."""

@@ -28,7 +28,7 @@ class PackageReview:
 
 @dataclass(frozen=True, kw_only=True)
 class ChangeReview:
-    """A comparison of packages, and what lockfiles and manifests add to it.
+    """A comparison of packages, with details from lockfiles and manifests.
 
     `difference` is None when the files of a version cannot be read, or there is no old version.
     """
@@ -39,7 +39,7 @@ class ChangeReview:
 
     @property
     def scripts(self) -> tuple[Script, ...]:
-        """Packages whose own code a build runs from now on."""
+        """Packages whose code a build runs for the first time."""
         return self.difference.scripts if self.difference else ()
 
     @property
@@ -57,7 +57,7 @@ class ChangeReview:
 
 
 def review(packages: Comparison, difference: Difference | None) -> ChangeReview:
-    """Return the changes, each with all that is known of its package."""
+    """Return the changes, each with the known details of its package."""
     chains = {item.name: item.chain for item in difference.packages} if difference else {}
     marks = _marks(difference)
     rows = [

@@ -84,7 +84,7 @@ def render_comparison(
 
 
 def _difference(old: Version | None, new: Version) -> tuple[Difference | None, str]:
-    """Compare what both versions keep; or return the problem, which hides details only."""
+    """Compare the kept files of both versions; or return the problem, which hides details only."""
     if old is None:
         return None, ""
     try:

@@ -1,4 +1,4 @@
-"""Forms of promotions: reasons, the promotion itself, the policy of gates, what to compare.
+"""Forms of promotions: reasons, the promotion itself, the policy of gates, comparisons.
 
 The services check reasons, versions and gates; the forms read and show them.
 """
@@ -12,7 +12,7 @@ from webui.shell.fields import WholeNumberField
 
 
 class ExpectedVersionField(forms.CharField):
-    """The version that the form's page showed as current; None when nothing was current.
+    """The version that the form's page showed as current; None if no version was current.
 
     A damaged value is 0, which no version has: it must not count as "nothing is expected".
     """
@@ -30,7 +30,7 @@ def _version() -> WholeNumberField:
 
 
 class ReasonForm(forms.Form):
-    """The reason for an action, as it was typed; a reason that holds NUL counts as none."""
+    """The reason for an action, as it was typed; a reason with NUL counts as empty."""
 
     reason = forms.CharField(required=False, strip=False)
 

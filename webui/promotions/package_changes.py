@@ -13,7 +13,7 @@ from templatemgr import package_diff
 
 
 class Distance(StrEnum):
-    """How far a package moved, by semantic versioning; the most important first."""
+    """The distance of an update by semantic versioning; the most important first."""
 
     MAJOR = "major"
     MINOR = "minor"
@@ -29,7 +29,7 @@ RANK = {each: rank for rank, each in enumerate(Distance)}
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One package at one version more or less; `old` or `new` is None where it is absent."""
+    """One changed version of a package; `old` or `new` is None on a side without it."""
 
     name: str
     old: str | None
@@ -102,9 +102,9 @@ def compare(old: Iterable[Mapping[str, Any]], new: Iterable[Mapping[str, Any]]) 
 
 
 def distance(old: str, new: str) -> Distance:
-    """Return the word for how far apart two versions of a package are."""
+    """Return the word for the distance between two versions of a package."""
     far = package_diff.distance(old, new)
-    if far == "prerelease":  # what leads to a release is a part of its patch
+    if far == "prerelease":  # a change between pre-releases counts as a patch
         return Distance.PATCH
     return WORDS.get(far, Distance.OTHER)
 

@@ -1,4 +1,4 @@
-"""What the pages of promotions read, and the pages of other families about promotions."""
+"""The rows of promotions that the pages of promotions and of other families read."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

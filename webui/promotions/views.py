@@ -59,7 +59,7 @@ def promote(request: HttpRequest, name: str) -> HttpResponse:
             override=override,
         )
     except TemplateError as error:
-        # Compare with what is current now: another user may have promoted meanwhile.
+        # Compare with the present current version: another user may have promoted meanwhile.
         now = catalog.get(name=name).current
         return render_comparison(
             request,
@@ -97,7 +97,7 @@ def pin(request: HttpRequest, name: str) -> HttpResponse:
         promotions.pin(template=name, actor=decorators.actor(request), reason=reason)
     except TemplateError as error:
         return _refused(request, name, "pin", error, form)
-    decorators.done(request, "Pinned: the current version stays current until it is unpinned.")
+    decorators.done(request, "Pinned: the current version stays until the template is unpinned.")
     return redirect("template", name)
 
 
@@ -139,14 +139,14 @@ def receipt(request: HttpRequest, name: str, promotion_id: int) -> HttpResponse:
 
 @decorators.page
 def policy(request: HttpRequest, name: str) -> HttpResponse:
-    """Show which gates a promotion of this template must pass, and how that changed."""
+    """Show the gates that a promotion of this template must pass, and their changes."""
     template = catalog.get(name=name)
     return _policy_page(request, template, gates.required(template=template))
 
 
 @decorators.change("templatemgr.change_gate_policy")
 def set_policy(request: HttpRequest, name: str) -> HttpResponse:
-    """Set which gates a promotion must pass."""
+    """Set the gates that a promotion must pass."""
     template = catalog.get(name=name)
     form = PolicyForm(request.POST)
     chosen = fields.values(form)
@@ -224,5 +224,5 @@ def _expect(template: Template, expected: int | None) -> None:
     """Raise CurrentChangedError for a form that is older than the last promotion, or sent twice."""
     actual = template.current.number if template.current else None
     if expected is not None and actual != expected:
-        message = f"{template.name} is on version {actual}, not {expected}: look again first."
+        message = f"{template.name} is on version {actual}, not {expected}: review it again."
         raise CurrentChangedError(message, expected=expected, current=actual)

@@ -1,1 +1,1 @@
-"""What `make up` does: prepare, build, start the processes, and print how to begin."""
+"""The start by `make up`: prepare, build, start the processes, and print how to begin."""

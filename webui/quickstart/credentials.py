@@ -74,7 +74,7 @@ def create() -> Credentials | None:
         made = Credentials(
             url=base_url(), admin=Admin(username="admin", password=password), token=token
         )
-        # Written before the commit: otherwise a crash leaves an admin whose password nobody knows.
+        # Written before the commit: otherwise a crash leaves an admin whose password is lost.
         _write(made)
     return made
 

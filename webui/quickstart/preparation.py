@@ -13,7 +13,7 @@ from webui.quickstart.supervisor import AlreadyRunningError, SupervisorLock
 
 
 class StartError(Exception):
-    """Stencil cannot be started here; the message says why, and what to do."""
+    """Stencil cannot be started here; the message has the reason and the remedy."""
 
 
 def check_isolation() -> None:

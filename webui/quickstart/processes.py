@@ -50,7 +50,7 @@ def port_problem() -> str | None:
             probe_socket.bind(address)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
-                reason = "is in use: stop what listens there, or set STENCIL_PORT"
+                reason = "is in use: stop the program that listens there, or set STENCIL_PORT"
             else:
                 reason = f"cannot be used ({error.strerror}): set STENCIL_HOST, STENCIL_PORT"
             return f"{address[0]}:{address[1]} {reason}."
@@ -58,7 +58,7 @@ def port_problem() -> str | None:
 
 
 def wait_until_ready(supervisor: Supervisor) -> bool:
-    """Wait until web answers and the executor reports; return False if told to stop meanwhile.
+    """Wait until web answers and the executor reports; return False if stopped meanwhile.
 
     Raises StartError if a process ends, or if READY_SECONDS pass.
     """

@@ -21,7 +21,7 @@ def run(*, prepare_only: bool, say: Callable[[str], None]) -> None:
     lock = preparation.lock_data_directory(say=say)
     try:
         if not prepare_only:
-            processes.check_port()  # before the work, not after it
+            processes.check_port()  # fail before the builds, not after them
         missing = preparation.prepare(say=say)
         created = credentials.create()
         if prepare_only:
@@ -48,12 +48,12 @@ def build_all(missing: list[str], *, say: Callable[[str], None]) -> None:
         builds.stop()
         raise
     if failed:
-        message = f"Not built: {', '.join(sorted(failed))}. Its lines above say why."
+        message = f"Not built: {', '.join(sorted(failed))}. The lines above have the reasons."
         raise StartError(message)
 
 
 def serve(*, created: Credentials | None, missing: list[str], say: Callable[[str], None]) -> None:
-    """Start web and executor, then the builds; keep the processes alive until told to stop."""
+    """Start web and executor, then the builds; keep the processes alive until a stop signal."""
     supervisor = Supervisor(processes.programs(), env=os.environ, say=say)
     welcome = Welcome(created=created, missing=missing, say=say)
     builds = FirstBuilds(missing, env=os.environ, say=say, ended=welcome.ended)

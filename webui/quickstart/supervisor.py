@@ -57,7 +57,7 @@ class Program:
 
 
 class Supervisor:
-    """Keep programs alive until told to stop. They start and stop in the given order."""
+    """Keep programs alive until a stop signal. They start and stop in the given order."""
 
     def __init__(
         self, programs: Sequence[Program], *, env: Mapping[str, str], say: Callable[[str], None]

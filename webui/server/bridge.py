@@ -120,7 +120,7 @@ class Exchange:
                 headers, self._receive, bounds, self._bridge.body_memory
             )
         except ValueError as error:
-            await self._refuse(error_reply("malformed", f"The header {error} stands twice."))
+            await self._refuse(error_reply("malformed", f"The header {error} is given twice."))
             return
         except request_body.TooSlowError:
             slow = error_reply("timeout", "The body did not arrive in time.", status=408)

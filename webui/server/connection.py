@@ -169,7 +169,7 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Answer the request without an upgrade, and ignore what follows it."""
+        """Answer the request without an upgrade, and ignore all later bytes."""
         self._deaf = True
         if self.cycle is not None:
             self.cycle.keep_alive = False

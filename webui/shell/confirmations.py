@@ -55,8 +55,8 @@ def roll_back(template: Template, previous: Version | None) -> Confirmation:
         permission="templatemgr.promote_version",
         title=f"Roll back to {target}" if target else f"Roll back {template.title}",
         text=(
-            f"Version {target} becomes current again for every execution that starts from then "
-            f"on. Version {current.number if current else '–'} stays and can be promoted again."
+            f"Version {target} becomes current again for every execution that starts after "
+            f"this. Version {current.number if current else '–'} stays and can be promoted again."
             if target
             else ""
         ),
@@ -78,7 +78,7 @@ def pin(template: Template) -> Confirmation:
         action="pin",
         permission="templatemgr.pin_template",
         title=f"Pin {template.title}{at}",
-        text="Nobody can promote or roll back until it is unpinned. Builds still run.",
+        text="Promotions and roll backs are refused until it is unpinned. Builds still run.",
         url=reverse("pin", args=[template.name]),
         button="Pin",
         back=reverse("template", args=[template.name]),
@@ -105,14 +105,14 @@ def remove(version: Version, *, frees: int | None, needed: list[str]) -> Confirm
     `frees` is in bytes, None if it is unknown. `needed` are the reasons against the removal.
     """
     name, number = version.template.name, version.number
-    freed = "" if frees is None else f" That frees about {size(frees)}: what nothing else shares."
+    freed = "" if frees is None else f" This frees about {size(frees)}, not counting shared files."
     return Confirmation(
         action="remove",
         permission="templatemgr.remove_version",
         title=f"Remove {version.template.title} {number}",
         text=(
-            f"Its tree and cache leave the disk.{freed} Its record, its inputs and its log stay, "
-            "and a rebuild from it brings it back."
+            f"Its tree and cache are deleted.{freed} Its record, its inputs and its log stay, "
+            "and a rebuild from it restores it."
         ),
         url=reverse("remove_version", args=[name, number]),
         button=f"Remove {number}",

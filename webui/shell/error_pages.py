@@ -25,7 +25,7 @@ MACHINES = ("/api/", "/healthz", "/readyz", "/metrics")  # their clients are pro
 DATABASE_TROUBLE = {
     Trouble.UNREACHABLE: "The database cannot be reached. Nothing was recorded.",
     Trouble.FULL: "The disk is full. Nothing was recorded.",
-    Trouble.LOCKED: "The database is busy with something long. Nothing was recorded.",
+    Trouble.LOCKED: "The database is busy with another operation. Nothing was recorded.",
 }
 
 
@@ -51,7 +51,8 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if not isinstance(exception, DisallowedHost):
         link = ("Back to the form", freshness.shown_page(request))
     return show(
-        400, ErrorText(title="That could not be read", problem=problem, advice=advice, link=link)
+        400,
+        ErrorText(title="The data could not be read", problem=problem, advice=advice, link=link),
     )
 
 
@@ -120,10 +121,10 @@ def unreadable(request: HttpRequest, problem: str) -> HttpResponse:
     return show(
         409,
         ErrorText(
-            title="That cannot be shown",
+            title="The page cannot be shown",
             problem=problem,
-            advice="The page of the version says what is wrong and offers to heal it. A damaged "
-            "version serves nothing.",
+            advice="The page of the version shows the damage and offers to heal it. A damaged "
+            "version is not served.",
             link=("Back", freshness.shown_page(request)),
         ),
     )
@@ -141,7 +142,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return show(
         500,
         ErrorText(
-            title="This is our fault",
+            title="Stencil failed",
             problem=f"The page could not be made. The error is in the server’s log at {now} UTC.",
             advice="Try again. If the error returns, give that time to the operator of this "
             "Stencil. The audit log shows whether your last action took effect.",

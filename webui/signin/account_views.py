@@ -47,5 +47,5 @@ def end_sessions(request: HttpRequest) -> HttpResponseRedirect:
 
 def _ended(count: int) -> str:
     if not count:
-        return "You were signed in nowhere else."
+        return "There were no other sessions."
     return f"Signed out of {count} other {'session' if count == 1 else 'sessions'}."

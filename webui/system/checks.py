@@ -64,7 +64,7 @@ def _transport() -> list[CheckMessage]:
         return []
     return [
         checks.Warning(
-            "Nothing says that requests come over https: forms behind a proxy are answered 403.",
+            "No setting tells that requests come over https: forms behind a proxy get status 403.",
             hint="Set STENCIL_PROXIES to the number of proxies in front, or to their addresses "
             "(they must set X-Forwarded-Proto and X-Forwarded-For), or name the address in "
             "STENCIL_TRUSTED_ORIGINS.",

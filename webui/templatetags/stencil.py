@@ -123,7 +123,7 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def lasted(value: float | None) -> str:
-    """How long something was so, in one rounded unit: "45 s", "6 min", "3 h", "9 days"."""
+    """Return a duration in one rounded unit: "45 s", "6 min", "3 h", "9 days"."""
     if value is None:
         return ""
     for unit, length in (("day", 86_400), ("h", 3600), ("min", 60)):

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        # Trees that are made here by hand are read by the sandbox's user, as sealed ones are.
+        # The sandbox's user must be able to read the trees that the benchmark makes.
         os.umask(0o022)
         require_isolation()
         if options["only"] and options["write"]:

@@ -32,5 +32,5 @@ class Vendor:
     # Takes a cursor; returns how statements can bypass the triggers with the present settings:
     # pairs of a message and a hint.
     trigger_gaps: Callable[[Any], list[tuple[str, str]]]
-    # Takes a cursor; reads every page and returns what is damaged. None: the vendor has own tools.
+    # Takes a cursor; reads every page and returns the damage. None: the vendor has its own tools.
     integrity_problems: Callable[[Any], list[str]] | None

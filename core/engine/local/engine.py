@@ -78,7 +78,7 @@ class LocalEngine(BaseEngine):
             return f"it does not answer: {error.strerror or error}"
 
     def check(self) -> list[CheckMessage]:
-        """Return an error when a folder stands where the socket belongs."""
+        """Return an error if a folder is in the place of the socket."""
         path = socket_path()
         if not path.is_dir() or path.is_symlink():
             return []

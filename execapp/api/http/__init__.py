@@ -1,1 +1,1 @@
-"""What all routes share: authentication, bodies, errors, rate limits, deferred replies."""
+"""Shared parts of all routes: authentication, bodies, errors, rate limits, deferred replies."""

@@ -1,7 +1,6 @@
-"""How much of a wrong request is looked at: validation tells the first errors, so the rest of a
-list that is wrong throughout need not be validated.
+"""Limits on the validation of a wrong request: only its first errors are reported.
 
-Each of these goes before pydantic's own validator of a field, which says what is wrong.
+Each function returns a validator that runs before pydantic's own validator of the field.
 """
 
 from collections.abc import Callable, Iterable

@@ -18,7 +18,7 @@ class Permit:
             limit.give_back(self._client)
 
     def __del__(self) -> None:
-        """Return the permit of a reply that an exception replaced: nobody closes that reply."""
+        """Return the permit of a reply that an exception replaced: that reply is never closed."""
         self.release()
 
 

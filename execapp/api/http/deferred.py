@@ -134,7 +134,7 @@ def acquire_stream(client: str) -> concurrency.Permit:
     except concurrency.LimitReached as full:
         details = {"limit": full.limit}
         if full.scope == "client":
-            message = f"You follow {full.limit} streams already: end one, or wait."
+            message = f"You already follow {full.limit} streams: end one, or wait."
             error = RateLimitedError(message, details=details)
             error.retry_after = RETRY_SECONDS
             raise error from full

@@ -69,10 +69,10 @@ WAYS = {
     "not_built": "Build it: manage.py build_template {template} --promote; or "
     'POST {of}/builds {{"kind": "rebuild"}}, then POST {of}/promote.',
     "pinned": "Unpin it first: POST {of}/unpin.",
-    "not_ready": "GET {of}/versions/{version}/gates says why of each gate.",
+    "not_ready": "GET {of}/versions/{version}/gates returns the reason of each gate.",
     "expected_current": "GET {of} and decide again.",
     "no_previous": "Promote a version: POST {of}/promote.",
-    "in_use": "Remove it when none of that holds any more.",
+    "in_use": "Remove it when none of these reasons applies any more.",
     "not_healed": 'Rebuild it: POST {of}/builds {{"kind": "rebuild", "from": {version}}}.',
     "template_unavailable": "Name another version ({template}@N), roll back: POST {of}/rollback; "
     "or heal it: POST {of}/versions/{version}/heal.",
@@ -113,7 +113,7 @@ def handle(exc: BaseException) -> HttpResponse:
     if isinstance(exc, TemplateError) and exc.code in STATUSES:
         return _template_error(exc)
     if isinstance(exc, RequestDataTooBig):
-        return error_reply("too_large", "The body is larger than this server takes.")
+        return error_reply("too_large", "The body is larger than this server accepts.")
     if isinstance(exc, SuspiciousOperation | UnreadablePostError):
         return error_reply("malformed", "The request could not be read.")
     passing = trouble_that_passes(exc)
@@ -125,7 +125,7 @@ def handle(exc: BaseException) -> HttpResponse:
     error_id = secrets.token_hex(6)
     logger.error("error %s", error_id, exc_info=exc)
     details = {"error_id": error_id}
-    return error_reply("internal", "This is our fault, and in our log.", details=details)
+    return error_reply("internal", "Stencil failed; its log has the cause.", details=details)
 
 
 def trouble_that_passes(exc: BaseException) -> str | None:

@@ -21,7 +21,7 @@ class StrictParser(Parser):
             message = "Send the body as application/json in UTF-8."
             raise MediaTypeError(message)
         found = cast("DictStrAny", loads(request.body))
-        vars(request)["document"] = found  # the idempotency hash needs the whole of it
+        vars(request)["document"] = found  # the idempotency hash needs the whole document
         return found
 
 

@@ -56,7 +56,7 @@ def resumed() -> dict[str, Any]:
         "in": "header",
         "name": "Last-Event-ID",
         "required": False,
-        "description": "The id of the last event you have; what came before is not sent again.",
+        "description": "The id of the last received event; only later events are sent.",
         "schema": {"type": "string"},
     }
     return {**streamed("text/event-stream"), "parameters": [header]}

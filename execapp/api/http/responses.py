@@ -32,7 +32,7 @@ def text_reply(lines: Iterable[str]) -> StreamingHttpResponse:
 
 
 def wanted_form(request: HttpRequest, *forms: str) -> str:
-    """Return the form that ?format= or else Accept asks for: "json", or one of `forms`."""
+    """Return the form that ?format= or else Accept selects: "json", or one of `forms`."""
     given = request.GET.get("format")
     if given in ("json", *forms):
         return str(given)

@@ -31,7 +31,7 @@ def one_shape(view: View) -> View:
             response[name] = value
         if response.status_code >= 400:
             drain(request)
-        # An error of ours is logged already, with its id; Django would log the reply again.
+        # An internal error is logged already, with its id; Django would log the reply again.
         vars(response)["_has_been_logged"] = True
         if head and isinstance(response, HttpResponse):
             response["Content-Length"] = str(len(response.content))

@@ -76,7 +76,7 @@ def present_verification(found: Verification) -> dict[str, Any]:
 
 
 def present_gates(version: Version, found: Sequence[gates.Gate]) -> dict[str, Any]:
-    """Return every gate of a version's promotion, and whether all that matter are open."""
+    """Return every gate of a version's promotion, and whether all required gates are open."""
     shown = [
         {
             "name": gate.name,
@@ -108,7 +108,7 @@ def _findings(found: Version) -> list[dict[str, Any]]:
 
 
 def _retry(found: Version) -> dict[str, Any] | None:
-    """Return when healing is tried next and how often it failed; None when nothing is to heal."""
+    """Return the next try to heal and the number of failed tries; None without damage."""
     health = found.health
     if health.severity == Severity.NONE or health.retry_at is None:
         return None

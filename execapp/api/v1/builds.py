@@ -33,7 +33,7 @@ of_template = Router(tags=["Builds"])
     "/{name}/builds",
     auth=auth.change_templates,
     response={202: BuildOut, **ERRORS},
-    summary="Ask for a build",
+    summary="Request a build",
 )
 def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpResponse:
     """Request a build: from the definition folder, or with `from` from a version's inputs.

@@ -42,7 +42,7 @@ def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     """Submit files to run or test. Status 200 instead of 201 for a known Idempotency-Key."""
     check_query(request, ())
     if body.callback_url is not None:
-        message = "Callbacks are not served yet: use `wait`, or ask for the execution."
+        message = "Callbacks are not served yet: use `wait`, or poll the execution."
         raise NotSupportedError(message, details={"path": "callback_url"})
     token = token_of(request)
     seconds = float(body.wait)
@@ -74,7 +74,7 @@ def listing(request: HttpRequest, query: Query[ExecutionsQuery]) -> HttpResponse
 @router.post("/batch", auth=auth.execute, response=ERRORS)
 def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja passes it by name
     """Not served yet."""
-    message = "Batches are not served yet: submit one by one."
+    message = "Batches are not served yet: submit each execution by itself."
     raise NotSupportedError(message)
 
 
@@ -99,7 +99,7 @@ def files(request: HttpRequest, execution_id: str) -> HttpResponse:
 def events(request: HttpRequest, execution_id: str) -> HttpResponse:
     """Not served yet."""
     _own(request, execution_id)
-    message = "Events are not served yet: ask for the execution with ?wait=seconds."
+    message = "Events are not served yet: read the execution with ?wait=seconds."
     raise NotSupportedError(message)
 
 

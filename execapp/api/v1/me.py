@@ -21,7 +21,7 @@ router = Router(tags=["Me"])
     "",
     auth=auth.any_token,
     response={200: MeOut, **ERRORS},
-    summary="Whose token is this",
+    summary="Read your token",
 )
 def me(request: HttpRequest) -> HttpResponse:
     """Return the token's name, scopes, pins and limits, and the free places of the queue."""

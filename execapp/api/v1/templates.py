@@ -102,7 +102,7 @@ def promotions(request: HttpRequest, name: str, query: Query[PageQuery]) -> Http
     "/{name}/versions/{number}/gates",
     auth=auth.read,
     response={200: GatesOut, **ERRORS},
-    summary="Ask the gates of a promotion",
+    summary="Evaluate the gates of a promotion",
 )
 def gates(request: HttpRequest, name: str, number: str) -> HttpResponse:
     """Return whether the version can be promoted, with each gate and its reason."""
@@ -139,7 +139,7 @@ def diff(request: HttpRequest, name: str, number: str, query: Query[DiffQuery]) 
     summary="Remove a version",
 )
 def remove(request: HttpRequest, name: str, number: str) -> HttpResponse:
-    """Delete a version's files. Its row, inputs and manifests stay: a rebuild brings it back.
+    """Delete a version's files. Its row, inputs and manifests stay: a rebuild restores it.
 
     Send the reason in the query or in a body {"reason": "…"}. Refused for the current version, the
     target of a roll back, and a version in use.
@@ -162,6 +162,6 @@ def _reason(request: HttpRequest) -> str:
         body: object = StrictParser().parse_body(request)
         given = body.get("reason") if isinstance(body, dict) and set(body) == {"reason"} else None
     if not isinstance(given, str) or "\0" in given:
-        text = "Say why: ?reason=… or a body with `reason` alone."
+        text = "Give a reason: ?reason=… or a body with only `reason`."
         raise InvalidRequestError([Field(path="reason", message=text)])
     return given

@@ -13,7 +13,7 @@ from execapp.services import token_pins, tokens
 
 
 class Command(BaseCommand):
-    """Makes a token and prints its secret; only the hash is kept."""
+    """Make a token and print its secret; only the hash is stored."""
 
     help = "Make an API token and print its secret, once."
 

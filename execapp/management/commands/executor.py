@@ -16,7 +16,7 @@ from sandbox import probe
 
 
 class Command(BaseCommand):
-    """Runs until SIGTERM or SIGINT, then drains."""
+    """Run until SIGTERM or SIGINT, then drain."""
 
     help = "Run executions and builds; one executor a data directory. SIGTERM drains it."
 
@@ -50,11 +50,11 @@ class Command(BaseCommand):
 
 
 def require_isolation() -> None:
-    """CommandError with the remedy unless code can be isolated here."""
+    """Raise CommandError with the remedy unless this machine can isolate code."""
     if settings.STENCIL_SANDBOX == "none":
         message = (
-            "STENCIL_SANDBOX=none asks to run foreign code without isolation. "
-            "This release never does that: unset it; `manage.py doctor` says what is missing."
+            "STENCIL_SANDBOX=none means to run foreign code without isolation. "
+            "This release never does that: unset it; `manage.py doctor` names the missing parts."
         )
         raise CommandError(message)
     if probe.isolation_available():

@@ -1,4 +1,4 @@
-"""`manage.py pin_token`: which versions a client gets when it names none."""
+"""`manage.py pin_token`: pin a client to the versions that it gets when it names none."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,7 +10,7 @@ from execapp.services import token_pins, tokens
 
 
 class Command(BaseCommand):
-    """Replaces the pins of one token; without any --pin it follows what is current again."""
+    """Replace the pins of one token; without --pin it gets the current versions again."""
 
     help = "Pin a client to versions; without --pin, unpin it."
 
@@ -33,4 +33,4 @@ class Command(BaseCommand):
         except ExecutionError as error:
             raise CommandError(error.message) from error
         shown = ", ".join(f"{name}@{number}" for name, number in token_pins.of(token=token).items())
-        self.stdout.write(f"{token.name}: {shown or 'follows what is current'}")
+        self.stdout.write(f"{token.name}: {shown or 'gets the current versions'}")

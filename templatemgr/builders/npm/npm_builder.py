@@ -101,7 +101,7 @@ REMEDIES = {
     r"E404|ETARGET": "A locked version is not in the registry: refresh, or pin one that exists.",
     r"CERT|self.signed|issuer": "The registry's certificate is not trusted: name its CA in "
     "NODE_EXTRA_CA_CERTS or in npm's `cafile`.",
-    r"E401|E403": "The registry refused us: check the token in npm's configuration.",
+    r"E401|E403": "The registry refused the request: check the token in npm's configuration.",
     r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH": "The registry cannot "
     "be reached: check the network, the proxy and npm's `registry`.",
     r"ENOSPC": "The disk is full: free some space and build again.",
@@ -273,7 +273,7 @@ def _check_held(job: Job, held: Mapping[str, str]) -> None:
     )
     if wrong:
         message = f"npm keeps other versions: {', '.join(wrong)}."
-        remedy = f"The `overrides` of {MANIFEST} say otherwise further in: edit them."
+        remedy = f"Nested `overrides` in {MANIFEST} set these versions: edit them."
         raise BuildError(message, step="fetching", remedy=remedy)
 
 
@@ -300,7 +300,7 @@ def _environment(downloads: str = "/tmp/npm") -> dict[str, str]:  # noqa: S108 -
 def hidden(job: Job) -> Iterator[None]:
     """Move the tree's .npmrc away while npm runs. Raise BuildError for a second lock."""
     if (job.tree / OTHER_LOCK).exists():
-        message = f"{OTHER_LOCK} would be taken instead of {LOCKS[0]}."
+        message = f"npm would read {OTHER_LOCK} instead of {LOCKS[0]}."
         raise BuildError(message, step="fetching", remedy=f"Leave {OTHER_LOCK} out of `files`.")
     place, aside = job.tree / PROJECT_FILE, job.workspace / ASIDE
     there = os.path.lexists(place)

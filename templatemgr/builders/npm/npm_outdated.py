@@ -61,7 +61,7 @@ def read(answer: str) -> dict[tuple[str, str], tuple[str, str]]:
             if isinstance(row, dict) and row.get("current")
         ]
     except (ValueError, AttributeError) as error:
-        message = "npm outdated answered something else than JSON."
+        message = "The output of npm outdated is not JSON."
         raise BuildError(message, step=STEP) from error
     found: dict[tuple[str, str], tuple[str, str]] = {}
     for name, row in rows:

@@ -24,7 +24,7 @@ import sys
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-REFUSED = "no program may be started where there is a network"
+REFUSED = "a step with network may not start a program"
 STARTS = (
     "subprocess.Popen", "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn",
     "os.system", "pty.spawn",
@@ -67,7 +67,7 @@ def seal() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     done = libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
     if not done or libc.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "the kernel took no filter")
+        raise OSError(ctypes.get_errno(), "the kernel refused the filter")
 
 
 def note_origins() -> None:

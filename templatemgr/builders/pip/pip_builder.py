@@ -34,7 +34,7 @@ __all__ = ["LOCKS", "MANIFEST", "PACKAGE", "PROGRAMS", "align", "came_from", "co
 PACKAGE = re.compile(
     r"(?P<name>[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?)"
     r"(@(?P<version>(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9.]+)?))?",
-    re.ASCII,  # a version has ASCII digits only
+    re.ASCII,  # versions contain only ASCII digits
 )
 PROGRAMS = ("bin/python",)
 WHEELS, MISSING = "wheels.txt", "missing.txt"

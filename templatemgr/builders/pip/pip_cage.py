@@ -18,11 +18,11 @@ WALL_MS = 15 * 60 * 1000
 TREE, TOOLCHAIN = "/template", "/toolchain"
 SEAL = online_pip.SEAL
 WHEELS_ONLY = ("--only-binary", ":all:")
-REFUSED = "The index refused us: check the credentials in pip's configuration."
+REFUSED = "The index refused the request: check the credentials in pip's configuration."
 REMEDIES = {
     steps.CLOSED: registries.HINT,
-    online_pip.REFUSED: "A link, a path or a repository is built as soon as pip reads it. Ask for "
-    "what the index has, by name; what has no wheel can be named in `install_scripts`.",
+    online_pip.REFUSED: "pip builds a link, a path or a repository as soon as it reads it. Require "
+    "packages of the index by name; name a package without a wheel in `install_scripts`.",
     r"DO NOT MATCH THE HASHES": "The index served other bytes than the lock names. Do not trust "
     "them: compare with another index, then refresh the lock.",
     r"must have hashes|(?i:in --require-hashes mode)": "A requirement in the lock has no hash: "

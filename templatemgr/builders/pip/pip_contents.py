@@ -76,7 +76,7 @@ def fetched(job: Job, wanted: Sequence[Content]) -> list[Path]:
         if digest not in names:
             continue
         if (job.workspace / KEPT / file.name).exists():
-            continue  # its origin was kept with it
+            continue  # its origin was stored with it
         job.origins[digest] = addresses.get(file.name, LOCAL)
     return files
 

@@ -77,7 +77,7 @@ def _move(job: Job, free: Collection[str]) -> None:
     except BuildError as error:
         if CONFLICT.search(error.message) is None:
             raise
-        job.log("build", f"That moves others, too: only what {MANIFEST} names is held.")
+        job.log("build", f"Other packages must change, too: only those in {MANIFEST} are held.")
         found = _resolved(job, sources, {name: kept[name] for name in kept.keys() & direct})
     _write(job, found, sources)
 

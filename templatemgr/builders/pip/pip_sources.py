@@ -23,7 +23,7 @@ from templatemgr.builders.pip.pip_lockfile import Lock, Pin, Recipe
 from templatemgr.errors import BuildError
 
 MANIFEST = "requirements.in"
-REFRESH = "Refresh the lock; an edit does it only where it changes requirements.in as well."
+REFRESH = "Refresh the lock; an edit does so only if it changes requirements.in, too."
 FOLDER, TOOLS = "sources", "tools.txt"
 # A name with extras, versions and a marker: one line, no address, and no character that has a
 # meaning of its own in pip's requirements files.
@@ -62,7 +62,7 @@ def _exact(name: str, requested: Requirement | None) -> str:
     if len(requested.specifier) != 1 or not exact or exact[0].endswith("*"):
         message = (
             f"{MANIFEST}: {requested}: template.toml lets {name} be built from its source "
-            "distribution, which takes one exact version."
+            "distribution, which needs one exact version."
         )
         remedy = f"Write `{name}==` and a version, or leave it out of `install_scripts`."
         raise BuildError(message, step="fetching", remedy=remedy)
@@ -211,7 +211,7 @@ def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
     try:
         found = pip_report.report(job, ("-r", f"/build/{TOOLS}"))
     except BuildError as error:
-        message = f"What building {name} takes is not to be had: {error.message}"
+        message = f"The build requirements of {name} are not available: {error.message}"
         raise BuildError(message, step="fetching", remedy=error.remedy) from error
     if all(wheel.anywhere for wheel in found.values()):
         wheels = found.items()
@@ -234,7 +234,7 @@ def _parse_requirements(name: str, verb: str, texts: Iterable[str]) -> list[Requ
         except InvalidRequirement:
             item = None
         if item is None or not PLAIN.fullmatch(str(item)):
-            message = f"{name} {verb} {text[:200]!r}: only what the index has by name is taken."
+            message = f"{name} {verb} {text[:200]!r}: only names of the index are accepted."
             raise BuildError(message, step="fetching", remedy=f"Take another version of {name}.")
         requested.append(item)
     return requested

@@ -110,7 +110,7 @@ def licence(metadata: Message) -> str:
 def deprecated(metadata: Message) -> str:
     """Return the reason why a package is deprecated; "" if its author does not declare it so."""
     if INACTIVE in map(str, metadata.get_all("Classifier") or []):
-        return "Its author calls it inactive."
+        return "Its author declares it inactive."
     return ""
 
 

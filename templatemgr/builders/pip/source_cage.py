@@ -40,7 +40,7 @@ REMEDIES = {
     r"ModuleNotFoundError|BackendUnavailable": "Its pyproject.toml does not name all that its "
     "build imports: take another version, or one that has wheels.",
     r"Network is unreachable|Temporary failure in name resolution|Connection refused|URLError": "A "
-    "build has no network, and this one wants it: take another version, or one that has wheels.",
+    "build has no network, and this one needs it: use another version, or one that has wheels.",
     r"Read-only file system": "Its build writes outside of its own folder: take another version, "
     "or one that has wheels.",
     **pip_cage.REMEDIES,
@@ -123,7 +123,7 @@ def _equipped(job: Job, name: str, tools: Mapping[str, Pin]) -> Path:
     how = ("--require-hashes", "--no-deps", "--no-compile", "--no-warn-script-location")
     argv = (*pip_cage.program(pip_cage.TREE), "install", *where, *how, "-r", f"/wheels/{TOOLS}")
     if tools:
-        pip_cage.offline(job, argv, f"installing what building {name} takes", writable=folder)
+        pip_cage.offline(job, argv, f"installing the build requirements of {name}", writable=folder)
     return folder
 
 
@@ -151,9 +151,9 @@ def _answer(name: str, folder: Path) -> list[str]:
     try:
         found = json.loads(_text(name, folder / "requirements.json"))
     except ValueError as error:
-        raise _trouble(name, f"its answer is no JSON: {error}") from error
+        raise _trouble(name, f"its answer is not JSON: {error}") from error
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
-        raise _trouble(name, "its answer is no list of texts")
+        raise _trouble(name, "its answer is not a list of texts")
     return found
 
 
@@ -189,7 +189,7 @@ def _opened(name: str, path: Path) -> BinaryIO:
         raise _trouble(name, f"{path.name} cannot be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _trouble(name, f"{path.name} is no file")
+        raise _trouble(name, f"{path.name} is not a file")
     return os.fdopen(descriptor, "rb")
 
 
@@ -203,4 +203,4 @@ def _text(name: str, path: Path) -> str:
 
 
 def _trouble(name: str, what: str) -> BuildError:
-    return BuildError(f"The build of {name} is not to be used: {what}.", step="installing")
+    return BuildError(f"The result of building {name} is refused: {what}.", step="installing")

@@ -1,7 +1,7 @@
 """Environment variables that untrusted input may set: one rule for definitions and clients.
 
 `fault(name)` applies to both. It refuses names that the loader, the C library, an interpreter, a
-shell, a TLS library, a package manager or Stencil reads, whatever the value. The check of client
+shell, a TLS library, a package manager or Stencil reads, with any value. The check of client
 variables calls it for each name. `check_definition` adds exceptions for definitions (EXACT, each
 with its allowed values), refuses names that end like search paths or options, and limits the sizes.
 
@@ -107,7 +107,7 @@ EXACT: Mapping[str, Callable[[str], object]] = {
 def fault(name: str) -> str:
     """Return why untrusted input may not set a variable; empty if it may."""
     if len(name.encode("utf-8", "surrogatepass")) > MAX_NAME_BYTES or not NAME.fullmatch(name):
-        return "is no name of a variable: letters, digits and _, and no digit first"
+        return "is not a valid name of a variable: use letters, digits and _, no digit first"
     if before_rights_are_dropped(name):
         return "is read by the loader, the C library or a shell"
     if _listed(name, OTHERS):

@@ -32,7 +32,7 @@ def decoded(data: bytes) -> str:
     if text.startswith("\ufeff"):
         refuse("begins with a byte order mark", 1, "Save it as UTF-8 without one.")
     if "\0" in text:
-        refuse("holds NUL", line_at(text, text.index("\0")), "It is to be a text.")
+        refuse("contains NUL", line_at(text, text.index("\0")), "It must be a text.")
     return text
 
 

@@ -24,7 +24,7 @@ _PLAIN = frozenset(
     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.*^~<>=|+- _"
 )  # fmt: skip
 _ARCHIVES = (".tgz", ".tar.gz", ".tar")
-# npm treats a URL of these hosts as a Git repository, whatever its scheme.
+# npm treats a URL of these hosts as a Git repository, with any scheme.
 _HOSTED = ("github.com", "gitlab.com", "bitbucket.org", "git.sr.ht")
 _RESERVED = ("node_modules", "favicon.ico")
 
@@ -32,9 +32,9 @@ _RESERVED = ("node_modules", "favicon.ico")
 def name_fault(name: str) -> str:
     """Return why a text is not a valid package name; empty if it is valid."""
     if len(name) > MAX_NAME or NAME.fullmatch(name) is None:
-        return "is no name of a package"
+        return "is not the name of a package"
     if name.lower() in _RESERVED or name.lower().endswith(_ARCHIVES):
-        return "is no name that a package can have"
+        return "is not a valid name of a package"
     return ""
 
 
@@ -51,7 +51,7 @@ def spec_fault(spec: object, rules: Rules) -> str:
     kind = kind_of(spec)
     if kind in rules.kinds and spec.isascii() and spec.isprintable():
         return ""
-    return f"asks for {_WORDS[kind]}: {spec[:80]!r}"
+    return f"requires {_WORDS[kind]}: {spec[:80]!r}"
 
 
 def target(spec: str) -> str:
@@ -80,7 +80,7 @@ def kind_of(spec: str) -> str:
 
 
 REMEDY = (
-    "Ask the registry for it by name and range; other sources are the operator's to allow "
+    "Require it from the registry by name and range; the operator can allow other sources "
     "(STENCIL_PACKAGE_SOURCES)."
 )
 _WORDS = {
@@ -104,5 +104,5 @@ def _alias_fault(rest: str) -> str:
     at = rest.find("@", 1)
     name, spec = (rest, "") if at < 0 else (rest[:at], rest[at + 1 :])
     if name_fault(name) or not _of_registry(spec):
-        return f"is an alias of what is no name and range of the registry: {rest[:80]!r}"
+        return f"is an alias, but not of a name and a range of the registry: {rest[:80]!r}"
     return ""

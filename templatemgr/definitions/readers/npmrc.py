@@ -84,10 +84,10 @@ def _setting(line: str, number: int) -> tuple[str, str]:
     key, value = name.rstrip(" \t"), value.strip(" \t")
     shown = key[:60]
     if "$" in line:
-        refuse("takes a variable of the machine", number, "Write the value itself.", shown)
+        refuse("uses a variable of the machine", number, "Write the value itself.", shown)
     allowed = ALLOWED.get(key)
     if allowed is None:
-        refuse("is no setting that a definition may have", number, REMEDY, shown)
+        refuse("is not a setting that a definition may have", number, REMEDY, shown)
     if not equals or not allowed(value):
         refuse(f"may not be {value[:60]!r} here", number, REMEDY, shown)
     return key, value

@@ -32,7 +32,7 @@ REFUSED: Mapping[str, str] = {
     "allowScripts": _NAMED,
     "bundleDependencies": "A template is not published: leave it out.",
     "bundledDependencies": "A template is not published: leave it out.",
-    "config": "Nothing reads it in a build: leave it out.",
+    "config": "A build does not read it: leave it out.",
     "gypfile": _INSTALLS,
     "packageExtensions": "Use `overrides`.",
     "patchedDependencies": "Use `overrides` with a version of the registry.",
@@ -59,7 +59,7 @@ def check(text: str, at: tuple[str | int, ...], table: Mapping[str, Any], rules:
         if key in REFUSED and table[key] not in (False, None, [], {}):
             strict_json.fail(text, (*at, key), "is not taken from a definition", REFUSED[key])
         if key.startswith("_"):
-            remedy = "Leave it out: npm keeps such keys for itself."
+            remedy = "Leave it out: npm reserves such keys."
             strict_json.fail(text, (*at, key), "is not taken from a definition", remedy)
     for key in TABLES:
         check_table(text, (*at, key), table.get(key), rules)
@@ -80,7 +80,7 @@ def check_table(text: str, path: tuple[str | int, ...], table: object, rules: Ru
     for name, spec in table.items():
         fault = npm_specs.name_fault(name)
         if fault:
-            strict_json.fail(text, (*path, name), fault, "Write the name as the registry has it.")
+            strict_json.fail(text, (*path, name), fault, "Write the name as in the registry.")
         fault = npm_specs.spec_fault(spec, rules)
         if fault:
             strict_json.fail(text, (*path, name), fault, npm_specs.REMEDY)
@@ -163,11 +163,11 @@ def _check_manager(text: str, path: tuple[str | int, ...], manager: object) -> N
         return
     plain = isinstance(manager, str) and len(manager) <= 300 and ":" not in manager
     if not plain:
-        remedy = "Write a name and a version, or leave it out: builds bring their own npm."
-        strict_json.fail(text, path, "is no name and version", remedy)
+        remedy = "Write a name and a version, or leave it out: builds have their own npm."
+        strict_json.fail(text, path, "is not a name with a version", remedy)
 
 
 def _check_name(text: str, at: tuple[str | int, ...], table: Mapping[str, Any]) -> None:
     name = table.get("name")
     if name is not None and (not isinstance(name, str) or npm_specs.name_fault(name)):
-        strict_json.fail(text, (*at, "name"), "is no name of a package")
+        strict_json.fail(text, (*at, "name"), "is not the name of a package")

@@ -94,8 +94,9 @@ class _Entry:
             return self._check_link()
         self._check_place()
         if self._entry.get("hasShrinkwrap") and "shrinkwrap" not in self._rules.kinds:
-            remedy = "Take a version without; the operator can allow it (STENCIL_PACKAGE_SOURCES)."
-            self._fail("hasShrinkwrap", "the package brings a lock that nobody checked", remedy)
+            remedy = "Use a version without; the operator can allow it (STENCIL_PACKAGE_SOURCES)."
+            reason = "the package contains a lock of its own, which is not checked"
+            self._fail("hasShrinkwrap", reason, remedy)
         if self._entry.get("inBundle"):
             return self._check_bundled(bundled)
         return self._check_source()
@@ -126,14 +127,14 @@ class _Entry:
                 self._fail("", "lies outside of the tree")
             return
         if len(self._path) > MAX_PATH:
-            self._fail("", "lies deeper than any file can")
+            self._fail("", "lies too deep")
         names = self._path.removeprefix(FOLDER).split(f"/{FOLDER}")
         if not self._path.startswith(FOLDER) or any(map(npm_specs.name_fault, names)):
-            self._fail("", "lies outside of node_modules, or under what is no name")
+            self._fail("", "lies outside of node_modules, or in a folder without a valid name")
 
     def _check_link(self) -> None:
         if not self._rules.kinds & {"file", "link", "workspace"}:
-            self._fail("link", "asks for a link to a folder", npm_specs.REMEDY)
+            self._fail("link", "requires a link to a folder", npm_specs.REMEDY)
         resolved = self._entry.get("resolved")
         inside = isinstance(resolved, str) and not resolved.startswith("/") and ":" not in resolved
         if not inside or ".." in str(resolved).split("/"):
@@ -142,16 +143,16 @@ class _Entry:
     def _check_bundled(self, bundled: Collection[str]) -> None:
         """Check a bundled package: a package around it bundles it, and only that one has a hash."""
         if self._path not in bundled:
-            self._fail("inBundle", "no package around it brings it")
+            self._fail("inBundle", "no package around it bundles it")
         self._check_version()
         for key in ("resolved", "integrity"):
             if key in self._entry:
-                self._fail(key, "does not belong to a package that another one brings")
+                self._fail(key, "does not belong in the entry of a bundled package")
 
     def _check_version(self) -> None:
         version = self._entry.get("version")
         if not isinstance(version, str) or not npm_specs.VERSION.fullmatch(version[:257]):
-            self._fail("version", "is no version")
+            self._fail("version", "is not a version")
 
     def _check_source(self) -> None:
         self._check_version()
@@ -186,9 +187,9 @@ class _Entry:
         tokens = value.split() if isinstance(value, str) and len(value) <= 2000 else []
         known = [_digest(token) for token in tokens]
         if not tokens or "" in known:
-            self._fail("integrity", "is no hash of the package's archive")
+            self._fail("integrity", "is not a hash of the package's archive")
         if "sha512" not in known:
-            self._fail("integrity", f"has {known[0]} alone, and sha512 is needed")
+            self._fail("integrity", f"has only {known[0]}, but sha512 is needed")
 
 
 def _digest(token: str) -> str:
@@ -243,7 +244,7 @@ def _outer(path: str) -> str:
 def _check_aliases(
     text: str, packages: Mapping[str, Mapping[str, Any]], manifest: Mapping[str, Any]
 ) -> None:
-    """Refuse a package under another name unless a manifest asks for that alias.
+    """Refuse a package under another name unless a manifest has that alias.
 
     npm does not check this. A package cannot ask for its own alias, and a package that
     package.json does not lead to cannot ask for any.
@@ -261,5 +262,5 @@ def _check_aliases(
         if path and name is not None and name != place and not entry.get("link"):
             if (path, name) in by_package or (place, name) in by_override or FOLDER not in path:
                 continue
-            reason = f"is {str(name)[:80]!r} under another package's name, and nothing asks for it"
+            reason = f"is {str(name)[:80]!r} under another name, and no manifest has this alias"
             strict_json.fail(text, ("packages", path, "name"), reason, REMEDY)

@@ -82,7 +82,7 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
         goes_on = bare.endswith("\\")
         if goes_on and (not line.endswith((" \\", "\t\\")) or _comment_at(bare) >= 0):
             remedy = "Put a space before it, nothing behind it, and no comment on the line."
-            refuse("goes on after a backslash", number, remedy)
+            refuse("continues after a backslash", number, remedy)
         parts.append(_without_comment(bare.removesuffix("\\"), number))
         if goes_on:
             continue
@@ -94,7 +94,7 @@ def _entries(text: str) -> Iterator[tuple[int, str]]:
         if count > MAX_ENTRIES:
             refuse(f"holds more than {MAX_ENTRIES} requirements", number)
     if parts:
-        refuse("goes on after its end", begun, "Remove the backslash.")
+        refuse("ends with a backslash, and no line follows", begun, "Remove the backslash.")
 
 
 def _check_comment(line: str, number: int, *, inside: bool) -> None:
@@ -109,9 +109,9 @@ def _without_comment(line: str, number: int) -> str:
     at = _comment_at(line)
     text = line if at < 0 else line[:at]
     if "$" in text:
-        refuse("takes a variable of the machine", number, "Write the value itself.")
+        refuse("uses a variable of the machine", number, "Write the value itself.")
     if not text.isascii() or not text.replace("\t", " ").isprintable():
-        refuse("has a character that no requirement has", number, BY_NAME)
+        refuse("has a character that is not allowed in a requirement", number, BY_NAME)
     return text.strip(" \t")
 
 
@@ -125,7 +125,7 @@ def _line(text: str, number: int, rules: Rules) -> Line:
     words = text.split()
     hashes = [word for word in words if word.startswith("--")]
     if hashes and words[-len(hashes) :] != hashes:
-        refuse("has something behind its options", number, BY_NAME)
+        refuse("has text after its options", number, BY_NAME)
     bare = " ".join(words[: len(words) - len(hashes)])
     digests = tuple(_digest(word, number) for word in hashes)
     return Line(number=number, requirement=_requirement(bare, number, rules), hashes=digests)
@@ -134,7 +134,7 @@ def _line(text: str, number: int, rules: Rules) -> Line:
 def _digest(word: str, number: int) -> str:
     digest = word.removeprefix(HASH)
     if digest == word or len(digest) != 64 or not HEX.issuperset(digest):
-        refuse("is no hash that is taken", number, f"Write {HASH} and 64 hex digits.", word[:60])
+        refuse("is not an accepted hash", number, f"Write {HASH} and 64 hex digits.", word[:60])
     return digest
 
 
@@ -149,15 +149,15 @@ def _requirement(text: str, number: int, rules: Rules) -> Requirement:
         reason = (
             "is a path or an address"
             if "/" in before or "\\" in before
-            else "is no name and versions"
+            else "is not a name with versions"
         )
         raise FileError(shown, reason, line=number, remedy=BY_NAME) from None
     if found.url is not None:
         _check_address(found, number, rules)
     elif "/" in before or before.endswith(ARCHIVES) or found.name.lower().endswith(ARCHIVES):
-        refuse("is the name of a file for pip", number, BY_NAME, shown)
+        refuse("is a file name for pip", number, BY_NAME, shown)
     elif any(item.operator == "===" for item in found.specifier):
-        refuse("compares by ===, which is not read as a version", number, "Write ==.", shown)
+        refuse("uses ===, which does not compare versions", number, "Write ==.", shown)
     return found
 
 
@@ -165,7 +165,7 @@ def _check_address(found: Requirement, number: int, rules: Rules) -> None:
     address = (found.url or "").lower()
     kind = "file" if address.startswith("file:") else "git" if "+" in address[:8] else "http"
     if kind not in rules.kinds:
-        remedy = f"{BY_NAME} Other sources are the operator's to allow (STENCIL_PACKAGE_SOURCES)."
+        remedy = f"{BY_NAME} The operator can allow other sources (STENCIL_PACKAGE_SOURCES)."
         refuse("comes from an address and not from the index", number, remedy, found.name[:80])
 
 
@@ -176,7 +176,7 @@ def _check_option(line: str, number: int) -> None:
         refuse("is an option of pip", number, REMEDY, words[0][:60])
     for name in words[1].split(","):
         if not name or not NAME.issuperset(name) or not name[0].isalnum():
-            refuse(f"is for {name[:60]!r}, which is no name", number, REMEDY, NO_BINARY)
+            refuse(f"is for {name[:60]!r}, which is not a name", number, REMEDY, NO_BINARY)
 
 
 def _check_locked(line: Line) -> None:
@@ -205,9 +205,9 @@ def _recipe(requirement: Requirement, number: int) -> str:
     text = str(marker)
     part = next((part for part in ("build", "needs") if _is_recipe(text, part)), "")
     if not part:
-        refuse("asks for an extra that is none of a lock's", number, REMEDY, text[:80])
+        refuse("uses an extra that a lock does not have", number, REMEDY, text[:80])
     if _holds(marker):
-        refuse("would be installed: its marker holds", number, REMEDY, text[:80])
+        refuse("would be installed, because its marker is true", number, REMEDY, text[:80])
     return part
 
 

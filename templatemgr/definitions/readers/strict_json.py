@@ -38,7 +38,7 @@ def load(text: str, largest: int) -> dict[str, Any]:
         line, remedy = error.lineno, "Correct it: a comma or a quote may be missing there."
         raise FileError("", f"is not JSON: {error.msg}", line=line, remedy=remedy) from None
     except (ValueError, RecursionError) as error:
-        raise FileError("", f"is not JSON that is taken: {str(error)[:200]}") from None
+        raise FileError("", f"is not accepted as JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         refuse("must be a table", 1)
     _check_depth(value)
@@ -154,7 +154,7 @@ def _float(digits: str) -> float:
 
 
 def _constant(name: str) -> NoReturn:
-    message = f"{name} is no JSON"
+    message = f"{name} is not valid in JSON"
     raise ValueError(message)
 
 
@@ -164,7 +164,7 @@ def _twice(text: str, key: str) -> FileError:
         if path[-1] != key:
             continue
         if path in seen or key == "__proto__":
-            reason = "stands there twice" if path in seen else "is no name to be used"
+            reason = "is given twice" if path in seen else "is not an allowed name"
             shown = ".".join(map(str, path))[:200]
             return FileError(shown, reason, line=line_at(text, position), remedy="Keep one.")
         seen.add(path)

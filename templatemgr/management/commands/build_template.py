@@ -16,7 +16,7 @@ from templatemgr.promotion import promotions
 
 
 class Command(BaseCommand):
-    help = "Build a template from its definition, and print the version that came out."
+    help = "Build a template from its definition, and print the resulting version."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -48,7 +48,7 @@ class Command(BaseCommand):
             raise CommandError(error.message) from error
 
     def _there(self, template: Template, options: dict[str, Any]) -> bool:
-        """Whether nothing is left to build; a version that only waits to be current becomes so."""
+        """Return whether no build is needed; promote the newest version if none is current."""
         if template.current is not None and template.current.healthy:
             self.stdout.write(f"{template.current} is current.")
             return True
@@ -59,7 +59,7 @@ class Command(BaseCommand):
         if options["promote"]:
             self._promote(template.name, newest.number, options["actor"])
         else:
-            self.stdout.write(f"{newest} is built; nothing is current.")
+            self.stdout.write(f"{newest} is built; no version is current.")
         return True
 
     def _build(self, name: str, options: dict[str, Any]) -> Build:
@@ -79,7 +79,7 @@ class Command(BaseCommand):
         mine = builds.claim(worker=worker, build_id=build.pk)
         if mine is not None:
             build = builds.run(build=mine, worker=worker, on_line=self._line)
-        else:  # an executor was faster: look over its shoulder
+        else:  # an executor claimed the build first: follow its log
             build = self._follow(build)
         if build.state not in (BuildState.READY, BuildState.REPRODUCED):
             message = f"{build.state} in step {build.step}: {build.message}"

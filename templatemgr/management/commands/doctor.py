@@ -1,4 +1,4 @@
-"""`manage.py doctor`: what this machine offers and whether the templates are in order."""
+"""`manage.py doctor`: check this machine and the templates, and print the findings."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from templatemgr.maintenance import diagnosis
 
 
 class Command(BaseCommand):
-    help = "Print what is in order, what is weaker and what is missing, with remedies."
-    # It is here to explain: what is wrong is printed with the rest, not instead of it.
+    help = "Check this machine and the templates; print all findings with remedies."
+    # Failed system checks are printed among the findings; they must not prevent the report.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,7 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--database", action="store_true", help=text)
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Print every finding; exit status 1 when something needed is missing."""
+        """Print every finding; exit status 1 if a requirement is missing."""
         self.stdout.write("This machine")
         findings = probe.findings()
         for finding in findings:
@@ -41,7 +41,8 @@ class Command(BaseCommand):
             levels += self._attack()
         missing = levels.count("missing")
         if missing:
-            message = f"{missing} needed {'thing is' if missing == 1 else 'things are'} missing."
+            what = "requirement is" if missing == 1 else "requirements are"
+            message = f"{missing} {what} missing."
             raise CommandError(message)
 
     def _database_trouble(self, error: DatabaseError) -> diagnosis.Note:

@@ -1,4 +1,4 @@
-"""`manage.py export_inputs typescript 7 FOLDER`: what a version was built from, as files."""
+"""`manage.py export_inputs typescript 7 FOLDER`: copy the inputs of a version as files."""
 
 from pathlib import Path
 from typing import Any

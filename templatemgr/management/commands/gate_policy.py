@@ -23,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--actor", default="cli", help="the actor in the audit trail")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Set what is asked for, then show what holds."""
+        """Set the policy if an option asks for it, then print the policy in force."""
         name = options["template"]
         try:
             if options["all"] or options["essential"] or options["require"]:

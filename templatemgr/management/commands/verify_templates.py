@@ -12,7 +12,7 @@ SHOWN = 10
 
 
 class Command(BaseCommand):
-    help = "Rehash versions against their manifests, and quarantine what does not match."
+    help = "Rehash versions against their manifests, and quarantine those that do not match."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""

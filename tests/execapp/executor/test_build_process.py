@@ -135,7 +135,7 @@ def test_the_end_of_a_killed_build_is_recorded_and_nothing_is_left(
     build = asked()
     os.kill(building_process(build), signal.SIGKILL)
     ended(build, BuildState.INTERRUPTED)
-    assert build.message.startswith("The process that built it was killed by SIGKILL.")
+    assert build.message.startswith("The process of the build was killed by SIGKILL.")
     assert [step["state"] for step in build.steps] == ["interrupted"]
     last = builds.log_lines(build=build)[-1]
     assert (last.stream, last.text) == ("build", build.message)
@@ -228,7 +228,7 @@ def test_a_build_that_outlasts_the_executors_grace_is_interrupted(
     assert not Path(f"/proc/{pid}").exists()
     build.refresh_from_db()
     assert build.state == BuildState.INTERRUPTED
-    assert build.message.startswith("The executor stopped while it was built.")
+    assert build.message.startswith("The executor stopped during the build.")
 
 
 def test_a_build_dies_with_a_killed_executor(
@@ -323,4 +323,5 @@ def test_a_killed_lookup_names_the_signal(definition: Path, start_executor: Star
     os.kill(pid, signal.SIGKILL)
     until(lambda: Lookup.objects.filter(pk=lookup.pk, state="failed").exists(), STARTS_SECONDS)
     lookup.refresh_from_db()
-    assert lookup.message == "The process that asked was killed by SIGKILL. Ask again."
+    message = "The process of the look-up was killed by SIGKILL. Start the look-up again."
+    assert lookup.message == message

@@ -83,7 +83,7 @@ def test_without_descriptors_the_queue_keeps_and_is_run_afterwards(
         made = [api.submit(HELLO) for _ in range(20)]
         until(lambda: "executor" in checks())
         said = checks()["executor"]
-        assert "can start no sandbox now" in said
+        assert "cannot start a sandbox" in said
         assert "file descriptors" in said
         assert not Execution.objects.filter(state="error").exists()
         assert Execution.objects.filter(state="queued").count() >= 18

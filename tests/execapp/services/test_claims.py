@@ -159,9 +159,9 @@ def test_a_version_is_needed_until_its_executions_end(
 ) -> None:
     assert usage.reasons(current) == []
     api.submit()
-    assert usage.reasons(current) == ["open executions hold it: 1"]
+    assert usage.reasons(current) == ["open executions use it: 1"]
     running = claimed()
-    assert usage.reasons(current) == ["open executions hold it: 1"]
+    assert usage.reasons(current) == ["open executions use it: 1"]
     assert claims.finish(execution=running, attempt=1, outcome=OUTCOME)
     assert usage.reasons(current) == []
 

@@ -124,7 +124,7 @@ def test_commands_pin(current: Version) -> None:
     assert "exam: tiny@2" in out.getvalue()
     assert token_pins.of(token=token) == {"tiny": 2}
     call_command("pin_token", token.prefix, stdout=out)
-    assert "follows what is current" in out.getvalue()
+    assert "gets the current versions" in out.getvalue()
     assert not TokenPin.objects.exists()
     for wrong in ("tiny", "tiny@", "tiny@x", "tiny@٣", "@1", "tiny@9"):
         with pytest.raises(CommandError):

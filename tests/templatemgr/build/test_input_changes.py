@@ -91,7 +91,7 @@ def test_an_edit_that_breaks_or_renames_the_definition_is_refused(tiny: Path) ->
     assert not Build.objects.exists()
     run_build()
     build = run_build(kind="edit", files={"template.toml": renamed}, from_version=1)
-    assert "names do not change" in build.message
+    assert "names cannot change" in build.message
 
 
 @pytest.mark.parametrize(

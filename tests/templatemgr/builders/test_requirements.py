@@ -83,5 +83,5 @@ def test_a_licence_is_a_name_and_not_a_text(fields: dict[str, list[str]], licenc
 
 def test_an_inactive_package_is_marked_as_such() -> None:
     inactive = metadata(Classifier=["Development Status :: 7 - Inactive"])
-    assert requirements.deprecated(inactive) == "Its author calls it inactive."
+    assert requirements.deprecated(inactive) == "Its author declares it inactive."
     assert requirements.deprecated(metadata()) == ""

@@ -391,14 +391,14 @@ def test_the_root_of_a_lock_follows_the_rules_of_package_json() -> None:
 
 def test_an_alias_is_accepted_if_a_package_requires_it() -> None:
     table = lock(name="is-odd")
-    with pytest.raises(FileError, match="nothing asks for it"):
+    with pytest.raises(FileError, match="no manifest has this alias"):
         read_lock(table)
     read_lock(table, Rules(stale_lock=True))
     table["packages"][""]["dependencies"] = {"is-number": "npm:is-odd@7.0.0"}
     read_lock(table)
     overrides = manifest(overrides={"x": {"is-number": "npm:is-odd@7.0.0"}})
     read_lock(lock(name="is-odd"), RULES, overrides)
-    with pytest.raises(FileError, match="nothing asks for it"):
+    with pytest.raises(FileError, match="no manifest has this alias"):
         read_lock(lock(name="is-odd"), RULES, manifest(overrides={"other": "npm:is-odd@7.0.0"}))
 
 

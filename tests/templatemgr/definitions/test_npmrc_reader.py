@@ -98,7 +98,7 @@ def test_bytes_that_are_no_plain_text_are_refused(data: bytes) -> None:
 
 
 def test_the_error_names_a_variable_of_the_machine() -> None:
-    with pytest.raises(FileError, match="takes a variable of the machine"):
+    with pytest.raises(FileError, match="uses a variable of the machine"):
         npmrc.read("before=${DAY}\n")
 
 

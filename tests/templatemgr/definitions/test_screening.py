@@ -104,7 +104,7 @@ def test_files_that_tools_read_by_themselves_are_refused(
     (folder / path).write_text("")
     change(folder, '"said.txt"]', f'"said.txt", "{path}"]')
     change(folder, 'builder = "npm"', f'builder = "{builder}"')
-    with pytest.raises(DefinitionError, match="is not a definition's to bring"):
+    with pytest.raises(DefinitionError, match="a definition may not contain"):
         definition_file.read(folder)
 
 
@@ -112,7 +112,7 @@ def test_a_ceiling_is_named_with_its_setting(folder: Path) -> None:
     rules = Rules(ceilings=Ceilings(wall_ms=4999))
     with pytest.raises(DefinitionError) as caught:
         definition_file.read(folder, rules)
-    assert "5000 is over what this machine allows, 4999" in caught.value.message
+    assert "5000 is over the ceiling of this machine, 4999" in caught.value.message
     assert "STENCIL_CEILING_WALL_MS" in caught.value.message
     definition_file.read(folder, Rules(ceilings=Ceilings(wall_ms=5000)))
 

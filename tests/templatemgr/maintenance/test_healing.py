@@ -168,7 +168,7 @@ def test_a_rebuild_with_other_bytes_heals_nothing_and_makes_no_version(
         (workspace.tree / "more").write_text("moved on")
 
     monkeypatch.setattr(pipeline, "_install", differently)
-    with pytest.raises(NotHealedError, match="did not come out as version 1 again"):
+    with pytest.raises(NotHealedError, match="did not reproduce version 1"):
         heal()
     assert Version.objects.count() == 1
     assert VersionHealth.objects.get(version=version).state == "quarantined"

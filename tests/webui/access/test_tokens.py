@@ -74,7 +74,7 @@ def test_rotated_token_keeps_its_id_and_both_secrets_work_until_the_grace_is_ove
     token.refresh_from_db()
     assert token.prefix == new[:10]
     assert token.previous_used_at is not None
-    assert "somebody still needs it" in admin.get(f"/tokens/{token.id}").text
+    assert "a client still needs it" in admin.get(f"/tokens/{token.id}").text
     ApiToken.objects.update(previous_until=timezone.now() - timedelta(seconds=1))
     assert tokens.authenticate(secret=old) is None
     assert tokens.authenticate(secret=new) is not None

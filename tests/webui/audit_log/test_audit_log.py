@@ -151,7 +151,7 @@ def test_long_chain_is_walked_in_parts_with_progress(admin: Client, small_parts:
     record(10)
     seen = parts(admin, **{"HX-Request": "true"})
     assert len(seen) == 3
-    assert re.search(r"4\s+of 10 events hold", seen[0])
+    assert re.search(r"4\s+of 10 events valid", seen[0])
     assert 'value="40"' in seen[0]
     assert 'hx-trigger="load"' in seen[0]
     assert "<html" not in seen[0]
@@ -161,7 +161,7 @@ def test_long_chain_is_walked_in_parts_with_progress(admin: Client, small_parts:
 def test_long_chain_is_walked_without_scripts_too(admin: Client, small_parts: None) -> None:
     record(9)
     seen = parts(admin)
-    assert "Go on" in seen[0]
+    assert "Continue" in seen[0]
     assert "<html" in seen[0]
     assert "The chain holds: 9 events" in seen[-1]
 
@@ -194,7 +194,7 @@ def test_event_replaced_between_two_parts_is_found(admin: Client, small_parts: N
 def test_no_part_of_a_check_can_be_skipped(admin: Client, small_parts: None) -> None:
     record(8)
     answer = admin.post("/audit/verify", {"state": "WzgsIngiXQ:x:y"}, follow=True)
-    assert "begin again" in answer.text
+    assert "start it again" in answer.text
 
 
 def test_viewer_may_look_but_neither_verify_nor_export(viewer: Client) -> None:
@@ -318,8 +318,8 @@ def test_acts_of_users_read_as_sentences(db: None) -> None:
     )
     assert text("user.invite", role="viewer") == "grace: viewer"
     assert text("token.rotate", old="stn_a", prefix="stn_b", grace_seconds=7200) == (
-        "grace: stn_a… → stn_b…, the old one works on for 2 h"
+        "grace: stn_a… → stn_b…, the old one works for 2 h more"
     )
     assert text("token.rotate", old="stn_a", prefix="stn_b", grace_seconds=0).endswith("at once")
     assert text("token.pin", to={"typescript": 7}, **{"from": {}}) == "grace at typescript 7"
-    assert text("token.pin", to={}) == "grace: what is current again"
+    assert text("token.pin", to={}) == "grace: the current versions again"

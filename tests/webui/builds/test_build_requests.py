@@ -107,7 +107,7 @@ def test_inputs_that_cannot_be_read_leave_other_versions_to_choose(
     response = admin.get(f"{PAGE}?kind=edit")
     assert response.status_code == 200
     assert "cannot be read" in response.text
-    assert "There is nothing to start from here" in response.text
+    assert "These inputs cannot be read" in response.text
     posted = admin.post(EDIT, {"do": "preview"})
     assert (posted.status_code, "cannot be read" in posted.text) == (409, True)
     part = admin.get("/templates/typescript/packages", headers={"HX-Request": "true"})
@@ -126,13 +126,13 @@ def test_unknown_versions_and_builds_are_not_found(admin: Client, definition: Pa
 def test_the_page_asks_the_registry_by_itself_once(admin: Client, definition: Path) -> None:
     text = admin.get(f"{PAGE}?kind=update").text
     assert 'hx-post="/templates/typescript/lookups"' in text
-    assert "Nothing is known yet" in text
+    assert "No look-up yet" in text
     part = admin.post("/templates/typescript/lookups", headers={"HX-Request": "true"})
     assert part.text.startswith('<section class="card packages"')
     assert 'hx-get="/templates/typescript/packages" hx-trigger="every 1s"' in part.text
-    assert "No executor lives" in part.text
+    assert "No executor is running" in part.text
     factories.make_heartbeat_row()
-    assert "No executor lives" not in admin.get("/templates/typescript/packages").text
+    assert "No executor is running" not in admin.get("/templates/typescript/packages").text
     assert Lookup.objects.get().requested_by == "ada"
 
 
@@ -144,13 +144,13 @@ def test_without_javascript_asking_leads_back_to_the_page(admin: Client, definit
 def test_newer_versions_are_offered_with_their_distance(admin: Client, definition: Path) -> None:
     answer(vitest=("1.2.0", "2.0.0"), vite=("1.0.0", "1.0.0"), deep=("1.0.1", "3.0.0"))
     text = admin.get(f"{PAGE}?kind=update").text
-    assert "the registry was asked <time" in text
+    assert "registry queried <time" in text
     assert 'name="move:vitest" value="vitest"' in text
     assert 'name="move:vitest" value="vitest@2.0.0"' in text
     assert 'name="move:deep" value="deep"' in text
     assert "deep@3.0.0" not in text  # package.json does not name it
-    assert "held by the range of another" in text
-    assert "1 package is at the newest" in text
+    assert "excluded by the range of another package" in text
+    assert "1 package is up to date" in text
     assert 'hx-trigger="every 1s"' not in text
 
 
@@ -162,7 +162,7 @@ def test_an_answer_about_other_inputs_is_not_shown(admin: Client, definition: Pa
 
 def test_everything_at_its_newest_says_so(admin: Client, definition: Path) -> None:
     answer(vitest=("1.0.0", "1.0.0"))
-    assert "Everything is at its newest" in admin.get(f"{PAGE}?kind=update").text
+    assert "All packages are up to date" in admin.get(f"{PAGE}?kind=update").text
 
 
 def test_a_registry_that_does_not_answer_says_why_and_can_be_asked_again(
@@ -172,7 +172,7 @@ def test_a_registry_that_does_not_answer_says_why_and_can_be_asked_again(
     Lookup.objects.filter(pk=lookup.pk).update(state="failed", message="No network.\nSee doctor.")
     text = admin.get(f"{PAGE}?kind=update").text
     assert "No network.<br>See doctor." in text
-    assert "Ask the registry" in text
+    assert "Query the registry" in text
 
 
 def test_chosen_packages_reach_the_build(admin: Client, definition: Path) -> None:
@@ -207,7 +207,7 @@ def test_a_pip_templates_index_is_asked_when_the_page_opens(admin: Client, data_
     make_promotion_row(
         make_version_row(template, packages=[{"name": "pytest", "version": "9.0.0"}])
     )
-    assert "Ask the registry" in admin.get("/templates/python/new?kind=update").text
+    assert "Query the registry" in admin.get("/templates/python/new?kind=update").text
     admin.post("/templates/python/lookups")
     assert Lookup.objects.get().template == template
 
@@ -221,7 +221,7 @@ def test_a_builder_without_lookups_still_updates_by_name(
         make_version_row(template, packages=[{"name": "pytest", "version": "9.0.0"}])
     )
     text = admin.get("/templates/python/new?kind=update").text
-    assert "Ask the registry" not in text
+    assert "Query the registry" not in text
     assert 'name="move:pytest" value="pytest"' in text
     assert admin.post("/templates/python/lookups").status_code == 302
     assert not Lookup.objects.exists()
@@ -285,7 +285,7 @@ def test_the_difference_is_shown_before_anything_is_built(admin: Client, definit
     [
         ({"toml": "format = 1\nnmae = 1\n"}, "template.toml"),
         ({"toml": "TOML"}, "must be the folder&#x27;s name"),
-        ({}, "Nothing is changed yet."),
+        ({}, "No file is changed yet."),
     ],
 )
 def test_a_wrong_edit_is_named_and_not_built(

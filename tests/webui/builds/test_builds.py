@@ -89,7 +89,7 @@ def test_running_build_shows_steps_progress_and_log(admin: Client) -> None:
     build = make_build_row(template, "installing", steps=steps, started_at=started)
     make_build_log_rows(build, "npm ci", "<b>escaped</b>")
     text = admin.get(f"/builds/{build.pk}").text
-    assert "about 10 s left, by the last five builds" in text
+    assert "about 10 s left, estimated from the last five builds" in text
     assert "6.0 s" in text
     assert "next" in text
     assert "&lt;b&gt;escaped&lt;/b&gt;" in text
@@ -103,7 +103,7 @@ def test_fragment_of_a_running_build_asks_again(admin: Client) -> None:
     build = make_build_row(make_template_row(), "sealing")
     text = admin.get(f"/builds/{build.pk}/steps", headers={"HX-Request": "true"}).text
     assert 'hx-trigger="every 1s"' in text
-    assert "there is no earlier build to judge by" in text
+    assert "there is no earlier build to estimate from" in text
     assert 'id="build-outcome"' not in text
 
 
@@ -211,7 +211,7 @@ def test_events_wait_for_the_last_lines_of_a_build_that_just_ended(
 def test_cancelling_a_queued_build_ends_it(admin: Client) -> None:
     build = make_build_row(make_template_row(), "queued")
     text = admin.post(f"/builds/{build.pk}/cancel", follow=True).text
-    assert "Nothing is left of this build but its log." in text
+    assert "Only the log of this build is kept." in text
     assert Build.objects.get().state == "cancelled"
 
 
@@ -230,7 +230,9 @@ def test_cancelling_a_running_build_asks_it_to_stop(admin: Client) -> None:
 
 def test_cancelling_an_ended_build_says_that_it_had_ended(admin: Client) -> None:
     build = make_build_row(make_template_row(), "failed")
-    assert "It had ended before" in admin.post(f"/builds/{build.pk}/cancel", follow=True).text
+    assert (
+        "The build had already ended" in admin.post(f"/builds/{build.pk}/cancel", follow=True).text
+    )
 
 
 def test_viewers_watch_and_do_not_cancel(viewer: Client) -> None:

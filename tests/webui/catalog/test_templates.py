@@ -55,7 +55,7 @@ def test_unknown_template_is_not_found(admin: Client) -> None:
 def test_a_template_without_versions_names_the_next_step(admin: Client) -> None:
     make_template_row()
     text = admin.get(PAGE).text
-    assert "Nothing is current" in text
+    assert "No version is current" in text
     assert "No versions yet" in text
 
 
@@ -134,7 +134,8 @@ def test_promote_reports_the_change_and_the_way_back(admin: Client) -> None:
     answer = admin.post(f"{PAGE}/promote", form, follow=True)
     receipt = template.promotions.get(to_version__number=2)
     assert answer.redirect_chain == [(f"{PAGE}/promotions/{receipt.pk}", 302)]
-    assert "Version 2 is current. It was 1 before: roll back is the way back." in answer.text
+    said = "Version 2 is current. Version 1 was current before: roll back to return to it."
+    assert said in answer.text
     assert current() == 2
     assert template.promotions.first().actor == "ada"  # type: ignore[union-attr]
 

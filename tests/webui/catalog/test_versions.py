@@ -47,7 +47,7 @@ def test_verify_is_queued_and_the_page_shows_how_far_it_is(admin: Client) -> Non
     version = make_version_row(make_template_row())
     answer = admin.post(f"{PAGE}/versions/1/verify", follow=True)
     assert answer.redirect_chain == [(f"{PAGE}/versions/1", 302)]
-    assert "A verification waits for the executor. Requested by ada" in answer.text
+    assert "A verification is waiting for an executor. Requested by ada" in answer.text
     found = Verification.objects.get()
     assert (found.version, found.state, found.requested_by) == (version, "queued", "ada")
     assert not AuditEvent.objects.filter(action="version.verify").exists()
@@ -187,7 +187,7 @@ def test_removal_reports_the_freed_space_and_the_way_back(admin: Client) -> None
     for other in ("object", "another"):
         (data_paths.data() / other).hardlink_to(tree / "shared.js")
     asked = admin.get(f"{PAGE}/versions/1/removal").text
-    assert "That frees about 2.0 MB" in asked
+    assert "This frees about 2.0 MB" in asked
     refused = admin.post(f"{PAGE}/versions/1/remove", {"reason": ""})
     assert (refused.status_code, tree.exists()) == (409, True)
     text = admin.post(f"{PAGE}/versions/1/remove", {"reason": "unused"}, follow=True).text
@@ -206,7 +206,7 @@ def test_healing_reads_the_version_again(admin: Client, viewer: Client) -> None:
     assert ">Heal<" not in viewer.get(f"{PAGE}/versions/1").text
     assert viewer.post(f"{PAGE}/versions/1/heal").status_code == 403
     text = admin.post(f"{PAGE}/versions/1/heal", follow=True).text
-    assert "is read again, and healed" in text
+    assert "is verified again; damage is then healed" in text
     assert Verification.objects.get().heal
 
 

@@ -301,7 +301,7 @@ def test_queued_execution_can_be_cancelled_once(admin: Client, version: Version)
     made.refresh_from_db()
     assert (made.state, made.message) == ("cancelled", "Cancelled by ada.")
     again = admin.post(f"/executions/{made.pk}/cancel", follow=True).content.decode()
-    assert "It had already ended" in again
+    assert "The execution had ended" in again
 
 
 def test_queries_do_not_grow_with_rows(

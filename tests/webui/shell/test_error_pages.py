@@ -120,14 +120,14 @@ def test_error_of_ours_is_one_with_its_time(calm: Client) -> None:
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE templatemgr_template RENAME TO gone")
     answer = calm.get("/templates?x=y")
-    shape = assert_designed(answer, 500, "This is our fault", "log at 20", "UTC")
+    shape = assert_designed(answer, 500, "Stencil failed", "log at 20", "UTC")
     assert shape.links[0] == "/templates?x=y"
 
 
 def test_unreadable_inputs_of_a_version_are_a_designed_error(calm: Client) -> None:
     factories.make_promotion_row(factories.make_version_row(factories.make_template_row()))
     answer = calm.get("/templates/typescript/versions/1/inputs.zip")
-    assert_designed(answer, 409, "That cannot be shown", "typescript@1", "heal it")
+    assert_designed(answer, 409, "The page cannot be shown", "typescript@1", "heal it")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`manage.py up`: prepare a data directory, start web and executor, build what is missing."""
+"""`manage.py up`: prepare a data directory, start web and executor, build missing templates."""
 
 import threading
 from argparse import ArgumentParser
@@ -11,9 +11,9 @@ from webui.quickstart.preparation import StartError
 
 
 class Command(BaseCommand):
-    """Runs web and executor until Ctrl-C, and builds what is missing beside them."""
+    """Run web and executor until Ctrl-C, and build missing templates beside them."""
 
-    help = "Start web and executor, and build what is missing; Ctrl-C stops all of it."
+    help = "Start web and executor, and build missing templates; Ctrl-C stops everything."
     writing = threading.Lock()
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from execapp.management.starting import require_schema
 
 
 class Command(BaseCommand):
-    """Serves the dashboard and the API until SIGTERM or Ctrl-C."""
+    """Serve the dashboard and the API until SIGTERM or Ctrl-C."""
 
     help = "Serve the dashboard and the API."
     requires_system_checks: list[str] = []

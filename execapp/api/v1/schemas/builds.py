@@ -18,7 +18,7 @@ class BuildIn(Strict):
     from_: Number | None = Field(default=None, alias="from", description="a version's number")
     packages: Annotated[list[Text], bounds.texts(bounds.MAX_PACKAGES, "packages")] = Field(
         default=[],
-        description="of an update: names, or name@1.2.3; none moves all within their ranges",
+        description="of an update: names, or name@1.2.3; empty: all, within their ranges",
         examples=[["vitest", "vite@8.0.1"]],
     )
     files: Annotated[

@@ -15,4 +15,4 @@ class MeOut(Schema):
     token: dict[str, Any]
     limits: dict[str, int | None] = Field(description="null: none is set")
     remaining: dict[str, int | None]
-    left: dict[str, int | None] = Field(description="what is left of the limits, as `remaining`")
+    left: dict[str, int | None] = Field(description="the rest of the limits, as `remaining`")

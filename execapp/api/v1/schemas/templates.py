@@ -59,10 +59,10 @@ class PromoteIn(ReasonIn):
 
     version: Number
     expected_current: Number | None = Field(
-        default=None, description="409 when another version is current by now"
+        default=None, description="409 if another version is current"
     )
     override: Text | None = Field(
-        default=None, description="why closed gates are passed by; needs the scope admin"
+        default=None, description="the reason to ignore closed gates; needs the scope admin"
     )
 
 

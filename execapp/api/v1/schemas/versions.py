@@ -33,7 +33,7 @@ class HealthOut(Schema):
     checked_at: datetime
     checked_by: str
     problems: list[Any] = Field(description="of the tree; `findings` has everything")
-    message: str | None = Field(description="why it could not be healed, or was removed")
+    message: str | None = Field(description="the reason why it could not be healed, or was removed")
     severity: Literal["none", "not_provable", "unsafe"]
     findings: list[FindingOut]
     retry: RetryOut | None
