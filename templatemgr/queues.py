@@ -20,7 +20,7 @@ BUILDS = Queue(
     running=ACTIVE_STATES,
     lease=timedelta(seconds=30),
 )
-# The lease is longer than the time limit of a look-up's process, so it is not renewed.
+# The lease is longer than the time limit of a lookup's process, so it is not renewed.
 LOOKUPS = Queue(
     model=Lookup,
     queued=LookupState.QUEUED,

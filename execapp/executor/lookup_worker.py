@@ -36,7 +36,7 @@ def _run(context: ExecutorContext, lookup: Lookup) -> None:
     helper = helpers.start("run_lookup", *words, slot=f"{context.worker}-lookup")
     helper_exit, reason = helpers.follow(helper, lambda seconds: _why_stop(context, seconds))
     what = "was stopped" if reason else helper_exit.cause
-    message = f"The process of the look-up {what}. Start the look-up again."
+    message = f"The process of the lookup {what}. Start the lookup again."
     retry_on_lock(lambda: lookups.died(lookup=lookup, message=message))
 
 

@@ -139,7 +139,7 @@ def _query(lookup: Lookup, cancel: threading.Event, redact: Redactor) -> list[Ca
     source = inputs.read(template=lookup.template.name, version=number)
     finder = registry.update_finder(source.definition.builder)
     if finder is None or source.digest != lookup.digest:
-        message = "The inputs changed after the request. Start the look-up again."
+        message = "The inputs changed after the request. Start the lookup again."
         raise InvalidBuildError(message)
     home = data_paths.data() / "lookups"
     home.mkdir(mode=0o700, exist_ok=True)

@@ -119,7 +119,7 @@ class BuildLogLine(models.Model):
 
 
 class LookupState(models.TextChoices):
-    """The state of a look-up; the last two are final."""
+    """The state of a lookup; the last two are final."""
 
     QUEUED = "queued"  # waits for an executor
     RUNNING = "running"  # the registry is being queried
@@ -128,7 +128,7 @@ class LookupState(models.TextChoices):
 
 
 class Lookup(LeasedJob):
-    """A look-up: the versions that a registry offered for the packages of a template's inputs.
+    """A lookup: the versions that a registry offered for the packages of a template's inputs.
 
     Claimed by a conditional UPDATE, held by a lease. It answers for the inputs with `digest` only.
     """
@@ -150,9 +150,9 @@ class Lookup(LeasedJob):
     class Meta:
         ordering = ["-created_at", "-id"]
         indexes = [
-            # The claim looks for the oldest queued look-up, the reaper for expired leases.
+            # The claim looks for the oldest queued lookup, the reaper for expired leases.
             models.Index(fields=["state", "created_at"], name="lookup_state_created"),
-            # The page shows the newest look-up of some inputs.
+            # The page shows the newest lookup of some inputs.
             models.Index(fields=["template", "digest", "-created_at"], name="lookup_inputs"),
         ]
 

@@ -1,4 +1,4 @@
-"""`manage.py run_lookup <id>`: one claimed look-up in a registry, in a process of its own."""
+"""`manage.py run_lookup <id>`: one claimed lookup in a registry, in a process of its own."""
 
 import threading
 import uuid

@@ -323,5 +323,5 @@ def test_a_killed_lookup_names_the_signal(definition: Path, start_executor: Star
     os.kill(pid, signal.SIGKILL)
     until(lambda: Lookup.objects.filter(pk=lookup.pk, state="failed").exists(), STARTS_SECONDS)
     lookup.refresh_from_db()
-    message = "The process of the look-up was killed by SIGKILL. Start the look-up again."
+    message = "The process of the lookup was killed by SIGKILL. Start the lookup again."
     assert lookup.message == message

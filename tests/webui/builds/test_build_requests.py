@@ -126,7 +126,7 @@ def test_unknown_versions_and_builds_are_not_found(admin: Client, definition: Pa
 def test_the_page_asks_the_registry_by_itself_once(admin: Client, definition: Path) -> None:
     text = admin.get(f"{PAGE}?kind=update").text
     assert 'hx-post="/templates/typescript/lookups"' in text
-    assert "No look-up yet" in text
+    assert "No lookup yet" in text
     part = admin.post("/templates/typescript/lookups", headers={"HX-Request": "true"})
     assert part.text.startswith('<section class="card packages"')
     assert 'hx-get="/templates/typescript/packages" hx-trigger="every 1s"' in part.text
