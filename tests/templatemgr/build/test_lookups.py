@@ -83,7 +83,7 @@ def test_an_open_lookup_is_not_queued_twice_and_an_answer_replaces_the_older(tin
 def test_a_lookup_fails_if_its_inputs_changed_after_the_request(tiny: Path) -> None:
     lookup = ask()
     write_definition(tiny, pin="6.0.0")
-    assert "changed since" in answer(lookup).message
+    assert "The inputs changed after" in answer(lookup).message
 
 
 def test_an_unreadable_lock_fails_the_lookup_with_a_remedy(tiny: Path) -> None:
@@ -129,7 +129,7 @@ def test_the_lookups_of_a_dead_worker_are_ended(tiny: Path) -> None:
 
 def test_a_builder_without_lookups_refuses_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "update_finder", {}.get)
-    with pytest.raises(InvalidBuildError, match="npm template"):
+    with pytest.raises(InvalidBuildError, match="The builder npm"):
         ask()
 
 
