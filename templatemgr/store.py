@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 # Names in the store: folders, objects, and files that a killed process left while it made one.
 _SHARD, _OBJECT = re.compile("[0-9a-f]{2}"), re.compile(r"[0-9a-f]{64}(\.x)?")
 _LEFTOVER = re.compile(r"\.(link|new)-[0-9a-f]{12}")
-ASIDE = "aside"  # below the data directory: files that were in the way, kept for people
+ASIDE = "aside"  # below the data directory: unexpected entries, kept for an admin
 
 
 @dataclass(frozen=True, kw_only=True)

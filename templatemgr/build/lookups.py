@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 OPEN = (LookupState.QUEUED, LookupState.RUNNING)
 RELATED = ("template", "from_version__template")
-INTERRUPTED = "The process that asked ended. Ask again."
+INTERRUPTED = "The process of the lookup ended. Start the lookup again."
 
 
 def request(*, template: str, actor: str, from_version: int | None = None) -> Lookup:

@@ -166,11 +166,11 @@ def reconcile(*, template: str) -> None:
         row = _template(template)
         link = home / "current"
         foreign_entry = os.path.lexists(link) and not link.is_symlink()
-        if foreign_entry and home.is_symlink():  # the folder of somebody else
+        if foreign_entry and home.is_symlink():  # a folder that is not this template's
             message = f"{link} is not the link of this template"
             raise FileExistsError(message)
         if foreign_entry and (link.is_dir() or row.current is None):
-            store.set_aside(link, data_paths.aside())  # nothing else is in the way of a rename
+            store.set_aside(link, data_paths.aside())  # only these prevent the rename
         if row.current is None:
             link.unlink(missing_ok=True)
         elif not link.is_symlink() or str(link.readlink()) != row.current.directory:
