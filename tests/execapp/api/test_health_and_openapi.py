@@ -4,18 +4,23 @@ import contextlib
 import json
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import Client, RequestFactory
 from django.utils import timezone
+from ninja import NinjaAPI
 from pytest_django import Settings
 
 from core.engine import WakeKind, get_engine, protocol
 from core.engine.local.engine import LocalEngine
 from core.engine.local.sockets import short_address, socket_path
+from execapp.api.http import openapi_document, views
 from execapp.api.http.json_parser import loads
+from execapp.api.v1 import api as api_v1
 from execapp.errors import MalformedError
 from execapp.executor.daemon import Daemon
 from execapp.models import ExecutorHeartbeat
@@ -85,6 +90,36 @@ def test_openapi_has_every_call_and_documents_errors() -> None:
         call["operationId"] for calls in schema["paths"].values() for call in calls.values()
     ]
     assert len(identifiers) == len(set(identifiers))
+
+
+def test_the_openapi_document_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    schema = type(api_v1).get_openapi_schema
+
+    def count(api: NinjaAPI, **kwargs: Any) -> Any:
+        written.append(1)
+        return schema(api, **kwargs)
+
+    monkeypatch.setattr(type(api_v1), "get_openapi_schema", count)
+    view = views.one_shape(openapi_document.view(api_v1))
+    requests = [RequestFactory().get("/api/v1/openapi.json") for _ in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        contents = {getattr(response, "content", b"") for response in pool.map(view, requests)}
+    assert len(contents) == 1
+    assert len(written) == 1
+    assert len(json.loads(contents.pop())["paths"]) > 10
+    Client().get("/api/v1/openapi.json")
+    written.clear()
+    assert Client().get("/api/v1/openapi.json").status_code == 200
+    assert written == []
+
+
+def test_the_openapi_document_has_an_etag() -> None:
+    response = Client().get("/api/v1/openapi.json")
+    again = Client().get("/api/v1/openapi.json", headers={"If-None-Match": response["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    head = Client().head("/api/v1/openapi.json")
+    assert (head.status_code, head["ETag"]) == (200, response["ETag"])
 
 
 def test_docs_use_local_assets_only() -> None:
