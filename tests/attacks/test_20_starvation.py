@@ -196,6 +196,16 @@ def test_held_requests_and_waits_do_not_block_other_requests(
         assert (status, json.loads(body)["state"]) == (200, "cancelled")
 
 
+def test_bodies_that_never_arrive_do_not_block_a_large_body(serve: Callable[..., Server]) -> None:
+    server, one = serve(), make_api("one")
+    head = b"Content-Type: application/json\r\nContent-Length: 9999999\r\n\r\n{"
+    for _ in range(60):
+        server.link(SUBMIT + head)
+    for _ in range(3):
+        status, reply = server.call("POST", "/api/v1/executions", one.secret, "x" * 5_000_000)
+        assert status not in (408, 503), reply
+
+
 def test_many_connections_from_one_address_leave_descriptors_for_others(
     serve: Callable[..., Server],
 ) -> None:

@@ -27,6 +27,7 @@ class Bounds:
     half_of_address: int = 256  # 0 behind a proxy: no bound for each address
     body_bytes: int = 10_000_000  # one body
     bodies_bytes: int = 256 * 1024 * 1024  # total of all bodies above 64 KiB
+    bodies_of_address: int = 128 * 1024 * 1024  # 0 behind a proxy: no bound for each address
     queue: int = 1000  # complete requests that wait for a thread
     threads: int = 32
 
@@ -42,6 +43,7 @@ def from_settings() -> Bounds:
         idle=max(1, connections // 4),
         half=max(1, connections // 8),
         half_of_address=0 if settings.STENCIL_PROXIES else max(1, connections // 32),
+        bodies_of_address=0 if settings.STENCIL_PROXIES else Bounds.bodies_of_address,
         body_bytes=settings.DATA_UPLOAD_MAX_MEMORY_SIZE,
     )
 

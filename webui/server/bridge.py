@@ -61,7 +61,7 @@ class Bridge:
     queued: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self.body_memory = request_body.BodyMemory(self.bounds.bodies_bytes)
+        self.body_memory = request_body.BodyMemory(self.bounds)
         self.pool = ThreadPoolExecutor(self.bounds.threads, thread_name_prefix="web")
         # Health checks must be answered while every other thread is busy.
         self.health = ThreadPoolExecutor(2, thread_name_prefix="health")
@@ -117,7 +117,11 @@ class Exchange:
         try:
             headers = joined(self._scope["headers"])
             self._body = await request_body.read(
-                headers, self._receive, bounds, self._bridge.body_memory
+                headers,
+                self._receive,
+                bounds,
+                self._bridge.body_memory,
+                self._connection.address,
             )
         except ValueError as error:
             await self._refuse(error_reply("malformed", f"The header {error} is given twice."))
@@ -142,8 +146,8 @@ class Exchange:
 
     def release(self) -> None:
         """Release the memory of the body."""
-        self._bridge.body_memory.release(self._body.held)
-        self._body.held = 0
+        if self._body.share is not None:
+            self._bridge.body_memory.release(self._body.share)
 
     async def _call[T](self, work: Callable[[], T]) -> T:
         return await self._bridge.call(self._scope, work)

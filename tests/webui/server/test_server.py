@@ -1,5 +1,7 @@
 """Test the web server alone: deadlines, limits, and the rules of HTTP."""
 
+import contextlib
+import random
 import socket
 import threading
 import time
@@ -15,7 +17,7 @@ from execapp.api.http import concurrency
 from execapp.api.http.deferred import PacedStream, Pause
 from tests.timeouts import HANGS_SECONDS
 from tests.webui.server.serving import Web, answer, ends, serve
-from webui.server import serving
+from webui.server import request_body, serving
 from webui.server.bounds import Bounds
 
 QUICK = Bounds(
@@ -200,16 +202,94 @@ def test_a_refusal_is_heard_by_who_still_sends(lingering: Web) -> None:
         assert answer(lines)[0] == 200
 
 
-def test_large_bodies_share_their_memory(web: Web) -> None:
-    slow = web.link(POST % 190_000 + b"z")
-    until_true(lambda: web.server.bridge.body_memory.available < 100_000)
-    assert web.ask(POST % 5 + b"small")[0] == 200
-    status, headers, body = web.ask(POST % 190_000 + b"z" * 190_000)
-    assert (status, headers["retry-after"]) == (503, "2")
-    assert b'"busy"' in body
-    slow.close()
-    until_true(lambda: web.server.bridge.body_memory.available == 250_000)
+PATIENT = replace(SLOW, grace_seconds=HANGS_SECONDS)
+
+
+def test_large_bodies_share_their_memory() -> None:
+    with serve(view, PATIENT) as web:
+        slow = web.link(POST % 190_000 + b"z" * 180_000)
+        until_true(lambda: web.server.bridge.body_memory.available < 100_000)
+        assert web.ask(POST % 5 + b"small")[0] == 200
+        status, headers, body = web.ask(POST % 190_000 + b"z" * 190_000)
+        assert (status, headers["retry-after"]) == (503, "2")
+        assert b'"busy"' in body
+        slow.close()
+        until_true(lambda: web.server.bridge.body_memory.available == 250_000)
+        assert web.ask(POST % 190_000 + b"z" * 190_000)[0] == 200
+        until_true(lambda: web.server.bridge.body_memory.available == 250_000)
+
+
+def test_a_declared_length_takes_no_memory(web: Web) -> None:
+    for head in (POST % 190_000, CHUNKED + b"ffff\r\n"):
+        for _ in range(30):
+            web.link(head + b"z")
+    until_true(lambda: web.server.connections.count("half") == 60)
     assert web.ask(POST % 190_000 + b"z" * 190_000)[0] == 200
+    until_true(lambda: web.server.bridge.body_memory.available == 250_000)
+
+
+def test_the_oldest_incomplete_body_makes_room(web: Web) -> None:
+    slow = [web.link(POST % 190_000 + b"z" * 100_000) for _ in range(2)]
+    until_true(lambda: web.server.bridge.body_memory.available == 50_000)
+    for _ in range(3):
+        assert web.ask(POST % 190_000 + b"z" * 190_000)[0] == 200
+    for link in slow:
+        with link.makefile("rb") as lines:
+            assert answer(lines)[0] == 503
+    until_true(lambda: web.server.bridge.body_memory.available == 250_000)
+
+
+def test_the_address_that_holds_the_most_makes_room(web: Web) -> None:
+    other = web.link(POST % 100_000 + b"z" * 70_000, address="127.0.0.2")
+    until_true(lambda: web.server.bridge.body_memory.available == 180_000)
+    slow = web.link(POST % 190_000 + b"z" * 150_000)
+    until_true(lambda: web.server.bridge.body_memory.available == 30_000)
+    assert web.ask(POST % 90_000 + b"z" * 90_000)[0] == 200
+    with slow.makefile("rb") as lines:
+        assert answer(lines)[0] == 503
+    other.sendall(b"z" * 30_000)
+    with other.makefile("rb") as lines:
+        assert answer(lines)[2].startswith(b"|100000|")
+
+
+def test_one_address_cannot_hold_the_memory_of_all() -> None:
+    with serve(view, replace(PATIENT, bodies_of_address=150_000)) as web:
+        mine = web.link(POST % 150_000 + b"z" * 100_000)
+        until_true(lambda: web.server.bridge.body_memory.available == 150_000)
+        assert web.ask(POST % 90_000 + b"z" * 90_000)[0] == 503
+        other = web.link(POST % 120_000 + b"z" * 120_000, address="127.0.0.2")
+        with other.makefile("rb") as lines:
+            assert answer(lines)[2].startswith(b"|120000|")
+        mine.sendall(b"z" * 50_000)
+        with mine.makefile("rb") as lines:
+            assert answer(lines)[2].startswith(b"|150000|")
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_bodies_never_hold_more_than_their_memory(seed: int) -> None:
+    bounds = replace(QUICK, bodies_bytes=1_000_000, bodies_of_address=600_000)
+    memory = request_body.BodyMemory(bounds)
+    chance = random.Random(seed)  # noqa: S311 - the same order in every run
+    shares: list[request_body.Share] = []
+    for _ in range(5_000):
+        match chance.randrange(4):
+            case 0:
+                address = f"127.0.0.{chance.randrange(4)}"
+                shares.append(request_body.Share(address=address, wake=lambda: None))
+            case 1 if shares:
+                chance.choice(shares).wake = None
+            case 2 if shares:
+                memory.release(shares.pop(chance.randrange(len(shares))))
+            case 3 if shares:
+                share = chance.choice(shares)
+                if share.wake is not None and not share.evicted:
+                    with contextlib.suppress(request_body.FullError):
+                        memory.grow(share, share.held + chance.randrange(200_000))
+        held = sum(share.held for share in shares)
+        assert 0 <= held == 1_000_000 - memory.available <= 1_000_000
+        for number in range(4):
+            address = f"127.0.0.{number}"
+            assert sum(share.held for share in shares if share.address == address) <= 600_000
 
 
 def test_expect(web: Web) -> None:
