@@ -376,6 +376,30 @@ def test_a_form_has_a_budget(name: str, admin: Client) -> None:
     assert len(page.content) < ANSWER
 
 
+# tests/execapp/api/test_hostile_headers.py has those that Django's parser of heads does not take.
+CHARSETS = ["punycode", "utf-16", "utf-7", "unicode_escape", "latin-1", "none", "x" * 999]
+
+
+@pytest.mark.parametrize("charset", CHARSETS)
+def test_a_body_is_utf8(charset: str, admin: Client) -> None:
+    parts = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\xff%\r\n--x--\r\n'
+    for path in ("/login", "/login/passkey", "/playground/run", "/tokens", "/users", "/api/v1/me"):
+        for kind in ("multipart/form-data; boundary=x", FORM, "text/plain"):
+            kind = f"{kind}; charset={charset}"
+            for method in ("POST", "GET", "PUT"):
+                answer = admin.generic(method, f"{path}?q=%ff", parts, content_type=kind)
+                assert answer.status_code == 415, (path, kind, method)
+                assert len(answer.content) < ANSWER
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF8", "us-ascii", '"utf-8"'])
+def test_a_form_may_name_utf8(charset: str, rf: RequestFactory) -> None:
+    request = rf.generic("POST", "/", b"a=%c3%a4", content_type=f"{FORM}; charset={charset}")
+    limits.check_head(request)
+    limits.check_form(request)
+    assert request.POST["a"] == "ä"
+
+
 @pytest.mark.parametrize("piece", ["%d0%b0", "%00", "+", "=", "a", "%25", "%ff"])
 def test_a_form_takes_a_few_times_its_size(piece: str) -> None:
     body = b"content=" + piece.encode() * (1_000_000 // len(piece))

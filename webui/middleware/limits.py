@@ -3,6 +3,7 @@
 Bodies of the API are read by `execapp.api.http.json_parser`, with a budget of their own.
 """
 
+import codecs
 from collections.abc import Callable
 
 from django.conf import settings
@@ -52,10 +53,17 @@ def limit(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[.
 
 
 def check_head(request: HttpRequest) -> None:
-    """Check content encoding, query string and headers. Raises RefusedError."""
+    """Check content encoding, charset, query string and headers. Raises RefusedError.
+
+    Django decodes the query and the form with the charset of the body, even with one that decodes
+    no text (rot13, zlib), and other charsets take more memory than the budget of a form.
+    """
     encoding = request.META.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding not in ("", "identity"):
         message = "Send the body without a Content-Encoding: compressed bodies are not accepted."
+        raise RefusedError("unsupported_media_type", message)
+    if not _utf8((request.content_params or {}).get("charset", "utf-8")):
+        message = "Send the body in UTF-8, and name no other charset."
         raise RefusedError("unsupported_media_type", message)
     query = request.META.get("QUERY_STRING", "")
     if len(query) > QUERY_BYTES or query.count("&") >= QUERY_PARAMETERS:
@@ -86,8 +94,7 @@ def check_form(request: HttpRequest) -> None:
         raise BadRequest(message)
     if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         raise RequestDataTooBig
-    charset = (request.content_params or {}).get("charset", "utf-8").lower()
-    if request.method != "POST" or request.content_type != FORM or charset != "utf-8":
+    if request.method != "POST" or request.content_type != FORM:
         return  # Django reads every other body, if a view needs it
     try:
         fields = documents.form(request.body, fields=settings.DATA_UPLOAD_MAX_NUMBER_FIELDS)
@@ -98,6 +105,13 @@ def check_form(request: HttpRequest) -> None:
         form.appendlist(name, value)
     form._mutable = False
     vars(request).update(_post=form, _files=MultiValueDict())
+
+
+def _utf8(charset: str) -> bool:
+    try:
+        return codecs.lookup(charset).name in ("utf-8", "ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def _refusal(refused: RefusedError, *, machine: bool) -> HttpResponse:

@@ -20,7 +20,7 @@ from execapp.api.http.error_replies import error_reply
 from execapp.services import submissions
 from webui.server import connection, request_body
 from webui.server.bounds import Bounds
-from webui.server.environment import environment, joined
+from webui.server.environment import PATH_BYTES, environment, joined
 
 HEALTH = frozenset({"/healthz", "/readyz"})
 PIECE = 64 * 1024  # bytes of a reply; the next piece waits until this one is sent
@@ -114,6 +114,10 @@ class Exchange:
     async def run(self) -> None:
         """Read the request and reply; of a refused request, read the rest."""
         bounds = self._bridge.bounds
+        if len(self._scope["raw_path"]) > PATH_BYTES:
+            message = f"A path has at most {PATH_BYTES} bytes."
+            await self._refuse(error_reply("too_large", message))
+            return
         try:
             headers = joined(self._scope["headers"])
             self._body = await request_body.read(

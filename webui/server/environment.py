@@ -7,6 +7,7 @@ from urllib.parse import unquote_to_bytes
 
 from webui.server.request_body import Body
 
+PATH_BYTES = 8 * 1024  # Django's time for a path of bytes that are no UTF-8 grows by the square
 # WSGI or the connection sets these; headers of a request must not.
 _OWN = {b"content-length", b"content-type", b"transfer-encoding"}
 

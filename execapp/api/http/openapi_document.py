@@ -48,7 +48,4 @@ def _write(api: NinjaAPI) -> Document:
 def _reply(request: HttpRequest, document: Document) -> HttpResponseBase:
     response = HttpResponse(document.content, content_type="application/json; charset=utf-8")
     response["ETag"] = document.etag
-    found: HttpResponseBase = get_conditional_response(
-        request, etag=document.etag, response=response
-    )
-    return found
+    return get_conditional_response(request, etag=document.etag, response=response) or response

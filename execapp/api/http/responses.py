@@ -8,7 +8,13 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 
 from core import parsing
 from execapp.conf import sizes
-from execapp.errors import MAX_REPORTED, Field, InvalidRequestError, UnauthorizedError
+from execapp.errors import (
+    MAX_REPORTED,
+    Field,
+    InvalidRequestError,
+    MalformedError,
+    UnauthorizedError,
+)
 from execapp.models import ApiToken
 
 MEDIA_TYPES = {
@@ -40,7 +46,11 @@ def wanted_form(request: HttpRequest, *forms: str) -> str:
         problem = f"Give {', '.join(('json', *forms))}."
         raise InvalidRequestError([Field(path="format", message=problem)])
     types = [MEDIA_TYPES[form] for form in ("json", *forms)]
-    preferred = request.get_preferred_type(types)
+    try:
+        preferred = request.get_preferred_type(types)
+    except ValueError:
+        message = "The header Accept cannot be read."
+        raise MalformedError(message) from None
     return next((form for form in forms if MEDIA_TYPES[form] == preferred), "json")
 
 

@@ -1,19 +1,22 @@
 """Send malformed request heads, byte by byte, to the real web server with the whole service."""
 
 import gzip
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from django.core.handlers.wsgi import WSGIHandler
 from django.db import connections
-from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from pytest_django.fixtures import Settings
 
 from tests.execapp.conftest import Api
-from tests.webui.server.serving import Web, serve
+from tests.webui.server.serving import Web
+from tests.webui.server.serving import serve_application as serve
 from webui.server.bounds import Bounds
+from webui.server.wsgi_handler import Handler
 
 QUICK = replace(Bounds(), header_seconds=1, body_seconds=1, linger_seconds=0.5, grace_seconds=0)
 HEADS: dict[str, bytes] = {
@@ -50,15 +53,17 @@ HEADS: dict[str, bytes] = {
 def web(api: Api, settings: Settings) -> Iterator[Web]:
     """Yield a web server that serves all of Django."""
     settings.ROOT_URLCONF = "webui.urls"
-    handler = WSGIHandler()
+    handler = Handler()
 
-    def service(request: HttpRequest) -> HttpResponseBase:
+    def application(
+        environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> HttpResponseBase:
         try:
-            return handler.get_response(request)
+            return handler(environ, start_response)
         finally:
             connections.close_all()
 
-    with serve(service, QUICK) as running:
+    with serve(application, QUICK) as running:
         yield running
 
 
@@ -70,6 +75,70 @@ def test_no_head_is_a_fault_of_the_server(web: Web, api: Api) -> None:
             assert status == 0 or 200 <= status < 500, (name, status, body[:300])
     usual = b"GET /api/v1/me HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %b\r\n\r\n"
     assert web.ask(usual % api.secret.encode())[0] == 200
+
+
+UNREADABLE = [
+    b"Content-Type: " + b"x" * 10_001,
+    b"Content-Type: text/plain; charset*=utf-8''%00",
+    b'Content-Type: text/plain; charset="\0"',
+    b"Content-Type: text/plain; a*0*=x''b; a*1=c",
+    b"Content-Type: text/plain; charset*=idna''%80",
+    b"Content-Type: application/json; x*=undefined''a",
+]
+
+
+@pytest.mark.parametrize("header", UNREADABLE, ids=lambda header: ascii(header)[-30:])
+@pytest.mark.parametrize("path", [b"/healthz", b"/static/x.css", b"/login", b"/api/v1/me", b"/x"])
+def test_a_header_that_django_cannot_parse_is_refused(
+    header: bytes, path: bytes, web: Web, api: Api
+) -> None:
+    head = b"GET %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n\r\n" % (path, header)
+    status, headers, body = web.ask(head)
+    assert status == 400
+    if headers["content-type"] == "application/json":
+        assert json.loads(body)["error"]["code"] == "malformed"
+    else:  # the parser of HTTP refuses a NUL
+        assert b"\0" in header
+
+
+NO_TEXT = ["undefined", "rot13", "hex", "zlib", "base64", "quopri", "uu", "bz2", "idna"]
+
+
+@pytest.mark.parametrize("charset", NO_TEXT)
+def test_a_charset_that_decodes_no_text_is_refused(charset: str, web: Web, api: Api) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="login"\r\n\r\n\xff%\r\n--x--\r\n'
+    for kind in ("multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
+        for path in ("/login", "/playground/run", "/api/v1/me"):
+            for method in ("POST", "GET"):
+                head = (
+                    f"{method} {path}?q=%ff HTTP/1.1\r\nHost: localhost\r\n"
+                    f"Content-Type: {kind}; charset={charset}\r\nContent-Length: {len(part)}\r\n"
+                )
+                status, _headers, body = web.ask(head.encode() + b"\r\n" + part)
+                assert status in (400, 415), (path, kind, method)
+                assert b'"error"' in body or b"<h1" in body
+
+
+def test_an_accept_header_that_django_cannot_parse_is_refused(web: Web, api: Api) -> None:
+    auth = b"Host: localhost\r\nAuthorization: Bearer %b\r\n" % api.secret.encode()
+    template = b"/api/v1/templates/tiny/versions/1/diff?against=1"
+    for header in (b"Accept: " + b"x" * 10_001, b"Accept: text/plain; x*=undefined''a"):
+        head = b"GET %b HTTP/1.1\r\n%b%b\r\n\r\n" % (template, auth, header)
+        status, _headers, body = web.ask(head)
+        assert status == 400, body
+        assert json.loads(body)["error"]["code"] == "malformed"
+
+
+def test_a_path_has_a_size(web: Web, api: Api) -> None:
+    started = time.process_time()
+    for _ in range(5):
+        status, _, body = web.ask(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"\xff" * 60_000))
+        assert status in (400, 413), body
+    for _ in range(5):
+        status, _, body = web.ask(b"GET /%b HTTP/1.1\r\nHost: a\r\n\r\n" % (b"%ff" * 20_000))
+        assert status == 413
+        assert json.loads(body)["error"]["code"] == "too_large"
+    assert time.process_time() - started < 0.5
 
 
 @pytest.mark.parametrize("path", [b"/api/v1/executions", b"/playground/run", b"/accounts/login/"])

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from tests.conftest import free_port
 from tests.timeouts import HANGS_SECONDS
 from webui.server import serving
 from webui.server.bounds import Bounds
+from webui.server.bridge import Wsgi
 
 View = Callable[[WSGIRequest], HttpResponseBase]
 
@@ -86,14 +87,20 @@ def ends(link: socket.socket) -> bytes:
     return found
 
 
-@contextmanager
-def serve(view: View, bounds: Bounds) -> Iterator[Web]:
-    """Yield a server that calls `view` for every request."""
-    started, made = threading.Event(), []
-    port = free_port()
+def serve(view: View, bounds: Bounds) -> AbstractContextManager[Web]:
+    """Return a context manager of a server that calls `view` for every request."""
 
     def application(environ: dict[str, Any], _start: object) -> HttpResponseBase:
         return view(WSGIRequest(environ))
+
+    return serve_application(application, bounds)
+
+
+@contextmanager
+def serve_application(application: Wsgi, bounds: Bounds) -> Iterator[Web]:
+    """Yield a server that calls a WSGI application for every request."""
+    started, made = threading.Event(), []
+    port = free_port()
 
     async def run() -> None:
         server = serving.make(application, "127.0.0.1", port, bounds)
