@@ -10,6 +10,7 @@ from templatemgr.errors import DefinitionError, UnavailableError
 from templatemgr.integrity import sources
 from templatemgr.models import Version
 from templatemgr.runtimes import Runtime
+from templatemgr.trees import foreign
 
 
 def runtime_of(version: Version) -> Runtime:
@@ -24,13 +25,22 @@ def runtime_of(version: Version) -> Runtime:
         if "inputs" not in version.health.parts:
             return _kept_runtime(home, home / "inputs", epoch, ceilings)
         reason = "its kept inputs are damaged, and no sound copy of them is left"
-    except (DefinitionError, OSError) as error:
-        reason = str(error)
+    except Exception as error:  # noqa: BLE001 - whatever it is, a sound copy may be left
+        reason = _why(error)
     copy = sources.definition(version)
-    if copy is None:
-        message = f"{version} cannot be run: {reason}"
-        raise UnavailableError(message, template=version.template.name)
-    return _kept_runtime(home, copy, epoch, ceilings)
+    if copy is not None:
+        try:
+            return _kept_runtime(home, copy, epoch, ceilings)
+        except Exception as error:  # noqa: BLE001 - whatever it is, this version cannot be run
+            reason = _why(error)
+    message = f"{version} cannot be run: {reason}"
+    raise UnavailableError(message, template=version.template.name)
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, DefinitionError):
+        return foreign.printable(str(error))
+    return foreign.reason(error)
 
 
 @lru_cache(maxsize=256)

@@ -29,7 +29,7 @@ def inputs_of(*, template: str, version: int) -> list[Input]:
     return [
         Input(
             path=path,
-            content=(folder / path).read_bytes(),
+            content=source_files.read(folder / path, shown=path),
             executable=bool((folder / path).stat().st_mode & 0o100),
         )
         for path in sorted(source_files.list_paths(folder))

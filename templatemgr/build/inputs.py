@@ -31,7 +31,9 @@ class Inputs:
 
     def text(self, path: str) -> str | None:
         """Return the text of a file, or None if it is no text or too large to be shown."""
-        return _text(self.files[path].read_bytes()) if path in self.files else None
+        return (
+            _text(source_files.read(self.files[path], shown=path)) if path in self.files else None
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ def propose(*, inputs: Inputs, files: Mapping[str, str]) -> Proposal:
     Only a temporary copy is written.
     """
     texts = difference.texts(
-        {path: inputs.files[path].read_bytes() for path in files},
+        {path: source_files.read(inputs.files[path], shown=path) for path in files},
         {path: text.encode() for path, text in files.items()},
     )
     return Proposal(texts=texts, problem=input_changes.problem(inputs.definition.root, files))

@@ -13,7 +13,7 @@ from typing import NoReturn
 from packaging.utils import canonicalize_name
 
 from sandbox.session.paths import check_paths
-from templatemgr.definitions import readers
+from templatemgr.definitions import readers, source_files
 from templatemgr.definitions.definition import Definition
 from templatemgr.definitions.readers import FileError, Rules, environment, faults, npm_specs
 from templatemgr.definitions.readers.rules import setting
@@ -65,7 +65,7 @@ def check_files(root: Path, builder: str, names: Iterable[str], rules: Rules) ->
     """
     known = readers.names(builder)
     present = [name for name in known if (root / name).is_file()]
-    contents = {name: (root / name).read_bytes() for name in present}
+    contents = {name: source_files.read(root / name, shown=name) for name in present}
     for name in names:
         if name in contents:
             _check_file(root, builder, name, contents, rules)
@@ -98,7 +98,7 @@ def _fail(
 ) -> NoReturn:
     path = definition.root / file
     line = line_of(path, key)
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = source_files.read(path, shown=file).decode("utf-8", "replace")
     raise DefinitionError(
         f"{definition.root.name}/{file}",
         key,

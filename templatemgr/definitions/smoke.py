@@ -7,8 +7,10 @@ from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestReport
 from sandbox.session.sessions import SourceFile, Submission
 from templatemgr.definitions.toml import Table, load
+from templatemgr.trees import foreign
 
 MODES = ("run", "test")
+MAX_SOURCE_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +105,16 @@ def _sources(folder: Path, table: Table) -> tuple[SourceFile, ...]:
     if not found:
         table.fail("", "needs at least one file under src/")
     return tuple(
-        SourceFile(path=path.relative_to(root).as_posix(), content=path.read_bytes())
+        SourceFile(path=path.relative_to(root).as_posix(), content=_content(path, table))
         for path in found
     )
+
+
+def _content(file: Path, table: Table) -> bytes:
+    try:
+        return foreign.read_file(file, most=MAX_SOURCE_BYTES)
+    except (OSError, ValueError) as error:
+        table.fail("", f"src/{file.name} cannot be read: {foreign.reason(error)}")
 
 
 def _expectation(table: Table) -> Expectation:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from templatemgr.definitions.toml import Table, TomlError, line_of, load
 from templatemgr.errors import DefinitionError
+from templatemgr.trees import foreign
 
 FILE = "template.toml"
 SHARED = re.compile(r"_[a-z][a-z0-9-]{0,62}")
@@ -14,6 +15,9 @@ MAX_INCLUDED = 20
 MAX_FILES = 2_000
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_BYTES = 32 * 1024 * 1024
+# Limits for every reader, also of kept inputs: a build may have written a longer lock into them.
+MAX_KEPT_FILES = 4 * MAX_FILES
+MAX_KEPT_BYTES = 4 * MAX_BYTES
 
 
 def list_definitions(folder: Path) -> list[str]:
@@ -30,14 +34,26 @@ def list_definitions(folder: Path) -> list[str]:
 def digest(root: Path) -> str:
     """Return the hex SHA-256 over path, size and content of every file of a definition.
 
-    Files whose name begins with `.` are included. Raises DefinitionError (see `locate`).
+    Files whose name begins with `.` are included. Raises DefinitionError (see `locate`), also for
+    a file that cannot be read, and for more than MAX_KEPT_BYTES.
     """
     total = hashlib.sha256(b"stencil-definition-1\n")
+    left = MAX_KEPT_BYTES
     for path, file in locate(root).items():
-        content = file.read_bytes()
+        content = read(file, shown=path, most=left)
+        left -= len(content)
         total.update(f"{len(path.encode())}:{path}:{len(content)}:".encode())
         total.update(content)
     return total.hexdigest()
+
+
+def read(file: Path, *, shown: str, most: int = MAX_KEPT_BYTES) -> bytes:
+    """Return the content of a file of a definition, `shown` in an error. Raises DefinitionError."""
+    try:
+        return foreign.read_file(file, most=most)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise DefinitionError(shown, "", f"cannot be read: {reason}") from error
 
 
 def list_paths(root: Path) -> list[str]:
@@ -52,7 +68,8 @@ def locate(root: Path) -> dict[str, Path]:
     """Return the location of each file of a definition by relative path, sorted by bytes.
 
     An included folder is beside the definition, or inside it: the kept inputs of a version hold a
-    copy. Raises DefinitionError for a symlink or a special file.
+    copy. Raises DefinitionError for a symlink or a special file, for a name that is not UTF-8, and
+    for more than MAX_KEPT_FILES files.
     """
     found = _below(root)
     for name in _included(root):
@@ -66,11 +83,17 @@ def _below(folder: Path, shown: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in folder.rglob("*"):
         relative = path.relative_to(folder).as_posix()
+        place = foreign.printable(Path(shown, relative).as_posix())
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            place = Path(shown, relative).as_posix()
             raise DefinitionError(place, "", "only plain files and folders are allowed")
-        if path.is_file() and not _ignored(relative):
+        if _ignored(relative):
+            continue
+        if foreign.printable(relative) != relative:
+            raise DefinitionError(place, "", "has a name that is not UTF-8")
+        if path.is_file():
             found[relative] = path
+        if len(found) > MAX_KEPT_FILES:
+            raise DefinitionError(place, "", f"is one of more than {MAX_KEPT_FILES} files")
     return found
 
 
@@ -126,11 +149,13 @@ def check_sizes(root: Path) -> None:
         if _ignored(relative):
             continue
         count += 1
-        shown = f"{root.name}/{relative}".encode("utf-8", "backslashreplace").decode()[:300]
+        shown = foreign.printable(f"{root.name}/{relative}")[:300]
         if not relative.isprintable() or len(relative.encode("utf-8", "replace")) > 512:
             raise DefinitionError(shown, "", "has a name that is too long or cannot be shown")
         if ".git" in relative.split("/"):
             raise DefinitionError(shown, "", "belongs to a repository, not to a definition")
+        if path.is_symlink() or not (path.is_file() or path.is_dir()):
+            raise DefinitionError(shown, "", "only plain files and folders are allowed")
         size = path.lstat().st_size if path.is_file() else 0
         total += size
         if size > MAX_FILE_BYTES:

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NoReturn, overload
 
+from templatemgr.trees import foreign
+
 
 class TomlError(Exception):
     """A file is unreadable, or a value is missing, invalid or unknown.
@@ -19,6 +21,7 @@ class TomlError(Exception):
 
 _REQUIRED: Any = object()
 MAX_BYTES = 64 * 1024
+MAX_KEPT_BYTES = 1024 * 1024  # of the kept inputs of a version, which may be of an older release
 MAX_PATH = 1024
 MAX_NAME = 255  # bytes: the limit of Linux for one name
 MAX_DOTS = 100  # per line, which also limits the parts of a key
@@ -28,21 +31,17 @@ _LARGEST = 2**63 - 1  # the maximum of database columns and of kernel limits
 def load(file: Path, largest: int | None = None) -> "Table":
     """Parse a TOML file. Raises TomlError if it is missing, unreadable or invalid.
 
-    If `largest` is set, refuse files of more bytes, and lines with more than MAX_DOTS dots:
-    Python's parser takes quadratic time in the number of parts of a key.
+    Refuse what is no regular file or has more than `largest` bytes (default: MAX_KEPT_BYTES). If
+    `largest` is set, also refuse lines with more than MAX_DOTS dots: Python's parser takes
+    quadratic time in the number of parts of a key.
     """
+    data = _read(file, MAX_KEPT_BYTES if largest is None else largest)
     try:
-        with file.open("rb") as opened:
-            data = opened.read() if largest is None else opened.read(largest + 1)
         if largest is not None:
-            _check_costs(file, data, largest)
+            _check_costs(file, data)
         # Convert all line breaks to LF, as `Path.read_text` does.
         text = data.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         return Table(file, "", tomllib.loads(text))
-    except FileNotFoundError:
-        raise TomlError(file, "", "is missing") from None
-    except OSError as error:
-        raise TomlError(file, "", f"cannot be read: {error.strerror}") from error
     except RecursionError:
         raise TomlError(file, "", "is nested too deeply") from None
     except ValueError as error:  # invalid UTF-8, invalid TOML, or a number of thousands of digits
@@ -56,12 +55,12 @@ def line_of(file: Path, key: str) -> int | None:
     The result is approximate and only for display: only the beginnings of lines are examined.
     """
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")
+        text = foreign.read_file(file, most=MAX_KEPT_BYTES).decode("utf-8")
     except (OSError, ValueError):
         return None
     found: dict[str, int] = {}
     section = ""
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         bare = line.strip()
         if bare.startswith("["):
             section = bare.strip("[] \t")
@@ -76,9 +75,17 @@ def line_of(file: Path, key: str) -> int | None:
     return None
 
 
-def _check_costs(file: Path, data: bytes, largest: int) -> None:
-    if len(data) > largest:
-        raise TomlError(file, "", f"is larger than {largest} bytes")
+def _read(file: Path, largest: int) -> bytes:
+    try:
+        return foreign.read_file(file, most=largest)
+    except FileNotFoundError:
+        raise TomlError(file, "", "is missing") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise TomlError(file, "", f"cannot be read: {reason}") from error
+
+
+def _check_costs(file: Path, data: bytes) -> None:
     for number, line in enumerate(data.split(b"\n"), start=1):
         if line.count(b".") > MAX_DOTS:
             raise TomlError(file, "", f"has more than {MAX_DOTS} dots on a line: break it", number)

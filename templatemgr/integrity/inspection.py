@@ -141,7 +141,7 @@ def _manifest(version: Version, home: Path) -> tuple[Manifest | None, list[Doubt
     """Return the sealed manifest: its own, else a spare, else one scanned from a sound tree."""
     name = sources.MANIFEST
     try:
-        return spares.prove_manifest(home / name, version.tree_digest), []
+        return spares.prove_manifest(home / name, version.tree_digest, files=version.file_count), []
     except ManifestError as error:
         word = "changed" if os.path.lexists(home / name) else "missing"
         doubts = [Doubt(part="manifest", path=name, problem=word, detail=str(error))]

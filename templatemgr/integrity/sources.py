@@ -19,7 +19,7 @@ def manifest(version: Version) -> Manifest | None:
     """Return a version's manifest from any sound copy, or None."""
     for file in _manifests(version):
         try:
-            return spares.prove_manifest(file, version.tree_digest)
+            return spares.prove_manifest(file, version.tree_digest, files=version.file_count)
         except ManifestError:
             continue
     return None

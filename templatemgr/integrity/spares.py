@@ -30,9 +30,12 @@ def definition_folder(data: Path, digest: str) -> Path:
     return data / "spares" / "definitions" / digest / "inputs"
 
 
-def prove_manifest(file: Path, digest: str) -> Manifest:
-    """Read a manifest that must have this digest. Raises ManifestError."""
-    manifest = manifests.read(file)
+def prove_manifest(file: Path, digest: str, *, files: int | None = None) -> Manifest:
+    """Read a manifest that must have this digest, and this number of files. Raises ManifestError.
+
+    The number limits what is read of a damaged file; None for a manifest whose number is not known.
+    """
+    manifest = manifests.read(file, files=files)
     if manifest.digest() != digest:
         message = "The manifest is not the one that was sealed."
         raise ManifestError(message)

@@ -108,7 +108,7 @@ def _sign(what: str) -> str:
 def _side(version: Version) -> Side:
     home = data_paths.version(version)
     try:
-        manifest = manifests.load((home / "manifest.json.gz").read_bytes())
+        manifest = manifests.read(home / "manifest.json.gz", files=version.file_count)
         paths = source_files.list_paths(home / "inputs")
         inputs = {path: _bounded(home / "inputs" / path) for path in paths if path not in LOCKS}
         packages = _packages(version, home / "inputs", manifest)
@@ -128,9 +128,8 @@ def _side(version: Version) -> Side:
 
 
 def _bounded(path: Path) -> bytes:
-    """Read a file up to the size above which it is not compared line by line."""
-    with path.open("rb") as file:
-        return file.read(difference.MAX_TEXT_BYTES + 1)
+    """Return the beginning of a file, up to the size above which its lines are not compared."""
+    return source_files.read(path, shown=path.name)[: difference.MAX_TEXT_BYTES + 1]
 
 
 def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked]:
@@ -140,7 +139,9 @@ def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked
         rows = ({**row, "chain": tuple(row.get("chain", ()))} for row in version.packages)
         return [Locked(**row) for row in rows]
     present = {entry.path for entry in manifest.entries}
-    return lockfile.read(lock.read_bytes(), lambda path: f"{path}/package.json" in present)
+    return lockfile.read(
+        source_files.read(lock, shown=lock.name), lambda path: f"{path}/package.json" in present
+    )
 
 
 def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[str, str]:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -20,11 +20,16 @@ from templatemgr.trees.hashing import UNREADABLE, Hasher, hash_all, look_at_all
 from templatemgr.trees.listing import MAX_DEPTH, MAX_PATH_BYTES, Owners, Seen
 
 FORMAT = 1
-# A tree of a million files has a manifest of a fifth of this; packed, of a hundredth.
-MAX_BYTES, MAX_PACKED_BYTES = 1 << 30, 1 << 28
+# What a tree can have is what a manifest may have: `scan` refuses more entries, too. A million
+# entries take about 200 MB as text, a fifth of it packed, and 0.5 GB as values.
+MAX_ENTRIES = 1_000_000
+MAX_BYTES, MAX_PACKED_BYTES = 1 << 29, 1 << 27
+MAX_ENTRY_BYTES = 1 << 16  # path and target have at most 4 KiB each, and an escaped byte takes six
 FILE_MODE, PROGRAM_MODE, FOLDER_MODE = 0o444, 0o555, 0o555
 
 DIGEST = re.compile("[0-9a-f]{64}")
+# The text of a manifest as `dump` writes it, between and around its entries.
+_HEAD, _OPEN, _CLOSE, _TAIL = b'{"entries":[', b'{"digest":"', b"}", b'],"format":1}'
 
 Kind = Literal["file", "folder", "link"]
 Inode = tuple[int, int]  # device, number
@@ -35,7 +40,7 @@ class ManifestError(Exception):
     """A tree has an entry that cannot be sealed, or a manifest cannot be read."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """One path of a tree. `digest` (hex SHA-256) and `size` are a file's, `target` a link's."""
 
@@ -114,6 +119,9 @@ def scan(root: Path) -> Manifest:
     for path, why in walked.blind.items():
         message = f"{path} cannot be listed: {why}"
         raise ManifestError(message)
+    if len(walked.found) > MAX_ENTRIES:
+        message = f"The tree has more than {MAX_ENTRIES} files and folders."
+        raise ManifestError(message)
     for path in walked.found:
         _check_place(path)
     files = [path for path, seen in walked.found.items() if seen.kind == "file"]
@@ -159,26 +167,22 @@ def dump(manifest: Manifest) -> bytes:
     return gzip.compress(_canonical(body), mtime=0)
 
 
-def load(data: bytes) -> Manifest:
-    """Read the output of `dump`. Raises only ManifestError, for any bytes."""
+def load(data: bytes, *, files: int | None = None) -> Manifest:
+    """Read the output of `dump`. Raises only ManifestError, for any bytes.
+
+    Stop at the first entry that `scan` cannot have written, and, if `files` is set, at the first
+    file above this number: damaged bytes take little time and memory.
+    """
     with foreign.reading("The manifest", ManifestError):
-        body = json.loads(foreign.gunzip(data, most=MAX_BYTES))
-        if not isinstance(body, dict) or set(body) != {"format", "entries"}:
-            raise ManifestError("The manifest cannot be read: it has missing or unknown keys.")
-        if body["format"] != FORMAT or isinstance(body["format"], bool):
-            message = (
-                f"The manifest has format {body['format']!r:.80}, this release reads {FORMAT}."
-            )
-            raise ManifestError(message)
-        if not isinstance(body["entries"], list):
-            raise ManifestError("The manifest cannot be read: its entries are not a list.")
-        return _checked([Entry(**entry) for entry in body["entries"]])
+        parts = foreign.gunzip(data, most=MAX_BYTES)
+        entries = (Entry(**json.loads(text)) for text in _texts(parts))
+        return _checked(entries, MAX_ENTRIES if files is None else files)
 
 
-def read(file: Path) -> Manifest:
+def read(file: Path, *, files: int | None = None) -> Manifest:
     """Read the file of a manifest, which must be a regular file. Raises ManifestError only."""
     with foreign.reading("The manifest", ManifestError):
-        return load(foreign.read_file(file, most=MAX_PACKED_BYTES))
+        return load(foreign.read_file(file, most=MAX_PACKED_BYTES), files=files)
 
 
 def contents(root: Path) -> tuple[int, int]:
@@ -188,11 +192,42 @@ def contents(root: Path) -> tuple[int, int]:
     return len(sizes), sum(sizes.values())
 
 
-def _checked(entries: list[Entry]) -> Manifest:
+def _texts(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the text of each entry, from the text of a manifest exactly as `dump` writes it.
+
+    The separator cannot occur in an entry: JSON escapes a quote inside of a text.
+    """
+    rest, begun = b"", False
+    for part in parts:
+        rest += part
+        if not begun and len(rest) >= len(_HEAD + _OPEN):
+            if not rest.startswith(_HEAD + _OPEN):
+                break
+            rest, begun = rest[len(_HEAD + _OPEN) :], True
+        *whole, rest = rest.split(_CLOSE + b"," + _OPEN)
+        for text in whole:
+            yield _OPEN + text + _CLOSE
+        if len(rest) > MAX_ENTRY_BYTES:
+            raise ManifestError("The manifest cannot be read: an entry is too long.")
+    if not begun and rest == _HEAD + _TAIL:
+        return
+    if not begun or not rest.endswith(_CLOSE + _TAIL):
+        message = f"The manifest cannot be read: it is not written in format {FORMAT}."
+        raise ManifestError(message)
+    yield _OPEN + rest.removesuffix(_TAIL)
+
+
+def _checked(entries: Iterable[Entry], most_files: int) -> Manifest:
     """Accept only entries that `scan` can write: each path once, in order, inside the tree."""
+    accepted: list[Entry] = []
+    files = 0
     folders, before = {""}, b""
     for entry in entries:
         _check_entry(entry)
+        accepted.append(entry)
+        files += entry.kind == "file"
+        if files > most_files or len(accepted) > MAX_ENTRIES:
+            _refuse(entry.path, "is one entry more than the tree has")
         parent, _, name = entry.path.rpartition("/")
         inside = parent in folders and not entry.path.startswith("/")
         if name in ("", ".", "..") or not inside or listing.too_deep(entry.path):
@@ -203,7 +238,7 @@ def _checked(entries: list[Entry]) -> Manifest:
         before = order
         if entry.kind == "folder":
             folders.add(entry.path)
-    return Manifest(entries=tuple(entries))
+    return Manifest(entries=tuple(accepted))
 
 
 def _check_entry(entry: Entry) -> None:

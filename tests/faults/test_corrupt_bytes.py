@@ -110,7 +110,10 @@ def test_entries_that_sealing_never_writes_are_refused(entries: list[Entry]) -> 
 
 def test_a_bomb_is_refused_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifests, "MAX_BYTES", 1 << 20)
+    folders = (Entry(path=f"{n:06}", kind="folder", mode=0o555) for n in range(20_000))
     with pytest.raises(ManifestError, match="unpacks to more than"):
+        manifests.load(manifests.dump(Manifest(entries=tuple(folders))))
+    with pytest.raises(ManifestError, match="cannot be read"):
         manifests.load(gzip.compress(bytes(1 << 24)))
 
 

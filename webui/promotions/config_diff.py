@@ -4,6 +4,10 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
+from templatemgr.definitions import source_files
+from templatemgr.errors import DefinitionError
+from templatemgr.trees import foreign
+
 # The table of packages shows the content of the lock.
 LEFT_OUT = {"package-lock.json"}
 MAX_BYTES = 100_000
@@ -43,7 +47,7 @@ def _files(folder: Path) -> dict[str, Path]:
 def _compare(path: str, old: Path | None, new: Path | None) -> FileChange | None:
     left, right = _text(old), _text(new)
     if left is None or right is None:
-        same = old is not None and new is not None and old.read_bytes() == new.read_bytes()
+        same = old is not None and new is not None and _same(old, new)
         return None if same else FileChange(path=path, moved=0, lines=())
     diff = list(difflib.unified_diff(left.splitlines(), right.splitlines(), n=2, lineterm=""))[2:]
     if not diff:
@@ -53,13 +57,22 @@ def _compare(path: str, old: Path | None, new: Path | None) -> FileChange | None
     return FileChange(path=path, moved=moved, lines=tuple(lines[:MAX_LINES]))
 
 
+def _same(old: Path, new: Path) -> bool:
+    """Return whether two files are equal; files that cannot be read are not."""
+    try:
+        left, right = (source_files.read(path, shown=path.name) for path in (old, new))
+    except DefinitionError:
+        return False
+    return left == right
+
+
 def _text(path: Path | None) -> str | None:
     """Return the text of a file, "" for a missing one, None if it is not a small text."""
     if path is None:
         return ""
     try:
-        return path.read_text("utf-8") if path.stat().st_size <= MAX_BYTES else None
-    except (UnicodeDecodeError, OSError):
+        return foreign.read_file(path, most=MAX_BYTES).decode("utf-8")
+    except (ValueError, OSError):
         return None
 
 
