@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from sandbox.isolation import profile
@@ -24,6 +24,9 @@ REMEDY = "Do not trust this package: use another version, or remove it."
 # Folders below the prefix in which wheels may put files, besides site-packages.
 DATA = ("share", "etc", "include")
 _STARTING = re.compile(r"(sitecustomize|usercustomize)(\.|$)")
+# Python's site module decodes a .pth file in several ways, so a file of paths has only these.
+_PATH = re.compile(r"[A-Za-z0-9_.+-][A-Za-z0-9_.+/ -]*")
+MAX_PTH = 64 * 1024
 _PROGRAM = re.compile(r"python[\d.]*|node|npm|npx|pyvenv\.cfg|.*\._pth")
 
 
@@ -118,11 +121,13 @@ def _leads_inside(path: str, after: Marks) -> bool:
 def _check_starts(job: Job, fresh: Iterable[str]) -> None:
     """Reject files that run code at every start of Python, except those of allowed packages."""
     allowed = {re.sub(r"[-_.]+", "-", name).lower() for name in job.start_files}
+    site = job.tree / SITE
+    listed = {file.name: _paths(file) for file in site.glob("*.pth")}
+    roots = {PurePosixPath(), *(root for paths in listed.values() for root in paths or ())}
     for path in fresh:
         inside = path.removeprefix(f"{SITE}/")
-        top = inside.partition("/")[0]
-        starting = bool(_STARTING.match(top)) or (
-            inside == top and top.endswith((".pth", ".start")) and not _only_paths(job.tree / path)
+        starting = _at_start(PurePosixPath(inside), roots) or (
+            "/" not in inside and inside.endswith((".pth", ".start")) and listed.get(inside) is None
         )
         if not starting or not path.startswith(f"{SITE}/"):
             continue
@@ -138,18 +143,36 @@ def _check_starts(job: Job, fresh: Iterable[str]) -> None:
         raise BuildError(f"{message}{inside}.", step="installing", remedy=remedy)
 
 
-def _only_paths(file: Path) -> bool:
-    """Return whether a .pth file (Python's site module) names only folders below its own."""
-    if file.is_symlink() or file.suffix != ".pth":
-        return False
-    text = file.read_bytes()[: 1 << 20].decode("utf-8", "replace")
-    lines = [line.strip() for line in text.splitlines()]
-    return all(
-        not line.startswith(("import ", "import\t", "/", "~"))
+def _at_start(path: PurePosixPath, roots: Collection[PurePosixPath]) -> bool:
+    """Return whether a file belongs to a module that Python imports at its start.
+
+    `roots` are the folders that are searched, relative to site-packages.
+    """
+    return any(
+        _STARTING.match(part) and PurePosixPath(*path.parts[:index]) in roots
+        for index, part in enumerate(path.parts)
+    )
+
+
+def _paths(file: Path) -> list[PurePosixPath] | None:
+    """Return the folders below its own that a .pth file names; None if it can do more than that.
+
+    The format is that of Python's module site, which runs the lines that begin with `import`.
+    """
+    if file.is_symlink() or not file.is_file() or file.stat().st_size > MAX_PTH:
+        return None
+    try:
+        text = file.read_bytes().decode("ascii")
+    except UnicodeDecodeError:
+        return None
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    safe = all(
+        _PATH.fullmatch(line)
+        and not line.startswith("import ")
         and ".." not in PurePosixPath(line).parts
         for line in lines
-        if line and not line.startswith("#")
     )
+    return [PurePosixPath(line.rstrip()) for line in lines] if safe else None
 
 
 def _refuse(tree: Path, paths: list[str], what: str) -> None:

@@ -99,4 +99,4 @@ def registry(spec: Any) -> bool:
 def test_a_requirement_comes_from_the_registry_or_is_refused(spec: str) -> None:
     if not npm_specs.spec_fault(spec, Rules()):
         assert registry(spec)
-        assert not spec.strip().startswith((".", "~/", "/", "file:", "git"))
+        assert not spec.strip().startswith((".", "~/", "/", "file:", "git:", "git+", "git@"))

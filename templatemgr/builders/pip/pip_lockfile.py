@@ -21,6 +21,7 @@ from templatemgr.builders.pip.requirements import plain
 PIN = re.compile(r"([A-Za-z0-9][\w.-]*)==([^\s;\\]+)")
 HASH = re.compile(r"--hash=sha256:([0-9A-Za-z]+)")
 BUILT = re.compile(r"--no-binary[ =]([\w.,-]+)$")
+COMMENT = re.compile(r"(?<=\S)\s+#.*")
 PART = re.compile(r'extra == "(build|needs)-of-([\w.-]+)"( |$)')
 
 
@@ -98,10 +99,13 @@ def wheels(text: str, built: Iterable[str]) -> str:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """Yield the logical lines that are not empty; a backslash at the end continues a line."""
+    """Yield the logical lines that are not empty, without the comments behind them.
+
+    A backslash at the end continues a line.
+    """
     parts: list[str] = []
     for line in text.splitlines():
-        bare = line.strip()
+        bare = COMMENT.sub("", line).strip()
         parts.append(bare.removesuffix("\\").rstrip())
         if not line.endswith("\\"):
             yield from filter(None, [" ".join(filter(None, parts))])

@@ -54,7 +54,7 @@ def named(job: Job) -> dict[str, str]:
 
 
 def _exact(name: str, requested: Requirement | None) -> str:
-    if requested is None or (requested.marker is not None and not requested.marker.evaluate()):
+    if requested is None or not requirements.applies(requested):
         message = f"template.toml: install_scripts: {MANIFEST} does not ask for {name}."
         remedy = f"Write `{name}==` and a version there, or leave it out of `install_scripts`."
         raise BuildError(message, step="fetching", remedy=remedy)
@@ -200,9 +200,7 @@ def _learn(job: Job, name: str, version: str) -> Source:
 def _tools(job: Job, name: str, texts: Iterable[str]) -> dict[str, Pin]:
     """Resolve build requirements, download their wheels, and return pins. Raises BuildError."""
     requested = _parse_requirements(name, "asks to be built with", texts)
-    wanted = [
-        item for item in requested if item.marker is None or item.marker.evaluate({"extra": ""})
-    ]
+    wanted = [item for item in requested if requirements.applies(item)]
     if not wanted:
         return {}
     for item in wanted:

@@ -23,7 +23,7 @@ def plain(name: str) -> str:
 
 def wanted(text: str) -> list[Requirement]:
     """Return the requirements of a requirements file; ignore options and all other lines."""
-    found = (_requirement(line) for line in text.splitlines())
+    found = (_requirement(line) for line, _ in _logical_lines(text))
     return [requirement for requirement in found if requirement is not None]
 
 
@@ -44,16 +44,17 @@ def unmet(text: str, locked: Mapping[str, str]) -> set[str]:
 def hold(text: str, name: str, version: str) -> str:
     """Return the text with an exact version of a package.
 
-    Replace the versions in each line that names the package; if there is none, append a line.
+    Replace the versions in each line that names the package, without its hashes, which are those of
+    other versions; if there is none, append a line.
     """
     lines, found = [], False
-    for line in text.splitlines():
+    for line, physical in _logical_lines(text):
         requirement = _requirement(line)
         if requirement is None or plain(requirement.name) != plain(name):
-            lines.append(line)
+            lines.extend(physical)
             continue
         found = True
-        comment = line[len(_without_comment(line)) :]
+        comment = physical[-1][len(_without_comment(physical[-1])) :]
         requirement.specifier = SpecifierSet(f"=={version}")
         lines.append(f"{requirement}{comment}")
     if not found:
@@ -82,7 +83,7 @@ def chains(
     pending.extend((requirement, "", ()) for requirement in requested)
     while pending:
         requirement, extra, way = pending.popleft()
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": extra}):
+        if not applies(requirement, extra):
             continue
         name = plain(requirement.name)
         if name not in needed:
@@ -93,6 +94,14 @@ def chains(
                 seen.add((name, chosen))
                 pending.extend((further, chosen, (*way, name)) for further in needed[name])
     return found
+
+
+def applies(requirement: Requirement, extra: str = "") -> bool:
+    """Return whether the marker holds for the running Python; False if it has no answer."""
+    try:
+        return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+    except (ValueError, LookupError, RecursionError):  # packaging: undefined comparison or name
+        return False
 
 
 def licence(metadata: Message) -> str:
@@ -114,9 +123,25 @@ def deprecated(metadata: Message) -> str:
     return ""
 
 
+def _logical_lines(text: str) -> list[tuple[str, list[str]]]:
+    """Return the lines, joined where a backslash continues them, with their physical lines."""
+    found: list[tuple[str, list[str]]] = []
+    parts, physical = list[str](), list[str]()
+    for line in text.splitlines():
+        physical.append(line)
+        bare = line.rstrip()
+        parts.append(bare.removesuffix("\\"))
+        if not bare.endswith("\\"):
+            found.append((" ".join(parts), physical))
+            parts, physical = [], []
+    if physical:
+        found.append((" ".join(parts), physical))
+    return found
+
+
 def _requirement(line: str) -> Requirement | None:
     """Parse a line of a requirements file; return None for an option or an invalid line."""
-    text = _without_comment(line).strip()
+    text = _without_comment(line).partition(" --")[0].strip()
     if not text or text.startswith("-"):
         return None
     try:

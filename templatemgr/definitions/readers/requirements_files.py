@@ -7,6 +7,7 @@ line, `--hash=sha256:…`, continuations after white space, and comments; in a l
 `--no-binary NAME` and the recipes that pip_lockfile describes.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from templatemgr.definitions.readers.rules import Rules
 MAX_BYTES = 4 * 1024 * 1024
 MAX_LINE = 2_000  # characters of a line, and of a requirement without its hashes
 MAX_ENTRIES = 5_000
+MAX_BRACKETS = 20
+PIN = re.compile(r"[A-Za-z0-9][\w.-]*==[^\s;\\]+(\s|;|$)", re.ASCII)
+RECIPE = re.compile(r'[^;]+ ; (\(.+\) and )?extra == "(build|needs)-of-[\w.-]+"', re.ASCII)
 HASH = "--hash=sha256:"
 NO_BINARY = "--no-binary"
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -48,21 +52,28 @@ def read_wanted(text: str, rules: Rules) -> list[Line]:
     for number, line in _entries(text):
         if line.startswith("-"):
             refuse("is an option of pip", number, BY_NAME, line.split()[0][:60])
-        found.append(_line(line, number, rules))
+        entry = _line(line, number, rules)
+        _check_marker(entry)
+        found.append(entry)
     return found
 
 
 def read_lock(text: str, rules: Rules) -> list[Line]:
     """Return the requirements of a requirements.lock, recipes included. Raises FileError."""
-    found = []
+    found: list[Line] = []
+    built: dict[str, int] = {}
     for number, line in _entries(text):
         if line.startswith("-"):
-            _check_option(line, number)
+            built |= dict.fromkeys(_built(line, number), number)
             continue
         entry = _line(line, number, rules)
         if entry.requirement.url is None:
-            _check_locked(entry)
+            _check_locked(entry, line)
         found.append(entry)
+    locked = {canonicalize_name(entry.requirement.name) for entry in found}
+    for name, number in built.items():
+        if canonicalize_name(name) not in locked:
+            refuse(f"is for {name[:60]!r}, which is not locked", number, REMEDY, NO_BINARY)
     return found
 
 
@@ -140,6 +151,8 @@ def _digest(word: str, number: int) -> str:
 
 def _requirement(text: str, number: int, rules: Rules) -> Requirement:
     shown = text[:80]
+    if text.count("(") > MAX_BRACKETS:  # the parser takes a level of its stack for each
+        refuse(f"has more than {MAX_BRACKETS} brackets", number, BY_NAME, shown)
     if not text or len(text) > MAX_LINE:
         refuse("is no requirement", number, BY_NAME, shown)
     before = text.partition(";")[0].strip().lower()
@@ -169,44 +182,61 @@ def _check_address(found: Requirement, number: int, rules: Rules) -> None:
         refuse("comes from an address and not from the index", number, remedy, found.name[:80])
 
 
-def _check_option(line: str, number: int) -> None:
-    """Accept `--no-binary NAME` and `--no-binary=NAME,NAME`, as the lock writer emits them."""
-    words = line.replace("=", " ", 1).split()
-    if len(words) != 2 or words[0] != NO_BINARY:
-        refuse("is an option of pip", number, REMEDY, words[0][:60])
-    for name in words[1].split(","):
+def _built(line: str, number: int) -> list[str]:
+    """Return the names of `--no-binary NAME` or `--no-binary=NAME,NAME`; refuse other options."""
+    option, names = line[: len(NO_BINARY)], line[len(NO_BINARY) + 1 :]
+    if option != NO_BINARY or line[len(NO_BINARY) : len(NO_BINARY) + 1] not in (" ", "="):
+        refuse("is an option of pip", number, REMEDY, line.split()[0][:60])
+    for name in names.split(","):
         if not name or not NAME.issuperset(name) or not name[0].isalnum():
             refuse(f"is for {name[:60]!r}, which is not a name", number, REMEDY, NO_BINARY)
+    return names.split(",")
 
 
-def _check_locked(line: Line) -> None:
-    """Require one exact version and a hash, except of a recipe's "needs", which pip skips."""
+def _check_marker(line: Line) -> None:
+    """Refuse a marker whose answer is undefined, such as `os_name ~= "1"`."""
+    marker = line.requirement.marker
+    if marker is not None and _answer(marker) is None:
+        remedy = "Compare a variable of PEP 508, such as python_version, with a text."
+        refuse("has a marker without an answer", line.number, remedy, str(marker)[:80])
+
+
+def _check_locked(line: Line, text: str) -> None:
+    """Require one exact version and a hash, except of a recipe's "needs", which pip skips.
+
+    `text` is the entry as it is written. Its form must be that of the lock's writer, so that pip
+    and Stencil read the same package from it.
+    """
     requirement, number = line.requirement, line.number
     shown = str(requirement)[:80]
-    part = _recipe(requirement, number)
+    part = _recipe(requirement, number, text)
     if part == "needs":
         return
     pins = list(requirement.specifier)
     exact = len(pins) == 1 and pins[0].operator == "==" and not pins[0].version.endswith("*")
     if not exact or requirement.extras:
         refuse("is not locked to one version", number, REMEDY, shown)
+    if not text.startswith(f"{requirement.name}=={pins[0].version}") or not PIN.match(text):
+        refuse("is not written as name==version", number, REMEDY, shown)
+    _check_marker(line)
     if not line.hashes:
         refuse("has no hash", number, REMEDY, shown)
 
 
-def _recipe(requirement: Requirement, number: int) -> str:
+def _recipe(requirement: Requirement, number: int, written: str) -> str:
     """Return "build" or "needs" for a line of a recipe, else "".
 
-    The marker of a recipe names an extra that no installation has, so that pip skips the line.
+    `written` is the line as it is in the file. The marker of a recipe names an extra that no
+    installation has, so that pip skips the line.
     """
     marker = requirement.marker
     if marker is None or "extra" not in str(marker):
         return ""
     text = str(marker)
     part = next((part for part in ("build", "needs") if _is_recipe(text, part)), "")
-    if not part:
+    if not part or not RECIPE.fullmatch(written.partition(" --")[0]):
         refuse("uses an extra that a lock does not have", number, REMEDY, text[:80])
-    if _holds(marker):
+    if _answer(marker) is not False:
         refuse("would be installed, because its marker is true", number, REMEDY, text[:80])
     return part
 
@@ -218,9 +248,9 @@ def _is_recipe(marker: str, part: str) -> bool:
     return bool(found) and name.endswith('"') and plain
 
 
-def _holds(marker: Marker) -> bool:
-    """Return whether pip would install a line with this marker; True if it is undecidable."""
+def _answer(marker: Marker) -> bool | None:
+    """Return whether pip would install a line with this marker; None if it has no answer."""
     try:
         return marker.evaluate({"extra": ""})
-    except (ValueError, RecursionError):  # from packaging: an undefined comparison or name
-        return True
+    except (ValueError, LookupError, RecursionError):  # packaging: undefined comparison or name
+        return None

@@ -148,6 +148,15 @@ WHEELS = {
     "sitecustomize as a package": {"sitecustomize/__init__.py": "evil = 1\n"},
     "usercustomize": {"usercustomize.py": "evil = 1\n"},
     "code at the start, as data": {"{data}/purelib/x.pth": "import os\n"},
+    "code behind a byte order mark": {"x.pth": "\ufeffimport os\n"},
+    "code behind a long comment": {"x.pth": f"#{'x' * (1 << 20)}\nimport os\n"},
+    "code behind a form feed": {"x.pth": "odd\fimport os\n"},
+    "code behind an odd character": {"x.pth": "odd\N{LATIN SMALL LETTER E WITH ACUTE}\n"},
+    "sitecustomize in a folder of a path": {"x.pth": "odd\n", "odd/sitecustomize.py": "evil = 1\n"},
+    "usercustomize deeper": {
+        "x.pth": "odd/sub\n",
+        "odd/sub/usercustomize/__init__.py": "evil = 1\n",
+    },
 }
 
 
@@ -184,6 +193,7 @@ def test_a_usual_wheel_is_installed_and_its_host_is_known(
     lock_wheel(workspace, registry, {
         "{data}/scripts/odd-tool": "#!python\n", "{data}/data/share/odd/x": "x",
         "{data}/data/etc/odd.conf": "x", "odd.pth": "# a note\nodd_more\n",
+        "odd/sitecustomize.py": "kind = 1\n",
         "linked.py": "LINK:/etc/passwd",
     })  # fmt: skip
     pip_builder.fetch(workspace.job)

@@ -25,6 +25,19 @@ def test_an_exact_version_replaces_the_range_and_leaves_the_rest() -> None:
     assert lines[1:] == IN.splitlines()[1:]
 
 
+def test_a_requirement_with_continuations_and_hashes_is_one() -> None:
+    text = "first\nthing>=1 \\\n    --hash=sha256:ab \\\n    --hash=sha256:cd\nlast\n"
+    assert [str(item) for item in requirements.wanted(text)] == ["first", "thing>=1", "last"]
+    assert requirements.unmet(text, {"first": "1", "thing": "0.9", "last": "1"}) == {"thing"}
+    assert requirements.hold(text, "thing", "2.0") == "first\nthing==2.0\nlast\n"
+
+
+def test_a_marker_without_an_answer_does_not_apply() -> None:
+    [item] = requirements.wanted("thing; os_name ~= '1'")
+    assert requirements.applies(item) is False
+    assert requirements.chains([item], {"thing": []}) == {}
+
+
 def test_a_transitive_package_is_held_by_a_line_of_its_own() -> None:
     assert requirements.hold(IN, "Deep_Down", "3") == IN + "deep-down==3\n"
 

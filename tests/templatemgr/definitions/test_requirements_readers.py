@@ -192,8 +192,45 @@ def test_each_lock_written_by_the_builder_is_accepted(
         'evil ; extra != "x" and extra == "needs-of-" ',
         'evil @ https://h/x.whl ; extra == "needs-of-thing"',
         'setuptools==1 ; extra == "build-of-thing"',
+        f"thing == 1 {HASH}",
+        f"thing ==1 {HASH}",
+        f"thing== 1 {HASH}",
+        f"thing (==1) {HASH}",
+        f"thing[]==1 {HASH}",
+        f'tool==1 ; (extra == "build-of-x") {HASH}',
+        f'tool==1;extra == "build-of-x" {HASH}',
+        f"tool==1 ; extra == 'build-of-x' {HASH}",
+        f"thing==1 ; os_name ~= '1' {HASH}",
+        f"--no-binary\tthing\nthing==1 {HASH}",
+        f"--no-binary  thing\nthing==1 {HASH}",
+        f"--no-binary== thing\nthing==1 {HASH}",
+        "--no-binary thing",
+        f"--no-binary thing\nother==1 {HASH}",
     ],
 )
 def test_a_lock_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(FileError):
         read_lock(text, RULES)
+
+
+def test_a_comment_behind_an_option_hides_it_from_neither_reader() -> None:
+    text = f"--no-binary thing # why\nthing==1 {HASH}  # locked\n"
+    read_lock(text, RULES)
+    found = pip_lockfile.read(text)
+    assert list(found.recipes) == ["thing"]
+    assert "no-binary" not in pip_lockfile.wheels(text, found.recipes)
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ["python_version ~= '3'", "os_name ~= '1'", "'x' == 'x'", "sys_platform === 'x'",
+     "python_version < '3' and os_name ~= '1'"],
+)  # fmt: skip
+def test_a_marker_without_an_answer_is_refused(marker: str) -> None:
+    with pytest.raises(FileError, match="has a marker without an answer"):
+        names(f"thing ; {marker}")
+
+
+def test_deep_brackets_are_refused() -> None:
+    with pytest.raises(FileError, match="brackets"):
+        read_wanted(f"thing ; {'(' * 60}python_version > '3'{')' * 60}", RULES)
