@@ -28,6 +28,11 @@ def aside() -> Path:
     return data() / "aside"
 
 
+def spares() -> Path:
+    """Return the folder of spare copies of manifests and definitions."""
+    return data() / "spares"
+
+
 def refills() -> Path:
     """Return the folder in which caches are filled again; the sweep does not empty it."""
     return data() / "refills"

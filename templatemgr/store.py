@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox import tree_walk
-from templatemgr.trees import beneath, hashing, listing, manifests
+from templatemgr.trees import beneath, hashing, listing, manifests, places
 from templatemgr.trees.manifests import Entry, Manifest
 
 logger = logging.getLogger(__name__)
@@ -60,17 +60,29 @@ class Freed:
 
 
 @contextmanager
-def locked(path: Path, *, shared: bool = False) -> Iterator[None]:
-    """Hold a file lock. The kernel releases it when the process dies."""
+def locked(path: Path, *, shared: bool = False, aside: Path | None = None) -> Iterator[None]:
+    """Hold a file lock. The kernel releases it when the process dies.
+
+    Whatever lies there and is no file is moved to `aside` first. Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_dir():  # foreign: a folder cannot be locked as a file
-        set_aside(path, path.parent / ASIDE)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    while True:
+        descriptor = places.open_lock(path, aside or path.parent / ASIDE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            if not _lies_at(path, descriptor):  # it was moved aside while we waited for it
+                continue
+            yield
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _lies_at(path: Path, descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 # Decision 0005: equal files are one inode, in the store and in every version.
@@ -161,10 +173,7 @@ def can_link(folder: Path) -> bool:
 
 def set_aside(path: Path, aside: Path) -> Path:
     """Move an unexpected file or folder to `aside`, for an admin. Raises OSError."""
-    aside.mkdir(parents=True, exist_ok=True)
-    place = aside / f"{path.name}-{secrets.token_hex(4)}"
-    path.rename(place)
-    return place
+    return places.move_aside(path, aside)
 
 
 def collect(objects: Path, needed: Callable[[], Set[str]]) -> Freed:
@@ -301,11 +310,7 @@ def make_room(stored: Path) -> None:
     """
     objects = stored.parents[1]
     for folder in (objects, stored.parent):
-        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
-            set_aside(folder, objects.parent / ASIDE)
-        folder.mkdir(parents=True, exist_ok=True)
-        if folder.stat().st_mode & 0o700 != 0o700:
-            folder.chmod(0o755)
+        places.folder(folder, objects.parent / ASIDE)
     if stored.is_dir() and not stored.is_symlink():
         set_aside(stored, objects.parent / ASIDE)
 

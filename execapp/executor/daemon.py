@@ -31,10 +31,12 @@ from sandbox import probe, resources
 from sandbox.cgroup import leases
 from sandbox.isolation import orphans
 from sandbox.isolation.parking import ParkedPool
+from templatemgr import data_paths
 from templatemgr.build import builds, lookups
-from templatemgr.integrity import compile_caches
+from templatemgr.integrity import compile_caches, data_directory
 from templatemgr.maintenance import startup_check
 from templatemgr.promotion import promotions
+from templatemgr.trees import places
 
 logger = logging.getLogger(__name__)
 BREAKER_SECONDS = 1.0
@@ -80,6 +82,7 @@ class Daemon:
             slots=self.slots,
             fingerprint=context.host,
         )
+        places.make_room_for_socket(data / "executor.sock", data_paths.aside())
         context.receiver.start()
         self._thread("breaker", self._make_breaker_worker().serve)
         context.pool.start()
@@ -141,11 +144,16 @@ class Daemon:
         logger.info("executor %s: stopped", context.worker)
 
     def _clear_up(self, worker: str) -> None:
+        self._if_possible("repairing the data directory", data_directory.repair)
         # This process holds the lock, so a dead process left the groups with this identity.
         swept = self._if_possible("removing control groups", lambda: leases.sweep(f"{worker}-"))
         orphaned = self._if_possible("ending sandboxes", lambda: orphans.sweep(f"{worker}-"))
         requeued = retry_on_lock(lambda: claims.take_over(worker=worker))
-        interrupted = retry_on_lock(lambda: builds.take_over(worker=worker))
+        # Their leases expire soon, if the store cannot be locked now.
+        interrupted = self._if_possible(
+            "ending the builds of a dead process",
+            lambda: retry_on_lock(lambda: builds.take_over(worker=worker)),
+        )
         retry_on_lock(lambda: lookups.take_over(worker=worker))
         if swept or orphaned or requeued or interrupted:
             text = "cleared up: %s control groups, %s sandboxes, %s executions, %s builds"

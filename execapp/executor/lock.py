@@ -7,11 +7,13 @@ import re
 import secrets
 from pathlib import Path
 
+from templatemgr.trees import places
+
 _IDENTITY = re.compile(r"[0-9a-f]{12}")
 
 
 class LockedError(Exception):
-    """Another executor uses this data directory."""
+    """The lock of this data directory cannot be taken: most often, another executor has it."""
 
 
 class ExecutorLock:
@@ -22,7 +24,13 @@ class ExecutorLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._descriptor = places.open_lock(
+                path, path.parent / "aside", mode=0o600, writable=True
+            )
+        except OSError as error:
+            message = f"{path} cannot be used as a lock: {error}. Look at what lies there."
+            raise LockedError(message) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

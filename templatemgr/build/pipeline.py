@@ -21,7 +21,7 @@ from templatemgr.models import (
     Build,
     BuildState,
 )
-from templatemgr.trees import manifests
+from templatemgr.trees import manifests, places
 
 
 def execute(build: Build, log_writer: LogWriter) -> None:
@@ -34,6 +34,7 @@ def execute(build: Build, log_writer: LogWriter) -> None:
         log_writer=log_writer,
         home=data_paths.staging(build.template.name, build.pk),
     )
+    places.folder(workspace.home.parent, data_paths.aside())
     store.remove(workspace.home)
     try:
         with step(workspace, BuildState.FETCHING):
@@ -93,6 +94,8 @@ def _fetch(workspace: BuildWorkspace) -> None:
     job, kept = _job(workspace), data_paths.downloads(definition_of(workspace).builder)
     builder = registry.builder(definition_of(workspace).builder)
     job.downloads.mkdir()
+    for folder in (kept.parent, kept):
+        places.folder(folder, data_paths.aside())
     with store.locked(kept.with_suffix(".lock"), shared=True):
         pass  # wait until a running clean-up has released the lock
     written = input_changes.lock(workspace.build, definition_of(workspace), job)

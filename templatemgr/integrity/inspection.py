@@ -202,7 +202,7 @@ def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
         if seen is None:
             words[name] = "missing"
         elif seen.trouble or seen.kind != "file":
-            words[name] = "missing" if seen.trouble and not stored.parent.is_dir() else "changed"
+            words[name] = "missing" if seen.trouble and not _is_folder(stored.parent) else "changed"
         elif file is None or (file.info.st_dev, file.info.st_ino) != _inode(seen):
             unread[name] = entry
             if seen.info.st_mode & 0o7777 != entry.mode:
@@ -212,6 +212,11 @@ def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
     if words and not store.can_link(data_paths.data()):
         words = {name: word for name, word in words.items() if word != "missing"}
     return [Doubt(part="objects", path=f"objects/{n}", problem=w) for n, w in words.items()]
+
+
+def _is_folder(place: Path) -> bool:
+    seen = listing.look(place)
+    return seen is not None and not seen.trouble and seen.kind == "folder"
 
 
 def _hash_objects(root: Path, names: list[str], reader: Reader) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ from templatemgr.integrity import checking, compile_caches, inspection, sources,
 from templatemgr.integrity.inspection import EMPTY, Inspection
 from templatemgr.integrity.supplies import Place, Supplies
 from templatemgr.models import HealthState, Version
-from templatemgr.trees import foreign, listing, manifests, restoring
+from templatemgr.trees import foreign, listing, manifests, places, restoring
 from templatemgr.trees.manifests import Manifest, Problem
 
 logger = logging.getLogger(__name__)
@@ -177,6 +177,9 @@ def _beside(
     home = data_paths.version(version)
     staging = home.parents[1] / "staging"
     fresh, damaged = staging / f"{home.name}.healing", damaged_name(staging, home.name)
+    for folder in (staging.parents[1], staging.parent, home.parent):
+        places.folder(folder, data_paths.aside(), linked=True, writable=False)
+    places.folder(staging, data_paths.aside())
     store.remove(fresh)
     (fresh / "tree").mkdir(parents=True)
     done = restoring.restore(fresh / "tree", manifest, supply, supply.owners)
@@ -236,15 +239,9 @@ def move_away(place: Path, target: Path) -> None:
 
 def _room(home: Path) -> None:
     """Make sure that a version's folder is a folder; move anything else there aside."""
-    for folder in (home.parents[1], home.parent, home):
+    for folder in (home.parents[2], home.parents[1], home.parent, home):
         # An admin may make the parent folders links on purpose; the version's own never is.
-        if os.path.lexists(folder) and (
-            not folder.is_dir() or (folder == home and folder.is_symlink())
-        ):
-            store.set_aside(folder, data_paths.aside())
-        folder.mkdir(parents=True, exist_ok=True)
-        if folder.stat().st_mode & 0o700 != 0o700:
-            folder.chmod(0o755)
+        places.folder(folder, data_paths.aside(), linked=folder != home, writable=False)
 
 
 def _proven(version: Version, found: Inspection) -> Inspection:

@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection
 from core.database import integrity, triggers
 from templatemgr import audit, data_paths, store
 from templatemgr.build import builds
-from templatemgr.integrity import checking
+from templatemgr.integrity import checking, data_directory
 from templatemgr.maintenance import verification
 from templatemgr.models import HealthState, Severity, Template, Version
 from templatemgr.promotion import promotions
@@ -36,7 +36,7 @@ def notes() -> list[Note]:
     This is quick: folders are listed, not hashed; `verify_templates` hashes. A folder without a
     row is removed, a row without its tree is quarantined, and each of these is a finding.
     """
-    found = [_modes(), _triggers(), _chain(), _disk(), *_aside()]
+    found = [*_places(), _modes(), _triggers(), _chain(), _disk(), *_aside()]
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
         remedy = "run `manage.py build_template <name> --promote`"
@@ -44,6 +44,16 @@ def notes() -> list[Note]:
     for template in templates:
         found += _isolated(template)
     return found
+
+
+def _places() -> list[Note]:
+    """Repair the folders and locks of the data directory; report those that stay wrong."""
+    troubles = data_directory.repair()
+    if not troubles:
+        return []
+    detail = "; ".join(f"{place} cannot be repaired: {why}" for place, why in troubles.items())
+    remedy = "unmount what is mounted there, or become its owner (chown)"
+    return [Note(level="weaker", title="data directory", detail=detail, remedy=remedy)]
 
 
 def _modes() -> Note:

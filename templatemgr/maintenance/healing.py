@@ -14,7 +14,7 @@ from django.utils import timezone
 from templatemgr import catalog, data_paths, store
 from templatemgr.build import builds
 from templatemgr.errors import NotHealedError, TemplateError
-from templatemgr.integrity import checking, compile_caches, repair, spares
+from templatemgr.integrity import checking, compile_caches, data_directory, repair, spares
 from templatemgr.models import (
     FINAL_STATES,
     Build,
@@ -98,6 +98,7 @@ def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -
 def _repair(version: Version, actor: str, *, slot: str) -> repair.RepairResult:
     """Repair a version and all other quarantined versions from the disk; then fill its cache."""
     row = Version.objects.select_related("template", "health").get(pk=version.pk)
+    data_directory.repair()
     with store.locked(data_paths.store_lock()):
         repaired = repair.repair_from_store(row, actor=actor, because="store")
         repair.repair_all(actor=actor, because="store", but=row)

@@ -28,7 +28,7 @@ from templatemgr.models import (
     Version,
 )
 from templatemgr.promotion import gates
-from templatemgr.trees import foreign
+from templatemgr.trees import foreign, places
 
 logger = logging.getLogger(__name__)
 REASON_LENGTH = 500
@@ -159,10 +159,9 @@ def reconcile(*, template: str) -> None:
     writes the last committed version.
     """
     home = Path(settings.STENCIL_DATA) / "templates" / template
-    if os.path.lexists(home) and not home.is_dir():
-        store.set_aside(home, data_paths.aside())  # a file, or a link that leads nowhere
-    home.mkdir(parents=True, exist_ok=True)
-    with store.locked(home / ".current.lock"):
+    for folder in (home.parent, home):
+        places.folder(folder, data_paths.aside(), linked=True, writable=False)
+    with store.locked(home / ".current.lock", aside=data_paths.aside()):
         row = _template(template)
         link = home / "current"
         foreign_entry = os.path.lexists(link) and not link.is_symlink()

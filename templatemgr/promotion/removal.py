@@ -27,6 +27,7 @@ from templatemgr.models import (
 )
 from templatemgr.promotion import promotions, usage
 from templatemgr.store import Freed
+from templatemgr.trees import places
 
 logger = logging.getLogger(__name__)
 REMOVED = ".removed"  # the suffix of a removed version in staging, until it is deleted
@@ -143,6 +144,7 @@ def _clear(version: Version) -> Freed:
     trash = home.parents[1] / "staging" / f"{home.name}{REMOVED}"
     for name in FOLDERS:
         if os.path.lexists(home / name):
+            places.folder(trash.parent, data_paths.aside())
             trash.mkdir(parents=True, exist_ok=True)
             store.remove(trash / name)
             store.take_away(home / name, trash / name)

@@ -39,9 +39,12 @@ def reasons(version: Version) -> list[str]:
 def _executor_lives() -> bool:
     """Return whether a process holds the executor's lock; the kernel releases it at its death."""
     try:
-        descriptor = os.open(data_paths.data() / "executor.lock", os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(data_paths.data() / "executor.lock", flags)
     except FileNotFoundError:
         return False
+    except OSError:  # it is no lock: an executor may have taken the file that lay there
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -128,6 +128,12 @@ def mounts_below(place: Path) -> list[str]:
     )
 
 
+def mounts_at(place: Path) -> bool:
+    """Return whether something is mounted at a place itself."""
+    home = os.path.join(os.path.realpath(place.parent), place.name)  # noqa: PTH118 - as realpath
+    return home in mounts_below(place)
+
+
 def fingerprint(home: Path, names: Iterable[str]) -> str:
     """Return a hex SHA-256 over kind, size, times, inode, mode and owner of every path.
 

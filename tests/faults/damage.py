@@ -146,6 +146,22 @@ def mount_empty(place: Installation, target: Path) -> None:
     mount(place, empty, target)
 
 
+def at_place(place: Installation, path: str, make: Callable[[Path], object]) -> None:
+    """Put something in the place of a folder or lock of the data directory."""
+    entry = place.data / path
+    store.remove(entry)
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    make(entry)
+
+
+def lock_is(make: Callable[[Path], object]) -> Do:
+    return lambda place: at_place(place, "store.lock", make)
+
+
+def both_do(*acts: Do) -> Do:
+    return lambda place: [act(place) for act in acts]
+
+
 def deep(path: Path) -> None:
     path.mkdir()
     here = os.open(path, os.O_RDONLY)
@@ -306,6 +322,37 @@ TREE = [
     Fault(name="home is a link to a copy", do=lambda h: to_copy(h, h.home)),
     Fault(name="versions is a file", do=lambda h: replace(h.home.parent, text("x"))),
     Fault(name="the template is a file", do=lambda h: replace(h.home.parents[1], text("x"))),
+    Fault(name="templates is a file", do=lambda h: replace(h.data / "templates", text("x"))),
+    Fault(name="templates is a pipe", do=lambda h: replace(h.data / "templates", os.mkfifo)),
+    Fault(name="templates lead nowhere", do=lambda h: replace(
+        h.data / "templates", lambda p: p.symlink_to("nowhere"))),
+    Fault(name="templates mode 000", user=True, do=lambda h: (h.data / "templates").chmod(0)),
+    Fault(name="versions mode 000", user=True, do=lambda h: h.home.parent.chmod(0)),
+    Fault(name="unchangeable versions, home a file", root=True, do=lambda h: (
+        replace(h.home, text("x")), fixed(h.home.parent))),
+    Fault(name="unchangeable versions, mounted over a folder", root=True, word="mounted",
+          do=lambda h: (mount_empty(h, h.tree / "lib"), fixed(h.home.parent))),
+    Fault(name="staging a file, mounted over a folder", root=True, word="mounted", do=lambda h: (
+        mount_empty(h, h.tree / "lib"), at_place(h, "templates/fake/staging", text("x")))),
+    Fault(name="staging leads nowhere, mounted over a folder", root=True, word="mounted",
+          do=lambda h: (mount_empty(h, h.tree / "lib"), at_place(
+              h, "templates/fake/staging", lambda p: p.symlink_to("nowhere")))),
+    Fault(name="aside a file, home a file", do=lambda h: (
+        at_place(h, "aside", text("x")), replace(h.home, text("x")))),
+    Fault(name="aside leads nowhere, tree a file", do=lambda h: (
+        at_place(h, "aside", lambda p: p.symlink_to("nowhere")), replace(h.home, text("x")))),
+    *(Fault(name=f"store.lock {name}, missing file", word="own", root=root,
+            do=both_do(lock_is(make), lambda h: replace(h.tree / "own", lambda _: None)))
+      for name, make, root in (
+          ("a folder", folder_with("a"), False),
+          ("in a loop", lambda p: p.symlink_to("store.lock"), False),
+          ("leads nowhere", lambda p: p.symlink_to("nope/nope"), False),
+          ("a pipe", os.mkfifo, False),
+          ("a socket", a_socket, False),
+          ("a device", lambda p: os.mknod(p, 0o20600, os.makedev(240, 200)), True),
+          ("unchangeable", lambda p: (p.touch(), fixed(p)), True),
+          ("mode 000", lambda p: p.touch(0), False),
+      )),
     Fault(name="name that is no text",
           do=lambda h: add(h.tree / os.fsdecode(b"\xff\xfe"), text("x"))),
     Fault(name="name with a newline", do=lambda h: add(h.tree / "a\nb", text("x"))),
@@ -413,6 +460,23 @@ REST = [
           do=lambda h: (shutil.rmtree(h.data / "objects"), (h.data / "objects").mkdir())),
     Fault(name="objects a file", severity="not_provable", word="objects/",
           do=lambda h: (shutil.rmtree(h.data / "objects"), (h.data / "objects").write_text("x"))),
+    Fault(name="all objects mode 000", user=True, severity="not_provable", word="objects/",
+          do=lambda h: (h.data / "objects").chmod(0)),
+    Fault(name="objects lead nowhere", severity="not_provable", word="objects/",
+          do=lambda h: replace(h.data / "objects", lambda p: p.symlink_to("nowhere"))),
+    Fault(name="objects a pipe", severity="not_provable", word="objects/",
+          do=lambda h: replace(h.data / "objects", os.mkfifo)),
+    Fault(name="store.lock in a loop, cache byte", severity="not_provable", word="cache/filled",
+          do=lambda h: (at_place(h, "store.lock", lambda p: p.symlink_to("store.lock")),
+                        write_in_place(h.home / "cache/filled", b"X"))),
+    Fault(name="unchangeable objects/xx, object missing", root=True, severity="not_provable",
+          word="objects/", do=on_object(lambda p: (p.unlink(), fixed(p.parent)))),
+    Fault(name="unchangeable objects, objects/xx missing", root=True, severity="not_provable",
+          word="objects/", do=on_object(lambda p: (shutil.rmtree(p.parent),
+                                                   fixed(p.parents[1])))),
+    Fault(name="aside a file, object a folder", severity="not_provable", word="objects/",
+          do=lambda h: (at_place(h, "aside", text("x")), on_object(
+              lambda p: (p.unlink(), folder_with("a")(p)))(h))),
     Fault(name="objects mode 000", user=True, severity="not_provable", word="objects/",
           do=on_object(lambda p: p.parent.chmod(0))),
 ]  # fmt: skip
