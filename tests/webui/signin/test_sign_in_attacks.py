@@ -175,6 +175,83 @@ def test_rubbish_is_no_passkey(credential: Any) -> None:
         assert Client().post(path, {"credential": json.dumps(credential)}).status_code in {200, 302}
 
 
+NINES = "9" * 5_000
+ODD_TEXTS = ["", "!", "é", "\ud800", 1, 1.5, None, [], {}, [[]], True, "A" * 3_000, "A" * 1_000_000]
+ODD_CREDENTIALS = [
+    NINES,
+    "[" * 100_000,
+    '{"a":' * 50_000,
+    "[" * 100_000 + "]" * 100_000,
+    '{"response": {"clientDataJSON": "x"}, "a": ' + NINES + "}",
+    '{"response": 1, "response": 2}',
+    '{"response": []}',
+    "[]",
+    "[[]]",
+    "null",
+    "1e999",
+    "NaN",
+    '"x"',
+    '{"response": {}}',
+    "\0",
+    "[" + "0," * 400_000 + "0]",
+]
+
+
+@pytest.fixture
+def passkey_posts(admin: Client) -> list[tuple[Client, str, dict[str, str]]]:
+    """The addresses that read a passkey's reply, each with a client that may post to it."""
+    admin.post("/account/confirm", {"password": "x"})
+    return [
+        (Client(), "/login/passkey", {}),
+        (admin, "/account/confirm/passkey", {}),
+        (admin, "/account/passkeys/add", {"name": "x"}),
+    ]
+
+
+@pytest.mark.parametrize("credential", ODD_CREDENTIALS, ids=lambda value: value[:20])
+def test_an_unreadable_passkey_is_refused(
+    credential: str, passkey_posts: list[tuple[Client, str, dict[str, str]]]
+) -> None:
+    said = websafe_encode(credential.encode())
+    nested = json.dumps({"response": {"clientDataJSON": said}})
+    for client, path, fields in passkey_posts:
+        for text in (credential, nested):
+            cache.clear()
+            answer = client.post(path, fields | {"credential": text})
+            assert answer.status_code in {200, 302, 403}, (path, text[:40])
+            assert len(answer.content) < 64 * 1024
+
+
+@pytest.mark.parametrize("odd", ODD_TEXTS, ids=lambda value: ascii(value)[:20])
+def test_a_passkey_of_odd_types_is_refused(
+    odd: Any, passkey_posts: list[tuple[Client, str, dict[str, str]]]
+) -> None:
+    origin = websafe_encode(b'{"type": "webauthn.get", "origin": "http://testserver"}')
+    usual = {
+        "id": "AA",
+        "rawId": "AA",
+        "type": "public-key",
+        "clientExtensionResults": {},
+        "authenticatorAttachment": "platform",
+    }
+    response = {
+        "clientDataJSON": origin,
+        "authenticatorData": "AA",
+        "attestationObject": "AA",
+        "signature": "AA",
+        "userHandle": "MQ",
+    }
+    found = [usual | {"response": response}]
+    found += [usual | {"response": response} | {key: odd} for key in (*usual, "response")]
+    found += [usual | {"response": response | {key: odd}} for key in response]
+    for client, path, fields in passkey_posts:
+        for credential in found:
+            cache.clear()  # no rate limit ends the test
+            client.get(path, headers={"X-Requested-With": "XMLHttpRequest"})  # makes a challenge
+            answer = client.post(path, fields | {"credential": json.dumps(credential)})
+            assert answer.status_code in {200, 302, 403}, (path, credential)
+
+
 def accepted(credential: Any) -> bool:
     try:
         forms.check_origin(credential)
