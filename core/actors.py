@@ -13,9 +13,11 @@ SYSTEM = (
     "anonymous",
     "cli",
     "command line",
+    "create_token",
     "doctor",
     "executor",
     "make up",
+    "pin_token",
     "stencil",
     "supervisor",
     "system",
@@ -41,7 +43,7 @@ def stands_for_system(name: str, *, local: bool = False) -> bool:
     """
     taken = SYSTEM if local and name.casefold() in ADMINS else (*SYSTEM, *ADMINS)
     shapes = {name, *(name.casefold().replace(pair, one) for pair, one in _PAIRS)}
-    return any(_looks_like(shape, own.replace(" ", "")) for shape in shapes for own in taken)
+    return any(_looks_like(shape, _UNSEEN.sub("", own)) for shape in shapes for own in taken)
 
 
 def _looks_like(name: str, own: str) -> bool:

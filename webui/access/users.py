@@ -11,7 +11,6 @@ from allauth.account.utils import user_pk_to_url_str
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Group, User
 from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.db import transaction
 from django.db.models import Q
 from django.urls import reverse
@@ -19,6 +18,8 @@ from django.urls import reverse
 from core import actors
 from templatemgr import audit
 from webui.signin import roles, sessions
+
+LONGEST_NAME = 150
 
 
 class UserError(Exception):
@@ -156,22 +157,24 @@ def _not_oneself(user: User, actor: str, act: str) -> None:
 
 
 def _problems(user: User, role: str) -> dict[str, str]:
+    """Return a message by field. Only a valid value is looked up: databases bound a pattern."""
     problems: dict[str, str] = {}
     try:
         User._meta.get_field("username").clean(user.username, user)
     except ValidationError:
         problems["name"] = "Give 1 to 150 letters, digits or any of @ . + - _"
-    if actors.stands_for_system(user.username):
+    if len(user.username) <= LONGEST_NAME and actors.stands_for_system(user.username):
         problems["name"] = actors.SAYS
-    elif User.objects.filter(username__iexact=user.username).exists():
+    elif not problems and User.objects.filter(username__iexact=user.username).exists():
         problems["name"] = "This name is already taken."
     if user.email:
         try:
-            validate_email(user.email)
+            User._meta.get_field("email").clean(user.email, user)
         except ValidationError:
             problems["email"] = "Enter a valid email address."
-        if User.objects.filter(email__iexact=user.email).exists():
-            problems["email"] = "This email address is already taken."
+        else:
+            if User.objects.filter(email__iexact=user.email).exists():
+                problems["email"] = "This email address is already taken."
     if role not in roles.NAMES:
         problems["role"] = f"Choose one of {', '.join(roles.NAMES)}."
     return problems

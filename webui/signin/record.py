@@ -14,6 +14,8 @@ from templatemgr import audit
 
 NOBODY = "unknown user"
 
+LONGEST_NAME = 150
+
 
 def signed_in(*, user: str, ip: str, methods: list[str]) -> None:
     """Record a sign-in and the factors it used."""
@@ -38,6 +40,9 @@ def changed(*, user: str, action: str, details: dict[str, Any]) -> None:
 
 
 def _known(name: str) -> str:
+    """Return the name of the user, or NOBODY. A name that no user can have is not looked up."""
+    if len(name) > LONGEST_NAME:
+        return NOBODY
     found = get_user_model().objects.filter(username__iexact=name).first()
     return found.get_username() if found else NOBODY
 

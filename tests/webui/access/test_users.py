@@ -76,6 +76,19 @@ def test_mistakes_stand_beside_their_fields_and_no_user_is_made(
     assert User.objects.count() == 1
 
 
+def test_long_values_are_refused_before_a_lookup(admin: Client) -> None:
+    """A database refuses long patterns: SQLite refuses one of 50,001 characters."""
+    for length in (400, 50_001, 200_000):
+        for fields in (
+            {"name": "x" * length, "email": "", "role": "viewer"},
+            {"name": "grace", "email": "x" * length + "@example.org", "role": "viewer"},
+        ):
+            with pytest.raises(users.InvalidUserError) as refused:
+                users.invite(actor="ada", **fields)
+            assert len(refused.value.problems) == 1
+    assert Client().post("/login", {"login": "x" * 60_000, "password": "x"}).status_code < 500
+
+
 def test_two_users_never_share_an_address(admin: Client) -> None:
     users.invite(name="one", role="viewer", actor="ada", email="Same@example.org")
     answer = admin.post("/users", {"name": "two", "role": "viewer", "email": "same@example.org"})

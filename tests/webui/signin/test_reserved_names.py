@@ -1,14 +1,16 @@
 """Test that names of Stencil itself are refused at every entrance that takes a name."""
 
 import io
+import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from allauth.account.adapter import get_adapter
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
-from django.core.management import CommandError, call_command
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 from django.test import Client
 from pytest_django import Settings
 
@@ -146,3 +148,26 @@ def test_who_has_such_a_name_keeps_it(db: None, data_dir: object) -> None:
     token.refresh_from_db()
     rotation.rotate(token_id=token.id, actor="ada", grace=timedelta(hours=1))
     assert tokens.authenticate(secret="stn_nothing") is None
+
+
+def default_actors() -> set[str]:
+    """Return the default of `--actor` of every command, and the actors that the code names."""
+    found = set()
+    for name, app in get_commands().items():
+        if not app.startswith("django"):
+            command = load_command_class(app, name)
+            actor = command.create_parser("manage.py", name).get_default("actor")
+            found |= {actor} if actor else set()
+    root = Path(__file__).parents[3]
+    for folder in ("core", "execapp", "templatemgr", "webui"):
+        for file in (root / folder).rglob("*.py"):
+            found |= set(re.findall(r'\bactor(?:: str)? ?= ?"([^"]+)"', file.read_text()))
+    return found
+
+
+def test_every_default_actor_is_reserved() -> None:
+    found = default_actors()
+    assert {"cli", "create_token", "pin_token", "executor", "make up"} <= found
+    for name in found:
+        assert actors.stands_for_system(name), name
+        assert actors.stands_for_system(name.replace("_", "-").title()), name
