@@ -1,5 +1,30 @@
 """Errors of this app: one base class; each has a stable code and its message as docstring."""
 
+LONGEST_PATH = 600  # characters; a name in a definition has at most 512 bytes
+LONGEST_KEY = 200
+LONGEST_TEXT = 1000
+
+
+def shown(text: str, most: int) -> str:
+    """Return a foreign text with escaped control characters and at most `most` characters.
+
+    A longer text loses its middle, because an explanation follows a quoted value.
+    """
+    if len(text) > most:
+        text = _cut(text, most)
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return text if len(text) <= most else _cut(text, most)
+
+
+def _cut(text: str, most: int) -> str:
+    head = most // 2
+    return f"{text[:head]}…{text[len(text) - (most - head - 1) :]}"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
 
 class TemplateError(Exception):
     """An operation on a template failed."""
@@ -118,6 +143,7 @@ class InvalidOptionsError(InvalidBuildError):
 class DefinitionError(TemplateError):
     """A definition is wrong.
 
+    Texts come from foreign files: control characters are escaped, and long texts lose their middle.
     `details` has file, key and reason. Where they are known, it has `line` (from 1), `excerpt` (the
     text of this line) and `remedy`.
     """
@@ -134,6 +160,9 @@ class DefinitionError(TemplateError):
         remedy: str = "",
         excerpt: str = "",
     ) -> None:
+        file, key = shown(file, LONGEST_PATH), shown(key, LONGEST_KEY)
+        reason, remedy = shown(reason, LONGEST_TEXT), shown(remedy, LONGEST_TEXT)
+        excerpt = shown(excerpt, LONGEST_TEXT)
         message = f"{file}: {key}: {reason}" if key else f"{file}: {reason}"
         if remedy:
             place = f"{file}, line {line}" if line else file

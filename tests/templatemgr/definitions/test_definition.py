@@ -236,3 +236,39 @@ def test_a_folder_in_place_of_a_case_is_named(folder: Path) -> None:
     (folder / "smoke/loose.txt").write_text("")
     with pytest.raises(DefinitionError, match=r"smoke/loose\.txt/case\.toml: cannot be read"):
         definition_file.read(folder)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '"\\u001b[2J\\nFAKE" = 1',
+        '"\\u202efdp.exe" = 1',
+        '[env]\n"\\u001b[31m=" = "1"',
+        f'"{"k" * 30_000}" = 1',
+        f'title = "t"\nbuilder = "{"b" * 30_000}"',
+        f'files = ["/{"f" * 30_000}"]',
+        '"\\u0085\\u2028" = 1',
+        '[toolchain]\n"\\u0007/../x" = "y"',
+        f'[smoke."{"s" * 30_000}\\u001b"]\nmode = 1',
+        '"\x1b" = 1',
+    ],
+    ids=ascii,
+)
+def test_an_error_shows_keys_and_values_escaped_and_cut(folder: Path, line: str) -> None:
+    file = folder / "template.toml"
+    file.write_text(f"{line}\n{DEFINITION}")
+    with pytest.raises(DefinitionError) as refused:
+        definition_file.read(folder)
+    error = refused.value
+    assert error.message.isprintable()
+    assert len(error.message) < 4_000
+    assert all(text.isprintable() for text in (error.key, error.reason, error.remedy))
+    again = error.with_remedy("Edit it.")
+    assert (again.key, again.reason) == (error.key, error.reason)
+
+
+def test_a_long_value_loses_its_middle() -> None:
+    error = DefinitionError("f", "k", f"{'x' * 60_000!r} is not one of a, b")
+    assert error.reason.startswith("'xxx")
+    assert error.reason.endswith("is not one of a, b")
+    assert len(error.reason) <= 1_000
