@@ -181,7 +181,7 @@ def _spare(version: Version, manifest: Manifest) -> None:
 
 
 def _shown(doubt: Doubt) -> dict[str, str]:
-    shown = {key: _printable(str(value)) for key, value in asdict(doubt).items()}
+    shown = {key: foreign.printable(str(value)) for key, value in asdict(doubt).items()}
     return shown if doubt.detail else {k: v for k, v in shown.items() if k != "detail"}
 
 
@@ -191,7 +191,7 @@ def _inputs_doubted(doubts: Iterable[Mapping[str, str]]) -> bool:
 
 def not_healed(version: Version, reason: str, actor: str) -> None:
     """Record why a version stays quarantined, in its health and in the audit trail."""
-    reason = _printable(reason)
+    reason = foreign.printable(reason)
     with transaction.atomic():
         fresh = VersionHealth.objects.filter(version=version).exclude(message=reason)
         if fresh.update(message=reason):  # a repeated failure for the same reason is no event
@@ -235,13 +235,8 @@ def quarantine(
 
 
 def _problem(problem: Problem) -> dict[str, str]:
-    shown = {"path": _printable(problem.path), "problem": problem.problem}
-    return {**shown, "detail": _printable(problem.detail)} if problem.detail else shown
-
-
-def _printable(text: str) -> str:
-    """Return text that every response can carry: bytes that are not UTF-8 are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    shown = {"path": foreign.printable(problem.path), "problem": problem.problem}
+    return {**shown, "detail": foreign.printable(problem.detail)} if problem.detail else shown
 
 
 def _save(health: VersionHealth, actor: str, problems: list[dict[str, str]]) -> VersionHealth:

@@ -94,7 +94,8 @@ def _repair(version: Version, actor: str, because: str) -> RepairResult:
     found, steps = before, 0
     if before.problems:
         found, steps, blocked = _restored(version, before)
-    found = _proven(version, found)
+    found, kept = _proven(version, found)
+    blocked = kept if not found.problems else blocked | kept
     with transaction.atomic():
         was = version.health.state
         health = checking.record(version, found, actor)
@@ -121,8 +122,10 @@ def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, di
     )
     found, steps, blocked = before, 0, dict[str, str]()
     for attempt in (_in_place, _beside):
-        found, count, blocked = _attempt(attempt, version, manifest, supply, found)
+        found, count, left = _attempt(attempt, version, manifest, supply, found)
         steps += count
+        named = str if attempt is _in_place else _named
+        blocked |= {named(path): why for path, why in left.items()}
         if not found.problems:
             break
         if "no copy of its content exists" in blocked.values():
@@ -244,41 +247,51 @@ def _room(home: Path) -> None:
         places.folder(folder, data_paths.aside(), linked=folder != home, writable=False)
 
 
-def _proven(version: Version, found: Inspection) -> Inspection:
-    """Repair manifest, inputs and objects from sound copies; return the inspection after it."""
+def _named(path: str) -> str:
+    return "a new folder" if path == "." else f"{path} in a new folder"
+
+
+def _proven(version: Version, found: Inspection) -> tuple[Inspection, dict[str, str]]:
+    """Repair manifest, inputs and objects from sound copies.
+
+    Return the inspection after it, and why a part could not be repaired.
+    """
     if not found.doubts or found.manifest is None:
-        return compile_caches.take_away(version, found)
+        return compile_caches.take_away(version, found), {}
     parts = {doubt.part for doubt in found.doubts}
     home = data_paths.version(version)
+    blocked: dict[str, str] = {}
     for part, way in (("manifest", _manifest), ("inputs", _inputs), ("objects", _objects)):
         if part in parts:
             try:
-                way(version, home, found)
+                blocked |= way(version, home, found)
             except OSError as error:
                 logger.warning("the %s of %s cannot be repaired: %s", part, version, error)
-    return compile_caches.take_away(version, inspection.inspect(version))
+                blocked[part] = foreign.reason(error)
+    return compile_caches.take_away(version, inspection.inspect(version)), blocked
 
 
-def _manifest(_version: Version, home: Path, found: Inspection) -> None:
-    if found.manifest is None:
-        return
-    with _writable(home):
-        place = home / sources.MANIFEST
-        restoring.unfix(place)
-        spares.write(place, manifests.dump(found.manifest))
+def _manifest(_version: Version, home: Path, found: Inspection) -> dict[str, str]:
+    if found.manifest is not None:
+        with _writable(home):
+            place = home / sources.MANIFEST
+            restoring.unfix(place)
+            spares.write(place, manifests.dump(found.manifest))
+    return {}
 
 
-def _inputs(version: Version, home: Path, _found: Inspection) -> None:
+def _inputs(version: Version, home: Path, _found: Inspection) -> dict[str, str]:
     source = sources.other_inputs(version)
     if source is None:
-        return
+        return {"inputs": "no sound copy of them is left"}
     with _writable(home):
         store.remove(home / "inputs")
         spares.copy_inputs(source, home / "inputs")
+    return {}
 
 
-def _objects(version: Version, _home: Path, found: Inspection) -> None:
-    """Restore objects, as the inode of a sound file or as a copy of it."""
+def _objects(version: Version, _home: Path, found: Inspection) -> dict[str, str]:
+    """Restore objects, as the inode of a sound file or as a copy; return why some could not be."""
     supply = Supplies(
         objects=data_paths.objects(),
         owners=inspection.owners(),
@@ -286,8 +299,14 @@ def _objects(version: Version, _home: Path, found: Inspection) -> None:
     )
     wanted = {doubt.path.rpartition("/")[2] for doubt in found.doubts if doubt.part == "objects"}
     entries = {entry.key: entry for entry in found.manifest.files} if found.manifest else {}
+    blocked: dict[str, str] = {}
     for key in sorted(wanted & set(entries)):
-        supply(entries[key])
+        try:
+            if supply(entries[key]) is None:
+                blocked[f"object {key[:12]}"] = supply.troubles.get(key, "no copy of it exists")
+        except OSError as error:
+            blocked[f"object {key[:12]}"] = foreign.reason(error)
+    return blocked
 
 
 @contextmanager

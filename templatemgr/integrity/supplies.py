@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from templatemgr import store
-from templatemgr.trees import restoring
+from templatemgr.trees import foreign, restoring
 from templatemgr.trees.listing import Owners
 from templatemgr.trees.manifests import Entry
 
@@ -30,6 +30,7 @@ class Supplies:
     owners: Owners
     elsewhere: Callable[[str], Iterable[Place]]
     renewed: set[str] = field(default_factory=set)  # keys of objects that were made again
+    troubles: dict[str, str] = field(default_factory=dict)  # key → why a source was of no use
 
     def __call__(self, entry: Entry) -> Path | None:
         """Return the stored file for an entry, made again if need be; None without its content."""
@@ -43,15 +44,24 @@ class Supplies:
             (self.objects, stored.relative_to(self.objects).as_posix()),
             *self._rest(entry),
         ):
-            with suppress(OSError):
-                descriptor = restoring.open_beneath(tree, path, force=tree == self.objects)
-                try:
-                    if restoring.same_bytes(descriptor, entry):
-                        self._renew(stored, descriptor, entry)
-                        return stored
-                finally:
-                    os.close(descriptor)
+            try:
+                if self._renewed_from(tree, path, stored, entry):
+                    return stored
+            except OSError as error:
+                if not isinstance(error, FileNotFoundError):  # what is missing explains nothing
+                    self.troubles[entry.key] = f"{path}: {foreign.reason(error)}"
         return None
+
+    def _renewed_from(self, tree: Path, path: str, stored: Path, entry: Entry) -> bool:
+        """Make the object again if this file has its bytes; return whether it has."""
+        descriptor = restoring.open_beneath(tree, path, force=tree == self.objects)
+        try:
+            same = restoring.same_bytes(descriptor, entry)
+            if same:
+                self._renew(stored, descriptor, entry)
+            return same
+        finally:
+            os.close(descriptor)
 
     def _rest(self, entry: Entry) -> Iterable[Place]:
         yield from self.elsewhere(entry.key)

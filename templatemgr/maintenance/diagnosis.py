@@ -29,6 +29,12 @@ class Note:
     detail: str
     remedy: str | None = None
 
+    def __post_init__(self) -> None:
+        """Escape what is not UTF-8: a note may quote any name that is on the disk."""
+        for name in ("title", "detail", "remedy"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, foreign.printable(value))
+
 
 def notes() -> list[Note]:
     """Make disk, rows and links agree, then return the findings.

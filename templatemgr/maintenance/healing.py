@@ -25,6 +25,7 @@ from templatemgr.models import (
     Version,
     VersionHealth,
 )
+from templatemgr.trees import foreign
 
 AUTOMATIC = "schedule"  # the actor of the schedule
 ANOTHER_REBUILD = timedelta(days=1)
@@ -84,15 +85,22 @@ def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -
     if VersionHealth.objects.filter(version=version, state=HealthState.VERIFIED).exists():
         return None
     try:
-        return _rebuild(version, actor)
+        return _awaited(version, repaired.reason, _rebuild(version, actor))
     except TemplateError as error:
         failed = _not_healed(version, _joined(repaired.reason, error.message), actor)
     # Rebuilding a version that shares the bad files replaces them in all versions.
     others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
     for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
         with contextlib.suppress(TemplateError):
-            return _rebuild(other, actor)
+            return _awaited(version, repaired.reason, _rebuild(other, actor))
     raise failed
+
+
+def _awaited(version: Version, reason: str, build: Build) -> Build:
+    """Record why a version waits for a build, and return the build."""
+    text = foreign.printable(_joined(reason, f"build {build.pk} is queued to make its files again"))
+    VersionHealth.objects.filter(version=version).update(message=text)
+    return build
 
 
 def _repair(version: Version, actor: str, *, slot: str) -> repair.RepairResult:
@@ -111,6 +119,8 @@ def _repair(version: Version, actor: str, *, slot: str) -> repair.RepairResult:
         else:
             VersionHealth.objects.filter(version=row).update(message="")
             repaired = repair.repair_again(row, actor=actor)
+    elif repaired.whole and repaired.reason and row.health.doubts:
+        checking.not_healed(row, repaired.reason, actor)
     return repaired
 
 

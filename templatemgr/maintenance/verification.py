@@ -290,6 +290,9 @@ def _finish(verification: Verification, health: VersionHealth, slot: str) -> Non
     }[left.severity]
     if left.severity == Severity.NOT_PROVABLE:
         message = left.message or f"Served, but not provable: {', '.join(left.parts)}."
+    elif left.severity == Severity.UNSAFE:
+        message = message or left.message
+    message = foreign.printable(message)
     _end(verification, state=state, problems=problems, build=build, message=message)
 
 

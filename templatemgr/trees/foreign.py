@@ -31,6 +31,8 @@ def reason(cause: BaseException) -> str:
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     text = printable(" ".join(str(cause).split()))[:300]
+    if isinstance(cause, OSError) and text:  # one of our own, with a sentence instead of a number
+        return text
     return f"{type(cause).__name__}: {text}" if text else type(cause).__name__
 
 
