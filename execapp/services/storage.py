@@ -2,13 +2,14 @@
 
 A submission is charged for its own bytes and, until it ends, for its output limits; after that for
 its real output. A conditional UPDATE changes the row of a client and a day inside the transaction
-that admits the submission, so that a refused or rolled-back submission costs nothing.
+that admits the submission, so that a refused or rolled-back submission costs nothing. The files of
+an edit are charged the same way.
 """
 
 import json
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -90,11 +91,28 @@ def charge(execution: Execution) -> None:
 
     Raise QuotaError if the submission exceeds the rest of the client's quota of the day.
     """
+    size = submitted_bytes(execution) + reserve(execution.limits)
+    _charge(owner_of(execution), _day(execution.created_at), size)
+
+
+def edit_admission(*, token_id: UUID | None, client: str) -> Callable[[int], None]:
+    """Return a function that admits and charges an edit of that many bytes, for `builds.request`.
+
+    It must run in the transaction that inserts the build. It raises NoSpaceError and QuotaError.
+    """
+
+    def admit(size: int) -> None:
+        check_disk()
+        _charge(_owner(token_id, client), _day(timezone.now()), ROW_BYTES + size)
+
+    return admit
+
+
+def _charge(owner: str, day: str, size: int) -> None:
     limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
     if not limit:
         return
-    size, day = submitted_bytes(execution) + reserve(execution.limits), _day(execution.created_at)
-    who = {"owner": owner_of(execution), "day": day}
+    who = {"owner": owner, "day": day}
     if _TAKE.run(**who, size=size, room=limit - size):
         return
     try:
@@ -105,7 +123,7 @@ def charge(execution: Execution) -> None:
     except IntegrityError:
         if _TAKE.run(**who, size=size, room=limit - size):
             return
-    raise _over(who["owner"], day, size, limit)
+    raise _over(owner, day, size, limit)
 
 
 def settle(execution: Execution, columns: Mapping[str, Any]) -> None:

@@ -76,6 +76,7 @@ def request(
     files: Mapping[str, str] | None = None,
     heal: int | None = None,
     wake: bool = True,
+    admit: Callable[[int], None] | None = None,
 ) -> Build:
     """Queue a build from the definition folder, or from the kept inputs of a version.
 
@@ -85,7 +86,8 @@ def request(
     if there are none. Kind "edit" replaces `files` (path of an input → new text). With `heal`, the
     build fails unless it reproduces the version of that number. Raises UnknownTemplateError,
     UnknownVersionError, InvalidBuildError (unknown kind), InvalidOptionsError, DefinitionError
-    (refused inputs).
+    (refused inputs). `admit` is called with the bytes of the edited files, in the transaction that
+    inserts the build; what it raises refuses the build.
     """
     if kind not in BuildKind.values:
         message = f"{kind!r} is not a kind of build: {', '.join(BuildKind.values)}."
@@ -102,6 +104,8 @@ def request(
         input_changes.check(kind, options, inputs)
     options |= {} if heal is None else {"heal": heal}
     with transaction.atomic():
+        if admit is not None and (size := input_changes.edited_bytes(options)):
+            admit(size)
         build = Build.objects.create(
             template=row, kind=kind, from_version=source, requested_by=actor, options=options
         )

@@ -97,6 +97,12 @@ def shown(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {key: sorted(value) if key == "files" else value for key, value in chosen.items()}
 
 
+def edited_bytes(chosen: Mapping[str, Any]) -> int:
+    """Return the bytes of the paths and texts of the edited files."""
+    files: Mapping[str, str] = chosen.get("files", {})
+    return sum(len(path.encode()) + len(text.encode()) for path, text in files.items())
+
+
 def edit(build: Build, inputs: Path) -> None:
     """Write the edited files over the copied inputs. Raises BuildError."""
     for path, text in build.options.get("files", {}).items():

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
 from execapp.errors import ExecutionError
-from execapp.services import health
+from execapp.services import health, storage
 from templatemgr import catalog
 from templatemgr.build import builds, inputs, lookups
 from templatemgr.build.inputs import Inputs
@@ -130,6 +130,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
             actor=decorators.actor(request),
             from_version=_number(source),
             files=edited.changed,
+            admit=storage.edit_admission(token_id=None, client=decorators.actor(request)),
         )
     except (TemplateError, ExecutionError) as error:
         return _edit_page(request, name, source, edited, problem=error.message)

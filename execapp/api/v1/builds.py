@@ -21,6 +21,7 @@ from execapp.api.http.responses import (
 from execapp.api.presenters.builds import present_build, present_log_line, present_step
 from execapp.api.v1.schemas.builds import BuildIn, BuildOut, BuildsOut, BuildsQuery, LogOut
 from execapp.api.v1.schemas.common import PageQuery
+from execapp.services import storage
 from templatemgr import lists
 from templatemgr.build import builds, following
 from templatemgr.models import Build
@@ -42,6 +43,7 @@ def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpRespons
     `edit` replaces the `files`. A build never promotes its version.
     """
     check_query(request, ())
+    token = token_of(request)
     build = builds.request(
         template=name,
         kind=body.kind,
@@ -49,6 +51,7 @@ def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpRespons
         from_version=body.from_,
         packages=body.packages,
         files=body.files,
+        admit=storage.edit_admission(token_id=token.pk, client=token.name),
     )
     return _reply(build, status=202)
 

@@ -11,6 +11,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from execapp.api.v1.schemas.builds import BuildOut, BuildsOut, LogOut
+from execapp.models import StoredBytes
+from execapp.services import storage
 from templatemgr import catalog, store, version_runtimes
 from templatemgr.build import builds, following
 from templatemgr.definitions import screening
@@ -99,6 +101,37 @@ def test_an_edit_takes_files(definition: Path) -> None:
     made = post(api, BUILDS, {"kind": "edit", "files": files}, 202)
     assert made["files"] == ["package.json"]
     assert Build.objects.get(pk=made["id"]).options["files"] == files
+
+
+def test_the_files_of_an_edit_are_charged_to_the_client(
+    definition: Path, settings: Settings
+) -> None:
+    api = changer()
+    text = package_files("7.0.0")["package.json"]
+    body = {"kind": "edit", "files": {"package.json": text}}
+    size = storage.ROW_BYTES + len("package.json") + len(text.encode())
+    settings.STENCIL_CLIENT_BYTES_PER_DAY = 2 * size + 100
+    for _ in range(2):
+        made = post(api, BUILDS, body, 202)
+        api.call("POST", f"/builds/{made['id']}/cancel")
+    row = StoredBytes.objects.get(owner=f"token:{api.token.id}")
+    assert row.bytes == 2 * size
+    error = refused(api, "POST", BUILDS, body, 429, "quota_exceeded")
+    assert (error["details"]["left"], error["details"]["needed"]) == (100, size)
+    assert Build.objects.count() == 2
+    post(api, BUILDS, {"kind": "rebuild"}, 202)
+    post(make_api("other", "templates"), BUILDS, body, 202)
+
+
+def test_an_edit_is_refused_while_the_disk_is_nearly_full(
+    definition: Path, settings: Settings
+) -> None:
+    settings.STENCIL_FREE_BYTES = 10**15
+    body = {"kind": "edit", "files": {"package.json": package_files("7.0.0")["package.json"]}}
+    storage.disk.forget()
+    refused(changer(), "POST", BUILDS, body, 503, "no_space")
+    assert not Build.objects.exists()
+    assert not StoredBytes.objects.exists()
 
 
 WRONG: list[tuple[dict[str, object], str]] = [

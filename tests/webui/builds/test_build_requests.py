@@ -369,6 +369,22 @@ def test_an_edit_starts_from_any_version(admin: Client, definition: Path) -> Non
     assert (build.from_version, build.options) == (version, {"files": {"tsconfig.json": "{}\n"}})
 
 
+def test_an_edit_over_the_bytes_of_the_day_is_refused_and_stays_on_the_page(
+    admin: Client, definition: Path, settings: Settings
+) -> None:
+    settings.STENCIL_CLIENT_BYTES_PER_DAY = 1_500
+    form = {"do": "build", "digest": digest_of(definition), **files(ts="{}\n")}
+    assert admin.post(EDIT, form).status_code == 302
+    response = admin.post(EDIT, form)
+    assert response.status_code == 409
+    assert "of 1,500 a day" in response.text
+    assert Build.objects.count() == 1
+    settings.STENCIL_CLIENT_BYTES_PER_DAY = 0
+    settings.STENCIL_FREE_BYTES = 10**15
+    assert "must stay free" in admin.post(EDIT, form).text
+    assert Build.objects.count() == 1
+
+
 def test_a_failed_build_is_repeated_with_the_same_inputs(admin: Client, definition: Path) -> None:
     edit = make_build_row(
         Template.objects.get(), "failed", kind="edit", options={"files": {"tsconfig.json": "typed"}}
