@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 # Names in the store: folders, objects, and files that a killed process left while it made one.
 _SHARD, _OBJECT = re.compile("[0-9a-f]{2}"), re.compile(r"[0-9a-f]{64}(\.x)?")
 _LEFTOVER = re.compile(r"\.(link|new)-[0-9a-f]{12}")
+_NO_LINKS = (errno.EMLINK, errno.EPERM, errno.EOPNOTSUPP, errno.EXDEV, errno.ENOSYS)
 ASIDE = "aside"  # below the data directory: unexpected entries, kept for an admin
 
 
@@ -156,14 +157,17 @@ def publish(staged: Path, final: Path) -> None:
 
 
 def can_link(folder: Path) -> bool:
-    """Return whether hard links can be made in a folder now, by trying it."""
+    """Return whether hard links can be made in a folder, by trying it.
+
+    A full disk, for instance, does not answer the question: then assume that they can.
+    """
     mark = folder / f".link-{secrets.token_hex(6)}"
     other = mark.with_name(f"{mark.name}-2")
     try:
         mark.touch(0o600)
         os.link(mark, other)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno not in _NO_LINKS
     finally:
         for path in (mark, other):
             with suppress(OSError):

@@ -145,16 +145,21 @@ def _manifest(version: Version, home: Path) -> tuple[Manifest | None, list[Doubt
     except ManifestError as error:
         word = "changed" if os.path.lexists(home / name) else "missing"
         doubts = [Doubt(part="manifest", path=name, problem=word, detail=str(error))]
-    found = sources.manifest(version) or _scanned(home / "tree", version.tree_digest)
+    found = sources.manifest(version) or _scanned(version, home / "tree")
     return found, doubts
 
 
-def _scanned(tree: Path, digest: str) -> Manifest | None:
+def _scanned(version: Version, tree: Path) -> Manifest | None:
+    """Return the manifest of a tree if it is the sealed one; hash nothing if sizes differ."""
     try:
+        files = [seen for seen in listing.walk(tree).found.values() if seen.kind == "file"]
+        size = sum(seen.info.st_size for seen in files)
+        if (len(files), size) != (version.file_count, version.size_bytes):
+            return None
         found = manifests.scan(tree)
     except Exception:  # noqa: BLE001 - what cannot be read whole proves nothing
         return None
-    return found if found.digest() == digest else None
+    return found if found.digest() == version.tree_digest else None
 
 
 def _cache(version: Version, home: Path, reader: Reader) -> list[Doubt]:
@@ -203,6 +208,8 @@ def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
             words[name] = "missing"
         elif seen.trouble or seen.kind != "file":
             words[name] = "missing" if seen.trouble and not _is_folder(stored.parent) else "changed"
+        elif seen.info.st_size != entry.size:
+            words[name] = "changed"
         elif file is None or (file.info.st_dev, file.info.st_ino) != _inode(seen):
             unread[name] = entry
             if seen.info.st_mode & 0o7777 != entry.mode:

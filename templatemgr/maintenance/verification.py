@@ -142,9 +142,9 @@ def run(
     """Verify a version, heal it if `verification.heal` is set, and return the ended row.
 
     Damage is recorded and not raised. A version that cannot be read is quarantined; if the hashing
-    process dies, only after the last attempt. If `surroundings.stop` returns True, the verification
-    returns to the queue. `reader.known` may be shared between the verifications of one round;
-    `reader.hasher` is replaced by a hasher that yields to executions. Raises DatabaseError.
+    process dies or hangs, only after the last attempt. If `surroundings.stop` returns True, the
+    verification returns to the queue. `reader.known` may be shared between the verifications of one
+    round; `reader.hasher` is replaced by a hasher that yields to executions. Raises DatabaseError.
     """
     around = surroundings or Surroundings()
     progress = _Progress(verification=verification)
@@ -154,7 +154,14 @@ def run(
         def advance(path: str) -> None:
             progress.advance(root / path)
 
-        return hashing.hash_apart(root, paths, busy=around.busy, stop=around.stop, on_file=advance)
+        return hashing.hash_apart(
+            root,
+            paths,
+            busy=around.busy,
+            stop=around.stop,
+            on_file=advance,
+            on_bytes=progress.report,
+        )
 
     known = reader.known if reader else {}
     try:
@@ -256,6 +263,10 @@ class _Progress:
             self.bytes += path.lstat().st_size
         except OSError:
             logger.info("%s vanished while it was verified", path)
+        self.report()
+
+    def report(self) -> None:
+        """Record the counts and renew the lease, unless that was done just now."""
         if time.monotonic() >= self.written_at + REPORT_SECONDS:
             self.written_at = time.monotonic()
             VERIFICATIONS.renew(self.verification, files_done=self.files, bytes_done=self.bytes)

@@ -17,30 +17,40 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 Hasher = Callable[[Path, Sequence[str]], dict[str, str]]  # root, paths → hex SHA-256, or UNREADABLE
 
 UNREADABLE = "-"
 PERIOD, SHARE = 0.1, 0.1  # of each period in seconds, while others are busy
+# A disk that answers no more: no bytes for so long, of the time in which the process may run. A
+# slow disk that moves is waited for, however long it takes.
+STALL_SECONDS = 120.0
+KILL_SECONDS = 5.0  # a process that waits for a dead disk does not even end when it is killed
+_MOVING, _CHUNK = "+", 1 << 18  # a line that says: bytes were hashed; and how many at least
 _IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 _IDLE_CLASS = 3 << 13
 _PR_SET_PDEATHSIG = 1
 
 
 class HashingError(Exception):
-    """The hashing process ended before its work did."""
+    """The hashing process ended before its work did, or hashed nothing for too long."""
 
 
 class StoppedError(HashingError):
     """The hashing process was stopped on request."""
 
 
-def hash_file(path: Path) -> str:
-    """Return the hex SHA-256 of a file; never follows a link."""
+def hash_file(path: Path, on_chunk: Callable[[], None] = lambda: None) -> str:
+    """Return the hex SHA-256 of a file; never follows a link. Call `on_chunk` after each part."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    total, buffer = hashlib.sha256(), memoryview(bytearray(_CHUNK))
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        while size := file.readinto(buffer):
+            total.update(buffer[:size])
+            on_chunk()
+    return total.hexdigest()
 
 
 def hash_all(root: Path, paths: Iterable[str]) -> dict[str, str]:
@@ -62,11 +72,12 @@ def hash_apart(
     busy: Callable[[], bool],
     stop: Callable[[], bool],
     on_file: Callable[[str], None],
+    on_bytes: Callable[[], None] = lambda: None,
 ) -> dict[str, str]:
     """Do what `look_at_all` does in a process of its own that yields while `busy()`.
 
-    Call `on_file` for each file. Raises HashingError if the process fails, and StoppedError after
-    `stop()`.
+    Call `on_file` for each file, and `on_bytes` every second in which bytes of a file are hashed.
+    Raises HashingError if the process fails or hangs, and StoppedError after `stop()`.
     """
     found: dict[str, str] = {}
     with tempfile.TemporaryFile() as listed:
@@ -76,12 +87,16 @@ def hash_apart(
         child = subprocess.Popen(argv, stdin=listed, stdout=subprocess.PIPE)
     try:
         for digest in _lines(child, busy, stop):
+            if digest == _MOVING:
+                on_bytes()
+                continue
             path = paths[len(found)]
             found[path] = digest
             on_file(path)
     finally:
         child.kill()
-        child.wait()
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(KILL_SECONDS)
         if child.stdout is not None:
             child.stdout.close()
     if len(found) != len(paths):
@@ -97,6 +112,7 @@ def _lines(
     if child.stdout is None:
         return
     poll, descriptor, rest, running = select.poll(), child.stdout.fileno(), b"", True
+    silent = 0.0  # seconds in which it might have run
     poll.register(descriptor, select.POLLIN)
     while True:
         if stop():
@@ -106,8 +122,14 @@ def _lines(
         if allowed != running:
             child.send_signal(signal.SIGCONT if allowed else signal.SIGSTOP)
             running = allowed
+        began = time.monotonic()
         if not poll.poll(PERIOD * SHARE * 1000):
+            silent += min(time.monotonic() - began, PERIOD) if allowed else 0.0
+            if silent > STALL_SECONDS:
+                message = f"The hashing process read nothing for {STALL_SECONDS:.0f} seconds."
+                raise HashingError(message)
             continue
+        silent = 0.0
         chunk = os.read(descriptor, 65536)
         if not chunk:
             return
@@ -115,14 +137,16 @@ def _lines(
         yield from (line.decode("ascii") for line in whole)
 
 
-def _digests(root: Path, paths: Iterable[str]) -> Iterator[str]:
+def _digests(
+    root: Path, paths: Iterable[str], read: Callable[[Path], str] | None = None
+) -> Iterator[str]:
     with ThreadPoolExecutor(max_workers=_cores()) as pool:
-        yield from pool.map(lambda path: _look(root / path), paths)
+        yield from pool.map(lambda path: _look(root / path, read or hash_file), paths)
 
 
-def _look(path: Path) -> str:
+def _look(path: Path, read: Callable[[Path], str]) -> str:
     try:
-        return hash_file(path)
+        return read(path)
     except OSError:
         return UNREADABLE
 
@@ -147,7 +171,15 @@ def _main(root: str) -> None:
     _make_way(os.getppid())
     given = sys.stdin.buffer.read()
     paths = [os.fsdecode(path) for path in given.split(b"\0")] if given else []
-    for digest in _digests(Path(root), paths):
+    moved_at = time.monotonic()
+
+    def on_chunk() -> None:
+        nonlocal moved_at
+        if time.monotonic() >= moved_at + 1.0:
+            moved_at = time.monotonic()
+            os.write(1, f"{_MOVING}\n".encode())
+
+    for digest in _digests(Path(root), paths, lambda path: hash_file(path, on_chunk)):
         os.write(1, f"{digest}\n".encode())
 
 

@@ -141,14 +141,16 @@ def compare(
 
     `hashed` keeps inodes between calls, so that a file shared by versions is read once. A path that
     cannot be read is "unreadable", and nothing below it counts as present. Of the root only the
-    kind is compared. Raises what the hasher raises.
+    kind is compared. Only files of the right size are hashed. Raises what the hasher raises.
     """
     allowed = owners or listing.owners()
     walked = listing.walk(root)
     if "." in walked.blind:
         return [_root_problem(root, walked.blind["."])]
-    known = _hash_inodes(root, walked.found, {} if hashed is None else hashed, hasher)
     wanted = {entry.path: entry for entry in manifest.entries}
+    # A file that does not belong, or has another size, is wrong whatever its bytes are.
+    fitting = {path: seen for path, seen in walked.found.items() if _fits(wanted.get(path), seen)}
+    known = _hash_inodes(root, fitting, {} if hashed is None else hashed, hasher)
     problems = [Problem(path=p, problem="unreadable", detail=d) for p, d in walked.blind.items()]
     for path, entry in wanted.items():
         seen = walked.found.get(path)
@@ -321,10 +323,14 @@ def _reading(info: os.stat_result) -> Reading:
     return info.st_dev, info.st_ino, info.st_ctime_ns
 
 
+def _fits(entry: Entry | None, seen: Seen) -> bool:
+    return entry is not None and entry.kind == "file" and seen.info.st_size == entry.size
+
+
 def _hash_inodes(
     root: Path, present: Mapping[str, Seen], known: dict[Reading, str], hasher: Hasher
 ) -> Mapping[Reading, str]:
-    """Return a digest for every file, and keep digests that were read in `known`."""
+    """Return the digests of these files, and keep digests that were read in `known`."""
     unread: dict[Reading, str] = {}
     for path, seen in present.items():
         if seen.kind == "file" and _reading(seen.info) not in known:
@@ -348,6 +354,8 @@ def _differences(
         return
     elif entry.kind == "link" and seen.target != entry.target:
         yield Problem(path=entry.path, problem="link")
+    elif entry.kind == "file" and not _fits(entry, seen):
+        yield Problem(path=entry.path, problem="changed", inode=inode)
     elif entry.kind == "file" and known[_reading(info)] == UNREADABLE:
         detail = _why_unreadable(root / entry.path)
         yield Problem(path=entry.path, problem="unreadable", inode=inode, detail=detail)
