@@ -16,6 +16,7 @@ import pytest
 from django import conf
 from django.contrib.auth.models import Group, User
 from django.test import Client, RequestFactory
+from django.utils.html import escape
 from pydantic import ValidationError
 from pytest_django import Settings
 
@@ -374,6 +375,32 @@ def test_a_form_has_a_budget(name: str, admin: Client) -> None:
     assert page.status_code == status
     assert page["Content-Type"].startswith("text/html")
     assert len(page.content) < ANSWER
+
+
+@pytest.mark.parametrize("letter", ['"', "a", "<"])
+@pytest.mark.parametrize("length", [1_000, 8_000, 100_000, 3_000_000])
+def test_a_refused_form_does_not_come_back_in_full(letter: str, length: int, admin: Client) -> None:
+    text = letter * length
+    forms = {
+        "/login": {"login": text, "password": "x"},
+        "/tokens": {"name": text, "scopes": "none", "days": text[:100]},
+        "/users": {"name": text, "email": text[:100], "role": "none"},
+        "/playground/run": {"path": "/../x", "content": text, "mode": "run", "template": "none"},
+        "/account/password": {"oldpassword": "x", "password1": text, "password2": "y"},
+    }
+    for path, fields in forms.items():
+        client = Client() if path == "/login" else admin
+        answer = client.post(path, urlencode(fields, quote_via=plain), content_type=FORM)
+        assert answer.status_code < 500
+        assert len(answer.content) < ANSWER, path
+        if length == 1_000 and path in ("/tokens", "/users", "/playground/run"):
+            assert answer.status_code == 422
+            assert escape(text) in answer.text, "a form of normal size stays on the page"
+
+
+def plain(text: str, *_args: object) -> str:
+    """Escape only what a form must escape."""
+    return text.replace("%", "%25").replace("&", "%26").replace("+", "%2B")
 
 
 # tests/execapp/api/test_hostile_headers.py has those that Django's parser of heads does not take.

@@ -4,6 +4,7 @@ Bodies of the API are read by `execapp.api.http.json_parser`, with a budget of t
 """
 
 import codecs
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -21,6 +22,14 @@ QUERY_BYTES = 8 * 1024
 QUERY_PARAMETERS = 100
 HEADER_BYTES = 32 * 1024  # names and values of all headers together
 FORM = "application/x-www-form-urlencoded"
+# Forms of texts and choices. A refused form is shown again, and escaped text is up to six times as
+# long. Forms with files, with lists of packages and with passkeys may be larger.
+FORM_BYTES = 8 * 1024
+LARGER_FORMS = (
+    (re.compile(r"/playground/run|/templates/[^/]+/edit"), parsing.LARGEST_ROW),
+    (re.compile(r"/templates/[^/]+/builds|/login/(?:code|passkey)"), 64 * 1024),
+    (re.compile(r"/account/(?:confirm/passkey|passkeys/add)"), 64 * 1024),
+)
 STATUSES = {"too_large": 413, "unsupported_media_type": 415}
 
 
@@ -92,7 +101,7 @@ def check_form(request: HttpRequest) -> None:
     if length is None:
         message = "Content-Length is not a number."
         raise BadRequest(message)
-    if length > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+    if length > min(settings.DATA_UPLOAD_MAX_MEMORY_SIZE, _most(request.path_info)):
         raise RequestDataTooBig
     if request.method != "POST" or request.content_type != FORM:
         return  # Django reads every other body, if a view needs it
@@ -105,6 +114,10 @@ def check_form(request: HttpRequest) -> None:
         form.appendlist(name, value)
     form._mutable = False
     vars(request).update(_post=form, _files=MultiValueDict())
+
+
+def _most(path: str) -> int:
+    return next((most for pattern, most in LARGER_FORMS if pattern.fullmatch(path)), FORM_BYTES)
 
 
 def _utf8(charset: str) -> bool:

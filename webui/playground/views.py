@@ -12,7 +12,11 @@ from webui.executions.queries import viewer_of
 from webui.http import HtmxHttpRequest, base_url
 from webui.playground import examples, prefill, queries, result_diff, runs
 from webui.playground.forms import MOST_FILES, PlaygroundForm
-from webui.shell import decorators
+from webui.playground.runs import Problem
+from webui.shell import decorators, error_pages
+from webui.shell.error_pages import ErrorText
+
+LARGEST_REFUSAL = 64 * 1024  # bytes of a page that shows a refused form again
 
 
 @decorators.page_for("execapp.submit_execution")
@@ -54,7 +58,19 @@ def run(request: HtmxHttpRequest) -> HttpResponse:
         return render(request, "playground/_result.html", context)
     context |= _context(form)
     status = 422 if problems else 200
-    return render(request, "playground/playground.html", context, status=status)
+    response = render(request, "playground/playground.html", context, status=status)
+    if problems and len(response.content) > LARGEST_REFUSAL:
+        return error_pages.show(422, _too_long(problems[0]))
+    return response
+
+
+def _too_long(problem: Problem) -> ErrorText:
+    said = f"{problem.where}: {problem.message}" if problem.where else problem.message
+    return ErrorText(
+        title="That cannot be run",
+        problem=said[:1000],
+        advice="The form is too long to be shown again. Go back: your browser keeps it.",
+    )
 
 
 def _context(form: PlaygroundForm) -> dict[str, Any]:

@@ -218,7 +218,7 @@ def test_an_unreadable_passkey_is_refused(
         for text in (credential, nested):
             cache.clear()
             answer = client.post(path, fields | {"credential": text})
-            assert answer.status_code in {200, 302, 403}, (path, text[:40])
+            assert answer.status_code in {200, 302, 400, 403}, (path, text[:40])
             assert len(answer.content) < 64 * 1024
 
 
@@ -249,7 +249,7 @@ def test_a_passkey_of_odd_types_is_refused(
             cache.clear()  # no rate limit ends the test
             client.get(path, headers={"X-Requested-With": "XMLHttpRequest"})  # makes a challenge
             answer = client.post(path, fields | {"credential": json.dumps(credential)})
-            assert answer.status_code in {200, 302, 403}, (path, credential)
+            assert answer.status_code in {200, 302, 400, 403}, (path, credential)
 
 
 def accepted(credential: Any) -> bool:
