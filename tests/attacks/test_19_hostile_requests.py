@@ -390,7 +390,11 @@ def test_a_refused_form_does_not_come_back_in_full(letter: str, length: int, adm
     }
     for path, fields in forms.items():
         client = Client() if path == "/login" else admin
-        answer = client.post(path, urlencode(fields, quote_via=plain), content_type=FORM)
+        answer = client.post(
+            path,
+            "&".join(f"{name}={plain(value)}" for name, value in fields.items()),
+            content_type=FORM,
+        )
         assert answer.status_code < 500
         assert len(answer.content) < ANSWER, path
         if length == 1_000 and path in ("/tokens", "/users", "/playground/run"):
@@ -398,7 +402,7 @@ def test_a_refused_form_does_not_come_back_in_full(letter: str, length: int, adm
             assert escape(text) in answer.text, "a form of normal size stays on the page"
 
 
-def plain(text: str, *_args: object) -> str:
+def plain(text: str) -> str:
     """Escape only what a form must escape."""
     return text.replace("%", "%25").replace("&", "%26").replace("+", "%2B")
 
