@@ -86,7 +86,8 @@ def resolve(*, reference: str) -> Version:
     else:
         version = template.current
     if not version.healthy:
-        message = f"{version} is {version.health.state} and is not served."
+        health = getattr(version, "health", None)  # a lost row is made again within seconds
+        message = f"{version} is {health.state if health else 'not verified'} and is not served."
         raise UnavailableError(message, template=template.name, version=version.number)
     return version
 

@@ -55,7 +55,7 @@ def staging(name: str, build_id: uuid.UUID) -> Path:
 
 def version(row: Version) -> Path:
     """Return a version's folder, which holds tree/, cache/, inputs/ and the manifests."""
-    return template(row.template.name) / row.directory
+    return template(row.template.name) / row.folder
 
 
 def definition(name: str) -> Path:

@@ -328,12 +328,13 @@ def make_runnable_version(name: str = "tiny", number: int = 1) -> Version:
     build = Build.objects.create(
         template=template, kind="rebuild", state="ready", requested_by="ann"
     )
-    directory = f"versions/{number:04d}-{number:012x}"
+    identity = f"{number:064x}"
+    directory = f"versions/{number:04d}-{identity[:12]}"
     minimal_template.lay_out(Path(settings.STENCIL_DATA) / "templates" / name / directory, name)
     version = Version.objects.create(
         template=template,
         number=number,
-        identity=f"{number:064x}",
+        identity=identity,
         tree_digest=f"{number + 100:064x}",
         definition_digest="d" * 64,
         platform="linux-test",

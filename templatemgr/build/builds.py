@@ -274,7 +274,7 @@ def _leftovers(template: str) -> list[Path]:
     active = Build.objects.filter(state__in=ACTIVE_STATES)
     running = {str(pk) for pk in active.values_list("pk", flat=True)}
     rows = Version.objects.filter(template__name=template)
-    known = set(rows.values_list("directory", flat=True))
+    known = {name for row in rows for name in (row.folder, row.directory)}
     _put_back(home, staged, known)
     published = beneath.names(data, f"{place}/versions")
     return [

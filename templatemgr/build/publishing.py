@@ -40,7 +40,7 @@ def publish(workspace: BuildWorkspace) -> None:
             return
         last = Version.objects.filter(template=version.template).order_by("-number").first()
         version.number = last.number + 1 if last else 1
-        version.directory = f"versions/{version.number:04d}-{version.identity[:12]}"
+        version.directory = version.folder
         place = data_paths.version(version)
         store.publish(workspace.home, place)
         try:

@@ -38,6 +38,9 @@ def verify(
     it raises, nothing is recorded.
     """
     row = catalog.get_version(template=template, number=version)
+    if getattr(row, "health", None) is None:
+        with transaction.atomic():
+            row.health = _health(row)
     found = inspection.inspect(row, reader)
     if compile_caches.damaged(found):
         with store.locked(data_paths.store_lock()):
@@ -70,6 +73,29 @@ def condemn(*, version: Version, actor: str, reason: str) -> VersionHealth:
     problem = Problem(path=".", problem="unreadable", detail=reason)
     with transaction.atomic():
         return quarantine(version, [problem], actor, because=str(version))
+
+
+def keep_health_rows() -> list[VersionHealth]:
+    """Make a health row for each version that lost it: quarantined until it is read again."""
+    with transaction.atomic():
+        return [_health(version) for version in Version.objects.filter(health=None)]
+
+
+def _health(version: Version) -> VersionHealth:
+    """Return the health row of a version, locked, in the caller's transaction; make a lost one."""
+    try:
+        return VersionHealth.objects.select_for_update().get(version=version)
+    except VersionHealth.DoesNotExist:
+        logger.error("the health of version %s is lost", version.pk)
+        problem = Problem(path=".", problem="unreadable", detail="its health row was lost")
+        return VersionHealth.objects.create(
+            version=version,
+            state=HealthState.QUARANTINED,
+            checked_at=timezone.now(),
+            checked_by="system",
+            problems=[_problem(problem)],
+            retry_at=timezone.now(),
+        )
 
 
 def note(health: VersionHealth, found: Inspection) -> VersionHealth:
@@ -142,8 +168,19 @@ def _sharers(
     """
     if not bad:
         return []
-    found = [(other, _shared_paths(other, bad)) for other in sources.neighbours(version)]
+    found = [(other, _shared_or_why(other, bad)) for other in sources.neighbours(version)]
     return [(other, problems) for other, problems in found if problems]
+
+
+def _shared_or_why(version: Version, bad: Mapping[str, frozenset[Inode]]) -> list[Problem]:
+    """Return the paths of bad inodes, or why they are not known, as a finding on this version."""
+    try:
+        return _shared_paths(version, bad)
+    except DatabaseError:
+        raise
+    except Exception as error:
+        logger.exception("%s could not be searched for shared files", version)
+        return [Problem(path=".", problem="unreadable", detail=foreign.reason(error))]
 
 
 def _shared_paths(version: Version, bad: Mapping[str, frozenset[Inode]]) -> list[Problem]:
@@ -203,7 +240,7 @@ def not_healed(version: Version, reason: str, actor: str) -> None:
 
 def mark_whole(version: Version, actor: str) -> VersionHealth:
     """Record a sound tree, in the caller's transaction. A retired version stays retired."""
-    health = VersionHealth.objects.select_for_update().get(version=version)
+    health = _health(version)
     if health.state == HealthState.QUARANTINED:
         health.state, health.message = HealthState.VERIFIED, ""
         health.retry_at, health.tries = None, 0
@@ -218,7 +255,7 @@ def quarantine(
 
     Runs in the caller's transaction. Healing is due a few seconds later.
     """
-    health = VersionHealth.objects.select_for_update().get(version=version)
+    health = _health(version)
     before = health.state
     health.state = HealthState.QUARANTINED
     listed = [_problem(problem) for problem in problems[:MAX_PROBLEMS]]

@@ -23,6 +23,9 @@ Part = Literal["cache", "manifest", "inputs", "objects"]
 EMPTY = Manifest(entries=())
 DROPPED = "it was damaged and removed: executions run without it until it is filled again"
 UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
+MISPLACED = (
+    "its row in the database names another folder than its own: restore the row from a backup"
+)
 HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being repaired
 
 
@@ -70,6 +73,8 @@ def inspect(version: Version, reader: Reader | None = None) -> Inspection:
         return Inspection(problems=(), bad={})  # removed on purpose
     fingerprint = listing.fingerprint(home, RECORDED)
     problems = [*_mounts(home), *_roots(home)]
+    if version.directory != version.folder:
+        problems.append(Problem(path=".", problem="changed", detail=MISPLACED))
     manifest, doubts = _manifest(version, home)
     bad: dict[str, set[Inode]] = {}
     if manifest is None:

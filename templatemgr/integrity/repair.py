@@ -20,7 +20,7 @@ from templatemgr import audit, data_paths, store
 from templatemgr.integrity import checking, compile_caches, inspection, sources, spares
 from templatemgr.integrity.inspection import EMPTY, Inspection
 from templatemgr.integrity.supplies import Place, Supplies
-from templatemgr.models import HealthState, Version
+from templatemgr.models import HealthState, Version, unsafe_rows
 from templatemgr.trees import foreign, listing, manifests, places, restoring
 from templatemgr.trees.manifests import Manifest, Problem
 
@@ -49,7 +49,11 @@ class _Elsewhere:
             self._places = {}
             for row in (self.version, *sources.neighbours(self.version)):
                 tree = data_paths.version(row) / "tree"
-                manifest = sources.manifest(row)
+                try:
+                    manifest = sources.manifest(row)
+                except OSError as error:
+                    logger.warning("%s gives no files: %s", row, error)
+                    continue
                 for entry in manifest.files if manifest else ():
                     self._places.setdefault(entry.key, []).append((tree, entry.path))
         return self._places.get(key, ())
@@ -62,7 +66,7 @@ def repair_all(*, actor: str, because: str, but: Version | None = None) -> list[
     still repaired.
     """
     rows = Version.objects.select_related("template", "health")
-    quarantined = rows.filter(health__state=HealthState.QUARANTINED).order_by("pk")
+    quarantined = rows.filter(unsafe_rows()).order_by("pk")
     if but is not None:
         quarantined = quarantined.exclude(pk=but.pk)
     return [
@@ -109,6 +113,8 @@ def _repair(version: Version, actor: str, because: str) -> RepairResult:
 def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, dict[str, str]]:
     """Repair the tree in its place, else beside it; return the inspection after it."""
     manifest = before.manifest
+    if version.directory != version.folder:
+        return before, 0, {".": inspection.MISPLACED}
     if manifest is None:
         return before, 0, {".": "its manifest is lost, and no sound copy of it is left"}
     home = os.path.realpath(data_paths.version(version))

@@ -43,6 +43,7 @@ def notes() -> list[Note]:
     row is removed, a row without its tree is quarantined, and each of these is a finding.
     """
     found = [*_places(), _modes(), _triggers(), _chain(), _disk(), *_aside()]
+    checking.keep_health_rows()
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
         remedy = "run `manage.py build_template <name> --promote`"

@@ -14,7 +14,14 @@ from django.utils import timezone
 from templatemgr import catalog, data_paths, store
 from templatemgr.build import builds
 from templatemgr.errors import NotHealedError, TemplateError
-from templatemgr.integrity import checking, compile_caches, data_directory, repair, spares
+from templatemgr.integrity import (
+    checking,
+    compile_caches,
+    data_directory,
+    inspection,
+    repair,
+    spares,
+)
 from templatemgr.models import (
     FINAL_STATES,
     Build,
@@ -24,6 +31,7 @@ from templatemgr.models import (
     Severity,
     Version,
     VersionHealth,
+    unsafe_rows,
 )
 from templatemgr.trees import foreign
 
@@ -90,7 +98,7 @@ def heal_or_queue_rebuild(*, version: Version, actor: str, slot: str = "heal") -
         failed = _not_healed(version, _joined(repaired.reason, error.message), actor)
     # Rebuilding a version that shares the bad files replaces them in all versions.
     others = Version.objects.select_related("template", "health").exclude(pk=version.pk)
-    for other in others.filter(health__state=HealthState.QUARANTINED).order_by("pk"):
+    for other in others.filter(unsafe_rows()).order_by("pk"):
         with contextlib.suppress(TemplateError):
             return _awaited(version, repaired.reason, _rebuild(other, actor))
     raise failed
@@ -172,6 +180,9 @@ def request(*, template: str, version: int, actor: str, wake: bool = True) -> Bu
 
 def _source(row: Version) -> int | None:
     """Return the number of a version whose inputs are sound and the same; None: the definition."""
+    if row.directory != row.folder:
+        message = f"{row} cannot be rebuilt: {inspection.MISPLACED}."
+        raise NotHealedError(message, version=row.number)
     same = Version.objects.select_related("template", "health").filter(
         template=row.template, definition_digest=row.definition_digest
     )

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
+from templatemgr.integrity import checking
 from templatemgr.integrity.backoff import FIRST, LONGEST
 from templatemgr.maintenance import verification
 from templatemgr.models import (
@@ -23,6 +24,7 @@ from templatemgr.models import (
     VerificationState,
     Version,
     VersionHealth,
+    unsafe_rows,
 )
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ def due(*, now: datetime | None = None) -> list[Verification]:
     waiting = Verification.objects.filter(state__in=OPEN_VERIFICATIONS).values("version")
     when = Q(retry_at__lte=moment) | Q(retry_at__gt=moment + LONGEST + FIRST)
     unplanned = Q(retry_at=None) & ~Q(checked_at__range=(moment - FIRST, moment + FIRST))
-    down = Q(state=HealthState.QUARANTINED) | (Q(state=HealthState.VERIFIED) & ~Q(doubts=[]))
+    checking.keep_health_rows()
+    down = unsafe_rows("") | (Q(state=HealthState.VERIFIED) & ~Q(doubts=[]))
     rows = (
         VersionHealth.objects.filter(down, when | unplanned)
         .exclude(version__in=waiting)

@@ -27,6 +27,7 @@ from templatemgr.models.templates import (
     Template,
     Version,
     VersionHealth,
+    unsafe_rows,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "VerificationState",
     "Version",
     "VersionHealth",
+    "unsafe_rows",
 ]

@@ -1,11 +1,12 @@
 """Templates and the results of jobs: versions, their health, and promotions."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.db import models
 from django.utils import timezone
 
 from core.append_only import AppendOnlyManager, AppendOnlyModel
+from templatemgr.models import stored_findings
 
 
 class Template(models.Model):
@@ -83,7 +84,13 @@ class Version(AppendOnlyModel):
     @property
     def healthy(self) -> bool:
         """Return whether the version may be served: its last check found the tree to be sound."""
-        return self.health.state == HealthState.VERIFIED
+        health = getattr(self, "health", None)  # a lost row says nothing
+        return health is not None and health.state == HealthState.VERIFIED
+
+    @property
+    def folder(self) -> str:
+        """Return the name of its folder, which no other version has, whatever `directory` says."""
+        return f"versions/{self.number:04d}-{self.identity[:12]}"
 
 
 class HealthState(models.TextChoices):
@@ -92,6 +99,12 @@ class HealthState(models.TextChoices):
     VERIFIED = "verified"  # the tree is as it was sealed: served, also with doubts
     QUARANTINED = "quarantined"  # the tree differs or cannot be read: not served, to be healed
     RETIRED = "retired"  # taken out of use on purpose
+
+
+def unsafe_rows(health: str = "health__") -> models.Q:
+    """Return the condition of rows that are not served and not retired, also with an odd state."""
+    known = (HealthState.VERIFIED, HealthState.RETIRED)
+    return ~models.Q(**{f"{health}state__in": known})
 
 
 # Decision 0027: damage of the tree is unsafe; other damage is not provable.
@@ -136,6 +149,21 @@ class VersionHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version}: {self.state}"
+
+    @classmethod
+    def from_db(cls, *args: Any, **options: Any) -> "VersionHealth":
+        """Return a row as the database has it. What is unknown in it counts as not verified."""
+        row = super().from_db(*args, **options)
+        loaded = row.__dict__
+        if "problems" in loaded:
+            row.problems = stored_findings.problems(row.problems)
+        if "doubts" in loaded:
+            row.doubts = stored_findings.doubts(row.doubts)
+        if "checked_at" in loaded:
+            row.checked_at = row.checked_at or stored_findings.NEVER
+        if "state" in loaded and row.state not in HealthState.values:
+            row.state, row.problems = HealthState.QUARANTINED, stored_findings.unknown_state()
+        return row
 
     @property
     def severity(self) -> Severity:

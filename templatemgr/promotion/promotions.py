@@ -172,9 +172,9 @@ def reconcile(*, template: str) -> None:
             store.set_aside(link, data_paths.aside())  # only these prevent the rename
         if row.current is None:
             link.unlink(missing_ok=True)
-        elif not link.is_symlink() or str(link.readlink()) != row.current.directory:
+        elif not link.is_symlink() or str(link.readlink()) != row.current.folder:
             temporary = home / f".current-{secrets.token_hex(4)}"
-            temporary.symlink_to(row.current.directory)
+            temporary.symlink_to(row.current.folder)
             os.replace(temporary, link)  # noqa: PTH105 - named in the design: atomic
 
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef, Subquery
 
 from execapp.models import Execution
-from templatemgr.models import Build, BuildState, HealthState, Promotion, Template, Version
+from templatemgr.models import (
+    Build,
+    BuildState,
+    HealthState,
+    Promotion,
+    Template,
+    Version,
+    unsafe_rows,
+)
 from webui.promotions.package_changes import compare
 
 
@@ -82,7 +90,7 @@ def _waits(version: Version, current: Version) -> bool:
 
 def _damaged() -> dict[int, list[int]]:
     """Return the numbers of quarantined versions that are not current, by template."""
-    rows = Version.objects.filter(health__state=HealthState.QUARANTINED).exclude(
+    rows = Version.objects.filter(unsafe_rows()).exclude(
         pk__in=Template.objects.filter(current__isnull=False).values("current")
     )
     found: dict[int, list[int]] = {}

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from execapp.services import health
-from templatemgr.models import HealthState, Template
+from templatemgr.models import HealthState, Template, unsafe_rows
 from webui.http import HtmxHttpRequest
 from webui.signin import roles
 
@@ -78,7 +78,8 @@ def shell(request: HtmxHttpRequest) -> dict[str, Any]:
         return {}  # a fragment has no shell around it
     rows = Template.objects.annotate(health=F("current__health__state"))
     templates = list(rows.only("name", "title"))
-    troubles = sum(row.health == HealthState.QUARANTINED for row in templates)
+    whole = (HealthState.VERIFIED, HealthState.RETIRED, None)  # None: nothing is current
+    troubles = sum(row.health not in whole for row in templates)
     return {
         "shell": {
             "items": rail(request.path, len(templates), _places(request)),
@@ -134,7 +135,7 @@ def shell_health(
     """
     now = known or health.snapshot()
     if troubles is None:
-        bad = Template.objects.filter(current__health__state=HealthState.QUARANTINED)
+        bad = Template.objects.filter(unsafe_rows("current__health__"), current__isnull=False)
         troubles = bad.count()
     return ShellHealth(
         executor_alive=now.executor_alive,
