@@ -11,6 +11,8 @@ from core.database.prepared import Param, Prepared
 from execapp.models import ALIVE_WITHIN, OPEN_STATES, Execution, ExecutionState, ExecutorHeartbeat
 from execapp.services import probes
 from execapp.services.probes import Readiness
+from templatemgr import version_runtimes
+from templatemgr.errors import UnavailableError
 from templatemgr.models import HealthState, Template
 
 _ALIVE = Prepared(
@@ -110,7 +112,9 @@ def readiness() -> tuple[Readiness, ...]:
     found = probes.installation()
     if not found[0].ok:
         return found
-    promoted = Template.objects.filter(current__isnull=False).select_related("current__health")
+    promoted = Template.objects.filter(current__isnull=False).select_related(
+        "current__health", "current__template"
+    )
     return (*found, *map(_of_template, promoted))
 
 
@@ -123,4 +127,9 @@ def _of_template(template: Template) -> Readiness:
     detail = f"version {number} is {state}"
     if ok and health and health.doubts:  # the version is served despite its findings
         detail += f", but not provable: {', '.join(health.parts)}"
+        if version and "inputs" in health.parts:  # it runs with a copy, which may be gone, too
+            try:
+                version_runtimes.runtime_of(version)
+            except UnavailableError as error:
+                ok, detail = False, error.message
     return Readiness(name=template.name, ok=ok, detail=detail)

@@ -26,6 +26,10 @@ UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
 MISPLACED = (
     "its row in the database names another folder than its own: restore the row from a backup"
 )
+NO_DEFINITION = (
+    "its inputs are damaged, and no sound copy of them is left to run it with: restore them from a "
+    "backup, or build and promote another version"
+)
 HOME_MODES = (manifests.FOLDER_MODE, 0o755)  # the second while it is being repaired
 
 
@@ -86,7 +90,10 @@ def inspect(version: Version, reader: Reader | None = None) -> Inspection:
         for problem in problems:
             if problem.inode is not None:
                 bad.setdefault(hashes[problem.path], set()).add(problem.inode)
-    doubts += [*_cache(version, home, reader), *_inputs(version, home)]
+    inputs = _inputs(version, home)
+    if inputs and not retired and sources.definition(version) is None:
+        problems.append(Problem(path="inputs", problem="unreadable", detail=NO_DEFINITION))
+    doubts += [*_cache(version, home, reader), *inputs]
     return Inspection(
         problems=tuple({(p.path, p.problem): p for p in reversed(problems)}.values())[::-1],
         doubts=tuple(doubts),
@@ -97,6 +104,11 @@ def inspect(version: Version, reader: Reader | None = None) -> Inspection:
 
 
 RECORDED = ("tree", "cache", "inputs", sources.MANIFEST, sources.CACHE_MANIFEST)
+
+
+def of_tree(found: Inspection) -> tuple[Problem, ...]:
+    """Return the problems that a repair of the tree can end."""
+    return tuple(problem for problem in found.problems if problem.detail != NO_DEFINITION)
 
 
 def owners() -> Owners:

@@ -96,7 +96,7 @@ def _repair(version: Version, actor: str, because: str) -> RepairResult:
     before = inspection.inspect(version)
     blocked: dict[str, str] = {}
     found, steps = before, 0
-    if before.problems:
+    if inspection.of_tree(before):
         found, steps, blocked = _restored(version, before)
     found, kept = _proven(version, found)
     blocked = kept if not found.problems else blocked | kept
@@ -132,7 +132,7 @@ def _restored(version: Version, before: Inspection) -> tuple[Inspection, int, di
         steps += count
         named = str if attempt is _in_place else _named
         blocked |= {named(path): why for path, why in left.items()}
-        if not found.problems:
+        if not inspection.of_tree(found):
             break
         if "no copy of its content exists" in blocked.values():
             break  # a new folder would lack it, too
@@ -156,7 +156,7 @@ def _attempt(
         left = inspection.inspect(version)
         better = set(_words(left.problems)) != set(_words(found.problems))
         found = left
-        if not found.problems or not done.steps or not better:
+        if not inspection.of_tree(found) or not done.steps or not better:
             break
     return found, steps, blocked
 

@@ -3,12 +3,14 @@
 import contextlib
 import io
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from execapp.services import health, probes
 from templatemgr.models import Build, Verification
 from tests.faults import damage
 from tests.faults.installation import Installation
@@ -50,6 +52,47 @@ def test_the_reason_of_what_stays_not_provable_is_shown_everywhere(
     monkeypatch.undo()
     place.let_time_pass()
     assert (place.health.message, place.shown()["severity"]) == ("", "none")
+
+
+def lose_inputs(place: Installation) -> None:
+    """Damage every copy of the inputs, and edit the definition since."""
+    shutil.rmtree(place.data / "spares")
+    for home in place.home.parent.iterdir():
+        damage.write_in_place(home / "inputs/said.txt", b"J")
+    (place.data.parent / "definitions/fake/said.txt").write_text("a new text\n")
+
+
+def test_a_version_that_nobody_can_run_any_more_is_told_so_everywhere(place: Installation) -> None:
+    before = place.tree.stat().st_ino
+    lose_inputs(place)
+    place.verify(heal=True)
+    place.let_time_pass()
+    probes.forget()
+    ready = {one.name: one for one in health.readiness()}["fake"]
+    shown = place.shown()
+    assert (place.submit(), ready.ok, shown["severity"]) == (503, False, "unsafe")
+    assert "quarantined" in ready.detail
+    assert "is quarantined and is not served" in place.page()
+    for text in (str(shown["findings"]), place.health.message, latest(place).message, place.page()):
+        assert "restore them from a backup" in text
+    assert place.doctor()["fake current"].level == "missing"
+    assert place.health.retry_at is not None
+    assert place.tree.stat().st_ino == before  # the sound tree was left alone
+    for home in place.home.parent.iterdir():
+        damage.write_in_place(home / "inputs/said.txt", b"h")
+    place.let_time_pass()
+    assert (place.submit(), place.shown()["severity"]) == (201, "none")
+
+
+def test_ready_tells_lost_inputs_before_a_verification_found_them(place: Installation) -> None:
+    damage.BY_NAME["inputs byte"].do(place)
+    place.verify(heal=False)
+    assert {one.name: one.ok for one in health.readiness()}["fake"]
+    lose_inputs(place)
+    assert place.submit() == 503
+    ready = {one.name: one for one in health.readiness()}["fake"]
+    assert not ready.ok
+    assert "no sound copy" in ready.detail
 
 
 def into(folder: str, make: Callable[[Path], object] = Path.mkdir) -> Callable[[Path], object]:
