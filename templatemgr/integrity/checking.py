@@ -43,8 +43,11 @@ def verify(
             row.health = _health(row)
     found = inspection.inspect(row, reader)
     if compile_caches.damaged(found):
-        with store.locked(data_paths.store_lock()):
-            found = compile_caches.take_away(row, found)
+        try:
+            with store.locked(data_paths.store_lock()):
+                found = compile_caches.take_away(row, found)
+        except OSError as error:  # the lock cannot be taken
+            found = compile_caches.stuck(found, error)
     sharers = _sharers(row, found.bad)
     before = row.health.state, row.health.problems, row.health.doubts
     with transaction.atomic():
@@ -101,6 +104,7 @@ def _health(version: Version) -> VersionHealth:
 def note(health: VersionHealth, found: Inspection) -> VersionHealth:
     """Record the doubts about a version; if there is nothing wrong, record its fingerprint."""
     inputs = _inputs_doubted(health.doubts), any(d.part == "inputs" for d in found.doubts)
+    stuck = compile_caches.is_stuck(health)
     health.doubts = [_shown(doubt) for doubt in found.doubts[:MAX_PROBLEMS]]
     fields = ["doubts", "record"]
     health.record = "" if found.problems or found.doubts else found.fingerprint
@@ -111,6 +115,9 @@ def note(health: VersionHealth, found: Inspection) -> VersionHealth:
             health.retry_at, health.tries, health.message = None, 0, ""
         fields += ["retry_at", "tries", "message"]
     health.save(update_fields=fields)
+    if stuck != compile_caches.is_stuck(health):  # sandboxes that loaded it are not used
+        VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
+        wake_on_commit(WakeKind.PROMOTION)
     if inputs[0] != inputs[1]:  # values read from damaged inputs become invalid
         VersionHealth.objects.filter(pk=health.pk).update(epoch=F("epoch") + 1)
         wake_on_commit(WakeKind.PROMOTION)

@@ -4,10 +4,11 @@ Meanwhile executions run without the cache, only slower. Filling it needs no reg
 definition's own submissions run once in the sandbox with a writable cache, as in a build.
 """
 
+import errno
 import logging
 import os
 import secrets
-from contextlib import suppress
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,12 +21,13 @@ from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import NotHealedError
 from templatemgr.integrity import sources, spares
-from templatemgr.integrity.inspection import DROPPED, EMPTY, Inspection
+from templatemgr.integrity.inspection import DROPPED, EMPTY, STUCK, Doubt, Inspection
 from templatemgr.models import Version, VersionHealth
-from templatemgr.trees import beneath, foreign, manifests, restoring
-from templatemgr.trees.manifests import Manifest, Problem
+from templatemgr.trees import beneath, foreign, manifests, places, restoring
+from templatemgr.trees.manifests import Manifest
 
 logger = logging.getLogger(__name__)
+_TEMPORARY = ".cache-"  # in a version's folder, while a cache is replaced
 
 
 def damaged(found: Inspection) -> bool:
@@ -36,7 +38,7 @@ def damaged(found: Inspection) -> bool:
 def take_away(version: Version, found: Inspection) -> Inspection:
     """Replace a damaged cache by an empty one; return the inspection after it.
 
-    If the damaged cache cannot be removed, the version is unsafe like one with a damaged tree. The
+    If the damaged cache cannot be removed, a doubt says so, and executions run without a cache. The
     caller holds the store's lock and no transaction.
     """
     if not damaged(found):
@@ -44,10 +46,20 @@ def take_away(version: Version, found: Inspection) -> Inspection:
     try:
         _put(version, EMPTY, None)
     except Exception as error:  # noqa: BLE001 - after any error the cache still exists
-        detail = f"the damaged cache cannot be taken away: {foreign.reason(error)}"
-        problem = Problem(path="cache", problem="changed", detail=detail)
-        return replace(found, problems=(*found.problems, problem))
+        return stuck(found, error)
     return found
+
+
+def stuck(found: Inspection, error: Exception) -> Inspection:
+    """Return an inspection that says why a damaged cache could not be removed."""
+    detail = f"{STUCK}: {foreign.reason(error)}"
+    doubt = Doubt(part="cache", path="cache", problem="changed", detail=detail)
+    return replace(found, doubts=(doubt, *found.doubts))
+
+
+def is_stuck(health: VersionHealth) -> bool:
+    """Return whether a damaged cache could not be removed: executions must run without it."""
+    return any(doubt.get("detail", "").startswith(STUCK) for doubt in health.doubts)
 
 
 def emptied(version: Version) -> None:
@@ -68,6 +80,7 @@ def refill(*, version: Version, slot: str) -> None:
         raise NotHealedError(message, version=version.number)
     home = data_paths.refills() / secrets.token_hex(8)
     try:
+        places.folder(home.parent, data_paths.aside())
         with foreign.reading("The cache is not filled: the definition", NotHealedError):
             kept = runtimes.held(definition_file.read_kept(inputs), operator_rules.ceilings())
             cache, manifest = _filled(version, kept, home, slot)
@@ -130,30 +143,51 @@ def _put(version: Version, manifest: Manifest, cache: Path | None) -> None:
     if home.is_symlink():
         message = f"{home.name} is a link"
         raise OSError(message)
-    old = data_paths.refills() / f"dropped-{secrets.token_hex(8)}"
-    fresh = cache or data_paths.refills() / f"empty-{secrets.token_hex(8)}" / "cache"
-    fresh.mkdir(parents=True, exist_ok=True)
-    old.mkdir(parents=True, exist_ok=True)
     place = home / "cache"
     for folder in (home, place):
         restoring.unfix(folder)
     home.chmod(0o755)
     try:
+        # In the version's own folder: no other place has to be sound, and it is one filesystem.
+        for name in os.listdir(home):  # noqa: PTH208 - names only
+            if name.startswith(_TEMPORARY):
+                _discard(home / name)
+        fresh, old = home / _temporary(), home / _temporary()
+        _bring(cache, fresh)
         if os.path.lexists(place):
-            if place.is_dir() and not place.is_symlink():
-                place.chmod(0o755)  # a read-only folder cannot be renamed to another parent
-            place.rename(old / "cache")
-        fresh.chmod(0o755)
+            place.rename(old)
         fresh.rename(place)
         place.chmod(manifests.FOLDER_MODE)
         spares.write(home / sources.CACHE_MANIFEST, manifests.dump(manifest))
+        _discard(old)
     finally:
         home.chmod(manifests.FOLDER_MODE)
     # Sandboxes that loaded the old cache are not used again.
     rows = VersionHealth.objects.filter(version=version)
     rows.update(cache_digest=manifest.digest(), epoch=F("epoch") + 1)
     version.health.refresh_from_db(fields=["cache_digest", "epoch"])
-    with suppress(OSError):  # it is already moved away; the next start sweeps it
-        store.remove(old)
+
+
+def _temporary() -> str:
+    return f"{_TEMPORARY}{secrets.token_hex(8)}"
+
+
+def _bring(cache: Path | None, fresh: Path) -> None:
+    """Move a filled cache to a new name; copy it from another filesystem. None: make it empty."""
     if cache is None:
-        store.remove(fresh.parent)
+        fresh.mkdir()
+        return
+    cache.chmod(0o755)  # a read-only folder cannot be renamed to another parent
+    try:
+        cache.rename(fresh)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        shutil.copytree(cache, fresh, symlinks=True)
+
+
+def _discard(entry: Path) -> None:
+    try:
+        store.remove(entry)
+    except OSError as error:  # no program sees it; the next call tries again
+        logger.warning("%s cannot be removed: %s", entry, error)

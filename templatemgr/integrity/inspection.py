@@ -22,6 +22,7 @@ from templatemgr.trees.manifests import Entry, Inode, Manifest, ManifestError, P
 Part = Literal["cache", "manifest", "inputs", "objects"]
 EMPTY = Manifest(entries=())
 DROPPED = "it was damaged and removed: executions run without it until it is filled again"
+STUCK = "it is damaged and cannot be removed: executions run without it"
 UNPROVEN = "its manifest is lost, and the tree is not the one that was sealed"
 MISPLACED = (
     "its row in the database names another folder than its own: restore the row from a backup"
@@ -76,10 +77,12 @@ def inspect(version: Version, reader: Reader | None = None) -> Inspection:
     if retired and not os.path.lexists(home / "tree"):
         return Inspection(problems=(), bad={})  # removed on purpose
     fingerprint = listing.fingerprint(home, RECORDED)
-    problems = [*_mounts(home), *_roots(home)]
+    mounted, doubted = _mounts(home)
+    problems = [*mounted, *_roots(home)]
     if version.directory != version.folder:
         problems.append(Problem(path=".", problem="changed", detail=MISPLACED))
     manifest, doubts = _manifest(version, home)
+    doubts += doubted
     bad: dict[str, set[Inode]] = {}
     if manifest is None:
         problems.append(Problem(path=".", problem="changed", detail=UNPROVEN))
@@ -116,14 +119,27 @@ def owners() -> Owners:
     return listing.owners(data_paths.data())
 
 
-def _mounts(home: Path) -> list[Problem]:
+_PARTS: Mapping[str, Part] = {
+    "cache": "cache",
+    "inputs": "inputs",
+    sources.MANIFEST: "manifest",
+    sources.CACHE_MANIFEST: "cache",
+}
+
+
+def _mounts(home: Path) -> tuple[list[Problem], list[Doubt]]:
+    """Return what is mounted over the tree or the version, and over the parts beside the tree."""
     root = os.path.realpath(home)
-    found = []
+    problems, doubts = list[Problem](), list[Doubt]()
     for point in listing.mounts_below(home):
         path = os.path.relpath(point, root)
-        inner = "." if path == "tree" else path.removeprefix("tree/")
-        found.append(Problem(path=inner, problem="mounted", detail=point))
-    return found
+        top = path.partition("/")[0]
+        if top in _PARTS:
+            doubts.append(Doubt(part=_PARTS[top], path=path, problem="mounted", detail=point))
+        elif top in ("tree", "."):
+            inner = "." if path == "tree" else path.removeprefix("tree/")
+            problems.append(Problem(path=inner, problem="mounted", detail=point))
+    return problems, doubts
 
 
 def _roots(home: Path) -> Iterable[Problem]:

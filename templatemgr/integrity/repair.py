@@ -291,7 +291,6 @@ def _inputs(version: Version, home: Path, _found: Inspection) -> dict[str, str]:
     if source is None:
         return {"inputs": "no sound copy of them is left"}
     with _writable(home):
-        store.remove(home / "inputs")
         spares.copy_inputs(source, home / "inputs")
     return {}
 

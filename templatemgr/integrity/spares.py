@@ -8,11 +8,12 @@ a build: rebuilds and exports start from the inputs of a version or from the def
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from templatemgr import store
 from templatemgr.definitions import source_files
-from templatemgr.trees import foreign, manifests
+from templatemgr.trees import foreign, manifests, restoring
 from templatemgr.trees.manifests import Manifest, ManifestError
 
 
@@ -85,22 +86,38 @@ def write(file: Path, data: bytes) -> None:
     try:
         temporary.write_bytes(data)
         temporary.chmod(manifests.FILE_MODE)
-        os.replace(temporary, file)  # noqa: PTH105 - named in the design: atomic
+        try:
+            temporary.replace(file)
+        except PermissionError:
+            restoring.unfix(file)
+            temporary.replace(file)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def copy_inputs(source: Path, target: Path) -> None:
-    """Copy inputs to a place by rename, without write bits. Raises OSError."""
-    staged = target.with_name(f".new-{secrets.token_hex(6)}")
+    """Copy inputs to a place by renames, without write bits. Raises OSError.
+
+    Until the copy is whole, the present entry stays. If it cannot be removed, it stays beside.
+    """
+    staged, old = (target.with_name(f".{word}-{secrets.token_hex(6)}") for word in ("new", "old"))
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         shutil.copytree(source, staged, copy_function=shutil.copyfile)
         for path in staged.rglob("*"):
             if path.is_file() and (source / path.relative_to(staged)).stat().st_mode & 0o100:
                 path.chmod(manifests.PROGRAM_MODE)
-        store.remove(target)
-        staged.rename(target)
+        if os.path.lexists(target):
+            restoring.unfix(target)
+            target.rename(old)
+        try:
+            staged.rename(target)
+        except OSError:
+            if os.path.lexists(old):
+                old.rename(target)
+            raise
         store.close(target)
+        with suppress(OSError):  # a mount, for instance; nobody reads it any more
+            store.remove(old)
     finally:
         store.remove(staged)

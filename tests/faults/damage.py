@@ -477,6 +477,54 @@ REST = [
     Fault(name="aside a file, object a folder", severity="not_provable", word="objects/",
           do=lambda h: (at_place(h, "aside", text("x")), on_object(
               lambda p: (p.unlink(), folder_with("a")(p)))(h))),
+    Fault(name="unchangeable objects/xx, object and file missing", root=True,
+          word="lib/a.js", do=both_do(
+              on_object(lambda p: (p.unlink(), fixed(p.parent))),
+              lambda h: replace(h.tree / "lib/a.js", lambda _: None))),
+    *(Fault(name=f"cache byte, refills {name}", severity="not_provable", word="cache/filled",
+            root=root, do=both_do(act, lambda h: write_in_place(h.home / "cache/filled", b"X")))
+      for name, act, root in (
+          ("a file", lambda h: at_place(h, "refills", text("x")), False),
+          ("leads nowhere", lambda h: at_place(
+              h, "refills", lambda p: p.symlink_to("nowhere")), False),
+          ("a pipe", lambda h: at_place(h, "refills", os.mkfifo), False),
+          ("mode 000", lambda h: at_place(h, "refills", lambda p: p.mkdir(0)), False),
+          ("another filesystem", lambda h: at_place(
+              h, "refills", lambda p: (p.mkdir(), mount_empty(h, p))), True),
+      )),
+    Fault(name="unchangeable cache manifest, flipped", root=True, severity="not_provable",
+          word="cache-manifest", do=lambda h: (
+              write_in_place(h.home / "cache-manifest.json.gz", b"no"),
+              fixed(h.home / "cache-manifest.json.gz"))),
+    Fault(name="unchangeable cache manifest, cache byte", root=True, severity="not_provable",
+          word="cache/filled", do=lambda h: (write_in_place(h.home / "cache/filled", b"X"),
+                                             fixed(h.home / "cache-manifest.json.gz"))),
+    Fault(name="cache manifest a folder with an unchangeable file", root=True,
+          severity="not_provable", word="cache-manifest", do=lambda h: (
+              replace(h.home / "cache-manifest.json.gz", folder_with("a")),
+              fixed(h.home / "cache-manifest.json.gz/a"))),
+    Fault(name="manifest a folder with an unchangeable file", root=True, severity="not_provable",
+          word="manifest", do=lambda h: (
+              replace(h.home / "manifest.json.gz", folder_with("a")),
+              fixed(h.home / "manifest.json.gz/a"))),
+    Fault(name="unchangeable manifest, flipped", root=True, severity="not_provable",
+          word="manifest", do=lambda h: (flipped_manifest(h), fixed(h.home / "manifest.json.gz"))),
+    Fault(name="unchangeable file of the inputs", root=True, severity="not_provable",
+          word="inputs", do=lambda h: (write_in_place(h.home / "inputs/said.txt", b"J"),
+                                       fixed(h.home / "inputs/said.txt"))),
+    Fault(name="unchangeable inputs", root=True, severity="not_provable", word="inputs",
+          do=lambda h: (write_in_place(h.home / "inputs/said.txt", b"J"),
+                        fixed(h.home / "inputs"))),
+    Fault(name="mounted over the manifest", root=True, severity="not_provable", word="mounted",
+          heals=False, do=lambda h: mount(h, h.canary, h.home / "manifest.json.gz")),
+    Fault(name="mounted over the cache", root=True, severity="not_provable", word="mounted",
+          heals=False, do=lambda h: mount_empty(h, h.home / "cache")),
+    Fault(name="mounted over a file of the cache", root=True, severity="not_provable",
+          word="mounted", do=lambda h: mount(h, h.canary, h.home / "cache/filled")),
+    Fault(name="mounted over the inputs", root=True, severity="not_provable", word="mounted",
+          heals=False, do=lambda h: mount_empty(h, h.home / "inputs")),
+    Fault(name="mounted over a file of the inputs", root=True, severity="not_provable",
+          word="mounted", do=lambda h: mount(h, h.canary, h.home / "inputs/said.txt")),
     Fault(name="objects mode 000", user=True, severity="not_provable", word="objects/",
           do=on_object(lambda p: p.parent.chmod(0))),
 ]  # fmt: skip

@@ -36,7 +36,9 @@ def test_damage_is_found_reported_and_repaired(place: Installation, fault: Fault
     elif fault.heals:
         back_in_service(place)
     else:
-        assert place.health.state == "quarantined"
+        assert place.shown()["severity"] == fault.severity
+        assert place.health.state == ("quarantined" if fault.severity == "unsafe" else "verified")
+        assert place.submit() == (503 if fault.severity == "unsafe" else 201)
         assert place.health.retry_at is not None
         while place.undo:
             place.undo.pop()()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHOSEN = [
     "folder mode 000", "root mode 000", "home mode 000", "file mode 000", "objects mode 000",
     "all objects mode 000", "templates mode 000", "versions mode 000",
-    "store.lock mode 000, missing file",
+    "store.lock mode 000, missing file", "cache byte, refills mode 000",
     "added folder that is closed", "missing folder", "link to a folder copied as by cp -rL",
     "tree is a link to a copy", "home is a file", "manifest flip", "setuid", "inputs missing",
     "file is a foreign hard link", "access list",
