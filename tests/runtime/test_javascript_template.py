@@ -37,7 +37,7 @@ PROGRAMS = {
     "a package that is not there": "import 'left-pad';",
     "syntax error": "const = 1;",
     "types are no JavaScript": "const x: number = 1;",
-    "timers": "setTimeout(() => console.log('b'), 5);\nsetImmediate(() => console.log('a'));",
+    "timers": "setTimeout(() => console.log('b'), 250);\nsetImmediate(() => console.log('a'));",
     "worker": "const { Worker, isMainThread } = require('node:worker_threads');\n"
     "if (isMainThread) new Worker(__filename).on('exit', (c) => console.log('exit', c));\n"
     "else console.log('inside');",

@@ -27,7 +27,7 @@ SAME_AS_NODE: dict[str, str] = {
     "CommonJS": "const fs = require('node:fs');\n"
     "console.log(require.main === module, typeof fs.statSync, typeof __dirname);",
     "using": "{ using x = { [Symbol.dispose]() { console.log('gone'); } }; console.log('in'); }",
-    "timers": "setTimeout(() => console.log('b'), 5);\nsetImmediate(() => console.log('a'));",
+    "timers": "setTimeout(() => console.log('b'), 250);\nsetImmediate(() => console.log('a'));",
     "listens to its own exit": "process.on('exit', () => console.log('first'));\n"
     "process.once('exit', (code) => console.log('second', code));",
     "fails in its own exit": "process.on('exit', () => { process.exitCode = 6; });",
