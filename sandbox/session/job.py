@@ -93,8 +93,9 @@ class Run:
         pump.read(container.stdout, self._stdout.feed)
         pump.read(container.stderr, self._stderr.feed)
         pump.read(container.channel.fileno(), self._receive)
-        pump.write(container.channel.fileno(), self._job(), keep=True)
+        # Fill stdin first: a program whose stdin is non-blocking may read it at once.
         pump.write(container.take_stdin(), self._submission.stdin)
+        pump.write(container.channel.fileno(), self._job(), keep=True)
 
     def _job(self) -> bytes:
         return encode_job(self._submission, self._reported_exit.key, self._late)

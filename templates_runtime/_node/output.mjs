@@ -6,18 +6,22 @@ const LIMIT = 65_536; // bytes per stream of a test; the host has the same limit
 export const KEPT = "stencil";
 
 const WATCHED = Symbol.for("stencil.written");
+/** Return the function through which the console reads its standard output; undefined if it is not Node's console. */
+const getter = () => Object.getOwnPropertyDescriptor(console, "_stdout")?.get;
 /** Task id to the output not yet taken. A worker may load several copies of this module; all copies share the map. */
-const written = console[WATCHED] ?? new Map();
+const written = getter()?.[WATCHED] ?? new Map();
 
 /** Record the console output of this process. */
 export function watchConsole() {
   // A console other than Node's shows its output itself: vitest already reports the output of its own console.
-  if (console[WATCHED] || !Object.getOwnPropertyDescriptor(console, "_stdout").get) return;
-  Object.defineProperty(console, WATCHED, { value: written });
+  if (!getter() || getter()[WATCHED]) return;
   for (const name of ["stdout", "stderr"]) {
     const key = `_${name}`;
     const original = Object.getOwnPropertyDescriptor(console, key);
-    Object.defineProperty(console, key, { ...original, get: () => watched(original.get.call(console), name) });
+    const get = () => watched(original.get.call(console), name);
+    // A property of the console would show in its list of properties.
+    Object.defineProperty(get, WATCHED, { value: written });
+    Object.defineProperty(console, key, { ...original, get });
   }
 }
 

@@ -73,21 +73,29 @@ function startWith(main) {
 }
 
 /**
- * Call `leave` when the program ends with status 0 and has no listener for `exit`. The program could see an added
- * listener. Instead, replace `process.emit`, which Node reads at exit; before that, each read returns the original.
+ * Call `leave` when the program ends with status 0 and Node would do nothing more. The program could see an added
+ * listener for `exit`. Instead, define a getter of `process.emit`, which Node reads at exit; before that, each read
+ * returns the inherited function.
  */
 function watchExit(leave) {
-  const { emit, listenerCount } = process;
-  const { apply, defineProperty } = Reflect;
-  defineProperty(Object.getPrototypeOf(process), "emit", {
+  const { emit, listenerCount, reallyExit, _getActiveRequests: requests } = process;
+  const { apply, defineProperty, get, getPrototypeOf } = Reflect;
+  const owner = getPrototypeOf(process);
+  defineProperty(owner, "emit", {
     configurable: true,
     get() {
-      return process._exiting && apply(listenerCount, process, ["exit"]) === 0 ? last : emit;
+      const inherited = get(getPrototypeOf(owner), "emit", this);
+      return process._exiting && inherited === emit && nothingFollows() ? last : inherited;
     },
     set(value) {
       defineProperty(this, "emit", { value, configurable: true, enumerable: true, writable: true });
     },
   });
+
+  /** Return whether the program has no listener, no own `reallyExit` and no request, such as `fs.write`, under way. */
+  function nothingFollows() {
+    return apply(listenerCount, process, ["exit"]) === 0 && process.reallyExit === reallyExit && requests().length === 0;
+  }
 
   function last(event, code) {
     // Leave any status other than 0 to Node, which may print a message after this event.

@@ -171,6 +171,42 @@ ENDS: dict[str, str] = {
     "reallyExit": "process.reallyExit(21);",
     "a signal to itself": "process.on('SIGUSR2', () => { console.log('got it'); clearInterval(t); });\n"
     "const t = setInterval(() => {}, 1e6);\nprocess.kill(process.pid, 'SIGUSR2');",
+    "a write under way": FS
+    + "const { pbkdf2 } = require('node:crypto');\nfor (let i = 0; i < 8; i++) pbkdf2('a', 'b', 100_000, 64, 'sha512', () => {});\n"
+    "fs.write(1, 'late\\n', () => {});\nprocess.exit(0);",
+    "writes under way": FS
+    + "for (let i = 0; i < 40; i++) fs.writev(1, [Buffer.from('x')], () => {});\nprocess.exit();",
+    "a file under way": FS
+    + "fs.writeFileSync('/tmp/f', '');\nfs.open('/dev/stdout', 'w', (e, n) => { fs.write(n, 'opened', () => {}); process.exit(); });",
+    "its own reallyExit": FS
+    + "process.reallyExit = (code) => fs.writeSync(1, `really ${code}\\n`);\nprocess.exit(0);",
+    "its own reallyExit that goes on": "const { reallyExit } = process;\nprocess.reallyExit = function (code) {"
+    " console.log('ends', code); return reallyExit.call(this, 3); };\nprocess.exit(0);",
+    "its own emit for all emitters": FS
+    + "const { prototype } = require('node:events');\nconst { emit } = prototype;\n"
+    "prototype.emit = function (name, ...rest) { if (name === 'exit') fs.writeSync(1, 'saw it\\n');"
+    " return emit.call(this, name, ...rest); };",
+    "its own prototype of process": "Object.setPrototypeOf(Object.getPrototypeOf(process), { emit(name) {"
+    " require('node:fs').writeSync(1, `${name}\\n`); } });",
+    "an emit that was deleted": "process.emit = 1;\nconsole.log(process.emit);\ndelete process.emit;\nconsole.log(typeof process.emit);",
+    "a listener in a domain": "const d = require('node:domain').create();\n"
+    "d.run(() => process.on('exit', (code) => console.log('in', code)));\nd.on('error', () => {});",
+    "frozen at the end": "Object.freeze(process);\nObject.freeze(Object.getPrototypeOf(process));\nconsole.log('cold');",
+    "names of the end replaced": FS
+    + "fs.writeSync = fs.fstatSync = JSON.stringify = Buffer.from = Reflect.apply = Reflect.get = () => { throw 1; };\n"
+    "process.stdout.write('ok');",
+    "a stream on descriptor 1": FS
+    + "const s = fs.createWriteStream(null, { fd: 1, autoClose: false });\n"
+    "for (let i = 0; i < 100; i++) s.write('x'.repeat(5000));\ns.end('end');",
+    "a socket on descriptor 1": "const s = new (require('node:net').Socket)({ fd: 1 });\ns.write('s'.repeat(300_000));\ns.end();",
+    "corked output": "process.stdout.cork();\nprocess.stdout.write('corked');\nprocess.stdout.write('more');",
+    "much of both outputs": "process.stderr.write('e'.repeat(400_000));\nprocess.stdout.write('o'.repeat(400_000));",
+    "rejects at the end": "process.on('exit', () => { Promise.reject(new Error('no')); });",
+    "rejects before the end": "process.once('beforeExit', () => Promise.reject(new Error('late')));",
+    "a thread prints a lot": THREADS
+    + "if (isMainThread) new Worker(__filename).on('exit', (c) => console.log('exit', c));\n"
+    "else for (let i = 0; i < 2000; i++) console.log('line', i);",
+    "another program instead": "process.execve('/bin/echo', ['echo', 'hi'], {});",
     "abort is caught by nobody": "try { null.x; } finally { console.log('finally'); }",
 }
 
@@ -188,6 +224,13 @@ INPUT: dict[str, str] = {
     "r.question('? ', (a) => { console.log('!', a); r.close(); });",
     "stdin twice": FS
     + "console.log(fs.readFileSync(0, 'utf8').length, fs.readFileSync(0, 'utf8').length);",
+    "stdin at once, after its stream": FS
+    + "process.stdin;\nconsole.log(fs.readFileSync(0, 'utf8'));",
+    "stdin at once, unless it is a terminal": FS
+    + "console.log(process.stdin.isTTY ? 'tty' : fs.readFileSync('/dev/stdin', 'utf8'));",
+    "stdin in parts, after its stream": FS
+    + "process.stdin.setEncoding('utf8');\nconst b = Buffer.alloc(3);\n"
+    "let n, s = '';\nwhile ((n = fs.readSync(0, b)) > 0) s += b.toString('latin1', 0, n);\nconsole.log(s);",
     "stdin in a child": CHILDREN
     + "console.log(spawnSync('cat', { stdio: [0, 'pipe', 2], encoding: 'utf8' }).stdout);",
     "stdin is no terminal": "console.log(process.stdin.isTTY, process.stdout.isTTY, process.stderr.isTTY);",

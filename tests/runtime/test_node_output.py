@@ -55,6 +55,10 @@ BODIES: dict[str, tuple[str, Reported]] = {
         'it("a", () => { console.log("\\x1b[31mred\\x1b[0m", "\\u0000", "é€"); });',
         {"a": ("\x1b[31mred\x1b[0m \ufffd é€\n", "")},
     ),
+    "properties of the console": (
+        'it("a", () => { console.log(Reflect.ownKeys(console).map(String).filter((n) => /stencil/.test(n)).length); });',
+        {"a": ("0\n", "")},
+    ),
     "a console that is spied on": (
         ('it("a", () => { const s = vi.spyOn(console, "log").mockImplementation(() => {}); console.log("no");'
         ' s.mockRestore(); console.log("yes"); });'),

@@ -147,6 +147,89 @@ SUBMISSIONS: dict[str, dict[str, str]] = {
         it("inline", () => { expect(1).toMatchInlineSnapshot("2"); });
     """),
     "JavaScript in folders": {"x/y/a.spec.mjs": HEAD + 'it("js", () => {});'},
+    "fails that passes": one("""
+        it.fails("f", () => {});
+        it.fails("g", async () => { throw 1; });
+        it("h", { fails: true }, () => {});
+    """),
+    "repeats": one("""
+        let n = 0;
+        it("r", { repeats: 3 }, () => { if (++n === 3) throw new Error("third"); });
+        it("all tries", { retry: 1 }, () => { throw 1; });
+    """),
+    "names twice": one("""
+        it("a", () => {});
+        it("a", () => { throw 1; });
+        describe("d", () => { it("a", () => {}); });
+        describe("d", () => { it("a", () => {}); });
+    """),
+    "odd names": one("""
+        it("", () => {});
+        it("a > b", () => {});
+        it("x\\ny", () => {});
+        it(class K {}, () => {});
+        describe("", () => { it("in", () => {}); });
+    """),
+    "describe throws": one("""
+        describe("d", () => { it("in", () => {}); throw new Error("describe"); });
+        it("x", () => {});
+    """),
+    "describe rejects": one("""
+        describe("d", async () => { await 1; it("in", () => {}); });
+        describe("e", async () => { throw new Error("later"); });
+    """),
+    "a test in a test": one("""
+        it("a", () => { it("b", () => {}); });
+        it("c", () => { describe("x", () => {}); });
+    """),
+    "hooks that skip": one('beforeEach((context) => { context.skip(); });\nit("a", () => {});'),
+    "hooks that take too long": one(
+        'beforeAll(async () => { await new Promise(() => {}); }, 50);\nit("a", () => {});'
+    ),
+    "a teardown throws": one("""
+        beforeAll(() => () => { throw new Error("teardown"); });
+        it("a", () => {});
+    """),
+    "hooks of one test": one("""
+        it("a", ({ onTestFinished }) => { onTestFinished(() => { throw new Error("f"); }); });
+        it("b", ({ onTestFailed }) => { onTestFailed(() => {}); throw 1; });
+    """),
+    "soft and polled": one("""
+        it("soft", () => { expect.soft(1).toBe(2); expect.soft(2).toBe(3); expect(1).toBe(1); });
+        it("polled", async () => { let n = 0; await expect.poll(() => ++n).toBe(3); });
+        it("in vain", async () => { await expect.poll(() => 1, { timeout: 50 }).toBe(2); });
+        it("counted", () => { expect.assertions(2); expect(1).toBe(1); });
+        it("required", () => { expect.hasAssertions(); });
+    """),
+    "fixtures": one("""
+        const own = it.extend<any>({
+          n: async ({}, use: any) => { await use(3); },
+          bad: async ({}, _use: any) => { throw new Error("fixture"); },
+        });
+        own("n", ({ n }: any) => { expect(n).toBe(3); });
+        own("bad", ({ bad }: any) => { expect(bad).toBe(1); });
+    """),
+    "throws odd values": one("""
+        it("undefined", () => { throw undefined; });
+        it("symbol", () => { throw Symbol("x"); });
+        it("function", () => { throw () => {}; });
+        it("proxy", () => { throw new Proxy({}, { get() { throw new Error("trap"); } }); });
+        it("bigint", () => { throw 10n; });
+        it("nothing", async () => { await Promise.reject(); });
+        it("frozen", () => { throw Object.freeze(new Error("cold")); });
+        it("without a prototype", () => { throw Object.create(null); });
+    """),
+    "a listener of rejections": one("""
+        process.on("unhandledRejection", () => {});
+        it("a", async () => {
+          Promise.reject(new Error("lost"));
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        });
+    """),
+    "an exit code": one('it("a", () => { process.exitCode = 3; });'),
+    "an exit code of a failure": one('it("a", () => { process.exitCode = 0; throw 1; });'),
+    "process.exit at the top": one('it("a", () => {});\nprocess.exit(0);'),
+    "process.exit after all": one('afterAll(() => process.exit(0));\nit("a", () => {});'),
     "several files, isolated": several(
         a='(globalThis as any).leak = 1;\nit("a", () => { expect(1).toBe(2); });',
         b='it("b", () => { expect((globalThis as any).leak).toBeUndefined(); });',
