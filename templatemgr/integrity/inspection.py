@@ -94,6 +94,8 @@ def inspect(version: Version, reader: Reader | None = None) -> Inspection:
             if problem.inode is not None:
                 bad.setdefault(hashes[problem.path], set()).add(problem.inode)
     inputs = _inputs(version, home)
+    if not inputs:
+        doubts += _modes(home / "inputs", manifest)
     if inputs and not retired and sources.definition(version) is None:
         problems.append(Problem(path="inputs", problem="unreadable", detail=NO_DEFINITION))
     doubts += [*_cache(version, home, reader), *inputs]
@@ -231,7 +233,7 @@ def _inputs(version: Version, home: Path) -> list[Doubt]:
 
 def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
     """Return doubts about the objects of a version's files; none where links are impossible."""
-    root = data_paths.objects()
+    root, allowed = data_paths.objects(), owners()
     words: dict[str, str] = {}
     unread: dict[str, Entry] = {}
     for entry in {entry.key: entry for entry in manifest.files}.values():
@@ -247,6 +249,10 @@ def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
             unread[name] = entry
             if seen.info.st_mode & 0o7777 != entry.mode:
                 words[name] = "mode"
+            elif not allowed.include(seen.info):
+                words[name] = "owner"
+            elif seen.attributes:
+                words[name] = "attributes"
     digests = _hash_objects(root, list(unread), reader)
     words |= {n: "changed" for n, entry in unread.items() if digests.get(n) != entry.digest}
     if words and not store.can_link(data_paths.data()):
@@ -257,6 +263,30 @@ def _objects(manifest: Manifest, tree: Path, reader: Reader) -> list[Doubt]:
 def _is_folder(place: Path) -> bool:
     seen = listing.look(place)
     return seen is not None and not seen.trouble and seen.kind == "folder"
+
+
+def _modes(folder: Path, manifest: Manifest | None) -> list[Doubt]:
+    """Return doubts about mode, owner and attributes of inputs with the right content.
+
+    Files that the tree has, too, are executable as there; other files may be or not.
+    """
+    known = {entry.path: entry.mode for entry in manifest.files} if manifest else {}
+    top, allowed = listing.look(folder), owners()
+    found = {".": top} if top else {}
+    found |= listing.walk(folder).found
+    doubts = []
+    for path, seen in found.items():
+        modes = {manifests.FILE_MODE, manifests.PROGRAM_MODE}
+        if seen.kind == "folder":
+            modes = {manifests.FOLDER_MODE}
+        elif path in known:
+            modes = {known[path]}
+        word = "" if seen.info.st_mode & 0o7777 in modes else "mode"
+        word = word or ("" if allowed.include(seen.info) else "owner")
+        word = word or ("attributes" if seen.attributes else "")
+        if word:
+            doubts.append(Doubt(part="inputs", path=f"inputs/{path}", problem=word))
+    return doubts
 
 
 def _hash_objects(root: Path, names: list[str], reader: Reader) -> Mapping[str, str]:

@@ -17,6 +17,7 @@ from pathlib import Path
 from django.db import DatabaseError, transaction
 
 from templatemgr import audit, data_paths, store
+from templatemgr.definitions import source_files
 from templatemgr.integrity import checking, compile_caches, inspection, sources, spares
 from templatemgr.integrity.inspection import EMPTY, Inspection
 from templatemgr.integrity.supplies import Place, Supplies
@@ -286,12 +287,17 @@ def _manifest(_version: Version, home: Path, found: Inspection) -> dict[str, str
     return {}
 
 
-def _inputs(version: Version, home: Path, _found: Inspection) -> dict[str, str]:
-    source = sources.other_inputs(version)
+def _inputs(version: Version, home: Path, found: Inspection) -> dict[str, str]:
+    """Replace the inputs by a sound copy of them; a new file has our owner and no attributes."""
+    source = sources.inputs(version)
     if source is None:
         return {"inputs": "no sound copy of them is left"}
+    modes = {entry.path: entry.mode for entry in found.manifest.files} if found.manifest else {}
     with _writable(home):
         spares.copy_inputs(source, home / "inputs")
+        for path in source_files.list_paths(home / "inputs"):
+            if path in modes:
+                (home / "inputs" / path).chmod(modes[path])
     return {}
 
 

@@ -196,6 +196,16 @@ def object_alone(path: Path) -> None:
     path.chmod(0o444)
 
 
+def sound_copy(path: Path, *, note: bool = False) -> None:
+    """Replace a file of the store by an inode of its own with the same bytes and mode."""
+    data, mode = path.read_bytes(), path.stat().st_mode & 0o7777
+    path.unlink()
+    path.write_bytes(data)
+    if note:
+        os.setxattr(path, "user.note", b"1")
+    path.chmod(mode)
+
+
 def other_mode(path: Path) -> None:
     """Replace a file by the same bytes in a new inode that every user may write to."""
     other = path.with_name("other")
@@ -440,6 +450,19 @@ REST = [
           do=lambda h: to_copy(h, h.home / "inputs")),
     Fault(name="inputs added", severity="not_provable", word="inputs",
           do=lambda h: add(h.home / "inputs/more", text("x"))),
+    Fault(name="inputs no longer executable", severity="not_provable", word="mode",
+          do=lambda h: (h.home / "inputs/runner/main.sh").chmod(0o444)),
+    Fault(name="inputs folder mode", severity="not_provable", word="mode",
+          do=lambda h: (h.home / "inputs").chmod(0o777)),
+    Fault(name="inputs owner", severity="not_provable", word="owner", root=True,
+          do=lambda h: os.chown(h.home / "inputs/said.txt", 1234, -1)),
+    Fault(name="object copy of another owner", severity="not_provable", word="owner", root=True,
+          do=on_object(lambda p: (sound_copy(p), os.chown(p, 1234, -1)))),
+    Fault(name="object copy with a note", severity="not_provable", word="attributes",
+          do=on_object(lambda p: sound_copy(p, note=True))),
+    Fault(name="object copy with a capability", severity="not_provable", root=True,
+          word="attributes", do=on_object(lambda p: (
+              sound_copy(p), os.setxattr(p, "security.capability", CAPABILITY)))),
     Fault(name="object missing", severity="not_provable", word="objects/",
           do=on_object(lambda p: p.unlink())),
     Fault(name="object of other bytes", severity="not_provable", word="objects/",
