@@ -114,6 +114,20 @@ HIDDEN: dict[str, Case] = {
         "import sys\nprint(sys.stdin, sys.stdout, sys.stderr, sys.stdout.line_buffering,"
         " sys.stdout.write_through, sys.__stdout__ is sys.stdout)"
     ),
+    "references to the streams": program(
+        "import sys\nfor s in (sys.stdin, sys.stdout):\n"
+        "    print(sys.getrefcount(s), sys.getrefcount(s.buffer), sys.getrefcount(s.buffer.raw))"
+    ),
+    "mask and limits": program(
+        "import os, resource, signal\nprint(oct(os.umask(0)), os.nice(0), signal.pthread_sigmask(0, []))"
+    ),
+    "names of sys and builtins": program(
+        "import builtins, sys\nprint(sorted(vars(sys)), sorted(vars(builtins)))"
+    ),
+    "names of threads, tasks and processes": program(
+        "import asyncio, multiprocessing, threading\nprint(threading.Thread().name, multiprocessing.Process().name)\n"
+        "async def name(): print(asyncio.current_task().get_name())\nasyncio.run(name())"
+    ),
     "directory": program("import os\nprint(os.getcwd(), os.listdir())"),
     "spawn": program(
         "import multiprocessing as m\ndef f(x): return x * 2\nif __name__ == '__main__':\n"

@@ -29,6 +29,9 @@ NAMES: dict[str, Case] = {
     "ctypes at the top": program("import ctypes\nprint(ctypes.v)", ctypes="v = 1"),
     "struct at the top": program("import struct\nprint(struct.v)", struct="v = 1"),
     "traceback and an error": program("import traceback\nprint(traceback.v)\n1/0", traceback="v = 1"),
+    "threading at the top": program("import threading\nprint(threading.v)", threading="v = 1"),
+    "threading at the top, and an error": program("import threading\nprint(threading.v)\n1/0", threading="v = 1"),
+    "itertools at the top": program("import itertools\nprint(itertools.v)", itertools="v = 1"),
     "six at the top": program("import six\nprint(six.v)", six="v = 1"),
     "random breaks pandas": program("import pandas", random="v = 1"),
     "a package named numpy": Case(

@@ -282,6 +282,98 @@ FINALIZATIONS: dict[str, Case] = {
         "import multiprocessing as m, time\ndef f():\n    time.sleep(.1)\n    print('child')\n"
         "if __name__ == '__main__':\n    m.Process(target=f).start()\n    print('main', flush=True)"
     ),
+    "join of the threads replaced": program(
+        "import threading\nreal = threading._shutdown\ndef shutdown():\n    print('joined')\n    real()\n    1/0\n"
+        "threading._shutdown = shutdown"
+    ),
+    "stdout detached": program("import sys\nb = sys.stdout.detach()\nb.write(b'raw')"),
+    "stdout detached, and it exits": program(
+        "import sys\nb = sys.stdout.detach()\nb.write(b'raw')\nsys.exit(3)"
+    ),
+    "stderr detached": program("import sys\nb = sys.stderr.detach()\nb.write(b'raw')"),
+    "stdout's raw layer detached": program(
+        "import sys\nraw = sys.stdout.buffer.detach()\nraw.write(b'raw')"
+    ),
+    "both names of stdout replaced": program(
+        "import sys, io\nprint('before')\nsys.stdout = sys.__stdout__ = io.StringIO()\nprint('hidden')"
+    ),
+    "both names of stdout replaced by a stream on its descriptor": program(
+        "import sys\nprint('before')\nsys.stdout = sys.__stdout__ = open(1, 'w', closefd=False)\n"
+        "print('after', flush=True)"
+    ),
+    "both names of stdout deleted": program(
+        "import sys\nprint('before')\ndel sys.stdout, sys.__stdout__"
+    ),
+    "both names of stdout are None": program(
+        "import sys\nprint('before')\nsys.stdout = sys.__stdout__ = None"
+    ),
+    "both names of stdout are the same new text layer": program(
+        "import sys, io\nsys.stdout = sys.__stdout__ = io.TextIOWrapper(sys.stdout.detach(), 'latin-1', 'replace')\n"
+        "print('a')"
+    ),
+    "text layer in a C object": program(
+        "import ctypes, os\nkept = ctypes.py_object(os.fdopen(os.dup(1), 'w'))\nkept.value.write('x')"
+    ),
+    "text layer in a context variable": program(
+        "import contextvars, os\nv = contextvars.ContextVar('v')\nv.set(os.fdopen(os.dup(1), 'w'))\n"
+        "v.get().write('x')"
+    ),
+    "finalizer in an array of objects": program(
+        "import numpy\n" + GONE + "a = numpy.array([Gone('array')], dtype=object)"
+    ),
+    "finalizer of a subclass of an array": program(
+        "import numpy\nclass A(numpy.ndarray):\n    def __del__(self): print('gone', flush=True)\n"
+        "a = numpy.zeros(3).view(A)"
+    ),
+    "finalizer of a class": program(
+        "class M(type):\n    def __del__(c): print('class gone')\nclass A(metaclass=M): pass"
+    ),
+    "finalizer of the main module": program(
+        "import sys, types\nclass M(types.ModuleType):\n    def __del__(s): print('gone')\n"
+        "sys.modules['__main__'].__class__ = M"
+    ),
+    "finalizer of a module": program(
+        "import other",
+        other="import sys, types\nclass M(types.ModuleType):\n    def __del__(s): print('gone')\n"
+        "sys.modules[__name__].__class__ = M",
+    ),
+    "generator suspended in an iterator": program(
+        "def g():\n    try:\n        yield 1\n        yield 2\n    finally: print('closed')\n"
+        "z = zip(g(), [1, 2])\nnext(z)"
+    ),
+    "finalizer of multiprocessing": program(
+        "from multiprocessing import util\nutil.Finalize(None, print, args=('done',), exitpriority=1)\nprint('x')"
+    ),
+    "callback before threads are joined": program(
+        "import threading\nthreading._register_atexit(print, 'joined')\nprint('x')"
+    ),
+    "pipe to a child that is not closed": program(
+        "import os\np = os.popen('cat', 'w')\np.write('hello')"
+    ),
+    "exit with a type of its own": program("class E(SystemExit): pass\nraise E(5)"),
+    "interrupted by a type of its own": program("class K(KeyboardInterrupt): pass\nraise K('x')"),
+    "interrupted and an excepthook": program(
+        "import sys\nsys.excepthook = lambda *a: print('hook', a[0])\nraise KeyboardInterrupt"
+    ),
+    "interrupted in a group": program("raise BaseExceptionGroup('x', [KeyboardInterrupt()])"),
+    "interrupted at exit": program(
+        "import atexit\ndef f(): raise KeyboardInterrupt\natexit.register(f)\nprint('x')"
+    ),
+    "monitoring left on": program(
+        "import sys\nm = sys.monitoring\nm.use_tool_id(3, 'x')\nout = open(1, 'w', closefd=False)\n"
+        "def said(code, *other, me=__file__):\n    if code.co_filename == me or 'stencil' in code.co_filename:\n"
+        "        out.write(code.co_name + chr(10))\n"
+        "m.register_callback(3, m.events.PY_START, said)\nm.register_callback(3, m.events.PY_RETURN, said)\n"
+        "m.set_events(3, m.events.PY_START | m.events.PY_RETURN)\ndef f(): pass\nf()"
+    ),
+    "audit hook left on": program(
+        "import sys\nsys.addaudithook(lambda event, args: event.startswith(('sys.set', 'open', 'ctypes', 'import')) "
+        "and print(event, flush=True))\nprint('x')"
+    ),
+    "audit hook that forbids all": program(
+        "import sys\nprint('x')\ndef forbid(event, args, ends=('cpython.PyInterpreterState_Clear', 'sys.unraisablehook')):\n"
+        "    if event not in ends: raise RuntimeError(event)\nsys.addaudithook(forbid)"
+    ),
     "subprocess that is not waited for": program(
         "import subprocess, sys\np = subprocess.Popen(['sleep', '0'])\nprint('end')"
     ),

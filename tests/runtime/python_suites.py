@@ -201,5 +201,9 @@ SUITES: dict[str, dict[str, str]] = {
     "caplog": {"test_a.py": "import logging\ndef test_a(caplog):\n    logging.warning('x')\n    assert caplog.messages == ['x']"},
     "recwarn": {"test_a.py": "import warnings\ndef test_a(recwarn):\n    warnings.warn('x')\n    assert len(recwarn) == 1"},
     "tmp_path_factory": {"test_a.py": "def test_a(tmp_path_factory): assert tmp_path_factory.mktemp('x').is_dir()"},
+    "a test replaces os.write": {
+        "test_a.py": "import os\ndef test_a(monkeypatch):\n    monkeypatch.setattr(os, 'write', lambda *a: 1 / 0)\n"
+        "def test_b(): os.write = lambda *a: 1 / 0\ndef test_c(): pass\ndef test_d(): assert 0"
+    },
     "the cache": {"test_a.py": "def test_a(cache):\n    cache.set('a/b', 1)\n    assert cache.get('a/b', 0) == 1"},
 }  # fmt: skip

@@ -13,6 +13,9 @@ from . import frameless, pending, protocol
 
 _leave = os._exit
 _flush_c = ctypes.CDLL(None).fflush
+_keep_alive = ctypes.pythonapi.Py_IncRef
+# The file of the interpreter's function that joins the threads.
+_THREADING = f"{os.__file__.removesuffix('os.py')}threading.py"
 _status = None
 _installed = False
 _kept = frozenset()  # names of the modules that only preloading has loaded
@@ -34,33 +37,48 @@ def keep(names):
 def expect(status):
     """Record the exit status of the process; return the steps to call now, in this order.
 
-    If `_end` is registered with `atexit`, the list is empty. Otherwise the steps are the first steps of the interpreter's finalization
+    If `_end` is registered with `atexit`, or the program has replaced the function that joins the threads, the list is empty. Otherwise the steps are the first steps of the interpreter's finalization
     (join the threads, call the `atexit` callbacks), followed by `_end`.
     """
     global _status
     _status = status
     if _installed:
         return []
-    threads = [sys.modules["threading"]._shutdown] if "threading" in sys.modules else []
+    threads = []
+    if "threading" in sys.modules:
+        threads.append(getattr(sys.modules["threading"], "_shutdown", None))
+        code = getattr(threads[0], "__code__", None)
+        if getattr(code, "co_filename", None) != _THREADING:  # the interpreter calls it, and reports its error
+            return []
     return [*threads, atexit._run_exitfuncs, *frameless.unseen(_end)]
 
 
 def _end():
     """End the process if possible. Called after all threads have ended and all `atexit` callbacks of the program have run."""
-    if sys._getframe().f_back is not None:  # not at exit: the program itself calls the registered callbacks
-        return
     try:
+        if sys._getframe().f_back is not None:  # not at exit: the program itself calls the registered callbacks
+            return
         nothing = pending.nothing()
-    except BaseException:
+    except BaseException:  # for example of an audit hook
         nothing = False
     if not nothing:
-        if _installed and not pending.hidden():
-            gc.unfreeze()  # so that the collector also finds objects that a preloaded object refers to
+        if _installed:
+            _unfreeze()
     elif _status is None:
         _spare()
     elif _flushed():
         protocol.report_exit(_status)
         _leave(_status)
+
+
+def _unfreeze():
+    """Let the collector also find objects that a preloaded object refers to. Do nothing if the program has hidden objects itself."""
+    try:
+        if pending.hidden():
+            return
+    except BaseException:
+        pass
+    gc.unfreeze()
 
 
 def _flushed():
@@ -79,4 +97,4 @@ def _spare():
     Used when the runner does not know the exit status, so that the interpreter must end the process.
     """
     kept = {name: sys.modules.pop(name) for name in _kept if name in sys.modules}
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept))
+    _keep_alive(ctypes.py_object(kept))

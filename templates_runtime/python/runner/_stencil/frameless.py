@@ -7,7 +7,12 @@ import sys
 
 from _collections import defaultdict, deque
 from _functools import partial
-from _operator import call
+from _operator import call, is_not
+from itertools import compress, repeat
+
+TOOLS = 6  # of `sys.monitoring`, by number
+
+_is_set = partial(is_not, None)
 
 
 def chain(steps):
@@ -25,14 +30,21 @@ def deaf(function):
 
 
 def unseen(function):
-    """Return the steps that call `function` while the program's profile and trace functions are removed, and then restore them."""
-    kept = [], []
+    """Return the steps that call `function` while the program's profile, trace and monitoring functions are off, and then restore them.
+
+    A function that the program has not set is not changed, because an audit hook of the program would see the change.
+    """
+    profilers, tracers, tools, events = [], [], [], []
     return [
-        partial(deque, map(kept[0].append, map(call, [sys.getprofile])), 0),
-        partial(deque, map(kept[1].append, map(call, [sys.gettrace])), 0),
-        partial(sys.setprofile, None),
-        partial(sys.settrace, None),
+        partial(profilers.extend, filter(_is_set, map(call, [sys.getprofile]))),
+        partial(tracers.extend, filter(_is_set, map(call, [sys.gettrace]))),
+        partial(tools.extend, filter(sys.monitoring.get_tool, range(TOOLS))),
+        partial(events.extend, map(sys.monitoring.get_events, tools)),
+        partial(deque, map(sys.monitoring.set_events, tools, repeat(0)), 0),
+        partial(deque, map(sys.setprofile, compress(repeat(None), map(_is_set, profilers))), 0),
+        partial(deque, map(sys.settrace, compress(repeat(None), map(_is_set, tracers))), 0),
         function,
-        partial(deque, map(sys.settrace, kept[1]), 0),
-        partial(deque, map(sys.setprofile, kept[0]), 0),
+        partial(deque, map(sys.settrace, tracers), 0),
+        partial(deque, map(sys.setprofile, profilers), 0),
+        partial(deque, map(sys.monitoring.set_events, tools, events), 0),
     ]

@@ -12,27 +12,22 @@ import gc
 import sys
 
 MOST_BLOCKS = 400_000  # allocated since the start of the program: checking more objects would take longer than finalization
-_STREAMS = "stdin", "stdout", "stderr"
+# The standard streams of the interpreter, and the types of their layers.
+_STREAMS = {
+    "stdin": (_io.TextIOWrapper, _io.BufferedReader, _io.FileIO),
+    "stdout": (_io.TextIOWrapper, _io.BufferedWriter, _io.FileIO),
+    "stderr": (_io.TextIOWrapper, _io.BufferedWriter, _io.FileIO),
+}
+_LAYERS = "buffer", "raw"
 # Modules whose weak reference callbacks only remove dead entries from containers.
 _TIDY = {"weakref", "_weakrefset", "functools", "logging"}
 _TIDY_IN_C = {"_destroy": _weakref.ReferenceType, "clear_locals": tuple}  # of abstract classes, of threading.local
 _HARMLESS = _io.StringIO, _io.BytesIO
 _generator = type(item for item in ())
 _builtin = type(len)
-_std = {}
 _blocks = 0
 _mark = None
 _shown = []
-
-
-def remember():
-    """Record the standard streams that the interpreter opened at its start."""
-    for name in _STREAMS:
-        stream = getattr(sys, name)
-        if stream is not None:
-            _std[name] = stream
-            for part in (stream, stream.buffer, stream.buffer.raw):
-                _std[id(part)] = part
 
 
 def begin():
@@ -44,7 +39,10 @@ def begin():
 
 def nothing():
     """Return whether finalization would have no effect, apart from flushing the streams."""
-    return _streams() and _alone() and _shown == _shown_warnings() and sys.getallocatedblocks() - _blocks < MOST_BLOCKS and _objects()
+    streams = _standard_streams()
+    if streams is None or not _alone() or _modules_act():
+        return False
+    return _shown == _shown_warnings() and sys.getallocatedblocks() - _blocks < MOST_BLOCKS and _objects(streams)
 
 
 def hidden(objects=None):
@@ -52,11 +50,24 @@ def hidden(objects=None):
     return not any(item is _mark for item in objects or gc.get_objects())
 
 
-def _streams():
-    """Return whether the standard streams are the ones that `remember` recorded."""
-    return all(
-        getattr(sys, name, None) is getattr(sys, f"__{name}__", None) is _std.get(name) for name in _STREAMS
-    )
+def _standard_streams():
+    """Return all layers of the standard streams. A flush is all that their destruction does.
+
+    Return None if a stream is replaced or has other layers. Raise ValueError if a layer is detached.
+    """
+    parts = []
+    for name, kinds in _STREAMS.items():
+        part = getattr(sys, name, None)
+        if part is not getattr(sys, f"__{name}__", None):
+            return None
+        if part is None:
+            continue
+        for index, kind in enumerate(kinds):
+            if type(part) is not kind:
+                return None
+            parts.append(part)
+            part = getattr(part, _LAYERS[index]) if index < len(_LAYERS) else None
+    return parts
 
 
 def _shown_warnings():
@@ -76,15 +87,20 @@ def _alone():
     return tracker is None or tracker._fd is None
 
 
-def _objects():
-    """Return whether no object of the program has an effect on destruction."""
+def _modules_act():
+    """Return whether a module has a type with a finalizer. The program can change the type of a module that is older than it."""
+    return any(map(_acts, set(map(type, sys.modules.values()))))
+
+
+def _objects(streams):
+    """Return whether no object of the program, apart from the standard `streams`, has an effect on destruction."""
     objects = gc.get_objects()
     if hidden(objects):
         return False
     kinds = {}
     for kind in set(map(type, objects)):
         if _acts(kind):
-            kinds[kind] = _question(kind)
+            kinds[kind] = _question(kind, streams)
     return None not in kinds.values() and all(
         kinds[type(item)](item) for item in objects if type(item) in kinds
     )
@@ -96,13 +112,15 @@ def _acts(kind):
     )
 
 
-def _question(kind):
+def _question(kind, streams):
     """Return the predicate that tells whether an object of the type `kind` is harmless; None if no such object is."""
     if kind is _generator:
         return _generator_is_harmless
     if issubclass(kind, _weakref.ReferenceType):
         return _reference_is_harmless
-    return _file_is_harmless if kind.__module__ == "_io" and issubclass(kind, _io._IOBase) else None
+    if kind.__module__ == "_io" and issubclass(kind, _io._IOBase):
+        return lambda item: _file_is_harmless(item, streams)
+    return None
 
 
 def _generator_is_harmless(item):
@@ -118,5 +136,5 @@ def _reference_is_harmless(item):
     return getattr(callback, "__module__", None) in _TIDY
 
 
-def _file_is_harmless(item):
-    return id(item) in _std or type(item) in _HARMLESS or item.closed
+def _file_is_harmless(item, streams):
+    return any(item is part for part in streams) or type(item) in _HARMLESS or item.closed

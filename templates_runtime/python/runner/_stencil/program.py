@@ -46,5 +46,5 @@ def _finish(results, steps):
     """Append the steps that end the process. Called after the program ends without `sys.exit` and its error is printed."""
     if results[-1] == 0:
         steps.extend(finalization.expect(0))
-    elif not isinstance(getattr(sys, "last_exc", None), KeyboardInterrupt):  # the interpreter ends by a signal after a KeyboardInterrupt
+    elif type(getattr(sys, "last_exc", None)) is not KeyboardInterrupt:  # the interpreter ends by a signal after exactly this type
         steps.extend([*finalization.expect(1), partial(sys.exit, 1)])

@@ -25,7 +25,6 @@ def begin():
     """Run the steps of `main`. An exception is an error of the runner."""
     before = clean.Before()
     before.forget()
-    pending.remember()
     settings = take_settings()
     protocol.open_channel()
     line = protocol.received()
@@ -50,6 +49,7 @@ def begin():
     first = testing.prepare(job, SOURCE, settings) if testing else prepare(job)
     before.restore()
     sys.path[:0] = first
+    gc.collect(0)  # so that the first collection of the program is not due earlier than in a bare interpreter
     pending.begin()
 
 

@@ -51,7 +51,9 @@ class TestCase(unittest.TestCase):
 
 def load():
     """Load pytest and its plugins; return the names of all loaded modules."""
+    options = {name: os.environ.pop(name) for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS") if name in os.environ}
     _prepareconfig(["--noconftest", "-c", os.devnull])._ensure_unconfigure()
+    os.environ.update(options)
     return frozenset(sys.modules)
 
 
