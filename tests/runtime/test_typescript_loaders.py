@@ -165,3 +165,16 @@ def test_a_syntax_error_in_a_thread_shows_its_line(typescript: Tool) -> None:
     main = THREADS + f"new Worker('{HERE}/bad.ts');"
     outcome = typescript.run({"main.ts": main, "bad.ts": "const = 2;\n"})
     assert "src/bad.ts:1:7" in outcome.stderr.data.decode()
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_the_paths_of_a_referenced_tsconfig_have_their_effect(typescript: Tool, warm: bool) -> None:
+    files = {
+        "main.ts": "import { x } from '@l/x';\nconsole.log(x);",
+        "lib/x.ts": "export const x = 8;",
+        "tsconfig.json": '{"files": [], "references": [{"path": "./tsconfig.app.json"}]}',
+        "tsconfig.app.json": '{"compilerOptions": {"composite": true, "paths": {"@l/*": ["./lib/*"]}},'
+        ' "include": ["**/*.ts"]}',
+    }
+    outcome = typescript.run(files, warm=warm)
+    assert (outcome.stdout.data, outcome.state) == (b"8\n", State.SUCCEEDED), outcome

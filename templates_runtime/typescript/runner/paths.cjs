@@ -9,7 +9,7 @@ const { fileURLToPath } = require("node:url");
 const WORKSPACE = "/workspace/src";
 const EXTENSIONS = [".mjs", ".js", ".mts", ".ts", ".jsx", ".tsx", ".json"];
 const OF_JAVASCRIPT = { ".js": [".ts", ".tsx", ".js"], ".jsx": [".tsx", ".jsx"], ".mjs": [".mts", ".mjs"], ".cjs": [".cts", ".cjs"] };
-const MAPS = /"(?:paths|baseUrl|extends)"\s*:/;
+const MAPS = /"(?:paths|baseUrl|extends|references)"\s*:/;
 
 const configs = new Map();
 const resolvers = new Map();
