@@ -129,7 +129,7 @@ def test_pages_and_comparison_show_added_changed_and_removed_sources(
     assert (data_paths.version(moved) / "inputs/requirements.in").read_text() == "thing==2.0\n"
     assert "direct, built from source" in page("/templates/snake/versions/2")
     assert "built from source" not in page("/templates/snake/versions/1")
-    assert "no earlier version was built from source; its own code" in page(
+    assert "no earlier version was built from source; its code" in page(
         "/templates/snake/compare/1/2"
     )
     assert "an earlier version was built from source, too" in page("/templates/snake/compare/2/3")
