@@ -86,7 +86,7 @@ def _check_texts(text: str, value: object) -> None:
             _check_text(text, path, item)
         elif isinstance(item, dict):
             for key in item:
-                _check_text(text, path, key)
+                _check_text(text, (*path, key), key)
             pending.extend(((*path, key), below) for key, below in item.items())
         elif isinstance(item, list):
             pending.extend(((*path, index), below) for index, below in enumerate(item))
