@@ -161,7 +161,7 @@ def invite(admin: Page, base: str, name: str, role: str) -> None:
     path = admin.locator("#welcome-link").inner_text().partition("/welcome/")[2]
     page = newcomer(admin)
     page.goto(f"{base}/welcome/{path}")
-    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
     page.get_by_label("Repeat the new password").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     page.get_by_role("heading", name="Sign in").wait_for()

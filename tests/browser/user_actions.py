@@ -23,7 +23,7 @@ def invite(admin: Page, base: str, name: str, role: str) -> str:
 def come_in(page: Page, base: str, link: str, name: str) -> None:
     """Set the password by the link, then sign in with it."""
     page.goto(link)
-    page.get_by_label("New password").fill(PASSWORD)
+    page.get_by_label("New password", exact=True).fill(PASSWORD)
     page.get_by_label("Repeat the new password").fill(PASSWORD)
     page.get_by_role("button", name="Set the password").click()
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
