@@ -190,7 +190,7 @@ def test_a_second_lock_is_refused(workspace: Workspace) -> None:
         "package.json": package_json(good="1.0.0"), "package-lock.json": '{"packages": {}}',
         "npm-shrinkwrap.json": "{}",
     })  # fmt: skip
-    with pytest.raises(BuildError, match=r"npm-shrinkwrap\.json would be taken"):
+    with pytest.raises(BuildError, match=r"npm would read npm-shrinkwrap\.json instead"):
         npm_builder.fetch(workspace.job)
 
 
