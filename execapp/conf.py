@@ -1,8 +1,10 @@
 """Upper bounds of submissions, each a setting `STENCIL_<NAME>`; defaults are the contract's."""
 
+import functools
 from dataclasses import dataclass, fields
 
 from django.conf import settings
+from django.core.signals import setting_changed
 
 SPARE_VALUES = 500
 
@@ -32,11 +34,20 @@ class Sizes:
         return 4 * self.max_files + self.max_args + 2 * tables + SPARE_VALUES
 
 
+@functools.cache
 def sizes() -> Sizes:
-    """Return the bounds in force; reads the settings at each call."""
+    """Return the bounds in force; reads the settings once."""
     given: dict[str, int] = {}
     for field in fields(Sizes):
         value = getattr(settings, f"STENCIL_{field.name.upper()}", None)
         if value is not None:
             given[field.name] = int(value)
     return Sizes(**given)
+
+
+def _forget(**_kwargs: object) -> None:
+    """Receive `setting_changed`: a test that changes a setting gets other bounds."""
+    sizes.cache_clear()
+
+
+setting_changed.connect(_forget, dispatch_uid="execapp.conf")

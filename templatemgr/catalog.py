@@ -27,9 +27,9 @@ REFERENCE = re.compile(
 
 
 _BY_NAME = Prepared(
-    lambda: Template.objects.filter(name=Param(Template, "name")).select_related(
-        "current__template", "current__health"
-    )[:1]
+    lambda: Template.objects.filter(name=Param(Template, "name")).select_related("current__health")[
+        :1
+    ]
 )
 
 
@@ -51,6 +51,8 @@ def get(*, name: str) -> Template:
     if found is None:
         message = f"There is no template {name!r}."
         raise UnknownTemplateError(message, template=name)
+    if found.current is not None:
+        found.current.template = found  # the current version is one of its own
     return found
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count
+from django.db.models import Count, Subquery
 from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
@@ -15,22 +15,21 @@ from templatemgr import version_runtimes
 from templatemgr.errors import UnavailableError
 from templatemgr.models import HealthState, Template
 
-_ALIVE = Prepared(
+
+def _counted() -> Any:
+    """Return the query for the number of queued executions, in one row or none."""
+    rows = Execution.objects.filter(state=ExecutionState.QUEUED).order_by()
+    return rows.values("state").annotate(n=Count("id"))
+
+
+_QUEUED: Prepared[Execution, int] = Prepared(lambda: _counted().values_list("n", flat=True))
+_QUEUED_IF_ALIVE: Prepared[ExecutorHeartbeat, int | None] = Prepared(
     lambda: (
         ExecutorHeartbeat.objects.filter(
             seen_at__gt=Param(ExecutorHeartbeat, "seen_at"), draining=False
         )
         .order_by()
-        .values_list("worker", flat=True)[:1]
-    )
-)
-_QUEUED = Prepared(
-    lambda: (
-        Execution.objects.filter(state=ExecutionState.QUEUED)
-        .order_by()
-        .values("state")
-        .annotate(n=Count("id"))
-        .values_list("n", flat=True)
+        .values_list(Subquery(_counted().values("n")), flat=True)[:1]
     )
 )
 
@@ -94,14 +93,18 @@ def snapshot() -> HealthSnapshot:
     )
 
 
-def executor_alive() -> bool:
-    """Return whether an executor that takes executions has a recent heartbeat; one query."""
-    return bool(_ALIVE.all(seen_at=timezone.now() - ALIVE_WITHIN))
-
-
 def queued() -> int:
     """Return the number of executions that wait for a slot; one query."""
     return _QUEUED.first() or 0
+
+
+def queued_if_alive() -> int | None:
+    """Return the same if an executor that takes executions has a recent heartbeat, else None.
+
+    One query, because each submission asks for both.
+    """
+    found = _QUEUED_IF_ALIVE.all(seen_at=timezone.now() - ALIVE_WITHIN)
+    return (found[0] or 0) if found else None
 
 
 def readiness() -> tuple[Readiness, ...]:

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from core.database.prepared import Param, Prepared
+from core.database.prepared import Param, Prepared, PreparedInsert
 from core.engine import (
     Hub,
     WakeKind,
@@ -42,6 +42,7 @@ from templatemgr import version_runtimes
 _ROW = Prepared(
     lambda: Execution.objects.select_related("version").filter(id=Param(Execution, "id"))[:1]
 )
+_INSERT = PreparedInsert(Execution)
 
 
 def submit(
@@ -214,20 +215,22 @@ def _wake(execution: Execution, *, waiting: bool, waits: Hub | None) -> None:
 
 
 def _check_queue() -> None:
-    if not health.executor_alive():
+    queued = health.queued_if_alive()
+    if queued is None:
         reason = probes.why_no_executor()
         if reason is not None:
             raise NoExecutorError(reason)
-    queued = health.queued()
+        queued = health.queued()
     if queued >= settings.STENCIL_QUEUE_LIMIT:
         message = f"{queued} executions are waiting already; try again later."
         raise QueueFullError(message, details={"queued": queued})
 
 
 def _insert(request: SubmissionRequest, execution: Execution) -> None:
-    execution.save(force_insert=True)
-    ExecutionLabel.objects.bulk_create(
-        ExecutionLabel(execution=execution, key=name, value=value)
-        for name, value in execution.labels.items()
-    )
+    _INSERT.run(execution)
+    if execution.labels:
+        ExecutionLabel.objects.bulk_create(
+            ExecutionLabel(execution=execution, key=name, value=value)
+            for name, value in execution.labels.items()
+        )
     idempotency.remember(request=request, execution=execution)

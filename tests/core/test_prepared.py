@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connection, models
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Count
+from django.db.models.signals import post_save
 from django.db.models.sql.compiler import SQLCompiler
 
 from core.database import prepared
-from core.database.prepared import Param, Prepared, PreparedUpdate
+from core.database.prepared import Param, Prepared, PreparedInsert, PreparedUpdate
+from execapp.models import ApiToken, ExecutionLabel
 from templatemgr.models import Build, Template
 from tests.factories import make_build_row, make_template_row
 
@@ -166,3 +168,70 @@ def test_a_failed_run_does_not_spoil_the_next(templates: list[Template]) -> None
     with connection.execute_wrapper(refuse), pytest.raises(models.ObjectDoesNotExist):
         query.all(name="lua")
     assert query.first(name="lua") == templates[0]
+
+
+def test_joined_and_annotated_rows_are_the_same_as_djangos(templates: list[Template]) -> None:
+    build = make_build_row(templates[0], "queued")
+
+    def rows() -> Any:
+        rows = Build.objects.filter(template__name="lua").select_related("template", "version")
+        return rows.annotate(n=Count("lines")).order_by("id")
+
+    [found], [expected] = Prepared(rows).all(), list(rows())
+    assert found == expected == build
+    assert vars(found).keys() == vars(expected).keys()
+    assert vars(found.template)["created_at"] == vars(expected.template)["created_at"]
+    assert (found.n, found._state.db, found._state.adding) == (0, "default", False)
+
+
+def test_rows_of_another_kind_are_refused(templates: list[Template]) -> None:
+    query: Prepared[Any, Any] = Prepared(lambda: Template.objects.values("name"))
+    with pytest.raises(TypeError, match="ValuesIterable"):
+        query.all()
+
+
+def make_token(name: str, **values: Any) -> ApiToken:
+    given = {"name": name, "token_hash": name, "scopes": ["read", "é'"], "expires_at": MOMENT}
+    return ApiToken(**given | values)
+
+
+def test_an_insert_writes_what_save_writes(django_assert_num_queries: Any) -> None:
+    insert = PreparedInsert(ApiToken)
+    insert.run(make_token("first"))
+    quick, slow = make_token("quick", created_by="é"), make_token("slow", created_by="é")
+    with django_assert_num_queries(1):
+        insert.run(quick)
+    slow.created_at = quick.created_at
+    slow.save(force_insert=True)
+    assert (quick._state.adding, quick._state.db) == (False, "default")
+    rows = [
+        {**ApiToken.objects.filter(id=token.id).values()[0], "id": 0, "name": "", "token_hash": ""}
+        for token in (quick, slow)
+    ]
+    assert rows[0] == rows[1]
+    assert ApiToken.objects.get(id=quick.id).scopes == ["read", "é'"]
+
+
+def test_an_insert_that_is_refused_raises_as_save_does() -> None:
+    insert = PreparedInsert(ApiToken)
+    insert.run(make_token("one"))
+    again = make_token("two", token_hash="one")
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert.run(again)
+    assert again._state.adding
+    insert.run(make_token("three"))
+    assert ApiToken.objects.count() == 2
+
+
+def test_an_insert_refuses_models_that_need_more_of_save() -> None:
+    with pytest.raises(TypeError, match="ExecutionLabel"):  # the database makes its key
+        PreparedInsert(ExecutionLabel).run(ExecutionLabel())
+
+    def receive(**_: Any) -> None: ...
+
+    post_save.connect(receive, sender=ApiToken)
+    try:
+        with pytest.raises(TypeError, match="ApiToken"):
+            PreparedInsert(ApiToken).run(make_token("heard"))
+    finally:
+        post_save.disconnect(receive, sender=ApiToken)
