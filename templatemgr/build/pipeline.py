@@ -12,7 +12,7 @@ from templatemgr import data_paths, downloads, runtimes, store
 from templatemgr.build import input_changes, publishing
 from templatemgr.build.log_writer import LogWriter
 from templatemgr.build.workspace import BuildWorkspace, advance, check, definition_of, step
-from templatemgr.builders import registries, registry
+from templatemgr.builders import native, registries, registry
 from templatemgr.builders.base import Builder, Job
 from templatemgr.definitions import source_files
 from templatemgr.definitions.smoke import SmokeCase
@@ -136,6 +136,7 @@ def _origins(builder: Builder, job: Job) -> dict[str, Any]:
 def _install(workspace: BuildWorkspace) -> None:
     job = _job(workspace)
     registry.builder(definition_of(workspace).builder).install(job)
+    native.compile_parts(job)  # last: no package's code runs after it
     job.tree.rename(workspace.tree)
     store.remove(workspace.work)
 

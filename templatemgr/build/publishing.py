@@ -10,7 +10,7 @@ from django.utils import timezone
 from core.engine import WakeKind, wake_on_commit
 from templatemgr import audit, data_paths, store
 from templatemgr.build.workspace import BuildWorkspace, check, definition_of
-from templatemgr.builders import registry
+from templatemgr.builders import native, registry
 from templatemgr.builders.npm.npm_builder import architecture
 from templatemgr.definitions import source_files
 from templatemgr.errors import BuildError, LeaseLostError
@@ -140,7 +140,10 @@ def _version(workspace: BuildWorkspace) -> Version:
         raise BuildError(message, step=workspace.build.step)
     manifest = workspace.sealed.manifest
     tree, inputs = manifest.digest(), source_files.digest(workspace.inputs)
-    found = registry.builder(definition.builder).packages(workspace.tree)
+    found = [
+        *registry.builder(definition.builder).packages(workspace.tree),
+        *native.packages(definition.native),
+    ]
     return Version(
         template=workspace.build.template,
         identity=make_identity(tree, inputs, this_platform()),

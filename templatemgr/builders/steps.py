@@ -26,12 +26,14 @@ def run(
     what: str,
     remedies: Mapping[str, str],
     mark: str,
+    first: bool = False,
 ) -> None:
     """Run a program to its end and write its output to the log.
 
     `step` and `what` name the step and the program in errors. Raises BuildCancelledError, and
-    BuildError if the program fails. The message has the output lines that begin with `mark`, and
-    the error has the first of `remedies` (see `remedy`) that matches the output.
+    BuildError if the program fails. The message has the output lines that begin with `mark`: the
+    last of them, or with `first` the first of them. The error has the first of `remedies` (see
+    `remedy`) that matches the output.
     """
     said: list[str] = []
 
@@ -45,17 +47,20 @@ def run(
     except CageStoppedError as error:
         if job.cancel.is_set():
             raise BuildCancelledError from None
-        message = f"{what} was stopped: {error}. {essence(said, mark)}".strip()
+        message = f"{what} was stopped: {error}. {essence(said, mark, first=first)}".strip()
         raise BuildError(message, step=step) from error
     if status != 0:
-        message = f"{what} ended with status {status}. {essence(said, mark)}".strip()
+        message = f"{what} ended with status {status}. {essence(said, mark, first=first)}".strip()
         raise BuildError(message, step=step, remedy=remedy(said, remedies))
 
 
-def essence(said: list[str], mark: str) -> str:
-    """Return the last SHOWN_LINES lines that begin with the mark, else the last of all lines."""
+def essence(said: list[str], mark: str, *, first: bool = False) -> str:
+    """Return the last SHOWN_LINES lines that begin with the mark, else the last of all lines.
+
+    `first`: return the first lines instead.
+    """
     errors = [line for line in said if line.startswith(mark) and "complete log" not in line]
-    return "\n".join((errors or said)[-SHOWN_LINES:])
+    return "\n".join((errors or said)[:SHOWN_LINES] if first else (errors or said)[-SHOWN_LINES:])
 
 
 def remedy(said: list[str], remedies: Mapping[str, str]) -> str | None:
@@ -86,7 +91,7 @@ def prune(tree: Path, patterns: Iterable[str]) -> None:
     """Remove the entries of a tree that match the glob patterns. Follow no link out of the tree."""
     for pattern in patterns:
         for path in sorted(tree.glob(pattern)):
-            if _lies_in(tree, path):
+            if lies_in(tree, path):
                 store.remove(path)
 
 
@@ -100,7 +105,7 @@ def link(tree: Path, name: str, target: str) -> None:
         words = "Lock a toolchain that exists for this platform."
         raise BuildError(message, step="installing", remedy=words)
     place = tree / name
-    if not _lies_in(tree, place):
+    if not lies_in(tree, place):
         message = (
             f"The toolchain {name} would lie outside of the tree: a folder above it is a link."
         )
@@ -114,6 +119,6 @@ def link(tree: Path, name: str, target: str) -> None:
         raise BuildError(message, step="installing", remedy=words) from error
 
 
-def _lies_in(tree: Path, path: Path) -> bool:
+def lies_in(tree: Path, path: Path) -> bool:
     """Return whether a path's folder is in the tree: a script can make a link that leaves it."""
     return path.parent.resolve().is_relative_to(tree.resolve())

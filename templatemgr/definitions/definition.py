@@ -27,7 +27,10 @@ class Mode:
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """A complete, checked definition. Paths are relative to `root` or to the tree built from it."""
+    """A complete, checked definition. Paths are relative to `root` or to the tree built from it.
+
+    `native` has the C sources of each shared object that a build compiles into the tree.
+    """
 
     root: Path
     name: str
@@ -39,6 +42,7 @@ class Definition:
     install_scripts: tuple[str, ...]
     prune: tuple[str, ...]
     toolchain: Mapping[str, str]
+    native: Mapping[str, tuple[str, ...]]
     env: Mapping[str, str]
     variables: Variables
     modes: Mapping[str, Mode]

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from sandbox.limits import Limits
-from templatemgr.definitions import screening, smoke, variables
+from templatemgr.definitions import native, screening, smoke, variables
 from templatemgr.definitions.definition import BUILDERS, LIMITS, Definition, Mode
 from templatemgr.definitions.readers import Rules
 from templatemgr.definitions.smoke import SmokeCase
@@ -60,6 +60,7 @@ def _read(root: Path, table: Table, largest: int | None) -> Definition:
         table.fail("name", f"must be the folder's name, {root.name!r}")
     default, maximum = _limits(table)
     cases = smoke.read(root, table, largest)
+    files = _files(root, table)
     definition = Definition(
         root=root,
         name=name,
@@ -67,10 +68,11 @@ def _read(root: Path, table: Table, largest: int | None) -> Definition:
         builder=table.choice("builder", BUILDERS),
         summary=table.text("summary", ""),
         links=_links(table),
-        files=_files(root, table),
+        files=files,
         install_scripts=table.texts("install_scripts", ()),
         prune=table.paths("prune", ()),
         toolchain=_toolchain(table),
+        native=native.read(table, files),
         env=_env(table),
         variables=variables.read(table),
         modes=_modes(table),

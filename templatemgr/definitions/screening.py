@@ -6,6 +6,7 @@ variables and limits must respect the operator's rules, and each file that a too
 pass its strict reader.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -13,7 +14,7 @@ from typing import NoReturn
 from packaging.utils import canonicalize_name
 
 from sandbox.session.paths import check_paths
-from templatemgr.definitions import readers, source_files
+from templatemgr.definitions import native, readers, source_files
 from templatemgr.definitions.definition import Definition
 from templatemgr.definitions.readers import FileError, Rules, environment, faults, npm_specs
 from templatemgr.definitions.readers.rules import setting
@@ -27,6 +28,9 @@ MAX_TEXT = 500  # characters of a title, of a summary, of an item
 MAX_COMMAND = 64
 MAX_CASES = 100
 MAX_CASE_BYTES = 4 * 1024 * 1024
+MAX_PARTS = 16  # shared objects of [native]
+MAX_SOURCES = 64  # files that the compiler sees for one of them
+MAX_SOURCE_BYTES = 1024 * 1024
 MAX_STARS = 2  # per part of a glob; also the maximum number of `**` in the glob
 # Top-level names that the package manager, Python or Node reads automatically.
 RESERVED: Mapping[str, tuple[str, ...]] = {
@@ -39,6 +43,8 @@ RESERVED: Mapping[str, tuple[str, ...]] = {
         "setup.py", "setup.cfg",
     ),
 }  # fmt: skip
+# Parts of the paths in [native]: the compiler and its messages get them as they are.
+_NATIVE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII)
 PLACEHOLDERS = {"npm": ("{arch}",), "pip": ("{site}",)}
 
 
@@ -49,6 +55,7 @@ def check(definition: Definition, rules: Rules, *, without: Collection[str] = ()
     """
     _check_texts(definition)
     _check_paths(definition)
+    _check_native(definition)
     _check_packages(definition)
     _check_modes(definition)
     _check_env(definition)
@@ -142,6 +149,52 @@ def _check_paths(definition: Definition) -> None:
             bare = bare.replace(placeholder, "")
         if "{" in bare or "}" in bare:
             _fail(definition, "toolchain", f"{target!r} has an unknown placeholder")
+
+
+def _check_native(definition: Definition) -> None:
+    if len(definition.native) > MAX_PARTS:
+        _fail(definition, "native", f"holds more than {MAX_PARTS} parts", "Join some of them.")
+    for target, sources in definition.native.items():
+        _check_target(definition, target)
+        _check_sources(definition, target, sources)
+
+
+def _check_target(definition: Definition, target: str) -> None:
+    key = f"native.{target}"
+    _check_native_name(definition, key, target)
+    if not target.endswith(".so"):
+        _fail(definition, key, "is no name of a shared object", "Let the name end with .so.")
+    if target.partition("/")[0].lower() in RESERVED[definition.builder]:
+        remedy = "Choose another folder: the packages are installed into this folder."
+        _fail(definition, key, f"a definition may not write to {target!r}", remedy)
+    others = (*definition.files, *definition.toolchain, *(set(definition.native) - {target}))
+    for other in others:
+        if f"{other}/".startswith(f"{target}/") or target.startswith(f"{other}/"):
+            reason = f"would replace {other!r}, which is in the tree already"
+            _fail(definition, key, reason, "Choose a path where nothing is yet.")
+
+
+def _check_sources(definition: Definition, target: str, sources: tuple[str, ...]) -> None:
+    key = f"native.{target}"
+    for source in sources:
+        _check_native_name(definition, key, source)
+        if not source.endswith(".c"):
+            _fail(definition, key, f"{source!r} is no source in C", "Name files that end with .c.")
+    if len({source.rpartition("/")[0] for source in sources}) > 1:
+        remedy = "Put them into one folder: the compiler sees no other."
+        _fail(definition, key, "has sources of several folders", remedy)
+    shown = native.visible(definition.files, sources[0])
+    places = source_files.locate(definition.root)
+    size = sum(places[path].stat().st_size for path in shown)
+    if len(shown) > MAX_SOURCES or size > MAX_SOURCE_BYTES:
+        reason = f"has more than {MAX_SOURCES} C files in its folder, or {MAX_SOURCE_BYTES} bytes"
+        _fail(definition, key, reason, "Put the sources into a folder of their own.")
+
+
+def _check_native_name(definition: Definition, key: str, path: str) -> None:
+    if len(path) > MAX_TEXT or not all(map(_NATIVE_NAME.fullmatch, path.split("/"))):
+        remedy = "Use letters, digits, '_', '.' and '-', beginning with a letter, a digit or '_'."
+        _fail(definition, key, f"{path[:60]!r} has a name that is not allowed", remedy)
 
 
 def _check_path(definition: Definition, key: str, path: str) -> None:

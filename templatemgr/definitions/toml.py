@@ -187,6 +187,18 @@ class Table:
                 self.fail(key, "must not hold NUL")
         return value
 
+    def lists(self, key: str) -> dict[str, tuple[str, ...]]:
+        """Return a table of strings or lists of strings, as tuples; empty if the key is missing."""
+        part = self.table(key)
+        if part is None:
+            return {}
+        found: dict[str, tuple[str, ...]] = {}
+        for name, value in part._values.items():
+            if "\0" in name:
+                self.fail(key, "must not hold NUL")
+            found[name] = (part.text(name),) if isinstance(value, str) else part.texts(name)
+        return found
+
     def table(self, key: str) -> "Table | None":
         """Return a nested table, or None if the key is missing."""
         value = self._get(key, None)
