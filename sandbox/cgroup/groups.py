@@ -1,15 +1,14 @@
-"""The control group of one sandbox behind one interface: v2, v1, or a watchdog."""
+"""The control group of one sandbox behind one interface: v2 or v1; `no_group` has the watchdog."""
 
 import os
-import resource
 import signal
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol, override
 
+from sandbox.cgroup import run_delay
 from sandbox.cgroup.hierarchy import Kind
-from sandbox.cgroup.process_tree import CAP_SYS_NICE, Member, may, threads_of, tree_of
 from sandbox.errors import LimitsError
 
 
@@ -37,6 +36,15 @@ class Group(Protocol):
     def set_priority(self, *, low: bool) -> None:
         """Set whether the sandbox yields processors and disks to others, where this is possible."""
 
+    def favour(self) -> None:
+        """Give the sandbox a larger share of the processors than others, where possible."""
+
+    def delays(self) -> run_delay.Delays:
+        """Return how long its processes were ready and waited for a processor, by task or in all.
+
+        Compare two readings by `run_delay.longest`. This may read a file for each task.
+        """
+
     def cpu_ms(self) -> float:
         """Return the CPU time used since `empty`, in milliseconds."""
 
@@ -61,7 +69,7 @@ class Group(Protocol):
 
 _NOT_THERE = (FileNotFoundError, PermissionError)
 _DROPPABLE = ("inactive_file", "active_file")  # in memory.stat
-_LOW_NICE = 5
+_WEIGHTS = {"low": 25, "usual": 100, "high": 800}  # of v2; the values of v1 are in proportion
 _OUTER = 1  # bubblewrap's outer process, which is in the group but not in the sandbox
 
 
@@ -150,6 +158,10 @@ def _remove_folder(folder: Path) -> None:
             return
 
 
+def _shares_of(weight: str) -> str:
+    return str(_WEIGHTS[weight] * 1024 // _WEIGHTS["usual"])
+
+
 class GroupV2(_Folders, Group):
     """One folder of the unified hierarchy, made for each run: its counters start at zero."""
 
@@ -178,11 +190,23 @@ class GroupV2(_Folders, Group):
 
     @override
     def set_priority(self, *, low: bool) -> None:
-        weight = "25" if low else "100"
+        weight = str(_WEIGHTS["low" if low else "usual"])
         with suppress(*_NOT_THERE):  # the cpu controller is not enabled for this group
             _write(f"{self.folder}/cpu.weight", weight)
         with suppress(OSError):  # the io controller is not enabled, or no disk has weights
             _write(f"{self.folder}/io.weight", f"default {weight}")
+
+    @override
+    def favour(self) -> None:
+        with suppress(*_NOT_THERE):
+            _write(f"{self.folder}/cpu.weight", str(_WEIGHTS["high"]))
+
+    @override
+    def delays(self) -> run_delay.Delays:
+        found = None
+        with suppress(OSError):  # the kernel counts no pressure, or not for groups
+            found = run_delay.of_group(_read(f"{self.folder}/cpu.pressure"))
+        return run_delay.of_tasks(self.pids()) if found is None else found
 
     @override
     def memory_used(self) -> int:
@@ -268,7 +292,16 @@ class GroupV1(_Folders, Group):
     @override
     def set_priority(self, *, low: bool) -> None:
         with suppress(*_NOT_THERE):  # no cpu controller that this process may use
-            _write(self._shares, "256" if low else "1024")
+            _write(self._shares, _shares_of("low" if low else "usual"))
+
+    @override
+    def favour(self) -> None:
+        with suppress(*_NOT_THERE):
+            _write(self._shares, _shares_of("high"))
+
+    @override
+    def delays(self) -> run_delay.Delays:
+        return run_delay.of_tasks(self.pids())
 
     @override
     def memory_used(self) -> int:
@@ -308,99 +341,3 @@ class GroupV1(_Folders, Group):
 
     def _ooms(self) -> int:
         return _numbers(_read(f"{self.memory}/memory.oom_control")).get("oom_kill", 0)
-
-
-def _may_renice() -> bool:
-    # Counted from 40: a limit of 20 allows to go back to nice 0.
-    return resource.getrlimit(resource.RLIMIT_NICE)[0] >= 20 or may(CAP_SYS_NICE)
-
-
-class NoGroup(Group):
-    """No control group: each question is answered from the tree of processes.
-
-    This is weaker: it sees resident memory at intervals, and the CPU of a short-lived child only
-    after its parent has waited for it. RLIMIT_NPROC limits the number of processes and counts by
-    user, so sandboxes that root starts share one limit.
-    """
-
-    kind: Kind = "none"
-    enforces_memory = False
-
-    def __init__(self) -> None:
-        self._forget()
-
-    def _forget(self) -> None:
-        self._root: int | None = None
-        self._memory_limit = 0
-        self._peak = 0
-        self._cpu = 0.0
-        self._over = False
-
-    @override
-    def vacant(self) -> bool:
-        return True
-
-    @override
-    def empty(self) -> None:
-        self._forget()
-
-    @override
-    def add(self, pid: int) -> None:
-        self._root = pid
-
-    @override
-    def begin(self, *, memory_bytes: int, processes: int) -> None:
-        self._memory_limit = memory_bytes
-
-    @override
-    def lower(self, *, memory_bytes: int, processes: int) -> None:
-        self._memory_limit = memory_bytes
-
-    @override
-    def cpu_ms(self) -> float:
-        self._look()
-        return self._cpu
-
-    @override
-    def memory_peak(self) -> int | None:
-        return self._peak or None
-
-    @override
-    def set_priority(self, *, low: bool) -> None:
-        if not _may_renice():  # a lowered priority could not be raised again
-            return
-        for member in self._members():
-            for thread in threads_of(member.pid):
-                with suppress(ProcessLookupError):
-                    os.setpriority(os.PRIO_PROCESS, thread, _LOW_NICE if low else 0)
-
-    @override
-    def memory_used(self) -> int:
-        return sum(member.resident_bytes for member in self._members())
-
-    @override
-    def out_of_memory(self) -> bool:
-        return self._over
-
-    @override
-    def pids(self) -> list[int]:
-        return [member.pid for member in self._members()]
-
-    @override
-    def kill(self) -> None:
-        """Forget the processes: their pid namespace has died, and zombies wait for their parent."""
-        self._root = None
-
-    @override
-    def remove(self) -> None:
-        self._root = None
-
-    def _members(self) -> list[Member]:
-        return [] if self._root is None else tree_of(self._root)
-
-    def _look(self) -> None:
-        members = self._members()
-        self._cpu = max(self._cpu, sum(member.cpu_ms for member in members))
-        resident = sum(member.resident_bytes for member in members)
-        self._peak = max(self._peak, resident)
-        self._over = self._over or resident > self._memory_limit

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sandbox import naming
-from sandbox.cgroup.groups import Group, GroupV1, GroupV2, NoGroup, remove_folders
+from sandbox.cgroup.groups import Group, GroupV1, GroupV2, remove_folders
 from sandbox.cgroup.hierarchy import Hierarchy, detect
+from sandbox.cgroup.no_group import NoGroup
 
 NAME_PREFIX = "stencil-"
 _ADHOC = "adhoc"

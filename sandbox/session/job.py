@@ -1,5 +1,6 @@
 """The run of one job in one started sandbox: delivery, supervision, end, classification."""
 
+import os
 import secrets
 import threading
 import time
@@ -9,16 +10,22 @@ from dataclasses import replace
 from sandbox.isolation.container import Container
 from sandbox.limits import Limits
 from sandbox.session import verdict
+from sandbox.session.meter import Meter
 from sandbox.session.outcome import Outcome, Usage
 from sandbox.session.runner_messages import Collector, ReportedExit, TestCase
 from sandbox.session.streams import Capture, Pump
 from sandbox.session.submission import Submission, encode_job
 from sandbox.session.verdict import KillReason
+from sandbox.session.wall import WallClock
 
 OnCase = Callable[[TestCase], None]
 OnOutput = Callable[[str, bytes], None]
 
 TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
+_YOUNG_TICK = 0.01  # the same at first, so that it is soon seen whether the program computes
+_YOUNG = 0.06  # seconds
+_WAITING_TICK = 0.05  # the same while the program waits and is far from its CPU limit
+_CORES = len(os.sched_getaffinity(0))
 _DRAIN = 2.0  # seconds to read the rest of a dead sandbox's output
 
 
@@ -34,6 +41,7 @@ class Run:
         on_case: OnCase | None,
         on_output: OnOutput | None,
         late: Sequence[str] = (),
+        meter: Meter | None = None,
     ) -> None:
         self._container = container
         self._submission = submission
@@ -41,6 +49,7 @@ class Run:
         self._late = late
         self._cancel = cancel
         self._on_case = on_case
+        self._meter = meter
         self._collector = Collector()
         self._reported_exit = ReportedExit(key=secrets.token_hex(16))
         self._stdout = Capture(limits.output_bytes, _labelled("stdout", on_output))
@@ -52,6 +61,8 @@ class Run:
         """Deliver the job, wait for its end, and return its outcome."""
         pump = Pump(self._container.child.pidfd)
         began = time.monotonic()
+        if self._meter is not None:
+            self._meter.begun(began)
         try:
             self._connect(pump)
             stop = self._watch(pump, began)
@@ -109,11 +120,11 @@ class Run:
                 self._on_case(case)
 
     def _watch(self, pump: Pump, began: float) -> KillReason | None:
-        deadline = began + self._limits.wall_ms / 1000
-        look_at = began
+        limit = self._limits.wall_ms
+        wall = WallClock(self._container.group, began=began, limit_ms=limit, cores=_CORES)
+        tick, look_at = _YOUNG_TICK, began + _YOUNG_TICK
         while True:
-            now = time.monotonic()
-            pump.turn(min(TICK, deadline - now))
+            pump.turn(min(tick, wall.deadline - time.monotonic()))
             if self._stdout.over or self._stderr.over:
                 return KillReason.OUTPUT
             if pump.exited or self._reported_exit.code is not None:
@@ -121,18 +132,35 @@ class Run:
             if self._cancel is not None and self._cancel.is_set():
                 return KillReason.CANCEL
             now = time.monotonic()
-            if now >= deadline:
-                return KillReason.WALL
             if now >= look_at:
-                look_at = now + TICK
+                before = self._cpu_ms
                 if self._look():
                     return KillReason.MEMORY
                 if self._cpu_ms >= self._limits.cpu_ms:
                     return KillReason.CPU
+                tick = self._tick(now - began, self._cpu_ms - before)
+                look_at = now + tick
+                wall.look(now)
+            if wall.over(now, self._cpu_ms):
+                return KillReason.WALL
+
+    def _tick(self, age: float, used_ms: float) -> float:
+        """Return the seconds to the next look, in which the CPU limit is not passed unseen.
+
+        A program that waits is looked at less often: hundreds of looks a second cost what the
+        programs that compute could use.
+        """
+        if age < _YOUNG:
+            return _YOUNG_TICK
+        left_ms = self._limits.cpu_ms - self._cpu_ms
+        waits = used_ms < 1 and left_ms > _WAITING_TICK * 1000 * _CORES
+        return _WAITING_TICK if waits and self._container.group.enforces_memory else TICK
 
     def _look(self) -> bool:
         group = self._container.group
         self._cpu_ms = max(self._cpu_ms, group.cpu_ms() - self._cpu_base)
+        if self._meter is not None:
+            self._meter.measured(self._cpu_ms, time.monotonic())
         return group.out_of_memory()
 
     def _judge(

@@ -19,6 +19,7 @@ from sandbox.isolation.launch import Shares, launch, parking_key, this_host
 from sandbox.isolation.parking import ParkedPool
 from sandbox.limits import Limits
 from sandbox.session.job import TICK, OnCase, OnOutput, Run, drain
+from sandbox.session.meter import Meter
 from sandbox.session.outcome import Outcome
 from sandbox.session.paths import check_paths
 from sandbox.session.runner_messages import Ready, ReportError, parse
@@ -199,12 +200,15 @@ class Session:
         on_case: OnCase | None = None,
         on_output: OnOutput | None = None,
         later: ExitStack | None = None,
+        meter: Meter | None = None,
+        exclusive: bool = False,
     ) -> Outcome:
         """Run one submission to its end, then end the sandbox.
 
         `on_case` and `on_output` are called in this thread while the job runs. The sandbox is
         killed when this returns. The wait until its processes are gone and its memory is free
         happens here, or when the caller closes `later`: work deferred until the reply is sent.
+        `meter` receives the CPU time during the run. `exclusive`: a larger share of the processors.
         LimitsError if the sandbox cannot take these limits, StartupError if it died while it
         waited, UsedError for a second job.
         """
@@ -218,9 +222,11 @@ class Session:
                 raise StartupError("the sandbox died while it waited for its job")
             if self._low_priority:
                 self._container.group.set_priority(low=False)
+            if exclusive:
+                self._container.group.favour()
             setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
             late = self._late(submission)
-            run = Run(self._container, submission, limits, cancel, on_case, on_output, late)
+            run = Run(self._container, submission, limits, cancel, on_case, on_output, late, meter)
             outcome = run.outcome(setup_ms=setup_ms, warm=self.warm)
             if later is not None:
                 later.callback(end.pop_all().close)

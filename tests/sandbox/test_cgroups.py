@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cgroup import groups, leases
-from sandbox.cgroup.groups import GroupV1, GroupV2, NoGroup
+from sandbox.cgroup import groups, leases, no_group
+from sandbox.cgroup.groups import GroupV1, GroupV2
 from sandbox.cgroup.hierarchy import Hierarchy, detect, parse_membership, parse_mounts
+from sandbox.cgroup.no_group import NoGroup
 from sandbox.cgroup.process_tree import parse_stat, tree_of
 from sandbox.errors import LimitsError
 
@@ -163,7 +164,7 @@ def test_priority_is_written_if_there_is_a_controller(tmp_path: Path) -> None:
 def test_without_groups_priority_is_niceness_if_it_can_be_raised_again(
     allowed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(groups, "_may_renice", lambda: allowed)
+    monkeypatch.setattr(no_group, "_may_renice", lambda: allowed)
     given: list[int] = []
     monkeypatch.setattr(os, "setpriority", lambda _kind, _who, nice: given.append(nice))
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:

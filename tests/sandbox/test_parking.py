@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.cgroup import leases
-from sandbox.cgroup.groups import NoGroup
 from sandbox.cgroup.hierarchy import Hierarchy
+from sandbox.cgroup.no_group import NoGroup
 from sandbox.errors import IsolationUnavailableError
 from sandbox.isolation import orphans, process
 from sandbox.isolation.container import Container
