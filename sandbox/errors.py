@@ -13,6 +13,10 @@ class StartupError(SandboxError):
     """The sandbox or its runner did not become ready; the submission was never delivered."""
 
 
+class LostError(SandboxError):
+    """A sandbox was ended from outside during its job, whose own end is therefore unknown."""
+
+
 class LimitsError(SandboxError):
     """A started sandbox cannot take these limits (they would grow, or the kernel refuses)."""
 

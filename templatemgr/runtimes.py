@@ -29,7 +29,27 @@ class Runtime:
     pattern: str | None
     variables: Variables
     trees: Mapping[str, Tree]
-    examples: tuple[SmokeCase, ...]
+    smoke: tuple[SmokeCase, ...]
+
+    @property
+    def examples(self) -> tuple[SmokeCase, ...]:
+        """Return the smoke cases that the pages offer to new users."""
+        return tuple(case for case in self.smoke if case.title)
+
+    def smoke_of(self, mode: str) -> tuple[SmokeCase, ...]:
+        """Return the smoke cases of a mode, complete with the default entry and pattern."""
+        return tuple(
+            replace(
+                case,
+                submission=replace(
+                    case.submission,
+                    entry=case.submission.entry or self.entry,
+                    pattern=case.submission.pattern or self.pattern,
+                ),
+            )
+            for case in self.smoke
+            if case.submission.mode == mode
+        )
 
     def tree(self, mode: str) -> Tree:
         """Return the tree that the sandbox mounts and starts in a mode. Raises KeyError."""
@@ -52,6 +72,7 @@ def make_runtime(definition: Definition, home: Path) -> Runtime:
             command=mode.command,
             env=definition.env,
             variables=definition.variables,
+            forks=name in definition.forks,
         )
         for name, mode in modes.items()
     }
@@ -64,7 +85,7 @@ def make_runtime(definition: Definition, home: Path) -> Runtime:
         pattern=modes["test"].pattern if "test" in modes else None,
         variables=definition.variables,
         trees=trees,
-        examples=tuple(case for case in definition.smoke if case.title),
+        smoke=definition.smoke,
     )
 
 

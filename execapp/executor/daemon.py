@@ -189,6 +189,7 @@ class Daemon:
             slot=f"{worker}-warm",
             most=room,
             breaker=breaker,
+            busy=lambda: len(running_executions) >= self.slots,
         )
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"

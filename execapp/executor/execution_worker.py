@@ -15,7 +15,8 @@ from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.queues import EXECUTIONS
 from execapp.services import checks, claims
-from sandbox.errors import ConfinementError, LimitsError, StartupError
+from sandbox.errors import ConfinementError, LimitsError, LostError, StartupError
+from sandbox.forkserver.server import tier_for
 from sandbox.limits import Limits
 from sandbox.session import sessions
 from sandbox.session.outcome import Outcome, State, Stream, Usage
@@ -145,16 +146,23 @@ def _sandboxed(
     epoch = execution.version.health.epoch
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
     reason = cold_reason(runtime.variables, execution.env)
-    warm = context.pool.take(key, limits) if reason is None else None
+    tree = runtime.tree(execution.mode)
+    warm = None
+    if reason is None:
+        tier = tier_for(tree, submission.files)
+        warm = context.pool.take(key, limits, tier=tier, slot=slot)
     if warm is not None:
         try:
             return warm.deliver(submission, limits, cancel=running.cancel, later=later)
         except (LimitsError, StartupError) as error:
             # The submission has not started: run it in a cold sandbox.
             logger.info("a warm sandbox was not used: %s", error)
+        except LostError as error:
+            # Its fork server was killed. A program has no external effects: run it again.
+            logger.warning("execution %s runs again: %s", execution.id, error)
     started = starting_limits(limits, runtime.default)
     session = sessions.start(
-        runtime.tree(execution.mode), started, slot=slot, cold=True,
+        tree, started, slot=slot, cold=True,
         parked_pool=context.parked_pool, env=execution.env,
     )  # fmt: skip
     try:
@@ -199,7 +207,7 @@ def _no_room(session: Session, limits: Limits) -> Outcome:
         usage=Usage(cpu_ms=0.0, memory_peak_bytes=None),
         setup_ms=session.setup_ms,
         run_ms=0.0,
-        warm=False,
+        start="cold",
     )
 
 

@@ -1,25 +1,32 @@
 """The warm pool: started and locked-down sandboxes with a loaded runner, each for one job.
 
-One thread fills the pool, one sandbox at a time and at low priority, to slow running executions
-only slightly. The number of warm sandboxes follows recent demand, within a budget of
-memory. If the pool is empty, a slot starts its sandbox itself.
+A sandbox is forked from a loaded process, where the template supports it (decision 0035), or loads
+its runner itself. One thread starts the fork servers and fills the pool, one sandbox at a time. The
+number of warm sandboxes follows recent demand, within a budget of memory. If the pool is empty, a
+slot forks its sandbox, or starts one.
+
+While executions wait for the processors, the pool starts fork servers and nothing else: a warm
+sandbox serves one execution only, so making it then would take what that execution could use.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from core.database.retry import retry_on_lock
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
 from core.jobs.worker import Worker
-from execapp.executor import demand, warm_groups
+from execapp.executor import demand, fork_servers, warm_groups
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.demand import Demand, WarmRequest
+from execapp.executor.fork_servers import TriedServer
 from execapp.executor.warm_groups import Key, WarmGroup, WarmSandbox
 from sandbox.errors import SandboxError
+from sandbox.forkserver.server import TIERS, Tier
 from sandbox.limits import Limits
 from sandbox.session import sessions
 from sandbox.session.sessions import Session
@@ -28,6 +35,7 @@ logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
 STALE_SECONDS = 3600.0  # a sandbox that waited longer is replaced
+SERVER_BYTES = 64 * 1024 * 1024  # that must be left in the budget for another fork server
 LINGER_SECONDS = 60.0  # how long a surplus sandbox may wait while its memory is not needed
 
 
@@ -45,18 +53,25 @@ class Pool:
         slot: str,
         most: int | None = None,
         breaker: CircuitBreaker | None = None,
+        busy: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Create a stopped pool. `most`: the number that the limit of open files allows."""
+        """Create a stopped pool.
+
+        `most`: the number that the limit of open files allows. `busy`: whether executions use all
+        processors.
+        """
         self._size = size
         self._most = most
         self._breaker = breaker
+        self._busy = busy
         self._failures = FailureLog(logger)
         self._budget = budget
         self._slot = slot
         self._lock = threading.Lock()
         self._groups: dict[Key, WarmGroup] = {}
-        # By template and mode: the next version has the same demand.
-        self._demand: dict[tuple[str, str], Demand] = {}
+        # By template, mode and tier: the next version has the same demand.
+        self._demand: dict[tuple[str, str, Tier | None], Demand] = {}
+        self._retired: list[TriedServer] = []  # their last sandboxes still run
         self._wakeup = Wakeup()
         self._moved = threading.Event()
         self._stopping = threading.Event()
@@ -78,15 +93,29 @@ class Pool:
         if self._size > 0:
             self._thread.start()
 
-    def take(self, key: Key, limits: Limits) -> Session | None:
-        """Return a live warm sandbox that fits the limits, now owned by the caller, or None."""
+    def take(self, key: Key, limits: Limits, *, tier: Tier, slot: str) -> Session | None:
+        """Return a live sandbox with a loaded runner for these limits, or None.
+
+        The caller owns it. `tier` is that of the fork server which suits the submission; without a
+        waiting sandbox, that server forks one now, in a control group of `slot`.
+        """
+        forked = replace(key, tier=tier)
+        return (
+            self._waiting(forked, limits)
+            or self._fork(forked, limits, slot)
+            or self._waiting(key, limits)
+        )
+
+    def _waiting(self, key: Key, limits: Limits) -> Session | None:
         dead: list[Session] = []
         taken = None
         with self._lock:
             group = self._groups.get(key)
-            if group is None or not sessions.fits(group.limits, limits):
+            if group is None:
                 return None
             group.demand.arrived(time.monotonic())
+            if not sessions.fits(group.limits, limits):
+                return None
             while group.waiting and taken is None:
                 session = group.waiting.popleft().session
                 if session.alive:
@@ -96,6 +125,18 @@ class Pool:
         for session in dead:
             session.close()
         return taken
+
+    def _fork(self, key: Key, limits: Limits, slot: str) -> Session | None:
+        with self._lock:
+            group = self._groups.get(key)
+            serving = group.server if group is not None else None
+        if group is None or serving is None:
+            return None
+        try:
+            return serving.server.fork(limits, slot=slot)
+        except (SandboxError, OSError) as error:
+            self._give_up(group, serving, error)
+            return None
 
     def refill(self) -> None:
         """Replace a used sandbox after its job: warming during the job would slow it.
@@ -131,6 +172,10 @@ class Pool:
                     "template": group.template,
                     "version": group.version,
                     "mode": group.mode,
+                    "tier": group.tier,
+                    "serving": group.server is not None,
+                    "forks": group.server.server.forks if group.server else 0,
+                    "reason": group.reason,
                     "spare": group.spare,
                     "warm": len(group.waiting),
                     "desired": group.granted,
@@ -149,7 +194,10 @@ class Pool:
             self._thread.join()
         with self._lock:
             everything, self._groups = list(self._groups.values()), {}
+            servers = [group.server for group in everything if group.server] + self._retired
         _end(one for group in everything for one in group.waiting)
+        for serving in servers:
+            serving.server.close()
 
     def _next(self) -> tuple[Key, WarmGroup] | None:
         """Return the group with the greatest need for a sandbox, or None."""
@@ -158,7 +206,10 @@ class Pool:
             self._desired = retry_on_lock(warm_groups.desired_groups)
             self._look_at = time.monotonic() + LOOK_SECONDS
         self._follow(self._desired)
-        return None if self._breaker and self._breaker.trouble else self._emptiest()
+        self._close_retired()
+        if self._breaker and self._breaker.trouble:
+            return None
+        return self._serverless() or (None if self._busy() else self._emptiest())
 
     def _follow(self, desired: dict[Key, WarmGroup]) -> None:
         """Keep a group for each key of `desired`; drop dead, stale and surplus sandboxes."""
@@ -166,11 +217,19 @@ class Pool:
         now = time.monotonic()
         with self._lock:
             for key in [key for key in self._groups if key not in desired]:
-                dropped.extend(self._groups.pop(key).waiting)
+                gone = self._groups.pop(key)
+                dropped.extend(gone.waiting)
+                self._retire(gone)
+            for group in self._groups.values():
+                if group.server is not None and not group.server.server.alive:
+                    self._retire(group)
+                    group.reason = "the fork server has died"
             for key, new in desired.items():
                 group = self._groups.setdefault(key, new)
                 group.spare = new.spare
-                group.demand = self._demand.setdefault((group.template, group.mode), Demand())
+                group.demand = self._demand.setdefault(
+                    (group.template, group.mode, group.tier), Demand()
+                )
             self._grant(now)
             needed = self._memory_is_needed()
             for group in self._groups.values():
@@ -186,9 +245,24 @@ class Pool:
                 spare=group.spare,
             )
             for key, group in self._groups.items()
+            if self._is_needed(key, group)
         }
-        for key, count in demand.allocate(requests, self._budget, self._most).items():
-            self._groups[key].granted = count
+        servers = sum(group.server.memory_bytes for group in self._groups.values() if group.server)
+        granted = demand.allocate(requests, max(0, self._budget - servers), self._most)
+        for key, group in self._groups.items():
+            group.granted = granted.get(key, 0)
+
+    def _is_needed(self, key: Key, group: WarmGroup) -> bool:
+        """Return whether this group's sandboxes may wait.
+
+        Those of a fork server can once it serves. Others are of use only where no server serves, or
+        where one has failed.
+        """
+        if group.tier is not None:
+            return group.server is not None
+        tiers = [self._groups.get(replace(key, tier=tier)) for tier in TIERS]
+        forked = [each for each in tiers if each is not None]
+        return not forked or any(each.server is None and each.failures for each in forked)
 
     def _memory_is_needed(self) -> bool:
         """Return whether the next missing sandbox exceeds the budget."""
@@ -201,19 +275,47 @@ class Pool:
         return held + max(missing, default=0) > self._budget
 
     def _start_one(self, chosen: tuple[Key, WarmGroup]) -> None:
-        """Start a sandbox of this group; after a failure the group waits before a retry."""
+        """Start a server or a sandbox of this group; after a failure the group waits to retry."""
         if self._stopping.is_set():
             return
         key, group = chosen
+        if _needs_server(group):
+            self._serve(key, group)
+        else:
+            self._park(key, group)
+
+    def _serve(self, key: Key, group: WarmGroup) -> None:
+        """Start a fork server for this group, in the place of a worn one."""
+        assert group.tier is not None  # noqa: S101 - only such groups have servers
+        try:
+            serving = fork_servers.start(
+                group.tree, group.limits, group.smoke, slot=self._slot, tier=group.tier
+            )
+        except (SandboxError, OSError) as error:
+            self._failed(group, error, "the fork server of")
+            return
+        with self._lock:
+            self._retire(group)
+            kept = self._groups.get(key) is group
+            if kept:
+                group.server, group.reason, group.failures = serving, "", 0
+        if not kept:  # dropped while it started
+            serving.server.close()
+
+    def _park(self, key: Key, group: WarmGroup) -> None:
         began = time.monotonic()
         try:
-            session = sessions.start(group.tree, group.limits, slot=self._slot, low_priority=True)
+            if group.server is None:
+                session = sessions.start(
+                    group.tree, group.limits, slot=self._slot, low_priority=True
+                )
+            else:
+                session = group.server.server.fork(group.limits, slot=self._slot)
         except (SandboxError, OSError) as error:
-            group.failures += 1
-            pause = min(LONGEST_PAUSE, 2.0 ** min(group.failures, 6))
-            group.retry_at = time.monotonic() + pause
-            if self._breaker is None or not self._breaker.blames_machine(error):
-                self._failures.failed(f"warming {group.template}@{group.version}", error)
+            if group.server is not None:
+                self._give_up(group, group.server, error)
+            else:
+                self._failed(group, error, "warming")
             return
         self._failures.worked(f"warming {group.template}@{group.version}")
         if self._breaker is not None:
@@ -225,18 +327,73 @@ class Pool:
         if not kept:  # dropped while it started
             session.close()
 
+    def _failed(self, group: WarmGroup, error: Exception, what: str) -> None:
+        """Note why a server or a sandbox could not be started; the group waits before a retry."""
+        group.failures += 1
+        pause = min(LONGEST_PAUSE, 2.0 ** min(group.failures, 6))
+        group.retry_at = time.monotonic() + pause
+        group.reason = " ".join(str(error).split())[:300]
+        if self._breaker is None or not self._breaker.blames_machine(error):
+            self._failures.failed(f"{what} {group.template}@{group.version}", error)
+
+    def _give_up(self, group: WarmGroup, serving: TriedServer, error: Exception) -> None:
+        """Retire a server that could not fork; the pool starts another one."""
+        with self._lock:
+            if group.server is serving:
+                self._retire(group)
+                self._failed(group, error, "forking a sandbox of")
+        self._wakeup.notify()
+
+    def _retire(self, group: WarmGroup) -> None:
+        """Let the group's server fork no more. Call it with the lock held."""
+        if group.server is not None:
+            group.server.server.retire()
+            self._retired.append(group.server)
+            group.server = None
+
+    def _close_retired(self) -> None:
+        """End the retired servers whose last sandboxes have ended."""
+        with self._lock:
+            idle = [serving for serving in self._retired if not serving.server.busy]
+            self._retired = [serving for serving in self._retired if serving not in idle]
+        for serving in idle:
+            serving.server.close()
+
+    def _serverless(self) -> tuple[Key, WarmGroup] | None:
+        """Return a group that needs a fork server, current versions first; or None."""
+        now = time.monotonic()
+        with self._lock:
+            held = sum(group.memory_bytes for group in self._groups.values())
+            if self._size <= 0 or held + SERVER_BYTES > self._budget:
+                return None
+            found = [
+                (group.spare, key.version_id, key.mode, key.tier or "", key)
+                for key, group in self._groups.items()
+                if group.retry_at <= now and _needs_server(group)
+            ]
+            if not found:
+                return None
+            key = min(found, key=lambda item: item[:4])[4]
+            return key, self._groups[key]
+
     def _emptiest(self) -> tuple[Key, WarmGroup] | None:
         now = time.monotonic()
         with self._lock:
             short = [
-                (len(group.waiting), group.spare, key.version_id, key.mode, key)
+                (len(group.waiting), group.spare, key.version_id, key.mode, key.tier or "", key)
                 for key, group in self._groups.items()
                 if len(group.waiting) < group.granted and group.retry_at <= now
             ]
             if not short:
                 return None
-            key = min(short, key=lambda item: item[:4])[4]
+            key = min(short, key=lambda item: item[:5])[5]
             return key, self._groups[key]
+
+
+def _needs_server(group: WarmGroup) -> bool:
+    if group.tier is None:
+        return False
+    return group.server is None or group.server.worn()
 
 
 def _unfit(group: WarmGroup, now: float) -> list[WarmSandbox]:

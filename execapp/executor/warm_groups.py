@@ -14,14 +14,18 @@ from datetime import timedelta
 from django.utils import timezone
 
 from execapp.executor.demand import Demand
+from execapp.executor.fork_servers import TriedServer
+from sandbox.forkserver.server import Tier, tiers
 from sandbox.limits import Limits
 from sandbox.session.sessions import Session, Tree
 from templatemgr import version_runtimes
+from templatemgr.definitions.smoke import SmokeCase
 from templatemgr.errors import TemplateError
 from templatemgr.models import HealthState, Promotion, Template, Version
 
 logger = logging.getLogger(__name__)
 ESTIMATE_BYTES = 192 * 1024 * 1024  # of a warm Node test runner, until a measurement
+FORKED_BYTES = 8 * 1024 * 1024  # of a forked sandbox, until a measurement
 ROLLBACK_WITHIN = timedelta(minutes=10)  # how long the previous version stays warm
 
 
@@ -29,12 +33,14 @@ ROLLBACK_WITHIN = timedelta(minutes=10)  # how long the previous version stays w
 class Key:
     """The key of a warm sandbox: a version, a mode, and the version's epoch.
 
-    A quarantine changes the epoch, so that a runner loaded from damaged files is never used.
+    A quarantine changes the epoch, so that a runner loaded from damaged files is never used. `tier`
+    is that of the fork server which makes these sandboxes; None: each one loads its own runner.
     """
 
     version_id: int
     mode: str
     epoch: int = 0
+    tier: Tier | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -56,6 +62,10 @@ class WarmGroup:
     tree: Tree
     limits: Limits
     spare: bool
+    smoke: tuple[SmokeCase, ...] = ()
+    tier: Tier | None = None
+    server: TriedServer | None = None
+    reason: str = ""  # why there is no server
     demand: Demand = field(default_factory=Demand)
     waiting: deque[WarmSandbox] = field(default_factory=deque)
     granted: int = 0
@@ -66,8 +76,9 @@ class WarmGroup:
 
     @property
     def memory_bytes(self) -> int:
-        """Return the memory of the waiting sandboxes in bytes."""
-        return sum(one.memory_bytes for one in self.waiting)
+        """Return the memory of the waiting sandboxes and of their server in bytes."""
+        server = self.server.memory_bytes if self.server is not None else 0
+        return server + sum(one.memory_bytes for one in self.waiting)
 
     def put(self, session: Session, seconds: float) -> None:
         """Add a sandbox that took `seconds` to start."""
@@ -123,15 +134,20 @@ def _groups_of(version: Version, *, spare: bool) -> Iterator[tuple[Key, WarmGrou
         logger.warning("%s is not warmed: %s", version, error.message)
         return
     for mode in runtime.modes:
-        key = Key(version_id=version.pk, mode=mode, epoch=version.health.epoch)
-        yield (
-            key,
-            WarmGroup(
-                template=version.template.name,
-                version=version.number,
-                mode=mode,
-                tree=runtime.tree(mode),
-                limits=runtime.default,
-                spare=spare,
-            ),
-        )
+        tree = runtime.tree(mode)
+        for tier in (*tiers(tree), None):
+            key = Key(version_id=version.pk, mode=mode, epoch=version.health.epoch, tier=tier)
+            yield (
+                key,
+                WarmGroup(
+                    template=version.template.name,
+                    version=version.number,
+                    mode=mode,
+                    tree=tree,
+                    limits=runtime.default,
+                    spare=spare,
+                    smoke=runtime.smoke_of(mode),
+                    tier=tier,
+                    each_bytes=FORKED_BYTES if tier else ESTIMATE_BYTES,
+                ),
+            )

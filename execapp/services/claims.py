@@ -288,7 +288,7 @@ def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> di
         "collect_ms": round(outcome.collect_ms, 3) if outcome else None,
         "total_ms": milliseconds(execution.created_at, now),
         "warm": outcome.warm if outcome else False,
-        "start": ("warm" if outcome.warm else "cold") if outcome else None,
+        "start": outcome.start if outcome else None,
         "cold_reason": outcome.cold_reason if outcome else None,
     }
 

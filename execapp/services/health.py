@@ -36,7 +36,10 @@ _QUEUED_IF_ALIVE: Prepared[ExecutorHeartbeat, int | None] = Prepared(
 
 @dataclass(frozen=True, kw_only=True)
 class WarmGroup:
-    """Warm sandboxes of one version in one mode. A spare is kept for a promotion or a roll back."""
+    """Warm sandboxes of one version in one mode. A spare is kept for a promotion or a roll back.
+
+    With a `tier`, a fork server makes them: `serving`, after so many `forks`, or not, for a reason.
+    """
 
     template: str
     version: int
@@ -46,6 +49,10 @@ class WarmGroup:
     desired: int
     memory_bytes: int
     per_minute: float
+    tier: str | None = None
+    serving: bool = False
+    forks: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ must be those of the sandbox's first process and none of the host's. No process 
 
 import os
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 
 from sandbox.errors import ConfinementError
@@ -40,6 +40,7 @@ class Expected:
     others: Identity
     namespaces: tuple[str, ...]
     filters: int | None  # None: this kernel does not report the number (before 5.9)
+    apart_from: int | None = None  # a process whose namespaces it must not share
 
 
 def expected(*, as_root: bool) -> Expected:
@@ -57,9 +58,31 @@ def expected(*, as_root: bool) -> Expected:
     return Expected(first=first, others=dropped, namespaces=namespaces, filters=filters)
 
 
+def expected_server(*, as_root: bool) -> Expected:
+    """Return the required state of a fork server, the only process of its sandbox."""
+    usual = expected(as_root=as_root)
+    return replace(usual, first=usual.others)
+
+
+def expected_forked(*, as_root: bool, server: int) -> Expected:
+    """Return the required state of a sandbox that the process `server` has forked."""
+    usual = expected(as_root=as_root)
+    return Expected(
+        first=usual.others,  # a clone of the server has its identity
+        others=usual.others,
+        namespaces=("user", *(name for name in usual.namespaces if name != "user")),
+        filters=None if usual.filters is None else usual.filters + 1,  # the server's, too
+        apart_from=server,
+    )
+
+
 def check(init: int, *, as_root: bool) -> None:
     """Check `init`, the first process, and all processes below it. ConfinementError for a fault."""
-    wanted = expected(as_root=as_root)
+    check_against(init, expected(as_root=as_root))
+
+
+def check_against(init: int, wanted: Expected) -> None:
+    """Check a sandbox's first process and all below it. ConfinementError for a fault."""
     deadline = time.monotonic() + _LOCKDOWN_SECONDS
     while True:
         ours, theirs = faults(init, wanted)
@@ -73,23 +96,26 @@ def check(init: int, *, as_root: bool) -> None:
 def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
     """Return the faults of the first process, and those of all others."""
     try:
-        spaces = _spaces(init, wanted.namespaces)
+        spaces = spaces_of(init, wanted.namespaces)
     except PermissionError as error:
         message = f"the namespaces of process {init} cannot be looked at"
         raise ConfinementError(message) from error
-    ours = [
-        f"process {init} shares the host's {name} namespace"
-        for name, space in spaces.items()
-        if space in _outside()[name]
-    ]
-    children, wrong = _look(init, wanted.first, wanted.filters)
+    ours = shared_with_host(init, spaces)
+    if wanted.apart_from is not None:
+        above = spaces_of(wanted.apart_from, wanted.namespaces)
+        ours += [
+            f"process {init} shares its server's {name} namespace"
+            for name, space in spaces.items()
+            if space == above[name]
+        ]
+    children, wrong = look(init, wanted.first, wanted.filters)
     ours += wrong
     theirs: list[str] = []
     alive, waiting = 0, list(children)
     while waiting:
         pid = waiting.pop()
         try:
-            below, wrong = _look(pid, wanted.others, wanted.filters)
+            below, wrong = look(pid, wanted.others, wanted.filters)
             found = _spaces_of_other(pid, wanted.namespaces)
         except (FileNotFoundError, ProcessLookupError):
             continue  # a process of the runner, which has ended
@@ -104,14 +130,23 @@ def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
     return ours, theirs if alive else ["nothing runs in it"]
 
 
-def _look(pid: int, wanted: Identity, filters: int | None) -> tuple[list[int], list[str]]:
+def shared_with_host(pid: int, spaces: Mapping[str, str]) -> list[str]:
+    """Return the faults of a process whose namespaces are among those of this process."""
+    return [
+        f"process {pid} shares the host's {name} namespace"
+        for name, space in spaces.items()
+        if space in _outside()[name]
+    ]
+
+
+def look(pid: int, wanted: Identity, filters: int | None) -> tuple[list[int], list[str]]:
     """Return the children of a process, and the faults of its threads."""
     children: list[int] = []
     wrong: list[str] = []
     for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names only
         try:
-            status = _read(f"/proc/{pid}/task/{thread}/status")
-            children += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+            status = read(f"/proc/{pid}/task/{thread}/status")
+            children += map(int, read(f"/proc/{pid}/task/{thread}/children").split())
         except (FileNotFoundError, ProcessLookupError):
             if int(thread) == pid:
                 raise
@@ -152,7 +187,8 @@ def _value(status: str, name: str) -> str | None:
     return " ".join(rest.partition("\n")[0].split()) if found else None
 
 
-def _spaces(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+def spaces_of(pid: int, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the namespaces of a process by name. PermissionError if they are hidden from us."""
     return {name: os.readlink(f"/proc/{pid}/ns/{name}") for name in names}  # noqa: PTH115 - no path
 
 
@@ -163,7 +199,7 @@ def _spaces_of_other(pid: int, names: tuple[str, ...]) -> dict[str, str]:
     first process all the same: it started there and has no capability to leave them.
     """
     try:
-        return _spaces(pid, names)
+        return spaces_of(pid, names)
     except PermissionError:
         return {}
 
@@ -178,13 +214,14 @@ def _outside() -> dict[str, frozenset[str]]:
 @cache
 def _own_filters() -> int | None:
     """Return how many filters a sandbox must have: those of this process and its own."""
-    for line in _read("/proc/self/status").splitlines():
+    for line in read("/proc/self/status").splitlines():
         if line.startswith("Seccomp_filters:"):
             return int(line.split()[1]) + 1
     return None
 
 
-def _read(path: str) -> str:
+def read(path: str) -> str:
+    """Return a file of /proc as text. OSError if its process is gone or hidden from us."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         text = b""

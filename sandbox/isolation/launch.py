@@ -48,6 +48,7 @@ class ParkingKey:
     channel: bool
     number: int = 3  # of the channel
     variables: int = 0  # the number of variables that the command gets
+    server: bool = False  # of a fork server
 
 
 def parking_key(inside: profile.Profile, *, channel: bool) -> ParkingKey:
@@ -58,6 +59,7 @@ def parking_key(inside: profile.Profile, *, channel: bool) -> ParkingKey:
         channel=channel,
         number=inside.channel if channel else ParkingKey.number,
         variables=len(profile.variables(inside)),
+        server=inside.server,
     )
 
 
@@ -181,9 +183,10 @@ def park(key: ParkingKey, *, slot: str) -> ParkedSandbox:
 def _argv(key: ParkingKey) -> tuple[str, ...]:
     number, count = _options_number(key), key.variables
     try:
-        return profile.parked(this_host(), key.command, options=number, variables=count)
+        argv = profile.parked(this_host(), key.command, options=number, variables=count)
     except ValueError as error:
         raise StartupError(str(error)) from error
+    return profile.with_whole_proc(this_host(), argv) if key.server else argv
 
 
 def _go(
@@ -200,7 +203,8 @@ def _go(
         init, init_pidfd = _identify(child, ends, deadline)
         parked.held.callback(os.close, init_pidfd)
         parked.held.callback(process.send_kill, init_pidfd)
-        _limit(init, host, group, shares)
+        for kind, wanted in rlimits_of(group, shares).items():
+            _lower_rlimit(init, kind, wanted)
         if shares.low_priority:
             group.set_priority(low=True)
         if prepare is not None:
@@ -235,7 +239,8 @@ def _send_options(host: profile.Host, inside: profile.Profile, ends: _Ends) -> N
     given = profile.options(host, inside, numbers)
     if any("\0" in item for item in given):  # a NUL would split one option into two
         raise ValueError("NUL cannot be in an option")
-    os.pwrite(ends.program, seccomp.program(alone=inside.alone), 0)
+    program = seccomp.server_program() if inside.server else seccomp.program(alone=inside.alone)
+    os.pwrite(ends.program, program, 0)
     for file, content in zip(ends.files, texts.values(), strict=True):
         os.pwrite(file, content.encode() if isinstance(content, str) else content, 0)
     with suppress(BrokenPipeError):  # it has died: `_identify` reads its message
@@ -272,11 +277,11 @@ def _first(key: ParkingKey) -> int:
 
 
 def _open_ends(key: ParkingKey, ours: ExitStack, theirs: ExitStack) -> _Ends:
-    stdin_theirs, stdin = _pipe(ours, theirs, we_write=True)
-    stdout_theirs, stdout = _pipe(ours, theirs, we_write=False)
-    stderr_theirs, stderr = _pipe(ours, theirs, we_write=False)
-    block_theirs, block = _pipe(ours, theirs, we_write=True)
-    info_theirs, info = _pipe(ours, theirs, we_write=False)
+    stdin_theirs, stdin = host_pipe(ours, theirs, we_write=True)
+    stdout_theirs, stdout = host_pipe(ours, theirs, we_write=False)
+    stderr_theirs, stderr = host_pipe(ours, theirs, we_write=False)
+    block_theirs, block = host_pipe(ours, theirs, we_write=True)
+    info_theirs, info = host_pipe(ours, theirs, we_write=False)
     options_theirs, options = os.pipe()
     theirs.callback(os.close, options_theirs)
     given: list[int | None] = [stdin_theirs, stdout_theirs, stderr_theirs]
@@ -295,7 +300,7 @@ def _open_ends(key: ParkingKey, ours: ExitStack, theirs: ExitStack) -> _Ends:
     )  # fmt: skip
 
 
-def _pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, int]:
+def host_pipe(ours: ExitStack, theirs: ExitStack, *, we_write: bool) -> tuple[int, int]:
     """Return a pipe as (their end, our end); each stack closes its end.
 
     The pipe belongs to the uid inside, so that a program can open /dev/stdin and its like.
@@ -345,15 +350,16 @@ def _last_words(child: process.Child, ends: _Ends) -> str:
     return "it said nothing"
 
 
-def _limit(init: int, host: profile.Host, group: Group, shares: Shares) -> None:
+def rlimits_of(group: Group, shares: Shares) -> dict[int, int]:
+    """Return the resource limits of a sandbox's first process; its later processes inherit them."""
     # The limits of a helper are soft limits. They do not apply to its sandboxes.
     own = dict.fromkeys((resource.RLIMIT_AS, resource.RLIMIT_CPU), resource.RLIM_INFINITY)
-    for kind, wanted in {resource.RLIMIT_CORE: 0, **own, **shares.rlimits}.items():
-        _lower_rlimit(init, kind, wanted)
+    limits = {resource.RLIMIT_CORE: 0, **own, **shares.rlimits}
     if group.kind == "none":
         # RLIMIT_NPROC counts by user: one sandbox in a user namespace, all sandboxes as root.
-        crowd = 8 if host.as_root else 1
-        _lower_rlimit(init, resource.RLIMIT_NPROC, shares.processes * crowd)
+        crowd = 8 if this_host().as_root else 1
+        limits[resource.RLIMIT_NPROC] = shares.processes * crowd
+    return limits
 
 
 def _lower_rlimit(pid: int, kind: int, wanted: int) -> None:

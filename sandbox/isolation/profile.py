@@ -79,7 +79,8 @@ class Tmpfs:
 class Profile:
     """One sandbox's contents. `binds` are (host, inside, writable); `network` shares the host's.
 
-    `alone`: the command can start threads but no process.
+    `alone`: the command can start threads but no process. `server`: it is a fork server. Its /proc
+    is whole, because the kernel lets no process with a masked one mount its own.
     """
 
     command: tuple[str, ...]
@@ -92,6 +93,7 @@ class Profile:
     network: bool = False
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     alone: bool = False
+    server: bool = False
     channel: int = 3  # the number that the command finds its channel at, if it is given one
 
 
@@ -150,16 +152,30 @@ def parked(
     return (host.bwrap, *named, *_drop(host), *_renaming(host, variables), *command)
 
 
+def with_whole_proc(host: Host, argv: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the argv that keeps bubblewrap from covering folders of /proc.
+
+    It covers those that it could write to (`irq`, `bus`): as root all, unless it lacks the
+    capability to ignore permissions. Below a covered /proc, the kernel lets no process mount its
+    own.
+    """
+    if not host.as_root:
+        return argv
+    return ("/usr/bin/setpriv", "--bounding-set=-dac_override", "--", *argv)
+
+
 def options(host: Host, profile: Profile, descriptors: Descriptors) -> tuple[str, ...]:
     """Return all options. Order matters: a folder comes before its contents, sealing at the end."""
     return (
         *_namespaces(host, profile),
         *_parents(host, profile),
-        *_system(host),
+        *_system(host, whole_proc=profile.server),
         *_contents(profile, descriptors),
         *_sealing(),
         *_environment(host, profile),
         *_control(profile, descriptors),
+        # A library notices a fork by the process id: the command of a sandbox has 2, its server 1.
+        *(("--as-pid-1",) if profile.server else ()),
         "--unshare-uts",
     )
 
@@ -202,16 +218,22 @@ def _folder(place: str) -> tuple[str, ...]:
 
 
 @cache
-def _system(host: Host) -> tuple[str, ...]:
+def _system(host: Host, *, whole_proc: bool) -> tuple[str, ...]:
     return (
         *(item for place in host.binds for item in ("--ro-bind", place, place)),
         *(item for target, place in host.links for item in ("--symlink", target, place)),
         "--proc", "/proc",
+        *(() if whole_proc else _masks(host)),
+        *_devices(),
+    )  # fmt: skip
+
+
+def _masks(host: Host) -> tuple[str, ...]:
+    return (
         # A device node on a mount without device access: opening it fails with EACCES.
         *(item for place in host.hidden for item in ("--ro-bind", "/dev/null", place)),
         # bubblewrap covers the files that it finds writable, but /proc/sys never appears writable.
         "--ro-bind", "/proc/sys", "/proc/sys",
-        *_devices(),
     )  # fmt: skip
 
 

@@ -135,12 +135,7 @@ def program(*, alone: bool = False) -> bytes:
         import pyseccomp
     except (ImportError, RuntimeError) as error:
         raise IsolationUnavailableError(f"libseccomp cannot be used: {error}") from error
-    rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
-    rules.set_attr(_ACT_BADARCH, pyseccomp.KILL_PROCESS)
-    _allow_named(pyseccomp, rules, _NEW_PROCESSES if alone else frozenset())
-    _allow_by_argument(pyseccomp, rules, alone=alone)
-    for number in ABSENT.values():
-        rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), number)
+    rules = _rules(pyseccomp, alone=alone)
     _optimize(rules)
     return _export(rules)
 
@@ -159,6 +154,41 @@ def no_execution() -> bytes:
     for name in ("execve", "execveat"):
         rules.add_rule(pyseccomp.ERRNO(errno.EPERM), name)
     return _export(rules)
+
+
+# The flags of clone with which a fork server makes a sandbox (`_fork/isolate.c`): SIGCHLD, and all
+# namespaces but that of control groups, which comes later.
+FORKED = 17 | (NAMESPACE_FLAGS & ~0x02000000)
+
+
+@cache
+def server_program() -> bytes:
+    """Return the filter of a fork server. IsolationUnavailableError without libseccomp.
+
+    It allows in addition what the first process of a forked sandbox does before its own filter is
+    in force: make namespaces, and mount in them.
+    """
+    try:
+        import pyseccomp
+    except (ImportError, RuntimeError) as error:
+        raise IsolationUnavailableError(f"libseccomp cannot be used: {error}") from error
+    rules = _rules(pyseccomp, alone=False)
+    rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(0, pyseccomp.EQ, FORKED))
+    rules.add_rule(pyseccomp.ALLOW, "unshare", pyseccomp.Arg(0, pyseccomp.EQ, 0x02000000))
+    rules.add_rule(pyseccomp.ALLOW, "mount")
+    _optimize(rules)
+    return _export(rules)
+
+
+def _rules(pyseccomp: Any, *, alone: bool) -> Any:
+    """Return the rules that every sandbox has."""
+    rules = pyseccomp.SyscallFilter(pyseccomp.ERRNO(errno.EPERM))
+    rules.set_attr(_ACT_BADARCH, pyseccomp.KILL_PROCESS)
+    _allow_named(pyseccomp, rules, _NEW_PROCESSES if alone else frozenset())
+    _allow_by_argument(pyseccomp, rules, alone=alone)
+    for number in ABSENT.values():
+        rules.add_rule(pyseccomp.ERRNO(errno.ENOSYS), number)
+    return rules
 
 
 def _allow_named(pyseccomp: Any, rules: Any, without: frozenset[str]) -> None:

@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from sandbox.errors import LostError
 from sandbox.isolation.container import Container
 from sandbox.limits import Limits
 from sandbox.session import verdict
 from sandbox.session.meter import Meter
-from sandbox.session.outcome import Outcome, Usage
+from sandbox.session.outcome import Outcome, Start, Usage
 from sandbox.session.runner_messages import Collector, ReportedExit, TestCase
 from sandbox.session.streams import Capture, Pump
 from sandbox.session.submission import Submission, encode_job
@@ -57,7 +58,7 @@ class Run:
         self._cpu_base = container.group.cpu_ms()
         self._cpu_ms = 0.0
 
-    def outcome(self, *, setup_ms: float, warm: bool) -> Outcome:
+    def outcome(self, *, setup_ms: float, start: Start) -> Outcome:
         """Deliver the job, wait for its end, and return its outcome."""
         pump = Pump(self._container.child.pidfd)
         began = time.monotonic()
@@ -69,7 +70,7 @@ class Run:
             ended = time.monotonic()
             run_ms = (ended - began) * 1000
             out_of_memory = self._look()
-            exit_status = self._end(pump) if stop is None else None
+            exit_status = None if stop else self._end(pump, out_of_memory=out_of_memory)
             if stop is not None:
                 self._stop(pump)
         finally:
@@ -77,19 +78,24 @@ class Run:
         self._collector.end()
         if out_of_memory and stop is None:
             stop = KillReason.MEMORY
-        judged = self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, warm=warm)
+        judged = self._judge(stop, exit_status, setup_ms=setup_ms, run_ms=run_ms, start=start)
         return replace(judged, collect_ms=(time.monotonic() - ended) * 1000)
 
-    def _end(self, pump: Pump) -> int:
-        """Return the exit status.
+    def _end(self, pump: Pump, *, out_of_memory: bool) -> int | None:
+        """Return the exit status; None if the kernel has killed all processes for their memory.
 
         If the runner reported its exit status, do not wait for the kernel to free its memory
         (decision 0012). A forged report gains nothing: sending it ends the process.
         """
         if self._reported_exit.code is None or pump.exited:
-            status = self._container.ended()
-            self._stop(pump)
-            return status
+            try:
+                return self._container.ended()
+            except LostError:
+                if out_of_memory:
+                    return None
+                raise
+            finally:
+                self._stop(pump)
         self._container.send_kill()
         _take_written(pump)
         return self._reported_exit.code
@@ -170,7 +176,7 @@ class Run:
         *,
         setup_ms: float,
         run_ms: float,
-        warm: bool,
+        start: Start,
     ) -> Outcome:
         testing = self._submission.mode == "test"
         report = self._collector.report() if testing else None
@@ -193,7 +199,7 @@ class Run:
             usage=Usage(cpu_ms=self._cpu_ms, memory_peak_bytes=self._container.group.memory_peak()),
             setup_ms=setup_ms,
             run_ms=run_ms,
-            warm=warm and started_again is None,
+            start=start if started_again is None else "cold",
             cold_reason=started_again,
         )
 

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from sandbox.session.runner_messages import TestReport
+
+Start = Literal["fork", "warm", "cold"]
 
 
 class State(StrEnum):
@@ -41,8 +44,9 @@ class Outcome:
 
     `exit_code` is None after a death by `signal` ("SIGSEGV") or a kill. `report` is None in run
     mode. `setup_ms` ends with the delivery of the job, `run_ms` with the end of the program, and
-    `collect_ms` when its processes are gone and its output is read. `cold_reason` says why the
-    sandbox was not `warm`; it is None for a warm one.
+    `collect_ms` when its processes are gone and its output is read. `start` says whether the
+    sandbox was forked from a loaded process, was loaded and waited, or had to load for this job;
+    `cold_reason` says why it is "cold", else it is None.
     """
 
     state: State
@@ -55,6 +59,11 @@ class Outcome:
     usage: Usage
     setup_ms: float
     run_ms: float
-    warm: bool
+    start: Start
     collect_ms: float = 0.0
     cold_reason: str | None = None
+
+    @property
+    def warm(self) -> bool:
+        """Return whether the runtime was loaded before the job came."""
+        return self.start != "cold"

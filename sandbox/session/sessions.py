@@ -20,7 +20,7 @@ from sandbox.isolation.parking import ParkedPool
 from sandbox.limits import Limits
 from sandbox.session.job import TICK, OnCase, OnOutput, Run, drain
 from sandbox.session.meter import Meter
-from sandbox.session.outcome import Outcome
+from sandbox.session.outcome import Outcome, Start
 from sandbox.session.paths import check_paths
 from sandbox.session.runner_messages import Ready, ReportError, parse
 from sandbox.session.streams import Capture, Pump
@@ -63,17 +63,7 @@ def start(
     isolate, ConfinementError if the host finds that the sandbox is not locked down (0018).
     """
     began = time.monotonic()
-    cpu_seconds = math.ceil((limits.startup_ms + limits.cpu_ms) / 1000) + 1
-    shares = Shares(
-        memory_bytes=limits.memory_bytes,
-        processes=limits.processes,
-        rlimits={
-            resource.RLIMIT_CPU: cpu_seconds,  # a backstop: the real limit is polled
-            resource.RLIMIT_FSIZE: limits.file_bytes,
-            resource.RLIMIT_NOFILE: limits.open_files,
-        },
-        low_priority=low_priority,
-    )
+    shares = shares_of(limits, low_priority=low_priority)
     given = tree.variables.for_runner(env or {})
     inside = tree_profile(tree, limits, cold=cold, env=given)
     container = launch(
@@ -85,7 +75,7 @@ def start(
         parked=None if parked_pool is None else parked_pool.take(parking_key(inside, channel=True)),
     )
     try:
-        _await_ready(container, began + limits.startup_ms / 1000)
+        await_ready(container, began + limits.startup_ms / 1000)
         confinement.check(container.init, as_root=this_host().as_root)
         container.hold_command()
     except BaseException:
@@ -97,13 +87,29 @@ def start(
         setup_ms=(time.monotonic() - began) * 1000,
         setup_cpu_ms=container.group.cpu_ms(),
         low_priority=low_priority,
-        cold=cold,
+        start="cold" if cold else "warm",
         variables=tree.variables,
         env=given,
     )
 
 
-def _await_ready(container: Container, deadline: float) -> None:
+def shares_of(limits: Limits, *, low_priority: bool = False) -> Shares:
+    """Return the limits that hold from the first instruction of a sandbox."""
+    cpu_seconds = math.ceil((limits.startup_ms + limits.cpu_ms) / 1000) + 1
+    return Shares(
+        memory_bytes=limits.memory_bytes,
+        processes=limits.processes,
+        rlimits={
+            resource.RLIMIT_CPU: cpu_seconds,  # a backstop: the real limit is polled
+            resource.RLIMIT_FSIZE: limits.file_bytes,
+            resource.RLIMIT_NOFILE: limits.open_files,
+        },
+        low_priority=low_priority,
+    )
+
+
+def await_ready(container: Container, deadline: float) -> None:
+    """Wait for the runner's first message. StartupError after `deadline` (monotonic seconds)."""
     assert container.channel is not None  # noqa: S101 - launched with one
     pump = Pump(container.child.pidfd)
     message = bytearray()
@@ -160,7 +166,7 @@ class Session:
         setup_ms: float,
         setup_cpu_ms: float,
         low_priority: bool = False,
-        cold: bool = False,
+        start: Start = "warm",
         variables: Variables | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
@@ -169,7 +175,7 @@ class Session:
         self.setup_cpu_ms = setup_cpu_ms  # CPU time of the start; not part of a job's usage
         self._container = container
         self._low_priority = low_priority
-        self.warm = not cold  # whether it waited for its job
+        self.started: Start = start
         self._variables = variables or Variables()
         self._env = dict(env or {})
         self._used = threading.Lock()
@@ -224,10 +230,12 @@ class Session:
                 self._container.group.set_priority(low=False)
             if exclusive:
                 self._container.group.favour()
-            setup_ms = (time.monotonic() - began) * 1000 if self.warm else self.setup_ms
+            setup_ms = (
+                (time.monotonic() - began) * 1000 if self.started != "cold" else self.setup_ms
+            )
             late = self._late(submission)
             run = Run(self._container, submission, limits, cancel, on_case, on_output, late, meter)
-            outcome = run.outcome(setup_ms=setup_ms, warm=self.warm)
+            outcome = run.outcome(setup_ms=setup_ms, start=self.started)
             if later is not None:
                 later.callback(end.pop_all().close)
             return outcome

@@ -25,6 +25,7 @@ class Tree:
     for the step that fills it). `links` are names below /template that get a link in /workspace.
     Items of `command` with a slash are paths in the tree ("bin/node"); the last item is the mode.
     `variables` names the variables of a submission that this tree's runtime reads at its start.
+    `forks`: its runner can be a fork server.
     """
 
     root: Path
@@ -34,6 +35,7 @@ class Tree:
     env: Mapping[str, str] = field(default_factory=dict)
     cache_writable: bool = False
     variables: Variables = field(default_factory=Variables)
+    forks: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,11 @@ class Submission:
     pattern: str | None = None
 
 
+def shared_bytes(limits: Limits) -> int:
+    """Return the size of /dev/shm in bytes."""
+    return min(limits.disk_bytes, _SHM_BYTES)
+
+
 def tree_profile(
     tree: Tree, limits: Limits, *, cold: bool = False, env: Mapping[str, str] | None = None
 ) -> profile.Profile:
@@ -71,7 +78,7 @@ def tree_profile(
     sizes = {
         "/workspace": limits.disk_bytes,
         "/tmp": limits.disk_bytes,  # noqa: S108 - inside
-        "/dev/shm": min(limits.disk_bytes, _SHM_BYTES),  # noqa: S108 - inside
+        "/dev/shm": shared_bytes(limits),  # noqa: S108 - inside
     }
     return profile.Profile(
         command=tuple(_inside(item) for item in tree.command),
@@ -87,10 +94,15 @@ def tree_profile(
         binds=tuple(binds),
         tmpfs=tuple(profile.Tmpfs(at=at, size_bytes=size) for at, size in sizes.items()),
         folders=("/workspace/src",),
-        links=tuple((f"/template/{name}", f"/workspace/{name}") for name in tree.links),
+        links=links_of(tree),
         files={"/etc/hosts": profile.HOSTS},
         channel=_channel(tree),
     )
+
+
+def links_of(tree: Tree) -> tuple[tuple[str, str], ...]:
+    """Return the links of a workspace into the tree, as (target, place)."""
+    return tuple((f"/template/{name}", f"/workspace/{name}") for name in tree.links)
 
 
 def _channel(tree: Tree) -> int:

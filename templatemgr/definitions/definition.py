@@ -30,6 +30,7 @@ class Definition:
     """A complete, checked definition. Paths are relative to `root` or to the tree built from it.
 
     `native` has the C sources of each shared object that a build compiles into the tree.
+    `forks` names the modes whose runner can be a fork server.
     """
 
     root: Path
@@ -46,6 +47,7 @@ class Definition:
     env: Mapping[str, str]
     variables: Variables
     modes: Mapping[str, Mode]
+    forks: tuple[str, ...]
     default: Limits
     maximum: Limits
     cache_submissions: tuple[str, ...]

@@ -61,6 +61,7 @@ def _read(root: Path, table: Table, largest: int | None) -> Definition:
     default, maximum = _limits(table)
     cases = smoke.read(root, table, largest)
     files = _files(root, table)
+    modes = _modes(table)
     definition = Definition(
         root=root,
         name=name,
@@ -75,7 +76,8 @@ def _read(root: Path, table: Table, largest: int | None) -> Definition:
         native=native.read(table, files),
         env=_env(table),
         variables=variables.read(table),
-        modes=_modes(table),
+        modes=modes,
+        forks=_forks(table, modes),
         default=default,
         maximum=maximum,
         cache_submissions=_cache_submissions(table, cases),
@@ -143,6 +145,18 @@ def _modes(table: Table) -> dict[str, Mode]:
     if not modes:
         table.fail("run", "give [run], [test] or both")
     return modes
+
+
+def _forks(table: Table, modes: Collection[str]) -> tuple[str, ...]:
+    part = table.table("fork")
+    if part is None:
+        return ()
+    forks = part.texts("modes")
+    for name in forks:
+        if name not in modes:
+            part.fail("modes", f"this definition has no mode {name!r}")
+    part.done()
+    return forks
 
 
 def _limits(table: Table) -> tuple[Limits, Limits]:

@@ -226,7 +226,7 @@ def test_a_warm_one_that_fails_before_delivery_is_replaced_by_a_cold_one(
     original = sessions.Session._lower
 
     def refuse(session: sessions.Session, limits: Limits) -> None:
-        if session.warm:
+        if session.started == "warm":
             message = "refused"
             raise error(message)
         original(session, limits)
@@ -238,7 +238,7 @@ def test_a_warm_one_that_fails_before_delivery_is_replaced_by_a_cold_one(
 
 def test_memory_budget_is_kept(start_executor: Start, settings: object, current: Version) -> None:
     pool = Pool(size=5, budget=4 * warm_groups.ESTIMATE_BYTES, slot="budget-test")
-    pool._demand = {("tiny", mode): busy_demand() for mode in ("run", "test")}
+    pool._demand = {("tiny", mode, None): busy_demand() for mode in ("run", "test")}
     pool.start()
     try:
         until(lambda: pool.count() == 10)  # measured, they are smaller than the estimate

@@ -27,7 +27,7 @@ OUTCOME = Outcome(
     usage=Usage(cpu_ms=1.0, memory_peak_bytes=None),
     setup_ms=1.0,
     run_ms=2.0,
-    warm=False,
+    start="cold",
 )
 
 

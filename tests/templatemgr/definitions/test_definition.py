@@ -190,7 +190,7 @@ def outcome(state: State, stdout: bytes = b"", report: TestReport | None = None)
         usage=Usage(cpu_ms=1, memory_peak_bytes=None),
         setup_ms=1,
         run_ms=1,
-        warm=False,
+        start="cold",
     )
 
 

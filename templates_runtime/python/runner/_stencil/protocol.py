@@ -24,12 +24,18 @@ _key = ""
 
 def open_channel():
     """Move the channel to the descriptor CHANNEL. Child programs do not inherit it."""
-    global _inode
     if RECEIVED not in os.environ:
         os.dup2(FIRST, CHANNEL, inheritable=False)
         os.close(FIRST)
     os.set_inheritable(CHANNEL, False)
-    _inode = os.fstat(CHANNEL).st_ino
+    own_channel()
+
+
+def own_channel():
+    """Note that the descriptor CHANNEL is the channel of this process."""
+    global _inode, _owner
+    _owner = _getpid()
+    _inode = _fstat(CHANNEL).st_ino
 
 
 def send(message):

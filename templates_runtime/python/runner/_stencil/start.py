@@ -23,6 +23,9 @@ def main():
 
 def begin():
     """Run the steps of `main`. An exception is an error of the runner."""
+    fork = None
+    if "STENCIL_FORK" in os.environ:
+        from . import fork
     before = clean.Before()
     before.forget()
     settings = take_settings()
@@ -36,7 +39,12 @@ def begin():
         before.modules |= testing.load()
     if not again and "STENCIL_COLD" not in settings:
         warm(settings.get("STENCIL_PRELOAD", "").split(), testing)
+        generators = fork and fork.Generators()
+        # The objects loaded so far are never freed: exclude them from later collections.
+        gc.freeze()
     before.is_ready()
+    if fork:
+        serve(fork, generators, testing)
     line = line or await_job()
     job = protocol.decode(line)
     protocol.hold_key(job)
@@ -55,6 +63,7 @@ def begin():
 
 def take_settings():
     """Remove the settings of the runner from the environment, and return them by name."""
+    os.environ.pop("STENCIL_FORK", None)
     names = [name for name in os.environ if name.startswith("STENCIL_") and name != protocol.RECEIVED]
     return {name: os.environ.pop(name) for name in names}
 
@@ -66,9 +75,16 @@ def warm(preload, testing):
         __import__(name)
     if testing:
         testing.rehearse(SOURCE)
-    # The objects loaded so far are never freed: exclude them from later collections.
     gc.collect()
-    gc.freeze()
+
+
+def serve(fork, generators, testing):
+    """Serve forks. Return in the second process of each sandbox."""
+    if testing:
+        testing.close_capture()
+    fork.serve(generators)
+    if testing:
+        testing.open_capture()
 
 
 def await_job():

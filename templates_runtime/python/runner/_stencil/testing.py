@@ -80,6 +80,21 @@ def rehearse(source):
     _ready = reporter, _prepareconfig(["src"], [reporter])
 
 
+def close_capture():
+    """Close the files with which the prepared configuration captures output: a fork must not share them."""
+    _capture().stop_global_capturing()
+
+
+def open_capture():
+    """Capture output again, in the state in which pytest leaves a prepared configuration."""
+    _capture().start_global_capturing()
+    _capture().suspend_global_capture()
+
+
+def _capture():
+    return _ready[1].pluginmanager.getplugin("capturemanager")
+
+
 def in_folder(module, folder):
     return str(getattr(module, "__file__", None) or "").startswith(f"{folder}/")
 
