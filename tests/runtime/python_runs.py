@@ -2,11 +2,13 @@
 
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from sandbox.forkserver.server import ForkServer, Tier
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
@@ -18,6 +20,9 @@ from templatemgr.definitions.definition import Definition
 from tests.runtime.node_runs import DEFAULT_SIGNALS
 
 FOLDER = Path(__file__).resolve().parents[2] / "templates_runtime" / "python"
+# How a sandbox starts. Both tiers of fork servers must give the same answers.
+Way = Literal["cold", "warm", "fork", "preloaded fork"]
+WAYS: tuple[Way, ...] = ("cold", "warm", "fork", "preloaded fork")
 STDIN = b"Ada\nBab\n"
 ARGS = ("one", "two words")
 
@@ -35,19 +40,34 @@ class Python:
 
     root: Path
     definition: Definition
+    servers: dict[object, ForkServer] = field(default_factory=dict)
+
+    def _server(self, tree: Tree, tier: Tier) -> ForkServer:
+        """Return the fork server of a mode, tier and settings; start it once."""
+        key = (tree.command, tier, *sorted(tree.env.items()))
+        if key not in self.servers or not self.servers[key].alive:
+            self.servers[key] = ForkServer.start(
+                tree, self.definition.default, slot="test-python-server", tier=tier
+            )
+        return self.servers[key]
+
+    def close(self) -> None:
+        """End the fork servers."""
+        for server in self.servers.values():
+            server.close()
 
     def execute(
         self,
         mode: str,
         files: Files,
         *,
-        warm: bool = False,
+        way: Way = "cold",
         limits: Limits | None = None,
         env: Mapping[str, str] | None = None,
         settings: Mapping[str, str] | None = None,
         **others: str,
     ) -> Outcome:
-        """Run one submission in the sandbox."""
+        """Run one submission in a sandbox that starts this way."""
         limits = limits or self.definition.default
         said = self.definition.modes[mode]
         submission = Submission(
@@ -64,9 +84,13 @@ class Python:
             command=said.command,
             env={**self.definition.env, **(settings or {})},
             variables=self.definition.variables,
+            forks=mode in self.definition.forks,
         )
-        if warm:
+        if way == "warm":
             return start(tree, limits, slot="test-python").deliver(submission, limits)
+        if way != "cold":
+            server = self._server(tree, "bare" if way == "fork" else "preloaded")
+            return server.fork(limits, slot="test-python").deliver(submission, limits)
         return execute(tree, submission, limits, slot="test-python")
 
     def bare(
@@ -107,5 +131,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
     store.copy_files(FOLDER, job.tree, list(definition.files))
     pip_builder.fetch(job)
     pip_builder.install(job)
-    yield Python(root=job.tree, definition=definition)
+    import shutil
+
+    (job.tree / "_fork").mkdir(exist_ok=True)
+    shutil.copy("/tmp/fk/python/tree/_fork/isolate.so", job.tree / "_fork/isolate.so")  # HACK
+    built = Python(root=job.tree, definition=definition)
+    yield built
+    built.close()
     store.remove(workspace)

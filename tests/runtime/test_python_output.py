@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
-from tests.runtime.python_runs import Python
+from tests.runtime.python_runs import WAYS, Python, Way
 
 
 def cases(outcome: Outcome) -> Mapping[str, TestCase]:
@@ -50,9 +50,9 @@ def test_read(capsys):
 }
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_each_test_has_its_own_output(python: Python, warm: bool) -> None:
-    outcome = python.execute("test", PRINTS, warm=warm)
+@pytest.mark.parametrize("way", WAYS)
+def test_each_test_has_its_own_output(python: Python, way: Way) -> None:
+    outcome = python.execute("test", PRINTS, way=way)
     found = cases(outcome)
     first = found["test_a"]
     assert first.stdout == "set up\ncall é\nraw\nchild\ndown\n"

@@ -16,7 +16,7 @@ from sandbox.session.runner_messages import TestCase
 from tests.runtime.python_cases import Case
 from tests.runtime.python_introspection import HIDDEN, SOURCES
 from tests.runtime.python_module_names import NAMES, VARIABLES
-from tests.runtime.python_runs import ARGS, Python
+from tests.runtime.python_runs import ARGS, WAYS, Python, Way
 from tests.runtime.python_shutdown import FINALIZATIONS
 from tests.runtime.python_submissions import RUNS, TESTS
 from tests.runtime.python_suites import SUITES
@@ -46,11 +46,11 @@ def bare_run(python: Python, name: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("name", RUN_CASES)
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_a_program_ends_as_with_bare_python(python: Python, name: str, warm: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_program_ends_as_with_bare_python(python: Python, name: str, way: Way) -> None:
     status, stdout, stderr = bare_run(python, name)
     case = RUN_CASES[name]
-    outcome = python.execute("run", case.files, warm=warm, env=case.env, entry=case.entry)
+    outcome = python.execute("run", case.files, way=way, env=case.env, entry=case.entry)
     if status < 0:
         assert (outcome.state, outcome.exit_code) == (State.CRASHED, None)
     else:
@@ -85,10 +85,10 @@ def bare_test(python: Python, name: str) -> tuple[int, list[tuple[str, str]], st
 
 
 @pytest.mark.parametrize("name", TEST_CASES)
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_a_suite_ends_as_with_bare_pytest(python: Python, name: str, warm: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_suite_ends_as_with_bare_pytest(python: Python, name: str, way: Way) -> None:
     status, said, shown = bare_test(python, name)
-    outcome = python.execute("test", TEST_CASES[name], warm=warm)
+    outcome = python.execute("test", TEST_CASES[name], way=way)
     assert outcome.exit_code == status, (outcome, shown)
     assert outcome.state is (State.FAILED if status else State.SUCCEEDED)
     assert outcome.report is not None
@@ -191,7 +191,7 @@ def test_packages_are_preloaded_only_in_warm_sandboxes(python: Python) -> None:
     files = {"main.py": f"import sys\nprint({names})"}
     assert python.execute("run", files).stdout.data == b"[]\n"
     assert (
-        python.execute("run", files, warm=True).stdout.data == b"['numpy', 'pandas', 'requests']\n"
+        python.execute("run", files, way="warm").stdout.data == b"['numpy', 'pandas', 'requests']\n"
     )
 
 
@@ -202,14 +202,14 @@ def test_a_submission_does_not_see_the_variables_of_the_runner(python: Python, m
         "main.py": f"{look}assert found == []",
         "test_a.py": f"{look}def test_a(): assert found == []",
     }
-    for warm in (False, True):
-        assert python.execute(mode, files, warm=warm).state is State.SUCCEEDED
+    for way in WAYS:
+        assert python.execute(mode, files, way=way).state is State.SUCCEEDED
 
 
 def test_a_variable_of_the_submission_reaches_the_settings_of_pytest(python: Python) -> None:
     files = {"test_a.py": "def test_a(): assert 0\ndef test_b(): pass\n"}
-    for warm in (False, True):
-        outcome = python.execute("test", files, warm=warm, env={"PYTEST_ADDOPTS": "-x"})
+    for way in WAYS:
+        outcome = python.execute("test", files, way=way, env={"PYTEST_ADDOPTS": "-x"})
         assert list(cases(outcome)) == ["test_a"]
 
 
@@ -219,6 +219,6 @@ def test_importing_a_preloaded_package_is_faster_than_bare(python: Python) -> No
         began = time.monotonic()
         python.bare(files, Path(folder), "src/main.py")
         bare = (time.monotonic() - began) * 1000
-    outcome = python.execute("run", files, warm=True)
+    outcome = python.execute("run", files, way="warm")
     assert outcome.stdout.data == b"3\n"
     assert outcome.run_ms * 5 < bare

@@ -7,24 +7,24 @@ import pytest
 
 from sandbox.session.outcome import State
 from sandbox.session.variables import covers
-from tests.runtime.python_runs import ARGS, Python
+from tests.runtime.python_runs import ARGS, WAYS, Python, Way
 
 PASSES = "def test_a(): pass\n"
 READS = {"test_a.py": "def test_a():\n    assert input() == 'Ada'"}
 ABOVE = {"calc.py": "v = 1", "tests/unit/test_a.py": "import calc\n" + PASSES}
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(
     ("files", "setting", "status"), [(READS, "STDIN", 1), (ABOVE, "ROOT", 2)], ids=["stdin", "root"]
 )
 def test_a_definition_can_switch_standard_input_and_root_folder(
-    python: Python, files: Mapping[str, str], setting: str, status: int, warm: bool
+    python: Python, files: Mapping[str, str], setting: str, status: int, way: Way
 ) -> None:
-    outcome = python.execute("test", files, warm=warm)
+    outcome = python.execute("test", files, way=way)
     assert (outcome.state, outcome.exit_code) == (State.FAILED, status)
     settings = {f"STENCIL_TEST_{setting}": "1"}
-    outcome = python.execute("test", files, warm=warm, settings=settings)
+    outcome = python.execute("test", files, way=way, settings=settings)
     assert (outcome.state, outcome.exit_code) == (State.SUCCEEDED, 0), outcome
 
 
@@ -50,7 +50,7 @@ def test_a_definition_can_switch_standard_input_and_root_folder(
 def test_a_cold_run_has_a_reason(
     python: Python, files: Mapping[str, str | bytes], env: dict[str, str], reason: str | None
 ) -> None:
-    outcome = python.execute("run", files, warm=True, env=env)
+    outcome = python.execute("run", files, way="warm", env=env)
     assert outcome.state is State.SUCCEEDED
     assert (outcome.warm, outcome.cold_reason) == (reason is None, reason)
 
@@ -58,7 +58,7 @@ def test_a_cold_run_has_a_reason(
 @pytest.mark.parametrize("entry", ["main.py", "app/solution.py"])
 def test_any_entry_is_warm(python: Python, entry: str) -> None:
     outcome = python.execute(
-        "run", {entry: "import pandas\nprint(__file__)"}, entry=entry, warm=True
+        "run", {entry: "import pandas\nprint(__file__)"}, entry=entry, way="warm"
     )
     assert outcome.warm
     assert outcome.stdout.data.decode() == f"/workspace/src/{entry}\n"
@@ -74,13 +74,13 @@ def test_a_cold_program_has_the_same_modules_as_a_bare_one(python: Python, tmp_p
 
 
 def test_cold_tests_have_a_reason(python: Python) -> None:
-    outcome = python.execute("test", {"queue.py": "", "test_a.py": PASSES}, warm=True)
+    outcome = python.execute("test", {"queue.py": "", "test_a.py": PASSES}, way="warm")
     assert (outcome.state, outcome.warm) == (State.SUCCEEDED, False)
     assert outcome.cold_reason == "a preloaded module has the name of a submitted one: queue"
     seeded = {
         "test_a.py": "def test_a(): assert hash('a') == hash('a') and __import__('sys').flags.hash_randomization == 0"
     }
-    outcome = python.execute("test", seeded, warm=True, env={"PYTHONHASHSEED": "0"})
+    outcome = python.execute("test", seeded, way="warm", env={"PYTHONHASHSEED": "0"})
     assert (outcome.state, outcome.warm) == (State.SUCCEEDED, False)
 
 
