@@ -18,6 +18,7 @@ _keep_alive = ctypes.pythonapi.Py_IncRef
 _THREADING = f"{os.__file__.removesuffix('os.py')}threading.py"
 _status = None
 _installed = False
+_silent = False
 _kept = frozenset()  # names of the modules that only preloading has loaded
 
 
@@ -53,6 +54,13 @@ def expect(status):
     return [*threads, atexit._run_exitfuncs, *frameless.unseen(_end)]
 
 
+def expect_silently(status):
+    """Record the exit status of tests, which the report tells the host: no message is sent at the end."""
+    global _status, _silent
+    if _installed:
+        _status, _silent = status, True
+
+
 def _end():
     """End the process if possible. Called after all threads have ended and all `atexit` callbacks of the program have run."""
     try:
@@ -66,8 +74,9 @@ def _end():
             _unfreeze()
     elif _status is None:
         _spare()
-    elif _flushed():
-        protocol.report_exit(_status)
+    elif _flushed() and not (_silent and hasattr(sys, "last_exc")):  # an error came after the tests
+        if not _silent:
+            protocol.report_exit(_status)
         _leave(_status)
 
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from . import protocol
+from . import finalization, protocol
 from .output import Budget, Output, pass_on
 
 MESSAGE_CHARS = 8_000
@@ -40,6 +40,9 @@ class Reporter:
         if status == pytest.ExitCode.NO_TESTS_COLLECTED and not self.errors:
             self.error("", "No tests found")
         self._ends(status)
+        outermost = config.hook.pytest_cmdline_main.get_hookimpls()[-1].plugin is self  # nobody changes it any more
+        if outermost and not self._silent:
+            finalization.expect_silently(int(status))
         return status
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
