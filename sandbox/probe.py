@@ -39,6 +39,7 @@ def findings() -> tuple[Finding, ...]:
         _seccomp(),
         *_setpriv(),
         _trial(),
+        *_forks(),
         _groups(),
         _descriptors(),
         _processes(),
@@ -125,6 +126,13 @@ def _why_refused(root: Path = Path("/proc/sys")) -> str:
             "Root may not make namespaces here, as in most containers: start the container with "
             "CAP_SYS_ADMIN and without its default seccomp and AppArmor profiles, or run on a host."
         )
+    return _refused_to_users(root) or (
+        "The kernel or a surrounding container refuses namespaces: allow them, or run as root."
+    )
+
+
+def _refused_to_users(root: Path) -> str | None:
+    """Return the remedy where a setting refuses user namespaces to users without rights."""
     if _setting(root / "kernel/apparmor_restrict_unprivileged_userns") == "1":
         return (
             "AppArmor restricts unprivileged user namespaces (Ubuntu 24.04 and later). Give bwrap "
@@ -135,7 +143,26 @@ def _why_refused(root: Path = Path("/proc/sys")) -> str:
         return "Set kernel.unprivileged_userns_clone=1 with sysctl."
     if _setting(root / "user/max_user_namespaces") == "0":
         return "Set user.max_user_namespaces to some thousands with sysctl."
-    return "The kernel or a surrounding container refuses namespaces: allow them, or run as root."
+    return None
+
+
+def _forks(root: Path = Path("/proc/sys")) -> tuple[Finding, ...]:
+    """Check as root what fork servers need: namespaces for a user without rights."""
+    if not starts_as_root():
+        return ()  # each sandbox needs the same
+    remedy = _refused_to_users(root)
+    if remedy is None:
+        return (_fine("forks", "Sandboxes can be forked", "user namespaces are allowed"),)
+    return (
+        Finding(
+            id="forks",
+            ok=True,
+            level="weaker",
+            title="Sandboxes cannot be forked, so that sustained load is slower",
+            detail="user namespaces are refused to users without rights",
+            remedy=remedy,
+        ),
+    )
 
 
 def bubblewrap_or_name() -> str:
