@@ -6,6 +6,7 @@ import tempfile
 
 from _pytest import config as pytest_config
 from _pytest._code import ExceptionInfo
+from _pytest.fixtures import FixtureManager
 
 from . import protocol
 from .reporter import Reporter
@@ -18,6 +19,7 @@ STDIN, ROOT = "STENCIL_TEST_STDIN", "STENCIL_TEST_ROOT"
 # The errors that pytest reports itself: see `listen`.
 USAGE_ERRORS = pytest_config.ConftestImportFailure, pytest_config.PluginImportFailure, pytest_config.UsageError
 _prepareconfig = pytest_config._prepareconfig
+_find_fixture = getattr(FixtureManager, "_find_wrapped_fixture_def", None)  # of pytest 9.1 and later
 _ready = None
 REHEARSAL = '''
 import unittest
@@ -66,6 +68,7 @@ def rehearse(source):
         file.write(REHEARSAL)
     args = ["-p", "no:cacheprovider", "--rootdir", folder, "-c", os.devnull, folder]
     config = _prepareconfig(args, [Reporter(folder, silent=True)])
+    remember_plain_objects()
     config.hook.pytest_cmdline_main(config=config)
     config._ensure_unconfigure()
     shutil.rmtree(folder)
@@ -78,6 +81,23 @@ def rehearse(source):
         del sys.path_importer_cache[place]
     reporter = Reporter(source)
     _ready = reporter, _prepareconfig(["src"], [reporter])
+
+
+def remember_plain_objects():
+    """Note which objects of pytest and its plugins hide no fixture: each session would look again at thousands of them."""
+    if _find_fixture is None:
+        return
+    plain = {}
+
+    def find(manager, item):
+        if id(item) in plain:
+            return None
+        found = _find_fixture(manager, item)
+        if found is None and _ready is None:  # an object of the rehearsal, which stays alive here
+            plain[id(item)] = item
+        return found
+
+    FixtureManager._find_wrapped_fixture_def = find
 
 
 def close_capture():
