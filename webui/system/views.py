@@ -52,6 +52,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "findings": findings,
         "checked_at": checked_at,
         "executors": executors,
+        "warm_groups": [group for group in health.snapshot().groups if group.tier or group.desired],
         "readiness": health.readiness(),
         "settings_shown": [*((name, getattr(settings, name)) for name in SHOWN), *_limits()],
         "versions": (

@@ -2,7 +2,9 @@
 
 import html
 import re
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django import template
 from django.utils import timezone
@@ -109,6 +111,14 @@ def ms(given: float | str | None) -> str:
     if value >= 1000:
         return f"{value / 1000:.1f} s"
     return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+@register.filter
+def start(timings: Mapping[str, Any]) -> str:
+    """Return how the sandbox of an execution started, in one word."""
+    if timings.get("start") == "fork":  # older rows tell only whether it was warm
+        return "forked"
+    return "warm" if timings.get("warm") else "cold"
 
 
 @register.filter

@@ -6,6 +6,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from sandbox import probe
+from tests import factories
 
 
 def test_findings_and_settings_are_shown_without_secrets(admin: Client) -> None:
@@ -38,3 +39,22 @@ def test_isolation_is_checked_once_until_a_new_request(
     again = admin.post("/system/check", follow=True).content.decode()
     assert "Look 2" in again
     assert len(looks) == 2
+
+
+def test_fork_servers_are_shown_with_the_reason_of_a_missing_one(admin: Client) -> None:
+    group = {
+        "template": "python", "version": 3, "mode": "run", "spare": False, "warm": 1, "desired": 2,
+        "memory_bytes": 9 << 20, "per_minute": 1.5,
+    }  # fmt: skip
+    serving = {**group, "tier": "bare", "serving": True, "forks": 12, "reason": ""}
+    failed = {**group, "tier": "preloaded", "serving": False, "forks": 0, "reason": "it is <dead>"}
+    idle = {**group, "template": "unused", "tier": None, "desired": 0}
+    factories.make_heartbeat_row(
+        pool={"budget_bytes": 1 << 30, "groups": [group, serving, failed, idle]}
+    )
+    page = admin.get("/system").content.decode()
+    assert "a fork server, bare" in page
+    assert "12 forks" in page
+    assert "it is &lt;dead&gt;" in page
+    assert page.count("loading each") == 1
+    assert "unused@3" not in page

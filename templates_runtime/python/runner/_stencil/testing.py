@@ -8,7 +8,6 @@ from _pytest import config as pytest_config
 from _pytest._code import ExceptionInfo
 from _pytest.fixtures import FixtureManager
 
-from . import protocol
 from .reporter import Reporter
 
 # pytest's default. It is not passed as an option, because an option overrides the submission's pytest.ini.
