@@ -147,10 +147,11 @@ def _sandboxed(
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
     reason = cold_reason(runtime.variables, execution.env)
     tree = runtime.tree(execution.mode)
+    started = starting_limits(limits, runtime.default)
     warm = None
     if reason is None:
         tier = tier_for(tree, submission.files)
-        warm = context.pool.take(key, limits, tier=tier, slot=slot)
+        warm = context.pool.take(key, limits, started=started, tier=tier, slot=slot)
     if warm is not None:
         try:
             return warm.deliver(submission, limits, cancel=running.cancel, later=later)
@@ -160,7 +161,6 @@ def _sandboxed(
         except LostError as error:
             # Its fork server was killed. A program has no external effects: run it again.
             logger.warning("execution %s runs again: %s", execution.id, error)
-    started = starting_limits(limits, runtime.default)
     session = sessions.start(
         tree, started, slot=slot, cold=True,
         parked_pool=context.parked_pool, env=execution.env,

@@ -25,7 +25,7 @@ from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.demand import Demand, WarmRequest
 from execapp.executor.fork_servers import TriedServer
 from execapp.executor.warm_groups import Key, WarmGroup, WarmSandbox
-from sandbox.errors import SandboxError
+from sandbox.errors import ConfinementError, SandboxError, StartupError
 from sandbox.forkserver.server import TIERS, Tier
 from sandbox.limits import Limits
 from sandbox.session import sessions
@@ -93,18 +93,22 @@ class Pool:
         if self._size > 0:
             self._thread.start()
 
-    def take(self, key: Key, limits: Limits, *, tier: Tier, slot: str) -> Session | None:
-        """Return a live sandbox with a loaded runner for these limits, or None.
+    def take(
+        self, key: Key, limits: Limits, *, started: Limits, tier: Tier, slot: str
+    ) -> Session | None:
+        """Return a live sandbox with a loaded runner, whose limits can be lowered to `limits`.
 
-        The caller owns it. `tier` is that of the fork server which suits the submission; without a
-        waiting sandbox, that server forks one now, in a control group of `slot`.
+        The caller owns it. `tier` is that of the fork server which suits the submission; the other
+        one also does. Without a waiting sandbox a server forks one now, with the limits `started`
+        and in a control group of `slot`. None if nothing waits and no server serves.
         """
-        forked = replace(key, tier=tier)
-        return (
-            self._waiting(forked, limits)
-            or self._fork(forked, limits, slot)
-            or self._waiting(key, limits)
-        )
+        tiers = sorted(TIERS, key=lambda each: each != tier)
+        forked = [replace(key, tier=each) for each in tiers]
+        for each in forked:
+            session = self._waiting(each, limits) or self._fork(each, started, slot)
+            if session is not None:
+                return session
+        return self._waiting(key, limits)
 
     def _waiting(self, key: Key, limits: Limits) -> Session | None:
         dead: list[Session] = []
@@ -134,9 +138,11 @@ class Pool:
             return None
         try:
             return serving.server.fork(limits, slot=slot)
-        except (SandboxError, OSError) as error:
+        except (StartupError, ConfinementError) as error:
             self._give_up(group, serving, error)
-            return None
+        except (SandboxError, OSError) as error:  # of this machine, not of the server
+            logger.info("a sandbox was not forked: %s", error)
+        return None
 
     def refill(self) -> None:
         """Replace a used sandbox after its job: warming during the job would slow it.

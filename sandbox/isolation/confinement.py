@@ -8,7 +8,7 @@ must be those of the sandbox's first process and none of the host's. No process 
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from sandbox.errors import ConfinementError
@@ -40,7 +40,7 @@ class Expected:
     others: Identity
     namespaces: tuple[str, ...]
     filters: int | None  # None: this kernel does not report the number (before 5.9)
-    apart_from: int | None = None  # a process whose namespaces it must not share
+    apart_from: Mapping[str, str] = field(default_factory=dict)  # its server's namespaces
 
 
 def expected(*, as_root: bool) -> Expected:
@@ -67,12 +67,13 @@ def expected_server(*, as_root: bool) -> Expected:
 def expected_forked(*, as_root: bool, server: int) -> Expected:
     """Return the required state of a sandbox that the process `server` has forked."""
     usual = expected(as_root=as_root)
+    namespaces = ("user", *(name for name in usual.namespaces if name != "user"))
     return Expected(
         first=usual.others,  # a clone of the server has its identity
         others=usual.others,
-        namespaces=("user", *(name for name in usual.namespaces if name != "user")),
+        namespaces=namespaces,
         filters=None if usual.filters is None else usual.filters + 1,  # the server's, too
-        apart_from=server,
+        apart_from=spaces_of(server, namespaces),
     )
 
 
@@ -101,13 +102,11 @@ def faults(init: int, wanted: Expected) -> tuple[list[str], list[str]]:
         message = f"the namespaces of process {init} cannot be looked at"
         raise ConfinementError(message) from error
     ours = shared_with_host(init, spaces)
-    if wanted.apart_from is not None:
-        above = spaces_of(wanted.apart_from, wanted.namespaces)
-        ours += [
-            f"process {init} shares its server's {name} namespace"
-            for name, space in spaces.items()
-            if space == above[name]
-        ]
+    ours += [
+        f"process {init} shares its server's {name} namespace"
+        for name, space in spaces.items()
+        if space == wanted.apart_from.get(name)
+    ]
     children, wrong = look(init, wanted.first, wanted.filters)
     ours += wrong
     theirs: list[str] = []
