@@ -13,9 +13,10 @@ from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from templatemgr import store
+from templatemgr.builders import native
 from templatemgr.builders.base import Job
 from templatemgr.builders.pip import pip_builder
-from templatemgr.definitions import definition_file
+from templatemgr.definitions import definition_file, source_files
 from templatemgr.definitions.definition import Definition
 from tests.runtime.node_runs import DEFAULT_SIGNALS
 
@@ -128,13 +129,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
         definition=definition, workspace=workspace, log=lambda _stream, text: said.append(text)
     )
     job.downloads.mkdir()
-    store.copy_files(FOLDER, job.tree, list(definition.files))
+    sources = source_files.locate(FOLDER)
+    store.copy({name: sources[name] for name in definition.files}, job.tree)
     pip_builder.fetch(job)
     pip_builder.install(job)
-    import shutil
-
-    (job.tree / "_fork").mkdir(exist_ok=True)
-    shutil.copy("/tmp/fk/python/tree/_fork/isolate.so", job.tree / "_fork/isolate.so")  # HACK
+    native.compile_parts(job)
     built = Python(root=job.tree, definition=definition)
     yield built
     built.close()
