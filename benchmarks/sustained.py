@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,16 @@ from benchmarks import bare
 from benchmarks.installation import TICKS, Installation
 from benchmarks.measures import Size
 from benchmarks.table import Row, quantile, share
+from sandbox.forkserver.server import ForkServer
+from sandbox.limits import MIB
+from sandbox.session import sessions
+from templatemgr import runtimes
+from templatemgr.definitions import definition_file
 
 CORES = len(os.sched_getaffinity(0))
 CLIENTS = (1, 4, 16)  # the last one has the figure that must be reached
 SPACE_SECONDS = 2.0
+WAITING = 5  # forked sandboxes whose memory is measured
 _numbers = itertools.count(1)
 
 
@@ -128,6 +134,8 @@ def every(installation: Installation, size: Size) -> Iterator[Row]:
     yield of_a_class(installation, size)
     yield from sleepers(installation)
     yield spaced_out(installation, size.samples)
+    for template in ("python", "typescript"):
+        yield from waiting(installation, template)
     yield idle(installation, size.sustained_seconds)
 
 
@@ -210,6 +218,29 @@ def spaced_out(installation: Installation, samples: int) -> Row:
     ours = _machine_cpu_each(partial(_submit, installation, PYTHON), samples)
     measure = "CPU of Python hello every 2 s, warming included, beside bare"
     return share(measure, [ours], [alone], most=3)
+
+
+def waiting(installation: Installation, template: str) -> Iterator[Row]:
+    """Measure the memory of a test sandbox that waits: forked, beside one that loads its runner.
+
+    The server's own memory is not counted: it is shared by all that wait and run.
+    """
+    home = (installation.data / "templates" / template / "current").resolve()
+    runtime = runtimes.make_runtime(definition_file.read_kept(home / "inputs"), home)
+    tree, limits = runtime.tree("test"), runtime.default
+    if not tree.forks:
+        return
+    with ExitStack() as made:
+        loaded = sessions.start(tree, limits, slot="bench")
+        made.callback(loaded.close)
+        server = ForkServer.start(tree, limits, slot="bench", tier="bare")
+        made.callback(server.close)
+        forked = [server.fork(limits, slot="bench") for _ in range(WAITING)]
+        each = statistics.median(session.memory_bytes for session in forked) / MIB
+        measure = f"memory of a waiting {template} test sandbox: forked, beside loaded"
+        yield share(measure, [each], [loaded.memory_bytes / MIB], most=0.3, unit="MiB")
+        for session in forked:
+            session.close()
 
 
 def idle(installation: Installation, seconds: float) -> Row:

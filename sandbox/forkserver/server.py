@@ -71,7 +71,8 @@ class ForkServer:
         Raises as `sessions.start` does; ConfinementError if its clones would share anything.
         """
         deadline = time.monotonic() + limits.startup_ms / 1000
-        env = {_FORK: "1", **({PRELOAD: ""} if tier == "bare" else {})}
+        without = {PRELOAD: ""} if tier == "bare" and PRELOAD in tree.env else {}
+        env = {_FORK: "1", **without}
         inside = replace(tree_profile(tree, limits, env=env), server=True)
         shares = Shares(
             memory_bytes=max(limits.memory_bytes, _MEMORY_BYTES),
