@@ -11,9 +11,10 @@ import importlib.util
 import os
 import platform
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from sandbox import cage
 from sandbox.limits import MIB
@@ -94,6 +95,28 @@ def packages(parts: Mapping[str, tuple[str, ...]]) -> list[Locked]:
     ]  # fmt: skip
 
 
+def recorded(rows: Iterable[Mapping[str, Any]]) -> list[Locked]:
+    """Return the compiler from the recorded packages of a version; nothing if it has none."""
+    found = (row for row in rows if row["name"] == PACKAGE and row.get("licence"))
+    return [Locked(**{**row, "chain": tuple(row.get("chain", ()))}) for row in found]
+
+
+def try_compiler() -> str:
+    """Compile one line in a cage; return the compiler's version.
+
+    Raises BuildError if the compiler is missing or broken, SandboxError if no cage can start.
+    """
+    said: list[str] = []
+    found = version()
+    with tempfile.TemporaryDirectory(prefix="stencil-native-") as folder:
+        jail = _cage(Path(folder), {"trial.c": b"int trial;\n"})
+        status = cage.run(jail, list(_argv(("trial.c",))), lambda _stream, text: said.append(text))
+        if status != 0 or not Path(folder, OUTPUT).is_file():
+            message = f"zig {found} ended with status {status}. {' '.join(said)[:300]}".strip()
+            raise BuildError(message, step=STEP, remedy=REINSTALL)
+    return found
+
+
 def _contents(job: Job, source: str) -> dict[str, bytes]:
     """Return the C files of a source's folder by path, from the inputs and not from the tree."""
     places = source_files.locate(job.definition.root)
@@ -109,21 +132,7 @@ def _digests(contents: Mapping[str, bytes]) -> str:
 def _compiled(job: Job, sources: tuple[str, ...], contents: Mapping[str, bytes]) -> bytes:
     """Return the shared object that the compiler makes of the sources."""
     with tempfile.TemporaryDirectory(prefix="native-", dir=job.workspace) as folder:
-        jail = cage.Cage(
-            writable=Path(folder),
-            read_only=((_folder(), COMPILER),),
-            files={f"{SOURCES}/{path}": data for path, data in contents.items()},
-            env={
-                "TZ": "UTC",
-                "SOURCE_DATE_EPOCH": "315532800",
-                "ZIG_GLOBAL_CACHE_DIR": "/tmp/zig",  # noqa: S108 - inside the cage
-                "ZIG_LOCAL_CACHE_DIR": "/tmp/zig",  # noqa: S108 - inside the cage
-            },
-            wall_ms=WALL_MS,
-            memory_bytes=MEMORY_BYTES,
-            disk_bytes=min(job.disk_bytes, 4 * MAX_OUTPUT_BYTES),
-        )
-        _run(job, jail, _argv(sources))
+        _run(job, _cage(Path(folder), contents), _argv(sources))
         try:
             data = foreign.read_file(Path(folder, OUTPUT), most=MAX_OUTPUT_BYTES)
         except (OSError, ValueError) as error:
@@ -132,6 +141,23 @@ def _compiled(job: Job, sources: tuple[str, ...], contents: Mapping[str, bytes])
     if not data.startswith(ELF):
         raise BuildError("The compiler made no shared object.", step=STEP, remedy=REINSTALL)
     return data
+
+
+def _cage(folder: Path, contents: Mapping[str, bytes]) -> cage.Cage:
+    """Return a cage without network that can write in `folder` and shows only these sources."""
+    return cage.Cage(
+        writable=folder,
+        read_only=((_folder(), COMPILER),),
+        files={f"{SOURCES}/{path}": data for path, data in contents.items()},
+        env={
+            "TZ": "UTC",
+            "ZIG_GLOBAL_CACHE_DIR": "/tmp/zig",  # noqa: S108 - inside the cage
+            "ZIG_LOCAL_CACHE_DIR": "/tmp/zig",  # noqa: S108 - inside the cage
+        },
+        wall_ms=WALL_MS,
+        memory_bytes=MEMORY_BYTES,
+        disk_bytes=4 * MAX_OUTPUT_BYTES,
+    )
 
 
 def _argv(sources: tuple[str, ...]) -> tuple[str, ...]:
@@ -148,7 +174,7 @@ def _argv(sources: tuple[str, ...]) -> tuple[str, ...]:
 def _run(job: Job, jail: cage.Cage, argv: tuple[str, ...]) -> None:
     job.log("build", " ".join(("$ zig", *argv[1:])))
     steps.run(
-        job, jail, argv, step=STEP, what="the compiler of native parts", remedies=REMEDIES,
+        job, jail, argv, step=STEP, what="The compiler of native parts", remedies=REMEDIES,
         mark="", first=True,
     )  # fmt: skip
 

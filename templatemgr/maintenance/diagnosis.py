@@ -9,8 +9,11 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from core.database import integrity, triggers
+from sandbox.errors import SandboxError
 from templatemgr import audit, data_paths, store
 from templatemgr.build import builds
+from templatemgr.builders import native
+from templatemgr.errors import BuildError
 from templatemgr.integrity import checking, data_directory
 from templatemgr.maintenance import verification
 from templatemgr.models import HealthState, Severity, Template, Version
@@ -42,7 +45,7 @@ def notes() -> list[Note]:
     This is quick: folders are listed, not hashed; `verify_templates` hashes. A folder without a
     row is removed, a row without its tree is quarantined, and each of these is a finding.
     """
-    found = [*_places(), _modes(), _triggers(), _chain(), _disk(), *_aside()]
+    found = [*_places(), _modes(), _triggers(), _chain(), _disk(), *_aside(), _compiler()]
     checking.keep_health_rows()
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
@@ -179,6 +182,17 @@ def _aside() -> list[Note]:
             remedy=remedy,
         )
     ]
+
+
+def _compiler() -> Note:
+    """Compile one line as a build does. Versions run without the compiler."""
+    title = "compiler of native parts"
+    try:
+        return Note(level="ok", title=title, detail=f"zig {native.try_compiler()}")
+    except (BuildError, SandboxError, OSError) as error:
+        remedy = getattr(error, "remedy", None) or native.REINSTALL
+        detail = f"needed only to build: {error}"
+        return Note(level="weaker", title=title, detail=detail, remedy=remedy)
 
 
 def _current(template: Template) -> Note:

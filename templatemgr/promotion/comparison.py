@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from templatemgr import catalog, data_paths, difference, lockfile
-from templatemgr.builders import registry
+from templatemgr.builders import native, registry
 from templatemgr.builders.pip.pip_contents import LOCAL
 from templatemgr.definitions import definition, definition_file, source_files
 from templatemgr.difference import Difference, Side
@@ -139,9 +139,10 @@ def _packages(version: Version, inputs: Path, manifest: Manifest) -> list[Locked
         rows = ({**row, "chain": tuple(row.get("chain", ()))} for row in version.packages)
         return [Locked(**row) for row in rows]
     present = {entry.path for entry in manifest.entries}
-    return lockfile.read(
+    locked = lockfile.read(
         source_files.read(lock, shown=lock.name), lambda path: f"{path}/package.json" in present
     )
+    return [*locked, *native.recorded(version.packages)]
 
 
 def _programs(inputs: Path, manifest: Manifest, packages: list[Locked]) -> dict[str, str]:

