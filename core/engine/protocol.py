@@ -3,10 +3,12 @@
     web → executor   {"type": "wake", "kind": "<kind>"}         see WakeKind
                      {"type": "cancel", "id": "<execution>"}
                      {"type": "wait", "id": "<execution>"}      with "kind" also a wake-up
+                     {"type": "begin", "id": "<execution>"}     committed just now: wake and wait
     executor → web   {"type": "waiting", "id": "<execution>"}   the wait is registered
                      {"type": "finished", "id": "<execution>"}  read the row again
 
-A web process reads the row when it gets "waiting": an end after that is sent as "finished". One
+A web process reads the row when it gets "waiting": an end after that is sent as "finished". To
+"begin" the executor replies "finished" alone, at once if the execution has ended already. One
 connection may carry any number of waits. A lost message costs time and nothing else: the database
 row is authoritative, and both sides also read it at intervals.
 """
@@ -41,7 +43,7 @@ class Message:
     id: str = ""
 
 
-_TYPES = ("wake", "cancel", "wait", "waiting", "finished")
+_TYPES = ("wake", "cancel", "wait", "begin", "waiting", "finished")
 
 
 def encode(message: Message) -> bytes:
@@ -53,7 +55,7 @@ def encode(message: Message) -> bytes:
 def decode(line: bytes) -> Message:
     """Return the message in one line. Raises WireError."""
     try:
-        data = json.loads(line)
+        data = json.loads(str(line, "utf-8"))
     except (ValueError, RecursionError) as error:
         message = "not JSON"
         raise WireError(message) from error

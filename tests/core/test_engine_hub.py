@@ -12,6 +12,7 @@ import pytest
 from pytest_django import Settings
 
 from core.engine import hub
+from core.engine.local import receiver
 from core.engine.local.engine import LocalEngine
 from core.engine.local.link import SocketLink
 from core.engine.local.receiver import SocketReceiver
@@ -119,6 +120,49 @@ def test_an_early_end_is_kept_until_the_wait(run: Callable[..., None], rows: Row
             await until(lambda: made._begun[one])
             assert await made.wait(one, 60, begun=True)
             assert made._begun == {}
+
+    run(work)
+
+
+def test_an_end_before_the_beginning_is_reported_once(run: Callable[..., None], rows: Rows) -> None:
+    async def work(made: hub.Hub) -> None:
+        with executor() as (listener, woken):
+            one = uuid.uuid4()
+            listener.finished(one)  # a slot was awake: it ran before the message came
+            await asyncio.to_thread(made.begin, one)
+            assert await made.wait(one, 60, begun=True)
+            await until(lambda: woken == ["execution"])
+            assert listener._ended == {}
+            again = asyncio.create_task(made.wait(one, 60, begun=False))  # it was requeued
+            await until(lambda: waiting(listener) == 1)
+            assert not again.done()
+            listener.finished(one)
+            assert await again
+
+    run(work)
+
+
+def test_a_begun_wait_needs_no_row_to_be_read(run: Callable[..., None], rows: Rows) -> None:
+    async def work(made: hub.Hub) -> None:
+        with executor() as (listener, _):
+            for _ in range(20):
+                one = uuid.uuid4()
+                await asyncio.to_thread(made.begin, one)
+                waits = asyncio.create_task(made.wait(one, 60, begun=True))
+                await until(lambda: waiting(listener) == 1)
+                listener.finished(one)
+                assert await waits
+        assert len(rows.asked) < 5, "only the look of each second"
+
+    run(work)
+
+
+def test_few_ends_are_remembered(run: Callable[..., None], rows: Rows) -> None:
+    async def work(_made: hub.Hub) -> None:
+        with executor() as (listener, _):
+            for _ in range(receiver.MOST_ENDED + 10):
+                listener.finished(uuid.uuid4())
+            assert len(listener._ended) == receiver.MOST_ENDED
 
     run(work)
 

@@ -30,6 +30,7 @@ class Bounds:
     bodies_of_address: int = 128 * 1024 * 1024  # 0 behind a proxy: no bound for each address
     queue: int = 1000  # complete requests that wait for a thread
     threads: int = 32
+    busy_threads: int = 1  # of them, that run short work at a time
 
 
 def from_settings() -> Bounds:

@@ -21,6 +21,7 @@ from execapp.services import submissions
 from webui.server import connection, request_body
 from webui.server.bounds import Bounds
 from webui.server.environment import PATH_BYTES, environment, joined
+from webui.server.threads import Threads
 
 HEALTH = frozenset({"/healthz", "/readyz"})
 PIECE = 64 * 1024  # bytes of a reply; the next piece waits until this one is sent
@@ -62,7 +63,8 @@ class Bridge:
 
     def __post_init__(self) -> None:
         self.body_memory = request_body.BodyMemory(self.bounds)
-        self.pool = ThreadPoolExecutor(self.bounds.threads, thread_name_prefix="web")
+        bounds = self.bounds
+        self.threads = Threads(most=bounds.threads, usual=bounds.busy_threads, name="web")
         # Health checks must be answered while every other thread is busy.
         self.health = ThreadPoolExecutor(2, thread_name_prefix="health")
         self.hub: hub.Hub | None = None
@@ -83,10 +85,11 @@ class Bridge:
 
     async def call[T](self, scope: Any, work: Callable[[], T]) -> T:
         """Run `work` in a long-lived thread."""
-        pool = self.health if scope["path"] in HEALTH else self.pool
         self.queued += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, work)
+            if scope["path"] in HEALTH:
+                return await asyncio.get_running_loop().run_in_executor(self.health, work)
+            return await self.threads.run(work)
         finally:
             self.queued -= 1
 
@@ -99,8 +102,8 @@ class Bridge:
         """Close the hub and the threads."""
         if self.hub is not None:
             await self.hub.close()
-        for pool in (self.pool, self.health):
-            pool.shutdown(wait=False, cancel_futures=True)
+        self.threads.close()
+        self.health.shutdown(wait=False, cancel_futures=True)
 
 
 class Exchange:

@@ -31,8 +31,7 @@ class SocketLink:
 
     def begin(self, execution_id: uuid.UUID) -> None:
         """Wake the executor and ask for the end of an execution, in one message."""
-        kind = protocol.WakeKind.EXECUTION
-        self._send(protocol.Message(type="wait", kind=kind, id=str(execution_id)))
+        self._send(protocol.Message(type="begin", id=str(execution_id)))
 
     def watch(self, execution_id: uuid.UUID) -> None:
         """Request a report of the end of an execution."""

@@ -17,6 +17,9 @@ from core.engine.local.sockets import short_address
 logger = logging.getLogger(__name__)
 BACKLOG = 256
 MOST_UNSENT = 4 * 1024 * 1024  # bytes that wait for one connection
+# Ends that are remembered for a "begin" that arrives later. An execution may end first, because a
+# slot that is awake claims its row as soon as it is committed.
+MOST_ENDED = 4096
 _SERVER = "server"  # marks the listening socket in the selector, even after it was replaced
 
 
@@ -35,6 +38,7 @@ class SocketReceiver(Receiver):
         self._on_cancel = on_cancel
         self._lock = threading.Lock()
         self._waiting: dict[str, set[socket.socket]] = {}
+        self._ended: dict[str, None] = {}  # reported to nobody, in the order of their ends
         self._pending: dict[socket.socket, bytes] = {}
         self._unsent: dict[socket.socket, bytearray] = {}
         self._selector = selectors.DefaultSelector()
@@ -91,6 +95,13 @@ class SocketReceiver(Receiver):
             waiters = self._waiting.pop(str(execution_id), set())
             for waiter in waiters:
                 self._send(waiter, line)
+            if not waiters:
+                self._remember(str(execution_id))
+
+    def _remember(self, execution_id: str) -> None:
+        self._ended[execution_id] = None
+        if len(self._ended) > MOST_ENDED:
+            del self._ended[next(iter(self._ended))]
 
     def close(self) -> None:
         """Stop listening. Waiters see the end of the stream and read their rows."""
@@ -160,6 +171,20 @@ class SocketReceiver(Receiver):
                 self._send(link, protocol.encode(protocol.Message(type="waiting", id=execution_id)))
             if message.kind:  # after the wait is registered, so that no end is missed
                 self._on_wake(message.kind)
+        elif message.type == "begin":
+            self._begin(link, str(uuid.UUID(message.id)))
+
+    def _begin(self, link: socket.socket, execution_id: str) -> None:
+        """Register the wait for an execution that was committed just now, and wake a slot."""
+        with self._lock:
+            # Reported once: a requeued execution then ends again, and its waiter is registered.
+            if execution_id in self._ended:
+                del self._ended[execution_id]
+                line = protocol.encode(protocol.Message(type="finished", id=execution_id))
+                self._send(link, line)
+            else:
+                self._waiting.setdefault(execution_id, set()).add(link)
+        self._on_wake(protocol.WakeKind.EXECUTION)
 
     def _send(self, link: socket.socket, data: bytes) -> None:
         """Send, or keep the bytes that the socket does not take now. The lock is held.
