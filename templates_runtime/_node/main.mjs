@@ -2,10 +2,12 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import protocol from "./protocol.cjs";
+import server from "./server.cjs";
 import { giveStdinBack, withholdStdin } from "./stdin.mjs";
 
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
+const { serve, withholdRandom } = server;
 const { cold, handedOver, receive, send, writeFiles } = protocol;
 // The paths in src/ at which vitest looks for a configuration file.
 const CONFIGURATION = /^(?:vitest|vite)\.config\.[cm]?[jt]s$/;
@@ -16,6 +18,7 @@ const inherited = { ...process.env };
 const handed = handedOver();
 const ownConfiguration = (job) => job.files.find(({ path }) => CONFIGURATION.test(path))?.path;
 
+withholdRandom();
 process.chdir(WORKSPACE);
 if (handed && ownConfiguration(handed)) {
   withholdStdin();
@@ -40,6 +43,7 @@ async function testAsUsual() {
     await perform(handed);
     return;
   }
+  serve();
   send({ type: "ready" });
   const job = receive();
   if (job === null) return;

@@ -11,9 +11,12 @@ const CHUNK_BYTES = 65_536;
 const RETRY_MS = 1;
 
 // Variables of the runner, hidden from the submission. Node has already applied NODE_COMPILE_CACHE.
-const OURS = ["STENCIL_CHANNEL", "STENCIL_COLD", "STENCIL_JOB", "STENCIL_MODE", "NODE_COMPILE_CACHE"];
+const OURS = ["STENCIL_CHANNEL", "STENCIL_COLD", "STENCIL_FORK", "STENCIL_JOB", "STENCIL_MODE", "STENCIL_PRELOAD", "NODE_COMPILE_CACHE"];
 const environment = Object.fromEntries(OURS.filter((name) => name in process.env).map((name) => [name, process.env[name]]));
 const cold = environment.STENCIL_COLD !== undefined;
+const forks = environment.STENCIL_FORK !== undefined;
+// A process that this one starts for its job is no server.
+delete environment.STENCIL_FORK;
 for (const name of OURS) delete process.env[name];
 
 const { closeSync, fstatSync, mkdirSync, readFileSync, readSync, writeFileSync, writeSync } = fs;
@@ -88,4 +91,4 @@ function writeFiles(folder, files) {
   }
 }
 
-module.exports = { CHANNEL, cold, environment, handedOver, receive, send, tellExit, writeFiles };
+module.exports = { CHANNEL, cold, environment, forks, handedOver, receive, send, tellExit, writeFiles };

@@ -6,6 +6,7 @@ const fs = require("node:fs");
 const Module = require("node:module");
 const { isMainThread } = require("node:worker_threads");
 const { hide } = require("./hide.cjs");
+const { serve } = require("./server.cjs");
 
 const WORKSPACE = "/workspace";
 const SOURCE = `${WORKSPACE}/src`;
@@ -20,6 +21,7 @@ function runOne({ cold, receive, send, tellExit, writeFiles }) {
   const exit = process.reallyExit.bind(process);
   process.chdir(WORKSPACE);
   if (!cold) rehearse();
+  serve();
   send({ type: "ready" });
   const job = receive();
   if (job === null) exit(0);
