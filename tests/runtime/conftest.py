@@ -13,7 +13,8 @@ from sandbox.limits import Limits
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute
 from templatemgr import store
-from templatemgr.builders import steps
+from templatemgr.builders import native, steps
+from templatemgr.builders.base import Job
 from templatemgr.builders.npm import npm_builder
 from templatemgr.definitions import definition_file, source_files
 from tests.runtime.node_runs import Tool
@@ -54,12 +55,14 @@ def installed(folder: Path, home: Path) -> Iterator[Tool]:
     steps.prune(root, definition.prune)
     for link, target in definition.toolchain.items():
         steps.link(root, link, target.replace("{arch}", npm_builder.architecture()))
+    native.compile_parts(Job(definition=definition, workspace=home, log=lambda *_: None))
     cache = home / "cache"
     cache.mkdir()
     tool = Tool(root=root, cache=cache, definition=settings)
     for case in settings["cache"]["submissions"]:
         fill(tool, folder / "smoke" / case)
     yield tool
+    tool.close()
     shutil.rmtree(home)
 
 

@@ -4,16 +4,20 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from sandbox.forkserver.server import ForkServer
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome
 from sandbox.session.sessions import SourceFile, Submission, Tree, execute, start
 from sandbox.session.variables import Variables
 
 TIMEOUT = 60
+# How a sandbox starts.
+Way = Literal["cold", "warm", "fork"]
+WAYS: tuple[Way, ...] = ("cold", "warm", "fork")
 # A process inherits ignored signals, for example from `nohup` or a shell's `&`. A sandbox ignores
 # no signal, so reset all signals for the bare tool.
 DEFAULT_SIGNALS = ("/usr/bin/env", "--default-signal")
@@ -40,6 +44,20 @@ class Tool:
     root: Path
     cache: Path
     definition: dict[str, Any]
+    servers: dict[str, ForkServer] = field(default_factory=dict)
+
+    def server(self, mode: str) -> ForkServer:
+        """Return the fork server of this mode; start it once."""
+        if mode not in self.servers or not self.servers[mode].alive:
+            self.servers[mode] = ForkServer.start(
+                self.tree(mode), Limits(), slot="test-server", tier="bare"
+            )
+        return self.servers[mode]
+
+    def close(self) -> None:
+        """End the fork servers."""
+        for server in self.servers.values():
+            server.close()
 
     def tree(self, mode: str) -> Tree:
         """Return the tree with which a sandbox starts this mode."""
@@ -53,6 +71,7 @@ class Tool:
                 start=tuple(self.definition["variables"]["start"]),
                 refused=self.definition["variables"]["refused"],
             ),
+            forks=mode in self.definition["fork"]["modes"],
         )
 
     def test(
@@ -60,17 +79,17 @@ class Tool:
         files: Mapping[str, str],
         *,
         limits: Limits | None = None,
-        warm: bool = False,
+        way: Way = "cold",
         env: Mapping[str, str] | None = None,
     ) -> Outcome:
-        """Run mode test in the sandbox: cold, or warm in a session that waited for its job."""
+        """Run mode test in a sandbox that starts this way."""
         submission = Submission(
             mode="test",
             files=sources(files),
             env=env or {},
             pattern=self.definition["test"]["pattern"],
         )
-        return self._perform("test", submission, limits or Limits(), warm=warm)
+        return self.deliver(submission, limits or Limits(), way)
 
     def run(
         self,
@@ -80,13 +99,13 @@ class Tool:
         args: tuple[str, ...] = (),
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
-        warm: bool = False,
+        way: Way = "cold",
     ) -> Outcome:
-        """Run mode run in the sandbox."""
+        """Run mode run in a sandbox that starts this way."""
         submission = Submission(
             mode="run", files=sources(files), entry=entry, args=args, stdin=stdin, env=env or {}
         )
-        return self._perform("run", submission, Limits(), warm=warm)
+        return self.deliver(submission, Limits(), way)
 
     def bare_vitest(
         self, files: Mapping[str, str], *, env: Mapping[str, str] | None = None
@@ -130,8 +149,12 @@ class Tool:
             )
         return Bare(exit_code=ended.returncode, stdout=stdout, stderr=stderr, cases=[])
 
-    def _perform(self, mode: str, submission: Submission, limits: Limits, *, warm: bool) -> Outcome:
-        if warm:
+    def deliver(self, submission: Submission, limits: Limits, way: Way) -> Outcome:
+        """Run a submission in a sandbox that starts this way."""
+        mode = submission.mode
+        if way == "fork":
+            return self.server(mode).fork(limits, slot="test").deliver(submission, limits)
+        if way == "warm":
             return start(self.tree(mode), limits, slot="test").deliver(submission, limits)
         return execute(self.tree(mode), submission, limits, slot="test")
 

@@ -1,11 +1,11 @@
-"""Compare the JavaScript template, cold and warm, with bare Node and bare vitest."""
+"""Compare the JavaScript template, cold, warm and forked, with bare Node and bare vitest."""
 
 import re
 
 import pytest
 
 from sandbox.session.outcome import Outcome, State
-from tests.runtime.node_runs import Tool, seen
+from tests.runtime.node_runs import WAYS, Tool, Way, seen
 from tests.runtime.test_typescript_warm_and_cold import agree
 from tests.runtime.vitest_submissions import SUBMISSIONS
 
@@ -57,14 +57,14 @@ def in_javascript(files: dict[str, str]) -> dict[str, str]:
     return {re.sub(r"\.ts$", ".js", path): TYPES.sub("", text) for path, text in files.items()}
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_program_ends_as_bare_node_does(javascript: Tool, name: str, warm: bool) -> None:
+def test_a_program_ends_as_bare_node_does(javascript: Tool, name: str, way: Way) -> None:
     files = {"main.js": PROGRAMS[name], **HELPERS}
     args, stdin = ("Ada", "two words"), b"one\ntwo\n"
-    outcome = javascript.run(files, entry="main.js", args=args, stdin=stdin, warm=warm)
+    outcome = javascript.run(files, entry="main.js", args=args, stdin=stdin, way=way)
     bare = javascript.bare_node(files, entry="main.js", args=args, stdin=stdin)
-    assert outcome.warm is warm
+    assert outcome.start == way
     assert outcome.exit_code == bare.exit_code, outcome
     assert outcome.stdout.data.decode() == bare.stdout
     assert outcome.state is (State.SUCCEEDED if bare.exit_code == 0 else State.FAILED)
@@ -79,15 +79,16 @@ def error_of(stderr: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", TESTS)
-def test_tests_end_as_in_bare_vitest_cold_and_warm(javascript: Tool, name: str) -> None:
+def test_tests_end_as_in_bare_vitest_each_way(javascript: Tool, name: str) -> None:
     files = in_javascript(TESTS[name])
-    cold, warm = javascript.test(files), javascript.test(files, warm=True)
+    cold, *others = (javascript.test(files, way=way) for way in WAYS)
     bare = javascript.bare_vitest(files)
     assert seen(cold) == bare.cases
     assert cold.exit_code == bare.exit_code, cold
     assert cold.state is (State.SUCCEEDED if bare.exit_code == 0 else State.FAILED)
-    assert seen(warm) == seen(cold)
-    agree(warm, cold)
+    for other in others:
+        assert seen(other) == seen(cold)
+        agree(other, cold)
 
 
 def test_there_is_no_compiler_in_the_tree(javascript: Tool) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
-from tests.runtime.node_runs import Tool, seen
+from tests.runtime.node_runs import WAYS, Tool, seen
 
 TESTS = {
     "a.test.js": 'import { expect, it } from "vitest";\n'
@@ -56,7 +56,7 @@ OPTIONS = {
 
 
 def own(javascript: Tool, files: dict[str, str]) -> Outcome:
-    outcome = javascript.test({**TESTS, **files}, limits=Limits(wall_ms=30_000), warm=True)
+    outcome = javascript.test({**TESTS, **files}, limits=Limits(wall_ms=30_000), way="warm")
     assert not outcome.warm
     assert "configuration" in str(outcome.cold_reason)
     return outcome
@@ -193,12 +193,12 @@ def test_a_variable_has_the_same_effect_as_in_bare_node(javascript: Tool, name: 
     files = {"main.js": f"console.log({expression});", "lib/found.js": "module.exports = 'found';"}
     bare_env = {key: value.replace("/workspace/src", "src") for key, value in env.items()}
     bare = javascript.bare_node(files, entry="main.js", env=bare_env)
-    for warm in (False, True):
-        outcome = javascript.run(files, entry="main.js", env=env, warm=warm)
+    for way in WAYS:
+        outcome = javascript.run(files, entry="main.js", env=env, way=way)
         assert outcome.stdout.data.decode() == bare.stdout, outcome
         assert bool(outcome.stderr.data) == bool(bare.stderr)
         assert outcome.exit_code == bare.exit_code == 0
-        assert outcome.warm is (warm and name in READ_LATE)
+        assert outcome.warm is (way != "cold" and name in READ_LATE)
 
 
 IN_CI = {
@@ -224,8 +224,8 @@ def test_the_variable_ci_has_its_effect_in_vitest(
     tool = {"javascript": javascript, "typescript": typescript}[language]
     files = {f"a.test.{language[0]}s": f'import {{ describe, expect, it }} from "vitest";\n{body}'}
     bare = tool.bare_vitest(files, env={"CI": "1"})
-    for warm in (False, True):
-        outcome = tool.test(files, env={"CI": "1"}, warm=warm)
+    for way in WAYS:
+        outcome = tool.test(files, env={"CI": "1"}, way=way)
         assert outcome.report is not None
         assert seen(outcome) == bare.cases, outcome
         assert [(case.name, case.state) for case in outcome.report.cases] == cases
@@ -238,6 +238,6 @@ def test_a_configuration_sees_the_variables(javascript: Tool) -> None:
         "vitest.config.mjs": "export default { test: { env: { SEEN: process.env.CI + process.env.VITE_A } } };",
         "a.test.js": 'import { it } from "vitest";\nit("a", () => console.log(process.env.SEEN, import.meta.env.VITE_A));',
     }
-    for warm in (False, True):
-        outcome = javascript.test(files, env={"CI": "yes", "VITE_A": "7"}, warm=warm)
+    for way in WAYS:
+        outcome = javascript.test(files, env={"CI": "yes", "VITE_A": "7"}, way=way)
         assert outcome.stdout.data == b"yes7 7\n", outcome

@@ -8,8 +8,8 @@ from sandbox.isolation.container import Container
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES
-from sandbox.session.sessions import Submission, execute, start
-from tests.runtime.node_runs import Tool, sources
+from sandbox.session.sessions import Submission
+from tests.runtime.node_runs import WAYS, Tool, Way, sources
 from tests.runtime.vitest_submissions import HEAD
 
 OTHER = {"z.test.ts": HEAD + 'it("z", () => { console.log("of z"); });'}
@@ -88,8 +88,8 @@ def test_each_test_is_reported_with_its_output(
     typescript: Tool, name: str, others: dict[str, str]
 ) -> None:
     body, expected = BODIES[name]
-    for warm in (False, True):
-        outcome = typescript.test({"a.test.ts": HEAD + body, **others}, warm=warm)
+    for way in WAYS:
+        outcome = typescript.test({"a.test.ts": HEAD + body, **others}, way=way)
         assert reported(outcome) == expected
         assert outcome.report is not None
         assert not any(case.truncated for case in outcome.report.cases)
@@ -143,15 +143,15 @@ READERS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", READERS)
-def test_tests_in_several_files_read_the_input(typescript: Tool, name: str, warm: bool) -> None:
+def test_tests_in_several_files_read_the_input(typescript: Tool, name: str, way: Way) -> None:
     head = 'import fs from "node:fs";\n' + HEAD
     files = {
         f"{file}.test.ts": f'{head}it("{file}", async () => {{ {body} }});'
         for file, body in READERS[name].items()
     }
-    outcome = with_input(typescript, files, warm=warm)
+    outcome = with_input(typescript, files, way=way)
     assert outcome.state is State.SUCCEEDED, outcome
 
 
@@ -164,10 +164,10 @@ LATE: dict[str, tuple[dict[str, str], dict[str, str]]] = {  # files, variables
 }
 
 
-@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", LATE)
 def test_tests_wait_for_late_input(
-    typescript: Tool, monkeypatch: pytest.MonkeyPatch, name: str, warm: bool
+    typescript: Tool, monkeypatch: pytest.MonkeyPatch, name: str, way: Way
 ) -> None:
     bodies, env = LATE[name]
     head = 'import fs from "node:fs";\n' + HEAD
@@ -182,19 +182,16 @@ def test_tests_wait_for_late_input(
         return take_stdin(container)
 
     monkeypatch.setattr(Container, "take_stdin", late)
-    outcome = with_input(typescript, files, warm=warm, env=env)
+    outcome = with_input(typescript, files, way=way, env=env)
     assert outcome.state is State.SUCCEEDED, outcome
 
 
 def with_input(
-    typescript: Tool, files: dict[str, str], *, warm: bool, env: dict[str, str] | None = None
+    typescript: Tool, files: dict[str, str], *, way: Way, env: dict[str, str] | None = None
 ) -> Outcome:
     """Run mode test with one line of standard input."""
     pattern = typescript.definition["test"]["pattern"]
     job = Submission(
         mode="test", files=sources(files), stdin=b"x y\n", env=env or {}, pattern=pattern
     )
-    tree = typescript.tree("test")
-    if warm:
-        return start(tree, Limits(), slot="test").deliver(job, Limits())
-    return execute(tree, job, Limits(), slot="test")
+    return typescript.deliver(job, Limits(), way)

@@ -1,4 +1,4 @@
-"""Check that each program gives the same output, errors and exit status bare, cold and warm."""
+"""Check that each program gives the output and exit status of bare Node, however it starts."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.session.outcome import Outcome, State
 from tests.runtime.node_programs import HELPERS, OF_A_PACKAGE, PACKAGE, PROGRAMS
-from tests.runtime.node_runs import Bare, Tool
+from tests.runtime.node_runs import WAYS, Bare, Tool
 
 ARGS, STDIN = ("Ada", "two words"), b"one\ntwo\n"
 
@@ -41,11 +41,11 @@ def test_a_javascript_program_gives_exactly_the_output_of_bare_node(
 ) -> None:
     files = files_of(name, "main.js")
     bare = javascript.bare_node(files, entry="main.js", args=ARGS, stdin=STDIN)
-    for warm in (False, True):
-        outcome = javascript.run(files, entry="main.js", args=ARGS, stdin=STDIN, warm=warm)
+    for way in WAYS:
+        outcome = javascript.run(files, entry="main.js", args=ARGS, stdin=STDIN, way=way)
         agrees(outcome, bare)
         assert alike(outcome.stderr.data.decode()) == alike(bare.stderr)
-        assert outcome.warm is warm
+        assert outcome.start == way
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -53,15 +53,14 @@ def test_the_same_program_as_typescript_gives_the_output_of_bare_node(
     typescript: Tool, name: str
 ) -> None:
     files = files_of(name, "main.ts")
-    cold, warm = (
-        typescript.run(files, args=ARGS, stdin=STDIN, warm=warm) for warm in (False, True)
-    )
-    assert (cold.state, cold.exit_code) == (warm.state, warm.exit_code)
-    assert cold.stdout == warm.stdout
-    assert alike(cold.stderr.data.decode()) == alike(warm.stderr.data.decode())
-    assert b"/template/_node" not in warm.stderr.data + warm.stdout.data
-    assert b"/template/runner" not in warm.stderr.data + warm.stdout.data
-    agrees(warm, typescript.bare_node(files, args=ARGS, stdin=STDIN), of=without_scheme)
+    cold, *others = (typescript.run(files, args=ARGS, stdin=STDIN, way=way) for way in WAYS)
+    for other in others:
+        assert (cold.state, cold.exit_code) == (other.state, other.exit_code)
+        assert cold.stdout == other.stdout
+        assert alike(cold.stderr.data.decode()) == alike(other.stderr.data.decode())
+        assert b"/template/_" not in other.stderr.data + other.stdout.data
+        assert b"/template/runner" not in other.stderr.data + other.stdout.data
+    agrees(cold, typescript.bare_node(files, args=ARGS, stdin=STDIN), of=without_scheme)
 
 
 def test_each_matrix_counts_at_least_250_submissions() -> None:

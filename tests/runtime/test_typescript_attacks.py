@@ -11,7 +11,7 @@ from sandbox.session.outcome import State
 from tests.attacks import host_snapshot
 from tests.attacks.conftest import arena
 from tests.attacks.testbed import Arena
-from tests.runtime.node_runs import Tool
+from tests.runtime.node_runs import Tool, Way
 
 __all__ = ["arena"]
 
@@ -60,14 +60,16 @@ FORGERIES = {
     "dies by a signal": "test('a', () => { process.kill(process.pid, 'SIGKILL'); });",
     "no tests at all": "export {};",
 }
+FORGED_WAYS: tuple[Way, ...] = ("cold", "fork")
 BELIEVED = (State.FAILED, State.CRASHED, State.TIMED_OUT)
 
 
 @pytest.fixture(scope="module")
 def warmed_up(typescript: Tool) -> None:
     """Create the control groups of the slot first, so that they are not reported as a leak."""
-    outcome = typescript.test({"a.test.ts": HEAD + "test('a', () => {});"})
-    assert outcome.state is State.SUCCEEDED, outcome
+    for way in FORGED_WAYS:
+        outcome = typescript.test({"a.test.ts": HEAD + "test('a', () => {});"}, way=way)
+        assert outcome.state is State.SUCCEEDED, outcome
 
 
 @pytest.fixture(autouse=True)
@@ -80,9 +82,10 @@ def untouched_host(warmed_up: None, arena: Arena) -> Iterator[None]:
     assert not found, f"the host was changed: {found}"
 
 
+@pytest.mark.parametrize("way", FORGED_WAYS)
 @pytest.mark.parametrize("name", FORGERIES)
-def test_a_forged_result_is_not_believed(name: str, typescript: Tool) -> None:
-    outcome = typescript.test({"a.test.ts": HEAD + FORGERIES[name]})
+def test_a_forged_result_is_not_believed(name: str, typescript: Tool, way: Way) -> None:
+    outcome = typescript.test({"a.test.ts": HEAD + FORGERIES[name]}, way=way)
     assert outcome.state in BELIEVED, outcome
 
 

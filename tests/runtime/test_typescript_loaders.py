@@ -3,7 +3,7 @@
 import pytest
 
 from sandbox.session.outcome import State
-from tests.runtime.node_runs import Tool
+from tests.runtime.node_runs import WAYS, Tool, Way
 
 ENUM = "enum Q { Z = 4 }\n"
 THREADS = "import { Worker, isMainThread, workerData } from 'node:worker_threads';\n"
@@ -131,12 +131,12 @@ PROGRAMS: dict[str, tuple[str, str]] = {
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_threads_and_children_are_compiled(typescript: Tool, name: str) -> None:
     source, expected = PROGRAMS[name]
-    for warm in (False, True):
-        outcome = typescript.run({"main.ts": source, **OTHERS}, warm=warm)
+    for way in WAYS:
+        outcome = typescript.run({"main.ts": source, **OTHERS}, way=way)
         assert outcome.state is State.SUCCEEDED, outcome
         assert outcome.stdout.data.decode() == expected, outcome.stderr
         assert outcome.stderr.data == b""
-        assert outcome.warm is warm
+        assert outcome.start == way
 
 
 @pytest.mark.parametrize("name", ["its own address", "a fork of itself", "a cluster"])
@@ -167,8 +167,8 @@ def test_a_syntax_error_in_a_thread_shows_its_line(typescript: Tool) -> None:
     assert "src/bad.ts:1:7" in outcome.stderr.data.decode()
 
 
-@pytest.mark.parametrize("warm", [False, True])
-def test_the_paths_of_a_referenced_tsconfig_have_their_effect(typescript: Tool, warm: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_the_paths_of_a_referenced_tsconfig_have_their_effect(typescript: Tool, way: Way) -> None:
     files = {
         "main.ts": "import { x } from '@l/x';\nconsole.log(x);",
         "lib/x.ts": "export const x = 8;",
@@ -176,5 +176,5 @@ def test_the_paths_of_a_referenced_tsconfig_have_their_effect(typescript: Tool, 
         "tsconfig.app.json": '{"compilerOptions": {"composite": true, "paths": {"@l/*": ["./lib/*"]}},'
         ' "include": ["**/*.ts"]}',
     }
-    outcome = typescript.run(files, warm=warm)
+    outcome = typescript.run(files, way=way)
     assert (outcome.stdout.data, outcome.state) == (b"8\n", State.SUCCEEDED), outcome

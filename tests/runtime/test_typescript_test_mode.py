@@ -5,7 +5,7 @@ import pytest
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State
 from sandbox.session.runner_messages import TestCase
-from tests.runtime.node_runs import Tool, seen
+from tests.runtime.node_runs import WAYS, Tool, Way, seen
 from tests.runtime.vitest_submissions import HEAD, SUBMISSIONS, one, several
 
 WORKER_ENVIRONMENT = {
@@ -26,11 +26,12 @@ def test_a_suite_ends_as_with_bare_vitest(typescript: Tool, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["passing", "failing", "several files, isolated"])
-def test_a_suite_ends_warm_as_cold(typescript: Tool, name: str) -> None:
+def test_a_suite_ends_warm_and_forked_as_cold(typescript: Tool, name: str) -> None:
     files = SUBMISSIONS[name]
-    cold, warm = typescript.test(files), typescript.test(files, warm=True)
-    assert seen(warm) == seen(cold)
-    assert (warm.state, warm.exit_code) == (cold.state, cold.exit_code)
+    cold, *others = (typescript.test(files, way=way) for way in WAYS)
+    for other in others:
+        assert seen(other) == seen(cold)
+        assert (other.state, other.exit_code) == (cold.state, cold.exit_code)
 
 
 def only_case(outcome: Outcome) -> TestCase:
@@ -196,12 +197,12 @@ def test_two_thousand_tests_are_all_reported(typescript: Tool) -> None:
     assert outcome.report.passed == 2000
 
 
-@pytest.mark.parametrize("warm", [False, True])
-def test_a_test_without_a_timeout_runs_until_the_time_limit(typescript: Tool, warm: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_a_test_without_a_timeout_runs_until_the_time_limit(typescript: Tool, way: Way) -> None:
     body = """
     it("first", () => {});
     it("waits", async () => { await new Promise(() => {}); }, 0);
     """
-    outcome = typescript.test(one(body), limits=Limits(wall_ms=5000), warm=warm)
+    outcome = typescript.test(one(body), limits=Limits(wall_ms=5000), way=way)
     assert (outcome.state, outcome.stderr.data) == (State.TIMED_OUT, b"")
     assert ("a.test.ts", "first", "passed") in seen(outcome)
