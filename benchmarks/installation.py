@@ -84,6 +84,25 @@ class Installation:
         ticks = (sum(map(int, fields[11:15])) for p, fields in _processes().items() if p in mine)
         return sum(ticks) * 1000 / TICKS
 
+    def own_cpu_ms(self, command: str) -> float:
+        """Return the CPU time of the processes `manage.py <command>`, without their children."""
+        mine = [pid for pid, fields in _processes().items() if int(fields[1]) == self.pid]
+        return sum(_clock_ms(pid) for pid in mine if _argument(pid) == command)
+
+
+def _argument(pid: int) -> str:
+    """Return the command of `python manage.py <command>`; empty for another process."""
+    try:
+        given = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:  # it has just ended
+        return ""
+    return given[2] if len(given) > 2 else ""
+
+
+def _clock_ms(pid: int) -> float:
+    """Return the CPU time of all threads of a process, by its clock (see clock_getcpuclockid)."""
+    return time.clock_gettime((~pid << 3) | 2) * 1000
+
 
 def _processes() -> dict[int, list[str]]:
     found = {}

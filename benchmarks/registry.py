@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import languages, measures, pages, requests, sustained, upkeep, waiting
+from benchmarks import costs, languages, measures, pages, requests, sustained, upkeep, waiting
 from benchmarks.installation import Installation
 from benchmarks.measures import Size
 from benchmarks.table import Row
@@ -16,4 +16,5 @@ PARTS: dict[str, Callable[[Installation, Size], Iterator[Row]]] = {
     "requests": requests.every,
     "waiting": waiting.every,
     "sustained": sustained.every,
+    "costs": costs.every,
 }

@@ -142,9 +142,9 @@ def every(installation: Installation, size: Size) -> Iterator[Row]:
 def throughput(installation: Installation, kind: Kind, seconds: float) -> Iterator[Row]:
     """Measure one kind from 1, 4 and 16 clients, beside bare loops on every core."""
     with prepared(installation, kind, CORES) as workspaces:
-        alone, times = looped([partial(_alone, kind, place) for place in workspaces], seconds)
+        alone, times = looped([partial(run_bare, kind, place) for place in workspaces], seconds)
     for clients in CLIENTS:
-        ours, answers = looped([partial(_submit, installation, kind)] * clients, seconds)
+        ours, answers = looped([partial(submit, installation, kind)] * clients, seconds)
         crowd = "1 client" if clients == 1 else f"{clients} clients"
         measure = f"sustained: {kind.name}, {crowd}, beside {CORES} bare at once"
         row = share(measure, [ours], [alone], most=0, unit="/s")
@@ -181,7 +181,7 @@ def of_a_class(installation: Installation, size: Size) -> Row:
     kind = replace(PYTEST, files=_class_of)
     began = time.monotonic()
     with ThreadPoolExecutor(size.clients) as crowd:
-        list(crowd.map(lambda _: _submit(installation, kind), range(count)))
+        list(crowd.map(lambda _: submit(installation, kind), range(count)))
     ours = count / (time.monotonic() - began)
     with prepared(installation, kind, CORES) as workspaces, ThreadPoolExecutor(CORES) as crowd:
         free = list(workspaces)
@@ -214,8 +214,8 @@ def sleepers(installation: Installation) -> Iterator[Row]:
 def spaced_out(installation: Installation, samples: int) -> Row:
     """Measure the machine's CPU for one small Python program every two seconds."""
     with prepared(installation, PYTHON, 1) as [workspace]:
-        alone = _machine_cpu_each(partial(_alone, PYTHON, workspace), samples)
-    ours = _machine_cpu_each(partial(_submit, installation, PYTHON), samples)
+        alone = _machine_cpu_each(partial(run_bare, PYTHON, workspace), samples)
+    ours = _machine_cpu_each(partial(submit, installation, PYTHON), samples)
     measure = "CPU of Python hello every 2 s, warming included, beside bare"
     return share(measure, [ours], [alone], most=3)
 
@@ -268,7 +268,7 @@ def prepared(installation: Installation, kind: Kind, count: int) -> Iterator[lis
         yield places
 
 
-def _alone(kind: Kind, workspace: Path) -> None:
+def run_bare(kind: Kind, workspace: Path) -> None:
     """Run the tree's own tool once with new files; a failing test is a result."""
     for path, content in kind.files(next(_numbers)).items():
         (workspace / "src" / path).write_text(content)
@@ -286,12 +286,13 @@ def _alone(kind: Kind, workspace: Path) -> None:
 def _in_turn(kind: Kind, free: list[Path]) -> None:
     workspace = free.pop()
     try:
-        _alone(kind, workspace)
+        run_bare(kind, workspace)
     finally:
         free.append(workspace)
 
 
-def _submit(installation: Installation, kind: Kind) -> None:
+def submit(installation: Installation, kind: Kind) -> None:
+    """Submit new files of a kind and wait for the result; a failing test is a result, too."""
     files = dict(kind.files(next(_numbers)))
     ended = ("succeeded", "failed")
     installation.submit(kind.mode, files, ended=ended, template=kind.template)
@@ -301,27 +302,27 @@ def _all_at_once(installation: Installation, kinds: Sequence[Kind]) -> float:
     """Return the seconds from the first submission until the last answer."""
     began = time.monotonic()
     with ThreadPoolExecutor(len(kinds)) as crowd:
-        list(crowd.map(partial(_submit, installation), kinds))
+        list(crowd.map(partial(submit, installation), kinds))
     return time.monotonic() - began
 
 
 def _machine_cpu_each(act: Callable[[], object], samples: int) -> float:
     """Return the machine's CPU milliseconds for one act, above those of an idle machine."""
     seconds = SPACE_SECONDS * samples
-    before = _machine_cpu_ms()
+    before = machine_cpu_ms()
     time.sleep(seconds)
-    resting = _machine_cpu_ms() - before
-    before = _machine_cpu_ms()
+    resting = machine_cpu_ms() - before
+    before = machine_cpu_ms()
     until = time.monotonic() + seconds
     for _ in range(samples):
         act()
         time.sleep(SPACE_SECONDS)
     over = time.monotonic() - until
-    used = _machine_cpu_ms() - before - resting * (1 + max(0.0, over) / seconds)
+    used = machine_cpu_ms() - before - resting * (1 + max(0.0, over) / seconds)
     return max(0.1, used / samples)
 
 
-def _machine_cpu_ms() -> float:
+def machine_cpu_ms() -> float:
     """Return the CPU time of all processes since boot: user, nice, system (see proc(5))."""
     first = Path("/proc/stat").read_text().splitlines()[0].split()
     return sum(map(int, first[1:4])) * 1000 / TICKS

@@ -106,6 +106,9 @@ the reverse where a row must reach "≥". CPU is the time of web, executor and s
 A row of *sustained* load counts the submissions of clients that submit again at once, for twenty
 seconds, beside as many bare tools at a time as there are cores. Each submission has other files.
 
+A row *CPU of a submission* is the CPU time of one part under such load, divided by the number of
+submissions, beside that of one bare run. The sandbox's part is the rest of the machine's CPU time.
+
 Before a cold set-up a parked bubblewrap waits, as in an executor: with its control group, without
 a namespace, a mount or a version. One row shows the time without a parked process. After a pause
 that time is much longer: with version 1 of control groups the kernel delays the first move of a
