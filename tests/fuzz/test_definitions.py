@@ -16,7 +16,8 @@ from sandbox.session.paths import check_paths
 from templatemgr.definitions import definition_file
 from templatemgr.definitions.definition import Definition
 from templatemgr.errors import DefinitionError
-from tests.tiny_definition import DEFINITION, RUN_CASE, write_definition
+from tests.native_definition import definition_text, with_native
+from tests.tiny_definition import RUN_CASE
 
 NAMES = st.sampled_from(
     [
@@ -78,14 +79,14 @@ def mutated(draw: st.DrawFn, text: str) -> bytes:
 @pytest.fixture(scope="module")
 def folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as top:
-        yield write_definition(Path(top) / "tiny")
+        yield with_native(Path(top) / "tiny")
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_it_is_whole_or_refused_by_name(data: st.DataObject, folder: Path) -> None:
     name = data.draw(st.sampled_from(["template.toml", "smoke/run/case.toml"]))
-    right = {"template.toml": DEFINITION, "smoke/run/case.toml": CASE}[name]
+    right = {"template.toml": definition_text(), "smoke/run/case.toml": CASE}[name]
     text = data.draw(mutated(right) | st.binary(max_size=200))
     (folder / name).write_bytes(text)
     try:
@@ -107,6 +108,7 @@ def test_it_is_whole_or_refused_by_name(data: st.DataObject, folder: Path) -> No
 def nothing_leads_out(found: Definition) -> None:
     """Assert that every path stays inside, and that every argument and variable is valid."""
     listed = [*found.links, *found.files, *found.prune, *found.toolchain, *found.toolchain.values()]
+    listed += [*found.native, *(source for sources in found.native.values() for source in sources)]
     for path in listed:
         assert path
         assert not path.startswith("/")

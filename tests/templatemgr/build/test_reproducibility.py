@@ -8,6 +8,7 @@ from pathlib import Path
 from pytest_django import Settings
 
 from templatemgr import catalog
+from templatemgr.definitions import source_files
 from tests.templatemgr.conftest import run_build
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -16,13 +17,13 @@ LONG_AGO = 915_148_800  # a time in 1999
 
 
 def build_elsewhere(name: str, definition: Path, place: Path) -> list[str]:
-    """Copy a definition and build it as user 12345, in another time zone, with other times."""
+    """Copy a definition and build it as user 12345, in another time zone, with other times.
+
+    The copy holds the files of its included folders, as a version's inputs do.
+    """
     copied = place / "definitions" / name
-    for source in sorted(definition.rglob("*")):
-        target = copied / source.relative_to(definition)
-        if source.is_dir():
-            target.mkdir(parents=True, exist_ok=True)
-            continue
+    for path, source in source_files.locate(definition).items():
+        target = copied / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(source.read_bytes())
         target.chmod(0o700 if source.stat().st_mode & 0o100 else 0o600)
