@@ -11,10 +11,12 @@ import pytest
 from sandbox import cage
 from templatemgr.builders import native
 from templatemgr.builders.base import Job
-from templatemgr.definitions import definition_file
+from templatemgr.definitions import definition_file, source_files
 from templatemgr.errors import BuildError
 from tests.native_definition import SOURCE, TABLE, with_native
 
+DEFINITIONS = Path(__file__).resolve().parents[3] / "templates_runtime"
+MACHINES = {"x86_64": 62, "aarch64": 183}  # in the header of an ELF file
 TWO = "long two(void);\nlong two(void) { return 2; }\n"
 
 
@@ -63,7 +65,7 @@ def test_each_processor_has_its_target(
     monkeypatch.setattr(platform, "machine", lambda: machine)
     native.compile_parts(given)
     data = (given.tree / "part/answer.so").read_bytes()
-    assert int.from_bytes(data[18:20], "little") == {"x86_64": 62, "aarch64": 183}[machine]
+    assert int.from_bytes(data[18:20], "little") == MACHINES[machine]
 
 
 def test_another_processor_is_refused(
@@ -175,3 +177,17 @@ def test_an_output_that_is_no_shared_object_is_refused(
     monkeypatch.setattr(native, "_argv", lambda _sources: link)
     with pytest.raises(BuildError, match="cannot be read: ValueError: it is not a regular file"):
         native.compile_parts(given)
+
+
+@pytest.mark.parametrize("machine", list(native.TARGETS))
+@pytest.mark.parametrize("name", source_files.list_definitions(DEFINITIONS))
+def test_the_parts_of_our_definitions_compile_for_each_processor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, machine: str
+) -> None:
+    (tmp_path / "tree").mkdir()
+    definition = definition_file.read(DEFINITIONS / name)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    native.compile_parts(Job(definition=definition, workspace=tmp_path, log=lambda *_line: None))
+    for target in definition.native:
+        data = (tmp_path / "tree" / target).read_bytes()
+        assert int.from_bytes(data[18:20], "little") == MACHINES[machine]
