@@ -77,7 +77,8 @@ class ForkedChild(process.Child):
         return self._code
 
     def _read(self) -> int | None:
-        with self.status:
+        data = b""
+        with self.status, suppress(ConnectionResetError):  # killed before it read our last message
             data = self.status.recv(_STATUS.size)
         if len(data) != _STATUS.size:
             return None
