@@ -202,6 +202,8 @@ static void become_first(const struct request *request, const int *received, int
     take_descriptors(received, channel, keep);
     check(CALL(SYS_write, status_socket, &byte, 1), "announcement");
     if (!receive(status_socket, &byte, 1)) CALL(SYS_exit_group, 121); /* the host does not want it */
+    /* As in any sandbox, the session is this process's: a program can begin one of its own. */
+    check(CALL(SYS_setsid, 0), "session");
     check(CALL(SYS_unshare, CLONE_NEWCGROUP_), "control groups");
     mount_all(request);
     raise_loopback();
@@ -272,7 +274,6 @@ void stencil_fork_begin(void)
 {
     CALL(SYS_close, status_socket);
     CALL(SYS_prctl, PR_SET_DUMPABLE_, 1, 0, 0, 0);
-    CALL(SYS_setsid, 0); /* as the command of any sandbox */
 }
 
 /* In the first process: remove dead processes, tell the host how the second one ended, and end.

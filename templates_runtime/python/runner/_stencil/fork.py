@@ -25,6 +25,7 @@ class Generators:
             kinds.append((sys.modules["random"].Random, _seed))
         if "numpy.random" in sys.modules:
             kinds.append((sys.modules["numpy.random"].BitGenerator, _seed_bits))
+            kinds.append((sys.modules["numpy.random"].RandomState, _forget_second))
         self._found = [(item, act) for item in gc.get_objects() for kind, act in kinds if isinstance(item, kind)]
 
     def refresh(self):
@@ -34,6 +35,8 @@ class Generators:
         if "_ssl" in sys.modules:
             sys.modules["_ssl"].RAND_add(os.urandom(AUTHENTICATION_BYTES), AUTHENTICATION_BYTES)
         if "uuid" in sys.modules:
+            # The C library keeps a node and a sequence that nothing can renew: let Python make them.
+            sys.modules["uuid"]._generate_time_safe = None
             sys.modules["uuid"]._node = sys.modules["uuid"]._last_timestamp = None
         if "multiprocessing.process" in sys.modules:
             current = sys.modules["multiprocessing.process"]._current_process
@@ -45,7 +48,13 @@ def _seed(generator):
 
 
 def _seed_bits(bits):
-    bits.state = type(bits)().state
+    """Give a bit generator of numpy another state and another sequence of seeds, from which it spawns generators."""
+    bits.__setstate__(type(bits)().__getstate__())
+
+
+def _forget_second(generator):
+    """Drop the second of two normal numbers, which a generator of numpy keeps for the next call."""
+    generator.set_state({**generator.get_state(legacy=False), "has_gauss": 0, "gauss": 0.0})
 
 
 def serve(generators):
