@@ -11,7 +11,7 @@ The names say how much is made:
 `tests.templatemgr.conftest.run_build` makes a version with a real build.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -250,6 +250,7 @@ def make_sealed_version(
     files: Mapping[str, str],
     *,
     name: str = "fake",
+    lay_out: Callable[[Path, str], None] | None = None,
     smoke_ok: bool = True,
     links: Mapping[str, str] | None = None,
     executable: Collection[str] = (),
@@ -259,7 +260,8 @@ def make_sealed_version(
     """Make a version whose tree, cache and manifests lie on disk, sealed in the store.
 
     `files` and `links` map paths of the tree to contents and targets. The files of the folder
-    `definition` become its inputs; the default is the tiny definition under this name.
+    `definition` become its inputs; the default is the tiny definition under this name. Otherwise
+    `lay_out` writes all three into a folder, given the name of the template.
     """
     template = make_template_row(name, title=name.title())
     build = Build.objects.create(
@@ -268,7 +270,9 @@ def make_sealed_version(
     home = data_paths.staging(name, build.pk)
     _lay_out(home / "tree", files, links or {}, executable)
     _lay_out(home / "cache", cache or {"warm": "warm"}, {}, ())
-    if definition is None:
+    if lay_out is not None:
+        lay_out(home, name)
+    elif definition is None:
         tiny_definition.write_definition(home / "inputs", **tiny_definition.renamed(name))
     else:
         store.copy(source_files.locate(definition), home / "inputs")
