@@ -97,8 +97,16 @@ def packages(parts: Mapping[str, tuple[str, ...]]) -> list[Locked]:
 
 def recorded(rows: Iterable[Mapping[str, Any]]) -> list[Locked]:
     """Return the compiler from the recorded packages of a version; nothing if it has none."""
-    found = (row for row in rows if row["name"] == PACKAGE and row.get("licence"))
+    found = filter(is_compiler, rows)
     return [Locked(**{**row, "chain": tuple(row.get("chain", ()))}) for row in found]
+
+
+def is_compiler(row: Mapping[str, Any]) -> bool:
+    """Return whether a recorded package is the compiler, which no lock of a template holds.
+
+    A template can also have the package as a tool: then its path is that of the package.
+    """
+    return row["name"] == PACKAGE and str(row.get("path", "")).endswith(".so")
 
 
 def try_compiler() -> str:

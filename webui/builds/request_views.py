@@ -15,10 +15,10 @@ from execapp.services import health, storage
 from templatemgr import catalog
 from templatemgr.build import builds, inputs, lookups
 from templatemgr.build.inputs import Inputs
-from templatemgr.builders import registry
+from templatemgr.builders import native, registry
 from templatemgr.builders.base import Candidate
 from templatemgr.errors import TemplateError, UnavailableError
-from templatemgr.models import Build, BuildKind, Lookup, LookupState, Template
+from templatemgr.models import Build, BuildKind, Lookup, LookupState, Template, Version
 from webui.builds import input_editor, queries
 from webui.builds.forms import BuildRequestForm, EditForm, NewBuildForm
 from webui.builds.input_editor import Edit
@@ -271,8 +271,14 @@ def _update_context(
         "waits": lookup is not None
         and not lookup.finished
         and not health.snapshot().executor_alive,
-        "offers": offers(_answer(lookup), basis.packages if basis else [], ticked),
+        "offers": offers(_answer(lookup), _movable(basis), ticked),
     }
+
+
+def _movable(version: Version | None) -> list[Mapping[str, Any]]:
+    """Return the recorded packages of a version that an update can move."""
+    rows = version.packages if version else []
+    return [row for row in rows if not native.is_compiler(row)]
 
 
 def _answer(lookup: Lookup | None) -> list[Candidate]:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from templatemgr import data_paths, store
-from templatemgr.builders import registry
+from templatemgr.builders import native, registry
 from templatemgr.builders.base import Candidate
 from templatemgr.definitions import source_files
 from templatemgr.models import Build, Lookup, Template, Version
@@ -173,6 +173,21 @@ def test_a_registry_that_does_not_answer_says_why_and_can_be_asked_again(
     text = admin.get(f"{PAGE}?kind=update").text
     assert "No network.<br>See doctor." in text
     assert "Query the registry" in text
+
+
+def test_without_an_answer_the_packages_of_the_version_are_offered_without_the_compiler(
+    admin: Client, definition: Path
+) -> None:
+    template = Template.objects.get(name="typescript")
+    compiler = native.packages({"_fork/node.so": ("_fork/node.c",)})
+    packages = [*factories.package_list(), *(asdict(row) for row in compiler)]
+    version = make_version_row(template, packages=packages)
+    Template.objects.filter(pk=template.pk).update(current=version)
+    lookup = answer()
+    Lookup.objects.filter(pk=lookup.pk).update(state="failed", message="No network.")
+    text = admin.get(f"{PAGE}?kind=update").text
+    assert 'name="move:vitest"' in text
+    assert "move:ziglang" not in text
 
 
 def test_chosen_packages_reach_the_build(admin: Client, definition: Path) -> None:
