@@ -6,28 +6,53 @@ clone shares, an open file, socket or queue, a timer. A server with any such thi
 
 A runtime with threads parks all but one for good (decision 0039, `_fork/threads.c`). Its clones
 replace epolls, event counters and whole pipes by their own (`_fork/descriptors.c`).
+
+A package could also have put itself into the place of the server, or have arranged that a signal
+calls it back later. So the server must wait in the sealed native part, with its code unchanged, and
+no signal that comes by itself may have a handler.
 """
 
+import ctypes
+import mmap
 import os
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 from sandbox.errors import ConfinementError
 from sandbox.isolation import confinement
 
 _STREAMS = (0, 1, 2)
-# /proc/<pid>/maps: permissions of a mapping that is shared with other processes and can be written.
-_SHARED = re.compile(r"^\S+ .w.s ", re.MULTILINE)
 # What a clone replaces, beside pipes of which the server holds both ends.
 _REPLACED = {"anon_inode:[eventpoll]", "anon_inode:[eventfd]", "/dev/null"}
 # /proc/<pid>/syscall of a parked thread, in futex(2): the address, FUTEX_WAIT | FUTEX_PRIVATE_FLAG,
 # any value, no timeout.
 _PARKED = re.compile(r"\d+ 0x[0-9a-f]+ 0x80 0x[0-9a-f]+ 0x0 ")
 _PARKING_SECONDS = 2.0
-_PAUSE = 0.001
 _BOTH_ENDS = 2
+# /proc/<pid>/smaps: the line of a mapping as in maps, then its counters.
+_MAPPING = re.compile(
+    r"^(?P<start>\w+)-(?P<end>\w+) (?P<permissions>\S+) \S+ (?P<file>\S+ \d+) *(?P<path>.*)\n"
+    r"(?P<counters>(?:\w+:.*\n)*)",
+    re.MULTILINE,
+)
+# VmFlags: it was mapped as shared, from something that could be written, even if it now cannot be:
+# mprotect(2) in a sandbox would make it writable again.
+_SHARED = " sh "
+_NATIVE = "/template/_fork/"
+# These signals come without another process or an open file: SIGALRM, SIGVTALRM and SIGPROF from
+# setitimer(2), SIGXCPU from a resource limit.
+_UNASKED = {"SIGALRM": 14, "SIGXCPU": 24, "SIGVTALRM": 26, "SIGPROF": 27}
+_CAUGHT = re.compile(r"^SigCgt:\s*(\w+)$", re.MULTILINE)
+# /proc/<pid>/fdinfo/<n>: flags of open(2). O_ASYNC lets a signal come when there is input.
+_FLAGS = re.compile(r"^flags:\s*(\d+)$", re.MULTILINE)
+_ASYNC = 0o20000
+_WAITING_SECONDS = 2.0  # until the server waits for its first message
+_PAUSE = 0.001
 
 
 def check(pid: int, *, as_root: bool) -> None:
@@ -50,8 +75,11 @@ def _faults(pid: int) -> Iterator[str]:
     children = confinement.read(f"/proc/{pid}/task/{pid}/children").split()
     if children:
         yield f"it has {len(children)} child processes"
-    if _SHARED.search(confinement.read(f"/proc/{pid}/maps")):
+    mappings = _mappings(confinement.read(f"/proc/{pid}/smaps"))
+    if any(each.shared for each in mappings):
         yield "it has memory that its sandboxes would share"
+    yield from _foreign_code(pid, mappings)
+    yield from _callbacks(pid)
     if confinement.read(f"/proc/{pid}/timers").strip():
         yield "it has set a timer"
     yield from _shared_descriptors(pid)
@@ -93,3 +121,91 @@ def _shared_descriptors(pid: int) -> Iterator[str]:
     ]
     if others:
         yield f"it holds open {', '.join(others[:5])}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mapping:
+    """A mapping of memory. `file`: device and inode as the kernel prints them."""
+
+    start: int
+    end: int
+    permissions: str
+    file: str
+    path: str
+    shared: bool
+    changed: bool  # it holds pages that are not the file's
+
+
+def _mappings(text: str) -> list[_Mapping]:
+    return [
+        _Mapping(
+            start=int(found["start"], 16),
+            end=int(found["end"], 16),
+            permissions=found["permissions"],
+            file=found["file"],
+            path=found["path"],
+            shared=_SHARED in found["counters"].rpartition("VmFlags:")[2],
+            changed=bool(
+                re.search(r"^(?:Anonymous|Swap): +[1-9]", found["counters"], re.MULTILINE)
+            ),
+        )
+        for found in _MAPPING.finditer(text)
+    ]
+
+
+def _foreign_code(pid: int, mappings: list[_Mapping]) -> Iterator[str]:
+    """Yield a fault unless the server waits in unchanged code of the tree's native part."""
+    at = _waits_at(pid)
+    if at is None:
+        yield "it does not wait for requests"
+        return
+    code = next((each for each in mappings if each.start <= at < each.end), None)
+    if code is None or not code.path.startswith(_NATIVE):
+        yield f"it waits in {'no code' if code is None else code.path or 'code of its own'}"
+    elif code.file != _as_mapped(f"/proc/{pid}/root{code.path}"):
+        yield f"it waits in another file than {code.path}"
+    elif code.changed or "w" in code.permissions:
+        yield f"it has changed the code of {code.path}"
+
+
+def _waits_at(pid: int) -> int | None:
+    """Return the address of the code that waits in a system call (/proc/<pid>/syscall)."""
+    deadline = time.monotonic() + _WAITING_SECONDS
+    while time.monotonic() < deadline:
+        words = confinement.read(f"/proc/{pid}/syscall").split()
+        if len(words) > 1 and int(words[0]) >= 0:  # else it runs, or waits outside of any call
+            return int(words[-1], 16)
+        time.sleep(_PAUSE)
+    return None
+
+
+def _as_mapped(path: str) -> str | None:
+    """Return device and inode of a file as the kernel prints them for a mapping of it.
+
+    On some file systems they differ from those of stat(2).
+    """
+    with (
+        suppress(OSError, ValueError),
+        Path(path).open("rb") as file,
+        mmap.mmap(file.fileno(), 1, mmap.MAP_PRIVATE) as view,
+    ):
+        first = ctypes.c_char.from_buffer(view)
+        address = ctypes.addressof(first)
+        del first  # else the view cannot be closed
+        for each in _mappings(confinement.read("/proc/self/maps")):
+            if each.start == address:
+                return each.file
+    return None
+
+
+def _callbacks(pid: int) -> Iterator[str]:
+    """Yield a fault for each way to be called back later."""
+    found = _CAUGHT.search(confinement.read(f"/proc/{pid}/status"))
+    caught = int(found[1], 16) if found else 0
+    for name, number in _UNASKED.items():
+        if caught >> (number - 1) & 1:
+            yield f"it handles {name}"
+    for descriptor in os.listdir(f"/proc/{pid}/fdinfo"):  # noqa: PTH208 - names only
+        flags = _FLAGS.search(confinement.read(f"/proc/{pid}/fdinfo/{descriptor}"))
+        if flags and int(flags[1], 8) & _ASYNC:
+            yield f"it gets a signal for input on descriptor {descriptor}"
