@@ -10,7 +10,7 @@ from pathlib import Path
 from execapp.api.http import json_parser
 from execapp.errors import ExecutionError
 from sandbox import cage
-from sandbox.session import paths, runner_messages, sessions
+from sandbox.session import paths, runner_messages
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from tests.attacks import (
@@ -19,7 +19,6 @@ from tests.attacks import (
     test_13_paths,
     test_14_json,
 )
-from tests.attacks.attack import LIMITS
 from tests.attacks.testbed import Arena
 from tests.sandbox.node_tree import tree_for
 
@@ -78,7 +77,7 @@ def _submitted(at: str) -> Callable[[Arena], str | None]:
             SourceFile(path=path, content=text.encode()) for path, text in files.items()
         )
         job = Submission(mode="run", files=sources, entry="main.mjs")
-        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = arena.execute(tree_for(arena.tree, "run"), job)
         return None if outcome.state == State.SUCCEEDED else "it is not where it says"
 
     return go

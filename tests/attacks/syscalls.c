@@ -84,6 +84,15 @@ static long clone3_with(unsigned long long flags) {
 }
 static long clone3_user(void) { return clone3_with(CLONE_NEWUSER); }
 static long clone3_into_cgroup(void) { return clone3_with(0x200000000ULL); }
+static long clone_like_a_fork_server(void) { /* a sandbox in the sandbox; in it, what the outer one may not do */
+    int state = 1;
+    long pid = call(SYS_clone, SIGCHLD | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, 0, 0, 0, 0, 0);
+    if (pid == 0) _exit(call(SYS_mount, (long)"none", (long)"/tmp", (long)"tmpfs", 0, 0, 0) ? errno : 0);
+    if (pid < 0) return -1;
+    waitpid(pid, &state, 0);
+    errno = WEXITSTATUS(state);
+    return errno ? -1 : 0;
+}
 static long setns_first(void) {
     int first = call(434, 1, 0, 0, 0, 0, 0);
     return call(SYS_setns, first, CLONE_NEWNS | CLONE_NEWPID, 0, 0, 0, 0);
@@ -110,6 +119,28 @@ RAW(steal_descriptor, 438, call(434, getpid(), 0, 0, 0, 0, 0), 0, 0, 0, 0, 0)
 RAW(advise_other, 440, call(434, 1, 0, 0, 0, 0, 0), &piece, 1, 4, 0, 0)
 RAW(move_pages, SYS_move_pages, 1, 0, 0, 0, 0, 0)
 RAW(migrate_pages, SYS_migrate_pages, 1, 8, page, page, 0, 0)
+static long open_first(const char *name, int flags) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/1/%s", name);
+    return open(path, flags);
+}
+static long first_memory(void) { return open_first("mem", O_RDWR); }
+static long first_descriptors(void) { return open_first("fd", O_RDONLY | O_DIRECTORY); }
+static long first_root(void) { return open_first("root/tmp", O_RDONLY | O_DIRECTORY); }
+static long first_folder(void) { return open_first("cwd", O_RDONLY | O_DIRECTORY); }
+static long first_environment(void) { return open_first("environ", O_RDONLY); }
+static long first_namespaces(void) { return open_first("ns/net", O_RDONLY); }
+static long first_score(void) { return open_first("oom_score_adj", O_WRONLY); }
+static long first_limits(void) { struct rlimit much = {4096, 4096}; return prlimit(1, RLIMIT_NOFILE, &much, 0); }
+static long own_score(void) { int file = open("/proc/self/oom_score_adj", O_WRONLY); return write(file, "-1000", 5); }
+static long any_descriptor(void) { /* beyond the streams */
+    for (int number = 3; number < 5000; number++) if (fcntl(number, F_GETFD) >= 0) return number;
+    return -1;
+}
+static long all_signalled(void) { /* the sandbox alone, without its first process */
+    for (int kind = 1; kind < 64; kind++) if (kind != SIGKILL && kind != SIGSTOP) signal(kind, SIG_IGN);
+    return call(SYS_kill, -1, SIGTERM, 0, 0, 0, 0);
+}
 static long signal_host(void) {
     for (pid_t pid = 1000; pid < 60000; pid++)
         if (pid != getpid() && kill(pid, 0) == 0) return 0;
@@ -537,6 +568,8 @@ static const struct { const char *name; long (*attempt)(void); } table[] = {
     TRY(unshare_user), TRY(unshare_net), TRY(unshare_mount), TRY(unshare_pid), TRY(unshare_all), TRY(clone_user),
     TRY(clone_user_hidden), TRY(clone_net), TRY(clone_mount), TRY(clone_pid), TRY(clone_ipc), TRY(clone_uts), TRY(clone_cgroup),
     TRY(clone3_user), TRY(clone3_into_cgroup), TRY(setns_first), TRY(setns_file),
+    TRY(clone_like_a_fork_server), TRY(first_memory), TRY(first_descriptors), TRY(first_root), TRY(first_folder),
+    TRY(first_environment), TRY(first_namespaces), TRY(first_score), TRY(first_limits), TRY(own_score), TRY(any_descriptor), TRY(all_signalled),
     TRY(trace_child), TRY(trace_me), TRY(trace_first), TRY(read_memory), TRY(write_memory), TRY(compare), TRY(steal_descriptor),
     TRY(advise_other), TRY(move_pages), TRY(migrate_pages), TRY(signal_host),
     TRY(bpf_map), TRY(bpf_program), TRY(perf), TRY(userfault), TRY(uring_setup), TRY(uring_enter), TRY(uring_register),

@@ -12,7 +12,7 @@ from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
 from templatemgr.builders import steps
 from templatemgr.errors import BuildError
-from tests.attacks.attack import LIMITS, Attack, tries
+from tests.attacks.attack import Attack, tries
 from tests.attacks.conftest import Assault
 from tests.attacks.testbed import Arena
 from tests.sandbox.node_tree import tree_for
@@ -70,7 +70,7 @@ def test_submitted_files_stay_under_the_sources(name: str, arena: Arena) -> None
     )
     job = Submission(mode="run", files=files, entry="main.mjs")
     with arena.neighbour():
-        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = arena.execute(tree_for(arena.tree, "run"), job)
     assert outcome.state == State.SUCCEEDED
     assert json.loads(outcome.stdout.data) == ["mine", '{"sealed": true}']
 
@@ -110,6 +110,7 @@ PLANTS = {
 
 
 @pytest.mark.parametrize("plant", PLANTS.values(), ids=PLANTS)
+@pytest.mark.started
 def test_tidying_after_install_scripts_follows_no_link(
     plant: str, arena: Arena, build: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_tidying_after_install_scripts_follows_no_link(
 @pytest.mark.parametrize(
     "plant", ["fs.symlinkSync(HOST, 'bin');", "fs.mkdirSync('x'); fs.symlinkSync(HOST, 'x/bin');"]
 )
+@pytest.mark.started
 def test_the_toolchains_link_is_not_made_outside(plant: str, arena: Arena, build: Path) -> None:
     planted(arena, build, plant)
     link = "x/bin/node" if "x/bin" in plant else "bin/node"

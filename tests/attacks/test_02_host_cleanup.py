@@ -12,6 +12,8 @@ from templatemgr import store
 from tests.attacks.test_01_planted_links import build, planted
 from tests.attacks.testbed import Arena
 
+pytestmark = pytest.mark.started
+
 __all__ = ["build"]
 
 LINKS = {

@@ -7,7 +7,7 @@ import pytest
 from sandbox.session import sessions
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission
-from tests.attacks.attack import LIMITS, PRELUDE
+from tests.attacks.attack import PRELUDE
 from tests.attacks.testbed import Arena
 from tests.sandbox.node_tree import tree_for
 
@@ -53,7 +53,7 @@ def execute(arena: Arena, text: str, name: str) -> dict[str, object]:
         mode="run", files=files, entry="main.mjs", args=(text, "end"), env={"GIVEN": text}
     )
     with arena.neighbour():
-        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = arena.execute(tree_for(arena.tree, "run"), job)
     assert outcome.state == State.SUCCEEDED, outcome
     found: dict[str, object] = json.loads(outcome.stdout.data)
     return found

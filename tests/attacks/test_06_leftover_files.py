@@ -54,6 +54,7 @@ SPECIAL = {
 
 
 @pytest.mark.parametrize("code", SPECIAL.values(), ids=SPECIAL)
+@pytest.mark.started
 def test_sealing_refuses_special_files(
     code: str, arena: Arena, build: Path, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_sealing_refuses_special_files(
         store.seal(build, tmp_path / "objects")
 
 
+@pytest.mark.started
 def test_a_hard_link_within_a_build_is_sealed_as_two_files(
     arena: Arena, build: Path, tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ INSTALL = {
 
 
 @pytest.mark.parametrize("script", INSTALL.values(), ids=INSTALL)
+@pytest.mark.started
 def test_install_scripts_are_caged(
     script: str, arena: Arena, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_users_of_the_host_cannot_see_a_cages_environment(tmp_path: Path) -> Non
     assert not [text for text in seen if "a-registrys-token" in text]
 
 
+@pytest.mark.started
 def test_cancelling_a_build_ends_its_daemons(arena: Arena, tmp_path: Path) -> None:
     folder = tmp_path / "build"
     folder.mkdir()

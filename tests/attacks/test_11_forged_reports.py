@@ -7,8 +7,7 @@ and pass. docs/security.md describes this limit.
 import pytest
 
 from sandbox.session.outcome import State
-from sandbox.session.sessions import execute
-from tests.attacks.attack import LIMITS, Attack, forgery
+from tests.attacks.attack import Attack, forgery
 from tests.attacks.conftest import Assault
 from tests.attacks.testbed import Arena
 from tests.sandbox.node_tree import tree_for
@@ -87,7 +86,7 @@ def test_cases_before_the_forged_report_are_kept(arena: Arena) -> None:
         "test('first', () => {}); test('second', () => raw('nonsense\\n')); test('third', () => {})"
     )
     job = arena.job(code, mode="test", name="a.test.mjs")
-    outcome = execute(tree_for(arena.tree, "test"), job, LIMITS, slot="attack")
+    outcome = arena.execute(tree_for(arena.tree, "test"), job)
     assert outcome.state == State.FAILED
     assert outcome.report is not None
     assert [case.name for case in outcome.report.cases] == ["first"]
@@ -97,5 +96,5 @@ def test_cases_before_the_forged_report_are_kept(arena: Arena) -> None:
 def test_a_run_cannot_report_at_all(arena: Arena) -> None:
     """Check that in run mode, lines on descriptor 3 are ignored."""
     code = "import fs from 'node:fs'; try { fs.writeSync(3, '{\"type\":\"result\"}\\n') } catch {}"
-    outcome = execute(tree_for(arena.tree, "run"), arena.job(code), LIMITS, slot="attack")
+    outcome = arena.execute(tree_for(arena.tree, "run"), arena.job(code))
     assert (outcome.state, outcome.report) == (State.SUCCEEDED, None)

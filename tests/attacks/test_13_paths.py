@@ -7,11 +7,9 @@ from django.conf import settings
 
 from execapp.conf import sizes
 from execapp.services.checks import check_files
-from sandbox.session import sessions
 from sandbox.session.outcome import State
 from sandbox.session.sessions import SourceFile, Submission, check_paths
 from tests import minimal_template
-from tests.attacks.attack import LIMITS
 from tests.attacks.testbed import Arena
 from tests.execapp.conftest import Api
 from tests.sandbox.node_tree import tree_for
@@ -119,7 +117,7 @@ def written(arena: Arena, *names: str) -> dict[str, str]:
     ]
     job = Submission(mode="run", files=tuple(sources), entry="main.mjs")
     with arena.neighbour():
-        outcome = sessions.execute(tree_for(arena.tree, "run"), job, LIMITS, slot="attack")
+        outcome = arena.execute(tree_for(arena.tree, "run"), job)
     assert outcome.state == State.SUCCEEDED, outcome
     found, beside, sealed = json.loads(outcome.stdout.data)
     assert beside == ["node_modules", "package.json", "src"]
@@ -133,6 +131,7 @@ def test_ten_thousand_files_are_refused_as_one_fault() -> None:
     assert [problem.path for problem in check_files(files, sizes())] == ["files"]
 
 
+@pytest.mark.started
 def test_a_check_of_many_deep_paths_is_quick(arena: Arena) -> None:
     """Check ten thousand deep paths, without comparing each with each."""
     paths = ["/".join(f"{n}{level}" for level in range(30)) for n in range(10_000)]

@@ -108,7 +108,7 @@ def hostile_tree(arena: Arena) -> Iterator[Path]:
 
 
 def ran(arena: Arena, tree: Tree, code: str) -> Outcome:
-    return sessions.execute(tree, arena.job(PRELUDE + code), LIMITS, slot="attack")
+    return arena.execute(tree, arena.job(PRELUDE + code))
 
 
 def obeyed(arena: Arena, variables: Mapping[str, str]) -> str | None:
@@ -140,11 +140,13 @@ def variable_trials() -> list[Trial]:
 
 
 @pytest.mark.parametrize("trial", variable_trials(), ids=lambda trial: trial.name)
+@pytest.mark.started
 def test_no_program_with_rights_obeys_a_variable_of_the_tree(arena: Arena, trial: Trial) -> None:
     with arena.neighbour():
         assert trial.go(arena) is None
 
 
+@pytest.mark.started
 def test_the_library_of_these_trials_reports_that_it_was_loaded(arena: Arena) -> None:
     """Check that the runner loads it as the template's author wanted: without privileges."""
     with hostile_tree(arena) as root:
@@ -153,6 +155,7 @@ def test_the_library_of_these_trials_reports_that_it_was_loaded(arena: Arena) ->
     assert json.loads(outcome.stdout.data) == [f"loaded-{INSIDE}-none"]
 
 
+@pytest.mark.started
 def test_a_variable_arrives_unchanged(arena: Arena) -> None:
     values = {
         "EMPTY": "", "SPACES": "  a  b ", "QUOTES": "'\"`\\", "DOLLAR": "$HOME ${STENCIL_0} $(id)",
@@ -169,6 +172,7 @@ def test_a_variable_arrives_unchanged(arena: Arena) -> None:
     assert json.loads(outcome.stdout.data) == list(values.values())
 
 
+@pytest.mark.started
 def test_no_command_line_holds_a_variable(arena: Arena) -> None:
     tree = tree_for(arena.tree, "run")
     code = """say(["1", "self"].map((pid) => fs.readFileSync(`/proc/${pid}/cmdline`, "utf8")));"""
@@ -179,6 +183,7 @@ def test_no_command_line_holds_a_variable(arena: Arena) -> None:
 
 
 @as_root
+@pytest.mark.started
 def test_a_program_with_an_equals_sign_in_its_name_does_not_start(arena: Arena) -> None:
     tree = replace(tree_for(arena.tree, "run"), command=("bin/a=b", "run"))
     with pytest.raises(SandboxError, match="cannot have a '='"):
@@ -266,6 +271,7 @@ LOWERED_AS_ROOT: dict[str, tuple[Callable[[], AbstractContextManager[object]], s
 
 @pytest.mark.parametrize("name", [*LOWERED, *(LOWERED_AS_ROOT if AS_ROOT else ())])
 @pytest.mark.parametrize("cold", [True, False])
+@pytest.mark.started
 def test_ready_does_not_count_while_a_protection_is_missing(
     arena: Arena, name: str, cold: bool
 ) -> None:
@@ -286,12 +292,14 @@ def runner_with_privileges(arena: Arena) -> Iterator[Path]:
 
 @as_root
 @pytest.mark.parametrize("who", PRIVILEGED_PROCESSES)
+@pytest.mark.started
 def test_ready_does_not_count_while_a_process_keeps_rights(arena: Arena, who: str) -> None:
     with runner_with_privileges(arena) as root, pytest.raises(ConfinementError, match="process "):
         sessions.start(Tree(root=root, command=("bin/regains", who)), LIMITS, slot="attack")
 
 
 @as_root
+@pytest.mark.started
 def test_a_runner_that_drops_all_rights_itself_counts(arena: Arena) -> None:
     """Check that only the remaining privileges count, not who dropped the others."""
     with runner_with_privileges(arena) as root:
@@ -308,6 +316,7 @@ def test_root_without_the_right_to_trace_sees_enough() -> None:
     subprocess.run(argv, cwd=root, check=True, timeout=HANGS_SECONDS)
 
 
+@pytest.mark.started
 def test_helpers_of_a_runner_may_come_and_go(arena: Arena) -> None:
     """Check that processes that end during the inspection, orphans included, are no error."""
     with own_tree(arena) as root:
@@ -398,6 +407,7 @@ def device_trials() -> list[Trial]:
 
 @as_root
 @pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.started
 def test_not_even_uid_0_changes_a_device(arena: Arena, name: str) -> None:
     assert device_change(arena, CHANGES[name], as_uid_0=True) is None
 
@@ -421,6 +431,7 @@ def test_devices_work_and_the_mounts_of_the_host_do_not_change(arena: Arena) -> 
 
 
 @as_root
+@pytest.mark.started
 def test_a_mount_that_comes_later_is_seen_inside(arena: Arena, tmp_path: Path) -> None:
     """Check that the mounts of the thread that starts sandboxes follow the host's."""
     folder = tmp_path / "disk"
@@ -461,6 +472,7 @@ GIVERS: dict[str, Callable[[Path], None]] = {
 
 @as_root
 @pytest.mark.parametrize("name", GIVERS)
+@pytest.mark.started
 def test_a_file_of_the_tree_gives_no_rights(arena: Arena, name: str) -> None:
     code = """const child = cp.spawn("/template/bin/giver", ["itself"],
         { stdio: ["ignore", "ignore", "ignore", "pipe"] });
@@ -478,6 +490,7 @@ def test_a_file_of_the_tree_gives_no_rights(arena: Arena, name: str) -> None:
 
 @as_root
 @pytest.mark.parametrize("name", GIVERS)
+@pytest.mark.started
 def test_a_runner_that_is_such_a_file_gets_no_rights_either(arena: Arena, name: str) -> None:
     with own_tree(arena) as root:
         GIVERS[name](compiled("regains.c", root / "bin/giver", "-static", "-pthread"))

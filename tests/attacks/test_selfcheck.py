@@ -13,6 +13,8 @@ from sandbox.isolation import profile
 from sandbox.isolation.launch import starts_as_root
 from tests.attacks.testbed import Arena
 
+pytestmark = pytest.mark.started
+
 Lower = Callable[[], AbstractContextManager[object]]
 
 

@@ -6,32 +6,45 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 from sandbox import cage
+from sandbox.forkserver.server import ForkServer
+from sandbox.limits import Limits
 from sandbox.session import sessions
 from sandbox.session.outcome import Outcome
-from sandbox.session.sessions import SourceFile, Submission, Tree
-from tests.attacks.attack import PRELUDE, Attack, call
+from sandbox.session.sessions import Session, SourceFile, Submission, Tree
+from tests.attacks.attack import LIMITS, PRELUDE, Attack, call
 from tests.sandbox.node_tree import build_tree, tree_for
 
 SOURCE = Path(__file__).with_name("syscalls.c")
+FORKED = Path(__file__).with_name("forked.c")
+ISOLATE = Path(__file__).resolve().parents[2] / "templates_runtime/_fork/isolate.c"
 SECRET = "the-hosts-secret"
 MARK = "STENCIL_ATTACK"  # each attacking process has this variable
 NEIGHBOUR = call("neighbour", "OK")
+# How a sandbox comes to be: a process started by bubblewrap, or a clone made by a fork server.
+Way = Literal["started", "forked"]
+WAYS: tuple[Way, ...] = ("started", "forked")
 
 
 @dataclass(kw_only=True)
 class Arena:
-    """The tree and the targets of attacks."""
+    """The tree and the targets of attacks. `way`: how all sandboxes come to be.
+
+    `servers` are the fork servers by the command of the tree whose runner they execute.
+    """
 
     root: Path
     tree: Path
     canaries: Path
     words: dict[str, str]
+    way: Way = "started"
+    servers: dict[tuple[str, ...], ForkServer] = field(default_factory=dict)
 
     def run(self, attack: Attack, *, slot: str = "attack") -> Outcome:
         """Run one attack in one sandbox."""
@@ -52,8 +65,42 @@ class Arena:
 
     def _execute(self, tree: Tree, job: Submission, attack: Attack, slot: str) -> Outcome:
         job = replace(job, env={**job.env, **attack.environment})
-        marked = replace(tree, env={**tree.env, MARK: str(os.getpid())})
-        return sessions.execute(marked, job, attack.limits, slot=slot)
+        return self.execute(tree, job, attack.limits, slot=slot)
+
+    def execute(
+        self,
+        tree: Tree,
+        job: Submission,
+        limits: Limits = LIMITS,
+        *,
+        slot: str = "attack",
+        cancel: threading.Event | None = None,
+    ) -> Outcome:
+        """Run one submission in a sandbox that comes to be in this arena's way."""
+        if self.way == "started":
+            return sessions.execute(marked(tree), job, limits, slot=slot, cancel=cancel)
+        return self.start(tree, limits, slot=slot).deliver(job, limits, cancel=cancel)
+
+    def start(self, tree: Tree, limits: Limits = LIMITS, *, slot: str = "attack") -> Session:
+        """Make a sandbox that waits for its job."""
+        if self.way == "started":
+            return sessions.start(marked(tree), limits, slot=slot)
+        return self.servers[tree.command].fork(limits, slot=slot)
+
+    @contextmanager
+    def serving(self, binary: str = "_fork/forked") -> Iterator[None]:
+        """Start the fork servers of all runners, and let all sandboxes be forked meanwhile."""
+        with ExitStack() as stack:
+            made = {}
+            for tree in (self.native(), *(tree_for(self.tree, mode) for mode in ("run", "test"))):
+                made[tree.command] = start_server(tree, binary)
+                stack.callback(made[tree.command].close)
+            before = (self.way, self.servers)
+            self.way, self.servers = "forked", made
+            try:
+                yield
+            finally:
+                self.way, self.servers = before
 
     def native(self) -> Tree:
         """Return the tree whose runner is syscalls.c: it starts in a few milliseconds."""
@@ -96,6 +143,20 @@ class Arena:
         return self.meanwhile(NEIGHBOUR)
 
 
+def marked(tree: Tree) -> Tree:
+    """Return the tree with our mark in the environment of its processes."""
+    return replace(tree, env={**tree.env, MARK: str(os.getpid())})
+
+
+def start_server(
+    tree: Tree, binary: str = "_fork/forked", *, env: Mapping[str, str] | None = None
+) -> ForkServer:
+    """Start a fork server whose sandboxes execute the tree's runner, or syscalls.c itself."""
+    runner = tree.command[1:] if tree.command[0] == "bin/syscalls" else tree.command
+    served = replace(tree, command=(binary, *runner), env={**tree.env, **(env or {})}, forks=True)
+    return ForkServer.start(marked(served), LIMITS, slot="attack-server", tier="bare")
+
+
 def quote(text: str) -> str:
     """Return `text` as a JavaScript literal."""
     return "String.raw`" + text.replace("`", "${'`'}") + "`"
@@ -123,24 +184,36 @@ def arena(root: Path) -> Iterator[Arena]:
             "HOME": str(Path(__file__).resolve().parents[2]),
         }
         made = Arena(root=root, tree=_tree(root / "tree"), canaries=canaries, words=words)
-        _warm_up(made)
-        yield made
+        with made.serving():
+            with made.serving():  # control groups for the servers that tests start
+                pass
+            for made.way in WAYS:
+                _warm_up(made)
+            yield made
 
 
 def _tree(place: Path) -> Path:
     """Build a tree whose modes let every user write: only the read-only mount protects it."""
     tree = build_tree(place)
-    made = tree / "bin/syscalls"
-    compiler = shutil.which("gcc") or shutil.which("cc")
-    assert compiler, "The attacks need a C compiler (Debian and Ubuntu: apt install gcc libc6-dev)."
-    argv = [compiler, "-O1", "-static", "-pthread", "-o", str(made), str(SOURCE)]
-    subprocess.run(argv, check=True, capture_output=True, timeout=60)
+    (tree / "_fork").mkdir()
+    compile_program(tree / "bin/syscalls", SOURCE)
+    compile_program(place.parent / "forked.o", FORKED, options=("-c",))
+    compile_program(tree / "_fork/forked", place.parent / "forked.o", ISOLATE)
     node = tree / "bin/node"
     copy = shutil.copy2(node.resolve(), tree / "bin/copy")  # it may be a hard link to our own Node
     Path(copy).replace(node)
     for path in (tree, *tree.rglob("*")):
-        path.chmod(0o777 if path.is_dir() or path.parent.name == "bin" else 0o666)
+        path.chmod(0o777 if path.is_dir() or path.parent.name in ("bin", "_fork") else 0o666)
     return tree
+
+
+def compile_program(made: Path, *sources: Path, options: tuple[str, ...] = ()) -> None:
+    """Compile a static program from C sources and objects."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    assert compiler, "The attacks need a C compiler (Debian and Ubuntu: apt install gcc libc6-dev)."
+    folders = [f"-I{SOURCE.parent}", f"-I{ISOLATE.parent}"]
+    argv = [compiler, "-O1", "-static", "-pthread", *folders, *options, "-o", str(made)]
+    subprocess.run([*argv, *map(str, sources)], check=True, capture_output=True, timeout=60)
 
 
 def _canaries(place: Path) -> Path:
@@ -180,5 +253,5 @@ def _warm_up(made: Arena) -> None:
     with made.neighbour():
         made.run(NEIGHBOUR)
     folder = made.root / "build"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     cage.run(cage.Cage(writable=folder), ["/bin/true"], lambda *_: None)
