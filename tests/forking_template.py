@@ -21,7 +21,7 @@ links = []
 files = []
 
 [run]
-command = ["bin/runner", "run"]
+command = ["_fork/runner", "run"]
 entry = "main.sh"
 
 [limits.default]
@@ -57,9 +57,9 @@ SLEEP = program("echo begun; sleep 300")
 
 def lay_out(home: Path, name: str, *, smoke_says: str = "smoke") -> None:
     """Write the folder of a version. Its smoke case prints "smoke" and expects `smoke_says`."""
-    for folder in ("tree/bin", "cache", "inputs/smoke/run/src"):
+    for folder in ("tree/_fork", "cache", "inputs/smoke/run/src"):
         (home / folder).mkdir(parents=True, exist_ok=True)
-    shutil.copy(_runner(), home / "tree/bin/runner")
+    shutil.copy(_runner(), home / "tree/_fork/runner")
     (home / "inputs/template.toml").write_text(DEFINITION.format(name=name))
     (home / "inputs/smoke/run/case.toml").write_text(CASE.format(said=smoke_says))
     (home / "inputs/smoke/run/src/main.sh").write_text("echo smoke")
