@@ -27,7 +27,7 @@ WARM_UP = max(60, EXECUTIONS // 10)
 OPEN_AT_ONCE = 12  # submissions that wait or run
 # The allocator of the executor, and SQLite's caches, settle after thousands of executions.
 GROWTH_KIB = 12 * 1024
-# A renewal needs the groups of a second server while the first one ends; they are used again.
+# Used again: those of a second server while the first one ends, and that of the idle trial.
 RENEWAL_GROUPS = 4
 
 
