@@ -61,6 +61,14 @@ def sandboxes_within(descriptors: int, *, slots: int = 1) -> int:
     return max(0, left // DESCRIPTORS_EACH)
 
 
+def running_within(descriptors: int) -> int:
+    """Return how many sandboxes may run at once within this limit of files.
+
+    Half of it is for them: the rest is for sandboxes that wait, and for the executor itself.
+    """
+    return max(0, (descriptors - DESCRIPTORS_RESERVED) // 2 // DESCRIPTORS_STARTING)
+
+
 def cause_of(error: BaseException) -> str:
     """Return the missing resource after a sandbox did not start, as a text for an operator."""
     seen: BaseException | None = error

@@ -75,6 +75,7 @@ def suite(source: str) -> Program:
 
 
 HELLO = program("console.log('hello')")
+BUSY = program("console.log('begun'); for (const end = Date.now() + 15000; Date.now() < end; );")
 SLEEP = program("console.log('begun'); setTimeout(() => {}, 15000)")
 
 

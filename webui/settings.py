@@ -28,9 +28,13 @@ STENCIL_DEFINITIONS = Path(
 STENCIL_HOST = os.environ.get("STENCIL_HOST", "127.0.0.1")
 STENCIL_PORT = environment.number("STENCIL_PORT", 8000, least=1)
 STENCIL_SLOTS = environment.number("STENCIL_SLOTS", len(os.sched_getaffinity(0)), least=1)
+STENCIL_MOST_RUNNING = environment.number("STENCIL_MOST_RUNNING", 0)  # 0: 32 a slot
 STENCIL_CLIENT_SLOTS = environment.number("STENCIL_CLIENT_SLOTS", 0)
 STENCIL_WARM = environment.number("STENCIL_WARM", 4 * STENCIL_SLOTS)
 _MEMORY = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+# Limits, not use: programs use a part of their limits, and admission also reads what is available.
+STENCIL_RUNNING_BYTES = environment.number("STENCIL_RUNNING_BYTES", 2 * _MEMORY)
+STENCIL_EXCLUSIVE = environment.items("STENCIL_EXCLUSIVE")
 STENCIL_WARM_BYTES = environment.number("STENCIL_WARM_BYTES", _MEMORY // 4)
 STENCIL_BUILDS = environment.number("STENCIL_BUILDS", 2, least=1)
 STENCIL_ENGINE = os.environ.get("STENCIL_ENGINE") or "local"

@@ -1,6 +1,17 @@
 """Database connections of long-lived threads: each thread has one of its own."""
 
-from django.db import connection
+from contextlib import suppress
+
+from django.db import DatabaseError, connection
+
+
+def hold() -> None:
+    """Open this thread's connection now, if the database can be reached; `release` it at the end.
+
+    A thread that opens it later may find no descriptor for it.
+    """
+    with suppress(DatabaseError):
+        connection.ensure_connection()
 
 
 def release() -> None:

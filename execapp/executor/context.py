@@ -7,6 +7,7 @@ from typing import Any
 from core.engine import Receiver
 from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
+from execapp.executor.admission import Admission
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.pool import Pool
 from execapp.executor.running import RunningExecutions
@@ -28,7 +29,7 @@ class ExecutorContext:
     parked_pool: ParkedPool
     receiver: Receiver
     draining: threading.Event
-    claiming: threading.Lock
+    admission: Admission
     breaker: CircuitBreaker
     failures: FailureLog
     client_limit: int | None = None

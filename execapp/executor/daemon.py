@@ -17,13 +17,17 @@ from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
 from core.jobs.worker import Periodic, Worker
 from execapp.executor import execution_worker, lookup_worker
+from execapp.executor.admission import Admission
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.build_worker import BuildWorker
 from execapp.executor.context import ExecutorContext
+from execapp.executor.dispatcher import Claimed, Dispatcher
 from execapp.executor.heartbeat import HeartbeatThread
 from execapp.executor.listener import make_receiver
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
+from execapp.executor.readings import MachineReadings
+from execapp.executor.runners import Runners
 from execapp.executor.running import RunningExecutions
 from execapp.executor.verification_worker import VerificationWorker
 from execapp.services import claims, heartbeats
@@ -40,6 +44,7 @@ from templatemgr.trees import places
 
 logger = logging.getLogger(__name__)
 BREAKER_SECONDS = 1.0
+MOST_EACH = 32  # executions that run at once, most of them waiting, for each slot
 
 
 class Daemon:
@@ -87,9 +92,15 @@ class Daemon:
         self._thread("breaker", self._make_breaker_worker().serve)
         context.pool.start()
         context.parked_pool.start()
-        for number in range(self.slots):
-            worker = execution_worker.make_worker(context, f"{context.worker}-slot{number}")
-            self._thread(f"slot-{number}", worker.serve)
+        self._runners = Runners[Claimed](
+            partial(execution_worker.run, context),
+            prefix=f"{context.worker}-slot",
+            kept=self.slots,
+        )
+        self._runners.open()
+        self._dispatching = Dispatcher(context, start=self._runners.start)
+        self._dispatcher = threading.Thread(target=self._dispatching.serve, name="dispatcher")
+        self._dispatcher.start()
         self._thread("lookups", lookup_worker.make_worker(context).serve)
         self._build_workers = [
             BuildWorker(context, n) for n in range(_setting("STENCIL_BUILDS", 1))
@@ -107,7 +118,11 @@ class Daemon:
         self._verification_worker = VerificationWorker(context)
         self._verification_worker.start()
         logger.info(
-            "executor %s: %s slots, warm %s each at most", context.worker, self.slots, self.warm
+            "executor %s: %s slots, %s executions and warm %s each at most",
+            context.worker,
+            self.slots,
+            context.admission.most,
+            self.warm,
         )
 
     def stop(self) -> None:
@@ -117,6 +132,7 @@ class Daemon:
         context.execution_wakeup.notify()
         context.maintenance_wakeup.notify()
         deadline = time.monotonic() + self.grace
+        self._dispatcher.join(max(0.0, deadline - time.monotonic()))
         _wait_until(lambda: len(context.running_executions) == 0, deadline)
         context.running_executions.give_back_all()
         self._verification_worker.stop()
@@ -126,6 +142,9 @@ class Daemon:
             worker.abandon()
         for thread in self._build_threads:
             thread.join()
+        self._dispatcher.join()
+        context.running_executions.give_back_all()  # those that it claimed while the database hung
+        self._runners.close()
         for thread in self._threads:
             if thread.name != "breaker":
                 thread.join()
@@ -183,13 +202,14 @@ class Daemon:
             closed=execution_wakeup.notify,
         )
         room = resources.sandboxes_within(self._descriptors, slots=self.slots)
+        admission = self._make_admission()
         pool = Pool(
             size=self.warm,
             budget=settings.STENCIL_WARM_BYTES,
             slot=f"{worker}-warm",
             most=room,
             breaker=breaker,
-            busy=lambda: len(running_executions) >= self.slots,
+            busy=lambda: admission.openings() == 0,
         )
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"
@@ -210,10 +230,20 @@ class Daemon:
                 running_executions=running_executions,
             ),
             draining=threading.Event(),
-            claiming=threading.Lock(),
+            admission=admission,
             breaker=breaker,
             failures=self._failures,
             client_limit=settings.STENCIL_CLIENT_SLOTS or None,
+        )
+
+    def _make_admission(self) -> Admission:
+        most = settings.STENCIL_MOST_RUNNING or MOST_EACH * self.slots
+        return Admission(
+            cores=self.slots,
+            most=min(most, resources.running_within(self._descriptors)),
+            memory_bytes=settings.STENCIL_RUNNING_BYTES,
+            processes=resources.raise_process_limit() // 2,
+            readings=MachineReadings(leases.current_hierarchy()),
         )
 
     def _thread(self, name: str, target: Callable[..., None], *args: object) -> None:

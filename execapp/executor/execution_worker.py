@@ -1,4 +1,4 @@
-"""The execution worker: claim an execution, run it in a sandbox, and record its end."""
+"""One execution in a thread of the executor: run it in a sandbox, and record its end."""
 
 import logging
 import secrets
@@ -8,9 +8,8 @@ from dataclasses import replace
 from functools import partial
 
 from core.database.retry import retry_on_lock
-from core.jobs.worker import Worker
 from execapp.executor.context import ExecutorContext
-from execapp.executor.running import Running
+from execapp.executor.dispatcher import Claimed
 from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.queues import EXECUTIONS
@@ -34,62 +33,44 @@ NOT_CONFINED = (
 )
 
 
-def make_worker(context: ExecutorContext, slot: str) -> Worker[Execution]:
-    """Return the worker of one slot; it stops when the executor drains."""
-    return Worker(
-        name="the execution worker",
-        claim=lambda: retry_on_lock(lambda: _claim(context)),
-        run=partial(run, context, slot),
-        wakeup=context.execution_wakeup,
-        stopping=context.draining,
-        failures=context.failures,
-    )
-
-
-def _claim(context: ExecutorContext) -> Execution | None:
-    if context.breaker.trouble is not None:
-        return None  # no sandbox can start: executions stay in the queue
-    # One slot claims at a time: otherwise all slots of this executor race for the same row.
-    with context.claiming:
-        return claims.claim(
-            worker=context.worker, rotation=context.rotation, limit=context.client_limit
-        )
-
-
-def run(context: ExecutorContext, slot: str, execution: Execution) -> None:
+def run(context: ExecutorContext, slot: str, claimed: Claimed) -> None:
     """Run one claimed execution and record its end; never raise."""
     try:
         with ExitStack() as later:  # deferred until the reply has been sent
             later.callback(context.pool.refill)
             later.callback(context.parked_pool.refill)
-            _answer(context, slot, execution, later)
+            _answer(context, slot, claimed, later)
     except Exception:
-        logger.exception("execution %s: its sandbox could not be cleared away", execution.id)
+        logger.exception("execution %s: its sandbox could not be cleared away", claimed.id)
+    finally:
+        context.admission.leave(claimed.entry)
+        context.execution_wakeup.notify()
 
 
-def _answer(context: ExecutorContext, slot: str, execution: Execution, later: ExitStack) -> None:
-    running = Running(execution_id=execution.id, attempt=execution.attempt)
-    context.running_executions.add(running)
+def _answer(context: ExecutorContext, slot: str, claimed: Claimed, later: ExitStack) -> None:
+    execution = claimed.execution
     try:
-        record = _attempt(context, slot, execution, running, later)
+        record = _attempt(context, slot, claimed, later)
         if not retry_on_lock(record):
             logger.warning("execution %s: attempt %s is void", execution.id, execution.attempt)
     except Exception:
         logger.exception("execution %s: its end could not be recorded", execution.id)
     finally:
-        context.running_executions.remove(running)
+        context.running_executions.remove(claimed.running)
+        claimed.entry.ended()
         context.receiver.finished(execution.id)
 
 
 def _attempt(
-    context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
+    context: ExecutorContext, slot: str, claimed: Claimed, later: ExitStack
 ) -> Callable[[], bool]:
     """Run the execution, and return the call that records its end."""
+    execution, running = claimed.execution, claimed.running
     attempt = execution.attempt
     if not execution.version.healthy:  # read with the claim: quarantined since admission
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
-        outcome = _sandboxed(context, slot, execution, running, later)
+        outcome = _sandboxed(context, slot, claimed, later)
     except Exception as error:  # noqa: BLE001 - every kind of error is recorded
         return _not_run(context, execution, error)
     context.breaker.worked()
@@ -137,9 +118,8 @@ def _tree_is_lost(execution: Execution) -> bool:
     return True
 
 
-def _sandboxed(
-    context: ExecutorContext, slot: str, execution: Execution, running: Running, later: ExitStack
-) -> Outcome:
+def _sandboxed(context: ExecutorContext, slot: str, claimed: Claimed, later: ExitStack) -> Outcome:
+    execution = claimed.execution
     runtime = version_runtimes.runtime_of(execution.version)
     limits = runtime.limits(execution.limits)  # recorded when the ceilings may have been different
     submission = submission_of(execution, runtime.pattern)
@@ -152,9 +132,13 @@ def _sandboxed(
     if reason is None:
         tier = tier_for(tree, submission.files)
         warm = context.pool.take(key, limits, started=started, tier=tier, slot=slot)
+    deliver = partial(
+        Session.deliver, submission=submission, limits=limits, cancel=claimed.running.cancel,
+        later=later, meter=claimed.entry, exclusive=claimed.entry.need.exclusive,
+    )  # fmt: skip
     if warm is not None:
         try:
-            return warm.deliver(submission, limits, cancel=running.cancel, later=later)
+            return deliver(warm)
         except (LimitsError, StartupError) as error:
             # The submission has not started: run it in a cold sandbox.
             logger.info("a warm sandbox was not used: %s", error)
@@ -166,7 +150,7 @@ def _sandboxed(
         parked_pool=context.parked_pool, env=execution.env,
     )  # fmt: skip
     try:
-        outcome = session.deliver(submission, limits, cancel=running.cancel, later=later)
+        outcome = deliver(session)
     except LimitsError:
         outcome = _no_room(session, limits)
     return replace(outcome, cold_reason=outcome.cold_reason or reason or NONE_WAITED)

@@ -6,9 +6,11 @@ The queue, with its leases and fences, is `core.jobs.queue`.
 import logging
 import secrets
 import uuid
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.db import transaction
@@ -28,18 +30,12 @@ from templatemgr.models import Version, VersionHealth
 COUNTS_KEPT = timedelta(days=31)  # the bytes that clients stored, by day
 QUEUED = ExecutionState.QUEUED
 logger = logging.getLogger(__name__)
+_CANDIDATE = ("id", "client", "template_name", "limits")
 _OLDEST = Prepared(
     lambda: (
         Execution.objects.filter(state=QUEUED)
         .order_by("created_at", "id")
-        .values_list("id", "client")[:2]
-    )
-)
-_OLDEST_OF = Prepared(
-    lambda: (
-        Execution.objects.filter(state=QUEUED, client=Param(Execution, "client"))
-        .order_by("created_at", "id")
-        .values_list("id", flat=True)[:1]
+        .values_list(*_CANDIDATE)[:2]
     )
 )
 _WHOLE = Prepared(
@@ -60,6 +56,36 @@ _OPEN = Prepared(
 )
 
 
+@cache
+def _oldest_of(count: int) -> Prepared[Execution, Any]:
+    """Return the query of a client's oldest `count` queued executions."""
+    return Prepared(
+        lambda: (
+            Execution.objects.filter(state=QUEUED, client=Param(Execution, "client"))
+            .order_by("created_at", "id")
+            .values_list(*_CANDIDATE)[:count]
+        )
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A queued execution whose turn it is. `limits` are those recorded at its submission."""
+
+    id: uuid.UUID
+    client: str
+    template_name: str
+    limits: Mapping[str, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The queued executions of one client: the oldest one's time, and how many may start now."""
+
+    first: datetime
+    free: int
+
+
 @dataclass(kw_only=True)
 class Rotation:
     """The turns of clients: the client served longest ago is next.
@@ -70,10 +96,19 @@ class Rotation:
     turn: int = 0
     served: dict[str, int] = field(default_factory=dict)
 
-    def order(self, waiting: Iterable[tuple[str, datetime]]) -> list[str]:
-        """Return the clients in the order of their turns."""
-        ranked = sorted(waiting, key=lambda item: (self.served.get(item[0], 0), item[1]))
-        return [client for client, _ in ranked]
+    def turns(self, waiting: Mapping[str, Waiting], count: int) -> list[str]:
+        """Return the clients of the next `count` turns; a client may have several."""
+        served, turn, left = dict(self.served), self.turn, Counter[str]()
+        for client, found in waiting.items():
+            left[client] = found.free
+        order: list[str] = []
+        while len(order) < count and (ready := [client for client in left if left[client] > 0]):
+            turn += 1
+            chosen = min(ready, key=lambda name: (served.get(name, 0), waiting[name].first))
+            served[chosen] = turn
+            left[chosen] -= 1
+            order.append(chosen)
+        return order
 
     def note(self, client: str, waiting: Iterable[str]) -> None:
         """Remember that `client` was served; forget clients without waiting executions."""
@@ -85,53 +120,95 @@ class Rotation:
 def claim(
     *, worker: str, rotation: Rotation | None = None, limit: int | None = None
 ) -> Execution | None:
-    """Claim the next queued execution: first in, first out for a client, in turn between clients.
+    """Claim the next queued execution, as `claim_some` does; None if none can be claimed."""
+    taken = claim_some(worker=worker, rotation=rotation, limit=limit)
+    return taken[0] if taken else None
 
-    A client with `limit` running executions waits until one of them ends. Return None if no
-    execution can be claimed.
+
+def claim_some(
+    *,
+    worker: str,
+    rotation: Rotation | None = None,
+    limit: int | None = None,
+    most: int = 1,
+    admit: Callable[[Candidate], bool] = lambda _: True,
+) -> list[Execution]:
+    """Claim up to `most` executions in one transaction: in turn between clients, oldest first.
+
+    A client with `limit` running executions waits until one of them ends. `admit` is asked for each
+    execution in order; the first one that it refuses ends the batch, so that smaller ones do not
+    overtake it for ever. An admitted execution may be missing in the result: another worker
+    claimed it.
     """
     turns = rotation or Rotation()
-    clients: list[str] = []
-
-    def choose() -> Execution | None:
-        while True:
-            candidate, clients[:] = _next(turns, limit)
-            if candidate is not None or not clients:
-                return candidate
-
-    taken = EXECUTIONS.claim(worker=worker, choose=choose)
-    if taken is None:
-        return None
-    turns.note(taken.client, clients)
+    with transaction.atomic():
+        taken, clients = _take_some(turns, worker, limit, most, admit)
+    for execution in taken:
+        turns.note(execution.client, clients)
     # Read the health after the claim, to see a quarantine committed since the row was chosen.
-    health = _HEALTH.first(version_id=taken.version_id)
-    if health is not None:
-        taken.version.health = health
+    healths: dict[int, VersionHealth | None] = {}
+    for execution in taken:
+        number = execution.version_id
+        if number not in healths:
+            healths[number] = _HEALTH.first(version_id=number)
+        if (health := healths[number]) is not None:
+            execution.version.health = health
     return taken
 
 
-def _next(rotation: Rotation, limit: int | None) -> tuple[Execution | None, list[str]]:
-    """Return the execution to claim, or None if it vanished, and the clients that wait."""
+def _take_some(
+    rotation: Rotation,
+    worker: str,
+    limit: int | None,
+    most: int,
+    admit: Callable[[Candidate], bool],
+) -> tuple[list[Execution], list[str]]:
+    """Return the claimed executions, and the clients that waited."""
+    while True:
+        candidates, clients = _next(rotation, limit, most)
+        taken: list[Execution] = []
+        for candidate in candidates:
+            if not admit(candidate):
+                return taken, clients
+            found = _WHOLE.first(id=candidate.id)
+            if found is not None and EXECUTIONS.take(found, worker=worker):
+                taken.append(found)
+        if taken or not candidates:  # else another worker was faster each time
+            return taken, clients
+
+
+def _next(rotation: Rotation, limit: int | None, most: int) -> tuple[list[Candidate], list[str]]:
+    """Return the next executions to claim, in order, and the clients that wait."""
     if limit is None:
-        oldest = _OLDEST.all()
-        if len(oldest) < 2:  # a single waiting client needs no turns
-            clients = [client for _, client in oldest]
-            return (_WHOLE.first(id=oldest[0][0]) if oldest else None), clients
-    waiting, running = _open_by_client()
-    free = [item for item in waiting if limit is None or running.get(item[0], 0) < limit]
-    if not free:
-        return None, []
-    first = _OLDEST_OF.first(client=rotation.order(free)[0])
-    found = None if first is None else _WHOLE.first(id=first)
-    return found, [client for client, _ in waiting]
+        oldest = [_candidate(row) for row in _OLDEST.all()]
+        if len(oldest) < 2:  # a single waiting execution needs no turns
+            return oldest, [one.client for one in oldest]
+    waiting = _waiting_clients(limit)
+    order = rotation.turns(waiting, most)
+    found = {
+        client: [_candidate(row) for row in _oldest_of(count).all(client=client)]
+        for client, count in Counter(order).items()
+    }
+    return [found[client].pop(0) for client in order if found[client]], list(waiting)
 
 
-def _open_by_client() -> tuple[list[tuple[str, datetime]], dict[str, int]]:
-    """Return the oldest queued time of each client, and its number of running executions."""
+def _candidate(row: tuple[uuid.UUID, str, str, Mapping[str, int]]) -> Candidate:
+    identifier, client, template_name, limits = row
+    return Candidate(id=identifier, client=client, template_name=template_name, limits=limits)
+
+
+def _waiting_clients(limit: int | None) -> dict[str, Waiting]:
+    """Return the clients with queued executions; `limit` bounds how many of each may run."""
     found = _OPEN.all()
-    waiting = [(client, first) for client, state, first, _ in found if state == QUEUED]
     running = {client: n for client, state, _, n in found if state != QUEUED}
-    return waiting, running
+    return {
+        client: Waiting(
+            first=first,
+            free=n if limit is None else min(n, max(0, limit - running.get(client, 0))),
+        )
+        for client, state, first, n in found
+        if state == QUEUED
+    }
 
 
 def finish(

@@ -24,7 +24,9 @@ class Command(BaseCommand):
     switch_seconds = 0.0005
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--slots", type=int, help="sandboxes at a time (STENCIL_SLOTS)")
+        parser.add_argument(
+            "--slots", type=int, help="executions that compute at a time (STENCIL_SLOTS)"
+        )
         parser.add_argument("--warm", type=int, help="warm sandboxes a version and mode")
         parser.add_argument("--grace", type=float, help="seconds that running ones get to finish")
 

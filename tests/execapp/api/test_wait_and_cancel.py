@@ -13,7 +13,7 @@ from execapp.models import Execution, ExecutionState
 from execapp.services import submissions
 from sandbox.isolation.container import Container
 from tests.execapp.conftest import Api, state_of, until
-from tests.minimal_template import HELLO, SLEEP
+from tests.minimal_template import BUSY, HELLO, SLEEP
 from tests.timeouts import HANGS_SECONDS
 
 
@@ -141,7 +141,7 @@ def test_cancel_while_queued(api: Api, alive: object) -> None:
 
 
 def test_cancel_in_the_queue_ends_a_wait_at_once(api: Api, executor: Daemon) -> None:
-    busy = [api.submit(SLEEP) for _ in range(2)]
+    busy = [api.submit(BUSY) for _ in range(2)]
     until(lambda: all(state_of(execution) == "running" for execution in busy))
     made = api.submit(HELLO)
     took: list[float] = []

@@ -36,12 +36,12 @@ from templatemgr.build import builds
 from templatemgr.models import Build, BuildState, Version
 from tests import factories
 from tests.execapp.conftest import Api, state_of, until
-from tests.minimal_template import HELLO, SLEEP, program
+from tests.minimal_template import BUSY, HELLO, SLEEP, program
 from tests.timeouts import HANGS_SECONDS
 from tests.tiny_definition import write_definition
 
 StartProcess = Callable[..., subprocess.Popen[str]]
-LINGER = program("setTimeout(() => console.log('done'), 1500)")
+LINGER = program("for (const end = Date.now() + 1500; Date.now() < end; ); console.log('done')")
 
 
 def test_killed_in_the_middle_ends_exactly_once(api: Api, executor_process: StartProcess) -> None:
@@ -168,7 +168,7 @@ def test_the_heartbeat_shows_slots_and_load(api: Api, executor: Daemon) -> None:
     snapshot = health.snapshot()
     assert snapshot.executor_alive
     assert (snapshot.slots, snapshot.busy, snapshot.queued) == (2, 0, 0)
-    made = [api.submit(SLEEP) for _ in range(3)]
+    made = [api.submit(BUSY) for _ in range(3)]
     until(lambda: health.snapshot().busy == 2)
     assert health.snapshot().queued == 1
     for execution in made:
@@ -176,7 +176,8 @@ def test_the_heartbeat_shows_slots_and_load(api: Api, executor: Daemon) -> None:
 
 
 def test_slots_limit_concurrent_executions(api: Api, executor: Daemon) -> None:
-    made = [api.submit(program("setTimeout(() => {}, 150)")) for _ in range(6)]
+    computes = program("for (const end = Date.now() + 150; Date.now() < end; );")
+    made = [api.submit(computes) for _ in range(6)]
     most = 0
     while any(state_of(execution) in {"queued", "running"} for execution in made):
         most = max(most, Execution.objects.filter(state="running").count())

@@ -66,8 +66,8 @@ def test_an_end_is_recorded_when_the_database_takes_it_or_the_next_one_is(
 def test_claiming_goes_on_after_the_trouble(
     api: Api, start_executor: Start, monkeypatch: pytest.MonkeyPatch, short_waits: None
 ) -> None:
-    claim = Failing(claims.claim, 7)
-    monkeypatch.setattr(claims, "claim", claim)
+    claim = Failing(claims.claim_some, 7)
+    monkeypatch.setattr(claims, "claim_some", claim)
     start_executor(slots=1, warm=0)
     done = api.submit(HELLO, wait=60)
     assert (done["state"], done["attempts"], claim.left) == ("succeeded", 1, 0)

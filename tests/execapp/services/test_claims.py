@@ -75,6 +75,90 @@ def test_clients_take_turns(current: Version, alive: object) -> None:
     assert served == ["flood", "other", "third", "flood", "other", "flood", "flood"]
 
 
+def submitted(client: Api, count: int) -> list[str]:
+    return [client.submit()["id"] for _ in range(count)]
+
+
+def test_a_batch_takes_turns_between_clients(current: Version, alive: object) -> None:
+    flood, other, third = make_api("flood"), make_api("other"), make_api("third")
+    submitted(flood, 4)
+    submitted(other, 2)
+    submitted(third, 1)
+    rotation = claims.Rotation()
+    batch = claims.claim_some(worker="w", rotation=rotation, most=4)
+    assert [one.client for one in batch] == ["flood", "other", "third", "flood"]
+    batch = claims.claim_some(worker="w", rotation=rotation, most=9)
+    assert [one.client for one in batch] == ["other", "flood", "flood"]
+    assert claims.claim_some(worker="w", rotation=rotation, most=9) == []
+
+
+def test_a_batch_takes_the_oldest_of_a_client_first(api: Api, alive: object) -> None:
+    made = submitted(api, 5)
+    batch = claims.claim_some(worker="w", most=3)
+    assert [str(one.id) for one in batch] == made[:3]
+    assert all(one.attempt == 1 and one.version.healthy for one in batch)
+    assert [row(one).state for one in batch] == ["running"] * 3
+
+
+def test_a_batch_keeps_the_limit_of_each_client(current: Version, alive: object) -> None:
+    flood, other = make_api("flood"), make_api("other")
+    submitted(flood, 4)
+    submitted(other, 1)
+    batch = claims.claim_some(worker="w", limit=2, most=9)
+    assert sorted(one.client for one in batch) == ["flood", "flood", "other"]
+    assert claims.claim_some(worker="w", limit=2, most=9) == []
+    assert claims.finish(execution=batch[0], attempt=1, outcome=OUTCOME)
+    assert len(claims.claim_some(worker="w", limit=2, most=9)) == 1
+
+
+def test_a_refused_execution_ends_the_batch(api: Api, alive: object) -> None:
+    made = submitted(api, 4)
+    asked: list[str] = []
+
+    def admit(candidate: claims.Candidate) -> bool:
+        asked.append(str(candidate.id))
+        assert candidate.limits["memory_bytes"] > 0
+        assert candidate.template_name == "tiny"
+        return len(asked) < 3
+
+    batch = claims.claim_some(worker="w", most=4, admit=admit)
+    assert [str(one.id) for one in batch] == made[:2]
+    assert asked == made[:3]
+    assert state_of({"id": made[2]}) == "queued"
+
+
+def test_a_batch_that_fails_claims_nothing(api: Api, alive: object) -> None:
+    made = submitted(api, 3)
+
+    def admit(candidate: claims.Candidate) -> bool:
+        if str(candidate.id) == made[2]:
+            message = "no answer"
+            raise ValueError(message)
+        return True
+
+    rotation = claims.Rotation()
+    with pytest.raises(ValueError, match="no answer"):
+        claims.claim_some(worker="w", rotation=rotation, most=3, admit=admit)
+    assert {state_of({"id": identifier}) for identifier in made} == {"queued"}
+    assert rotation.turn == 0
+    assert len(claims.claim_some(worker="w", most=3)) == 3
+
+
+def test_many_workers_claim_batches_each_once(api: Api, alive: object) -> None:
+    made = set(submitted(api, 20))
+
+    def work(number: int) -> list[str]:
+        got: list[str] = []
+        while batch := claims.claim_some(worker=f"w{number}", most=3):
+            got += [str(one.id) for one in batch]
+        connection.close()
+        return got
+
+    with ThreadPoolExecutor(4) as threads:
+        got = [identifier for part in threads.map(work, range(4)) for identifier in part]
+    assert sorted(got) == sorted(made)
+
+
 def test_many_workers_claim_each_once(api: Api, alive: object) -> None:
     made = {api.submit()["id"] for _ in range(12)}
 

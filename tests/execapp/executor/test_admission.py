@@ -1,0 +1,206 @@
+"""Test admission: what may start beside the running executions, by load, memory and processes."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from execapp.executor.admission import Admission, Entry, Need
+
+MIB = 1 << 20
+SMALL = Need(memory_bytes=100 * MIB, processes=10)
+EXCLUSIVE = Need(memory_bytes=100 * MIB, processes=10, exclusive=True)
+
+
+@dataclass
+class Machine:
+    """A clock and readings that a test sets."""
+
+    now: float = 1000.0
+    press: float = 0.0
+    available: int = 1 << 40
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pressure(self) -> float:
+        return self.press
+
+    def available_bytes(self) -> int:
+        return self.available
+
+
+@pytest.fixture
+def machine() -> Machine:
+    return Machine()
+
+
+def admission(machine: Machine, **changes: int) -> Admission:
+    bounds = {"cores": 2, "most": 20, "memory_bytes": 10_000 * MIB, "processes": 1000, **changes}
+    return Admission(**bounds, readings=machine, clock=machine)
+
+
+def admitted(at: Admission, need: Need = SMALL) -> Entry:
+    entry = at.admit(need)
+    assert entry is not None
+    return entry
+
+
+def run(machine: Machine, *rates: tuple[Entry, float], seconds: float = 0.1) -> None:
+    """Let time pass, in which each entry uses its rate of cores."""
+    began = machine.now
+    for entry, _ in rates:
+        if entry._began is None:
+            entry.begun(began)
+    used = [entry._samples[-1][1] for entry, _ in rates]
+    for step in range(1, round(seconds * 100) + 1):
+        machine.now = began + step * 0.01
+        for (entry, rate), before in zip(rates, used, strict=True):
+            entry.measured(before + rate * step * 10, machine.now)
+
+
+def test_as_many_as_cores_start_at_once_and_no_more(machine: Machine) -> None:
+    at = admission(machine)
+    assert at.openings() == 2
+    assert [at.admit(SMALL) is not None for _ in range(3)] == [True, True, False]
+    assert at.openings() == 0
+
+
+def test_a_new_one_counts_as_a_core_until_it_was_seen(machine: Machine) -> None:
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.02)
+    assert at.openings() == 0
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.02)
+    assert at.openings() == 2
+
+
+def test_programs_that_wait_hold_no_core(machine: Machine) -> None:
+    at = admission(machine, most=12)
+    sleeping: list[Entry] = []
+    while (entry := at.admit(SMALL)) is not None:
+        sleeping.append(entry)
+        run(machine, *((each, 0.0) for each in sleeping))
+    assert len(sleeping) == 12, "the ceiling"
+    assert at.load() == 0
+
+
+def test_programs_that_compute_hold_their_cores(machine: Machine) -> None:
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.97), (second, 0.95))
+    assert at.openings() == 0
+    run(machine, (first, 0.97), (second, 0.0))
+    assert at.openings() == 1
+
+
+def test_a_program_that_wakes_up_holds_its_core_again(machine: Machine) -> None:
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.0))
+    assert at.openings() == 2
+    run(machine, (first, 1.0), (second, 1.0))
+    assert at.openings() == 0
+
+
+def test_on_a_busy_machine_a_part_of_a_core_is_a_whole_one(machine: Machine) -> None:
+    """Programs that get half a core because others take the rest would use a whole one."""
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.4), (second, 0.4), seconds=0.3)
+    assert at.openings() == 1
+    machine.press = 0.3
+    assert at.openings() == 0
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.3)
+    assert at.openings() == 2, "programs that wait hold no core there either"
+
+
+def test_on_a_busy_machine_a_new_one_is_watched_for_longer(machine: Machine) -> None:
+    machine.press = 1.0
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.1)
+    assert at.openings() == 0
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.1)
+    assert at.openings() == 2
+
+
+def test_as_many_as_slots_always_run_whatever_they_use(machine: Machine) -> None:
+    machine.press, machine.available = 1.0, 0
+    at = admission(machine, memory_bytes=0, processes=0)
+    first = admitted(at)
+    run(machine, (first, 2.0))
+    assert admitted(at)
+
+
+def test_an_ended_one_holds_its_core_until_its_sandbox_is_gone(machine: Machine) -> None:
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.95))
+    assert at.openings() == 1
+    first.ended()
+    assert at.openings() == 0
+    at.leave(first)
+    assert at.openings() == 1
+    at.leave(second)
+    assert at.openings() == 2
+    assert at.load() == 0
+
+
+@pytest.mark.parametrize(
+    "bounds", [{"memory_bytes": 250 * MIB}, {"processes": 25}], ids=["memory", "processes"]
+)
+def test_limits_of_all_must_fit(machine: Machine, bounds: dict[str, int]) -> None:
+    at = admission(machine, **bounds)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.0))
+    assert at.openings() == 2
+    assert not at.fits(SMALL)
+    assert at.fits(Need(memory_bytes=50 * MIB, processes=5))
+
+
+def test_the_machine_must_have_the_memory(machine: Machine) -> None:
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.2)
+    machine.available = 150 * MIB
+    third = admitted(at)
+    assert not at.fits(SMALL), "the third may still take its 100 MiB"
+    run(machine, (first, 0.0), (second, 0.0), (third, 0.0), seconds=0.2)
+    assert at.fits(SMALL)
+
+
+def test_an_exclusive_one_waits_for_a_core_of_its_own(machine: Machine) -> None:
+    at = admission(machine)
+    first, second = admitted(at), admitted(at)
+    run(machine, (first, 0.9), (second, 0.6))
+    assert at.fits(SMALL)
+    assert not at.fits(EXCLUSIVE)
+    run(machine, (first, 0.95), (second, 0.0))
+    assert at.fits(EXCLUSIVE)
+
+
+def test_an_exclusive_one_counts_as_a_core_while_it_waits(machine: Machine) -> None:
+    at = admission(machine)
+    entry, other = admitted(at, EXCLUSIVE), admitted(at)
+    run(machine, (entry, 0.0), (other, 0.95))
+    assert at.load() == pytest.approx(1.95)
+    assert at.openings() == 0
+
+
+def test_an_exclusive_one_starts_on_one_core_beside_programs_that_wait(machine: Machine) -> None:
+    at = admission(machine, cores=1)
+    first = admitted(at)
+    assert not at.fits(EXCLUSIVE)
+    run(machine, (first, 0.02))
+    assert at.fits(EXCLUSIVE)
+
+
+def test_a_measurement_begins_anew_with_another_sandbox(machine: Machine) -> None:
+    """The first sandbox did not take the job; the next one's CPU time begins at zero."""
+    entry = Entry(SMALL)
+    entry.begun(machine.now)
+    entry.measured(500, machine.now + 0.5)
+    entry.begun(machine.now + 1)
+    assert entry.load(machine.now + 1.01, 0) == 1
+    entry.measured(0, machine.now + 1.05)
+    assert entry.load(machine.now + 1.05, 0) == 0
