@@ -78,8 +78,10 @@ class ForkedChild(process.Child):
 
     def _read(self) -> int | None:
         data = b""
-        with self.status, suppress(ConnectionResetError):  # killed before it read our last message
-            data = self.status.recv(_STATUS.size)
+        # ConnectionResetError: killed before it read our last message. All that it has written is
+        # there, so do not wait: another process may hold its end open.
+        with self.status, suppress(ConnectionResetError, BlockingIOError):
+            data = self.status.recv(_STATUS.size, socket.MSG_DONTWAIT)
         if len(data) != _STATUS.size:
             return None
         return os.waitstatus_to_exitcode(_STATUS.unpack(data)[0])
