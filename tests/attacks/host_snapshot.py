@@ -29,6 +29,7 @@ def snapshot(arena: Arena) -> Snapshot:
         "disk": _disk(arena.root),
         "listening sockets": _listening(),
         "processes": own_processes(),
+        "fork servers": [held(server._process.pid) for server in arena.servers.values()],
         "control groups": _groups(),
         "descriptors": _descriptors(),
         "mounts": Path("/proc/self/mountinfo").read_text(),
@@ -112,6 +113,15 @@ def own_processes() -> list[int]:
             if mark in (entry / "environ").read_bytes():
                 found.add(int(entry.name))
     return sorted(found)
+
+
+def held(pid: int) -> tuple[object, ...]:
+    """Return what a fork server holds: its descriptors, threads and memory maps."""
+    place = Path(f"/proc/{pid}")
+    descriptors = [(entry.name, str(entry.readlink())) for entry in (place / "fd").iterdir()]
+    threads = [entry.name for entry in (place / "task").iterdir()]
+    maps = [line.split()[:2] for line in (place / "maps").read_text().splitlines()]
+    return pid, sorted(descriptors), threads, maps
 
 
 def _groups() -> list[tuple[str, bool]]:

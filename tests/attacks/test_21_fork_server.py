@@ -24,7 +24,7 @@ from sandbox.forkserver.server import ForkServer
 from sandbox.isolation import confinement
 from sandbox.limits import MIB
 from sandbox.session.outcome import State
-from tests.attacks import fork_lowered, testbed
+from tests.attacks import fork_lowered, host_snapshot, testbed
 from tests.attacks.attack import LIMITS, PRELUDE, Attack, call, ends, program, tries, within
 from tests.attacks.conftest import Assault
 from tests.attacks.fork_lowered import TABLE, Lowered
@@ -196,6 +196,21 @@ def serving(
         yield server
     finally:
         server.close()
+
+
+KEEPS = "        for (int i = 0; i < DESCRIPTORS; i++) CALL(SYS_close, received[i]);"
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_server_holds_the_same_after_a_fork(keeps: bool, arena: Arena) -> None:
+    """Compare descriptors, threads and memory maps, as every test of this folder does."""
+    with (
+        fork_lowered.edited(arena, [(KEEPS, "")] if keeps else []) as binary,
+        serving(arena, binary=binary) as server,
+    ):
+        before = host_snapshot.held(server._process.pid)
+        server.fork(LIMITS, slot="attack").close()
+        assert (host_snapshot.held(server._process.pid) != before) is keeps
 
 
 SHORT = replace(LIMITS, startup_ms=500)
