@@ -2,7 +2,7 @@
 
 A program that waits holds no core. The load is the sum of the CPU rates of the running programs,
 measured during their runs. A new program counts as one core until it has been seen for a moment,
-and an exclusive one always counts as at least one core.
+or until all of its threads sleep. An exclusive one always counts as at least one core.
 """
 
 import math
@@ -47,9 +47,12 @@ class Entry:
     The thread of the run writes it; other threads read it.
     """
 
-    def __init__(self, need: Need) -> None:
+    def __init__(self, need: Need, freed: Callable[[], object] = lambda: None) -> None:
+        """Store the need. `freed` is called when the program begins to wait, early in its run."""
         self.need = need
+        self._freed = freed
         self._ended = False
+        self._waits = False
         self._began: float | None = None
         self._samples: deque[tuple[float, float]] = deque(maxlen=_SAMPLES)
 
@@ -62,6 +65,12 @@ class Entry:
     def measured(self, cpu_ms: float, now: float) -> None:
         """Note the CPU time used since the delivery."""
         self._samples.append((now, cpu_ms))
+        self._waits = False
+
+    def waits(self) -> None:
+        """Note that no thread of the program wants a processor now."""
+        self._waits = True
+        self._freed()
 
     def ended(self) -> None:
         """Note the end of the program: until its sandbox is gone, the kernel has work with it."""
@@ -76,6 +85,8 @@ class Entry:
     def load(self, now: float, pressure: float) -> float:
         """Return the cores that it uses, or would use if they were free."""
         least = 1.0 if self.need.exclusive else 0.0
+        if self._waits and not self._ended:
+            return least
         if self._ended or not self.seen(now, pressure):
             return 1.0
         rate = self._rate(_SPAN * (1 + _LONGER * pressure))
@@ -97,6 +108,7 @@ class Admission:
 
     `cores`: how many may compute at once. As many may always run, whatever they use. `most`: how
     many may run at once. `memory_bytes`, `processes`: the limits of all running ones together.
+    `freed` is called when a program begins to wait, so that another one may start.
     """
 
     def __init__(
@@ -108,6 +120,7 @@ class Admission:
         processes: int,
         readings: Readings,
         clock: Callable[[], float] = time.monotonic,
+        freed: Callable[[], object] = lambda: None,
     ) -> None:
         self.cores = cores
         self.most = max(cores, most)
@@ -115,6 +128,7 @@ class Admission:
         self._processes = processes
         self._readings = readings
         self._clock = clock
+        self._freed = freed
         self._lock = threading.Lock()
         self._entries: set[Entry] = set()
 
@@ -133,7 +147,7 @@ class Admission:
         with self._lock:
             if not self._fits(need):
                 return None
-            entry = Entry(need)
+            entry = Entry(need, self._freed)
             self._entries.add(entry)
             return entry
 

@@ -202,7 +202,7 @@ class Daemon:
             closed=execution_wakeup.notify,
         )
         room = resources.sandboxes_within(self._descriptors, slots=self.slots)
-        admission = self._make_admission()
+        admission = self._make_admission(execution_wakeup.notify)
         pool = Pool(
             size=self.warm,
             budget=settings.STENCIL_WARM_BYTES,
@@ -236,7 +236,7 @@ class Daemon:
             client_limit=settings.STENCIL_CLIENT_SLOTS or None,
         )
 
-    def _make_admission(self) -> Admission:
+    def _make_admission(self, freed: Callable[[], object]) -> Admission:
         most = settings.STENCIL_MOST_RUNNING or MOST_EACH * self.slots
         return Admission(
             cores=self.slots,
@@ -244,6 +244,7 @@ class Daemon:
             memory_bytes=settings.STENCIL_RUNNING_BYTES,
             processes=resources.raise_process_limit() // 2,
             readings=MachineReadings(leases.current_hierarchy()),
+            freed=freed,
         )
 
     def _thread(self, name: str, target: Callable[..., None], *args: object) -> None:

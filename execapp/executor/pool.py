@@ -147,9 +147,10 @@ class Pool:
     def refill(self) -> None:
         """Replace a used sandbox after its job: warming during the job would slow it.
 
-        During a long job the pool refills without this call.
+        During a long job the pool refills without this call, and also when it is no longer busy.
         """
-        self._wakeup.notify()
+        if not self._busy():
+            self._wakeup.notify()
 
     def look(self) -> None:
         """Read the current versions immediately, after a promotion."""

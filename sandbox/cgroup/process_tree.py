@@ -1,6 +1,7 @@
 """The tree of processes below a process, read from /proc, for machines without control groups."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +67,22 @@ def threads_of(pid: int) -> list[int]:
         return [int(name) for name in os.listdir(f"/proc/{pid}/task")]  # noqa: PTH208 - names only
     except OSError:
         return []
+
+
+def all_sleep(pids: Iterable[int]) -> bool:
+    """Return whether every thread of these processes sleeps: at this moment none wants a processor.
+
+    False if there is no thread, or if one has ended meanwhile.
+    """
+    states = []
+    try:
+        for pid in pids:
+            for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - names only
+                with open(f"/proc/{pid}/task/{thread}/stat", "rb", buffering=0) as file:
+                    states.append(file.read(4096).rpartition(b")")[2][1:2])
+    except OSError:
+        return False
+    return bool(states) and all(state == b"S" for state in states)
 
 
 def may(capability: int) -> bool:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from sandbox.cgroup.process_tree import all_sleep
 from sandbox.errors import LostError
 from sandbox.isolation.container import Container
 from sandbox.limits import Limits
@@ -23,7 +24,7 @@ OnCase = Callable[[TestCase], None]
 OnOutput = Callable[[str, bytes], None]
 
 TICK = 0.02  # seconds between looks at CPU, memory and the cancel event
-_YOUNG_TICK = 0.01  # the same at first, so that it is soon seen whether the program computes
+_YOUNG_TICK = 0.005  # the same at first, so that it is soon seen whether the program computes
 _YOUNG = 0.06  # seconds
 _WAITING_TICK = 0.05  # the same while the program waits and is far from its CPU limit
 _CORES = len(os.sched_getaffinity(0))
@@ -142,6 +143,7 @@ class Run:
                 before = self._cpu_ms
                 if self._look():
                     return KillReason.MEMORY
+                self._tell_waiting(now - began)
                 if self._cpu_ms >= self._limits.cpu_ms:
                     return KillReason.CPU
                 tick = self._tick(now - began, self._cpu_ms - before)
@@ -157,10 +159,15 @@ class Run:
         programs that compute could use.
         """
         if age < _YOUNG:
-            return _YOUNG_TICK
+            return _YOUNG_TICK if age < _YOUNG / 2 else 2 * _YOUNG_TICK
         left_ms = self._limits.cpu_ms - self._cpu_ms
         waits = used_ms < 1 and left_ms > _WAITING_TICK * 1000 * _CORES
         return _WAITING_TICK if waits and self._container.group.enforces_memory else TICK
+
+    def _tell_waiting(self, age: float) -> None:
+        """Tell the meter if a young program waits: its rate is not known yet."""
+        if self._meter is not None and age < _YOUNG and all_sleep(self._container.group.pids()):
+            self._meter.waits()
 
     def _look(self) -> bool:
         group = self._container.group

@@ -11,3 +11,6 @@ class Meter(Protocol):
 
     def measured(self, cpu_ms: float, now: float) -> None:
         """Note the CPU time used since the delivery."""
+
+    def waits(self) -> None:
+        """Note after a measurement that no thread of the program wants a processor now."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sandbox.cgroup import groups, leases, no_group
 from sandbox.cgroup.groups import GroupV1, GroupV2
 from sandbox.cgroup.hierarchy import Hierarchy, detect, parse_membership, parse_mounts
 from sandbox.cgroup.no_group import NoGroup
-from sandbox.cgroup.process_tree import parse_stat, tree_of
+from sandbox.cgroup.process_tree import all_sleep, parse_stat, tree_of
 from sandbox.errors import LimitsError
 
 MOUNTS_V1 = """\
@@ -277,3 +278,37 @@ def test_sweeping_leaves_groups_of_living_processes() -> None:
     finally:
         groups.remove_folders([place / theirs for _, place in hierarchy.places])
         leases.process_leases().give_back("sweepmine", mine)
+
+
+@pytest.mark.parametrize(
+    ("program", "sleeps"),
+    [
+        ("import time; print(flush=True); time.sleep(60)", True),
+        ("print(flush=True)\nwhile True: pass", False),
+        (
+            "import threading, time as t\nprint(flush=True)\n"
+            + "threading.Thread(target=t.sleep, args=(60,)).start()\nwhile True: pass",
+            False,
+        ),
+    ],
+    ids=["sleeping", "computing", "one of two threads computing"],
+)
+def test_a_program_sleeps_when_all_of_its_threads_do(program: str, sleeps: bool) -> None:
+    argv = [sys.executable, "-c", program]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE) as child:
+        try:
+            assert child.stdout is not None
+            child.stdout.readline()
+            seen = False
+            for _ in range(200):  # a thread that computes sleeps while it takes the lock
+                seen = all_sleep([child.pid])
+                if seen is sleeps:
+                    break
+                time.sleep(0.01)
+            assert seen is sleeps
+            if not sleeps:
+                assert sum(all_sleep([child.pid]) for _ in range(20)) < 20
+        finally:
+            child.kill()
+    assert not all_sleep([child.pid])
+    assert not all_sleep([])

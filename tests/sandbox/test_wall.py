@@ -167,6 +167,9 @@ class Readings:
     def begun(self, now: float) -> None:
         self.began.append(now)
 
+    def waits(self) -> None:
+        pass
+
     def measured(self, cpu_ms: float, now: float) -> None:
         assert now >= self.began[0]
         self.seen.append(cpu_ms)

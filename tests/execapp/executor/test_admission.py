@@ -1,6 +1,6 @@
 """Test admission: what may start beside the running executions, by load, memory and processes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -36,7 +36,14 @@ def machine() -> Machine:
 
 def admission(machine: Machine, **changes: int) -> Admission:
     bounds = {"cores": 2, "most": 20, "memory_bytes": 10_000 * MIB, "processes": 1000, **changes}
-    return Admission(**bounds, readings=machine, clock=machine)
+    return Admission(
+        cores=bounds["cores"],
+        most=bounds["most"],
+        memory_bytes=bounds["memory_bytes"],
+        processes=bounds["processes"],
+        readings=machine,
+        clock=machine,
+    )
 
 
 def admitted(at: Admission, need: Need = SMALL) -> Entry:
@@ -204,3 +211,37 @@ def test_a_measurement_begins_anew_with_another_sandbox(machine: Machine) -> Non
     assert entry.load(machine.now + 1.01, 0) == 1
     entry.measured(0, machine.now + 1.05)
     assert entry.load(machine.now + 1.05, 0) == 0
+
+
+def test_a_new_program_whose_threads_sleep_holds_no_core_until_it_computes(
+    machine: Machine,
+) -> None:
+    freed: list[str] = []
+    at = Admission(
+        cores=1,
+        most=9,
+        memory_bytes=10_000 * MIB,
+        processes=1000,
+        readings=machine,
+        clock=machine,
+        freed=lambda: freed.append("freed"),
+    )
+    entry = admitted(at)
+    entry.begun(machine.now)
+    machine.now += 0.005
+    entry.measured(4, machine.now)
+    assert (at.openings(), freed) == (0, [])
+    entry.waits()
+    assert (at.openings(), freed) == (1, ["freed"])
+    machine.now += 0.005
+    entry.measured(9, machine.now)
+    assert at.openings() == 0
+
+
+def test_an_exclusive_program_that_sleeps_keeps_its_core(machine: Machine) -> None:
+    at = admission(machine, cores=1)
+    entry = admitted(at, replace(SMALL, exclusive=True))
+    entry.begun(machine.now)
+    entry.measured(1, machine.now)
+    entry.waits()
+    assert at.openings() == 0
