@@ -280,16 +280,20 @@ def test_sweeping_leaves_groups_of_living_processes() -> None:
         leases.process_leases().give_back("sweepmine", mine)
 
 
+ONE_COMPUTES = """
+import threading, time
+print(flush=True)
+threading.Thread(target=time.sleep, args=(60,)).start()
+while True: pass
+"""
+
+
 @pytest.mark.parametrize(
     ("program", "sleeps"),
     [
         ("import time; print(flush=True); time.sleep(60)", True),
         ("print(flush=True)\nwhile True: pass", False),
-        (
-            "import threading, time as t\nprint(flush=True)\n"
-            + "threading.Thread(target=t.sleep, args=(60,)).start()\nwhile True: pass",
-            False,
-        ),
+        (ONE_COMPUTES, False),
     ],
     ids=["sleeping", "computing", "one of two threads computing"],
 )

@@ -115,6 +115,7 @@ def hogs(count: int) -> Iterator[None]:
     for _ in range(count * CORES):
         pid = os.fork()
         if pid == 0:
+            os.setsid()  # the scheduler gives each session the share of one process
             while True:
                 pass
         pids.append(pid)
