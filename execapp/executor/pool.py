@@ -34,6 +34,7 @@ from sandbox.session.sessions import Session
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
+LONGEST_SERVER_PAUSE = 3600.0  # a machine that refuses what a fork server needs seldom changes
 STALE_SECONDS = 3600.0  # a sandbox that waited longer is replaced
 SERVER_BYTES = 64 * 1024 * 1024  # that must be left in the budget for another fork server
 LINGER_SECONDS = 60.0  # how long a surplus sandbox may wait while its memory is not needed
@@ -337,7 +338,8 @@ class Pool:
     def _failed(self, group: WarmGroup, error: Exception, what: str) -> None:
         """Note why a server or a sandbox could not be started; the group waits before a retry."""
         group.failures += 1
-        pause = min(LONGEST_PAUSE, 2.0 ** min(group.failures, 6))
+        longest = LONGEST_SERVER_PAUSE if group.tier else LONGEST_PAUSE
+        pause = min(longest, 2.0 ** min(group.failures, 12))
         group.retry_at = time.monotonic() + pause
         group.reason = " ".join(str(error).split())[:300]
         if self._breaker is None or not self._breaker.blames_machine(error):
