@@ -1,5 +1,6 @@
 """The state of the service: live executors, the queue, readiness."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -96,8 +97,13 @@ def snapshot() -> HealthSnapshot:
         last_seen=rows[0].seen_at if rows else None,
         fingerprint=rows[0].fingerprint if rows else {},
         warm_budget_bytes=sum(row.pool.get("budget_bytes", 0) for row in alive),
-        groups=tuple(WarmGroup(**group) for row in alive for group in row.pool.get("groups", ())),
+        groups=warm_groups(alive),
     )
+
+
+def warm_groups(rows: Iterable[ExecutorHeartbeat]) -> tuple[WarmGroup, ...]:
+    """Return the warm sandboxes that these heartbeats report."""
+    return tuple(WarmGroup(**group) for row in rows for group in row.pool.get("groups", ()))
 
 
 def queued() -> int:

@@ -34,15 +34,9 @@ _REPLACED = {"anon_inode:[eventpoll]", "anon_inode:[eventfd]", "/dev/null"}
 _PARKED = re.compile(r"\d+ 0x[0-9a-f]+ 0x80 0x[0-9a-f]+ 0x0 ")
 _PARKING_SECONDS = 2.0
 _BOTH_ENDS = 2
-# /proc/<pid>/smaps: the line of a mapping as in maps, then its counters.
-_MAPPING = re.compile(
-    r"^(?P<start>\w+)-(?P<end>\w+) (?P<permissions>\S+) \S+ (?P<file>\S+ \d+) *(?P<path>.*)\n"
-    r"(?P<counters>(?:\w+:.*\n)*)",
-    re.MULTILINE,
-)
 # VmFlags: it was mapped as shared, from something that could be written, even if it now cannot be:
 # mprotect(2) in a sandbox would make it writable again.
-_SHARED = " sh "
+_SHARED = "sh"
 _NATIVE = "/template/_fork/"
 # These signals come without another process or an open file: SIGALRM, SIGVTALRM and SIGPROF from
 # setitimer(2), SIGXCPU from a resource limit.
@@ -123,7 +117,7 @@ def _shared_descriptors(pid: int) -> Iterator[str]:
         yield f"it holds open {', '.join(others[:5])}"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Mapping:
     """A mapping of memory. `file`: device and inode as the kernel prints them."""
 
@@ -132,25 +126,32 @@ class _Mapping:
     permissions: str
     file: str
     path: str
-    shared: bool
-    changed: bool  # it holds pages that are not the file's
+    shared: bool = False
+    changed: bool = False  # it holds pages that are not the file's
 
 
 def _mappings(text: str) -> list[_Mapping]:
-    return [
-        _Mapping(
-            start=int(found["start"], 16),
-            end=int(found["end"], 16),
-            permissions=found["permissions"],
-            file=found["file"],
-            path=found["path"],
-            shared=_SHARED in found["counters"].rpartition("VmFlags:")[2],
-            changed=bool(
-                re.search(r"^(?:Anonymous|Swap): +[1-9]", found["counters"], re.MULTILINE)
-            ),
-        )
-        for found in _MAPPING.finditer(text)
-    ]
+    """Parse /proc/<pid>/smaps (see proc(5)): the line of each mapping, then its counters."""
+    found: list[_Mapping] = []
+    for line in text.rstrip("\n").split("\n"):  # a path may hold other kinds of line ends
+        first, _, rest = line.partition(" ")
+        if not first.endswith(":"):
+            start, _, end = first.partition("-")
+            permissions, _, device, inode, *path = rest.split(maxsplit=4)
+            found.append(
+                _Mapping(
+                    start=int(start, 16),
+                    end=int(end, 16),
+                    permissions=permissions,
+                    file=f"{device} {inode}",
+                    path="".join(path),
+                )
+            )
+        elif first == "VmFlags:":
+            found[-1].shared = _SHARED in rest.split()
+        elif first in ("Anonymous:", "Swap:") and int(rest.split()[0]) > 0:
+            found[-1].changed = True
+    return found
 
 
 def _foreign_code(pid: int, mappings: list[_Mapping]) -> Iterator[str]:

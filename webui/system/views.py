@@ -49,11 +49,12 @@ def system(request: HttpRequest) -> HttpResponse:
     executors = [
         (row, row.seen_at > alive_since) for row in ExecutorHeartbeat.objects.order_by("worker")
     ]
+    groups = health.warm_groups(row for row, alive in executors if alive)
     context = {
         "findings": findings,
         "checked_at": checked_at,
         "executors": executors,
-        "warm_groups": [group for group in health.snapshot().groups if group.tier or group.desired],
+        "warm_groups": [group for group in groups if group.tier or group.desired],
         "readiness": health.readiness(),
         "settings_shown": [*((name, getattr(settings, name)) for name in SHOWN), *_limits()],
         "versions": (
