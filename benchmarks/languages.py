@@ -109,7 +109,7 @@ def _warm(case: Case, ours: Sequence[float], other: Sequence[float]) -> Row:
 
 def _cold(installation: Installation, case: Case) -> float:
     files = dict(case.files)
-    return installation.submit(case.mode, files, template=case.template, limits=COLD)[0]
+    return installation.submit(case.mode, files, template=case.template, **COLD)[0]
 
 
 def alone(tree: Path, case: Case) -> float:

@@ -19,7 +19,7 @@ def breakdown(installation: Installation, size: Size) -> str:
     ]
     kinds: list[tuple[str, str, dict[str, str], dict[str, Any]]] = [
         ("vitest, warm", "test", SUITE, {}),
-        ("vitest, cold", "test", SUITE, {"limits": COLD}),
+        ("vitest, cold", "test", SUITE, COLD),
     ]
     for language, (name, text) in PROGRAMS.items():
         kinds.append((f"{language}, warm", "run", {name: text}, {"entry": name}))

@@ -68,6 +68,25 @@ def _both_ends(values: Sequence[float], unit: str) -> str:
     return f"{middle} / {quantile(values, 0.95):.1f} {unit}"
 
 
+def renewed(page: str, rows: Sequence[Row]) -> str:
+    """Return a page with these rows in the place of those of the same measures; new ones follow.
+
+    ValueError if the page has none of these measures.
+    """
+    new = {
+        row.measure: line for row, line in zip(rows, markdown(rows).splitlines()[2:], strict=True)
+    }
+    lines = page.splitlines()
+    places = {line[2:].partition(" | ")[0]: number for number, line in enumerate(lines)}
+    known = [measure for measure in new if measure in places]
+    if not known:
+        raise ValueError("the page has no row of these measures")
+    for measure in known:
+        lines[places[measure]] = new.pop(measure)
+    last = max(places[measure] for measure in known) + 1
+    return "\n".join((*lines[:last], *new.values(), *lines[last:])) + "\n"
+
+
 def markdown(rows: Sequence[Row]) -> str:
     """Return the rows as a Markdown table."""
     lines = [

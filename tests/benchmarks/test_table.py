@@ -1,5 +1,7 @@
 """Test the arithmetic of the benchmark table."""
 
+import pytest
+
 from benchmarks import table
 
 
@@ -18,6 +20,18 @@ def test_quantiles_are_the_nearest_value() -> None:
     values = [float(number) for number in range(1, 22)]
     assert table.quantile(values, 0.95) == 20.0
     assert table.quantile(values, 0.05) == 2.0
+
+
+def test_rows_of_one_part_are_renewed_in_their_places_and_new_ones_follow() -> None:
+    old = [table.share(name, [2.0], [1.0], most=1.0) for name in ("a", "b", "c")]
+    page = f"# Title\n\n{table.markdown(old)}\n\nText.\n"
+    fresh = [table.share(name, [1.0], [1.0], most=1.0) for name in ("b", "d")]
+    kept, renewed, last = old[0], fresh, old[2]
+    assert table.renewed(page, fresh) == (
+        f"# Title\n\n{table.markdown([kept, *renewed, last])}\n\nText.\n"
+    )
+    with pytest.raises(ValueError, match="no row"):
+        table.renewed(page, fresh[1:])
 
 
 def test_a_missed_target_is_marked_in_the_table() -> None:
