@@ -24,16 +24,17 @@ class TrialError(SandboxError):
 
 
 class TriedServer:
-    """A fork server that has passed its trial."""
+    """A fork server that has passed its trial. `jobs` are executions that got its sandboxes."""
 
     def __init__(self, server: ForkServer) -> None:
         self.server = server
+        self.jobs = 0
         self.memory_bytes = server.memory_bytes
 
     def worn(self) -> bool:
         """Return whether another server should take its place: by jobs, time, or memory."""
         server = self.server
-        if server.forks == 0:
+        if self.jobs == 0:  # an idle server shares nothing between jobs
             return False
         return (
             server.forks >= MOST_FORKS

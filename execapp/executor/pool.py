@@ -34,6 +34,9 @@ from sandbox.session.sessions import Session
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
 LONGEST_PAUSE = 60.0
+MACHINE_PAUSE = 2.0  # without descriptors or processes, before another sandbox is forked early
+DIED = "the fork server has died"
+FORKING = "forking a sandbox of"
 LONGEST_SERVER_PAUSE = 3600.0  # a machine that refuses what a fork server needs seldom changes
 STALE_SECONDS = 3600.0  # a sandbox that waited longer is replaced
 SERVER_BYTES = 64 * 1024 * 1024  # that must be left in the budget for another fork server
@@ -73,6 +76,7 @@ class Pool:
         # By template, mode and tier: the next version has the same demand.
         self._demand: dict[tuple[str, str, Tier | None], Demand] = {}
         self._retired: list[TriedServer] = []  # their last sandboxes still run
+        self._dropped: list[WarmSandbox] = []  # to be ended without the lock
         self._wakeup = Wakeup()
         self._moved = threading.Event()
         self._stopping = threading.Event()
@@ -125,6 +129,8 @@ class Pool:
                 session = group.waiting.popleft().session
                 if session.alive:
                     taken = session
+                    if group.server is not None:
+                        group.server.jobs += 1
                 else:
                     dead.append(session)
         for session in dead:
@@ -135,15 +141,14 @@ class Pool:
         with self._lock:
             group = self._groups.get(key)
             serving = group.server if group is not None else None
-        if group is None or serving is None:
-            return None
+            if group is None or serving is None:
+                return None
+            serving.jobs += 1
         try:
             return serving.server.fork(limits, slot=slot)
-        except (StartupError, ConfinementError) as error:
-            self._give_up(group, serving, error)
-        except (SandboxError, OSError) as error:  # of this machine, not of the server
-            logger.info("a sandbox was not forked: %s", error)
-        return None
+        except (SandboxError, OSError) as error:
+            self._not_forked(group, serving, error)
+            return None
 
     def refill(self) -> None:
         """Replace a used sandbox after its job: warming during the job would slow it.
@@ -203,7 +208,8 @@ class Pool:
         with self._lock:
             everything, self._groups = list(self._groups.values()), {}
             servers = [group.server for group in everything if group.server] + self._retired
-        _end(one for group in everything for one in group.waiting)
+            dropped, self._dropped = self._dropped, []
+        _end([*dropped, *(one for group in everything for one in group.waiting)])
         for serving in servers:
             serving.server.close()
 
@@ -214,24 +220,23 @@ class Pool:
             self._desired = retry_on_lock(warm_groups.desired_groups)
             self._look_at = time.monotonic() + LOOK_SECONDS
         self._follow(self._desired)
-        self._close_retired()
+        self._end_dropped()
         if self._breaker and self._breaker.trouble:
             return None
         return self._serverless() or (None if self._busy() else self._emptiest())
 
     def _follow(self, desired: dict[Key, WarmGroup]) -> None:
         """Keep a group for each key of `desired`; drop dead, stale and surplus sandboxes."""
-        dropped: list[WarmSandbox] = []
         now = time.monotonic()
         with self._lock:
             for key in [key for key in self._groups if key not in desired]:
                 gone = self._groups.pop(key)
-                dropped.extend(gone.waiting)
                 self._retire(gone)
+                self._dropped.extend(gone.waiting)
             for group in self._groups.values():
                 if group.server is not None and not group.server.server.alive:
                     self._retire(group)
-                    group.reason = "the fork server has died"
+                    self._failed(group, StartupError(DIED), "the fork server of")
             for key, new in desired.items():
                 group = self._groups.setdefault(key, new)
                 group.spare = new.spare
@@ -241,9 +246,8 @@ class Pool:
             self._grant(now)
             needed = self._memory_is_needed()
             for group in self._groups.values():
-                dropped.extend(_unfit(group, now))
-                dropped.extend(_surplus(group, now, needed=needed))
-        _end(dropped)
+                self._dropped.extend(_unfit(group, now))
+                self._dropped.extend(_surplus(group, now, needed=needed))
 
     def _grant(self, now: float) -> None:
         requests = {
@@ -312,16 +316,19 @@ class Pool:
 
     def _park(self, key: Key, group: WarmGroup) -> None:
         began = time.monotonic()
+        serving = group.server  # another thread may retire it meanwhile
         try:
-            if group.server is None:
+            if serving is not None:
+                session = serving.server.fork(group.limits, slot=self._slot)
+            elif group.tier is None:
                 session = sessions.start(
                     group.tree, group.limits, slot=self._slot, low_priority=True
                 )
             else:
-                session = group.server.server.fork(group.limits, slot=self._slot)
+                return
         except (SandboxError, OSError) as error:
-            if group.server is not None:
-                self._give_up(group, group.server, error)
+            if serving is not None:
+                self._not_forked(group, serving, error)
             else:
                 self._failed(group, error, "warming")
             return
@@ -329,7 +336,7 @@ class Pool:
         if self._breaker is not None:
             self._breaker.worked()
         with self._lock:
-            kept = self._groups.get(key) is group
+            kept = self._groups.get(key) is group and group.server is serving
             if kept:
                 group.put(session, time.monotonic() - began)
         if not kept:  # dropped while it started
@@ -339,29 +346,43 @@ class Pool:
         """Note why a server or a sandbox could not be started; the group waits before a retry."""
         group.failures += 1
         longest = LONGEST_SERVER_PAUSE if group.tier else LONGEST_PAUSE
-        pause = min(longest, 2.0 ** min(group.failures, 12))
-        group.retry_at = time.monotonic() + pause
+        group.retry_at = time.monotonic() + min(longest, 2.0 ** min(group.failures, 12))
         group.reason = " ".join(str(error).split())[:300]
+        self._report(group, error, what)
+
+    def _report(self, group: WarmGroup, error: Exception, what: str) -> None:
         if self._breaker is None or not self._breaker.blames_machine(error):
             self._failures.failed(f"{what} {group.template}@{group.version}", error)
 
-    def _give_up(self, group: WarmGroup, serving: TriedServer, error: Exception) -> None:
-        """Retire a server that could not fork; the pool starts another one."""
+    def _not_forked(self, group: WarmGroup, serving: TriedServer, error: Exception) -> None:
+        """Retire a server that could not fork; the pool starts another one.
+
+        Errors of the machine are not the server's: it forks later.
+        """
         with self._lock:
-            if group.server is serving:
+            if not isinstance(error, StartupError | ConfinementError):
+                group.retry_at = time.monotonic() + MACHINE_PAUSE
+                self._report(group, error, FORKING)
+            elif group.server is serving:  # the first of several threads
                 self._retire(group)
-                self._failed(group, error, "forking a sandbox of")
+                self._failed(group, error, FORKING)
         self._wakeup.notify()
 
     def _retire(self, group: WarmGroup) -> None:
-        """Let the group's server fork no more. Call it with the lock held."""
+        """Let the group's server fork no more, and drop what waits. Call it with the lock held."""
         if group.server is not None:
             group.server.server.retire()
             self._retired.append(group.server)
             group.server = None
+            # Else one that nobody takes would keep the server alive.
+            self._dropped.extend(group.waiting)
+            group.waiting.clear()
 
-    def _close_retired(self) -> None:
-        """End the retired servers whose last sandboxes have ended."""
+    def _end_dropped(self) -> None:
+        """End dropped sandboxes, and the retired servers whose last sandboxes have ended."""
+        with self._lock:
+            dropped, self._dropped = self._dropped, []
+        _end(dropped)
         with self._lock:
             idle = [serving for serving in self._retired if not serving.server.busy]
             self._retired = [serving for serving in self._retired if serving not in idle]

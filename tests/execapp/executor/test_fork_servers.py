@@ -1,5 +1,6 @@
 """Kill, renew and replace fork servers: each execution ends once and right, nothing is left."""
 
+import errno
 import json
 import os
 import secrets
@@ -12,6 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
@@ -280,6 +282,48 @@ def test_nothing_of_an_old_epoch_is_served(api: Api, daemon: Daemon) -> None:
     assert server.forks == forks
     another(daemon, server)
     until(lambda: not alive(server._process.pid))
+    assert api.submit(HELLO, wait=True)["timings"]["start"] == "fork"
+
+
+def test_a_server_without_a_job_is_not_renewed(
+    daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = server_of(daemon)
+    assert server is not None
+    monkeypatch.setattr(fork_servers, "MOST_SECONDS", 0.0)
+    daemon.context.pool.look()
+    time.sleep(1.5)  # longer than the pool waits between two looks
+    assert server_of(daemon) is server
+
+
+def test_a_sandbox_that_nobody_takes_does_not_keep_a_worn_server_alive(
+    api: Api, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.submit(HELLO, wait=True)
+    until(lambda: server_of(daemon))
+    old = server_of(daemon)
+    assert old is not None
+    monkeypatch.setattr(fork_servers, "MOST_SECONDS", 0.0)
+    new = another(daemon, old)
+    until(lambda: not alive(old._process.pid))
+    assert server_of(daemon) is new
+
+
+def test_an_error_of_the_machine_does_not_cost_the_server(
+    api: Api, daemon: Daemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until(lambda: server_of(daemon))
+    server = server_of(daemon)
+    failing = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    parked(daemon).close()  # so that the execution asks the server
+    with monkeypatch.context() as patch:
+        patch.setattr(ForkServer, "_fork", Mock(side_effect=failing))
+        assert api.submit(HELLO, wait=True)["timings"]["start"] == "cold"
+        group = forking_group(daemon)
+        assert group is not None
+        assert group.server is not None
+        assert (group.server.server, group.failures) == (server, 0)
+    until(lambda: server_of(daemon) is server)  # another sandbox waits
     assert api.submit(HELLO, wait=True)["timings"]["start"] == "fork"
 
 
