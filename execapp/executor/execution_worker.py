@@ -26,6 +26,7 @@ from templatemgr.integrity import checking
 
 logger = logging.getLogger(__name__)
 NONE_WAITED = "no suitable warm sandbox was waiting"
+SERVER_KILLED = "the fork server of its first sandbox was killed while it ran"
 FAILED = "The sandbox failed because of Stencil; the log has the reason under error_id."
 NOT_CONFINED = (
     "The sandbox was not locked down as it must be, so the submission did not run: a fault of the "
@@ -145,6 +146,7 @@ def _sandboxed(context: ExecutorContext, slot: str, claimed: Claimed, later: Exi
         except LostError as error:
             # Its fork server was killed. A program has no external effects: run it again.
             logger.warning("execution %s runs again: %s", execution.id, error)
+            reason = SERVER_KILLED
     session = sessions.start(
         tree, started, slot=slot, cold=True,
         parked_pool=context.parked_pool, env=execution.env,

@@ -20,7 +20,9 @@ class ExecutorLock:
     """A file lock for the life of the process; the kernel releases it when the process dies.
 
     `identity` is created once and kept in the file. When its owner starts, existing claims
-    and control groups with this identity belong to a dead executor.
+    and control groups with this identity belong to a dead executor. It belongs to this very file:
+    the executor of a copied data directory gets another one, and so spares the sandboxes of the
+    first.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,11 +40,15 @@ class ExecutorLock:
             os.close(self._descriptor)
             message = f"An executor works on {path.parent} already (process {pid})."
             raise LockedError(message) from error
-        kept = str(_read(self._descriptor).get("identity", ""))
-        self.identity = kept if _IDENTITY.fullmatch(kept) else secrets.token_hex(6)
-        content = json.dumps({"identity": self.identity, "pid": os.getpid()}) + "\n"
+        status = os.fstat(self._descriptor)
+        file = f"{status.st_dev}:{status.st_ino}"
+        kept = _read(self._descriptor)
+        identity = str(kept.get("identity", ""))
+        known = _IDENTITY.fullmatch(identity) and kept.get("file", file) == file
+        self.identity = identity if known else secrets.token_hex(6)
+        content = {"identity": self.identity, "file": file, "pid": os.getpid()}
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, content.encode(), 0)
+        os.pwrite(self._descriptor, f"{json.dumps(content)}\n".encode(), 0)
 
     def release(self) -> None:
         """Release the lock. Keep the file: its removal would break the lock."""

@@ -33,11 +33,9 @@ from sandbox.session.sessions import Session
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
-LONGEST_PAUSE = 60.0
 MACHINE_PAUSE = 2.0  # without descriptors or processes, before another sandbox is forked early
 DIED = "the fork server has died"
 FORKING = "forking a sandbox of"
-LONGEST_SERVER_PAUSE = 3600.0  # a machine that refuses what a fork server needs seldom changes
 STALE_SECONDS = 3600.0  # a sandbox that waited longer is replaced
 SERVER_BYTES = 64 * 1024 * 1024  # that must be left in the budget for another fork server
 LINGER_SECONDS = 60.0  # how long a surplus sandbox may wait while its memory is not needed
@@ -228,6 +226,7 @@ class Pool:
     def _follow(self, desired: dict[Key, WarmGroup]) -> None:
         """Keep a group for each key of `desired`; drop dead, stale and surplus sandboxes."""
         now = time.monotonic()
+        died: list[WarmGroup] = []
         with self._lock:
             for key in [key for key in self._groups if key not in desired]:
                 gone = self._groups.pop(key)
@@ -236,7 +235,8 @@ class Pool:
             for group in self._groups.values():
                 if group.server is not None and not group.server.server.alive:
                     self._retire(group)
-                    self._failed(group, StartupError(DIED), "the fork server of")
+                    group.postpone(StartupError(DIED))
+                    died.append(group)
             for key, new in desired.items():
                 group = self._groups.setdefault(key, new)
                 group.spare = new.spare
@@ -248,6 +248,8 @@ class Pool:
             for group in self._groups.values():
                 self._dropped.extend(_unfit(group, now))
                 self._dropped.extend(_surplus(group, now, needed=needed))
+        for group in died:
+            self._report(group, StartupError(DIED), "the fork server of")
 
     def _grant(self, now: float) -> None:
         requests = {
@@ -343,14 +345,15 @@ class Pool:
             session.close()
 
     def _failed(self, group: WarmGroup, error: Exception, what: str) -> None:
-        """Note why a server or a sandbox could not be started; the group waits before a retry."""
-        group.failures += 1
-        longest = LONGEST_SERVER_PAUSE if group.tier else LONGEST_PAUSE
-        group.retry_at = time.monotonic() + min(longest, 2.0 ** min(group.failures, 12))
-        group.reason = " ".join(str(error).split())[:300]
+        """Note and report why a server or a sandbox could not be started."""
+        group.postpone(error)
         self._report(group, error, what)
 
     def _report(self, group: WarmGroup, error: Exception, what: str) -> None:
+        """Log the error as the machine's or the group's. Call it without the lock.
+
+        The breaker tries a sandbox, which takes its time, and may call `shed`.
+        """
         if self._breaker is None or not self._breaker.blames_machine(error):
             self._failures.failed(f"{what} {group.template}@{group.version}", error)
 
@@ -360,12 +363,14 @@ class Pool:
         Errors of the machine are not the server's: it forks later.
         """
         with self._lock:
+            first = group.server is serving  # of several threads
             if not isinstance(error, StartupError | ConfinementError):
                 group.retry_at = time.monotonic() + MACHINE_PAUSE
-                self._report(group, error, FORKING)
-            elif group.server is serving:  # the first of several threads
+            elif first:
                 self._retire(group)
-                self._failed(group, error, FORKING)
+                group.postpone(error)
+        if first:
+            self._report(group, error, FORKING)
         self._wakeup.notify()
 
     def _retire(self, group: WarmGroup) -> None:

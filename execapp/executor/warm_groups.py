@@ -26,6 +26,8 @@ from templatemgr.models import HealthState, Promotion, Template, Version
 logger = logging.getLogger(__name__)
 ESTIMATE_BYTES = 192 * 1024 * 1024  # of a warm Node test runner, until a measurement
 FORKED_BYTES = 8 * 1024 * 1024  # of a forked sandbox, until a measurement
+LONGEST_PAUSE = 60.0  # seconds before another try after a failure
+LONGEST_SERVER_PAUSE = 3600.0  # a machine that refuses what a fork server needs seldom changes
 ROLLBACK_WITHIN = timedelta(minutes=10)  # how long the previous version stays warm
 
 
@@ -90,6 +92,13 @@ class WarmGroup:
         # Use the largest, because the next sandbox can be as large and must fit into the budget.
         if held:
             self.each_bytes = max(one.memory_bytes for one in self.waiting)
+
+    def postpone(self, error: Exception) -> None:
+        """Note why a server or a sandbox could not be started, and wait before a retry."""
+        self.failures += 1
+        longest = LONGEST_SERVER_PAUSE if self.tier else LONGEST_PAUSE
+        self.retry_at = time.monotonic() + min(longest, 2.0 ** min(self.failures, 12))
+        self.reason = " ".join(str(error).split())[:300]
 
 
 def desired_groups() -> dict[Key, WarmGroup]:

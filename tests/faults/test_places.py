@@ -1,6 +1,7 @@
 """Test that the folders and locks of the data directory are repaired, and stop no executor."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -96,6 +97,20 @@ def test_a_lock_that_cannot_be_repaired_is_told(
     monkeypatch.setattr(os, "rename", refuse)
     with pytest.raises(LockedError, match=r"cannot be used as a lock: .*Read-only file system"):
         ExecutorLock(tmp_path / "executor.lock")
+
+
+def test_an_executor_keeps_its_identity_but_a_copied_directory_gets_another(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    identities = []
+    for place in (first, first):
+        lock = ExecutorLock(place / "executor.lock")
+        identities.append(lock.identity)
+        lock.release()
+    shutil.copytree(first, second)
+    lock = ExecutorLock(second / "executor.lock")
+    lock.release()
+    assert identities[0] == identities[1] != lock.identity
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")

@@ -20,11 +20,13 @@ from django.conf import settings
 
 from execapp.executor import fork_servers, warm_groups
 from execapp.executor.daemon import Daemon
+from execapp.executor.execution_worker import SERVER_KILLED
 from execapp.executor.warm_groups import WarmGroup
 from execapp.models import FINAL_STATES, Execution
 from execapp.services import health
 from sandbox.cgroup import leases
 from sandbox.cgroup.process_tree import tree_of
+from sandbox.errors import StartupError
 from sandbox.forkserver.server import ForkServer
 from sandbox.isolation import orphans
 from sandbox.session.sessions import Session
@@ -32,7 +34,7 @@ from templatemgr import data_paths
 from templatemgr.integrity import checking
 from templatemgr.models import HealthState, Version, VersionHealth
 from templatemgr.promotion import promotions
-from tests.execapp.conftest import Api, until
+from tests.execapp.conftest import Api, state_of, until
 from tests.execapp.executor.forking import current, make_version
 from tests.forking_template import HELLO, SLEEP, program
 from tests.timeouts import HANGS_SECONDS
@@ -157,7 +159,8 @@ def test_killed_while_a_program_runs(api: Api, daemon: Daemon, target: str) -> N
         assert (done["state"], done["signal"]) == ("crashed", "SIGKILL")
     else:
         assert (done["state"], done["stdout"]) == ("succeeded", "begun\nended\n")
-        assert done["timings"]["start"] != "fork"
+        timings = done["timings"]
+        assert (timings["start"], timings["cold_reason"]) == ("cold", SERVER_KILLED)
     until(lambda: server_of(daemon))
     assert api.submit(HELLO, wait=True)["timings"]["start"] == "fork"
 
@@ -386,3 +389,27 @@ def test_cancel_ends_a_forked_program(api: Api, daemon: Daemon) -> None:
     until(lambda: row_of(made).state == "running")
     api.call("POST", f"/executions/{made['id']}/cancel")
     until(lambda: row_of(made).state == "cancelled")
+
+
+@pytest.mark.parametrize("when", ["idle", "forking"])
+def test_server_dies_while_the_machine_starts_no_sandbox(
+    api: Api, daemon: Daemon, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """The breaker then ends all warm sandboxes, which needs the pool's lock."""
+    server = server_of(daemon)
+    assert server is not None
+    breaker = daemon.context.breaker
+    trial = Mock(side_effect=OSError(errno.EMFILE, "Too many open files"))
+    with monkeypatch.context() as patched:
+        patched.setattr(breaker, "_trial", trial)
+        if when == "idle":
+            kill(server._process.pid)
+        else:
+            patched.setattr(server, "fork", Mock(side_effect=StartupError("it cannot fork")))
+            daemon.context.pool.shed()
+            daemon.context.pool.refill()
+        until(lambda: breaker.trouble)
+        submitted = api.submit(HELLO)
+    until(lambda: state_of(submitted) in FINAL_STATES)
+    assert row_of(submitted).state == "succeeded"
+    until(lambda: server_of(daemon) not in (None, server))
