@@ -4,16 +4,21 @@ from django.apps import AppConfig
 
 
 class ExecutionConfig(AppConfig):
-    """Executions: the users of versions are registered when the app is ready."""
+    """Executions: users of versions and events of deliveries are registered when it is ready."""
 
     name = "execapp"
     verbose_name = "Executions"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the probes for versions that open executions and pinned clients still need."""
+        """Register who still needs a version, and the event of a finished execution."""
+        from execapp.api.presenters import callbacks
+        from execapp.deliveries import events
         from execapp.services import claims, token_pins
         from templatemgr.promotion import usage
 
         usage.register("executions", claims.version_in_use)
         usage.register("clients", token_pins.version_in_use)
+        events.register(
+            events.Event(name=events.EXECUTION_FINISHED, body=callbacks.finished_execution)
+        )

@@ -97,6 +97,12 @@ class UnknownExecutionError(ExecutionError):
     code = "unknown_execution"
 
 
+class UnknownDeliveryError(ExecutionError):
+    """The delivery does not exist, or this client may not see it."""
+
+    code = "unknown_delivery"
+
+
 class UnknownTokenError(ExecutionError):
     """The token does not exist."""
 

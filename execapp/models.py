@@ -1,4 +1,4 @@
-"""Executions, the tokens that submit them, and the heartbeats of executors."""
+"""Executions, the tokens that submit them, their callbacks, and the heartbeats of executors."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from core.ids import new_id
-from core.jobs.models import CancellableJob
+from core.jobs.models import CancellableJob, LeasedJob
 
 ALIVE_WITHIN = timedelta(seconds=10)  # an executor without a heartbeat for longer counts as dead
 
@@ -161,6 +161,8 @@ class Execution(CancellableJob):
     stdout = models.BinaryField(default=b"")
     stderr = models.BinaryField(default=b"")
     tests = models.JSONField(null=True, blank=True)
+    # Where the end is announced, {"url", "event"}; null: nowhere. Decision 0041.
+    callback = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -209,6 +211,92 @@ class ExecutionLabel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}:{self.value}"
+
+
+class DeliveryState(models.TextChoices):
+    """The state of a delivery; the last two are final until somebody sends it again."""
+
+    QUEUED = "queued"  # waits for `next_at`
+    SENDING = "sending"  # an attempt runs, under a lease
+    DELIVERED = "delivered"  # the receiver answered 2xx
+    GIVEN_UP = "given_up", "given up"  # the last attempt of the schedule failed
+
+
+class Delivery(LeasedJob):
+    """One message to one address, sent until the receiver accepts it or the schedule ends.
+
+    `attempt` numbers its attempts. `tries` counts those since the last request to send it again.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_id, editable=False)
+    event = models.CharField(max_length=64)  # a name in execapp.deliveries.events
+    execution = models.ForeignKey(
+        Execution, null=True, blank=True, on_delete=models.CASCADE, related_name="deliveries"
+    )
+    payload = models.JSONField(null=True, blank=True)  # of an event that is not an execution's
+    url = models.CharField(max_length=2048)
+    signer = models.CharField(max_length=160)  # the owner of the secret: token:<id>
+    state = models.CharField(
+        max_length=16, choices=DeliveryState.choices, default=DeliveryState.QUEUED
+    )
+    next_at = models.DateTimeField(null=True, blank=True)  # of the next attempt; null: none
+    tries = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name_plural = "deliveries"
+        indexes = [
+            # The claim: the delivery that is due for the longest time, by signer. The reaper.
+            models.Index(fields=["state", "next_at", "signer"], name="delivery_due"),
+            models.Index(fields=["execution", "id"], name="delivery_execution"),
+            # The end of its retention.
+            models.Index(fields=["finished_at"], name="delivery_finished"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.id}"
+
+
+class DeliveryAttempt(models.Model):
+    """One attempt of a delivery. Without a duration, it runs, or its executor died."""
+
+    delivery = models.ForeignKey(Delivery, on_delete=models.CASCADE, related_name="attempts")
+    number = models.PositiveIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+    duration_ms = models.FloatField(null=True, blank=True)
+    status = models.PositiveSmallIntegerField(null=True, blank=True)  # of HTTP
+    error = models.CharField(max_length=300, blank=True, default="")
+    answer = models.TextField(blank=True, default="")  # its first bytes
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["delivery", "number"], name="delivery_attempt_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"attempt {self.number} of {self.delivery_id}"
+
+
+class SigningSecret(models.Model):
+    """The secret that signs the deliveries of one owner, and the one before its rotation.
+
+    HMAC needs the secret itself, so it is stored as it is, and its owner can read it.
+    """
+
+    owner = models.CharField(max_length=160, unique=True)
+    secret = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    previous = models.CharField(max_length=64, blank=True, default="")
+    previous_until = models.DateTimeField(null=True, blank=True)
+
+    def __str__(self) -> str:
+        return f"the secret of {self.owner}"
+
+    @property
+    def in_grace(self) -> bool:
+        """Say whether the secret before the last rotation still signs."""
+        return self.previous_until is not None and self.previous_until > timezone.now()
 
 
 class StoredBytes(models.Model):

@@ -1,9 +1,9 @@
-"""The queue of executions."""
+"""The queues of executions and of deliveries."""
 
 from datetime import timedelta
 
 from core.jobs.queue import Queue
-from execapp.models import Execution, ExecutionState
+from execapp.models import Delivery, DeliveryState, Execution, ExecutionState
 
 EXECUTIONS = Queue(
     model=Execution,
@@ -11,4 +11,13 @@ EXECUTIONS = Queue(
     running=(ExecutionState.RUNNING,),
     lease=timedelta(seconds=30),
     max_attempts=3,
+)
+
+# A claim starts an attempt, so a lost attempt is repeated however often: the schedule ends it.
+DELIVERIES = Queue(
+    model=Delivery,
+    queued=DeliveryState.QUEUED,
+    running=(DeliveryState.SENDING,),
+    lease=timedelta(minutes=2),
+    max_attempts=2**31,
 )

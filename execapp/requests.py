@@ -31,6 +31,7 @@ class SubmissionRequest:
     dashboard submits. `template` is a reference: a name, name@7 or name@sha256:<hex>. `files` are
     mappings of `path`, `content` and `encoding` ("utf8" or "base64"). Without `entry` the
     template's own entry file runs. `limits` are the ones that differ from the template's defaults.
+    `callback_url` gets the finished execution, in the form of `callback_event`.
     """
 
     client: str
@@ -45,15 +46,23 @@ class SubmissionRequest:
     limits: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     idempotency: Idempotency | None = None
+    callback_url: str | None = None
+    callback_event: str = "execution.finished"  # a name in execapp.deliveries.events
 
 
 def repeat(
-    execution: "Execution", *, client: str, token: "ApiToken | None", template: str | None = None
+    execution: "Execution",
+    *,
+    client: str,
+    token: "ApiToken | None",
+    template: str | None = None,
+    callback_url: str | None = None,
 ) -> SubmissionRequest:
     """Return the request that `execution` came from, for another client.
 
     It names the version that ran, unless `template` names another. The limits are those that were
-    in force. The idempotency key is not repeated.
+    in force. The idempotency key is not repeated, and neither is the callback: the receiver expects
+    the executions of one client, and only that client's token can sign for it.
     """
     return SubmissionRequest(
         client=client,
@@ -67,4 +76,5 @@ def repeat(
         env=execution.env,
         limits=execution.limits,
         labels=execution.labels,
+        callback_url=callback_url,
     )

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -30,6 +30,28 @@ def choice(name: str, default: str, choices: tuple[str, ...]) -> str:
 def items(name: str, default: str = "") -> list[str]:
     """Return the items of a comma-separated list, without blanks and empty items."""
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+def numbers(name: str, default: str) -> tuple[int, ...]:
+    """Return the whole numbers of a comma-separated list; a list of "none" is empty."""
+    given = [] if os.environ.get(name) == "none" else items(name, default)
+    for text in given:
+        if not text.isdecimal() or len(text) > 9:
+            message = f"{name} has {text!r}: give whole numbers with commas, or none."
+            raise ImproperlyConfigured(message)
+    return tuple(map(int, given))
+
+
+def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """Return the networks of a comma-separated list; none by default."""
+    found = []
+    for text in items(name):
+        try:
+            found.append(ip_network(text))
+        except ValueError as error:
+            message = f"{name} names {text!r}: give networks such as 10.1.0.0/16,fd00:1::/64."
+            raise ImproperlyConfigured(message) from error
+    return tuple(found)
 
 
 def required(name: str, because: str) -> str:

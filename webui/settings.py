@@ -49,6 +49,16 @@ STENCIL_HEAL = environment.choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
 STENCIL_CLIENT_BYTES_PER_DAY = environment.number("STENCIL_CLIENT_BYTES_PER_DAY", 10 * 1024**3)
 STENCIL_FREE_BYTES = environment.number("STENCIL_FREE_BYTES", 1024**3)
 STENCIL_RATE_PER_MINUTE = environment.number("STENCIL_RATE_PER_MINUTE", 30_000)
+# Callbacks: how many attempts run at a time, their time-out, the pauses before the next ones (a day
+# in all), the networks that are reachable although they are not public, and their retention.
+STENCIL_CALLBACKS = environment.number("STENCIL_CALLBACKS", 16, least=1)
+STENCIL_CALLBACK_SECONDS = environment.number("STENCIL_CALLBACK_SECONDS", 10, least=1)
+STENCIL_CALLBACK_RETRY_SECONDS = environment.numbers(
+    "STENCIL_CALLBACK_RETRY_SECONDS",
+    "10,30,60,300,900,1800,3600,7200,14400,21600,36000",
+)
+STENCIL_CALLBACK_NETWORKS = environment.networks("STENCIL_CALLBACK_NETWORKS")
+STENCIL_CALLBACK_DAYS = environment.number("STENCIL_CALLBACK_DAYS", 30)
 STENCIL_BUILD_BYTES = environment.number("STENCIL_BUILD_BYTES", 8 * 1024**3, least=1)
 STENCIL_FETCH_HOSTS = tuple(environment.items("STENCIL_FETCH_HOSTS"))
 STENCIL_START_FILES = tuple(environment.items("STENCIL_START_FILES"))

@@ -27,6 +27,7 @@ class WakeKind(StrEnum):
     BUILD = "build"  # a build was queued, or is to be cancelled
     LOOKUP = "lookup"  # a lookup of newer packages was queued
     VERIFICATION = "verification"  # a verification was queued
+    DELIVERY = "delivery"  # a delivery is due
     PROMOTION = "promotion"  # a current version, a pin or the health of a version changed
 
 

@@ -1,4 +1,4 @@
-"""One queue of leased jobs: claim, renew, end, give back, reap, take over, cancel.
+"""One queue of leased jobs: claim, renew, end, give back, reopen, reap, take over, cancel.
 
 The table is the queue (decision 0031). Every step is one conditional UPDATE, and its row count says
 whether the step happened. A claim counts `attempt` up, and every later write names its attempt: a
@@ -8,7 +8,7 @@ Leases are compared with this machine's clock. For workers on several machines, 
 to ask the database for the time instead.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -110,8 +110,12 @@ class Queue[Job: LeasedJob]:
         update = _prepared_end(self, frozenset(changes))
         return update.run(job_id=job.pk, current=job.attempt, **changes) == 1
 
-    def give_back(self, job: Job, *, counted: bool = True, unrenewed: bool = False) -> bool:
+    def give_back(
+        self, job: Job, *, counted: bool = True, unrenewed: bool = False, **values: Any
+    ) -> bool:
         """Return this attempt's job to the queue; False if it is not ours, or was cancelled.
+
+        `values` are set with it.
 
         Not `counted`: the attempt does not count. Only for the worker of the attempt itself, and
         only if it writes nothing more, because the next attempt has the same number.
@@ -125,8 +129,14 @@ class Queue[Job: LeasedJob]:
             lease_until=None,
             started_at=None,
             attempt=F("attempt") if counted else F("attempt") - 1,
+            **values,
         )
         return changed == 1
+
+    def reopen(self, job_id: Any, *, ended: Collection[str], **values: Any) -> bool:
+        """Return a job to the queue that has one of the `ended` states; False if it has not."""
+        rows = self.rows().filter(pk=job_id, state__in=ended)
+        return rows.update(state=self.queued, worker="", finished_at=None, **values) == 1
 
     def expired(self) -> Q:
         """Return the condition for running jobs whose lease ran out, or that have none."""

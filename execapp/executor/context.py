@@ -23,6 +23,7 @@ class ExecutorContext:
     host: dict[str, Any]
     execution_wakeup: Wakeup  # an execution is queued
     maintenance_wakeup: Wakeup  # a build, a verification or a lookup is queued
+    delivery_wakeup: Wakeup  # a delivery is due
     running_executions: RunningExecutions
     rotation: claims.Rotation
     pool: Pool

@@ -21,6 +21,7 @@ from execapp.executor.admission import Admission
 from execapp.executor.breaker import CircuitBreaker
 from execapp.executor.build_worker import BuildWorker
 from execapp.executor.context import ExecutorContext
+from execapp.executor.delivery_worker import DeliveryWorker
 from execapp.executor.dispatcher import Claimed, Dispatcher
 from execapp.executor.heartbeat import HeartbeatThread
 from execapp.executor.listener import make_receiver
@@ -117,6 +118,8 @@ class Daemon:
             thread.start()
         self._verification_worker = VerificationWorker(context)
         self._verification_worker.start()
+        self._delivery_worker = DeliveryWorker(context)
+        self._delivery_worker.start()
         logger.info(
             "executor %s: %s slots, %s executions and warm %s each at most",
             context.worker,
@@ -136,6 +139,7 @@ class Daemon:
         _wait_until(lambda: len(context.running_executions) == 0, deadline)
         context.running_executions.give_back_all()
         self._verification_worker.stop()
+        self._delivery_worker.stop(deadline)
         for thread in self._build_threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         for worker in self._build_workers:  # an abandoned build can be requested again
@@ -194,7 +198,7 @@ class Daemon:
             return None
 
     def _make_context(self, worker: str) -> ExecutorContext:
-        execution_wakeup, maintenance_wakeup = Wakeup(), Wakeup()
+        execution_wakeup, maintenance_wakeup, delivery_wakeup = Wakeup(), Wakeup(), Wakeup()
         running_executions = RunningExecutions()
         breaker = CircuitBreaker(
             trial=partial(resources.try_start, slot=f"{worker}-trial"),
@@ -219,6 +223,7 @@ class Daemon:
             host={**probe.host_fingerprint()},
             execution_wakeup=execution_wakeup,
             maintenance_wakeup=maintenance_wakeup,
+            delivery_wakeup=delivery_wakeup,
             running_executions=running_executions,
             rotation=claims.Rotation(),
             pool=pool,
@@ -226,6 +231,7 @@ class Daemon:
             receiver=make_receiver(
                 execution_wakeup=execution_wakeup,
                 maintenance_wakeup=maintenance_wakeup,
+                delivery_wakeup=delivery_wakeup,
                 pool=pool,
                 running_executions=running_executions,
             ),

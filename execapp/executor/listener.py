@@ -10,6 +10,7 @@ def make_receiver(
     *,
     execution_wakeup: Wakeup,
     maintenance_wakeup: Wakeup,
+    delivery_wakeup: Wakeup,
     pool: Pool,
     running_executions: RunningExecutions,
 ) -> Receiver:
@@ -19,6 +20,8 @@ def make_receiver(
         match kind:
             case WakeKind.EXECUTION:
                 execution_wakeup.notify_one()  # one row needs only one slot
+            case WakeKind.DELIVERY:
+                delivery_wakeup.notify()
             case WakeKind.PROMOTION:
                 pool.look()
             case WakeKind.BUILD | WakeKind.LOOKUP | WakeKind.VERIFICATION:

@@ -14,7 +14,7 @@ from templatemgr.models import Version
 
 MAX_PAGE = 200
 HEAVY = (
-    *("args", "env", "stdin", "files", "stdout", "stderr", "tests", "host"),
+    *("args", "env", "stdin", "files", "stdout", "stderr", "tests", "host", "callback"),
     *("version__packages", "version__smoke"),
 )
 

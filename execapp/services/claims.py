@@ -21,7 +21,7 @@ from core.database.prepared import Param, Prepared
 from execapp import reports
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.queues import EXECUTIONS
-from execapp.services import storage
+from execapp.services import callbacks, storage
 from execapp.services.idempotency import KEY_LIFETIME
 from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
@@ -314,7 +314,7 @@ def _recover(condition: Q) -> int:
 def _light(rows: QuerySet[Execution]) -> QuerySet[Execution]:
     """Return these rows without their large columns."""
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
-    return rows.only(*names, "lease_until", "client", "token_id", "limits")
+    return rows.only(*names, "lease_until", "client", "token_id", "limits", "callback")
 
 
 def _give_back(
@@ -353,6 +353,7 @@ def _end(
         ended = EXECUTIONS.end(execution, unrenewed=unrenewed, **values)
         if ended:
             storage.settle(execution, values)
+            callbacks.announce(execution)
     return ended
 
 

@@ -36,7 +36,7 @@ from execapp.models import (
 )
 from execapp.queues import EXECUTIONS
 from execapp.requests import SubmissionRequest
-from execapp.services import checks, health, idempotency, probes, storage, token_pins
+from execapp.services import callbacks, checks, health, idempotency, probes, storage, token_pins
 from templatemgr import version_runtimes
 
 _ROW = Prepared(
@@ -65,10 +65,21 @@ def submit(
 
 
 def rerun(
-    *, execution: Execution, client: str, token: ApiToken | None, template: str | None = None
+    *,
+    execution: Execution,
+    client: str,
+    token: ApiToken | None,
+    template: str | None = None,
+    callback_url: str | None = None,
 ) -> Execution:
-    """Submit the request of `execution` again: on its version, unless `template` names another."""
-    made, _ = submit(requests.repeat(execution, client=client, token=token, template=template))
+    """Submit the request of `execution` again: on its version, unless `template` names another.
+
+    Its callback is not repeated; `callback_url` names one for the new execution.
+    """
+    request = requests.repeat(
+        execution, client=client, token=token, template=template, callback_url=callback_url
+    )
+    made, _ = submit(request)
     return made
 
 
@@ -115,6 +126,7 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
         )
         if changed:
             storage.settle(execution, {})
+            callbacks.announce(execution)
     changed = changed or EXECUTIONS.request_cancel(execution_id, again=True, message=message)
     if changed:
         cancel_on_commit(execution_id)
@@ -147,9 +159,11 @@ def _checked(request: SubmissionRequest) -> Execution:
         env=dict(request.env),
         limits=dict(request.limits),
         labels=dict(request.labels),
+        callback=callbacks.recorded(request),
     )
     bounds = sizes()
     problems = [
+        *callbacks.check(request),
         *checks.check_files(execution.files, bounds),
         *checks.check_args(execution.args, execution.stdin, bounds),
         *checks.check_env(execution.env, bounds),

@@ -46,6 +46,7 @@ def notes() -> list[Note]:
     row is removed, a row without its tree is quarantined, and each of these is a finding.
     """
     found = [*_places(), _modes(), _triggers(), _chain(), _disk(), *_aside(), _compiler()]
+    found.append(_callbacks())
     checking.keep_health_rows()
     templates = list(Template.objects.select_related("current__template", "current__health"))
     if not templates:
@@ -64,6 +65,13 @@ def _places() -> list[Note]:
     detail = "; ".join(f"{place} cannot be repaired: {why}" for place, why in troubles.items())
     remedy = "unmount what is mounted there, or become its owner (chown)"
     return [Note(level="weaker", title="data directory", detail=detail, remedy=remedy)]
+
+
+def _callbacks() -> Note:
+    """Say which networks callbacks may reach besides public addresses."""
+    listed = ", ".join(map(str, settings.STENCIL_CALLBACK_NETWORKS))
+    detail = f"may also reach {listed}" if listed else "reach public addresses alone"
+    return Note(level="ok", title="callbacks", detail=detail)
 
 
 def _modes() -> Note:

@@ -1,9 +1,14 @@
 """Class 3: a submission reaches no address that the host reaches."""
 
 import json
+import socket
+from typing import Any
 
 import pytest
 
+from execapp.deliveries import attempts, outbox
+from execapp.deliveries.rules import rules
+from execapp.deliveries.sending import Cutter
 from tests import minimal_template
 from tests.attacks.attack import Attack, call, program, shell, tries
 from tests.attacks.conftest import Assault
@@ -82,7 +87,6 @@ URLS = [
     "http://[::ffff:127.0.0.1]/",
     "http://0x7f.1/",
     "http://2130706433/",
-    "http://localtest.me/",
     "gopher://127.0.0.1:6379/_FLUSHALL",
     "file:///etc/passwd",
     "http://example.com@127.0.0.1/",
@@ -90,8 +94,33 @@ URLS = [
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_no_callback_is_ever_called(url: str, api: Api) -> None:
-    """Check that callbacks are refused: a client cannot direct requests of the server."""
+def test_no_callback_reaches_what_the_host_reaches(url: str, api: Api) -> None:
+    """Check that such an address is refused at the submission. Names: tests/execapp/deliveries."""
     body = {**minimal_template.HELLO.body(), "callback_url": url}
     response = api.call("POST", "/executions", json.dumps(body))
-    assert response.status_code in (422, 501), response.content
+    assert response.status_code == 422, response.content
+    assert response.json()["error"]["details"]["fields"][0]["path"] == "callback_url"
+
+
+def test_no_name_of_a_private_address_is_called_back(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check that the resolver's answer is judged before a connection is made."""
+    real = socket.getaddrinfo
+
+    def resolver(host: str, *args: Any, **more: Any) -> Any:
+        return real("127.0.0.1" if host == "localtest.me" else host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    with socket.create_server(("127.0.0.1", 0)) as trap:
+        trap.setblocking(False)
+        url = f"http://localtest.me:{trap.getsockname()[1]}/"
+        made = api.submit(callback_url=url)
+        api.call("POST", f"/executions/{made['id']}/cancel")
+        claimed = outbox.claim(worker="w")
+        assert claimed is not None
+        attempts.run(delivery=claimed, rules=rules(), cutter=Cutter())
+        (found,) = api.get(f"/executions/{made['id']}/deliveries")["items"]
+        assert found["attempts"][0]["error"] == "The host has no public address."
+        with pytest.raises(BlockingIOError):
+            trap.accept()

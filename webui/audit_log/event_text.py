@@ -27,6 +27,7 @@ WORDS = {
     "token.revoke": ("token revoked", "warn"),
     "token.rotate": ("token rotated", "warn"),
     "token.end_grace": ("old secret ended", ""),
+    "token.signing_secret": ("callback secret rotated", "warn"),
     "token.pin": ("client pinned", "warn"),
     "template.policy": ("gates changed", "warn"),
     "version.remove": ("removed", "warn"),
@@ -150,6 +151,12 @@ def _rotated(name: str, _number: str, details: Mapping[str, Any]) -> str:
     return f"{name}: {details.get('old', '')}… → {details.get('prefix', '')}…, the old one {until}"
 
 
+def _signing(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    seconds = details.get("grace_seconds", 0)
+    hours = -(-seconds // 3600)
+    return f"{name}: the old one {f'signs for {hours} h more' if hours else 'ended at once'}"
+
+
 def _plain(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {each}" for key, each in value.items())
@@ -178,6 +185,7 @@ _SENTENCES: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "token.create": _scoped,
     "token.pin": _held,
     "token.rotate": _rotated,
+    "token.signing_secret": _signing,
     "audit.export": _exported,
     "user.sign_in": _signed_in,
     "user.sign_in_failed": _signed_in,

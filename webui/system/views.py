@@ -92,9 +92,11 @@ def _findings() -> tuple[Sequence[probe.Finding], datetime]:
 def _limits() -> tuple[tuple[str, object], ...]:
     """Return the settings that have another name in Django."""
     hosts = ", ".join(settings.ALLOWED_HOSTS) or "none"
+    networks = settings.STENCIL_CALLBACK_NETWORKS
     return (
         ("STENCIL_ALLOWED_HOSTS", "any" if hosts == "*" else hosts),
         ("STENCIL_TRUSTED_ORIGINS", ", ".join(settings.CSRF_TRUSTED_ORIGINS) or "none"),
+        ("STENCIL_CALLBACK_NETWORKS", ", ".join(map(str, networks)) or "public addresses alone"),
         ("STENCIL_BODY_BYTES", f"{settings.DATA_UPLOAD_MAX_MEMORY_SIZE:,}"),
         ("STENCIL_LOG_LEVEL", logging.getLevelName(logging.getLogger().level)),
     )

@@ -37,6 +37,7 @@ STATUSES = {
     "unknown_build": 404,
     "unknown_verification": 404,
     "unknown_execution": 404,
+    "unknown_delivery": 404,
     "unknown_token": 404,
     "not_found": 404,
     "method_not_allowed": 405,

@@ -1,6 +1,5 @@
 """JSON replies, and parsers for the parts of a request that ninja does not parse."""
 
-import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -16,6 +15,7 @@ from execapp.errors import (
     UnauthorizedError,
 )
 from execapp.models import ApiToken
+from execapp.output import encode_json
 
 MEDIA_TYPES = {
     "json": "application/json",
@@ -28,8 +28,7 @@ MEDIA_TYPES = {
 
 def reply(data: Any, *, status: int = 200) -> HttpResponse:
     """Return `data` as JSON. It is not validated: presenters make the final shape."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return HttpResponse(text.encode(), status=status, content_type="application/json")
+    return HttpResponse(encode_json(data), status=status, content_type="application/json")
 
 
 def text_reply(lines: Iterable[str]) -> StreamingHttpResponse:

@@ -8,7 +8,15 @@ from ninja.operation import Operation
 
 from execapp.api.http import error_replies
 from execapp.api.http.json_parser import StrictParser
-from execapp.api.v1 import builds, executions, integrity, me, promotions, templates
+from execapp.api.v1 import (
+    builds,
+    deliveries,
+    executions,
+    integrity,
+    me,
+    promotions,
+    templates,
+)
 
 __all__ = ["api"]
 
@@ -46,9 +54,12 @@ api = Api(
 )
 error_replies.install(api)
 api.add_router("/executions", executions.router)
+api.add_router("/executions", deliveries.of_execution)
+api.add_router("/deliveries", deliveries.router)
 api.add_router("/templates", templates.router)
 api.add_router("/templates", promotions.router)
 api.add_router("/templates", integrity.router)
 api.add_router("/templates", builds.of_template)
 api.add_router("/builds", builds.router)
 api.add_router("/me", me.router)
+api.add_router("/me/callback-secret", deliveries.of_token)

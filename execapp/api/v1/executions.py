@@ -41,9 +41,6 @@ router = Router(tags=["Executions"])
 def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     """Submit files to run or test. Status 200 instead of 201 for a known Idempotency-Key."""
     check_query(request, ())
-    if body.callback_url is not None:
-        message = "Callbacks are not served yet: use `wait`, or poll the execution."
-        raise NotSupportedError(message, details={"path": "callback_url"})
     token = token_of(request)
     seconds = float(body.wait)
     permit = deferred.acquire_wait(str(token.id), seconds)
@@ -131,6 +128,7 @@ def rerun(request: HttpRequest, execution_id: str, body: RerunIn | None = None) 
         client=token.name,
         token=token,
         template=body.template if body else None,
+        callback_url=body.callback_url if body else None,
     )
     return reply(present_execution(made), status=201)
 
@@ -150,6 +148,7 @@ def _submission(request: HttpRequest, body: SubmissionIn) -> SubmissionRequest:
         limits=body.limits.model_dump(exclude_none=True),
         labels=body.labels,
         idempotency=_idempotency(request),
+        callback_url=body.callback_url,
     )
 
 

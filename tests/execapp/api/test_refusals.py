@@ -352,9 +352,9 @@ def test_queue_full(api: Api, alive: object, settings: Settings) -> None:
     assert response["Retry-After"]
 
 
-def test_callback_is_not_supported_yet(api: Api, alive: object) -> None:
-    body = {**BODY, "callback_url": "https://example.org/"}
-    check(api.call("POST", "/executions", body), 422, "not_supported")
+def test_a_callback_to_a_private_address_is_refused(api: Api, alive: object) -> None:
+    body = {**BODY, "callback_url": "https://10.0.0.1/"}
+    check(api.call("POST", "/executions", body), 422, "invalid_request")
     assert api.call("POST", "/executions", {**BODY, "callback_url": None}).status_code == 201
 
 

@@ -43,7 +43,11 @@ class SubmissionIn(Strict):
     env: Annotated[dict[str, str], bounds.table(lambda size: size.max_env, "variables")] = {}
     limits: LimitsIn = LimitsIn()
     wait: bool | float = False
-    callback_url: str | None = None
+    callback_url: str | None = Field(
+        default=None,
+        max_length=2048,
+        description="gets the finished execution by POST, signed; see GET /me/callback-secret",
+    )
     labels: Annotated[dict[str, str], bounds.table(lambda size: size.max_labels, "labels")] = {}
 
     @field_validator("wait", mode="before")
@@ -53,9 +57,13 @@ class SubmissionIn(Strict):
 
 
 class RerunIn(Strict):
-    """Body of `POST /executions/{id}/rerun`. Without `template`, the same version is used."""
+    """Body of `POST /executions/{id}/rerun`. Without `template`, the same version is used.
+
+    The callback of the first execution is not repeated.
+    """
 
     template: str | None = Field(default=None, max_length=200)
+    callback_url: str | None = Field(default=None, max_length=2048)
 
 
 # A parameter that OpenAPI describes and that the view parses. The schema does not validate it.
