@@ -22,7 +22,14 @@ from django.contrib.auth.models import Group, User
 from django.utils import timezone
 
 from execapp.limits import limits_to_json
-from execapp.models import ApiToken, Execution, ExecutionLabel, ExecutorHeartbeat
+from execapp.models import (
+    ApiToken,
+    Delivery,
+    DeliveryAttempt,
+    Execution,
+    ExecutionLabel,
+    ExecutorHeartbeat,
+)
 from sandbox.limits import Limits
 from templatemgr import data_paths, store
 from templatemgr.build import publishing
@@ -229,6 +236,33 @@ def make_execution_row(version: Version, state: str = "succeeded", **values: Any
     )
     ExecutionLabel.objects.bulk_create(
         ExecutionLabel(execution=made, key=key, value=value) for key, value in made.labels.items()
+    )
+    return made
+
+
+def make_delivery_row(
+    execution: Execution,
+    state: str = "delivered",
+    *,
+    statuses: Sequence[int] = (200,),
+    **values: Any,
+) -> Delivery:
+    """Make a delivery of an execution, with an attempt for each status."""
+    ended = state in {"delivered", "given_up"}
+    fields: dict[str, Any] = {
+        "event": "execution.finished",
+        "url": "https://example.org/hook",
+        "signer": f"token:{execution.token_id}",
+        "attempt": len(statuses),
+        "finished_at": timezone.now() if ended else None,
+        "next_at": timezone.now() + timedelta(minutes=5) if state == "queued" else None,
+    }
+    made = Delivery.objects.create(execution=execution, state=state, **(fields | values))
+    DeliveryAttempt.objects.bulk_create(
+        DeliveryAttempt(
+            delivery=made, number=number, status=status, duration_ms=31.0, answer=f"answer {number}"
+        )
+        for number, status in enumerate(statuses, start=1)
     )
     return made
 

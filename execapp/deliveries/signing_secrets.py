@@ -35,6 +35,19 @@ def valid(*, owner: str) -> list[str]:
     return [found.secret, found.previous] if found.in_grace else [found.secret]
 
 
+def find(*, owner: str) -> SigningSecret | None:
+    """Return the secret of an owner; None if none was needed yet."""
+    return SigningSecret.objects.filter(owner=owner).first()
+
+
+def reveal(*, owner: str, actor: str, name: str) -> SigningSecret:
+    """Return the secret to another person than its owner; the audit trail names the person."""
+    with transaction.atomic():
+        found = find_or_make(owner=owner)
+        audit.append(actor=actor, action="token.signing_secret_read", object=name, details={})
+    return found
+
+
 def rotate(*, owner: str, grace: timedelta, actor: str, name: str) -> SigningSecret:
     """Make a new secret. The old one signs besides until `grace`, zero to 30 days, is over.
 

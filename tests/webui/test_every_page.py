@@ -20,10 +20,15 @@ CHANGES = {
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
     "token_end_grace", "pin_token", "audit_export", "change_role", "deactivate_user",
     "activate_user", "reset_factor", "set_policy", "edit_inputs", "request_lookup", "heal",
-    "remove_version", "check_system",
+    "remove_version", "check_system", "resend_delivery",
 }  # fmt: skip
 STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream and downloads
-REDIRECTS = {"user_link", "rotate_token"}  # an answer that is shown once: opened again it leads on
+REDIRECTS = {
+    "user_link",
+    "rotate_token",
+    "signing_secret",
+    "rotate_signing_secret",
+}  # an answer that is shown once: opened again it leads on
 PAGES = sorted(set(NAMES) - CHANGES - STREAMS - REDIRECTS)
 MAX_QUERIES = 19
 
@@ -51,8 +56,12 @@ def address(data_dir: object, db: None) -> dict[str, str]:
     first, second = factories.make_version_row(template), factories.make_version_row(template)
     promotion = factories.make_promotion_row(first)
     Build.objects.filter(pk=first.build_id).update(version=first)
-    execution = factories.make_execution_row(first)
     token = factories.make_token_row()
+    url = "https://example.org/hook"
+    execution = factories.make_execution_row(
+        first, token=token, callback={"url": url, "event": "execution.finished"}
+    )
+    delivery = factories.make_delivery_row(execution, url=url)
     values = {
         "name": template.name,
         "number": first.number,
@@ -60,6 +69,7 @@ def address(data_dir: object, db: None) -> dict[str, str]:
         "new": second.number,
         "build_id": first.build_id,
         "execution_id": execution.pk,
+        "delivery_id": delivery.pk,
         "token_id": token.pk,
         "user_id": factories.make_user("someone", "viewer").pk,
         "promotion_id": promotion.pk,

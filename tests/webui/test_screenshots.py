@@ -15,7 +15,7 @@ import screenshots
 # Parts of pages for htmx, and addresses without a page.
 PARTS = {
     "overview_state", "overview_activity", "template_activity", "rail_health", "packages",
-    "verification", "build_steps", "execution_json",
+    "verification", "build_steps", "execution_json", "execution_callback",
 }  # fmt: skip
 # Other names of the same pages, and forms like those that have a picture.
 LIKE_OTHERS = {

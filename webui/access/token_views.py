@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from execapp.deliveries import signing_secrets
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
 from execapp.services import rotation, token_pins, tokens
@@ -75,6 +76,37 @@ def end_grace(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect
     return redirect("token", token_id)
 
 
+@decorators.form("execapp.manage_tokens", fresh=True)
+def signing_secret(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
+    """Show the secret that signs the callbacks of a token. The audit trail names the reader."""
+    if request.method != "POST":
+        return redirect("token", token_id)
+    token = queries.token(token_id=token_id)
+    shown = signing_secrets.reveal(
+        owner=signing_secrets.owner_of_token(token.pk),
+        actor=decorators.actor(request),
+        name=token.name,
+    )
+    return _detail(request, token, signing_secret=shown.secret)
+
+
+@decorators.form("execapp.manage_tokens", fresh=True)
+def rotate_signing_secret(request: HttpRequest, token_id: uuid.UUID) -> HttpResponse:
+    """Make a new secret for the callbacks of a token, and show it."""
+    if request.method != "POST":
+        return redirect("token", token_id)
+    token, form = queries.token(token_id=token_id), RotateForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, form, token)
+    rotated = signing_secrets.rotate(
+        owner=signing_secrets.owner_of_token(token.pk),
+        grace=timedelta(hours=form.cleaned_data["grace"]),
+        actor=decorators.actor(request),
+        name=token.name,
+    )
+    return _detail(request, token, signing_secret=rotated.secret)
+
+
 @decorators.change("execapp.manage_tokens", fresh=True)
 def pin(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
     """Replace the pins of a token; an empty form removes all of them."""
@@ -132,13 +164,18 @@ def _page(
     return render(request, "access/tokens/index.html", context, status=422 if form.errors else 200)
 
 
-def _detail(request: HttpRequest, token: ApiToken, *, secret: str = "") -> HttpResponse:
+def _detail(
+    request: HttpRequest, token: ApiToken, *, secret: str = "", signing_secret: str = ""
+) -> HttpResponse:
     pinned = "".join(f"{name}@{number}\n" for name, number in token_pins.of(token=token).items())
     context = {
         "token": token,
         "now": timezone.now(),
         "scope_texts": dict(SCOPES),
         "rotate_form": RotateForm(auto_id="%s"),
+        "signing_form": RotateForm(auto_id="s-%s"),
+        "signing": signing_secrets.find(owner=signing_secrets.owner_of_token(token.pk)),
+        "signing_secret": signing_secret,
         "pins_form": PinsForm(auto_id="t-%s", initial={"pins": pinned}),
         "events": [event_text.describe(event) for event in queries.token_events(token)],
         "secret": secret,

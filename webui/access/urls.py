@@ -10,6 +10,16 @@ urlpatterns = [
     path("tokens/<uuid:token_id>/pins", token_views.pin, name="pin_token"),
     path("tokens/<uuid:token_id>/rotate", token_views.rotate, name="rotate_token"),
     path("tokens/<uuid:token_id>/end-grace", token_views.end_grace, name="token_end_grace"),
+    path(
+        "tokens/<uuid:token_id>/callback-secret",
+        token_views.signing_secret,
+        name="signing_secret",
+    ),
+    path(
+        "tokens/<uuid:token_id>/rotate-callback-secret",
+        token_views.rotate_signing_secret,
+        name="rotate_signing_secret",
+    ),
     path("tokens/<uuid:token_id>/revoke", token_views.revoke, name="revoke_token"),
     path("users", user_views.index, name="users"),
     path("users/<int:user_id>", user_views.detail, name="user"),

@@ -28,6 +28,7 @@ WORDS = {
     "token.rotate": ("token rotated", "warn"),
     "token.end_grace": ("old secret ended", ""),
     "token.signing_secret": ("callback secret rotated", "warn"),
+    "token.signing_secret_read": ("callback secret read", "warn"),
     "token.pin": ("client pinned", "warn"),
     "template.policy": ("gates changed", "warn"),
     "version.remove": ("removed", "warn"),

@@ -10,4 +10,6 @@ urlpatterns = [
     path("executions/<uuid:execution_id>/json", views.as_json, name="execution_json"),
     path("executions/<uuid:execution_id>/cancel", views.cancel, name="cancel_execution"),
     path("executions/<uuid:execution_id>/rerun", views.rerun, name="rerun_execution"),
+    path("executions/<uuid:execution_id>/callback", views.callback, name="execution_callback"),
+    path("deliveries/<uuid:delivery_id>/resend", views.resend, name="resend_delivery"),
 ]

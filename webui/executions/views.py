@@ -14,7 +14,7 @@ from execapp import history
 from execapp.api.presenters.executions import present_execution, present_submission
 from execapp.errors import ExecutionError, NotSupportedError
 from execapp.models import Execution
-from execapp.services import submissions
+from execapp.services import callbacks, submissions
 from templatemgr.errors import TemplateError
 from webui.executions import queries, result_page
 from webui.executions.forms import ExecutionFilterForm, RerunForm
@@ -73,6 +73,7 @@ def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
         "result": result_page.result(execution, base_url(request)),
         "others": queries.other_versions(execution),
         "live": not execution.finished,
+        **queries.callback(execution),
     }
     return _page(request, "detail", "_live", context)
 
@@ -83,6 +84,22 @@ def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
     execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
     whole = present_submission(execution) | present_execution(execution)
     return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
+
+
+@decorators.page
+def callback(request: HttpRequest, execution_id: uuid.UUID) -> HttpResponse:
+    """Return the card of the execution's callback, which replaces itself while it is sent."""
+    execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
+    context = {"execution": execution, **queries.callback(execution)}
+    return render(request, "executions/_callback.html", context)
+
+
+@decorators.change("execapp.submit_execution")
+def resend(request: HttpRequest, delivery_id: uuid.UUID) -> HttpResponseRedirect:
+    """Send a delivery again; only its execution's page shows one."""
+    sent = callbacks.resend(delivery_id=delivery_id, viewer=queries.viewer_of(request))
+    decorators.done(request, "The callback is sent again.")
+    return redirect("execution", sent.execution_id)
 
 
 @decorators.change("execapp.cancel_execution")

@@ -22,7 +22,12 @@ from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseRedi
 from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 
-from execapp.errors import ExecutionError, UnknownExecutionError, UnknownTokenError
+from execapp.errors import (
+    ExecutionError,
+    UnknownDeliveryError,
+    UnknownExecutionError,
+    UnknownTokenError,
+)
 from templatemgr.errors import (
     ExportError,
     TemplateError,
@@ -42,6 +47,7 @@ UNKNOWN = (
     UnknownVersionError,
     UnknownBuildError,
     UnknownExecutionError,
+    UnknownDeliveryError,
     UnknownTokenError,
 )
 

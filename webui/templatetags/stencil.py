@@ -15,14 +15,18 @@ register = template.Library()
 
 # The colour of a pill by state; its text is always the state itself.
 TONES = {
-    "ok": {"ready", "succeeded", "passed", "verified", "done", "reproduced", "promoted", "ok"},
+    "ok": {
+        "ready", "succeeded", "passed", "verified", "done", "reproduced", "promoted", "ok",
+        "delivered",
+    },
     "bad": {
         "failed", "error", "crashed", "quarantined", "timed_out", "out_of_memory", "output_limit",
-        "missing",
+        "missing", "given_up",
     },
     "warn": {"cancelled", "interrupted", "pinned", "skipped", "retired", "weaker", "major"},
     "accent": {
         "current", "running", "fetching", "installing", "sealing", "smoke", "now", "inputs",
+        "sending",
     },
 }  # fmt: skip
 UNITS = ("B", "KB", "MB", "GB", "TB")
@@ -64,6 +68,8 @@ def due(moment: datetime) -> SafeString:
         text = "now"
     else:
         text = f"in {seconds:.0f} s" if seconds < 120 else f"in {seconds / 60:.0f} min"
+        if seconds >= 7200:
+            text = f"in {seconds / 3600:.0f} h"
     return format_html(
         '<time datetime="{}" title="{} UTC">{}</time>',
         moment.isoformat(),

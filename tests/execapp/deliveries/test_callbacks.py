@@ -14,12 +14,13 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django.fixtures import Settings
 
 from execapp.api.v1.schemas.deliveries import DeliveriesOut, DeliveryOut, SecretOut
+from execapp.deliveries import signing_secrets
 from execapp.errors import InvalidRequestError
 from execapp.executor.daemon import Daemon
 from execapp.models import Delivery, Execution, SigningSecret
 from execapp.requests import SubmissionRequest
 from execapp.services import claims, submissions
-from templatemgr.models import Version
+from templatemgr.models import AuditEvent, Version
 from tests import minimal_template
 from tests.execapp.conftest import Api, make_api, until
 from tests.execapp.deliveries.receiver import Receiver, Reply, verified
@@ -415,6 +416,14 @@ def test_the_secret_is_read_by_its_token_and_rotated_with_a_grace(
     assert verified(receiver.got[-1], at_once["secret"], new, old) == [True, False, False]
     assert api.call("POST", "/me/callback-secret/rotate").json()["previous_until"] is not None
     assert SigningSecret.objects.count() == 2
+
+
+def test_another_reader_of_the_secret_is_on_record(api: Api) -> None:
+    owner = signing_secrets.owner_of_token(api.token.id)
+    read = signing_secrets.reveal(owner=owner, actor="ann", name="ci-bot")
+    assert read.secret == secret_of(api)
+    (event,) = AuditEvent.objects.filter(action="token.signing_secret_read")
+    assert (event.actor, event.object, event.details) == ("ann", "ci-bot", {})
 
 
 @pytest.mark.parametrize("body", [{"grace_seconds": -1}, {"grace_seconds": 2592001}, {"x": 1}])

@@ -38,6 +38,7 @@ ASKS = {
     "request_build": "build_version", "cancel_build": "build_version",
     "verify": "verify_version",
     "cancel_execution": "cancel_execution", "rerun_execution": "submit_execution",
+    "resend_delivery": "submit_execution",
     "playground_run": "submit_execution",
     "audit_verify": "verify_audit", "audit_export": "export_audit",
     "revoke_token": "manage_tokens", "token_end_grace": "manage_tokens",

@@ -8,6 +8,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from execapp.deliveries import signing_secrets
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
 from execapp.services import rotation, token_pins, tokens
@@ -220,3 +221,26 @@ def test_token_that_is_not_there_is_a_404(admin: Client) -> None:
     assert admin.get(path).status_code == 404
     for act in ("rotate", "end-grace", "revoke"):
         assert admin.post(f"{path}/{act}", {"grace": "1"}).status_code == 404
+
+
+def test_callback_secret_is_shown_and_rotated_on_record(admin: Client) -> None:
+    token, _ = tokens.create(name="ci", scopes=["execute"], actor="ada")
+    page = admin.get(f"/tokens/{token.id}").content.decode()
+    assert "Made when it is first needed" in page
+    shown = admin.post(f"/tokens/{token.id}/callback-secret").content.decode()
+    owner = signing_secrets.owner_of_token(token.id)
+    old = signing_secrets.find_or_make(owner=owner).secret
+    assert old in shown
+    assert old not in admin.get(f"/tokens/{token.id}").content.decode()
+    rotated = admin.post(f"/tokens/{token.id}/rotate-callback-secret", {"grace": "24"})
+    new = signing_secrets.find_or_make(owner=owner).secret
+    assert new in rotated.content.decode()
+    assert old not in rotated.content.decode()
+    assert "The old one signs, too, until" in rotated.content.decode()
+    assert signing_secrets.valid(owner=owner) == [new, old]
+    refused = admin.post(f"/tokens/{token.id}/rotate-callback-secret", {"grace": "9999"})
+    assert refused.status_code == 302
+    assert signing_secrets.valid(owner=owner) == [new, old]
+    acts = AuditEvent.objects.filter(object="ci").order_by("sequence")
+    assert [act.action for act in acts][1:] == ["token.signing_secret_read", "token.signing_secret"]
+    assert "the old one signs for 24 h more" in admin.get("/audit?object=ci").content.decode()
