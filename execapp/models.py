@@ -351,3 +351,20 @@ class ExecutorHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.worker
+
+
+class CounterRow(models.Model):
+    """One counter of `/metrics`: the sum of all processes. Changed only by adding to it."""
+
+    family = models.CharField(max_length=64)
+    labels = models.CharField(max_length=600)  # the values of the labels, a JSON list
+    value = models.FloatField()
+    updated_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["family", "labels"], name="counter_row_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.family}{self.labels}: {self.value}"

@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from ninja import NinjaAPI
 
-from execapp.api.http import openapi_document, views
+from execapp.api.http import metrics, openapi_document, views
 from execapp.api.v1 import api
 
 
@@ -22,6 +22,6 @@ urlpatterns = [
     path("api/v1/", include(shaped(api)[:2], namespace="api-v1")),
     path("healthz", views.one_shape(views.healthz), name="healthz"),
     path("readyz", views.one_shape(views.readyz), name="readyz"),
-    path("metrics", views.one_shape(views.metrics), name="metrics"),
+    path("metrics", views.one_shape(metrics.view), name="metrics"),
     re_path(r"^api(?:/[\s\S]*)?\Z", views.one_shape(views.missing)),
 ]

@@ -5,6 +5,8 @@ import secrets
 import time
 
 from core.database.retry import retry_on_lock
+from execapp.counters import families
+from execapp.counters.tally import TALLY
 from execapp.deliveries import events, outbox, sending, signing, signing_secrets
 from execapp.deliveries.rules import Rules
 from execapp.deliveries.sending import Answer, Cutter, Message
@@ -38,6 +40,7 @@ def run(*, delivery: Delivery, rules: Rules, cutter: Cutter) -> bool:
     answer = _attempt(delivery, rules, cutter)
     if cutter.stopped and not answer.accepted:
         return retry_on_lock(lambda: outbox.give_back(delivery=delivery))
+    TALLY.add(families.CALLBACKS, delivery.event, "accepted" if answer.accepted else "failed")
     if not answer.accepted:
         said = answer.error or f"status {answer.status}"
         logger.info("delivery %s, attempt %s: %s", delivery.id, delivery.attempt, said)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from core.jobs.wakeup import Wakeup
 from core.jobs.worker import Periodic, Worker
+from execapp.counters import counting
+from execapp.counters.tally import FORGET_SECONDS, TALLY, forget
 from execapp.executor.context import ExecutorContext
 from execapp.services import claims, heartbeats
 
@@ -32,7 +34,11 @@ class HeartbeatThread:
             stopping=self._stopping,
             failures=context.failures,
             periodic=[
-                Periodic(name="the reaper", action=self._renew_and_reap, seconds=REAP_SECONDS)
+                Periodic(name="the reaper", action=self._renew_and_reap, seconds=REAP_SECONDS),
+                Periodic(
+                    name="the counters", action=TALLY.flush, seconds=counting.FLUSH_SECONDS / 2
+                ),
+                Periodic(name="old counters", action=forget, seconds=FORGET_SECONDS),
             ],
             poll_seconds=BEAT_SECONDS,
         )
@@ -47,6 +53,7 @@ class HeartbeatThread:
         self._stopping.set()
         self._wakeup.notify()
         self._thread.join()
+        counting.flush_last()
 
     def _beat(self) -> None:
         context = self._context

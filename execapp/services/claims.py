@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
 from execapp import reports
+from execapp.counters import counting
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.queues import EXECUTIONS
 from execapp.services import callbacks, storage
@@ -314,7 +315,9 @@ def _recover(condition: Q) -> int:
 def _light(rows: QuerySet[Execution]) -> QuerySet[Execution]:
     """Return these rows without their large columns."""
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
-    return rows.only(*names, "lease_until", "client", "token_id", "limits", "callback")
+    counted = ("template_name", "mode", "version__number")
+    rows = rows.select_related("version")
+    return rows.only(*names, "lease_until", "client", "token_id", "limits", "callback", *counted)
 
 
 def _give_back(
@@ -354,6 +357,7 @@ def _end(
         if ended:
             storage.settle(execution, values)
             callbacks.announce(execution)
+            counting.count_end(execution, values)
     return ended
 
 

@@ -83,8 +83,7 @@ def snapshot() -> HealthSnapshot:
     """Return the current state; two queries."""
     rows = list(ExecutorHeartbeat.objects.order_by("-seen_at"))
     alive = [row for row in rows if row.seen_at > timezone.now() - ALIVE_WITHIN]
-    counted = Execution.objects.filter(state__in=OPEN_STATES).order_by()
-    states = dict(counted.values_list("state").annotate(n=Count("id")))
+    states = open_counts()
     return HealthSnapshot(
         executor_alive=bool(alive),
         slots=sum(row.slots for row in alive),
@@ -99,6 +98,12 @@ def snapshot() -> HealthSnapshot:
         warm_budget_bytes=sum(row.pool.get("budget_bytes", 0) for row in alive),
         groups=warm_groups(alive),
     )
+
+
+def open_counts() -> dict[str, int]:
+    """Return the numbers of queued and of running executions by state; one query."""
+    counted = Execution.objects.filter(state__in=OPEN_STATES).order_by()
+    return dict(counted.values_list("state").annotate(n=Count("id")))
 
 
 def warm_groups(rows: Iterable[ExecutorHeartbeat]) -> tuple[WarmGroup, ...]:

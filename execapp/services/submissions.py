@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Collection
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -18,6 +19,7 @@ from core.engine import (
 )
 from execapp import requests
 from execapp.conf import sizes
+from execapp.counters import counting
 from execapp.errors import (
     Field,
     InvalidRequestError,
@@ -116,17 +118,17 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
     execution = wait(execution_id=execution_id, seconds=0)
     now = timezone.now()
     waited = max(0.0, round((now - execution.created_at).total_seconds() * 1000, 3))
+    columns: dict[str, Any] = {
+        "state": ExecutionState.CANCELLED,
+        "timings": {"queued_ms": waited, "total_ms": waited, "warm": False},
+    }
     # Each step is conditional: it changes no row that another worker has claimed or ended.
     with transaction.atomic():
-        changed = EXECUTIONS.cancel_queued(
-            execution_id,
-            state=ExecutionState.CANCELLED,
-            message=message,
-            timings={"queued_ms": waited, "total_ms": waited, "warm": False},
-        )
+        changed = EXECUTIONS.cancel_queued(execution_id, message=message, **columns)
         if changed:
             storage.settle(execution, {})
             callbacks.announce(execution)
+            counting.count_end(execution, columns)
     changed = changed or EXECUTIONS.request_cancel(execution_id, again=True, message=message)
     if changed:
         cancel_on_commit(execution_id)

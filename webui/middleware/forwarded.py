@@ -14,6 +14,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from execapp.api.http.metrics import PROXIED
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Headers that servers, frameworks and libraries are known to take from a proxy.
@@ -79,6 +81,7 @@ class Middleware:
             networks=self._networks,
         )
         meta["REMOTE_ADDR"] = found.address
+        meta[PROXIED] = any(said.values())
         if found.https:
             meta["wsgi.url_scheme"] = "https"
         return self._get_response(request)

@@ -17,11 +17,13 @@ from django.http.response import HttpResponseBase
 from core.engine import get_engine, hub
 from execapp.api.http.deferred import DeferredResponse, PacedStream, Pause
 from execapp.api.http.error_replies import error_reply
+from execapp.counters import counting
 from execapp.services import submissions
 from webui.server import connection, request_body
 from webui.server.bounds import Bounds
 from webui.server.environment import PATH_BYTES, environment, joined
 from webui.server.threads import Threads
+from webui.server.wsgi_handler import ROUTE
 
 HEALTH = frozenset({"/healthz", "/readyz"})
 PIECE = 64 * 1024  # bytes of a reply; the next piece waits until this one is sent
@@ -82,6 +84,7 @@ class Bridge:
             return
         finally:
             exchange.release()
+            exchange.count()
 
     async def call[T](self, scope: Any, work: Callable[[], T]) -> T:
         """Run `work` in a long-lived thread."""
@@ -113,6 +116,9 @@ class Exchange:
         self._bridge, self._scope, self._receive, self._send = bridge, scope, receive, send
         self._connection: connection.Connection = scope["state"][connection.KEY]
         self._body = request_body.Body()
+        self._began = time.monotonic()
+        self._status = 0  # until the reply begins
+        self._route: str | None = None
 
     async def run(self) -> None:
         """Read the request and reply; of a refused request, read the rest."""
@@ -156,6 +162,16 @@ class Exchange:
         if self._body.share is not None:
             self._bridge.body_memory.release(self._body.share)
 
+    def count(self) -> None:
+        """Count the request for `/metrics`, unless its client disconnected before the reply."""
+        if self._status:
+            counting.count_request(
+                method=self._scope["method"],
+                route=self._route,
+                status=self._status,
+                seconds=time.monotonic() - self._began,
+            )
+
     async def _call[T](self, work: Callable[[], T]) -> T:
         return await self._bridge.call(self._scope, work)
 
@@ -165,6 +181,7 @@ class Exchange:
         environ = environment(self._scope, headers, self._body)
         environ[hub.KEY] = self._bridge.hub
         response = self._bridge.wsgi(environ, _ignore)
+        self._route = environ.get(ROUTE)
         if isinstance(response, DeferredResponse):
             response.close()  # the request is not kept until its reply
             return Answer(status=0, headers=[], deferred=response)
@@ -267,6 +284,7 @@ class Exchange:
         await self._whole(_answer_of(reply))
 
     async def _start(self, answer: Answer, *, close: bool) -> None:
+        self._status = answer.status
         headers = [*answer.headers, (b"connection", b"close")] if close else answer.headers
         message = {"type": "http.response.start", "status": answer.status, "headers": headers}
         await self._send(message)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import uvicorn
 
+from execapp.counters import counting
 from webui.server.bounds import Bounds, from_settings
 from webui.server.bridge import Bridge, Wsgi
 from webui.server.connection import Connection
@@ -72,4 +73,5 @@ def serve(application: Wsgi, host: str, port: int) -> None:
         signal.signal(number, lambda *_: None)
     # A busy thread holds the interpreter for one interval, and the event loop waits for it.
     sys.setswitchinterval(0.001)
-    server.run()
+    with counting.flushing():
+        server.run()

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from execapp.api.http.error_replies import error_reply
+
+ROUTE = "stencil.route"  # the key in the environment of the pattern that the address matched
 
 
 class UnreadableHeadError(Exception):
@@ -32,6 +35,12 @@ class Handler(WSGIHandler):
     """The application."""
 
     request_class = Request
+
+    def resolve_request(self, request: HttpRequest) -> Any:
+        """Return the view of the address, and note the address' pattern for the counters."""
+        match = super().resolve_request(request)
+        request.META[ROUTE] = match.route
+        return match
 
     def __call__(
         self, environ: dict[str, Any], start_response: Callable[..., Any]

@@ -11,7 +11,6 @@ from django.views.decorators.csrf import csrf_exempt
 from execapp.api.http.bodies import drain, take_chunked
 from execapp.api.http.error_replies import error_reply, handle, not_found
 from execapp.api.http.responses import reply
-from execapp.errors import NotSupportedError
 from execapp.services import health
 
 View = Callable[..., HttpResponseBase]
@@ -71,12 +70,6 @@ def readyz(request: HttpRequest) -> HttpResponse:
     failing = ", ".join(check.name for check in checks if not check.ok)
     message, details = f"Not ready: {failing}.", {"checks": shown}
     return error_reply("not_ready", message, status=503, details=details, retry_after=5)
-
-
-def metrics(_request: HttpRequest) -> HttpResponse:
-    """Refuse: metrics are not served yet."""
-    message = "Metrics are not served yet."
-    raise NotSupportedError(message)
 
 
 def missing(request: HttpRequest) -> HttpResponse:

@@ -362,10 +362,9 @@ def test_batches_are_not_served_yet(current: Version) -> None:
     check(make_api("boss", "admin").call("POST", "/executions/batch"), 422, "not_supported")
 
 
-def test_events_and_metrics_are_not_served_yet(api: Api, alive: object) -> None:
+def test_events_are_not_served_yet(api: Api, alive: object) -> None:
     made = api.submit()
     check(api.call("GET", f"/executions/{made['id']}/events"), 422, "not_supported")
-    check(Client().get("/metrics"), 422, "not_supported")
 
 
 @pytest.mark.parametrize(
