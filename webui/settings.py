@@ -11,6 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.csp import CSP
 
+from execapp import doors
 from templatemgr.definitions.readers import rules
 from webui import environment
 
@@ -104,6 +105,12 @@ STENCIL_CONNECTIONS = environment.number("STENCIL_CONNECTIONS", 8_000, least=64)
 STENCIL_HEADER_SECONDS = environment.number("STENCIL_HEADER_SECONDS", 10, least=1)
 STENCIL_BODY_SECONDS = environment.number("STENCIL_BODY_SECONDS", 30, least=1)
 STENCIL_IDLE_SECONDS = environment.number("STENCIL_IDLE_SECONDS", 75, least=1)
+STENCIL_DOORS = tuple(environment.items("STENCIL_DOORS", ",".join(doors.NAMES)))
+if _unknown := set(STENCIL_DOORS) - set(doors.NAMES):
+    message = f"STENCIL_DOORS: {', '.join(sorted(_unknown))}: of {', '.join(doors.NAMES)}."
+    raise ImproperlyConfigured(message)
+# The first characters of the token that requests without a token get at the Piston door.
+STENCIL_PISTON_ANONYMOUS = os.environ.get("STENCIL_PISTON_ANONYMOUS", "").strip()
 STENCIL_SANDBOX = environment.choice("STENCIL_SANDBOX", "bubblewrap", ("bubblewrap", "none"))
 
 DEBUG = False

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from ninja import NinjaAPI
 
 from execapp.api.http import metrics, openapi_document, views
+from execapp.api.piston import urls as piston
 from execapp.api.v1 import api
 
 
@@ -23,5 +24,6 @@ urlpatterns = [
     path("healthz", views.one_shape(views.healthz), name="healthz"),
     path("readyz", views.one_shape(views.readyz), name="readyz"),
     path("metrics", views.one_shape(metrics.view), name="metrics"),
+    *piston.urlpatterns,
     re_path(r"^api(?:/[\s\S]*)?\Z", views.one_shape(views.missing)),
 ]

@@ -16,6 +16,7 @@ from django.utils.datastructures import MultiValueDict
 from core import documents, parsing
 from execapp.api.http.bodies import drain
 from execapp.api.http.error_replies import error_reply
+from execapp.api.http.shapes import reshape
 from webui.shell import error_pages
 
 QUERY_BYTES = 8 * 1024
@@ -52,7 +53,7 @@ def limit(get_response: Callable[[HttpRequest], HttpResponseBase]) -> Callable[.
                 check_form(request)
         except RefusedError as refused:
             drain(request)
-            return _refusal(refused, machine=machine)
+            return _refusal(request.path_info, refused, machine=machine)
         except (BadRequest, RequestDataTooBig) as refused:
             drain(request)
             return error_pages.bad_request(request, refused)
@@ -127,10 +128,10 @@ def _utf8(charset: str) -> bool:
         return False
 
 
-def _refusal(refused: RefusedError, *, machine: bool) -> HttpResponse:
+def _refusal(path: str, refused: RefusedError, *, machine: bool) -> HttpResponse:
     status = STATUSES[refused.code]
     if machine:
-        return error_reply(refused.code, refused.message, status=status)
+        return reshape(path, error_reply(refused.code, refused.message, status=status))
     text = error_pages.ErrorText(
         title="The request cannot be accepted",
         problem=f"{refused.message} Nothing was changed.",

@@ -17,6 +17,7 @@ from django.http.response import HttpResponseBase
 from core.engine import get_engine, hub
 from execapp.api.http.deferred import DeferredResponse, PacedStream, Pause
 from execapp.api.http.error_replies import error_reply
+from execapp.api.http.shapes import reshape
 from execapp.counters import counting
 from execapp.services import submissions
 from webui.server import connection, request_body
@@ -278,6 +279,7 @@ class Exchange:
     async def _refuse(self, reply: HttpResponse, *, drained: bool = False) -> None:
         """Reply without Django; read the rest only if the client needs that to see the reply."""
         self.release()
+        reply = reshape(self._scope["path"], reply)
         whole = drained or bool(self._body.length) or not _has_body(self._scope["headers"])
         self._body = request_body.Body(whole=whole)
         reply["Connection"] = "close"

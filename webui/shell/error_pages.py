@@ -17,6 +17,7 @@ from django.utils.cache import add_never_cache_headers
 from core.database.errors import classify
 from core.database.vendors import Trouble
 from execapp.api.http.error_replies import error_reply
+from execapp.api.http.shapes import reshape
 from execapp.services import probes
 from webui.signin import freshness
 
@@ -46,7 +47,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """
     problem, advice = _unreadable(exception)
     if request.path_info.startswith(MACHINES):
-        return error_reply("malformed", f"{problem} {advice}")
+        return reshape(request.path_info, error_reply("malformed", f"{problem} {advice}"))
     link = None
     if not isinstance(exception, DisallowedHost):
         link = ("Back to the form", freshness.shown_page(request))

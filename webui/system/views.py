@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.utils import timezone
 
+from execapp import doors
 from execapp.models import ALIVE_WITHIN, ExecutorHeartbeat
 from execapp.services import health
 from sandbox import probe
@@ -56,6 +57,7 @@ def system(request: HttpRequest) -> HttpResponse:
         "executors": executors,
         "warm_groups": [group for group in groups if group.tier or group.desired],
         "readiness": health.readiness(),
+        "doors": doors.standings(),
         "settings_shown": [*((name, getattr(settings, name)) for name in SHOWN), *_limits()],
         "versions": (
             ("Python", platform.python_version()),

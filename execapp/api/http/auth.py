@@ -19,13 +19,16 @@ class Bearer(HttpBearer):
     def authenticate(self, request: HttpRequest, token: str) -> ApiToken | None:
         """Return the token, or None (401). Raises ForbiddenError, RateLimitedError."""
         found = tokens.authenticate(secret=token.strip())
-        if found is None:
-            return None
-        _count(request, found)
-        if self.scope is not None and not found.allows(self.scope):
-            message = f"This token does not carry the scope {self.scope.value!r}."
-            raise ForbiddenError(message, details={"scope": self.scope.value})
-        return found
+        return None if found is None else admit(request, found, self.scope)
+
+
+def admit(request: HttpRequest, token: ApiToken, scope: Scope | None) -> ApiToken:
+    """Count the request of a known token. Raises ForbiddenError without the scope."""
+    _count(request, token)
+    if scope is not None and not token.allows(scope):
+        message = f"This token does not carry the scope {scope.value!r}."
+        raise ForbiddenError(message, details={"scope": scope.value})
+    return token
 
 
 def _count(request: HttpRequest, token: ApiToken) -> None:

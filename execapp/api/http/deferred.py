@@ -61,6 +61,8 @@ class DeferredResponse(HttpResponse):
         super().__init__()
         self.execution_id, self.seconds, self.begun = execution_id, seconds, begun
         self._shown, self._permit = shown, permit
+        # A door sets its own error shape here.
+        self.reshape: Callable[[HttpResponse], HttpResponse] = lambda reply: reply
 
     def leave(self) -> None:
         """Return the permit when the wait is over. `close` only ends the request."""
@@ -76,6 +78,7 @@ class DeferredResponse(HttpResponse):
         except Exception as error:  # noqa: BLE001 - the edge: every failure gets its reply here
             reply = error_replies.handle(error)
             execution = None
+        reply = self.reshape(reply)
         for name, value in self.items():
             if name not in {"Content-Length", "Content-Type"} and name not in reply:
                 reply[name] = value

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
         findings = probe.findings()
         for finding in findings:
             self._line(finding.level, finding.title, finding.detail, finding.remedy)
+        detail = ", ".join(settings.STENCIL_DOORS) or "all are closed"
+        self._line("ok", "doors", f"{detail} (STENCIL_DOORS)", None)
         self.stdout.write("Templates")
         try:
             notes = diagnosis.notes()

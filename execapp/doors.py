@@ -1,0 +1,29 @@
+"""Doors: interfaces of other services, beside our own API. `STENCIL_DOORS` names the open ones."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+
+# Decision 0043: a door translates requests and replies, and has no rules of its own.
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """An interface that clients of another service already speak, and its base address."""
+
+    name: str
+    title: str
+    base: str
+
+
+DOORS = (Door(name="piston", title="Piston, version 2", base="/api/v2/"),)
+NAMES: tuple[str, ...] = tuple(door.name for door in DOORS)
+
+
+def is_open(name: str) -> bool:
+    """Say whether requests to this door are served; those to a closed door get status 404."""
+    return name in settings.STENCIL_DOORS
+
+
+def standings() -> list[tuple[Door, bool]]:
+    """Return every door, and whether it is open."""
+    return [(door, is_open(door.name)) for door in DOORS]
