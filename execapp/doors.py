@@ -1,4 +1,4 @@
-"""Doors: interfaces of other services, beside our own API. `STENCIL_DOORS` names the open ones."""
+"""Doors: other interfaces beside our own API. `STENCIL_DOORS` names the open ones."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,17 @@ from django.conf import settings
 # Decision 0043: a door translates requests and replies, and has no rules of its own.
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """An interface that clients of another service already speak, and its base address."""
+    """An interface that clients already speak, and its base address."""
 
     name: str
     title: str
     base: str
 
 
-DOORS = (Door(name="piston", title="Piston, version 2", base="/api/v2/"),)
+DOORS = (
+    Door(name="piston", title="Piston, version 2", base="/api/v2/"),
+    Door(name="mcp", title="Model Context Protocol", base="/mcp"),
+)
 NAMES: tuple[str, ...] = tuple(door.name for door in DOORS)
 
 

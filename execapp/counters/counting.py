@@ -19,6 +19,7 @@ from execapp.models import Execution
 FLUSH_SECONDS = 1.0
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 PHASES = ("queued", "setup", "run", "collect", "total")
+ANYTHING = r"[\s\S]*"  # in the patterns of all unknown addresses
 NO_ROUTE = "none"  # refused before its address was looked up, or an unknown address
 
 logger = logging.getLogger(__name__)
@@ -50,9 +51,10 @@ def count_request(*, method: str, route: str | None, status: int, seconds: float
 
 def _shown(route: str | None) -> str:
     """Return a route as an address with its parameters: `/api/v1/builds/<build_id>`."""
-    if route is None or route.startswith("^"):  # the pattern for all unknown addresses of the API
+    if route is None or ANYTHING in route:
         return NO_ROUTE
-    return f"/{route}"
+    plain = route.removeprefix("^").removesuffix(r"\Z").removesuffix("/?")
+    return f"/{plain}"
 
 
 @contextmanager

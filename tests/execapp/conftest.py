@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ from execapp.services import tokens
 from templatemgr import version_runtimes
 from templatemgr.models import Version
 from tests import factories, minimal_template
+from tests.conftest import free_port
 from tests.timeouts import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -169,6 +171,37 @@ def executor_process(current: Version) -> Iterator[Callable[..., subprocess.Pope
         process.wait(HANGS_SECONDS)
         assert process.stdout is not None
         process.stdout.close()
+
+
+@pytest.fixture
+def web_process(current: object) -> Iterator[Callable[[], str]]:
+    """Yield a function that starts `manage.py web` and returns its address."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> str:
+        port = str(free_port())
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "web", "--port", port],
+            env=os.environ
+            | {
+                "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
+                "STENCIL_DATA": str(conf.settings.STENCIL_DATA),
+                "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
+            },
+        )
+        started.append(process)
+        until(lambda: _listens(int(port)))
+        return f"http://127.0.0.1:{port}"
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(HANGS_SECONDS) == 0
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as link:
+        return link.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until[T](

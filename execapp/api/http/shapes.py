@@ -12,6 +12,7 @@ from django.http.response import HttpResponseBase
 from execapp import doors
 
 _PISTON = re.compile(r"/api/v2(?:/|\Z)")
+_MCP, _MCP_CODE = "/mcp", -32000  # JSON-RPC's first code for errors of a server
 # Piston's clients know one status for a wrong request.
 _PISTON_STATUSES = {409: 400, 422: 400}
 
@@ -26,13 +27,18 @@ def reshape[R: HttpResponseBase](path: str, response: R) -> R:
             response.content = json.dumps({"message": error}, ensure_ascii=False).encode()
             status = response.status_code
             response.status_code = _PISTON_STATUSES.get(status, status)
+    if path == _MCP and doors.is_open("mcp"):
+        error = _own_error(response)
+        if error is not None:
+            body = {"jsonrpc": "2.0", "id": None, "error": {"code": _MCP_CODE, "message": error}}
+            response.content = json.dumps(body, ensure_ascii=False).encode()
     return response
 
 
 def _own_error(response: HttpResponse) -> str | None:
     """Return the message of an error in our own shape; None for every other body."""
     try:
-        error = json.loads(response.content)["error"]
-        return str(error["message"])
+        found = json.loads(response.content)
+        return None if "jsonrpc" in found else str(found["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return None

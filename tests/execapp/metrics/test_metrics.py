@@ -285,8 +285,12 @@ def test_labels_of_requests_are_bounded() -> None:
     for number in range(50):
         counting.count_request(method=f"M{number}", route=None, status=404, seconds=0.1)
     counting.count_request(method="GET", route=r"^api(?:/[\s\S]*)?\Z", status=404, seconds=0.1)
+    counting.count_request(
+        method="POST", route=r"^api/v2/(?:piston/)?execute/?\Z", status=200, seconds=0.1
+    )
     TALLY.flush()
     assert tally.read()["stencil_http_requests"] == {
+        ("POST", "/api/v2/(?:piston/)?execute", "200"): 1.0,
         ("other", "none", "404"): 50.0,
         ("GET", "none", "404"): 1.0,
     }

@@ -1,19 +1,11 @@
 """Test the metrics of several web processes and an executor process: all tell the same truth."""
 
 import http.client
-import os
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-
-import pytest
-from django import conf
-from django.db import connection
+from collections.abc import Callable
 
 from execapp.counters.tally import TALLY
-from tests.conftest import free_port
-from tests.execapp.conftest import ROOT, Api, until
+from tests.execapp.conftest import Api, until
 from tests.execapp.metrics.test_metrics import Samples, parsed, value
 from tests.minimal_template import HELLO
 from tests.timeouts import HANGS_SECONDS
@@ -21,32 +13,6 @@ from tests.timeouts import HANGS_SECONDS
 HEALTH = {"method": "GET", "route": "/healthz", "status": "200"}
 UNKNOWN = {"method": "GET", "route": "none", "status": "404"}
 ENDED = {"template": "tiny", "version": "1", "mode": "run", "state": "succeeded"}
-
-
-@pytest.fixture
-def web_process(current: object) -> Iterator[Callable[[], str]]:
-    """Yield a function that starts `manage.py web` and returns its address."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> str:
-        url = f"http://127.0.0.1:{free_port()}"
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "manage.py"), "web", "--port", url.rpartition(":")[2]],
-            env=os.environ
-            | {
-                "DJANGO_SETTINGS_MODULE": "tests.execapp.executor.executor_settings",
-                "STENCIL_DATA": str(conf.settings.STENCIL_DATA),
-                "STENCIL_TEST_DATABASE": str(connection.settings_dict["NAME"]),
-            },
-        )
-        started.append(process)
-        until(lambda: get(url, "/readyz") != 0)
-        return url
-
-    yield start
-    for process in started:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(HANGS_SECONDS) == 0
 
 
 def ask(url: str, path: str) -> tuple[int, str]:
