@@ -9,7 +9,7 @@ PYTHON ?=
 ISOLATION := tests/attacks tests/sandbox tests/runtime
 export PYTHON
 
-.PHONY: help up bench test test-tools test-isolation test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash test-fork-soak lint format lock doctor migrations screenshots clean
+.PHONY: help up bench test test-tools test-isolation test-browser test-rest test-all test-fuzz test-faults test-attacks-lowered test-crash test-fork-soak test-connection-soak lint format lock doctor migrations screenshots clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ test-crash: $(VENV)/dev.lock ## 100 kills and 200 promotions under load (minutes
 
 test-fork-soak: $(VENV)/dev.lock ## 20,000 executions through one executor (STENCIL_SOAK: how many); nothing may grow
 	STENCIL_SOAK=$${STENCIL_SOAK:-20000} $(PY) -m pytest -q -s tests/execapp/executor/test_fork_soak.py
+
+test-connection-soak: $(VENV)/dev.lock ## ten minutes of clients that keep their connections and pause for up to 74 s; no request is lost
+	STENCIL_SOAK_SECONDS=$${STENCIL_SOAK_SECONDS:-600} STENCIL_SOAK_PAUSE=$${STENCIL_SOAK_PAUSE:-74} \
+		$(PY) -m pytest -q tests/webui/server/test_pooled_client.py
 
 test-fuzz: $(VENV)/dev.lock ## 10,000 hostile inputs for each parser (minutes)
 	$(PY) -m pytest --hypothesis-profile=fuzz tests/fuzz
