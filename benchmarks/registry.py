@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Iterator
 
-from benchmarks import costs, languages, measures, pages, requests, sustained, upkeep, waiting
+from benchmarks import (
+    batches,
+    costs,
+    languages,
+    measures,
+    pages,
+    requests,
+    sustained,
+    upkeep,
+    waiting,
+)
 from benchmarks.installation import Installation
 from benchmarks.measures import Size
 from benchmarks.table import Row
@@ -14,6 +24,7 @@ PARTS: dict[str, Callable[[Installation, Size], Iterator[Row]]] = {
     "languages": languages.every,
     "pages": pages.every,
     "requests": requests.every,
+    "batches": batches.every,
     "waiting": waiting.every,
     "sustained": sustained.every,
     "costs": costs.every,

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 import pydantic
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
-from ninja.errors import ValidationError
 
 from benchmarks import hostile_bodies
 from benchmarks.installation import Installation, InstallationError
 from benchmarks.measures import Size
 from benchmarks.table import Row, quantile, share
-from execapp.api.http.error_replies import handle, validation_reply
+from execapp.api.http.error_replies import handle, schema_reply
 from execapp.api.http.json_parser import StrictParser
 from execapp.api.v1.schemas.executions import SubmissionIn
 from execapp.conf import sizes
@@ -78,13 +77,8 @@ def answer(request: HttpRequest) -> HttpResponse | None:
     except ExecutionError as error:
         return handle(error)
     except pydantic.ValidationError as error:
-        return validation_reply(_as_ninja(error))
+        return schema_reply(error)
     return None
-
-
-def _as_ninja(error: pydantic.ValidationError) -> ValidationError:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return ValidationError([{**each, "loc": ("body", "body", *each["loc"])} for each in found])
 
 
 def _post(installation: Installation, body: bytes, expected: int) -> float:

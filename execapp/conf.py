@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 
 SPARE_VALUES = 500
+MAX_BATCH = 100  # submissions of one request
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,14 @@ class Sizes:
         """
         tables = self.max_env + self.max_labels
         return 4 * self.max_files + self.max_args + 2 * tables + SPARE_VALUES
+
+    @property
+    def batch_values(self) -> int:
+        """Return how many JSON values a batch may have: one large submission and many usual ones.
+
+        Its bytes are bounded as those of a single submission are.
+        """
+        return self.values + MAX_BATCH * SPARE_VALUES
 
 
 @functools.cache

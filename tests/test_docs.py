@@ -112,7 +112,7 @@ def test_the_page_on_the_api_shows_a_real_life(stencil: Stencil) -> None:
         holds(example.answer, real, example.address)
         if real.get("kind") == "update":
             variables["BUILD"] = real["id"]
-    assert count == 14
+    assert count == 15
 
 
 def test_the_page_on_the_api_names_every_code() -> None:

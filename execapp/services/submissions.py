@@ -1,7 +1,7 @@
 """Submit a request, wait for the end of its execution, cancel it, submit it again."""
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -21,6 +21,7 @@ from execapp import requests
 from execapp.conf import sizes
 from execapp.counters import counting
 from execapp.errors import (
+    ExecutionError,
     Field,
     InvalidRequestError,
     NoExecutorError,
@@ -40,6 +41,7 @@ from execapp.queues import EXECUTIONS
 from execapp.requests import SubmissionRequest
 from execapp.services import callbacks, checks, health, idempotency, probes, storage, token_pins
 from templatemgr import version_runtimes
+from templatemgr.errors import TemplateError
 
 _ROW = Prepared(
     lambda: Execution.objects.select_related("version").filter(id=Param(Execution, "id"))[:1]
@@ -64,6 +66,24 @@ def submit(
     if new:
         _wake(execution, waiting=waiting, waits=waits)
     return execution, new
+
+
+def submit_all(
+    batch: Sequence[SubmissionRequest],
+) -> list[tuple[Execution, bool] | TemplateError | ExecutionError]:
+    """Check and commit requests in one transaction; return a result or an error for each, in order.
+
+    A result is that of `submit`, an error is one that `submit` raises. A refused request neither
+    changes the others nor costs anything. One wake-up announces all new executions.
+    """
+    found: list[tuple[Execution, bool] | TemplateError | ExecutionError] = []
+    checked = [_result_of(_earlier_or_checked, request) for request in batch]
+    with transaction.atomic():
+        for request, made in zip(batch, checked, strict=True):
+            found.append(_result_of(_admit, request, made) if isinstance(made, Execution) else made)
+        if any(isinstance(result, tuple) and result[1] for result in found):
+            wake_on_commit(WakeKind.EXECUTION)
+    return found
 
 
 def rerun(
@@ -133,6 +153,21 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
     if changed:
         cancel_on_commit(execution_id)
     return wait(execution_id=execution_id, seconds=0), changed
+
+
+def _earlier_or_checked(request: SubmissionRequest) -> Execution | tuple[Execution, bool]:
+    earlier = idempotency.find_earlier(request=request)
+    return _checked(request) if earlier is None else (earlier, False)
+
+
+def _result_of[**P, T](
+    act: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T | TemplateError | ExecutionError:
+    """Return the result of `act`, or the error by which it refuses the request."""
+    try:
+        return act(*args, **kwargs)
+    except (TemplateError, ExecutionError) as error:
+        return error
 
 
 def _row(execution_id: uuid.UUID) -> Execution:

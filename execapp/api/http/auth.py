@@ -24,15 +24,18 @@ class Bearer(HttpBearer):
 
 def admit(request: HttpRequest, token: ApiToken, scope: Scope | None) -> ApiToken:
     """Count the request of a known token. Raises ForbiddenError without the scope."""
-    _count(request, token)
+    count(request, token)
     if scope is not None and not token.allows(scope):
         message = f"This token does not carry the scope {scope.value!r}."
         raise ForbiddenError(message, details={"scope": scope.value})
     return token
 
 
-def _count(request: HttpRequest, token: ApiToken) -> None:
-    """Count this request; `views.one_shape` adds the rest of the limit to the reply."""
+def count(request: HttpRequest, token: ApiToken) -> None:
+    """Count a request; `views.one_shape` adds the rest of the limit to the reply.
+
+    A batch counts each of its submissions. Raises RateLimitedError.
+    """
     standing = rate_limit.take(token.id)
     if standing is None:
         return

@@ -6,11 +6,12 @@ See decision 0022.
 
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http.response import HttpResponseBase
 
 from core.database.connections import release_between_waits
 from core.engine import hub
@@ -68,23 +69,61 @@ class DeferredResponse(HttpResponse):
         """Return the permit when the wait is over. `close` only ends the request."""
         self._permit.release()
 
-    def look(self, *, last: bool, stopping: bool = False) -> HttpResponse | None:
+    def look(self, *, last: bool, stopping: bool = False) -> HttpResponseBase | None:
         """Return the reply; None when the execution goes on and this is not the `last` look."""
+        finished = True
         try:
-            execution = submissions.wait(execution_id=self.execution_id, seconds=0)
-            if not execution.finished and not last:
-                return None
-            reply = self._shown(execution)
+            finished, reply = self.read(last=last)
         except Exception as error:  # noqa: BLE001 - the edge: every failure gets its reply here
             reply = error_replies.handle(error)
-            execution = None
-        reply = self.reshape(reply)
+        if reply is None:
+            return None
+        if isinstance(reply, HttpResponse):  # a batch, which streams, has the API's shape
+            reply = self.reshape(reply)
         for name, value in self.items():
             if name not in {"Content-Length", "Content-Type"} and name not in reply:
                 reply[name] = value
-        if stopping and execution is not None and not execution.finished:
+        if stopping and not finished:
             reply[HEADER] = "ended; reason=stopping"
         return reply
+
+    def read(self, *, last: bool) -> tuple[bool, HttpResponseBase | None]:
+        """Return whether all has ended, and the reply; None instead of a reply to wait on."""
+        execution = submissions.wait(execution_id=self.execution_id, seconds=0)
+        ready = execution.finished or last
+        return execution.finished, self._shown(execution) if ready else None
+
+
+class DeferredBatch(DeferredResponse):
+    """The same for several executions: the reply is made when all have ended.
+
+    It waits for one after the other. `shown` reads their rows.
+    """
+
+    def __init__(
+        self,
+        *,
+        execution_ids: Sequence[uuid.UUID],
+        seconds: float,
+        permit: concurrency.Permit,
+        shown: Callable[[], HttpResponseBase],
+    ) -> None:
+        super().__init__(
+            execution_id=execution_ids[0],
+            seconds=seconds,
+            begun=False,
+            permit=permit,
+            shown=lambda _: HttpResponse(),
+        )
+        self._open, self._all_shown = list(execution_ids), shown
+
+    def read(self, *, last: bool) -> tuple[bool, HttpResponseBase | None]:
+        """Return whether all have ended, and the reply; choose which one to wait for next."""
+        ended = submissions.ended_among(self._open)
+        self._open = [each for each in self._open if each not in ended]
+        if self._open:
+            self.execution_id = self._open[0]
+        return not self._open, self._all_shown() if last or not self._open else None
 
 
 def answer(
@@ -112,6 +151,35 @@ def answer(
         )
     try:
         return shown(submissions.wait(execution_id=execution.id, seconds=seconds, fresh=begun))
+    finally:
+        permit.release()
+
+
+def answer_all(
+    request: HttpRequest,
+    execution_ids: Sequence[uuid.UUID],
+    seconds: float,
+    shown: Callable[[], HttpResponseBase],
+    *,
+    permit: concurrency.Permit | str | None,
+) -> HttpResponseBase:
+    """Return what `shown` makes once all executions have ended or the time is over."""
+    if isinstance(permit, str):
+        reply = shown()
+        reply[HEADER] = permit
+        return reply
+    if permit is None or not execution_ids:
+        return shown()
+    if hub.of(request.META) is not None:
+        return DeferredBatch(
+            execution_ids=execution_ids, seconds=seconds, permit=permit, shown=shown
+        )
+    until = time.monotonic() + seconds
+    try:
+        for execution_id in execution_ids:
+            left = max(0.0, until - time.monotonic())
+            submissions.wait(execution_id=execution_id, seconds=left)
+        return shown()
     finally:
         permit.release()
 

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+import pydantic
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from ninja import NinjaAPI
@@ -167,6 +168,13 @@ def validation_reply(exc: ValidationError) -> HttpResponse:
     if [field.path for field in fields] == ["body"] and reported[0]["type"] == "missing":
         return error_reply("malformed", "The body is empty: send JSON.")
     return handle(InvalidRequestError(fields, more=len(exc.errors) - len(reported)))
+
+
+def schema_reply(exc: pydantic.ValidationError) -> HttpResponse:
+    """Return the reply to errors of a schema outside of ninja: the same, without input values."""
+    found = exc.errors(include_url=False, include_input=False, include_context=False)
+    errors = [{**error, "loc": ("body", "body", *error["loc"])} for error in found]
+    return validation_reply(ValidationError(errors))
 
 
 def http_reply(exc: HttpError) -> HttpResponse:

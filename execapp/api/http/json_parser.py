@@ -10,6 +10,8 @@ from core import documents
 from execapp.conf import sizes
 from execapp.errors import Field, InvalidRequestError, MalformedError, MediaTypeError
 
+BATCH = "/executions/batch"  # the only body with several submissions
+
 
 class StrictParser(Parser):
     """The parser of request bodies for the whole API."""
@@ -20,15 +22,16 @@ class StrictParser(Parser):
         if request.content_type != "application/json" or charset.lower() not in ("utf-8", "utf8"):
             message = "Send the body as application/json in UTF-8."
             raise MediaTypeError(message)
-        found = cast("DictStrAny", loads(request.body))
+        found = cast("DictStrAny", loads(request.body, batch=request.path.endswith(BATCH)))
         vars(request)["document"] = found  # the idempotency hash needs the whole document
         return found
 
 
-def loads(body: bytes) -> Any:
-    """Return one strict JSON document of at most `Sizes.values` values."""
+def loads(body: bytes, *, batch: bool = False) -> Any:
+    """Return one strict JSON document of at most `Sizes.values`, or `batch_values`, values."""
+    values = sizes().batch_values if batch else sizes().values
     try:
-        return documents.loads(body, documents.Budget(values=sizes().values))
+        return documents.loads(body, documents.Budget(values=values))
     except documents.SurrogateError as error:
         raise InvalidRequestError(
             [Field(path=error.path or "body", message=error.message)]

@@ -9,6 +9,7 @@ from ninja.operation import Operation
 from execapp.api.http import error_replies
 from execapp.api.http.json_parser import StrictParser
 from execapp.api.v1 import (
+    batches,
     builds,
     deliveries,
     executions,
@@ -53,6 +54,7 @@ api = Api(
     parser=StrictParser(),
 )
 error_replies.install(api)
+api.add_router("/executions", batches.router)
 api.add_router("/executions", executions.router)
 api.add_router("/executions", deliveries.of_execution)
 api.add_router("/deliveries", deliveries.router)

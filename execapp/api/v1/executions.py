@@ -1,8 +1,5 @@
 """`/executions`: submit, wait, read, cancel, run again."""
 
-import hashlib
-import json
-
 from django.http import HttpRequest, HttpResponse
 from ninja import Query, Router
 
@@ -16,6 +13,7 @@ from execapp.api.presenters.executions import (
     present_submission,
     present_summary,
 )
+from execapp.api.v1 import submission_requests
 from execapp.api.v1.schemas.executions import (
     ExecutionOut,
     ExecutionsOut,
@@ -24,9 +22,9 @@ from execapp.api.v1.schemas.executions import (
     RerunIn,
     SubmissionIn,
 )
-from execapp.errors import Field, InvalidRequestError, NotSupportedError
+from execapp.errors import NotSupportedError
 from execapp.models import Execution
-from execapp.requests import Idempotency, SubmissionRequest
+from execapp.requests import Idempotency
 from execapp.services import submissions
 
 router = Router(tags=["Executions"])
@@ -41,13 +39,12 @@ router = Router(tags=["Executions"])
 def submit(request: HttpRequest, body: SubmissionIn) -> HttpResponse:
     """Submit files to run or test. Status 200 instead of 201 for a known Idempotency-Key."""
     check_query(request, ())
+    asked = submission_requests.make_request(request, body, _idempotency(request))
     token = token_of(request)
     seconds = float(body.wait)
     permit = deferred.acquire_wait(str(token.id), seconds)
     waiting = isinstance(permit, concurrency.Permit)
-    execution, created = submissions.submit(
-        _submission(request, body), waiting=waiting, waits=hub.of(request.META)
-    )
+    execution, created = submissions.submit(asked, waiting=waiting, waits=hub.of(request.META))
     begun = created and waiting
     status = 201 if created else 200
 
@@ -66,13 +63,6 @@ def listing(request: HttpRequest, query: Query[ExecutionsQuery]) -> HttpResponse
     page = history.page(filters=filters, viewer=viewer, cursor=query.cursor, limit=query.limit)
     items = [present_summary(execution) for execution in page.items]
     return reply({"items": items, "next": page.next})
-
-
-@router.post("/batch", auth=auth.execute, response=ERRORS)
-def batch(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - ninja passes it by name
-    """Not served yet."""
-    message = "Batches are not served yet: submit each execution by itself."
-    raise NotSupportedError(message)
 
 
 @router.get("/{execution_id}", auth=auth.read, response={200: ExecutionOut, **ERRORS})
@@ -133,25 +123,6 @@ def rerun(request: HttpRequest, execution_id: str, body: RerunIn | None = None) 
     return reply(present_execution(made), status=201)
 
 
-def _submission(request: HttpRequest, body: SubmissionIn) -> SubmissionRequest:
-    token = token_of(request)
-    return SubmissionRequest(
-        client=token.name,
-        token=token,
-        template=body.template,
-        mode=body.mode,
-        files=[file.model_dump() for file in body.files],
-        entry=body.entry,
-        args=body.args,
-        stdin=body.stdin,
-        env=body.env,
-        limits=body.limits.model_dump(exclude_none=True),
-        labels=body.labels,
-        idempotency=_idempotency(request),
-        callback_url=body.callback_url,
-    )
-
-
 def _own(request: HttpRequest, execution_id: str) -> Execution:
     viewer = history.Viewer.of_token(token_of(request))
     return history.get(execution_id=execution_id, viewer=viewer)
@@ -162,17 +133,8 @@ def _shown(execution: Execution) -> HttpResponse:
 
 
 def _idempotency(request: HttpRequest) -> Idempotency | None:
-    key = request.headers.get("Idempotency-Key")
+    key = submission_requests.idempotency_key(request)
     if key is None:
         return None
-    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        text = "Give 1 to 255 printable ASCII characters."
-        raise InvalidRequestError([Field(path="Idempotency-Key", message=text)])
-    return Idempotency(key=key, body_hash=_body_hash(request))
-
-
-def _body_hash(request: HttpRequest) -> str:
-    """Return the hash of the body's JSON; the order of keys and white space do not change it."""
-    document: object = vars(request)["document"]
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    document = submission_requests.document_of(request)
+    return Idempotency(key=key, body_hash=submission_requests.document_hash(document))

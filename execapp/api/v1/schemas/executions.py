@@ -7,8 +7,10 @@ from ninja import Schema
 from pydantic import Field, WrapValidator, field_validator
 
 from execapp.api.http import bounds
+from execapp.api.http.openapi import ErrorBody
 from execapp.api.http.responses import wait_seconds
 from execapp.api.v1.schemas.common import PageQuery, QueryNumber, Strict
+from execapp.conf import MAX_BATCH
 from execapp.models import ExecutionState, Mode
 
 
@@ -49,6 +51,28 @@ class SubmissionIn(Strict):
         description="gets the finished execution by POST, signed; see GET /me/callback-secret",
     )
     labels: Annotated[dict[str, str], bounds.table(lambda size: size.max_labels, "labels")] = {}
+
+    @field_validator("wait", mode="before")
+    @classmethod
+    def _wait(cls, value: object) -> float:
+        return wait_seconds(value)
+
+
+def _unparsed(value: object, _validate: object) -> object:
+    """Check the number of submissions only: each is parsed, and refused, by itself."""
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_BATCH:
+        message = f"Give a list of 1 to {MAX_BATCH} submissions."
+        raise ValueError(message)
+    return value
+
+
+class BatchIn(Strict):
+    """Body of `POST /executions/batch`. The longest `wait` in it holds for all together."""
+
+    submissions: Annotated[
+        list[SubmissionIn], Field(min_length=1, max_length=MAX_BATCH), WrapValidator(_unparsed)
+    ]
+    wait: bool | float = False
 
     @field_validator("wait", mode="before")
     @classmethod
@@ -219,6 +243,24 @@ class ExecutionOut(SummaryOut):
     stderr: str
     stderr_encoding: Literal["utf8", "base64"]
     tests: TestsOut | None
+
+
+class BatchItemOut(Schema):
+    """An execution with status 201 (200: it was known), or an error with its status.
+
+    `retry_after` are the seconds after which another try makes sense.
+    """
+
+    status: int
+    execution: ExecutionOut | None = None
+    error: ErrorBody | None = None
+    retry_after: int | None = None
+
+
+class BatchOut(Schema):
+    """The answers to the submissions of a batch, in their order."""
+
+    items: list[BatchItemOut]
 
 
 class ExecutionsOut(Schema):

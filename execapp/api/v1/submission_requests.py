@@ -1,0 +1,56 @@
+"""The body of a submission as the request that `submissions.submit` takes."""
+
+import hashlib
+import json
+
+from django.http import HttpRequest
+
+from execapp.api.http.responses import token_of
+from execapp.api.v1.schemas.executions import SubmissionIn
+from execapp.errors import Field, InvalidRequestError
+from execapp.requests import Idempotency, SubmissionRequest
+
+
+def make_request(
+    request: HttpRequest, body: SubmissionIn, idempotency: Idempotency | None
+) -> SubmissionRequest:
+    """Return the submission of the request's token."""
+    token = token_of(request)
+    return SubmissionRequest(
+        client=token.name,
+        token=token,
+        template=body.template,
+        mode=body.mode,
+        files=[file.model_dump() for file in body.files],
+        entry=body.entry,
+        args=body.args,
+        stdin=body.stdin,
+        env=body.env,
+        limits=body.limits.model_dump(exclude_none=True),
+        labels=body.labels,
+        idempotency=idempotency,
+        callback_url=body.callback_url,
+    )
+
+
+def idempotency_key(request: HttpRequest) -> str | None:
+    """Return the header `Idempotency-Key`, or None. Raises InvalidRequestError."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
+        text = "Give 1 to 255 printable ASCII characters."
+        raise InvalidRequestError([Field(path="Idempotency-Key", message=text)])
+    return key
+
+
+def document_hash(document: object) -> str:
+    """Return the hash of a JSON document; the order of keys and white space do not change it."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def document_of(request: HttpRequest) -> object:
+    """Return the JSON of the body, as the parser read it."""
+    document: object = vars(request)["document"]
+    return document
