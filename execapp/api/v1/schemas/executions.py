@@ -43,7 +43,7 @@ class SubmissionIn(Strict):
     args: Annotated[list[str], bounds.texts(lambda size: size.max_args, "arguments")] = []
     stdin: str = ""
     env: Annotated[dict[str, str], bounds.table(lambda size: size.max_env, "variables")] = {}
-    limits: LimitsIn = LimitsIn()
+    limits: LimitsIn = Field(default_factory=LimitsIn)  # generators reject objects as defaults
     wait: bool | float = False
     callback_url: str | None = Field(
         default=None,
@@ -180,7 +180,7 @@ class LimitsOut(Schema):
 class TimingsOut(Schema):
     """Milliseconds by the host's clock; null until they are known.
 
-    `start` is "warm" if the process was ready before the submission arrived; otherwise
+    `start` is "fork" or "warm" if the process was ready before the submission arrived; for "cold"
     `cold_reason` gives the reason.
     """
 
@@ -190,7 +190,7 @@ class TimingsOut(Schema):
     collect_ms: float | None
     total_ms: float | None
     warm: bool | None
-    start: Literal["warm", "cold"] | None
+    start: Literal["fork", "warm", "cold"] | None
     cold_reason: str | None
 
 

@@ -1,0 +1,92 @@
+"""Test that a client generated from our OpenAPI document is complete, and does a round trip.
+
+The generator is openapi-python-client, unmodified, with the document of a live server.
+"""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from execapp.executor.daemon import Daemon
+from tests.execapp.conftest import Api
+from tests.timeouts import HANGS_SECONDS
+
+ROUND_TRIP = """
+import sys
+from stencil_client import AuthenticatedClient
+from stencil_client.api.executions import executions_listing, executions_one, executions_submit
+from stencil_client.api.me import me_me
+from stencil_client.api.templates import templates_one
+from stencil_client.models import ErrorOut, FileIn, LimitsIn, SubmissionIn, SubmissionInMode
+
+url, token = sys.argv[1:]
+client = AuthenticatedClient(base_url=url, token=token, timeout=90)
+body = SubmissionIn(
+    template="tiny",
+    mode=SubmissionInMode.RUN,
+    files=[FileIn(path="main.mjs", content="console.log(6 * 7)")],
+    limits=LimitsIn(wall_ms=9000),
+    wait=30.0,
+)
+made = executions_submit.sync(client=client, body=body)
+assert (made.state.value, made.stdout, made.exit_code) == ("succeeded", "42\\n", 0), made
+assert made.limits.wall_ms == 9000
+assert made.template.name == "tiny"
+assert executions_one.sync(made.id, client=client).stdout == "42\\n"
+assert [item.id for item in executions_listing.sync(client=client, limit=5).items] == [made.id]
+assert me_me.sync(client=client).client == "ci-bot"
+missing = templates_one.sync_detailed("nowhere", client=client)
+assert missing.status_code == 404
+assert isinstance(missing.parsed, ErrorOut)
+assert missing.parsed.error.code == "unknown_template"
+print("done")
+"""
+
+
+def document(url: str) -> dict[str, Any]:
+    """Return the OpenAPI document of a live server."""
+    link = http.client.HTTPConnection(url.removeprefix("http://"), timeout=HANGS_SECONDS)
+    link.request("GET", "/api/v1/openapi.json")
+    found: dict[str, Any] = json.loads(link.getresponse().read())
+    link.close()
+    return found
+
+
+def operation_ids(found: dict[str, Any]) -> list[str]:
+    return [call["operationId"] for path in found["paths"].values() for call in path.values()]
+
+
+def test_the_generated_python_client(
+    api: Api, executor: Daemon, web_process: Callable[[], str], tmp_path: Path
+) -> None:
+    url = web_process()
+    found = document(url)
+    (tmp_path / "openapi.json").write_text(json.dumps(found))
+    (tmp_path / "config.yaml").write_text("post_hooks: []\n")  # its hooks only format
+    command = [sys.executable, "-m", "openapi_python_client", "generate"]
+    command += ["--path", "openapi.json", "--output-path", "out", "--config", "config.yaml"]
+    said = subprocess.run(
+        [*command, "--fail-on-warning"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=HANGS_SECONDS,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stdout + said.stderr
+    made = {path.stem for path in (tmp_path / "out/stencil_client/api").rglob("*.py")}
+    assert set(operation_ids(found)) <= {name.replace("-", "_") for name in made}
+    compiled = [sys.executable, "-W", "error", "-m", "compileall", "-q", "out"]
+    subprocess.run(compiled, cwd=tmp_path, check=True, timeout=HANGS_SECONDS)
+    ran = subprocess.run(
+        [sys.executable, "-c", ROUND_TRIP, url, api.secret],
+        cwd=tmp_path / "out", capture_output=True, text=True, timeout=HANGS_SECONDS,
+    )  # fmt: skip
+    assert ran.stdout == "done\n", ran.stderr
+
+
+def test_operation_ids_are_unique_names(web_process: Callable[[], str]) -> None:
+    ids = operation_ids(document(web_process()))
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)+", each) for each in ids), ids
