@@ -18,6 +18,7 @@ class Door:
 DOORS = (
     Door(name="piston", title="Piston, version 2", base="/api/v2/"),
     Door(name="mcp", title="Model Context Protocol", base="/mcp"),
+    Door(name="judge0", title="Judge0 CE 1.14", base="/judge0/"),
 )
 NAMES: tuple[str, ...] = tuple(door.name for door in DOORS)
 

@@ -368,3 +368,18 @@ class CounterRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.family}{self.labels}: {self.value}"
+
+
+class Judge0Submission(models.Model):
+    """The part of a submission through the Judge0 door that only this door reads."""
+
+    execution = models.OneToOneField(
+        Execution, on_delete=models.CASCADE, primary_key=True, related_name="judge0"
+    )
+    language_id = models.PositiveIntegerField()
+    expected_output = models.TextField(null=True, blank=True)  # noqa: DJ001 - null: not compared
+    # The fields that the client gave, besides code and input, to be returned as they came.
+    options = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"{self.execution_id}: language {self.language_id}"

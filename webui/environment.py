@@ -54,6 +54,18 @@ def networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
     return tuple(found)
 
 
+def numbered_names(name: str, default: str) -> dict[int, str]:
+    """Return the pairs of a list such as `71=python,63=javascript`."""
+    found: dict[int, str] = {}
+    for pair in items(name, default):
+        number, _, value = pair.partition("=")
+        if not (number.isascii() and number.isdecimal() and len(number) < 10 and value):
+            message = f"{name} has {pair!r}: give pairs such as 71=python, with commas."
+            raise ImproperlyConfigured(message)
+        found[int(number)] = value
+    return found
+
+
 def required(name: str, because: str) -> str:
     """Return a text that is not empty; `because` is the setting that needs it."""
     if not (value := os.environ.get(name, "")):

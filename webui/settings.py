@@ -109,6 +109,13 @@ STENCIL_DOORS = tuple(environment.items("STENCIL_DOORS", ",".join(doors.NAMES)))
 if _unknown := set(STENCIL_DOORS) - set(doors.NAMES):
     message = f"STENCIL_DOORS: {', '.join(sorted(_unknown))}: of {', '.join(doors.NAMES)}."
     raise ImproperlyConfigured(message)
+STENCIL_JUDGE0_LANGUAGES = environment.numbered_names(
+    "STENCIL_JUDGE0_LANGUAGES",
+    "63=javascript,93=javascript,97=javascript,102=javascript,"
+    "74=typescript,94=typescript,101=typescript,"
+    "71=python,92=python,100=python,109=python,113=python,"
+    "10=python,33=python",  # Judge0 Extra CE: Python with packages for data,
+)
 # The first characters of the token that requests without a token get at the Piston door.
 STENCIL_PISTON_ANONYMOUS = os.environ.get("STENCIL_PISTON_ANONYMOUS", "").strip()
 STENCIL_SANDBOX = environment.choice("STENCIL_SANDBOX", "bubblewrap", ("bubblewrap", "none"))

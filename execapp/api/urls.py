@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path, re_path
 from ninja import NinjaAPI
 
 from execapp.api.http import metrics, openapi_document, views
+from execapp.api.judge0 import urls as judge0
 from execapp.api.mcp import views as mcp
 from execapp.api.piston import urls as piston
 from execapp.api.v1 import api
@@ -27,5 +28,6 @@ urlpatterns = [
     path("metrics", views.one_shape(metrics.view), name="metrics"),
     *piston.urlpatterns,
     path("mcp", views.one_shape(mcp.view), name="mcp"),
+    *judge0.urlpatterns,
     re_path(r"^api(?:/[\s\S]*)?\Z", views.one_shape(views.missing)),
 ]

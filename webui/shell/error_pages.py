@@ -22,7 +22,8 @@ from execapp.services import probes
 from webui.signin import freshness
 
 RETRY_SECONDS = 5
-MACHINES = ("/api/", "/healthz", "/readyz", "/metrics", "/mcp")  # their clients are programs
+# Their clients are programs.
+MACHINES = ("/api/", "/judge0/", "/healthz", "/readyz", "/metrics", "/mcp")
 DATABASE_TROUBLE = {
     Trouble.UNREACHABLE: "The database cannot be reached. Nothing was recorded.",
     Trouble.FULL: "The disk is full. Nothing was recorded.",

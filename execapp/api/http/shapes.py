@@ -13,6 +13,8 @@ from execapp import doors
 
 _PISTON = re.compile(r"/api/v2(?:/|\Z)")
 _MCP, _MCP_CODE = "/mcp", -32000  # JSON-RPC's first code for errors of a server
+_BASES = ("/api/v2", "/judge0", _MCP)
+_JUDGE0 = re.compile(r"/judge0(?:/|\Z)")
 # Piston's clients know one status for a wrong request.
 _PISTON_STATUSES = {409: 400, 422: 400}
 
@@ -21,17 +23,19 @@ def reshape[R: HttpResponseBase](path: str, response: R) -> R:
     """Rewrite an error of our API in the shape of the open door at `path`; return the response."""
     if response.status_code < 400 or not isinstance(response, HttpResponse):
         return response
+    error = _own_error(response) if path.startswith(_BASES) else None
+    if error is None:
+        return response
+    body: dict[str, object] | None = None
     if doors.is_open("piston") and _PISTON.match(path):
-        error = _own_error(response)
-        if error is not None:
-            response.content = json.dumps({"message": error}, ensure_ascii=False).encode()
-            status = response.status_code
-            response.status_code = _PISTON_STATUSES.get(status, status)
-    if path == _MCP and doors.is_open("mcp"):
-        error = _own_error(response)
-        if error is not None:
-            body = {"jsonrpc": "2.0", "id": None, "error": {"code": _MCP_CODE, "message": error}}
-            response.content = json.dumps(body, ensure_ascii=False).encode()
+        body = {"message": error}
+        response.status_code = _PISTON_STATUSES.get(response.status_code, response.status_code)
+    elif doors.is_open("judge0") and _JUDGE0.match(path):
+        body = {"error": error}
+    elif doors.is_open("mcp") and path == _MCP:
+        body = {"jsonrpc": "2.0", "id": None, "error": {"code": _MCP_CODE, "message": error}}
+    if body is not None:
+        response.content = json.dumps(body, ensure_ascii=False).encode()
     return response
 
 

@@ -1,17 +1,11 @@
 """The calls of Piston's interface: `runtimes`, `packages` and `execute`."""
 
-import functools
-from collections.abc import Callable
-
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 
 from core.engine import hub
-from execapp import doors
 from execapp.api import languages
-from execapp.api.http import auth, deferred, error_replies, json_parser, shapes, views
-from execapp.api.http.deferred import DeferredResponse
+from execapp.api.http import auth, deferred, error_replies, json_parser
 from execapp.api.http.responses import reply
 from execapp.api.piston import jobs, stages
 from execapp.conf import sizes
@@ -26,41 +20,10 @@ from execapp.errors import (
 from execapp.models import ApiToken, Execution, Scope
 from execapp.services import submissions, tokens
 
-View = Callable[[HttpRequest], HttpResponseBase]
-_not_found = views.one_shape(views.missing)
 AUTHORIZATION_MISSING = (
     "Authorization is required: send the header Authorization with a token of this server. "
     "Its operator can allow requests without a token by STENCIL_PISTON_ANONYMOUS."
 )
-
-
-def served(method: str, view: View) -> View:
-    """Return `view` for one method, with all errors in Piston's shape; 404 if the door is shut."""
-
-    def checked(request: HttpRequest) -> HttpResponseBase:
-        if not doors.is_open("piston"):
-            return error_replies.not_found(request)
-        if request.method != method:
-            wrong = HttpResponse(status=405)
-            wrong["Allow"] = method
-            return wrong
-        return view(request)
-
-    shaped = views.one_shape(functools.wraps(view)(checked))
-
-    @functools.wraps(shaped)
-    def answered(request: HttpRequest) -> HttpResponseBase:
-        response = shaped(request)
-        if isinstance(response, DeferredResponse):
-            response.reshape = functools.partial(shapes.reshape, request.path_info)
-        return shapes.reshape(request.path_info, response)
-
-    return answered
-
-
-def elsewhere(request: HttpRequest) -> HttpResponseBase:
-    """Return 404 for every other address of the door."""
-    return shapes.reshape(request.path_info, _not_found(request))
 
 
 def runtimes(request: HttpRequest) -> HttpResponse:

@@ -9,11 +9,11 @@ import urllib.request
 from string import Template
 from typing import Any
 
+import pytest
+
 from tests.conftest import ROOT, Stencil
 from tests.test_docs import CALLS, holds
 from tests.timeouts import HANGS_SECONDS
-
-PAGE = (ROOT / "docs/how-to/move-from-piston.md").read_text(encoding="utf-8")
 
 
 def execute(stencil: Stencil, **job: Any) -> Any:
@@ -26,9 +26,15 @@ def execute(stencil: Stencil, **job: Any) -> Any:
         return json.load(answer)
 
 
-def test_the_page_on_piston_shows_a_real_answer(stencil: Stencil) -> None:
-    (curl, shown), *_ = CALLS.findall(PAGE)
-    known = {"PISTON": f"{stencil.url}/api/v2", "AUTH": f"Authorization: {stencil.token}"}
+@pytest.mark.parametrize("door", ["piston", "judge0"])
+def test_the_page_shows_a_real_answer(stencil: Stencil, door: str) -> None:
+    page = (ROOT / f"docs/how-to/move-from-{door}.md").read_text(encoding="utf-8")
+    (curl, shown), *_ = CALLS.findall(page)
+    known = {
+        "PISTON": f"{stencil.url}/api/v2",
+        "JUDGE0": f"{stencil.url}/judge0",
+        "AUTH": f"Authorization: Bearer {stencil.token}",
+    }
     argv = [Template(part).substitute(known) for part in shlex.split(curl)]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=HANGS_SECONDS, check=True)
     holds(json.loads(shown), json.loads(done.stdout))
