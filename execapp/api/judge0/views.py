@@ -9,12 +9,13 @@ from django.http.response import HttpResponseBase
 from core import parsing
 from core.engine import hub
 from execapp import history
-from execapp.api.http import auth, deferred, error_replies, json_parser
+from execapp.api.http import auth, deferred, json_parser
 from execapp.api.http.responses import reply
 from execapp.api.judge0 import bodies, known, results
 from execapp.api.judge0.bodies import WrongSubmissionError
 from execapp.conf import sizes
 from execapp.errors import (
+    ExecutionError,
     InvalidRequestError,
     MediaTypeError,
     UnauthorizedError,
@@ -22,6 +23,7 @@ from execapp.errors import (
 )
 from execapp.models import ApiToken, Execution, Judge0Submission, Scope
 from execapp.services import judge0_submissions
+from templatemgr.errors import TemplateError
 
 CONVERSION = (
     "some attributes for this submission cannot be converted to UTF-8, "
@@ -135,12 +137,11 @@ def create_batch(request: HttpRequest) -> HttpResponse:
             execution = _submit(each, token, encoded=encoded)
         except WrongSubmissionError as error:
             answers.append(error.errors)
-        except Exception as error:
+        except (ExecutionError, TemplateError) as error:
             if not any("token" in answer for answer in answers):
                 raise
             # Earlier ones run already: their tokens must reach the client.
-            refused = error_replies.handle(error)
-            answers.append({"error": [refused.content.decode()]})
+            answers.append({"error": [error.message]})
         else:
             answers.append({"token": str(execution.id)})
     status = 201 if any("token" in answer for answer in answers) else 422

@@ -246,6 +246,20 @@ def test_batches(api: Api, executor: object) -> None:
     assert "20" in error(send(api, "GET", f"{path}?tokens=" + ",".join("a" * 21)), 400)
 
 
+def test_a_batch_that_meets_the_quota_keeps_its_tokens(
+    api: Api, alive: object, settings: Settings
+) -> None:
+    settings.STENCIL_CLIENT_BYTES_PER_DAY = 300_000
+    path = "/judge0/submissions/batch"
+    large = HELLO | {"source_code": "x" * 200_000}
+    response = send(api, "POST", path, json.dumps({"submissions": [HELLO, large]}))
+    assert response.status_code == 201, response.content
+    first, second = response.json()
+    assert "bytes" in second["error"][0]
+    assert [str(each.id) for each in Execution.objects.all()] == [first["token"]]
+    error(send(api, "POST", path, json.dumps({"submissions": [large]})), 429)
+
+
 def test_who_may_call_and_what_they_see(api: Api, alive: object, settings: Settings) -> None:
     token = post(api).json()["token"]
     path = f"/judge0/submissions/{token}"
