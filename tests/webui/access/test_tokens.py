@@ -30,6 +30,13 @@ def test_new_token_is_shown_once_and_works(admin: Client) -> None:
     assert secret not in admin.get(f"/tokens/{token.id}").content.decode()
 
 
+def test_the_page_leads_to_the_description_of_the_api(admin: Client) -> None:
+    page = admin.get("/tokens").content.decode()
+    for address in ("/api/v1/docs", "/api/v1/openapi.json"):
+        assert f'href="{address}"' in page
+        assert admin.get(address).status_code == 200
+
+
 def test_mistakes_stand_beside_their_fields_and_no_token_is_made(admin: Client) -> None:
     for wrong in (
         {"name": "", "scopes": ["execute"]},

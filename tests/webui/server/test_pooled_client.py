@@ -76,12 +76,10 @@ def use(web: Web, seed: int) -> int:
 
 
 def test_a_pooled_client_with_random_pauses_loses_no_request() -> None:
-    with serve(view, Bounds(threads=4)) as web:
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            counts = list(pool.map(lambda seed: use(web, seed), range(CLIENTS)))
-        assert len(counts) == CLIENTS
-        assert min(counts) >= 3
-        assert len(web.server.server_state.connections) == CLIENTS  # nobody had to connect again
+    with serve(view, Bounds(threads=4)) as web, ThreadPoolExecutor(CLIENTS) as pool:
+        counts = list(pool.map(lambda seed: use(web, seed), range(CLIENTS)))
+    assert len(counts) == CLIENTS  # on one connection each: a lost one is an error of its client
+    assert min(counts) >= 3
 
 
 def test_idle_clients_hold_no_thread() -> None:
