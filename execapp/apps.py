@@ -12,6 +12,8 @@ class ExecutionConfig(AppConfig):
 
     def ready(self) -> None:
         """Register who still needs a version, and the event of a finished execution."""
+        from execapp.api.judge0 import known
+        from execapp.api.judge0 import results as judge0
         from execapp.api.presenters import callbacks
         from execapp.deliveries import events
         from execapp.services import claims, token_pins
@@ -22,3 +24,4 @@ class ExecutionConfig(AppConfig):
         events.register(
             events.Event(name=events.EXECUTION_FINISHED, body=callbacks.finished_execution)
         )
+        events.register(events.Event(name=known.FINISHED, body=judge0.callback, method="PUT"))

@@ -31,6 +31,7 @@ _FIELDS = {
     "stdin": "stdin",
     "mode": "language_id",
     "entry": "language_id",
+    "callback_url": "callback_url",
 }
 # Fields that have one possible value here: the value, and what Judge0 says of others.
 FIXED: dict[str, tuple[object, str]] = {
@@ -45,7 +46,6 @@ FIXED: dict[str, tuple[object, str]] = {
         "",
         "setting compiler options is only allowed for compiled languages",
     ),
-    "callback_url": ("", "setting callback is not allowed"),
 }
 
 
@@ -159,6 +159,9 @@ def read(body: object, token: ApiToken, *, encoded: bool) -> Wanted:
     number, reference, entry, maximum = _language(reader, token)
     stdin, expected = reader.text("stdin"), reader.text("expected_output")
     args = reader.arguments()
+    callback = reader.fields.get("callback_url")
+    if callback is not None and not isinstance(callback, str):
+        reader.wrong("callback_url", "must be a string")
     reader.fixed()
     limits = _limits(reader, maximum)
     more = _additional(reader)
@@ -179,6 +182,8 @@ def read(body: object, token: ApiToken, *, encoded: bool) -> Wanted:
         args=args,
         stdin=stdin or "",
         limits=limits,
+        callback_url=callback or None,
+        callback_event=known.FINISHED,
     )
     names = ("command_line_arguments", "cpu_extra_time")
     options = {name: reader.fields[name] for name in names if reader.fields.get(name) is not None}

@@ -9,6 +9,7 @@ from execapp.api import languages
 from execapp.api.languages import Language
 
 VERSION = "1.14.0"
+FINISHED = "judge0.finished"  # the event of callbacks
 MAX_BATCH = 20
 MOST_CHARACTERS = 512  # of command_line_arguments
 CPU_SECONDS, WALL_SECONDS, EXTRA_SECONDS = 5.0, 10.0, 1.0
@@ -73,9 +74,9 @@ def config_info() -> dict[str, Any]:
         "allowed_languages_for_compile_options": [],
         "enable_command_line_arguments": True,
         "enable_submission_delete": False,
-        "enable_callbacks": False,
-        "callbacks_max_tries": 0,
-        "callbacks_timeout": 0.0,
+        "enable_callbacks": True,
+        "callbacks_max_tries": 1 + len(settings.STENCIL_CALLBACK_RETRY_SECONDS),
+        "callbacks_timeout": float(settings.STENCIL_CALLBACK_SECONDS),
         "enable_additional_files": True,
         "max_queue_size": settings.STENCIL_QUEUE_LIMIT,
         "cpu_time_limit": CPU_SECONDS,

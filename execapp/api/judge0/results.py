@@ -1,6 +1,7 @@
 """Submissions as Judge0 shows them."""
 
 import base64
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.conf import settings
 from execapp.api import isolate
 from execapp.api.judge0 import known
 from execapp.api.judge0.bodies import FIXED
-from execapp.models import Execution, ExecutionState, Judge0Submission
+from execapp.models import Delivery, Execution, ExecutionState, Judge0Submission
 
 DEFAULT_FIELDS = (
     *("stdout", "time", "memory", "stderr", "token", "compile_output", "message", "status"),
@@ -33,6 +34,13 @@ _ENCODED = frozenset(
 
 class NotTextError(ValueError):
     """A field is not UTF-8, and the client asked for text."""
+
+
+def callback(delivery: Delivery) -> bytes:
+    """Return the body of a callback: the usual fields, encoded, as Judge0 sends them."""
+    found = Judge0Submission.objects.select_related("execution")
+    row = found.get(pk=delivery.execution_id)
+    return json.dumps(present(row, DEFAULT_FIELDS, encoded=True)).encode()
 
 
 def present(row: Judge0Submission, fields: tuple[str, ...], *, encoded: bool) -> dict[str, Any]:
@@ -78,6 +86,7 @@ def _all(row: Judge0Submission) -> dict[str, Any]:
         "wall_time_limit": _seconds(limits["wall_ms"]),
         "memory_limit": limits["memory_bytes"] // 1024,
         "max_processes_and_or_threads": limits["processes"],
+        "callback_url": execution.callback["url"] if execution.callback else None,
         "command_line_arguments": row.options.get("command_line_arguments"),
     }
 

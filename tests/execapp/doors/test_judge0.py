@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from execapp.models import Execution, Judge0Submission
-from tests.execapp.conftest import Api, make_api
+from execapp.models import Delivery, Execution, Judge0Submission
+from tests.execapp.conftest import Api, make_api, until
+from tests.execapp.deliveries.receiver import Receiver, verified
 from tests.execapp.doors.conftest import send
 
 HELLO = {"source_code": "console.log('hello  \\n')", "language_id": 63}
@@ -70,7 +71,7 @@ def test_what_a_client_asks_first(api: Api) -> None:
     assert said["languages/63"]["name"] == "Tiny (1.0.0)"
     assert error(send(api, "GET", "/judge0/languages/50"), 404)
     config = send(api, "GET", "/judge0/config_info").json()
-    assert (config["enable_callbacks"], config["max_submission_batch_size"]) == (False, 20)
+    assert (config["enable_callbacks"], config["max_submission_batch_size"]) == (True, 20)
 
 
 def test_a_result(api: Api, executor: object) -> None:
@@ -154,6 +155,28 @@ def test_additional_files(api: Api, executor: object) -> None:
     assert ran(api, source, additional_files=files)["stdout"] == "two\n"
 
 
+@pytest.mark.usefixtures("loopback_allowed")
+def test_a_callback_is_put_in_the_form_of_judge0(
+    api: Api, executor: object, receiver: Receiver
+) -> None:
+    token = post(api, callback_url=receiver.url, expected_output="no").json()["token"]
+    (delivered,) = until(lambda: list(Delivery.objects.filter(state="delivered")))
+    assert str(delivered.execution_id) == token
+    (got,) = receiver.got
+    assert (got.method, got.json["token"]) == ("PUT", token)
+    assert base64.b64decode(got.json["stdout"]) == b"hello  \n\n"
+    assert got.json["status"] == {"id": 4, "description": "Wrong Answer"}
+    assert verified(got, api.get("/me/callback-secret")["secret"]) == [True]
+    path = f"/judge0/submissions/{token}?fields=callback_url"
+    assert send(api, "GET", path).json() == {"callback_url": receiver.url}
+
+
+def test_private_addresses_get_no_callback(api: Api, alive: object) -> None:
+    for url in ("http://127.0.0.1/", "http://169.254.169.254/x", "file:///etc/passwd", "x", 3):
+        assert set(wrong(api, callback_url=url)) == {"callback_url"}
+    assert not Execution.objects.exists()
+
+
 def test_archives_are_bounded(api: Api, alive: object) -> None:
     bomb = archive({"zeros": "\0" * 11_000_000})
     assert len(bomb) < 20_000
@@ -189,7 +212,6 @@ def test_archives_are_bounded(api: Api, alive: object) -> None:
         ("number_of_runs", 2, "must be less than or equal to 1"),
         ("enable_network", True, "enabling network is not allowed"),
         ("redirect_stderr_to_stdout", True, "this option cannot be enabled"),
-        ("callback_url", "http://example.org", "setting callback is not allowed"),
         (
             "compiler_options",
             "-O2",
