@@ -1,9 +1,11 @@
 """Test that README shows real requests and replies, and that no link of the docs is broken."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 
 from execapp.api.http.error_replies import STATUSES
+from tests import minimal_template
 from tests.conftest import ROOT, Stencil
+from tests.timeouts import HANGS_SECONDS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -127,3 +131,37 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in LINK.findall(document.read_text(encoding="utf-8")):
         if "://" not in target:
             assert (document.parent / target).exists(), target
+
+
+FOLLOW = (ROOT / "docs/how-to/follow-an-execution.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("language", ["sh", "python", "js"])
+def test_the_page_on_events_follows_a_program(
+    stencil: Stencil, language: str, tmp_path: Path
+) -> None:
+    found = re.search(rf"```{language}\n(.*?)```", FOLLOW, re.DOTALL)
+    assert found is not None
+    program = "import time\nprint('one', flush=True)\ntime.sleep(1)\nprint('zwei ü')"
+    files = [{"path": "main.py", "content": program}]
+    _, made = stencil.api(
+        "POST", "/executions", {"template": "python", "mode": "run", "files": files}
+    )
+    names = {"sh": "a.sh", "python": "a.py", "js": "a.mjs"}
+    path = tmp_path / names[language]
+    path.write_text(found[1], encoding="utf-8")
+    tools = {"sh": "sh", "python": sys.executable, "js": str(minimal_template.node_binary())}
+    given = {"STENCIL": f"{stencil.url}/api/v1", "TOKEN": stencil.token, "ID": made["id"]}
+    said = subprocess.run(
+        [tools[language], str(path)],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+        timeout=HANGS_SECONDS,
+        check=True,
+    ).stdout
+    if language == "sh":
+        assert '"one\\n"' in said
+        assert "event: result" in said
+    else:
+        assert said.replace("\r", "") == "one\nzwei ü\nsucceeded\n"

@@ -17,6 +17,7 @@ from django.core.checks import CheckMessage
 
 from core.database import connections
 from core.engine.hub import LOOK_SECONDS, Hub, Link, LinkEvents
+from core.engine.live import LivePart, LiveSource, Offsets
 from core.engine.protocol import WakeKind
 
 
@@ -31,6 +32,12 @@ class Receiver:
 
     def finished(self, execution_id: uuid.UUID) -> None:
         """Tell those who wait for this execution that its row says so. Any thread."""
+
+    def serve_live(self, source: LiveSource) -> None:
+        """Serve the live data of this source to web processes. This base serves none."""
+
+    def changed(self, execution_id: uuid.UUID) -> None:
+        """Tell those who follow this execution that it has new live data. Any thread; quick."""
 
     def close(self) -> None:
         """Stop receiving. Waiters then read their rows."""
@@ -91,6 +98,15 @@ class BaseEngine(ABC):
         """Return the connection of a hub. This default wakes and reports no end."""
         return _WakingLink(self)
 
+    def read_live(
+        self, execution_id: uuid.UUID, offsets: Offsets, *, run: int = 0
+    ) -> LivePart | None:
+        """Return the live data of an execution after `offsets`, as `LiveSource.read` does.
+
+        None if it does not run, or if this engine carries no live data: read the row then.
+        """
+        return None
+
     def receiver(
         self,
         *,
@@ -123,6 +139,9 @@ class _WakingLink:
         self._engine.wake(WakeKind.EXECUTION)
 
     def watch(self, execution_id: uuid.UUID) -> None:
+        """Do nothing: the hub reads the row."""
+
+    def follow(self, execution_id: uuid.UUID, version: int) -> None:
         """Do nothing: the hub reads the row."""
 
     def number(self) -> int:

@@ -27,13 +27,14 @@ class LinkEvents:
     """What a link reports to its hub, on the event loop `loop`.
 
     `registered`: an end from now on is reported. `finished`: the row of this execution is to be
-    read. `lost`: the connection broke; messages may be missing.
+    read. `changed`: it has new live data. `lost`: the connection broke; messages may be missing.
     """
 
     loop: asyncio.AbstractEventLoop
     registered: Callable[[uuid.UUID], None]
     finished: Callable[[uuid.UUID], None]
     lost: Callable[[], None]
+    changed: Callable[[uuid.UUID], None] = lambda _: None
 
 
 class Link(Protocol):
@@ -44,6 +45,9 @@ class Link(Protocol):
 
     def watch(self, execution_id: uuid.UUID) -> None:
         """Ask to be waiter of an execution's end."""
+
+    def follow(self, execution_id: uuid.UUID, version: int) -> None:
+        """Ask for a report of the end, and of live data of another version than this one."""
 
     def number(self) -> int:
         """Return the number of connections made so far; connect if there is none."""
@@ -65,6 +69,7 @@ class Hub:
         self._loop = asyncio.get_running_loop()
         self._pool = pool
         self._ended = ended
+        self._following: dict[uuid.UUID, set[asyncio.Future[bool]]] = {}  # a part of the waits
         self._waiting: dict[uuid.UUID, set[asyncio.Future[bool]]] = {}
         self._begun: dict[uuid.UUID, bool] = {}  # begun, not waited for yet → whether it has ended
         self._unread: set[uuid.UUID] = set()  # registered with the executor; rows not read yet
@@ -74,6 +79,7 @@ class Hub:
                 registered=self._registered,
                 finished=self._finished,
                 lost=self._lost,
+                changed=self._changed,
             )
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +116,25 @@ class Hub:
             timer.cancel()
             self._forget(execution_id, waiter)
 
+    async def follow(self, execution_id: uuid.UUID, seconds: float, *, version: int) -> bool:
+        """Wait as `wait` does, but also for live data of another version than this one."""
+        if self._stopping.is_set():
+            return False
+        waiter: asyncio.Future[bool] = self._loop.create_future()
+        self._waiting.setdefault(execution_id, set()).add(waiter)
+        self._following.setdefault(execution_id, set()).add(waiter)
+        self._link.follow(execution_id, version)
+        timer = self._loop.call_later(seconds, _resolve, waiter, False)
+        try:
+            return await waiter
+        finally:
+            timer.cancel()
+            self._forget(execution_id, waiter)
+            followers = self._following.get(execution_id, set())
+            followers.discard(waiter)
+            if not followers:
+                self._following.pop(execution_id, None)
+
     def count(self) -> int:
         """Return the number of waits."""
         return sum(map(len, self._waiting.values()))
@@ -139,6 +164,10 @@ class Hub:
         if not waiters:
             self._waiting.pop(execution_id, None)
 
+    def _changed(self, execution_id: uuid.UUID) -> None:
+        for waiter in list(self._following.get(execution_id, ())):
+            _resolve(waiter, True)
+
     def _finished(self, execution_id: uuid.UUID) -> None:
         if execution_id in self._begun:
             self._begun[execution_id] = True
@@ -163,6 +192,8 @@ class Hub:
 
     def _lost(self) -> None:
         """Read every row: messages of the lost link may be missing."""
+        for execution_id in list(self._following):
+            self._changed(execution_id)
         self._start(self._look(list(self._waiting)))
 
     async def _look_always(self) -> None:
@@ -172,6 +203,8 @@ class Hub:
             waiting = list(self._waiting)
             if waiting and (number := self._link.number()) != watched_on:
                 watched_on = number
+                for execution_id in list(self._following):  # each asks on the new connection
+                    self._changed(execution_id)
                 for execution_id in waiting:
                     self._link.watch(execution_id)
             await self._look(waiting)

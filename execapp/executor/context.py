@@ -9,6 +9,7 @@ from core.jobs.failures import FailureLog
 from core.jobs.wakeup import Wakeup
 from execapp.executor.admission import Admission
 from execapp.executor.breaker import CircuitBreaker
+from execapp.executor.live import LiveOutputs
 from execapp.executor.pool import Pool
 from execapp.executor.running import RunningExecutions
 from execapp.services import claims
@@ -29,6 +30,7 @@ class ExecutorContext:
     pool: Pool
     parked_pool: ParkedPool
     receiver: Receiver
+    live: LiveOutputs
     draining: threading.Event
     admission: Admission
     breaker: CircuitBreaker

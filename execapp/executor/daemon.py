@@ -25,6 +25,7 @@ from execapp.executor.delivery_worker import DeliveryWorker
 from execapp.executor.dispatcher import Claimed, Dispatcher
 from execapp.executor.heartbeat import HeartbeatThread
 from execapp.executor.listener import make_receiver
+from execapp.executor.live import LiveOutputs
 from execapp.executor.lock import ExecutorLock
 from execapp.executor.pool import Pool
 from execapp.executor.readings import MachineReadings
@@ -218,6 +219,15 @@ class Daemon:
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"
             logger.warning(text, self._descriptors, room)
+        receiver = make_receiver(
+            execution_wakeup=execution_wakeup,
+            maintenance_wakeup=maintenance_wakeup,
+            delivery_wakeup=delivery_wakeup,
+            pool=pool,
+            running_executions=running_executions,
+        )
+        live = LiveOutputs(receiver.changed)
+        receiver.serve_live(live)
         return ExecutorContext(
             worker=worker,
             host={**probe.host_fingerprint()},
@@ -228,13 +238,8 @@ class Daemon:
             rotation=claims.Rotation(),
             pool=pool,
             parked_pool=ParkedPool(slot=f"{worker}-parked"),
-            receiver=make_receiver(
-                execution_wakeup=execution_wakeup,
-                maintenance_wakeup=maintenance_wakeup,
-                delivery_wakeup=delivery_wakeup,
-                pool=pool,
-                running_executions=running_executions,
-            ),
+            receiver=receiver,
+            live=live,
             draining=threading.Event(),
             admission=admission,
             breaker=breaker,

@@ -58,6 +58,7 @@ def _answer(context: ExecutorContext, slot: str, claimed: Claimed, later: ExitSt
         logger.exception("execution %s: its end could not be recorded", execution.id)
     finally:
         context.running_executions.remove(claimed.running)
+        context.live.remove(execution.id)
         claimed.entry.ended()
         context.receiver.finished(execution.id)
 
@@ -133,9 +134,11 @@ def _sandboxed(context: ExecutorContext, slot: str, claimed: Claimed, later: Exi
     if reason is None:
         tier = tier_for(tree, submission.files)
         warm = context.pool.take(key, limits, started=started, tier=tier, slot=slot)
+    live = context.live.add(execution.id, execution.attempt)
     deliver = partial(
         Session.deliver, submission=submission, limits=limits, cancel=claimed.running.cancel,
         later=later, meter=claimed.entry, exclusive=claimed.entry.need.exclusive,
+        on_case=live.case, on_output=live.output,
     )  # fmt: skip
     if warm is not None:
         try:
@@ -147,6 +150,7 @@ def _sandboxed(context: ExecutorContext, slot: str, claimed: Claimed, later: Exi
             # Its fork server was killed. A program has no external effects: run it again.
             logger.warning("execution %s runs again: %s", execution.id, error)
             reason = SERVER_KILLED
+            live.begin()
     session = sessions.start(
         tree, started, slot=slot, cold=True,
         parked_pool=context.parked_pool, env=execution.env,

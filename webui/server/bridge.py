@@ -4,6 +4,7 @@ The threads are long-lived, because each has its own database connection and com
 """
 
 import asyncio
+import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
@@ -48,10 +49,10 @@ class Answer:
 
 @dataclass(kw_only=True)
 class Piece:
-    """Bytes that a stream yields at once, and the pause after them in seconds."""
+    """Bytes that a stream yields at once, and the pause after them."""
 
     content: bytes
-    pause: float = 0.0
+    pause: Pause | None = None
     last: bool = False
 
 
@@ -265,12 +266,26 @@ class Exchange:
             gone = self._connection.transport.is_closing()
             if piece.last or gone or (piece.pause and stopping.is_set()):
                 return
-            if piece.pause:
-                try:
-                    async with asyncio.timeout(piece.pause):
-                        await stopping.wait()
-                except TimeoutError:
-                    continue
+            if piece.pause and not await self._paused(piece.pause, stopping):
+                return
+
+    async def _paused(self, pause: Pause, stopping: asyncio.Event) -> bool:
+        """Wait as a stream demands; return False if its client has disconnected."""
+        if pause.execution_id is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause.seconds):
+                    await stopping.wait()
+            return True
+        assert self._bridge.hub is not None  # noqa: S101 - made before the first request
+        news = self._bridge.hub.follow(pause.execution_id, pause.seconds, version=pause.version)
+        self._connection.parked = asyncio.ensure_future(news)
+        try:
+            await self._connection.parked
+        except asyncio.CancelledError:
+            return False
+        finally:
+            self._connection.parked = None
+        return True
 
     def _stopping(self) -> asyncio.Event:
         assert self._bridge.hub is not None  # noqa: S101 - made before the first request
@@ -327,7 +342,7 @@ def _more(frames: Iterator[Any]) -> Piece:
         if frame is None:
             return Piece(content=bytes(found), last=True)
         if isinstance(frame, Pause):
-            return Piece(content=bytes(found), pause=frame.seconds)
+            return Piece(content=bytes(found), pause=frame)
         found += frame.encode() if isinstance(frame, str) else frame
     return Piece(content=bytes(found))
 

@@ -15,6 +15,7 @@ from django.core.checks import CheckMessage, Error
 from core.database import connections
 from core.engine import protocol
 from core.engine.base import LOOK_SECONDS, BaseEngine, Link, LinkEvents, Receiver, WakeKind
+from core.engine.live import LivePart, Offsets
 from core.engine.local.link import SocketLink
 from core.engine.local.receiver import SocketReceiver
 from core.engine.local.sockets import connect, socket_path
@@ -51,6 +52,19 @@ class LocalEngine(BaseEngine):
             if _wait_once(execution_id, deadline, ended):
                 return True
         return True
+
+    def read_live(
+        self, execution_id: uuid.UUID, offsets: Offsets, *, run: int = 0
+    ) -> LivePart | None:
+        """Ask the executor by a connection of its own; None if it is away."""
+        at = (offsets.stdout, offsets.stderr, offsets.tests, run)
+        request = protocol.Message(type="read", id=str(execution_id), at=at)
+        try:
+            with connect() as link, link.makefile("rb") as lines:
+                link.sendall(protocol.encode(request))
+                return protocol.read_part(lines)
+        except (OSError, protocol.WireError):
+            return None
 
     def link(self, events: LinkEvents) -> Link:
         """Return one connection for all waits of this process."""

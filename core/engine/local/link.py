@@ -37,6 +37,10 @@ class SocketLink:
         """Request a report of the end of an execution."""
         self._send(protocol.Message(type="wait", id=str(execution_id)))
 
+    def follow(self, execution_id: uuid.UUID, version: int) -> None:
+        """Request a report of the end, and of live data of another version."""
+        self._send(protocol.Message(type="follow", id=str(execution_id), at=(version,)))
+
     def number(self) -> int:
         """Return the number of connections made so far; connect if there is none."""
         with self._lock:
@@ -152,5 +156,7 @@ class SocketLink:
             return
         if message.type == "finished":
             self._events.finished(execution_id)
+        elif message.type == "changed":
+            self._events.changed(execution_id)
         elif message.type == "waiting":
             self._events.registered(execution_id)

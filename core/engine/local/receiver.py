@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.engine import protocol
 from core.engine.base import Receiver
+from core.engine.live import LiveSource, Offsets
 from core.engine.local.sockets import short_address
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class SocketReceiver(Receiver):
         self._on_cancel = on_cancel
         self._lock = threading.Lock()
         self._waiting: dict[str, set[socket.socket]] = {}
+        self._following: dict[uuid.UUID, set[socket.socket]] = {}  # each is told once
+        self._live: LiveSource | None = None
         self._ended: dict[str, None] = {}  # reported to nobody, in the order of their ends
         self._pending: dict[socket.socket, bytes] = {}
         self._unsent: dict[socket.socket, bytearray] = {}
@@ -93,10 +96,43 @@ class SocketReceiver(Receiver):
         line = protocol.encode(protocol.Message(type="finished", id=str(execution_id)))
         with self._lock:
             waiters = self._waiting.pop(str(execution_id), set())
+            self._following.pop(execution_id, None)
             for waiter in waiters:
                 self._send(waiter, line)
             if not waiters:
                 self._remember(str(execution_id))
+
+    def serve_live(self, source: LiveSource) -> None:
+        """Serve the live data of this source."""
+        self._live = source
+
+    def changed(self, execution_id: uuid.UUID) -> None:
+        """Report new live data once to every connection that follows; they ask again."""
+        if execution_id not in self._following:  # nobody does: the usual case
+            return
+        line = protocol.encode(protocol.Message(type="changed", id=str(execution_id)))
+        with self._lock:
+            for link in self._following.pop(execution_id, ()):
+                self._send(link, line)
+
+    def _follow(self, link: socket.socket, execution_id: uuid.UUID, version: int) -> None:
+        with self._lock:
+            self._waiting.setdefault(str(execution_id), set()).add(link)
+            self._following.setdefault(execution_id, set()).add(link)
+        found = None if self._live is None else self._live.version(execution_id)
+        if found is None:  # queued, or ended meanwhile: its row tells
+            line = protocol.encode(protocol.Message(type="waiting", id=str(execution_id)))
+            with self._lock:
+                self._send(link, line)
+        elif found != version:
+            self.changed(execution_id)
+
+    def _read_live(self, link: socket.socket, message: protocol.Message) -> None:
+        stdout, stderr, tests, run = message.at
+        offsets = Offsets(stdout=stdout, stderr=stderr, tests=tests)
+        part = None if self._live is None else self._live.read(uuid.UUID(message.id), offsets, run)
+        with self._lock:
+            self._send(link, protocol.write_part(part))
 
     def _remember(self, execution_id: str) -> None:
         self._ended[execution_id] = None
@@ -150,7 +186,7 @@ class SocketReceiver(Receiver):
         try:
             for line in lines:
                 self._take(link, protocol.decode(line))
-        except (protocol.WireError, ValueError) as error:
+        except (protocol.WireError, ValueError, TypeError) as error:
             logger.warning("socket: %s", error)
             data = b""
         self._pending[link] = rest
@@ -173,6 +209,10 @@ class SocketReceiver(Receiver):
                 self._on_wake(message.kind)
         elif message.type == "begin":
             self._begin(link, str(uuid.UUID(message.id)))
+        elif message.type == "follow":
+            self._follow(link, uuid.UUID(message.id), *message.at)
+        elif message.type == "read":
+            self._read_live(link, message)
 
     def _begin(self, link: socket.socket, execution_id: str) -> None:
         """Register the wait for an execution that was committed just now, and wake a slot."""
@@ -229,6 +269,10 @@ class SocketReceiver(Receiver):
     def _forget(self, link: socket.socket) -> None:
         with self._lock:
             self._unsent.pop(link, None)
+            for identifier in [key for key, links in self._following.items() if link in links]:
+                self._following[identifier].discard(link)
+                if not self._following[identifier]:
+                    del self._following[identifier]
             for execution_id in [key for key, links in self._waiting.items() if link in links]:
                 self._waiting[execution_id].discard(link)
                 if not self._waiting[execution_id]:

@@ -22,13 +22,19 @@ from execapp.services import submissions
 
 HEADER = "Stencil-Wait"
 RETRY_SECONDS = 5
+POLL_SECONDS = 0.2  # between looks at a followed execution, in a server without a hub
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pause:
-    """An item of a stream: continue after these seconds."""
+    """An item of a stream: continue after these seconds.
+
+    With an execution, continue also when it ends or its live data has another version than this.
+    """
 
     seconds: float
+    execution_id: uuid.UUID | None = None
+    version: int = 0
 
 
 Frames = Iterator[str | Pause]
@@ -198,10 +204,21 @@ def acquire_wait(client: str, seconds: float) -> concurrency.Permit | str | None
 
 def acquire_stream(client: str) -> concurrency.Permit:
     """Return a permit to stream. Raises RateLimitedError over a client's limit, else BusyError."""
+    most, most_of_client = settings.STENCIL_STREAMS, settings.STENCIL_CLIENT_STREAMS
+    return _stream(concurrency.streams, client, most, most_of_client)
+
+
+def acquire_follow(client: str) -> concurrency.Permit:
+    """Return a permit to follow an execution, which costs what a wait costs. Raises the same."""
+    most, most_of_client = settings.STENCIL_WAITS, settings.STENCIL_CLIENT_WAITS
+    return _stream(concurrency.waits, client, most, most_of_client)
+
+
+def _stream(
+    places: concurrency.ConcurrencyLimit, client: str, most: int, most_of_client: int
+) -> concurrency.Permit:
     try:
-        return concurrency.streams.acquire(
-            client, most=settings.STENCIL_STREAMS, most_of_client=settings.STENCIL_CLIENT_STREAMS
-        )
+        return places.acquire(client, most=most, most_of_client=most_of_client)
     except concurrency.LimitReached as full:
         details = {"limit": full.limit}
         if full.scope == "client":
@@ -219,6 +236,7 @@ def _slept(frames: Frames) -> Iterator[str]:
     for frame in frames:
         if isinstance(frame, Pause):
             release_between_waits()
-            time.sleep(frame.seconds)
+            followed = frame.execution_id is not None
+            time.sleep(min(frame.seconds, POLL_SECONDS) if followed else frame.seconds)
         else:
             yield frame

@@ -15,7 +15,7 @@ HELLO = "retry: 1000\n\n"  # milliseconds after which a disconnected client conn
 KEEPALIVE = ": waiting\n\n"  # a comment: the write fails if the client has gone
 
 
-def event(name: str, data: Mapping[str, Any], sequence: int) -> str:
+def event(name: str, data: Mapping[str, Any], sequence: object) -> str:
     """Return one event; JSON keeps its data on one line."""
     return f"id: {sequence}\nevent: {name}\ndata: {json.dumps(data)}\n\n"
 

@@ -1,12 +1,16 @@
 """`/executions`: submit, wait, read, cancel, run again."""
 
+import uuid
+
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from ninja import Query, Router
 
+from core import parsing
 from core.engine import hub
 from execapp import history
-from execapp.api.http import auth, concurrency, deferred
-from execapp.api.http.openapi import ERRORS, idempotency_header
+from execapp.api.http import auth, concurrency, deferred, sse
+from execapp.api.http.openapi import ERRORS, idempotency_header, resumed
 from execapp.api.http.responses import check_query, reply, token_of, wait_parameter
 from execapp.api.presenters.executions import (
     present_execution,
@@ -22,10 +26,10 @@ from execapp.api.v1.schemas.executions import (
     RerunIn,
     SubmissionIn,
 )
-from execapp.errors import NotSupportedError
+from execapp.errors import Field, InvalidRequestError
 from execapp.models import Execution
 from execapp.requests import Idempotency
-from execapp.services import submissions
+from execapp.services import following, positions, submissions
 
 router = Router(tags=["Executions"])
 
@@ -82,12 +86,25 @@ def files(request: HttpRequest, execution_id: str) -> HttpResponse:
     return reply(present_submission(_own(request, execution_id)))
 
 
-@router.get("/{execution_id}/events", auth=auth.read, response=ERRORS)
-def events(request: HttpRequest, execution_id: str) -> HttpResponse:
-    """Not served yet."""
-    _own(request, execution_id)
-    message = "Events are not served yet: read the execution with ?wait=seconds."
-    raise NotSupportedError(message)
+@router.get(
+    "/{execution_id}/events",
+    auth=auth.read,
+    response={200: None, 204: None, **ERRORS},
+    openapi_extra=resumed(),
+)
+def events(request: HttpRequest, execution_id: str) -> HttpResponseBase:
+    """Send Server-Sent Events: `state`, `stdout`, `stderr`, `test`, then `result` with the end.
+
+    Output arrives while the program runs. `Last-Event-ID` resumes at that event. Status 204 after
+    `result`: there is nothing more, and EventSource does not connect again.
+    """
+    check_query(request, ())
+    followed = _own(request, execution_id).id
+    after = _position(request)
+    if after.told == positions.RESULT:
+        return HttpResponse(status=204)
+    permit = deferred.acquire_follow(str(token_of(request).id))
+    return sse.reply(_frames(followed, after), permit)
 
 
 @router.post(
@@ -121,6 +138,34 @@ def rerun(request: HttpRequest, execution_id: str, body: RerunIn | None = None) 
         callback_url=body.callback_url if body else None,
     )
     return reply(present_execution(made), status=201)
+
+
+def _position(request: HttpRequest) -> positions.Position:
+    text = request.headers.get("Last-Event-ID")
+    try:
+        return positions.parse(text) if text else positions.Position()
+    except parsing.ParseError as error:
+        problem = Field(path="Last-Event-ID", message="Give the id of an event, unchanged.")
+        raise InvalidRequestError([problem]) from error
+
+
+def _frames(execution_id: uuid.UUID, after: positions.Position) -> deferred.Frames:
+    yield sse.HELLO
+    quiet = False
+    for found in following.follow(execution_id=execution_id, after=after):
+        if isinstance(found, following.Event):
+            quiet = False
+            data = found.data if found.execution is None else present_execution(found.execution)
+            yield sse.event(found.kind, data, found.position)
+        elif found.version is None:
+            yield deferred.Pause(seconds=found.seconds)
+        else:
+            if quiet:
+                yield sse.KEEPALIVE
+            quiet = True
+            yield deferred.Pause(
+                seconds=found.seconds, execution_id=execution_id, version=found.version
+            )
 
 
 def _own(request: HttpRequest, execution_id: str) -> Execution:

@@ -1,11 +1,9 @@
 """Test `POST /executions/batch`: each submission is answered on its own, all by one request."""
 
-import asyncio
 import http.client
 import json
 import threading
-import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,21 +11,18 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from core.database import connections
 from core.engine import WakeKind, get_engine
 from core.engine.memory import MemoryEngine
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution, IdempotencyKey, StoredBytes
-from execapp.services import storage, submissions, tokens
+from execapp.services import storage, tokens
 from templatemgr.models import Version
 from tests import factories
+from tests.execapp.api import web_server
 from tests.execapp.conftest import Api, make_api, until
 from tests.minimal_template import HELLO, SLEEP, program
 from tests.timeouts import HANGS_SECONDS
-from tests.webui.server.serving import Web, serve_application
-from webui.server.bounds import Bounds
-from webui.server.threads import Threads
-from webui.server.wsgi_handler import Handler
+from tests.webui.server.serving import Web
 
 BODY = HELLO.body()
 
@@ -48,22 +43,8 @@ def statuses(response: Any) -> list[int]:
 
 @pytest.fixture
 def web(committed: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """Yield the whole web server, whose threads close their connections as a process would."""
-    serve, ended_among = Threads._serve, submissions.ended_among
-
-    def serve_and_release(self: Threads, loop: asyncio.AbstractEventLoop) -> None:
-        serve(self, loop)
-        connections.release()
-
-    def look_and_release(execution_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        try:
-            return ended_among(execution_ids)
-        finally:
-            connections.release()
-
-    monkeypatch.setattr(Threads, "_serve", serve_and_release)
-    monkeypatch.setattr(submissions, "ended_among", look_and_release)
-    with serve_application(Handler(), Bounds()) as running:
+    """Yield the whole web server."""
+    with web_server.serve(monkeypatch) as running:
         yield running
 
 

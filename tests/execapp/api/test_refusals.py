@@ -358,11 +358,6 @@ def test_a_callback_to_a_private_address_is_refused(api: Api, alive: object) -> 
     assert api.call("POST", "/executions", {**BODY, "callback_url": None}).status_code == 201
 
 
-def test_events_are_not_served_yet(api: Api, alive: object) -> None:
-    made = api.submit()
-    check(api.call("GET", f"/executions/{made['id']}/events"), 422, "not_supported")
-
-
 @pytest.mark.parametrize(
     "query",
     [
