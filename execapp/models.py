@@ -37,6 +37,13 @@ class ApiToken(models.Model):
     previous_hash = models.CharField(max_length=64, blank=True, default="")
     previous_until = models.DateTimeField(null=True, blank=True)
     previous_used_at = models.DateTimeField(null=True, blank=True)
+    # Decision 0042. Its own limits; None: the setting's, or none.
+    templates = models.JSONField(default=list)  # names; empty: all
+    requests_per_minute = models.PositiveIntegerField(null=True, blank=True)
+    open_executions = models.PositiveIntegerField(null=True, blank=True)
+    cpu_seconds_per_day = models.PositiveIntegerField(null=True, blank=True)
+    bytes_per_day = models.PositiveBigIntegerField(null=True, blank=True)
+    exclusive = models.BooleanField(default=False)  # its executions ask for a core of their own
 
     class Meta:
         ordering = ["-created_at"]
@@ -311,6 +318,35 @@ class StoredBytes(models.Model):
 
     def __str__(self) -> str:
         return f"{self.owner} {self.day}: {self.bytes}"
+
+
+class RequestMeter(models.Model):
+    """When the budget of requests of one token is whole again; changed by conditional UPDATE."""
+
+    token = models.OneToOneField(ApiToken, on_delete=models.CASCADE, primary_key=True)
+    full_at = models.BigIntegerField(default=0)  # nanoseconds since 1970
+
+    def __str__(self) -> str:
+        return f"{self.token_id}: {self.full_at}"
+
+
+class TokenUsage(models.Model):
+    """What the ended executions of one token used of a template on one day of UTC."""
+
+    token = models.ForeignKey(ApiToken, on_delete=models.CASCADE, related_name="usage_rows")
+    day = models.CharField(max_length=10)  # 2026-11-30: the day of the end
+    template_name = models.CharField(max_length=64)
+    executions = models.PositiveBigIntegerField(default=0)
+    cpu_ms = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "day", "template_name"], name="usage_once")
+        ]
+        indexes = [models.Index(fields=["day"], name="usage_day")]
+
+    def __str__(self) -> str:
+        return f"{self.token_id} {self.day} {self.template_name}"
 
 
 class IdempotencyKey(models.Model):

@@ -50,6 +50,9 @@ STENCIL_HEAL = environment.choice("STENCIL_HEAL", "on", ("on", "off")) == "on"
 STENCIL_CLIENT_BYTES_PER_DAY = environment.number("STENCIL_CLIENT_BYTES_PER_DAY", 10 * 1024**3)
 STENCIL_FREE_BYTES = environment.number("STENCIL_FREE_BYTES", 1024**3)
 STENCIL_RATE_PER_MINUTE = environment.number("STENCIL_RATE_PER_MINUTE", 30_000)
+# For tokens without limits of their own (decision 0042). 0: no limit.
+STENCIL_TOKEN_OPEN_EXECUTIONS = environment.number("STENCIL_TOKEN_OPEN_EXECUTIONS", 0)
+STENCIL_TOKEN_CPU_SECONDS_PER_DAY = environment.number("STENCIL_TOKEN_CPU_SECONDS_PER_DAY", 0)
 # Callbacks: how many attempts run at a time, their time-out, the pauses before the next ones (a day
 # in all), the networks that are reachable although they are not public, and their retention.
 STENCIL_CALLBACKS = environment.number("STENCIL_CALLBACKS", 16, least=1)

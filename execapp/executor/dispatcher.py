@@ -142,5 +142,5 @@ def need_of(candidate: Candidate) -> Need:
     return Need(
         memory_bytes=candidate.limits.get("memory_bytes", 0),
         processes=candidate.limits.get("processes", 0),
-        exclusive=candidate.template_name in settings.STENCIL_EXCLUSIVE,
+        exclusive=candidate.exclusive or candidate.template_name in settings.STENCIL_EXCLUSIVE,
     )

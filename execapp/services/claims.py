@@ -22,7 +22,7 @@ from execapp import reports
 from execapp.counters import counting
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.queues import EXECUTIONS
-from execapp.services import callbacks, storage
+from execapp.services import callbacks, storage, usage
 from execapp.services.idempotency import KEY_LIFETIME
 from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
@@ -31,7 +31,7 @@ from templatemgr.models import Version, VersionHealth
 COUNTS_KEPT = timedelta(days=31)  # the bytes that clients stored, by day
 QUEUED = ExecutionState.QUEUED
 logger = logging.getLogger(__name__)
-_CANDIDATE = ("id", "client", "template_name", "limits")
+_CANDIDATE = ("id", "client", "template_name", "limits", "token__exclusive")
 _OLDEST = Prepared(
     lambda: (
         Execution.objects.filter(state=QUEUED)
@@ -71,12 +71,16 @@ def _oldest_of(count: int) -> Prepared[Execution, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A queued execution whose turn it is. `limits` are those recorded at its submission."""
+    """A queued execution whose turn it is. `limits` are those recorded at its submission.
+
+    `exclusive`: its token asks for a core of its own.
+    """
 
     id: uuid.UUID
     client: str
     template_name: str
     limits: Mapping[str, int]
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,9 +197,15 @@ def _next(rotation: Rotation, limit: int | None, most: int) -> tuple[list[Candid
     return [found[client].pop(0) for client in order if found[client]], list(waiting)
 
 
-def _candidate(row: tuple[uuid.UUID, str, str, Mapping[str, int]]) -> Candidate:
-    identifier, client, template_name, limits = row
-    return Candidate(id=identifier, client=client, template_name=template_name, limits=limits)
+def _candidate(row: tuple[uuid.UUID, str, str, Mapping[str, int], bool | None]) -> Candidate:
+    identifier, client, template_name, limits, exclusive = row
+    return Candidate(
+        id=identifier,
+        client=client,
+        template_name=template_name,
+        limits=limits,
+        exclusive=bool(exclusive),
+    )
 
 
 def _waiting_clients(limit: int | None) -> dict[str, Waiting]:
@@ -358,6 +368,7 @@ def _end(
             storage.settle(execution, values)
             callbacks.announce(execution)
             counting.count_end(execution, values)
+            usage.count_end(execution, values)
     return ended
 
 

@@ -7,6 +7,7 @@ an edit are charged the same way.
 """
 
 import json
+import math
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -23,7 +24,7 @@ from django.utils import timezone
 
 from core.database.prepared import Param, PreparedUpdate
 from execapp.errors import NoSpaceError, QuotaError
-from execapp.models import Execution, StoredBytes
+from execapp.models import ApiToken, Execution, StoredBytes
 from execapp.services.checks import size_of
 
 ROW_BYTES = 1024  # size of a row without its texts
@@ -92,10 +93,17 @@ def charge(execution: Execution) -> None:
     Raise QuotaError if the submission exceeds the rest of the client's quota of the day.
     """
     size = submitted_bytes(execution) + reserve(execution.limits)
-    _charge(owner_of(execution), _day(execution.created_at), size)
+    _charge(owner_of(execution), day_of(execution.created_at), size, limit_of(execution.token))
 
 
-def edit_admission(*, token_id: UUID | None, client: str) -> Callable[[int], None]:
+def limit_of(token: ApiToken | None) -> int:
+    """Return the bytes a day of a token, or of a user of the dashboard; 0: no limit."""
+    if token is not None and token.bytes_per_day is not None:
+        return token.bytes_per_day
+    return int(settings.STENCIL_CLIENT_BYTES_PER_DAY)
+
+
+def edit_admission(*, token: ApiToken | None, client: str) -> Callable[[int], None]:
     """Return a function that admits and charges an edit of that many bytes, for `builds.request`.
 
     It must run in the transaction that inserts the build. It raises NoSpaceError and QuotaError.
@@ -103,13 +111,13 @@ def edit_admission(*, token_id: UUID | None, client: str) -> Callable[[int], Non
 
     def admit(size: int) -> None:
         check_disk()
-        _charge(_owner(token_id, client), _day(timezone.now()), ROW_BYTES + size)
+        owner = _owner(token.id if token else None, client)
+        _charge(owner, day_of(timezone.now()), ROW_BYTES + size, limit_of(token))
 
     return admit
 
 
-def _charge(owner: str, day: str, size: int) -> None:
-    limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
+def _charge(owner: str, day: str, size: int, limit: int) -> None:
     if not limit:
         return
     who = {"owner": owner, "day": day}
@@ -128,21 +136,19 @@ def _charge(owner: str, day: str, size: int) -> None:
 
 def settle(execution: Execution, columns: Mapping[str, Any]) -> None:
     """Replace the reserve of an execution by its real output; `columns` are its final columns."""
-    if not settings.STENCIL_CLIENT_BYTES_PER_DAY:
-        return
+    if not settings.STENCIL_CLIENT_BYTES_PER_DAY and execution.token_id is None:
+        return  # a token may have a limit of its own
     printed = len(columns.get("stdout", b"")) + len(columns.get("stderr", b""))
     if columns.get("tests") is not None:
         printed += len(json.dumps(columns["tests"]))
     more = printed - reserve(execution.limits)
-    _SETTLE.run(owner=owner_of(execution), day=_day(execution.created_at), more=more)
+    _SETTLE.run(owner=owner_of(execution), day=day_of(execution.created_at), more=more)
 
 
-def left(*, token_id: UUID | None, client: str) -> int | None:
-    """Return the bytes that a client can still store today; None without a limit."""
-    limit = settings.STENCIL_CLIENT_BYTES_PER_DAY
-    if not limit:
-        return None
-    return _left(_owner(token_id, client), _day(timezone.now()), int(limit))
+def left(*, token: ApiToken) -> int | None:
+    """Return the bytes that a token can still store today; None without a limit."""
+    limit = limit_of(token)
+    return _left(_owner(token.id, token.name), day_of(timezone.now()), limit) if limit else None
 
 
 def submitted_bytes(execution: Execution) -> int:
@@ -165,7 +171,7 @@ def owner_of(execution: Execution) -> str:
 
 def forget(*, before: datetime) -> int:
     """Delete the counts of days before `before`."""
-    old = StoredBytes.objects.filter(day__lt=_day(before))
+    old = StoredBytes.objects.filter(day__lt=day_of(before))
     return old.delete()[0] if old.exists() else 0
 
 
@@ -173,7 +179,8 @@ def _owner(token_id: UUID | None, client: str) -> str:
     return f"token:{token_id}" if token_id is not None else f"user:{client}"
 
 
-def _day(moment: datetime) -> str:
+def day_of(moment: datetime) -> str:
+    """Return the day of UTC, such as 2026-11-30."""
     return moment.astimezone(UTC).date().isoformat()
 
 
@@ -189,7 +196,12 @@ def _over(owner: str, day: str, size: int, limit: int) -> QuotaError:
         "left. Send less, ask for a smaller limits.output_bytes, or submit again tomorrow (UTC)."
     )
     error = QuotaError(message, details={"limit": limit, "left": has, "needed": size})
-    now = timezone.now().astimezone(UTC)
-    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
-    error.retry_after = max(1, round((midnight - now).total_seconds()))
+    error.retry_after = until_midnight(timezone.now())
     return error
+
+
+def until_midnight(now: datetime) -> int:
+    """Return the whole seconds until the next day of UTC begins, at least 1."""
+    now = now.astimezone(UTC)
+    midnight = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    return max(1, math.ceil((midnight - now).total_seconds()))

@@ -39,7 +39,17 @@ from execapp.models import (
 )
 from execapp.queues import EXECUTIONS
 from execapp.requests import SubmissionRequest
-from execapp.services import callbacks, checks, health, idempotency, probes, storage, token_pins
+from execapp.services import (
+    callbacks,
+    checks,
+    health,
+    idempotency,
+    probes,
+    storage,
+    token_limits,
+    token_pins,
+    usage,
+)
 from templatemgr import version_runtimes
 from templatemgr.errors import TemplateError
 
@@ -149,6 +159,7 @@ def cancel(*, execution_id: uuid.UUID, actor: str) -> tuple[Execution, bool]:
             storage.settle(execution, {})
             callbacks.announce(execution)
             counting.count_end(execution, columns)
+            usage.count_end(execution, columns)
     changed = changed or EXECUTIONS.request_cancel(execution_id, again=True, message=message)
     if changed:
         cancel_on_commit(execution_id)
@@ -208,6 +219,7 @@ def _checked(request: SubmissionRequest) -> Execution:
     ]
     if problems:
         raise InvalidRequestError(problems)
+    token_limits.check_template(request.token, request.template)
     version = token_pins.resolve(reference=request.template, token=request.token)
     runtime = version_runtimes.runtime_of(version)
     if execution.mode not in runtime.modes:
@@ -247,6 +259,7 @@ def _admit(request: SubmissionRequest, execution: Execution) -> tuple[Execution,
                 return earlier, False
             _check_queue()
             execution.created_at = timezone.now()
+            token_limits.admit(request.token)
             storage.charge(execution)
             _insert(request, execution)
     except IntegrityError:

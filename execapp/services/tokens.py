@@ -14,7 +14,8 @@ from core import actors
 from core.database.prepared import Param, Prepared
 from execapp.errors import Field, InvalidRequestError, UnknownTokenError
 from execapp.models import ApiToken, Scope
-from execapp.services import token_pins
+from execapp.services import token_limits, token_pins
+from execapp.services.token_limits import TokenLimits
 from templatemgr import audit
 
 PREFIX_LENGTH = 10  # "stn_" and six characters: these identify a token but do not authenticate it
@@ -30,13 +31,15 @@ def create(
     actor: str,
     expires_at: datetime | None = None,
     pins: Mapping[str, int] | None = None,
+    limits: TokenLimits | None = None,
 ) -> tuple[ApiToken, str]:
     """Create a token and return its secret, which cannot be read again.
 
-    `pins` maps template names to version numbers for submissions that name no version. Raise
-    InvalidRequestError.
+    `pins` maps template names to version numbers for submissions that name no version. Without
+    `limits` the defaults of the settings hold. Raise InvalidRequestError.
     """
     _check(name, scopes, expires_at)
+    own = token_limits.checked(limits or TokenLimits())
     secret, prefix, digest = fresh_secret()
     token = ApiToken(
         name=name,
@@ -45,12 +48,14 @@ def create(
         scopes=sorted(set(scopes)),
         created_by=actor,
         expires_at=expires_at,
+        **own.columns,
     )
     with transaction.atomic():
         token.save(force_insert=True)
         token_pins.add(token=token, pins=pins or {}, actor=actor)
         details = {"id": str(token.id), "prefix": token.prefix, "scopes": token.scopes}
         details |= {"pins": dict(pins)} if pins else {}
+        details |= {"limits": own.given} if own.given else {}
         audit.append(actor=actor, action="token.create", object=name, details=details)
     return token, secret
 

@@ -1,5 +1,6 @@
 """Forms of tokens and users. The services check what they store; the forms read and show it."""
 
+import dataclasses
 from typing import Any
 
 from django import forms
@@ -7,7 +8,8 @@ from django.core.exceptions import ValidationError
 
 from execapp.errors import InvalidRequestError
 from execapp.models import Scope
-from execapp.services import token_pins
+from execapp.services import token_limits, token_pins
+from execapp.services.token_limits import TokenLimits
 from webui.access.queries import TOKEN_STATES
 from webui.shell.fields import WholeNumberField
 from webui.signin import roles
@@ -53,6 +55,49 @@ class PinsField(forms.CharField):
             raise ValidationError([field.message for field in error.fields]) from error
 
 
+def _limit(label: str, name: str, placeholder: str = "default") -> WholeNumberField:
+    """Return the field of a limit; empty: the default."""
+    most = token_limits.MOST[name]
+    return WholeNumberField(
+        required=False,
+        label=label,
+        least=1,
+        most=most,
+        message=f"Give 1 to {most:,}, or leave it empty.",
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "placeholder": placeholder}),
+    )
+
+
+class LimitsForm(forms.Form):
+    """The limits of a token; an empty field means the default of the installation."""
+
+    templates = forms.CharField(
+        required=False,
+        label="Allowed templates",
+        help_text="Names, separated by spaces. Empty: all.",
+        widget=forms.TextInput(attrs={"class": "mono", "spellcheck": "false"}),
+    )
+    requests_per_minute = _limit("Requests a minute", "requests_per_minute")
+    open_executions = _limit("Executions queued or running", "open_executions")
+    cpu_seconds_per_day = _limit("CPU seconds a day", "cpu_seconds_per_day")
+    bytes_per_day = _limit("Stored bytes a day", "bytes_per_day")
+    exclusive = forms.BooleanField(
+        required=False, label="Its executions get a core of their own", label_suffix=""
+    )
+
+    @property
+    def limits(self) -> TokenLimits:
+        """Return the limits of a valid form."""
+        names = (field.name for field in dataclasses.fields(TokenLimits))
+        chosen = {name: self.cleaned_data[name] for name in names}
+        return TokenLimits(**chosen | {"templates": tuple(chosen["templates"].split())})
+
+    @staticmethod
+    def initial_of(limits: TokenLimits) -> dict[str, object]:
+        """Return the initial values that show `limits`."""
+        return limits.columns | {"templates": " ".join(limits.templates)}
+
+
 class TokenFilters(forms.Form):
     """The filters of the list of tokens."""
 
@@ -65,8 +110,8 @@ class TokenFilters(forms.Form):
     state = forms.CharField(required=False, widget=_any_of(*TOKEN_STATES))
 
 
-class NewTokenForm(forms.Form):
-    """A token to make."""
+class NewTokenForm(LimitsForm):
+    """A token to make, with its limits."""
 
     name = forms.CharField(
         required=False,  # the service checks it

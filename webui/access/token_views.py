@@ -12,9 +12,16 @@ from django.utils import timezone
 from execapp.deliveries import signing_secrets
 from execapp.errors import InvalidRequestError
 from execapp.models import ApiToken
-from execapp.services import rotation, token_pins, tokens
+from execapp.services import rotation, token_limits, token_pins, tokens
 from webui.access import queries
-from webui.access.forms import SCOPES, NewTokenForm, PinsForm, RotateForm, TokenFilters
+from webui.access.forms import (
+    SCOPES,
+    LimitsForm,
+    NewTokenForm,
+    PinsForm,
+    RotateForm,
+    TokenFilters,
+)
 from webui.audit_log import event_text
 from webui.shell import decorators, fields
 
@@ -36,6 +43,7 @@ def index(request: HttpRequest) -> HttpResponse:
             actor=decorators.actor(request),
             expires_at=timezone.now() + timedelta(days=days) if days else None,
             pins=chosen["pins"],
+            limits=form.limits,
         )
     except InvalidRequestError as error:
         fields.add_errors(form, error, {"expires_at": "days"})
@@ -127,6 +135,24 @@ def pin(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
 
 
 @decorators.change("execapp.manage_tokens", fresh=True)
+def change_limits(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
+    """Replace the limits of a token; an empty field means the default."""
+    token = queries.token(token_id=token_id)
+    form = LimitsForm(request.POST)
+    if not form.is_valid():
+        return _refused(request, form, token)
+    try:
+        token_limits.replace_all(
+            token_id=token_id, limits=form.limits, actor=decorators.actor(request)
+        )
+    except InvalidRequestError as error:
+        fields.add_errors(form, error)
+        return _refused(request, form, token)
+    decorators.done(request, f"The limits of {token.name} are saved.")
+    return redirect("token", token_id)
+
+
+@decorators.change("execapp.manage_tokens", fresh=True)
 def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
     """Revoke a token for good."""
     token = tokens.revoke(token_id=token_id, actor=decorators.actor(request))
@@ -135,7 +161,7 @@ def revoke(request: HttpRequest, token_id: uuid.UUID) -> HttpResponseRedirect:
 
 
 def _refused(
-    request: HttpRequest, form: PinsForm | RotateForm, token: ApiToken
+    request: HttpRequest, form: PinsForm | RotateForm | LimitsForm, token: ApiToken
 ) -> HttpResponseRedirect:
     messages.error(request, fields.first_error(form), extra_tags="bad")
     return redirect("token", token.pk)
@@ -176,6 +202,9 @@ def _detail(
         "signing_form": RotateForm(auto_id="s-%s"),
         "signing": signing_secrets.find(owner=signing_secrets.owner_of_token(token.pk)),
         "signing_secret": signing_secret,
+        "limits_form": LimitsForm(
+            auto_id="l-%s", initial=LimitsForm.initial_of(token_limits.of(token))
+        ),
         "pins_form": PinsForm(auto_id="t-%s", initial={"pins": pinned}),
         "events": [event_text.describe(event) for event in queries.token_events(token)],
         "secret": secret,

@@ -8,6 +8,7 @@ urlpatterns = [
     path("tokens", token_views.index, name="tokens"),
     path("tokens/<uuid:token_id>", token_views.detail, name="token"),
     path("tokens/<uuid:token_id>/pins", token_views.pin, name="pin_token"),
+    path("tokens/<uuid:token_id>/limits", token_views.change_limits, name="token_limits"),
     path("tokens/<uuid:token_id>/rotate", token_views.rotate, name="rotate_token"),
     path("tokens/<uuid:token_id>/end-grace", token_views.end_grace, name="token_end_grace"),
     path(

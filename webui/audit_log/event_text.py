@@ -29,6 +29,7 @@ WORDS = {
     "token.end_grace": ("old secret ended", ""),
     "token.signing_secret": ("callback secret rotated", "warn"),
     "token.signing_secret_read": ("callback secret read", "warn"),
+    "token.limits": ("limits changed", "warn"),
     "token.pin": ("client pinned", "warn"),
     "template.policy": ("gates changed", "warn"),
     "version.remove": ("removed", "warn"),
@@ -146,6 +147,11 @@ def _held(name: str, _number: str, details: Mapping[str, Any]) -> str:
     return f"{name} at {shown}" if shown else f"{name}: the current versions again"
 
 
+def _limited(name: str, _number: str, details: Mapping[str, Any]) -> str:
+    shown = _plain(details.get("to") or {})
+    return f"{name}: {shown}" if shown else f"{name}: the defaults again"
+
+
 def _rotated(name: str, _number: str, details: Mapping[str, Any]) -> str:
     hours = details.get("grace_seconds", 0) // 3600
     until = f"works for {hours} h more" if hours else "ended at once"
@@ -184,6 +190,7 @@ _SENTENCES: dict[str, Callable[[str, str, Mapping[str, Any]], str]] = {
     "template.pin": _pinned,
     "build.request": _asked,
     "token.create": _scoped,
+    "token.limits": _limited,
     "token.pin": _held,
     "token.rotate": _rotated,
     "token.signing_secret": _signing,

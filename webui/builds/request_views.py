@@ -130,7 +130,7 @@ def edit(request: HttpRequest, name: str) -> HttpResponse:
             actor=decorators.actor(request),
             from_version=_number(source),
             files=edited.changed,
-            admit=storage.edit_admission(token_id=None, client=decorators.actor(request)),
+            admit=storage.edit_admission(token=None, client=decorators.actor(request)),
         )
     except (TemplateError, ExecutionError) as error:
         return _edit_page(request, name, source, edited, problem=error.message)

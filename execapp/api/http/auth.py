@@ -36,7 +36,7 @@ def count(request: HttpRequest, token: ApiToken) -> None:
 
     A batch counts each of its submissions. Raises RateLimitedError.
     """
-    standing = rate_limit.take(token.id)
+    standing = rate_limit.take(token)
     if standing is None:
         return
     vars(request)["standing"] = standing

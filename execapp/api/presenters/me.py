@@ -19,6 +19,8 @@ def present_me(
         "client": token.name,
         "scopes": token.scopes,
         "pins": pins,
+        "templates": token.templates,
+        "exclusive": token.exclusive,
         "token": {
             "id": str(token.id),
             "prefix": token.prefix,

@@ -51,7 +51,7 @@ def request_build(request: HttpRequest, name: str, body: BuildIn) -> HttpRespons
         from_version=body.from_,
         packages=body.packages,
         files=body.files,
-        admit=storage.edit_admission(token_id=token.pk, client=token.name),
+        admit=storage.edit_admission(token=token, client=token.name),
     )
     return _reply(build, status=202)
 

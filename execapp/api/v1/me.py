@@ -12,7 +12,7 @@ from execapp.api.http.responses import check_query, reply, token_of
 from execapp.api.presenters.me import present_me
 from execapp.api.v1.schemas.me import MeOut
 from execapp.conf import sizes
-from execapp.services import health, storage, token_pins
+from execapp.services import health, storage, token_limits, token_pins
 
 router = Router(tags=["Me"])
 
@@ -29,17 +29,20 @@ def me(request: HttpRequest) -> HttpResponse:
     token = token_of(request)
     body_bytes, queue = settings.DATA_UPLOAD_MAX_MEMORY_SIZE, settings.STENCIL_QUEUE_LIMIT
     standing = getattr(request, "standing", None)
+    own, left = token_limits.standing(token)
     remaining = {
         "queue": max(0, queue - health.snapshot().queued),
         "requests": standing.remaining if standing else None,
-        "bytes": storage.left(token_id=token.id, client=token.name),
+        "bytes": storage.left(token=token),
+        **left,
     }
     limits = {
         **asdict(sizes()),
         "max_body_bytes": body_bytes,
         "max_queued": queue,
         "requests_per_minute": standing.limit if standing else None,
-        "bytes_per_day": settings.STENCIL_CLIENT_BYTES_PER_DAY or None,
+        "bytes_per_day": storage.limit_of(token) or None,
+        **own,
     }
     pins = token_pins.of(token=token)
     return reply(present_me(token, pins=pins, limits=limits, remaining=remaining))

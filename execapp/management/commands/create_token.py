@@ -10,6 +10,14 @@ from django.utils import timezone
 from execapp.errors import InvalidRequestError
 from execapp.models import Scope
 from execapp.services import token_pins, tokens
+from execapp.services.token_limits import TokenLimits
+
+LIMITS = {
+    "requests_per_minute": "requests a minute, exactly and for all web processes",
+    "open_executions": "executions that are queued or running at the same time",
+    "cpu_seconds_per_day": "CPU seconds of a day (UTC)",
+    "bytes_per_day": "stored bytes of a day (UTC)",
+}
 
 
 class Command(BaseCommand):
@@ -33,6 +41,18 @@ class Command(BaseCommand):
             help="the version this client gets when it names none; may be repeated",
         )
         parser.add_argument("--days", type=int, help="expires after so many days")
+        parser.add_argument(
+            "--template",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="a template that it may run; may be repeated; default: all",
+        )
+        for name, meaning in LIMITS.items():
+            parser.add_argument(f"--{name.replace('_', '-')}", type=int, metavar="N", help=meaning)
+        parser.add_argument(
+            "--exclusive", action="store_true", help="its executions get a core of their own"
+        )
         parser.add_argument("--actor", default="create_token", help="who makes it, for the audit")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -45,6 +65,11 @@ class Command(BaseCommand):
                 actor=options["actor"],
                 expires_at=expires_at,
                 pins=token_pins.parse(options["pin"]),
+                limits=TokenLimits(
+                    templates=tuple(options["template"]),
+                    exclusive=options["exclusive"],
+                    **{name: options[name] for name in LIMITS},
+                ),
             )
         except InvalidRequestError as error:
             raise CommandError(error.message) from error

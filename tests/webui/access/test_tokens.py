@@ -251,3 +251,32 @@ def test_callback_secret_is_shown_and_rotated_on_record(admin: Client) -> None:
     acts = AuditEvent.objects.filter(object="ci").order_by("sequence")
     assert [act.action for act in acts][1:] == ["token.signing_secret_read", "token.signing_secret"]
     assert "the old one signs for 24 h more" in admin.get("/audit?object=ci").content.decode()
+
+
+def test_limits_are_set_changed_and_removed_on_record(admin: Client) -> None:
+    name = factories.make_template_row().name
+    chosen = {"templates": name, "open_executions": "3", "exclusive": "on"}
+    admin.post("/tokens", {"name": "ci", "scopes": ["execute"], **chosen})
+    token = ApiToken.objects.get(name="ci")
+    assert (token.templates, token.open_executions, token.exclusive) == ([name], 3, True)
+    page = admin.get(f"/tokens/{token.id}").content.decode()
+    assert 'name="open_executions" value="3"' in page
+    for wrong in ({"open_executions": "0"}, {"templates": "nope"}):
+        refusal = admin.post(f"/tokens/{token.id}/limits", wrong, follow=True)
+        assert "Give 1 to" in refusal.text or "There is no template" in refusal.text
+        token.refresh_from_db()
+        assert token.open_executions == 3
+    admin.post(f"/tokens/{token.id}/limits", {"requests_per_minute": "60"})
+    token.refresh_from_db()
+    assert (token.templates, token.open_executions, token.exclusive) == ([], None, False)
+    assert token.requests_per_minute == 60
+    assert "ci: requests_per_minute 60" in admin.get("/audit?object=ci").text
+    admin.post(f"/tokens/{token.id}/limits", {})
+    assert "ci: the defaults again" in admin.get("/audit?object=ci").text
+
+
+def test_limits_need_the_permission(viewer: Client) -> None:
+    token, _ = tokens.create(name="ci", scopes=["execute"], actor="ada")
+    assert viewer.post(f"/tokens/{token.id}/limits", {"open_executions": "1"}).status_code == 403
+    token.refresh_from_db()
+    assert token.open_executions is None

@@ -12,6 +12,8 @@ class MeOut(Schema):
     client: str
     scopes: list[str]
     pins: dict[str, int]
+    templates: list[str] = Field(description="those it may run; empty: all")
+    exclusive: bool = Field(description="its executions ask for a core of their own")
     token: dict[str, Any]
     limits: dict[str, int | None] = Field(description="null: none is set")
     remaining: dict[str, int | None]
