@@ -28,10 +28,9 @@ def submit(
     Raise the errors of `submissions.submit`. The client's quota covers the fields, too.
     """
     size = len((expected_output or "").encode()) + len(json.dumps(dict(options)))
-    token_id = request.token.id if request.token else None
     with transaction.atomic():
         execution, _ = submissions.submit(request, waiting=waiting, waits=waits)
-        storage.edit_admission(token_id=token_id, client=request.client)(size)
+        storage.edit_admission(token=request.token, client=request.client)(size)
         Judge0Submission.objects.create(
             execution=execution,
             language_id=language_id,

@@ -151,7 +151,7 @@ def test_the_quota_holds_for_each_and_refusals_cost_nothing(
     answers = items(send(api, BODY, large, BODY, BODY))
     assert [item["status"] for item in answers] == [201, 429, 201, 429]
     assert answers[1]["error"]["code"] == "quota_exceeded"
-    assert storage.left(token_id=api.token.id, client=api.token.name) == 10
+    assert storage.left(token=api.token) == 10
 
 
 def test_each_submission_counts_as_a_request(api: Api, alive: object, settings: Settings) -> None:

@@ -74,6 +74,14 @@ def test_open_executions_are_refused_until_one_ends(api: Api, alive: object) -> 
     assert [submit(api).status_code for _ in range(2)] == [201, 429]
 
 
+def test_each_submission_of_a_batch_is_counted(api: Api, alive: object) -> None:
+    limit(api, open_executions=2)
+    body = {"submissions": [minimal_template.HELLO.body()] * 4}
+    items = api.call("POST", "/executions/batch", body).json()["items"]
+    assert [item["status"] for item in items] == [201, 201, 429, 429]
+    assert Execution.objects.count() == 2
+
+
 def test_cpu_seconds_are_charged_at_the_end(
     api: Api, alive: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
