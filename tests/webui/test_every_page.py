@@ -19,8 +19,8 @@ CHANGES = {
     "promote", "roll_back", "pin", "unpin", "request_build", "verify", "cancel_build",
     "cancel_execution", "rerun_execution", "playground_run", "audit_verify", "revoke_token",
     "token_end_grace", "pin_token", "token_limits", "audit_export", "change_role",
-    "deactivate_user", "activate_user", "reset_factor", "set_policy", "edit_inputs", "request_lookup",
-    "heal", "remove_version", "check_system", "resend_delivery",
+    "deactivate_user", "activate_user", "reset_factor", "set_policy", "edit_inputs",
+    "request_lookup", "heal", "remove_version", "check_system", "resend_delivery",
 }  # fmt: skip
 STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream and downloads
 REDIRECTS = {
