@@ -18,6 +18,6 @@ DELIVERIES = Queue(
     model=Delivery,
     queued=DeliveryState.QUEUED,
     running=(DeliveryState.SENDING,),
-    lease=timedelta(minutes=2),
+    lease=timedelta(minutes=5),
     max_attempts=2**31,
 )

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from core.engine import WakeKind, wake_on_commit
 from core.pagination import IDENTIFIER, Order, Page, paginate
-from execapp.deliveries.rules import retry_delays
+from execapp.deliveries.rules import retry_delays, rules
 from execapp.deliveries.sending import Answer
 from execapp.models import Delivery, DeliveryAttempt, DeliveryState, Execution
 from execapp.queues import DELIVERIES
@@ -60,8 +60,10 @@ def claim(*, worker: str, without: Collection[str] = ()) -> Delivery | None:
         due = Delivery.objects.filter(next_at__lte=timezone.now()).exclude(signer__in=without)
         return due.filter(state=DeliveryState.QUEUED).order_by("next_at").first()
 
+    # The lease covers the connection, the exchange, and the time-outs of the resolver.
+    lease_until = timezone.now() + DELIVERIES.lease + timedelta(seconds=2 * rules().seconds)
     with transaction.atomic():
-        found = DELIVERIES.claim(worker=worker, choose=choose)
+        found = DELIVERIES.claim(worker=worker, choose=choose, lease_until=lease_until)
         if found is not None:
             DeliveryAttempt.objects.create(
                 delivery=found,

@@ -156,7 +156,9 @@ def submitted_bytes(execution: Execution) -> int:
     files = sum(size_of(file["path"]) + size_of(file["content"]) for file in execution.files)
     tables = (*execution.env.items(), *execution.labels.items())
     texts = [execution.stdin, *execution.args, *(text for pair in tables for text in pair)]
-    return ROW_BYTES + files + sum(map(size_of, texts))
+    # The delivery of a callback is a row of its own.
+    callback = 0 if execution.callback is None else ROW_BYTES + 2 * len(execution.callback["url"])
+    return ROW_BYTES + files + sum(map(size_of, texts)) + callback
 
 
 def reserve(limits: Mapping[str, int]) -> int:

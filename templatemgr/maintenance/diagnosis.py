@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,8 @@ from templatemgr.promotion import promotions
 from templatemgr.trees import foreign, listing, modes
 
 logger = logging.getLogger(__name__)
+# Loopback and link-local: this machine's services, and the metadata of clouds.
+OWN = tuple(map(ip_network, ("127.0.0.0/8", "::1/128", "169.254.0.0/16", "fe80::/10")))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +72,12 @@ def _places() -> list[Note]:
 
 def _callbacks() -> Note:
     """Say which networks callbacks may reach besides public addresses."""
-    listed = ", ".join(map(str, settings.STENCIL_CALLBACK_NETWORKS))
+    networks = settings.STENCIL_CALLBACK_NETWORKS
+    listed = ", ".join(map(str, networks))
+    if any(each.version == own.version and each.overlaps(own) for each in networks for own in OWN):
+        detail = f"may reach {listed}: services of this machine, or the metadata of a cloud"
+        remedy = "name only the networks of the receivers in STENCIL_CALLBACK_NETWORKS"
+        return Note(level="weaker", title="callbacks", detail=detail, remedy=remedy)
     detail = f"may also reach {listed}" if listed else "reach public addresses alone"
     return Note(level="ok", title="callbacks", detail=detail)
 

@@ -1,4 +1,5 @@
 from io import StringIO
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from core.database import triggers
 from templatemgr import data_paths
@@ -115,6 +117,26 @@ def test_doctor_fails_if_a_current_version_is_missing(
     assert "fake lost: fake@1 is not on disk, now quarantined" in out.getvalue()
     assert "missing fake current: fake@1 is quarantined" in out.getvalue()
     assert VersionHealth.objects.get(version=version).state == "quarantined"
+
+
+@pytest.mark.parametrize(
+    ("networks", "line"),
+    [
+        ((), "ok      callbacks: reach public addresses alone"),
+        (("10.1.0.0/16",), "ok      callbacks: may also reach 10.1.0.0/16"),
+        (("10.1.0.0/16", "0.0.0.0/0"), "weaker  callbacks: may reach 10.1.0.0/16, 0.0.0.0/0: serv"),
+        (("::1/128",), "weaker  callbacks: may reach ::1/128: services of this machine"),
+    ],
+)
+def test_doctor_tells_which_networks_callbacks_reach(
+    make_sealed_version: MakeSealedVersion,
+    settings: Settings,
+    networks: tuple[str, ...],
+    line: str,
+) -> None:
+    settings.STENCIL_CALLBACK_NETWORKS = tuple(map(ip_network, networks))
+    make_sealed_version({"a": "1"})
+    assert line in run("doctor")
 
 
 def test_doctor_removes_folders_without_a_row_and_reports_them(

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import pytest
+
 
 @dataclass
 class Got:
@@ -140,3 +142,21 @@ def verified(got: Got, *secrets: str) -> list[bool]:
         in given
         for secret in secrets
     ]
+
+
+def names(monkeypatch: pytest.MonkeyPatch, table: dict[str, list[str]]) -> list[str]:
+    """Resolve these names; each question takes one answer, the last one stays. Return the asked."""
+    asked: list[str] = []
+    real = socket.getaddrinfo
+
+    def resolver(host: str, port: int, *args: Any, **more: Any) -> list[Any]:
+        if host not in table:
+            return real(host, port, *args, **more)
+        asked.append(host)
+        answers = table[host]
+        address = answers.pop(0) if len(answers) > 1 else answers[0]
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return [(family, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    return asked

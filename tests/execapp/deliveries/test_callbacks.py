@@ -23,8 +23,7 @@ from execapp.services import claims, submissions
 from templatemgr.models import AuditEvent, Version
 from tests import minimal_template
 from tests.execapp.conftest import Api, make_api, until
-from tests.execapp.deliveries.receiver import Receiver, Reply, verified
-from tests.execapp.deliveries.test_sending import names
+from tests.execapp.deliveries.receiver import Receiver, Reply, names, verified
 from tests.timeouts import HANGS_SECONDS
 
 pytestmark = pytest.mark.usefixtures("loopback_allowed")
@@ -148,6 +147,23 @@ def test_a_slow_receiver_holds_up_no_other_client(
     assert len(slow.got) == 4
     hold.set()
     until(lambda: Delivery.objects.filter(state="delivered").count() == 7)
+
+
+def test_a_backlog_of_one_client_does_not_delay_another(
+    api: Api, alive: object, start_executor: Callable[..., Daemon], receiver: Receiver,
+    settings: Settings,
+) -> None:  # fmt: skip
+    """One attempt at a time: the other client's delivery is the last one in the queue."""
+    settings.STENCIL_CALLBACKS, settings.STENCIL_CALLBACK_RETRY_SECONDS = 1, ()
+    for _ in range(20):
+        made = api.submit(callback_url=f"{receiver.url}&backlog")
+        submissions.cancel(execution_id=uuid.UUID(made["id"]), actor="ann")
+    made = make_api("other").submit(callback_url=receiver.url)
+    submissions.cancel(execution_id=uuid.UUID(made["id"]), actor="ann")
+    start_executor()
+    until(lambda: len(receiver.got) == 21)
+    order = [got.path.endswith("&backlog") for got in receiver.got]
+    assert order.index(False) == 1
 
 
 def test_the_number_of_attempts_at_a_time_is_bounded(
@@ -311,6 +327,15 @@ def test_a_callback_is_part_of_the_idempotent_request(api: Api, alive: object) -
     assert other.status_code == 409
     submissions.cancel(execution_id=uuid.UUID(first.json()["id"]), actor="ann")
     assert Delivery.objects.count() == 1
+
+
+def test_a_callback_counts_as_stored_bytes(api: Api, alive: object) -> None:
+    first = api.get("/me")["left"]["bytes"]
+    api.submit()
+    second = api.get("/me")["left"]["bytes"]
+    api.submit(callback_url="https://example.org/" + "a" * 1000)
+    third = api.get("/me")["left"]["bytes"]
+    assert (second - third) - (first - second) == 1024 + 2 * 1020
 
 
 def test_a_rerun_has_the_callback_that_it_names_only(api: Api, alive: object) -> None:

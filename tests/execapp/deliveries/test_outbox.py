@@ -104,7 +104,7 @@ def test_an_attempt_is_on_record_while_it_runs() -> None:
 def test_a_lost_attempt_is_repeated_and_the_late_worker_writes_nothing(clock: Clock) -> None:
     make()
     late = claimed()
-    clock.now += timedelta(seconds=119)
+    clock.now += timedelta(seconds=319)
     assert outbox.reap() == 0
     clock.now += timedelta(seconds=2)
     assert outbox.reap() == 1

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any
 
 import pytest
 from cryptography import x509
@@ -19,7 +18,7 @@ from execapp.deliveries import sending
 from execapp.deliveries.rules import Rules
 from execapp.deliveries.sending import Answer, Cutter, Message
 from tests.execapp.deliveries.conftest import LOOPBACK, RULES
-from tests.execapp.deliveries.receiver import Receiver, Reply, raw_receiver
+from tests.execapp.deliveries.receiver import Receiver, Reply, names, raw_receiver
 from tests.timeouts import HANGS_SECONDS
 
 type MakeReceiver = Callable[..., Receiver]
@@ -29,24 +28,6 @@ BODY = b'{"id":"1"}'
 def send(url: str, rules: Rules = RULES, method: str = "POST") -> Answer:
     message = Message(method=method, url=url, headers={"Stencil-Event": "x"}, body=BODY)
     return sending.send(message, rules=rules, cutter=Cutter())
-
-
-def names(monkeypatch: pytest.MonkeyPatch, table: dict[str, list[str]]) -> list[str]:
-    """Resolve these names; each question takes one answer, the last one stays. Return the asked."""
-    asked: list[str] = []
-    real = socket.getaddrinfo
-
-    def resolver(host: str, port: int, *args: Any, **more: Any) -> list[Any]:
-        if host not in table:
-            return real(host, port, *args, **more)
-        asked.append(host)
-        answers = table[host]
-        address = answers.pop(0) if len(answers) > 1 else answers[0]
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        return [(family, socket.SOCK_STREAM, 6, "", (address, port))]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolver)
-    return asked
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
@@ -220,7 +201,9 @@ def test_a_receiver_that_does_not_end_is_cut(
     with raw_receiver(serve) as port:
         found: list[Answer] = []
         url = f"{scheme}://127.0.0.1:{port}/"
-        sending_thread = threading.Thread(target=lambda: found.append(send(url, rules)))
+        sending_thread = threading.Thread(
+            target=lambda: found.append(send(url, rules)), daemon=True
+        )
         sending_thread.start()
         sending_thread.join(HANGS_SECONDS / 2)
         assert not sending_thread.is_alive()
