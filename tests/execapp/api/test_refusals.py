@@ -256,7 +256,7 @@ def test_scope_is_needed(current: Version, alive: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/api/v1/nothing", "/api/v1/executions/", "/api/v2/x", "/api", "/api/", "/api/v1/"]
+    "path", ["/api/v1/nothing", "/api/v1/executions/", "/api/v3/x", "/api", "/api/", "/api/v1/"]
 )
 def test_unknown_address(api: Api, path: str) -> None:
     check(Client().get(path), 404, "not_found")
