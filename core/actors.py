@@ -21,6 +21,7 @@ SYSTEM = (
     "stencil",
     "supervisor",
     "system",
+    "the piston door",
     "unknown user",
     "webui",
 )

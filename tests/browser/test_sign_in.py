@@ -157,7 +157,7 @@ def test_token_is_made_rotated_and_revoked(admin: Page, stencil: Stencil) -> Non
     old = admin.locator("#secret").inner_text()
     admin.goto(f"{stencil.url}/tokens?q=browser-bot")
     admin.get_by_role("link", name="browser-bot").click()
-    admin.get_by_role("button", name="Rotate").click()
+    admin.get_by_role("button", name="Rotate", exact=True).click()
     dialog = admin.locator("dialog[open]")
     dialog.get_by_label("The old secret ends").select_option("in an hour")
     dialog.get_by_role("button", name="Rotate").click()
