@@ -23,16 +23,18 @@ class Sizes:
     max_labels: int = 16
     max_label_bytes: int = 256
     max_wait_seconds: int = 60
+    max_cases: int = 1_000
 
     @property
     def values(self) -> int:
         """Return how many JSON values a body may have.
 
         The largest submission of these sizes needs them (an object with three members for each
-        file); the rest leaves room to name the errors of a larger one.
+        file, and one with nine for each case); the rest leaves room to name the errors of a larger
+        one.
         """
         tables = self.max_env + self.max_labels
-        return 4 * self.max_files + self.max_args + 2 * tables + SPARE_VALUES
+        return 4 * self.max_files + 10 * self.max_cases + self.max_args + 2 * tables + SPARE_VALUES
 
     @property
     def batch_values(self) -> int:

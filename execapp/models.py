@@ -170,6 +170,9 @@ class Execution(CancellableJob):
     tests = models.JSONField(null=True, blank=True)
     # Where the end is announced, {"url", "event"}; null: nowhere. Decision 0041.
     callback = models.JSONField(null=True, blank=True)
+    # What `execapp.cases` writes: the cases that were asked for, and their results. Decision 0046.
+    cases = models.JSONField(null=True, blank=True)
+    case_results = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from execapp.cases import asked
+from execapp.cases.asked import CasesRequest
+
 if TYPE_CHECKING:
     from execapp.models import ApiToken, Execution
 
@@ -31,7 +34,8 @@ class SubmissionRequest:
     dashboard submits. `template` is a reference: a name, name@7 or name@sha256:<hex>. `files` are
     mappings of `path`, `content` and `encoding` ("utf8" or "base64"). Without `entry` the
     template's own entry file runs. `limits` are the ones that differ from the template's defaults.
-    `callback_url` gets the finished execution, in the form of `callback_event`.
+    `callback_url` gets the finished execution, in the form of `callback_event`. With `cases` the
+    program runs once for each of them; `stdin`, `args` and `env` are for those that have none.
     """
 
     client: str
@@ -48,6 +52,7 @@ class SubmissionRequest:
     idempotency: Idempotency | None = None
     callback_url: str | None = None
     callback_event: str = "execution.finished"  # a name in execapp.deliveries.events
+    cases: CasesRequest | None = None
 
 
 def repeat(
@@ -77,4 +82,5 @@ def repeat(
         limits=execution.limits,
         labels=execution.labels,
         callback_url=callback_url,
+        cases=None if execution.cases is None else asked.from_json(execution.cases),
     )

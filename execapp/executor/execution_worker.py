@@ -8,8 +8,12 @@ from dataclasses import replace
 from functools import partial
 
 from core.database.retry import retry_on_lock
+from execapp.cases import asked, judging, results
+from execapp.cases.judging import CaseResult, Judged
+from execapp.executor import case_runs
 from execapp.executor.context import ExecutorContext
 from execapp.executor.dispatcher import Claimed
+from execapp.executor.live import LiveOutput
 from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.queues import EXECUTIONS
@@ -18,11 +22,13 @@ from sandbox.errors import ConfinementError, LimitsError, LostError, StartupErro
 from sandbox.forkserver.server import tier_for
 from sandbox.limits import Limits
 from sandbox.session import sessions
+from sandbox.session.meter import Meter
 from sandbox.session.outcome import Outcome, State, Stream, Usage
 from sandbox.session.sessions import Session, SourceFile, Submission
 from sandbox.session.variables import Variables
 from templatemgr import data_paths, version_runtimes
 from templatemgr.integrity import checking
+from templatemgr.runtimes import Runtime
 
 logger = logging.getLogger(__name__)
 NONE_WAITED = "no suitable warm sandbox was waiting"
@@ -72,14 +78,14 @@ def _attempt(
     if not execution.version.healthy:  # read with the claim: quarantined since admission
         return lambda: claims.refuse(execution=execution, attempt=attempt)
     try:
-        outcome = _sandboxed(context, slot, claimed, later)
+        outcome, judged = _run(context, slot, claimed, later)
     except Exception as error:  # noqa: BLE001 - every kind of error is recorded
         return _not_run(context, execution, error)
     context.breaker.worked()
     if running.give_back and outcome.state is State.CANCELLED:
         return lambda: claims.requeue(execution=execution, attempt=attempt)
     return lambda: claims.finish(
-        execution=execution, attempt=attempt, outcome=outcome, host=context.host
+        execution=execution, attempt=attempt, outcome=outcome, host=context.host, judged=judged
     )
 
 
@@ -120,25 +126,62 @@ def _tree_is_lost(execution: Execution) -> bool:
     return True
 
 
-def _sandboxed(context: ExecutorContext, slot: str, claimed: Claimed, later: ExitStack) -> Outcome:
+def _run(
+    context: ExecutorContext, slot: str, claimed: Claimed, later: ExitStack
+) -> tuple[Outcome, Judged | None]:
+    """Run the submission, or each of its cases; return the outcome and the results of cases."""
     execution = claimed.execution
     runtime = version_runtimes.runtime_of(execution.version)
     limits = runtime.limits(execution.limits)  # recorded when the ceilings may have been different
     submission = submission_of(execution, runtime.pattern)
+    live = context.live.add(execution.id, execution.attempt)
+    sandboxed = partial(_sandboxed, context, slot, claimed, runtime, live)
+    if execution.cases is None:
+        return sandboxed(later, submission, limits, meter=claimed.entry), None
+    wanted = asked.from_json(execution.cases)
+    deliver = case_runs.Deliver(sandboxed, claimed.entry)
+
+    def ended(number: int, result: CaseResult) -> None:
+        name = wanted.items[number - 1].name
+        live.reported(results.event(number, name, results.result_to_json(result)))
+
+    judged = judging.run(
+        wanted, submission, limits, deliver=deliver, cancel=claimed.running.cancel, ended=ended
+    )
+    return judged.outcome, judged
+
+
+def _sandboxed(
+    context: ExecutorContext,
+    slot: str,
+    claimed: Claimed,
+    runtime: Runtime,
+    live: LiveOutput,
+    later: ExitStack,
+    submission: Submission,
+    limits: Limits,
+    *,
+    meter: Meter,
+    case: int = 0,
+) -> Outcome:
+    """Run it in a sandbox of its own. `case`: its number, if it is one of several."""
+    execution = claimed.execution
     epoch = execution.version.health.epoch
     key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
-    reason = cold_reason(runtime.variables, execution.env)
+    reason = cold_reason(runtime.variables, submission.env)
     tree = runtime.tree(execution.mode)
     started = starting_limits(limits, runtime.default)
     warm = None
     if reason is None:
         tier = tier_for(tree, submission.files)
-        warm = context.pool.take(key, limits, started=started, tier=tier, slot=slot)
-    live = context.live.add(execution.id, execution.attempt)
+        if case > 1:
+            warm = context.pool.fork(key, limits=started, tier=tier, slot=slot)
+        else:
+            warm = context.pool.take(key, limits, started=started, tier=tier, slot=slot)
     deliver = partial(
         Session.deliver, submission=submission, limits=limits, cancel=claimed.running.cancel,
-        later=later, meter=claimed.entry, exclusive=claimed.entry.need.exclusive,
-        on_case=live.case, on_output=live.output,
+        later=later, meter=meter, exclusive=claimed.entry.need.exclusive,
+        on_case=live.case, on_output=None if case else live.output,
     )  # fmt: skip
     if warm is not None:
         try:
@@ -150,10 +193,11 @@ def _sandboxed(context: ExecutorContext, slot: str, claimed: Claimed, later: Exi
             # Its fork server was killed. A program has no external effects: run it again.
             logger.warning("execution %s runs again: %s", execution.id, error)
             reason = SERVER_KILLED
-            live.begin()
+            if not case:
+                live.begin()
     session = sessions.start(
         tree, started, slot=slot, cold=True,
-        parked_pool=context.parked_pool, env=execution.env,
+        parked_pool=context.parked_pool, env=submission.env,
     )  # fmt: skip
     try:
         outcome = deliver(session)

@@ -29,7 +29,7 @@ class LiveOutput:
         """Begin the output anew: the program runs (again) in another sandbox."""
         self.version += 1
         streams = {"stdout": bytearray(), "stderr": bytearray()}
-        cases: list[TestCase] = []
+        cases: list[dict[str, Any]] = []
         self._data = self.version, streams, cases  # replaced as a whole: a read sees one run
         self._changed()
 
@@ -41,6 +41,10 @@ class LiveOutput:
 
     def case(self, case: TestCase) -> None:
         """Add a test."""
+        self.reported(reports.case_to_json(case))
+
+    def reported(self, case: dict[str, Any]) -> None:
+        """Add a test, or a case of the submission, as its event shows it."""
         self._data[2].append(case)
         self.version += 1
         self._changed()
@@ -56,7 +60,7 @@ class LiveOutput:
             checksums = (
                 zlib.crc32(streams["stdout"][: offsets.stdout]),
                 zlib.crc32(streams["stderr"][: offsets.stderr]),
-                reports.checksum(map(reports.case_to_json, islice(cases, offsets.tests))),
+                reports.checksum(islice(cases, offsets.tests)),
             )
         parts = {
             name: bytes(streams[name][start : start + MOST_BYTES])
@@ -106,7 +110,7 @@ class LiveOutputs:
         return None if found is None else found.read(offsets, run)
 
 
-def _reaches(streams: dict[str, bytearray], cases: list[TestCase], offsets: Offsets) -> bool:
+def _reaches(streams: dict[str, bytearray], cases: list[dict[str, Any]], offsets: Offsets) -> bool:
     return (
         len(streams["stdout"]) >= offsets.stdout
         and len(streams["stderr"]) >= offsets.stderr
@@ -114,12 +118,11 @@ def _reaches(streams: dict[str, bytearray], cases: list[TestCase], offsets: Offs
     )
 
 
-def _some(cases: list[TestCase], start: int) -> list[dict[str, Any]]:
+def _some(cases: list[dict[str, Any]], start: int) -> list[dict[str, Any]]:
     """Return the next tests as JSON: at least one, if there is any."""
     found: list[dict[str, Any]] = []
     size = 0
-    for case in islice(cases, start, None):
-        shown = reports.case_to_json(case)
+    for shown in islice(cases, start, None):
         size += len(json.dumps(shown))
         if found and size > MOST_TEST_BYTES:
             break

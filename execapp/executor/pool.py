@@ -113,6 +113,17 @@ class Pool:
                 return session
         return self._waiting(key, limits)
 
+    def fork(self, key: Key, *, limits: Limits, tier: Tier, slot: str) -> Session | None:
+        """Return another sandbox for the same execution, forked now; None if no server serves.
+
+        It takes no waiting sandbox and does not count as demand: those are for other executions.
+        """
+        for each in sorted(TIERS, key=lambda name: name != tier):
+            session = self._fork(replace(key, tier=each), limits, slot)
+            if session is not None:
+                return session
+        return None
+
     def _waiting(self, key: Key, limits: Limits) -> Session | None:
         dead: list[Session] = []
         taken = None

@@ -15,6 +15,7 @@ from templatemgr.models import Version
 MAX_PAGE = 200
 HEAVY = (
     *("args", "env", "stdin", "files", "stdout", "stderr", "tests", "host", "callback"),
+    *("cases", "case_results"),
     *("version__packages", "version__smoke"),
 )
 

@@ -19,6 +19,8 @@ from django.utils import timezone
 
 from core.database.prepared import Param, Prepared
 from execapp import reports
+from execapp.cases import results
+from execapp.cases.judging import Judged
 from execapp.counters import counting
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.queues import EXECUTIONS
@@ -223,9 +225,17 @@ def _waiting_clients(limit: int | None) -> dict[str, Waiting]:
 
 
 def finish(
-    *, execution: Execution, attempt: int, outcome: Outcome, host: Mapping[str, Any] | None = None
+    *,
+    execution: Execution,
+    attempt: int,
+    outcome: Outcome,
+    host: Mapping[str, Any] | None = None,
+    judged: Judged | None = None,
 ) -> bool:
-    """Record the end of an attempt; return False if the attempt is not the current one."""
+    """Record the end of an attempt; return False if the attempt is not the current one.
+
+    `judged`: the results of the execution's cases, of which `outcome` is the sum.
+    """
     report = outcome.report
     tests = reports.report_to_json(report) if report else None
     now = timezone.now()
@@ -246,6 +256,8 @@ def finish(
         },
         "host": dict(host or {}),
     }
+    if judged is not None:
+        values["case_results"] = results.to_json(judged)
     if outcome.state is not State.CANCELLED:  # else keep the message that names the actor
         values["message"] = outcome.message or ""
     return _end(execution, attempt, values)

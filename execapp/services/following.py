@@ -15,6 +15,7 @@ from core.database.prepared import Param, Prepared
 from core.engine import get_engine
 from core.engine.live import LivePart, Offsets
 from execapp import reports
+from execapp.cases import results
 from execapp.models import FINAL_STATES, Execution, ExecutionState
 from execapp.output import text_piece
 from execapp.services import positions, submissions
@@ -31,7 +32,10 @@ _STATE = Prepared(
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """An event: "state", "stdout", "stderr", "test" with its data, or "result" with the row."""
+    """An event: "state", "stdout", "stderr", "test" or "case" with its data, or "result".
+
+    "result" has the row instead.
+    """
 
     kind: str
     position: Position
@@ -119,8 +123,7 @@ class _Reader:
 
     def end(self, execution: Execution) -> Iterator[Event]:
         """Yield everything that the reader lacks of an execution that has ended."""
-        stdout, stderr = bytes(execution.stdout), bytes(execution.stderr)
-        cases = reports.complete(execution.tests)["cases"] if execution.tests else []
+        stdout, stderr, cases = _data(execution)
         same = self._at.attempt in (0, execution.attempt) and self._has(stdout, stderr, cases)
         final = replace(self._at if same else Position(), attempt=execution.attempt)
         if not same:  # the output of this attempt begins anew
@@ -188,4 +191,17 @@ class _Reader:
             mark = self._at.tests
             checksum = reports.checksum([case], mark.checksum)
             self._at = replace(self._at, tests=Mark(count=mark.count + 1, checksum=checksum))
-            yield Event(kind="test", position=self._at, data=case)
+            # Of one execution all are tests, or all are cases (`execapp.cases.results.event`).
+            kind = "test" if "file" in case else "case"
+            yield Event(kind=kind, position=self._at, data=case)
+
+
+def _data(execution: Execution) -> tuple[bytes, bytes, list[dict[str, Any]]]:
+    """Return what the events of an ended execution carry: both streams, and tests or cases.
+
+    The output of cases is in the result alone, where each case has its own.
+    """
+    if execution.cases is not None:
+        return b"", b"", results.events(execution.cases, execution.case_results)
+    cases = reports.complete(execution.tests)["cases"] if execution.tests else []
+    return bytes(execution.stdout), bytes(execution.stderr), cases

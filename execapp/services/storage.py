@@ -23,6 +23,7 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from core.database.prepared import Param, PreparedUpdate
+from execapp.cases.results import RESULT_BYTES
 from execapp.errors import NoSpaceError, QuotaError
 from execapp.models import ApiToken, Execution, StoredBytes
 from execapp.services.checks import size_of
@@ -158,7 +159,15 @@ def submitted_bytes(execution: Execution) -> int:
     texts = [execution.stdin, *execution.args, *(text for pair in tables for text in pair)]
     # The delivery of a callback is a row of its own.
     callback = 0 if execution.callback is None else ROW_BYTES + 2 * len(execution.callback["url"])
-    return ROW_BYTES + files + sum(map(size_of, texts)) + callback
+    return ROW_BYTES + files + sum(map(size_of, texts)) + callback + _cases_bytes(execution)
+
+
+def _cases_bytes(execution: Execution) -> int:
+    """Return the bytes of the cases, and of their results without the output."""
+    if execution.cases is None:
+        return 0
+    text = json.dumps(execution.cases, ensure_ascii=False)
+    return size_of(text) + RESULT_BYTES * len(execution.cases["items"])
 
 
 def reserve(limits: Mapping[str, int]) -> int:

@@ -18,6 +18,7 @@ from core.engine import (
     wake_on_commit,
 )
 from execapp import requests
+from execapp.cases import asked
 from execapp.conf import sizes
 from execapp.counters import counting
 from execapp.errors import (
@@ -41,6 +42,7 @@ from execapp.queues import EXECUTIONS
 from execapp.requests import SubmissionRequest
 from execapp.services import (
     callbacks,
+    case_checks,
     checks,
     health,
     idempotency,
@@ -50,6 +52,7 @@ from execapp.services import (
     token_pins,
     usage,
 )
+from sandbox.session.variables import Variables
 from templatemgr import version_runtimes
 from templatemgr.errors import TemplateError
 
@@ -208,6 +211,7 @@ def _checked(request: SubmissionRequest) -> Execution:
         limits=dict(request.limits),
         labels=dict(request.labels),
         callback=callbacks.recorded(request),
+        cases=None if request.cases is None else asked.to_json(request.cases),
     )
     bounds = sizes()
     problems = [
@@ -216,6 +220,7 @@ def _checked(request: SubmissionRequest) -> Execution:
         *checks.check_args(execution.args, execution.stdin, bounds),
         *checks.check_env(execution.env, bounds),
         *checks.check_labels(execution.labels, bounds),
+        *case_checks.check(request.cases, execution.mode, execution.env, bounds),
     ]
     if problems:
         raise InvalidRequestError(problems)
@@ -236,10 +241,19 @@ def _checked(request: SubmissionRequest) -> Execution:
     execution.version = version
     execution.template_name = runtime.name
     execution.limits = {**limits_to_json(runtime.default), **execution.limits}
+    _check_cases(request, execution, runtime.variables)
     tests = execution.mode == Mode.TEST
     execution.entry = "" if tests else execution.entry or runtime.entry or ""
     _check_workspace(execution)
     return execution
+
+
+def _check_cases(request: SubmissionRequest, execution: Execution, variables: Variables) -> None:
+    problems = case_checks.check_against(
+        request.cases, execution.env, execution.limits, sizes(), variables
+    )
+    if problems:
+        raise InvalidRequestError(problems)
 
 
 def _check_workspace(execution: Execution) -> None:

@@ -13,6 +13,7 @@ from execapp.conf import Sizes, sizes
 from execapp.errors import MAX_REPORTED
 
 FILE_KEYS = frozenset({"path", "content", "encoding"})
+CASE_KEYS = frozenset({"name", "stdin", "args", "env", "expected_stdout", "limits"})
 MAX_PACKAGES = 1_000
 MAX_GATES = 100
 
@@ -20,6 +21,11 @@ MAX_GATES = 100
 def files() -> BeforeValidator:
     """Return a validator of a list of files."""
     return BeforeValidator(lambda value: _list(value, sizes().max_files, "files", _no_file))
+
+
+def cases() -> BeforeValidator:
+    """Return a validator of a list of cases."""
+    return BeforeValidator(lambda value: _list(value, sizes().max_cases, "cases", _no_case))
 
 
 def texts(most: int | Callable[[Sizes], int], what: str) -> BeforeValidator:
@@ -71,6 +77,24 @@ def _bound(most: int | Callable[[Sizes], int]) -> int:
 
 def _no_text(value: object) -> bool:
     return not isinstance(value, str)
+
+
+def _no_case(value: object) -> bool:
+    return not (
+        isinstance(value, dict)
+        and value.keys() <= CASE_KEYS
+        and all(_is_field(name, given) for name, given in value.items())
+    )
+
+
+def _is_field(name: str, given: object) -> bool:
+    if name == "args":
+        return given is None or (isinstance(given, list) and not any(map(_no_text, given)))
+    if name == "env":
+        return isinstance(given, dict) and not any(map(_no_text, given.values()))
+    if name == "limits":
+        return isinstance(given, dict)
+    return given is None or isinstance(given, str)
 
 
 def _no_file(value: object) -> bool:

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from execapp.api.http import bounds
+from execapp.api.v1.schemas.cases import LimitsIn
 from execapp.api.v1.schemas.common import Strict
-from execapp.api.v1.schemas.executions import FileIn, LimitsIn
+from execapp.api.v1.schemas.executions import FileIn
 from execapp.models import ExecutionState
 
 TEMPLATE = "Name of a template from list_templates, such as python; or a version of it, python@7."

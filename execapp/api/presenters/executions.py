@@ -3,6 +3,7 @@
 from typing import Any
 
 from execapp import reports
+from execapp.api.presenters import cases
 from execapp.api.presenters.fields import rfc3339, version_reference
 from execapp.models import Execution
 from execapp.output import decode_output
@@ -21,9 +22,11 @@ USAGE_NAMES = ("cpu_ms", "memory_peak_bytes")
 
 
 def present_execution(execution: Execution) -> dict[str, Any]:
-    """Return the whole execution."""
-    stdout, stdout_encoding = decode_output(execution.stdout, truncated=execution.stdout_truncated)
-    stderr, stderr_encoding = decode_output(execution.stderr, truncated=execution.stderr_truncated)
+    """Return the whole execution. With cases, each of them has the output of its own."""
+    cut = (execution.stdout_truncated, execution.stderr_truncated)
+    written = (b"", b"") if execution.cases else (execution.stdout, execution.stderr)
+    stdout, stdout_encoding = decode_output(written[0], truncated=cut[0])
+    stderr, stderr_encoding = decode_output(written[1], truncated=cut[1])
     return {
         **present_summary(execution),
         "args": execution.args,
@@ -32,6 +35,7 @@ def present_execution(execution: Execution) -> dict[str, Any]:
         "stderr": stderr,
         "stderr_encoding": stderr_encoding,
         "tests": None if execution.tests is None else reports.complete(execution.tests),
+        "cases": cases.present_cases(execution),
     }
 
 
@@ -77,4 +81,5 @@ def present_submission(execution: Execution) -> dict[str, Any]:
         "stdin": execution.stdin,
         "env": execution.env,
         "limits": execution.limits,
+        **cases.present_asked(execution),
     }

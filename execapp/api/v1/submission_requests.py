@@ -7,6 +7,7 @@ from django.http import HttpRequest
 
 from execapp.api.http.responses import token_of
 from execapp.api.v1.schemas.executions import SubmissionIn
+from execapp.cases.asked import Case, CasesRequest
 from execapp.errors import Field, InvalidRequestError
 from execapp.requests import Idempotency, SubmissionRequest
 
@@ -30,6 +31,33 @@ def make_request(
         labels=body.labels,
         idempotency=idempotency,
         callback_url=body.callback_url,
+        cases=_cases(body),
+    )
+
+
+def _cases(body: SubmissionIn) -> CasesRequest | None:
+    """Return the cases; InvalidRequestError if their settings stand alone."""
+    if body.cases is None:
+        alone = sorted({"compare", "stop_on_failure"} & body.model_fields_set)
+        if alone:
+            text = "Give cases too: this has no effect without them."
+            raise InvalidRequestError([Field(path=name, message=text) for name in alone])
+        return None
+    compare = body.compare
+    return CasesRequest(
+        items=[
+            Case(
+                name=case.name,
+                stdin=case.stdin,
+                args=case.args,
+                env=case.env,
+                expected_stdout=case.expected_stdout,
+                limits=case.limits.model_dump(exclude_none=True),
+            )
+            for case in body.cases
+        ],
+        compare=compare if isinstance(compare, str) else {"float": compare.tolerance},
+        stop_on_failure=body.stop_on_failure,
     )
 
 

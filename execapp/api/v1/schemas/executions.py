@@ -9,6 +9,7 @@ from pydantic import Field, WrapValidator, field_validator
 from execapp.api.http import bounds
 from execapp.api.http.openapi import ErrorBody
 from execapp.api.http.responses import wait_seconds
+from execapp.api.v1.schemas.cases import LimitsIn, RunCaseIn, RunCasesOut, ToleranceIn
 from execapp.api.v1.schemas.common import PageQuery, QueryNumber, Strict
 from execapp.conf import MAX_BATCH
 from execapp.models import ExecutionState, Mode
@@ -20,17 +21,6 @@ class FileIn(Strict):
     path: str
     content: str
     encoding: Literal["utf8", "base64"] = "utf8"
-
-
-class LimitsIn(Strict):
-    """Limits that differ from the template's defaults; at most its maximum."""
-
-    wall_ms: int | None = None
-    cpu_ms: int | None = None
-    memory_bytes: int | None = None
-    disk_bytes: int | None = None
-    output_bytes: int | None = None
-    processes: int | None = None
 
 
 class SubmissionIn(Strict):
@@ -51,6 +41,14 @@ class SubmissionIn(Strict):
         description="gets the finished execution by POST, signed; see GET /me/callback-secret",
     )
     labels: Annotated[dict[str, str], bounds.table(lambda size: size.max_labels, "labels")] = {}
+    cases: Annotated[list[RunCaseIn], bounds.cases()] | None = Field(
+        default=None,
+        description="mode run: the program runs once for each case, in a sandbox of its own",
+    )
+    compare: Literal["exact", "trim", "tokens"] | ToleranceIn = Field(
+        default="exact", description="how the output of a case is compared with the expected one"
+    )
+    stop_on_failure: bool = False
 
     @field_validator("wait", mode="before")
     @classmethod
@@ -243,6 +241,7 @@ class ExecutionOut(SummaryOut):
     stderr: str
     stderr_encoding: Literal["utf8", "base64"]
     tests: TestsOut | None
+    cases: RunCasesOut | None
 
 
 class BatchItemOut(Schema):
@@ -282,3 +281,6 @@ class FilesOut(Schema):
     stdin: str
     env: dict[str, str]
     limits: LimitsOut
+    cases: list[RunCaseIn] | None = None
+    compare: Literal["exact", "trim", "tokens"] | ToleranceIn | None = None
+    stop_on_failure: bool | None = None
