@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.limits import Limits
+
 # "exact", "trim", "tokens", or {"float": tolerance}: see `comparing`.
 type Compare = str | Mapping[str, float]
 
@@ -31,6 +33,14 @@ class CasesRequest:
     items: Sequence[Case]
     compare: Compare = "exact"
     stop_on_failure: bool = False
+
+
+SHARED = ("wall_ms", "cpu_ms", "output_bytes")  # limits that hold for all cases together, too
+
+
+def within(maximum: Limits) -> dict[str, int]:
+    """Return the limits for all cases together: the most that a template gives one execution."""
+    return {name: getattr(maximum, name) for name in SHARED}
 
 
 def to_json(asked: CasesRequest) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Run the cases of a submission one after the other, and judge each by the outcome of its sandbox.
 
-`limits` of the submission hold for each case and, for wall time, CPU time and output, for all cases
-together. A case may have lower limits of its own. Nothing here starts a sandbox: `deliver` does.
+The limits of the submission hold for each case, which may have lower ones of its own. `within` holds
+for the wall time, the CPU time and the output of all cases together. Nothing here starts a sandbox:
+`deliver` does.
 """
 
 import threading
@@ -76,14 +77,14 @@ class _Spent:
         self.stderr += len(outcome.stderr.data)
         self.ended.append(result)
 
-    def left(self, limits: Limits) -> Limits | None:
+    def left(self, within: Mapping[str, int]) -> dict[str, int] | None:
         """Return what the next case may use at most; None if no time is left."""
-        wall_ms = int(limits.wall_ms - self.wall_ms)
-        cpu_ms = int(limits.cpu_ms - self.cpu_ms)
+        wall_ms = int(within["wall_ms"] - self.wall_ms)
+        cpu_ms = int(within["cpu_ms"] - self.cpu_ms)
         if wall_ms < 1 or cpu_ms < 1:
             return None
-        output = max(0, limits.output_bytes - max(self.stdout, self.stderr))
-        return replace(limits, wall_ms=wall_ms, cpu_ms=cpu_ms, output_bytes=output)
+        output = max(0, within["output_bytes"] - max(self.stdout, self.stderr))
+        return {"wall_ms": wall_ms, "cpu_ms": cpu_ms, "output_bytes": output}
 
 
 def run(
@@ -91,29 +92,31 @@ def run(
     submission: Submission,
     limits: Limits,
     *,
+    within: Mapping[str, int],
     deliver: Deliver,
     cancel: threading.Event | None = None,
     ended: Ended = lambda _number, _result: None,
 ) -> Judged:
     """Run each case in its order, and tell `ended` its number from 1 and its result.
 
-    Stop at a cancellation, when the limits for all cases are used up, and, if asked, at the first
-    case that has not passed. Raises as `deliver` does.
+    Stop at a cancellation, when `within` is used up (numbers as in `asked.within`), and, if asked,
+    at the first case that has not passed. Raises as `deliver` does.
     """
     spent = _Spent()
     for number, case in enumerate(asked.items, 1):
         if cancel is not None and cancel.is_set():
             return _judged(spent, asked, State.CANCELLED, "Cancelled.")
-        left = spent.left(limits)
+        left = spent.left(within)
         if left is None:
             return _used_up(spent, asked, State.TIMED_OUT)
-        outcome = deliver(_submission(submission, case), lowest(left, case.limits))
+        own = lowest(limits, case.limits)
+        outcome = deliver(_submission(submission, case), lowest(own, left))
         if outcome.state is State.CANCELLED:
             return _judged(spent, asked, State.CANCELLED, "Cancelled.")
         result = CaseResult(outcome=outcome, verdict=_verdict(asked, case, outcome))
         spent.add(result)
         ended(number, result)
-        if _hits_shared_limit(outcome, left, lowest(limits, case.limits)):
+        if _hits_shared_limit(outcome, left, own):
             return _used_up(spent, asked, outcome.state)
         if asked.stop_on_failure and not result.passed:
             break
@@ -121,7 +124,7 @@ def run(
 
 
 def lowest(limits: Limits, own: Mapping[str, int]) -> Limits:
-    """Return the limits of a case: the lower ones of `limits` and of its own."""
+    """Return the lower ones of both."""
     return replace(limits, **{name: min(getattr(limits, name), own[name]) for name in own})
 
 
@@ -141,19 +144,19 @@ def _verdict(asked: CasesRequest, case: Case, outcome: Outcome) -> Verdict | Non
     return Verdict.ACCEPTED if good else Verdict.WRONG_OUTPUT
 
 
-def _hits_shared_limit(outcome: Outcome, left: Limits, own: Limits) -> bool:
+def _hits_shared_limit(outcome: Outcome, left: Mapping[str, int], own: Limits) -> bool:
     """Return whether the case was stopped by what was left of a limit, not by its own limit."""
     if outcome.state is State.OUTPUT_LIMIT:
-        return left.output_bytes < own.output_bytes
+        return left["output_bytes"] < own.output_bytes
     if outcome.state is not State.TIMED_OUT:
         return False
-    by_wall = outcome.run_ms >= left.wall_ms and left.wall_ms < own.wall_ms
-    return by_wall or (outcome.usage.cpu_ms >= left.cpu_ms and left.cpu_ms < own.cpu_ms)
+    by_wall = outcome.run_ms >= left["wall_ms"] and left["wall_ms"] < own.wall_ms
+    return by_wall or (outcome.usage.cpu_ms >= left["cpu_ms"] and left["cpu_ms"] < own.cpu_ms)
 
 
 def _used_up(spent: _Spent, asked: CasesRequest, state: State) -> Judged:
     message = (
-        f"The {_SPENT[state]} of all cases together reached the limits of the submission; "
+        f"The {_SPENT[state]} of all cases together reached the maximum of the template; "
         f"{len(spent.ended)} of {len(asked.items)} cases ran."
     )
     return _judged(spent, asked, state, message)

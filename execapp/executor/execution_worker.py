@@ -146,8 +146,10 @@ def _run(
         live.reported(results.event(number, name, results.result_to_json(result)))
 
     judged = judging.run(
-        wanted, submission, limits, deliver=deliver, cancel=claimed.running.cancel, ended=ended
-    )
+        wanted, submission, limits,
+        within=execution.cases["within"], deliver=deliver,
+        cancel=claimed.running.cancel, ended=ended,
+    )  # fmt: skip
     return judged.outcome, judged
 
 

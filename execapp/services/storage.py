@@ -93,7 +93,7 @@ def charge(execution: Execution) -> None:
 
     Raise QuotaError if the submission exceeds the rest of the client's quota of the day.
     """
-    size = submitted_bytes(execution) + reserve(execution.limits)
+    size = submitted_bytes(execution) + reserve(execution)
     _charge(owner_of(execution), day_of(execution.created_at), size, limit_of(execution.token))
 
 
@@ -142,7 +142,7 @@ def settle(execution: Execution, columns: Mapping[str, Any]) -> None:
     printed = len(columns.get("stdout", b"")) + len(columns.get("stderr", b""))
     if columns.get("tests") is not None:
         printed += len(json.dumps(columns["tests"]))
-    more = printed - reserve(execution.limits)
+    more = printed - reserve(execution)
     _SETTLE.run(owner=owner_of(execution), day=day_of(execution.created_at), more=more)
 
 
@@ -170,9 +170,13 @@ def _cases_bytes(execution: Execution) -> int:
     return size_of(text) + RESULT_BYTES * len(execution.cases["items"])
 
 
-def reserve(limits: Mapping[str, int]) -> int:
+def reserve(execution: Execution) -> int:
     """Return the maximum size of stdout and stderr together, in bytes."""
-    return 2 * limits.get("output_bytes", 0)
+    most = execution.limits.get("output_bytes", 0)
+    if execution.cases is not None:
+        count = len(execution.cases["items"])
+        most = min(execution.cases["within"]["output_bytes"], most * count)
+    return int(2 * most)
 
 
 def owner_of(execution: Execution) -> str:

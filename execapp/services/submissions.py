@@ -52,9 +52,9 @@ from execapp.services import (
     token_pins,
     usage,
 )
-from sandbox.session.variables import Variables
 from templatemgr import version_runtimes
 from templatemgr.errors import TemplateError
+from templatemgr.runtimes import Runtime
 
 _ROW = Prepared(
     lambda: Execution.objects.select_related("version").filter(id=Param(Execution, "id"))[:1]
@@ -241,19 +241,22 @@ def _checked(request: SubmissionRequest) -> Execution:
     execution.version = version
     execution.template_name = runtime.name
     execution.limits = {**limits_to_json(runtime.default), **execution.limits}
-    _check_cases(request, execution, runtime.variables)
+    _check_cases(request, execution, runtime)
     tests = execution.mode == Mode.TEST
     execution.entry = "" if tests else execution.entry or runtime.entry or ""
     _check_workspace(execution)
     return execution
 
 
-def _check_cases(request: SubmissionRequest, execution: Execution, variables: Variables) -> None:
+def _check_cases(request: SubmissionRequest, execution: Execution, runtime: Runtime) -> None:
+    """Check the cases against the version, and record what holds for all of them together."""
     problems = case_checks.check_against(
-        request.cases, execution.env, execution.limits, sizes(), variables
+        request.cases, execution.env, execution.limits, sizes(), runtime.variables
     )
     if problems:
         raise InvalidRequestError(problems)
+    if execution.cases is not None:
+        execution.cases["within"] = asked.within(runtime.maximum)
 
 
 def _check_workspace(execution: Execution) -> None:

@@ -1,6 +1,6 @@
 """Submit cases over the API: a real executor runs them in forked sandboxes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -20,11 +20,11 @@ ADD = program("read a; read b; echo $((a + b)); echo noted >&2")
 
 
 @pytest.fixture
-def daemon(current: Version, start_executor: Callable[..., Daemon]) -> Iterator[Daemon]:
-    """Yield an executor whose fork server serves."""
+def daemon(current: Version, start_executor: Callable[..., Daemon]) -> Daemon:
+    """Return an executor whose fork server serves."""
     made = start_executor(slots=2, warm=1)
     until(lambda: server_of(made))
-    yield made
+    return made
 
 
 def sums(*numbers: tuple[int, int, str | None], **more: object) -> list[dict[str, Any]]:
@@ -93,10 +93,11 @@ def test_a_case_ends_alone_and_by_its_own_limits(api: Api, daemon: Daemon) -> No
 
 
 def test_all_output_together_is_bounded(api: Api, daemon: Daemon) -> None:
-    source = program(f"printf '%s' {'x' * 400}")
-    done = api.submit(source, cases=[{}] * 9, limits={"output_bytes": 1000}, wait=True)
+    source = program(f"for i in 1 2 3 4 5 6 7 8 9 10; do printf '%s' {'x' * 2800}; done")
+    done = api.submit(source, cases=[{}] * 9, wait=True)
     assert done["state"] == "output_limit"
-    assert [len(item["stdout"]) for item in done["cases"]["items"]] == [400, 400, 200]
+    # The template allows 65,536 bytes for each case, and for all of them together.
+    assert [len(item["stdout"]) for item in done["cases"]["items"]] == [28_000, 28_000, 9_536]
     assert "3 of 9 cases ran" in done["message"]
 
 

@@ -1,18 +1,20 @@
 """Test the run of cases: limits, verdicts, the stop, and what each sandbox is given."""
 
 import threading
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from execapp.cases import judging
-from execapp.cases.asked import Case, CasesRequest
+from execapp.cases.asked import Case, CasesRequest, within
 from execapp.cases.judging import CaseResult, Judged, Verdict
 from sandbox.limits import Limits
 from sandbox.session.outcome import Outcome, State, Stream, Usage
 from sandbox.session.sessions import Submission
 
 LIMITS = Limits(wall_ms=1000, cpu_ms=500, output_bytes=100)
+WITHIN = within(replace(LIMITS, wall_ms=1300, cpu_ms=700, output_bytes=120))
 JOB = Submission(mode="run", args=("a",), env={"A": "1"}, stdin=b"given")
 
 
@@ -41,7 +43,9 @@ class Sandboxes:
 
 
 def run(sandboxes: Sandboxes, *cases: Case, **asked: Any) -> Judged:
-    return judging.run(CasesRequest(items=cases, **asked), JOB, LIMITS, deliver=sandboxes)
+    return judging.run(
+        CasesRequest(items=cases, **asked), JOB, LIMITS, within=WITHIN, deliver=sandboxes
+    )
 
 
 def test_a_case_has_its_own_input_or_that_of_the_submission() -> None:
@@ -88,15 +92,15 @@ def test_it_stops_at_the_first_failure_when_asked() -> None:
     )
 
 
-def test_the_limits_of_the_submission_hold_for_all_cases_together() -> None:
-    boxes = Sandboxes(ended(run_ms=400, cpu_ms=100, stdout=b"x" * 30, stderr=b"y" * 10))
+def test_limits_hold_for_each_case_and_the_maximum_for_all_together() -> None:
+    boxes = Sandboxes(ended(run_ms=700, cpu_ms=300, stdout=b"x" * 50, stderr=b"y" * 10))
     run(boxes, Case(), Case(), Case(limits={"wall_ms": 50, "cpu_ms": 450, "output_bytes": 99}))
     given = [(one.wall_ms, one.cpu_ms, one.output_bytes) for one in boxes.limits]
     assert given == [(1000, 500, 100), (600, 400, 70), (50, 399, 70)]
     assert {one.memory_bytes for one in boxes.limits} == {LIMITS.memory_bytes}
 
 
-@pytest.mark.parametrize("used", [{"run_ms": 1000.0}, {"cpu_ms": 500.0}])
+@pytest.mark.parametrize("used", [{"run_ms": 1300.0}, {"cpu_ms": 700.0}])
 def test_no_case_begins_without_time_left(used: dict[str, float]) -> None:
     boxes = Sandboxes(ended(**used))
     judged = run(boxes, Case(), Case())
@@ -116,7 +120,7 @@ def test_no_case_begins_without_time_left(used: dict[str, float]) -> None:
 )
 def test_only_a_limit_of_all_cases_ends_them(second: Outcome, state: State, ran: int) -> None:
     own = {"wall_ms": 20} if second.run_ms == 20 else {}
-    boxes = Sandboxes(ended(run_ms=400, stdout=b"x" * 30), second)
+    boxes = Sandboxes(ended(run_ms=700, stdout=b"x" * 50), second)
     judged = run(boxes, Case(), Case(limits=own), Case())
     assert len(judged.results) == ran
     assert judged.outcome.state is (State.FAILED if own else state)
@@ -129,7 +133,7 @@ def test_a_cancellation_keeps_the_cases_before_it() -> None:
     cancel = threading.Event()
     cancel.set()
     judged = judging.run(
-        CasesRequest(items=[Case()]), JOB, LIMITS, deliver=Sandboxes(), cancel=cancel
+        CasesRequest(items=[Case()]), JOB, LIMITS, within=WITHIN, deliver=Sandboxes(), cancel=cancel
     )
     assert (judged.outcome.state, judged.results) == (State.CANCELLED, ())
 
@@ -143,7 +147,7 @@ def test_each_end_is_told_at_once() -> None:
         return boxes(job, limits)
 
     judging.run(
-        CasesRequest(items=[Case(), Case()]), JOB, LIMITS,
+        CasesRequest(items=[Case(), Case()]), JOB, LIMITS, within=WITHIN,
         deliver=deliver, ended=lambda number, result: told.append((number, result)),
     )  # fmt: skip
     assert [(number, result.passed) for number, result in told] == [(1, True), (2, False)]
