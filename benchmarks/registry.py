@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import (
     batches,
+    cases,
     costs,
     languages,
     measures,
@@ -25,6 +26,7 @@ PARTS: dict[str, Callable[[Installation, Size], Iterator[Row]]] = {
     "pages": pages.every,
     "requests": requests.every,
     "batches": batches.every,
+    "cases": cases.every,
     "waiting": waiting.every,
     "sustained": sustained.every,
     "costs": costs.every,

@@ -116,7 +116,7 @@ def test_the_page_on_the_api_shows_a_real_life(stencil: Stencil) -> None:
         holds(example.answer, real, example.address)
         if real.get("kind") == "update":
             variables["BUILD"] = real["id"]
-    assert count == 15
+    assert count == 16
 
 
 def test_the_page_on_the_api_names_every_code() -> None:

@@ -1,8 +1,8 @@
 """Run the cases of a submission one after the other, and judge each by the outcome of its sandbox.
 
-The limits of the submission hold for each case, which may have lower ones of its own. `within` holds
-for the wall time, the CPU time and the output of all cases together. Nothing here starts a sandbox:
-`deliver` does.
+The limits of the submission hold for each case, which may have lower ones of its own. `within`
+holds for the wall time, the CPU time and the output of all cases together. Nothing here starts a
+sandbox: `deliver` does.
 """
 
 import threading
@@ -174,7 +174,8 @@ def _summed_up(spent: _Spent, asked: CasesRequest) -> Judged:
     called = f"case {first}" if name is None else f"case {first}, {name}"
     message = f"{len(failed)} of {total} cases did not pass; the first is {called}: {said}."
     if ran < total:
-        message += f" The {total - ran} cases after it did not run."
+        left = total - ran
+        message += f" {left} {'case' if left == 1 else 'cases'} after it did not run."
     return _judged(spent, asked, State.FAILED, message)
 
 

@@ -18,10 +18,10 @@ from tests.sandbox.node_tree import tree_for
 # What the first case leaves, and how the second one looks for it.
 TRACES = {
     "files in every folder": (
-        "for (const at of ['/tmp', '/dev/shm', '/workspace', '/workspace/src'])"
-        " fs.writeFileSync(at + '/left', 'x');",
-        "say(['/tmp', '/dev/shm', '/workspace', '/workspace/src']"
-        ".flatMap((at) => fs.readdirSync(at)).sort());",
+        ("for (const at of ['/tmp', '/dev/shm', '/workspace', '/workspace/src'])"
+        " fs.writeFileSync(at + '/left', 'x');"),
+        ("say(['/tmp', '/dev/shm', '/workspace', '/workspace/src']"
+        ".flatMap((at) => fs.readdirSync(at)).sort());"),
     ),
     "another program": (
         "fs.writeFileSync('/workspace/src/main.mjs', 'changed');",
@@ -40,17 +40,17 @@ TRACES = {
     ),
     "a detached process": (
         "cp.spawn('/bin/sleep', ['300'], { detached: true, stdio: 'ignore' }).unref();",
-        "say(processes().map((pid) => { try { return fs.readFileSync(`/proc/${pid}/comm`, 'utf8'); }"
-        " catch { return ''; } }).filter((name) => name.includes('sleep')).length);",
+        ("say(processes().map((pid) => { try { return fs.readFileSync(`/proc/${pid}/comm`, 'utf8'); }"
+        " catch { return ''; } }).filter((name) => name.includes('sleep')).length);"),
     ),
     "a port that is listened to": (
         "await new Promise((done) => net.createServer().listen(4321, '127.0.0.1', done));",
         "say(await reach(4321, '127.0.0.1'));",
     ),
     "connections that have ended": (
-        "await new Promise((done) => { const server = net.createServer((each) => each.end())"
+        ("await new Promise((done) => { const server = net.createServer((each) => each.end())"
         ".listen(4322, '127.0.0.1', () => net.connect(4322, '127.0.0.1').resume()"
-        ".on('close', () => server.close(done))); });",
+        ".on('close', () => server.close(done))); });"),
         "say(fs.readFileSync('/proc/net/tcp', 'utf8').trim().split('\\n').length);",
     ),
     "a name of an abstract socket": (
@@ -58,15 +58,15 @@ TRACES = {
         "say(await reach({ path: '\\0left' }));",
     ),
     "counters of the network": (
-        "const udp = dgram.createSocket('udp4'); await new Promise((done) =>"
-        " udp.send('x', 4323, '127.0.0.1', done)); udp.close();",
+        ("const udp = dgram.createSocket('udp4'); await new Promise((done) =>"
+        " udp.send('x', 4323, '127.0.0.1', done)); udp.close();"),
         "say(fs.readFileSync('/proc/net/dev', 'utf8').match(/lo:\\s*(\\d+)/)[1]);",
     ),
     "process numbers": (
         "for (let n = 0; n < 5; n++) cp.spawnSync('/bin/true');",
-        "say(Number(cp.execFileSync('/bin/sh', ['-c', 'echo $$'])) < process.pid + 40"
+        ("say(Number(cp.execFileSync('/bin/sh', ['-c', 'echo $$'])) < process.pid + 40"
         " && cp.spawnSync('/bin/sh', ['-c', 'echo $$']).stdout.toString().trim()"
-        " - process.pid);",
+        " - process.pid);"),
     ),
     "variables": ("process.env.LEFT = 'x';", "say(process.env.LEFT ?? null);"),
     "the folder it works in": ("process.chdir('/tmp');", "say(process.cwd());"),

@@ -10,7 +10,7 @@ from execapp.api.presenters.executions import present_submission
 from execapp.models import Execution
 from execapp.output import decode_output
 from execapp.services import checks
-from webui.executions import annotated_source
+from webui.executions import annotated_source, case_page
 from webui.shell import charts
 
 MAX_CASES = 300
@@ -108,6 +108,7 @@ class Result:
     size: int
     outputs: tuple[Output, Output]
     tests: Tests | None
+    cases: case_page.Cases | None
     curl: str
 
 
@@ -125,6 +126,7 @@ def result(execution: Execution, base: str) -> Result:
             output("stderr", execution.stderr, truncated=execution.stderr_truncated),
         ),
         tests=tests(execution.tests) if execution.tests else None,
+        cases=case_page.cases(execution),
         curl=curl(execution, base),
     )
 

@@ -17,11 +17,11 @@ register = template.Library()
 TONES = {
     "ok": {
         "ready", "succeeded", "passed", "verified", "done", "reproduced", "promoted", "ok",
-        "delivered",
+        "delivered", "accepted",
     },
     "bad": {
         "failed", "error", "crashed", "quarantined", "timed_out", "out_of_memory", "output_limit",
-        "missing", "given_up",
+        "missing", "given_up", "wrong_output",
     },
     "warn": {"cancelled", "interrupted", "pinned", "skipped", "retired", "weaker", "major"},
     "accent": {

@@ -137,7 +137,7 @@ def test_a_sandbox_gets_the_input_of_its_case_and_no_expected_output(
 
 
 def test_running_again_repeats_the_cases(api: Api, daemon: Daemon) -> None:
-    asked = {"cases": sums((1, 2, "3.0000001")), "compare": {"float": 0.001}}
+    asked: dict[str, Any] = {"cases": sums((1, 2, "3.0000001")), "compare": {"float": 0.001}}
     first = api.submit(ADD, **asked, wait=True)
     assert first["state"] == "succeeded"
     again = api.call("POST", f"/executions/{first['id']}/rerun", {}).json()

@@ -88,7 +88,7 @@ def test_settings_without_cases_are_refused(api: Api, alive: object) -> None:
     found = refused(api, {**HELLO.body(), "compare": "trim", "stop_on_failure": True})
     assert list(found) == ["compare", "stop_on_failure"]
     assert "without" in found["compare"]
-    plain = {"cases": None, "compare": "exact", "stop_on_failure": False}
+    plain: dict[str, Any] = {"cases": None, "compare": "exact", "stop_on_failure": False}
     assert api.submit(HELLO, **plain)["cases"] is None  # as generated clients send it
 
 
