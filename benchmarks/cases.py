@@ -17,9 +17,11 @@ PROGRAMS = {
     "javascript": ("main.js", 'console.log(require("node:fs").readFileSync(0, "utf8") * 2);\n'),
     "typescript": (
         "main.ts",
-        'import fs from "node:fs";\n'
-        'const n: number = +fs.readFileSync(0, "utf8");\n'
-        "console.log(n * 2);\n",
+        (
+            'import fs from "node:fs";\n'
+            'const n: number = +fs.readFileSync(0, "utf8");\n'
+            "console.log(n * 2);\n"
+        ),
     ),
 }
 
