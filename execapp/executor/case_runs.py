@@ -4,8 +4,10 @@ A sandbox of its own is the wall between two cases: files, processes, IPC, socke
 of one do not exist in the next. Decision 0046.
 """
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from sandbox.limits import Limits
 from sandbox.session.meter import Meter
@@ -26,10 +28,16 @@ class Deliver:
         self._number = 0
 
     def __call__(self, submission: Submission, limits: Limits) -> Outcome:
-        """Run one case and end its sandbox."""
+        """Run one case and end its sandbox; `setup_ms` is all the time before the program."""
         self._number += 1
+        began = time.monotonic()
         with ExitStack() as gone:
-            return self._sandboxed(gone, submission, limits, meter=self._meter, case=self._number)
+            outcome = self._sandboxed(
+                gone, submission, limits, meter=self._meter, case=self._number
+            )
+            took = (time.monotonic() - began) * 1000
+        setup_ms = max(0.0, took - outcome.run_ms - outcome.collect_ms)
+        return replace(outcome, setup_ms=setup_ms)
 
 
 class ContinuedMeter:

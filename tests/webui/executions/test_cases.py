@@ -61,8 +61,8 @@ def test_the_page_shows_verdicts_and_the_first_difference(admin: Client, version
     assert "1 did not run" in page
     assert "compared by trim" in page
     assert "first difference in line 5" in page
-    assert '<span class="code-line failing">wanted' in page
-    assert '<span class="code-line failing">got &lt;b&gt;' in page
+    assert '<span class="case-line failing">wanted' in page
+    assert '<span class="case-line failing">got &lt;b&gt;' in page
     assert "wrong output</span>" in page
     assert "Stopped after 9 ms." in page
     assert 'aria-label="stdout"' not in page  # each case has the output of its own
