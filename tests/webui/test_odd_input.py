@@ -194,11 +194,11 @@ class Visitor:
         assert response.status_code != 200 or b"Traceback" not in _content(response), said
         if api and response.status_code >= 400:
             assert response["Content-Type"] == "application/json", said
-            body = response.json()
+            answer = response.json()
             if address.startswith("/api/v2"):  # Piston's clients read this shape
-                assert set(body) == {"message"}, said
+                assert set(answer) == {"message"}, said
             else:
-                assert set(body["error"]) == {"code", "message", "details"}, said
+                assert set(answer["error"]) == {"code", "message", "details"}, said
             assert len(response.content) < 64 * 1024, said
         return response
 
