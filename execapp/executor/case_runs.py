@@ -1,43 +1,89 @@
 """The sandboxes of the cases of one execution: a fresh one for each, one after the other.
 
 A sandbox of its own is the wall between two cases: files, processes, IPC, sockets and descriptors
-of one do not exist in the next. Decision 0046.
+of one do not exist in the next. While a case runs, the sandbox of the next one is made: it waits
+without its job, as a warm one does. The sandbox of the case before is removed meanwhile. So at most
+three exist, of which one runs a program. Decision 0046.
 """
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from sandbox.limits import Limits
 from sandbox.session.meter import Meter
 from sandbox.session.outcome import Outcome
+from sandbox.session.sessions import Session
 from sandbox.session.submission import Submission
+
+_THREADS = 2  # one makes the next sandbox, one removes the last
 
 
 class Deliver:
     """Runs one case after the other, each by `sandboxed` in a sandbox of its own.
 
-    A case begins when the sandbox of the one before is gone: no two of an execution exist at once,
-    so its limits on memory and processes hold for all of them.
+    `ahead` makes the sandbox of a case by its number, or returns None: `sandboxed` then finds one.
+    Use it as a context, which ends what is left.
     """
 
-    def __init__(self, sandboxed: Callable[..., Outcome], meter: Meter) -> None:
+    def __init__(
+        self,
+        sandboxed: Callable[..., Outcome],
+        meter: Meter,
+        *,
+        ahead: Callable[[int], Session | None],
+        total: int,
+    ) -> None:
         self._sandboxed = sandboxed
         self._meter = ContinuedMeter(meter)
+        self._make, self._total = ahead, total
         self._number = 0
+        self._next: Future[Session | None] | None = None
+        self._last: Future[None] | None = None
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="cases")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._threads:  # it waits for both threads
+            made = None if self._next is None else self._next.result()
+            if made is not None:
+                made.close()
+        self._await_last()
 
     def __call__(self, submission: Submission, limits: Limits) -> Outcome:
-        """Run one case and end its sandbox; `setup_ms` is all the time before the program."""
-        self._number += 1
+        """Run one case; `setup_ms` is all the time before the program."""
         began = time.monotonic()
-        with ExitStack() as gone:
+        self._number += 1
+        waiting, self._next = self._next, None
+        warm = None if waiting is None else waiting.result()
+        if self._number < self._total:
+            self._next = self._threads.submit(self._make, self._number + 1)
+        gone = ExitStack()
+        try:
             outcome = self._sandboxed(
-                gone, submission, limits, meter=self._meter, case=self._number
+                gone, submission, limits, meter=self._meter, case=self._number, warm=warm
             )
             took = (time.monotonic() - began) * 1000
-        setup_ms = max(0.0, took - outcome.run_ms - outcome.collect_ms)
-        return replace(outcome, setup_ms=setup_ms)
+        finally:
+            self._await_last()
+            self._last = self._threads.submit(gone.close)
+        return replace(outcome, setup_ms=max(0.0, took - outcome.run_ms - outcome.collect_ms))
+
+    def _await_last(self) -> None:
+        last, self._last = self._last, None
+        if last is not None:
+            last.result()
 
 
 class ContinuedMeter:

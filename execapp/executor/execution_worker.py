@@ -139,18 +139,32 @@ def _run(
     if execution.cases is None:
         return sandboxed(later, submission, limits, meter=claimed.entry), None
     wanted = asked.from_json(execution.cases)
-    deliver = case_runs.Deliver(sandboxed, claimed.entry)
+
+    def ahead(number: int) -> Session | None:
+        case = wanted.items[number - 1]
+        if cold_reason(runtime.variables, {**submission.env, **case.env}) is not None:
+            return None
+        started = starting_limits(judging.lowest(limits, case.limits), runtime.default)
+        tier = tier_for(runtime.tree(execution.mode), submission.files)
+        return context.pool.fork(_key(execution), limits=started, tier=tier, slot=slot)
 
     def ended(number: int, result: CaseResult) -> None:
         name = wanted.items[number - 1].name
         live.reported(results.event(number, name, results.result_to_json(result)))
 
-    judged = judging.run(
-        wanted, submission, limits,
-        within=execution.cases["within"], deliver=deliver,
-        cancel=claimed.running.cancel, ended=ended,
-    )  # fmt: skip
+    total = len(wanted.items)
+    with case_runs.Deliver(sandboxed, claimed.entry, ahead=ahead, total=total) as deliver:
+        judged = judging.run(
+            wanted, submission, limits,
+            within=execution.cases["within"], deliver=deliver,
+            cancel=claimed.running.cancel, ended=ended,
+        )  # fmt: skip
     return judged.outcome, judged
+
+
+def _key(execution: Execution) -> Key:
+    epoch = execution.version.health.epoch
+    return Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
 
 
 def _sandboxed(
@@ -165,21 +179,19 @@ def _sandboxed(
     *,
     meter: Meter,
     case: int = 0,
+    warm: Session | None = None,
 ) -> Outcome:
-    """Run it in a sandbox of its own. `case`: its number, if it is one of several."""
+    """Run it in a sandbox of its own, which is `warm` if there is one.
+
+    `case`: its number, if it is one of several.
+    """
     execution = claimed.execution
-    epoch = execution.version.health.epoch
-    key = Key(version_id=execution.version_id, mode=execution.mode, epoch=epoch)
     reason = cold_reason(runtime.variables, submission.env)
     tree = runtime.tree(execution.mode)
     started = starting_limits(limits, runtime.default)
-    warm = None
-    if reason is None:
+    if reason is None and warm is None and case <= 1:
         tier = tier_for(tree, submission.files)
-        if case > 1:
-            warm = context.pool.fork(key, limits=started, tier=tier, slot=slot)
-        else:
-            warm = context.pool.take(key, limits, started=started, tier=tier, slot=slot)
+        warm = context.pool.take(_key(execution), limits, started=started, tier=tier, slot=slot)
     deliver = partial(
         Session.deliver, submission=submission, limits=limits, cancel=claimed.running.cancel,
         later=later, meter=meter, exclusive=claimed.entry.need.exclusive,

@@ -1,6 +1,5 @@
 """Submit cases over the API: a real executor runs them in forked sandboxes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,22 +8,13 @@ from execapp.executor.daemon import Daemon
 from execapp.models import Execution
 from execapp.services import storage
 from sandbox.session.streams import Pump
-from templatemgr.models import Version
 from tests.execapp.conftest import Api, until
 from tests.execapp.executor.forking import current
-from tests.execapp.executor.test_fork_servers import server_of
+from tests.execapp.executor.test_fork_servers import daemon
 from tests.forking_template import program
 
-__all__ = ["current"]
+__all__ = ["current", "daemon"]
 ADD = program("read a; read b; echo $((a + b)); echo noted >&2")
-
-
-@pytest.fixture
-def daemon(current: Version, start_executor: Callable[..., Daemon]) -> Daemon:
-    """Return an executor whose fork server serves."""
-    made = start_executor(slots=2, warm=1)
-    until(lambda: server_of(made))
-    return made
 
 
 def sums(*numbers: tuple[int, int, str | None], **more: object) -> list[dict[str, Any]]:
