@@ -27,6 +27,7 @@ class Deliver:
     """Runs one case after the other, each by `sandboxed` in a sandbox of its own.
 
     `ahead` makes the sandbox of a case by its number, or returns None: `sandboxed` then finds one.
+    `waited_ms` returns how long the execution has waited for a core so far, which is no set-up.
     Use it as a context, which ends what is left.
     """
 
@@ -37,8 +38,10 @@ class Deliver:
         *,
         ahead: Callable[[int], Session | None],
         total: int,
+        waited_ms: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._sandboxed = sandboxed
+        self._waited_ms = waited_ms
         self._meter = ContinuedMeter(meter)
         self._make, self._total = ahead, total
         self._number = 0
@@ -63,7 +66,7 @@ class Deliver:
 
     def __call__(self, submission: Submission, limits: Limits) -> Outcome:
         """Run one case; `setup_ms` is all the time before the program."""
-        began = time.monotonic()
+        began, waited_ms = time.monotonic(), self._waited_ms()
         self._number += 1
         waiting, self._next = self._next, None
         warm = None if waiting is None else waiting.result()
@@ -74,7 +77,7 @@ class Deliver:
             outcome = self._sandboxed(
                 gone, submission, limits, meter=self._meter, case=self._number, warm=warm
             )
-            took = (time.monotonic() - began) * 1000
+            took = (time.monotonic() - began) * 1000 - (self._waited_ms() - waited_ms)
         finally:
             self._await_last()
             self._last = self._threads.submit(gone.close)

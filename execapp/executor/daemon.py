@@ -214,7 +214,7 @@ class Daemon:
             slot=f"{worker}-warm",
             most=room,
             breaker=breaker,
-            busy=lambda: admission.openings() == 0,
+            busy=admission.busy,
         )
         if room < self.warm:
             text = "open files are limited to %s: at most %s sandboxes are kept warm"
@@ -251,6 +251,7 @@ class Daemon:
         most = settings.STENCIL_MOST_RUNNING or MOST_EACH * self.slots
         return Admission(
             cores=self.slots,
+            ahead=self.slots,
             most=min(most, resources.running_within(self._descriptors)),
             memory_bytes=settings.STENCIL_RUNNING_BYTES,
             processes=resources.raise_process_limit() // 2,

@@ -40,6 +40,10 @@ NOT_CONFINED = (
 )
 
 
+class _DrainingError(Exception):
+    """The executor drains: a prepared execution goes back to the queue."""
+
+
 def run(context: ExecutorContext, slot: str, claimed: Claimed) -> None:
     """Run one claimed execution and record its end; never raise."""
     try:
@@ -85,7 +89,12 @@ def _attempt(
     if running.give_back and outcome.state is State.CANCELLED:
         return lambda: claims.requeue(execution=execution, attempt=attempt)
     return lambda: claims.finish(
-        execution=execution, attempt=attempt, outcome=outcome, host=context.host, judged=judged
+        execution=execution,
+        attempt=attempt,
+        outcome=outcome,
+        host=context.host,
+        judged=judged,
+        waited_ms=claimed.entry.waited_ms,
     )
 
 
@@ -98,7 +107,7 @@ def _not_run(
     Another attempt is always safe, because a sandbox has no external effects.
     """
     attempt = execution.attempt
-    if context.breaker.blames_machine(error):
+    if isinstance(error, _DrainingError) or context.breaker.blames_machine(error):
         return lambda: claims.postpone(execution=execution, attempt=attempt)
     if _tree_is_lost(execution):
         return lambda: claims.refuse(execution=execution, attempt=attempt)
@@ -153,7 +162,13 @@ def _run(
         live.reported(results.event(number, name, results.result_to_json(result)))
 
     total = len(wanted.items)
-    with case_runs.Deliver(sandboxed, claimed.entry, ahead=ahead, total=total) as deliver:
+    with case_runs.Deliver(
+        sandboxed,
+        claimed.entry,
+        ahead=ahead,
+        total=total,
+        waited_ms=lambda: claimed.entry.waited_ms,
+    ) as deliver:
         judged = judging.run(
             wanted, submission, limits,
             within=execution.cases["within"], deliver=deliver,
@@ -192,11 +207,15 @@ def _sandboxed(
     if reason is None and warm is None and case <= 1:
         tier = tier_for(tree, submission.files)
         warm = context.pool.take(_key(execution), limits, started=started, tier=tier, slot=slot)
-    deliver = partial(
-        Session.deliver, submission=submission, limits=limits, cancel=claimed.running.cancel,
-        later=later, meter=meter, exclusive=claimed.entry.need.exclusive,
-        on_case=live.case, on_output=None if case else live.output,
-    )  # fmt: skip
+
+    def deliver(session: Session) -> Outcome:
+        _await_core(context, claimed, session)
+        return session.deliver(
+            submission, limits, cancel=claimed.running.cancel,
+            later=later, meter=meter, exclusive=claimed.entry.need.exclusive,
+            on_case=live.case, on_output=None if case else live.output,
+        )  # fmt: skip
+
     if warm is not None:
         try:
             return deliver(warm)
@@ -218,6 +237,15 @@ def _sandboxed(
     except LimitsError:
         outcome = _no_room(session, limits)
     return replace(outcome, cold_reason=outcome.cold_reason or reason or NONE_WAITED)
+
+
+def _await_core(context: ExecutorContext, claimed: Claimed, session: Session) -> None:
+    """Wait in the sandbox until the program may run. _DrainingError if the executor ends first."""
+    cancel, draining = claimed.running.cancel, context.draining
+    context.admission.begin(claimed.entry, lambda: cancel.is_set() or draining.is_set())
+    if claimed.entry.prepared and not cancel.is_set():
+        session.close()
+        raise _DrainingError("the executor drains, and the program has not begun")
 
 
 # Decision 0025: a variable that a runtime reads at its start needs a cold sandbox.

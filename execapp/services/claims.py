@@ -231,10 +231,12 @@ def finish(
     outcome: Outcome,
     host: Mapping[str, Any] | None = None,
     judged: Judged | None = None,
+    waited_ms: float = 0.0,
 ) -> bool:
     """Record the end of an attempt; return False if the attempt is not the current one.
 
-    `judged`: the results of the execution's cases, of which `outcome` is the sum.
+    `judged`: the results of the execution's cases, of which `outcome` is the sum. `waited_ms`: the
+    time it waited in its sandbox for a core, which counts as time in the queue.
     """
     report = outcome.report
     tests = reports.report_to_json(report) if report else None
@@ -249,7 +251,7 @@ def finish(
         "stderr_truncated": outcome.stderr.truncated,
         "tests": tests,
         "test_counts": reports.counts_of(report) if report else None,
-        "timings": _timings(execution, now, outcome),
+        "timings": _timings(execution, now, outcome, waited_ms),
         "usage": {
             "cpu_ms": outcome.usage.cpu_ms,
             "memory_peak_bytes": outcome.usage.memory_peak_bytes,
@@ -384,10 +386,12 @@ def _end(
     return ended
 
 
-def _timings(execution: Execution, now: datetime, outcome: Outcome | None) -> dict[str, Any]:
+def _timings(
+    execution: Execution, now: datetime, outcome: Outcome | None, waited_ms: float = 0.0
+) -> dict[str, Any]:
     started = execution.started_at or now
     return {
-        "queued_ms": milliseconds(execution.created_at, started),
+        "queued_ms": round(milliseconds(execution.created_at, started) + waited_ms, 3),
         "setup_ms": round(outcome.setup_ms, 3) if outcome else None,
         "run_ms": round(outcome.run_ms, 3) if outcome else None,
         "collect_ms": round(outcome.collect_ms, 3) if outcome else None,

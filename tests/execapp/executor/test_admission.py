@@ -1,10 +1,12 @@
 """Test admission: what may start beside the running executions, by load, memory and processes."""
 
+import threading
 from dataclasses import dataclass, replace
 
 import pytest
 
 from execapp.executor.admission import Admission, Entry, Need
+from tests.timeouts import HANGS_SECONDS
 
 MIB = 1 << 20
 SMALL = Need(memory_bytes=100 * MIB, processes=10)
@@ -38,6 +40,7 @@ def admission(machine: Machine, **changes: int) -> Admission:
     bounds = {"cores": 2, "most": 20, "memory_bytes": 10_000 * MIB, "processes": 1000, **changes}
     return Admission(
         cores=bounds["cores"],
+        ahead=bounds.get("ahead", 0),
         most=bounds["most"],
         memory_bytes=bounds["memory_bytes"],
         processes=bounds["processes"],
@@ -139,15 +142,19 @@ def test_as_many_as_slots_always_run_whatever_they_use(machine: Machine) -> None
     assert admitted(at)
 
 
-def test_an_ended_one_holds_its_core_until_its_sandbox_is_gone(machine: Machine) -> None:
+def test_an_ended_one_counts_as_a_quarter_of_a_core_until_its_sandbox_is_gone(
+    machine: Machine,
+) -> None:
     at = admission(machine)
     first, second = admitted(at), admitted(at)
-    run(machine, (first, 0.0), (second, 0.95))
-    assert at.openings() == 1
-    first.ended()
+    run(machine, (first, 0.95), (second, 0.95))
     assert at.openings() == 0
-    at.leave(first)
+    first.ended()
+    assert at.load() == pytest.approx(1.2)
     assert at.openings() == 1
+    second.ended()
+    assert at.load() == pytest.approx(0.5)
+    at.leave(first)
     at.leave(second)
     assert at.openings() == 2
     assert at.load() == 0
@@ -232,6 +239,10 @@ def test_a_new_program_whose_threads_sleep_holds_no_core_until_it_computes(
     entry.measured(4, machine.now)
     assert (at.openings(), freed) == (0, [])
     entry.waits()
+    assert (at.openings(), freed) == (0, []), "it computed until now, and may only pause"
+    machine.now += 0.005
+    entry.measured(4.1, machine.now)
+    entry.waits()
     assert (at.openings(), freed) == (1, ["freed"])
     machine.now += 0.005
     entry.measured(9, machine.now)
@@ -242,6 +253,148 @@ def test_an_exclusive_program_that_sleeps_keeps_its_core(machine: Machine) -> No
     at = admission(machine, cores=1)
     entry = admitted(at, replace(SMALL, exclusive=True))
     entry.begun(machine.now)
-    entry.measured(1, machine.now)
+    machine.now += 0.005
+    entry.measured(0, machine.now)
     entry.waits()
     assert at.openings() == 0
+
+
+# Prepared executions
+
+
+def never() -> bool:
+    return False
+
+
+class Beginning:
+    """A thread in which one prepared execution begins."""
+
+    def __init__(self, at: Admission, entry: Entry, order: list[Entry]) -> None:
+        self.gives_up = threading.Event()
+        self._at, self._entry, self._order = at, entry, order
+        self._thread = threading.Thread(target=self._begin)
+        self._thread.start()
+
+    def _begin(self) -> None:
+        self._at.begin(self._entry, self.gives_up.is_set)
+        self._order.append(self._entry)
+
+    def over(self) -> None:
+        self._thread.join(HANGS_SECONDS)
+        assert not self._thread.is_alive()
+
+
+def test_a_few_more_are_prepared_and_hold_no_core(machine: Machine) -> None:
+    at = admission(machine, ahead=2)
+    assert at.openings() == 4
+    entries = [admitted(at) for _ in range(4)]
+    assert [entry.prepared for entry in entries] == [False, False, True, True]
+    assert (at.openings(), at.fits(SMALL), at.admit(SMALL)) == (0, False, None)
+    assert at.load() == 2
+
+
+def test_a_busy_machine_still_prepares_the_next_ones(machine: Machine) -> None:
+    at = admission(machine, ahead=2)
+    assert not at.busy()
+    admitted(at)
+    assert not at.busy()
+    admitted(at)
+    assert at.busy()
+    assert at.openings() == 2
+
+
+def test_a_prepared_one_begins_when_a_core_is_free(machine: Machine) -> None:
+    at = admission(machine, ahead=1)
+    first, _second, third = admitted(at), admitted(at), admitted(at)
+    order: list[Entry] = []
+    beginning = Beginning(at, third, order)
+    machine.now += 0.5
+    assert order == []
+    at.leave(first)
+    beginning.over()
+    assert (order, third.prepared) == ([third], False)
+    assert third.waited_ms == pytest.approx(500, abs=1)
+    assert at.load() == 2
+
+
+def test_prepared_ones_begin_in_the_order_of_their_admission(machine: Machine) -> None:
+    at = admission(machine, ahead=2)
+    first, second, third, fourth = (admitted(at) for _ in range(4))
+    order: list[Entry] = []
+    later, sooner = Beginning(at, fourth, order), Beginning(at, third, order)
+    at.leave(first)
+    sooner.over()
+    assert order == [third]
+    at.leave(second)
+    later.over()
+    assert order == [third, fourth]
+
+
+def test_a_new_one_does_not_overtake_a_prepared_one(machine: Machine) -> None:
+    at = admission(machine, ahead=2)
+    first, _second, third = admitted(at), admitted(at), admitted(at)
+    at.leave(first)
+    assert admitted(at).prepared, "the core is for the third"
+    at.begin(third, never)
+    assert not third.prepared
+
+
+def test_a_prepared_one_whose_execution_is_cancelled_waits_no_more(machine: Machine) -> None:
+    at = admission(machine, ahead=1)
+    _first, _second, third = admitted(at), admitted(at), admitted(at)
+    beginning = Beginning(at, third, [])
+    beginning.gives_up.set()
+    beginning.over()
+    assert third.prepared, "it holds no core"
+    at.leave(third)
+    assert at.openings() == 1
+
+
+def test_one_that_runs_begins_at_once(machine: Machine) -> None:
+    entry = admitted(admission(machine))
+    admission(machine).begin(entry, never)
+    assert entry.waited_ms == 0
+
+
+def test_an_exclusive_one_is_not_prepared(machine: Machine) -> None:
+    at = admission(machine, ahead=2)
+    admitted(at), admitted(at)
+    assert not at.fits(EXCLUSIVE)
+    assert at.admit(EXCLUSIVE) is None
+    assert at.fits(SMALL)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [{"memory_bytes": 250 * MIB}, {"processes": 25}, {"most": 2}],
+    ids=["memory", "processes", "ceiling"],
+)
+def test_what_does_not_fit_beside_the_running_ones_is_not_prepared(
+    machine: Machine, bounds: dict[str, int]
+) -> None:
+    at = admission(machine, ahead=2, **bounds)
+    admitted(at), admitted(at)
+    assert at.admit(SMALL) is None
+
+
+def test_limits_of_prepared_ones_count(machine: Machine) -> None:
+    at = admission(machine, ahead=2, memory_bytes=350 * MIB)
+    admitted(at), admitted(at)
+    assert admitted(at).prepared
+    assert at.admit(SMALL) is None
+
+
+def test_a_prepared_one_begins_beside_programs_that_wait_if_the_machine_has_the_memory(
+    machine: Machine,
+) -> None:
+    at = admission(machine, ahead=1)
+    first, second, third = admitted(at), admitted(at), admitted(at)
+    run(machine, (first, 0.0), (second, 0.0), seconds=0.2)
+    machine.available = 50 * MIB
+    order: list[Entry] = []
+    beginning = Beginning(at, third, order)
+    beginning._thread.join(0.1)
+    assert order == [], "it may take 100 MiB"
+    machine.available = 150 * MIB
+    beginning.over()
+    assert order == [third]

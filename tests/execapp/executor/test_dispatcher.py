@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from pytest_django.fixtures import Settings
 
+from execapp.executor.admission import Entry
 from execapp.executor.daemon import Daemon
 from execapp.models import Execution
 from execapp.services import claims
@@ -18,6 +19,11 @@ Start = Callable[..., Daemon]
 
 def running() -> int:
     return Execution.objects.filter(state="running").count()
+
+
+def running_entries(daemon: Daemon) -> list[Entry]:
+    """Return the admitted executions that hold, or held, a core."""
+    return list(daemon.context.admission._running)
 
 
 def cancel(api: Api, made: list[dict[str, str]]) -> None:
@@ -34,24 +40,58 @@ def test_programs_that_sleep_run_together_on_one_slot(api: Api, start_executor: 
     assert api.submit(HELLO, wait=60)["state"] == "succeeded", "they hold no slot"
     cancel(api, made)
     until(lambda: running() == 0)
-    until(lambda: daemon.context.admission.openings() == 1)
+    until(lambda: daemon.context.admission.openings() == 2)
 
 
-def test_programs_that_compute_leave_the_next_one_in_the_queue(
+def test_programs_that_compute_leave_the_next_ones_prepared_or_in_the_queue(
     api: Api, start_executor: Start
 ) -> None:
-    start_executor(slots=1)
+    daemon = start_executor(slots=1)
+    admission = daemon.context.admission
     sleeping = [api.submit(SLEEP) for _ in range(3)]
-    until(lambda: running() == 3)
+    until(lambda: len(running_entries(daemon)) == 3 and admission.load() < 0.5)
     busy = api.submit(BUSY)
-    until(lambda: state_of(busy) == "running")
-    queued = api.submit(HELLO)
+    until(lambda: len(running_entries(daemon)) == 4 and admission.load() > 0.9)
+    prepared, queued = api.submit(HELLO), api.submit(HELLO)
+    until(lambda: state_of(prepared) == "running")
     for _ in range(50):
+        assert state_of(prepared) == "running", "it has a sandbox and waits there"
         assert state_of(queued) == "queued"
         time.sleep(0.02)
     cancel(api, [busy])
-    assert api.get(f"/executions/{queued['id']}?wait=60")["state"] == "succeeded"
+    for execution in (prepared, queued):
+        done = api.get(f"/executions/{execution['id']}?wait=60")
+        assert done["state"] == "succeeded"
+        assert done["timings"]["queued_ms"] > 900, "the wait for a core is no part of its run"
+        assert done["timings"]["run_ms"] < done["timings"]["total_ms"] - 900
     cancel(api, sleeping)
+
+
+def test_a_prepared_one_can_be_cancelled(api: Api, start_executor: Start) -> None:
+    daemon = start_executor(slots=1)
+    busy = api.submit(BUSY)
+    until(lambda: daemon.context.admission.load() > 0.9)
+    prepared = api.submit(HELLO)
+    until(lambda: state_of(prepared) == "running")
+    cancel(api, [prepared])
+    until(lambda: state_of(prepared) == "cancelled")
+    assert state_of(busy) == "running"
+    cancel(api, [busy])
+    until(lambda: daemon.context.admission.openings() == 2)
+
+
+def test_drain_gives_a_prepared_one_back_and_does_not_count_the_attempt(
+    api: Api, start_executor: Start
+) -> None:
+    daemon = start_executor(slots=1, grace=60)
+    long = api.submit(program("for (const end = Date.now() + 3000; Date.now() < end; );"))
+    until(lambda: daemon.context.admission.load() > 0.9)
+    prepared = api.submit(HELLO)
+    until(lambda: state_of(prepared) == "running")
+    daemon.stop()
+    row = Execution.objects.get(id=prepared["id"])
+    assert (row.state, row.attempt) == ("queued", 0)
+    assert state_of(long) == "succeeded"
 
 
 def test_a_program_that_begins_to_wait_lets_the_next_one_start(
@@ -130,7 +170,7 @@ def test_an_executor_that_was_killed_loses_none_of_its_batch(
         made = [api.submit(HELLO) for _ in range(2)]
         until(lambda: running() == 2)
     assert claims.take_over(worker=first.context.worker) == 2
-    for entry in list(first.context.admission._entries):
+    for entry in running_entries(first):
         first.context.admission.leave(entry)
     first.context.execution_wakeup.notify()
     for execution in made:
