@@ -1,8 +1,6 @@
 """`manage.py executor`: the process that owns the slots, the warm sandboxes and the builds."""
 
-import signal
 import sys
-import threading
 from argparse import ArgumentParser
 from typing import Any
 
@@ -12,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from execapp.executor.daemon import Daemon
 from execapp.executor.lock import LockedError
 from execapp.management.starting import require_schema
+from execapp.management.stopping import StopSignals
 from sandbox import probe
 
 
@@ -34,9 +33,7 @@ class Command(BaseCommand):
         require_schema()
         require_isolation()
         sys.setswitchinterval(self.switch_seconds)
-        asked = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: asked.set())
+        signals = StopSignals()
         daemon = Daemon(slots=options["slots"], warm=options["warm"], grace=options["grace"])
         try:
             daemon.start()
@@ -45,7 +42,7 @@ class Command(BaseCommand):
         self.stdout.write(f"executor: ready, {daemon.slots} slots")
         self.stdout.flush()
         try:
-            asked.wait()
+            signals.wait()
         finally:
             daemon.stop()
         self.stdout.write("executor: stopped")
