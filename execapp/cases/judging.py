@@ -72,6 +72,8 @@ class _Spent:
     def add(self, result: CaseResult) -> None:
         outcome = result.outcome
         self.wall_ms += outcome.run_ms
+        if outcome.start == "cold":  # a thousand of them would hold the slot for minutes
+            self.wall_ms += outcome.setup_ms
         self.cpu_ms += outcome.usage.cpu_ms
         self.stdout += len(outcome.stdout.data)
         self.stderr += len(outcome.stderr.data)
@@ -192,7 +194,7 @@ def _judged(spent: _Spent, asked: CasesRequest, state: State, message: str | Non
         report=None,
         usage=Usage(cpu_ms=spent.cpu_ms, memory_peak_bytes=max(peaks, default=None)),
         setup_ms=sum(one.setup_ms for one in outcomes),
-        run_ms=spent.wall_ms,
+        run_ms=sum(one.run_ms for one in outcomes),
         start=outcomes[0].start if outcomes else "cold",
         collect_ms=sum(one.collect_ms for one in outcomes),
         cold_reason=outcomes[0].cold_reason if outcomes else None,

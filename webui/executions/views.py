@@ -80,9 +80,15 @@ def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 
 @decorators.page
 def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
-    """Return the execution as the API shows it, and the submission itself."""
+    """Return the execution as the API shows it, and the submission itself.
+
+    `cases` are the results; `submitted_cases` have the inputs and the expected outputs.
+    """
     execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
-    whole = present_submission(execution) | present_execution(execution)
+    submitted = present_submission(execution)
+    whole = submitted | present_execution(execution)
+    if "cases" in submitted:
+        whole["submitted_cases"] = submitted["cases"]
     return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
 
 

@@ -24,7 +24,8 @@ def ended(state: State = State.SUCCEEDED, **given: Any) -> Outcome:
         state=state, exit_code=0, signal=None, message=None,
         stdout=Stream(data=stdout), stderr=Stream(data=given.pop("stderr", b"")), report=None,
         usage=Usage(cpu_ms=given.pop("cpu_ms", 1.0), memory_peak_bytes=given.pop("peak", 10)),
-        setup_ms=1.0, run_ms=given.pop("run_ms", 1.0), start="fork",
+        setup_ms=given.pop("setup_ms", 1.0), run_ms=given.pop("run_ms", 1.0),
+        start=given.pop("start", "fork"),
     )  # fmt: skip
 
 
@@ -99,7 +100,9 @@ def test_limits_hold_for_each_case_and_the_maximum_for_all_together() -> None:
     assert {one.memory_bytes for one in boxes.limits} == {LIMITS.memory_bytes}
 
 
-@pytest.mark.parametrize("used", [{"run_ms": 1300.0}, {"cpu_ms": 700.0}])
+@pytest.mark.parametrize(
+    "used", [{"run_ms": 1300.0}, {"cpu_ms": 700.0}, {"setup_ms": 1300.0, "start": "cold"}]
+)
 def test_no_case_begins_without_time_left(used: dict[str, Any]) -> None:
     boxes = Sandboxes(ended(**used))
     judged = run(boxes, Case(), Case())

@@ -1,5 +1,6 @@
 """Test the cases on the page of an execution: verdicts, differences, and hostile output."""
 
+import re
 from typing import Any
 
 import pytest
@@ -88,6 +89,16 @@ def test_of_many_cases_the_page_shows_some_and_those_that_did_not_pass(
     assert page.count('pill bad">wrong output') == 1
     assert "700 more cases" in page
     assert len(page) < 1_500_000
+
+
+def test_the_json_has_inputs_and_results(admin: Client, version: Version) -> None:
+    asked = [{"name": "small", "stdin": "1", "expected_stdout": "1"}]
+    page = shown(admin, version, asked, [("2", WRONG)])
+    (address,) = set(re.findall(r"/executions/[0-9a-f-]{36}/json", page))
+    found = admin.get(address).json()
+    assert found["submitted_cases"] == asked
+    assert [item["stdout"] for item in found["cases"]["items"]] == ["2"]
+    assert found["compare"] == "trim"
 
 
 def test_a_waiting_execution_has_no_results_yet(admin: Client, version: Version) -> None:
