@@ -30,11 +30,18 @@ class Sizes:
         """Return how many JSON values a body may have.
 
         The largest submission of these sizes needs them (an object with three members for each
-        file, and one with nine for each case); the rest leaves room to name the errors of a larger
-        one.
+        file); the rest leaves room to name the errors of a larger one.
         """
         tables = self.max_env + self.max_labels
-        return 4 * self.max_files + 10 * self.max_cases + self.max_args + 2 * tables + SPARE_VALUES
+        return 4 * self.max_files + self.max_args + 2 * tables + SPARE_VALUES
+
+    @property
+    def submission_values(self) -> int:
+        """Return how many JSON values the body of one submission may have.
+
+        Many cases need nine values each, and then the submission has few files.
+        """
+        return self.values + 6 * self.max_cases
 
     @property
     def batch_values(self) -> int:
@@ -42,7 +49,7 @@ class Sizes:
 
         Its bytes are bounded as those of a single submission are.
         """
-        return self.values + MAX_BATCH * SPARE_VALUES
+        return self.submission_values + MAX_BATCH * SPARE_VALUES
 
 
 @functools.cache
