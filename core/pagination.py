@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from core import parsing
 
@@ -63,6 +63,10 @@ def _text(text: str) -> tuple[str]:
     return (text,)
 
 
+def _day(text: str) -> tuple[str]:
+    return (parsing.day(text).date().isoformat(),)
+
+
 def _time_and_id(at: datetime, last: uuid.UUID) -> str:
     return parsing.write_cursor(at, last)
 
@@ -71,6 +75,7 @@ TIME_AND_ID = Cursor(_time_and_id, parsing.cursor)  # opaque: base64 of both
 NUMBER = Cursor(str, _number)  # an integer column, in decimal digits
 IDENTIFIER = Cursor(str, _identifier)  # a UUID in its usual form
 TEXT = Cursor(str, _text)  # the column's text as it is
+DAY = Cursor(str, _day)  # a column of text that holds a day, such as 2026-11-30
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Order:
     sort: tuple[str, ...] = ()
     cursor_columns: tuple[str, ...] = ()
 
-    def write(self, row: Model) -> str:
+    def write(self, row: object) -> str:
         """Return the cursor of the page that follows this row."""
         names = self.cursor_columns or tuple(map(_name, self.columns))
         return self.cursor.write(*(getattr(row, name) for name in names))
@@ -133,7 +138,7 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Page[Row: Model]:
+class Page[Row]:
     """The rows of one page, and the cursors of its neighbours.
 
     `next` is None on the last page. `previous` is what `before` of `paginate` takes, None on a page
@@ -150,8 +155,8 @@ class Page[Row: Model]:
         return self.next is not None
 
 
-def paginate[Row: Model](
-    rows: QuerySet[Row, Row],
+def paginate[Row](
+    rows: QuerySet[Any, Row],
     order: Order,
     *,
     limit: int,
@@ -179,8 +184,8 @@ def paginate[Row: Model](
     )
 
 
-def _slice[Row: Model](
-    rows: QuerySet[Row, Row], order: Order, cursor: str | None, limit: int
+def _slice[Row](
+    rows: QuerySet[Any, Row], order: Order, cursor: str | None, limit: int
 ) -> list[Row]:
     """Return the page and one row more, which shows that another page follows."""
     if cursor:

@@ -321,7 +321,8 @@ def take_over(*, worker: str) -> int:
 
 
 def forget_keys() -> int:
-    """Delete expired idempotency keys and old counts of bytes; return the number of keys."""
+    """Delete expired idempotency keys and old counts; return the number of keys."""
+    usage.forget()
     storage.forget(before=timezone.now() - COUNTS_KEPT)
     old = IdempotencyKey.objects.filter(created_at__lte=timezone.now() - KEY_LIFETIME)
     return old.delete()[0] if old.exists() else 0

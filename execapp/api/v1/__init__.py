@@ -17,6 +17,7 @@ from execapp.api.v1 import (
     me,
     promotions,
     templates,
+    usage,
 )
 
 __all__ = ["api"]
@@ -64,4 +65,5 @@ api.add_router("/templates", integrity.router)
 api.add_router("/templates", builds.of_template)
 api.add_router("/builds", builds.router)
 api.add_router("/me", me.router)
+api.add_router("/usage", usage.router)
 api.add_router("/me/callback-secret", deliveries.of_token)
