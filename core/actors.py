@@ -17,6 +17,7 @@ SYSTEM = (
     "doctor",
     "executor",
     "make up",
+    "limit_token",
     "pin_token",
     "stencil",
     "supervisor",

@@ -5,7 +5,9 @@ Requests a minute are counted by `execapp.services.request_meter`, bytes by
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from django.conf import settings
 from django.db import transaction
@@ -98,6 +100,14 @@ def replace_all(*, token_id: uuid.UUID, limits: TokenLimits, actor: str) -> ApiT
         details = {"id": str(token.id), "from": before.given, "to": limits.given}
         audit.append(actor=actor, action="token.limits", object=token.name, details=details)
     return token
+
+
+def change(*, token_id: uuid.UUID, changes: Mapping[str, Any], actor: str) -> ApiToken:
+    """Replace some limits of a token, by the names of TokenLimits. Raise as `replace_all` does."""
+    with transaction.atomic():
+        token = ApiToken.objects.select_for_update().filter(id=token_id).first()
+        before = of(token) if token is not None else TokenLimits()
+        return replace_all(token_id=token_id, limits=replace(before, **changes), actor=actor)
 
 
 def check_template(token: ApiToken | None, reference: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django import conf
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection, connections
 from django.utils import timezone
 from pytest_django.fixtures import Settings
@@ -238,6 +239,56 @@ def test_the_command_makes_a_token_with_limits(api: Api, current: object) -> Non
         bytes_per_day=1000,
         exclusive=True,
     )
+
+
+def limit_token(token: ApiToken, *options: str) -> str:
+    out = StringIO()
+    call_command("limit_token", token.prefix, *options, stdout=out)
+    return out.getvalue()
+
+
+def test_the_command_changes_what_is_given_and_keeps_the_rest(api: Api, current: object) -> None:
+    limit(api, open_executions=3, bytes_per_day=1000, exclusive=True)
+    said = limit_token(api.token, "--open-executions", "4", "--template", "tiny")
+    assert said == (
+        "ci-bot: templates tiny; requests per minute default; open executions 4; "
+        "cpu seconds per day default; bytes per day 1,000; exclusive yes\n"
+    )
+    event = AuditEvent.objects.filter(action="token.limits").latest("sequence")
+    assert event.actor == "limit_token"
+    assert (event.details["from"]["open_executions"], event.details["to"]["open_executions"]) == (
+        3,
+        4,
+    )
+    limit_token(
+        api.token, "--template", "all", "--bytes-per-day", "default", "--exclusive", "no",
+        "--cpu-seconds-per-day", "60", "--actor", "ann",
+    )  # fmt: skip
+    api.token.refresh_from_db()
+    assert token_limits.of(api.token) == TokenLimits(open_executions=4, cpu_seconds_per_day=60)
+    count = AuditEvent.objects.count()
+    assert "open executions 4" in limit_token(api.token)
+    assert AuditEvent.objects.count() == count
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--open-executions", "0"], "open_executions: Give 1 to 1,000,000"),
+        (["--open-executions", "-1"], "expected one argument|give a number, or default"),
+        (["--bytes-per-day", "many"], "'many': give a number, or default"),
+        (["--template", "nope", "--open-executions", "5"], "no template 'nope'"),
+        (["--exclusive", "perhaps"], "invalid choice: 'perhaps'"),
+    ],
+)
+def test_the_command_refuses_and_changes_nothing(api: Api, options: list[str], said: str) -> None:
+    limit(api, open_executions=3)
+    with pytest.raises(CommandError, match=said):
+        limit_token(api.token, *options)
+    api.token.refresh_from_db()
+    assert token_limits.of(api.token) == TokenLimits(open_executions=3)
+    with pytest.raises(CommandError, match="No usable tokens begin with"):
+        call_command("limit_token", "stn_nobody")
 
 
 def test_threads_that_race_for_the_last_place(api: Api, alive: object) -> None:
