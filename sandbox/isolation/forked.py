@@ -4,7 +4,7 @@ The server clones itself into new namespaces for each request. The clone announc
 status socket, whose credentials tell its process id. It then waits until the host has moved it into
 its control group and has set its limits. It has read nothing of a submission, so until then only
 the files of the template have had a say. The host trusts no word of it: what it is, is checked from
-outside (`confinement.check_forked`).
+outside (`confinement.expected_forked`).
 """
 
 import array
