@@ -210,7 +210,8 @@ def _over(owner: str, day: str, size: int, limit: int) -> QuotaError:
         f"This would store {size:,} bytes with room for its output; of {limit:,} a day {has:,} are "
         "left. Send less, ask for a smaller limits.output_bytes, or submit again tomorrow (UTC)."
     )
-    error = QuotaError(message, details={"limit": limit, "left": has, "needed": size})
+    details = {"limit_name": "bytes_per_day", "limit": limit, "left": has, "needed": size}
+    error = QuotaError(message, details=details)
     error.retry_after = until_midnight(timezone.now())
     return error
 

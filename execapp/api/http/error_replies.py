@@ -23,6 +23,7 @@ from execapp.errors import (
     ExecutionError,
     Field,
     InvalidRequestError,
+    QuotaError,
 )
 from execapp.services import probes
 from templatemgr.errors import TemplateError
@@ -111,7 +112,13 @@ def handle(exc: BaseException) -> HttpResponse:
     if isinstance(exc, CursorError):
         exc = InvalidRequestError([Field(path="cursor", message=exc.message)])
     if isinstance(exc, ExecutionError):
-        return error_reply(exc.code, exc.message, details=exc.details, retry_after=exc.retry_after)
+        response = error_reply(
+            exc.code, exc.message, details=exc.details, retry_after=exc.retry_after
+        )
+        if isinstance(exc, QuotaError):
+            for name, value in _limit_headers(exc).items():
+                response[name] = value
+        return response
     if isinstance(exc, TemplateError) and exc.code in STATUSES:
         return _template_error(exc)
     if isinstance(exc, RequestDataTooBig):
@@ -128,6 +135,15 @@ def handle(exc: BaseException) -> HttpResponse:
     logger.error("error %s", error_id, exc_info=exc)
     details = {"error_id": error_id}
     return error_reply("internal", "Stencil failed; its log has the cause.", details=details)
+
+
+def _limit_headers(exc: QuotaError) -> dict[str, str]:
+    """Return the headers about the limit that refused the request, not about requests a minute."""
+    return {
+        "RateLimit-Limit": str(exc.details["limit"]),
+        "RateLimit-Remaining": str(exc.details["left"]),
+        "RateLimit-Reset": str(exc.retry_after or 0),
+    }
 
 
 def trouble_that_passes(exc: BaseException) -> str | None:

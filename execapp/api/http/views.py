@@ -27,7 +27,7 @@ def one_shape(view: View) -> View:
         response = _reply(view, request, *args, **kwargs)
         standing = getattr(request, "standing", None)
         for name, value in standing.headers.items() if standing else ():
-            response[name] = value
+            response.headers.setdefault(name, value)  # a quota that refused the request goes first
         if response.status_code >= 400:
             drain(request)
         # An internal error is logged already, with its id; Django would log the reply again.

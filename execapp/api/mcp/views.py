@@ -147,7 +147,10 @@ def _failed(request_id: protocol.Id, response: HttpResponse) -> HttpResponse:
     if response.status_code < 400:
         return response
     found = json.loads(response.content)["error"]
-    return tools.failed(request_id, found["code"], found["message"], found["details"])
+    details = found["details"]
+    if "Retry-After" in response:
+        details = {**details, "retry_after": int(response["Retry-After"])}
+    return tools.failed(request_id, found["code"], found["message"], details)
 
 
 def _own_version() -> str:

@@ -60,7 +60,8 @@ def test_over_the_limit_it_is_refused_and_costs_nothing(
     error = refusal.json()["error"]
     assert error["code"] == "quota_exceeded"
     assert error["details"] == {
-        "limit": 2 * WHOLE, "left": 0, "needed": WHOLE - RESERVE + 10,
+        "limit_name": "bytes_per_day", "limit": 2 * WHOLE, "left": 0,
+        "needed": WHOLE - RESERVE + 10,
     }  # fmt: skip
     assert 1 <= int(refusal["Retry-After"]) <= 24 * 3600
     assert stored(api) == 2 * WHOLE
