@@ -101,6 +101,15 @@ def read(
     return Report(page=page, names=dict(names.values_list("id", "name")))
 
 
+def last_days(token: ApiToken) -> list[UsageSum]:
+    """Return the last 30 days of a token, oldest first, with the days on which nothing ended."""
+    span = parse_span(since=None, until=None)
+    found = read(by=Grouping.DAY, span=span, token=token, limit=USUAL_DAYS).page.items
+    known = {row.key: row for row in found}
+    days = [day_of(span.since + timedelta(days=number)) for number in range(USUAL_DAYS)]
+    return [known.get(day) or UsageSum(key=day, executions=0, cpu_ms=0) for day in days]
+
+
 def _moment(name: str, text: str | None, problems: list[Field]) -> datetime | None:
     """Return the time in a text; None without one, and after adding a problem."""
     if text is None:

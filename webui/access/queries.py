@@ -1,6 +1,7 @@
 """Tokens and users as their pages show them: one page of each list, one row, its latest events."""
 
 import uuid
+from typing import Any
 
 from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import User
@@ -11,8 +12,10 @@ from django.utils import timezone
 from core.pagination import IDENTIFIER, TEXT, Order, Page, paginate
 from execapp.errors import UnknownTokenError
 from execapp.models import ApiToken, TokenPin
+from execapp.services import token_limits, usage_reports
 from templatemgr.models import AuditEvent
 from webui.access.users import UnknownUserError
+from webui.shell import charts
 from webui.signin import roles
 
 PAGE = 50
@@ -51,6 +54,23 @@ def token_events(found: ApiToken) -> QuerySet[AuditEvent]:
     """Return the latest events about a token, newest first."""
     events = AuditEvent.objects.filter(object=found.name, action__startswith="token.")
     return events.order_by("-sequence")[:LATEST_EVENTS]
+
+
+def usage_context(found: ApiToken) -> dict[str, Any]:
+    """Return the context of a token's usage in the last 30 days: charts, rows and sums."""
+    days = usage_reports.last_days(found)
+    times = [str(day.key)[5:] for day in days]
+    limit = token_limits.cpu_limit(found)
+    return {
+        "usage_days": [day for day in reversed(days) if day.executions],
+        "usage_executions": sum(day.executions for day in days),
+        "usage_cpu_ms": sum(day.cpu_ms for day in days),
+        "usage_limit": limit,
+        "usage_ended": charts.columns([("ok", [float(day.executions) for day in days])], times),
+        "usage_cpu": charts.columns(
+            [("ok", [day.cpu_ms / 1000 for day in days])], times, unit=" s", limit=limit
+        ),
+    }
 
 
 def users(*, q: str = "", role: str = "", state: str = "", after: str = "") -> Page[User]:

@@ -208,5 +208,6 @@ def _detail(
         "pins_form": PinsForm(auto_id="t-%s", initial={"pins": pinned}),
         "events": [event_text.describe(event) for event in queries.token_events(token)],
         "secret": secret,
+        **queries.usage_context(token),
     }
     return render(request, "access/tokens/detail.html", context)

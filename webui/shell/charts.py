@@ -104,11 +104,18 @@ STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 def columns(
-    parts: Sequence[tuple[str, Sequence[float]]], times: Sequence[str], *, unit: str = ""
+    parts: Sequence[tuple[str, Sequence[float]]],
+    times: Sequence[str],
+    *,
+    unit: str = "",
+    limit: float | None = None,
 ) -> Chart:
-    """Return a column for each of `times`, in which `parts` (kind, values) are stacked."""
+    """Return a column for each of `times`, in which `parts` (kind, values) are stacked.
+
+    `limit` is drawn as a line across the chart.
+    """
     totals = [sum(values) for values in zip(*(values for _, values in parts), strict=True)]
-    top = nice(max(totals, default=0.0))
+    top = nice(max([*totals, limit or 0.0], default=0.0))
     step = WIDE / max(1, len(times))
     bars: list[Bar] = []
     for index in range(len(times)):
@@ -126,7 +133,11 @@ def columns(
                         height=round(height, 2),
                     )
                 )
-    return _chart(top, times, unit, bars=tuple(bars))
+    lines = []
+    if limit is not None:
+        level = f"{HIGH - limit / top * HIGH:.1f}"
+        lines.append(("limit", f"0,{level} {WIDE},{level}"))
+    return _chart(top, times, unit, bars=tuple(bars), lines=tuple(lines))
 
 
 def curves(

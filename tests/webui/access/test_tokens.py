@@ -10,8 +10,9 @@ from django.utils import timezone
 
 from execapp.deliveries import signing_secrets
 from execapp.errors import InvalidRequestError
-from execapp.models import ApiToken
+from execapp.models import ApiToken, TokenUsage
 from execapp.services import rotation, token_pins, tokens
+from execapp.services.storage import day_of
 from templatemgr.models import AuditEvent
 from tests import factories
 from webui.access import queries
@@ -35,6 +36,32 @@ def test_the_page_leads_to_the_description_of_the_api(admin: Client) -> None:
     for address in ("/api/v1/docs", "/api/v1/openapi.json"):
         assert f'href="{address}"' in page
         assert admin.get(address).status_code == 200
+
+
+def test_a_token_shows_its_usage_by_day_with_the_limit(admin: Client) -> None:
+    token = factories.make_token_row()
+    assert "No execution ended in 30 days" in admin.get(f"/tokens/{token.id}").content.decode()
+    other = factories.make_token_row(name="other")
+    now = timezone.now()
+    for owner, days, template in (
+        (token, 0, "a"), (token, 0, "b"), (token, 29, "a"), (token, 31, "a"), (other, 1, "a"),
+    ):  # fmt: skip
+        TokenUsage.objects.create(
+            token=owner, day=day_of(now - timedelta(days=days)), template_name=template,
+            executions=1000, cpu_ms=5_000,
+        )  # fmt: skip
+    answer = admin.get(f"/tokens/{token.id}")
+    page = answer.content.decode()
+    assert "3,000 executions · 15 s of CPU" in page
+    assert [day.executions for day in answer.context["usage_days"]] == [2000, 1000]
+    assert [len(answer.context[name].bars) for name in ("usage_ended", "usage_cpu")] == [2, 2]
+    assert answer.context["usage_cpu"].lines == ()
+    ApiToken.objects.filter(id=token.id).update(cpu_seconds_per_day=20)
+    answer = admin.get(f"/tokens/{token.id}")
+    assert "limit 20 seconds" in answer.content.decode()
+    # The limit is the end of the axis, and the largest day is half of it.
+    assert answer.context["usage_cpu"].lines == (("limit", "0,0.0 600,0.0"),)
+    assert max(bar.height for bar in answer.context["usage_cpu"].bars) == 70.0
 
 
 def test_mistakes_stand_beside_their_fields_and_no_token_is_made(admin: Client) -> None:
