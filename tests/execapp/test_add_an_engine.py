@@ -1,7 +1,9 @@
 """Test the engine of docs/how-to/add-an-engine.md through the setting."""
 
+import inspect
 import re
 import sys
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,13 @@ import pytest
 from pytest_django import Settings
 
 from core.engine import WakeKind, get_engine
+from core.engine.base import BaseEngine, Link, Receiver
 from core.engine.checks import check_engine
+from core.engine.live import Offsets
 from execapp.executor.daemon import Daemon
 from execapp.models import ExecutionState
+from execapp.services import following
+from execapp.services.positions import Position
 from tests.execapp.conftest import Api, state_of, until
 from tests.minimal_template import HELLO, SLEEP
 
@@ -68,3 +74,26 @@ def test_submissions_and_cancellations_go_through_it(
     until(lambda: state_of(made) == ExecutionState.RUNNING)
     assert api.call("POST", f"/executions/{made['id']}/cancel").status_code == 202
     until(lambda: state_of(made) == ExecutionState.CANCELLED)
+
+
+def test_the_page_names_each_method_of_the_interface() -> None:
+    page = PAGE.read_text()
+    for owner in (BaseEngine, Receiver, Link):
+        for name, _ in inspect.getmembers(owner, inspect.isfunction):
+            known = name.startswith("_") or re.search(rf"\b{name}\b", page)
+            assert known, f"{owner.__name__}.{name}"
+
+
+def test_an_execution_is_followed_without_live_data(
+    engine_of_the_page: None, start_executor: Callable[..., Daemon], api: Api
+) -> None:
+    start_executor()
+    made = api.submit(HELLO)
+    events = []
+    for item in following.follow(execution_id=uuid.UUID(made["id"]), after=Position()):
+        if isinstance(item, following.Wait):
+            time.sleep(0.05)
+        else:
+            events.append(item.kind)
+    assert get_engine().read_live(uuid.UUID(made["id"]), Offsets()) is None
+    assert events[-3:] == ["stdout", "state", "result"]
