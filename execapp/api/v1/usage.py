@@ -7,14 +7,14 @@ from execapp.api.http import auth
 from execapp.api.http.openapi import ERRORS
 from execapp.api.http.responses import check_query, reply, token_of
 from execapp.api.presenters.usage import present_usage
-from execapp.api.v1.schemas.usage import UsageOut, UsageQuery
+from execapp.api.v1.schemas.usage import UsageQuery, UsageReportOut
 from execapp.models import Scope
 from execapp.services import usage_reports
 
 router = Router(tags=["Usage"])
 
 
-@router.get("", auth=auth.read, response={200: UsageOut, **ERRORS}, summary="Read the usage")
+@router.get("", auth=auth.read, response={200: UsageReportOut, **ERRORS}, summary="Read the usage")
 def listing(request: HttpRequest, query: Query[UsageQuery]) -> HttpResponse:
     """Add up ended executions and their CPU time. A token without `admin` sees only its own.
 

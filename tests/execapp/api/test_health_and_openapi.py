@@ -1,8 +1,11 @@
 """Test health checks, the OpenAPI page, messages on the socket, and the strict JSON parser."""
 
 import contextlib
+import importlib
 import json
+import pkgutil
 import socket
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -21,6 +24,7 @@ from core.engine.local.sockets import short_address, socket_path
 from execapp.api.http import openapi_document, views
 from execapp.api.http.json_parser import loads
 from execapp.api.v1 import api as api_v1
+from execapp.api.v1 import schemas
 from execapp.errors import MalformedError
 from execapp.executor.daemon import Daemon
 from execapp.models import ExecutorHeartbeat
@@ -189,3 +193,14 @@ def test_depth_is_counted() -> None:
     loads(b"[" * 32 + b"]" * 32)
     with pytest.raises(MalformedError, match="nested"):
         loads(b"[" * 33 + b"]" * 33)
+
+
+def test_no_two_schemas_have_the_same_name() -> None:
+    """The document names schemas by their classes, so one would replace the other."""
+    found = Counter(
+        kind.__name__
+        for module in pkgutil.iter_modules(schemas.__path__, f"{schemas.__name__}.")
+        for kind in vars(importlib.import_module(module.name)).values()
+        if isinstance(kind, type) and kind.__module__ == module.name
+    )
+    assert [name for name, count in found.items() if count > 1] == []

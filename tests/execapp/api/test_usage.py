@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from execapp.api.v1.schemas.usage import UsageOut
+from execapp.api.v1.schemas.usage import UsageReportOut
 from execapp.models import ApiToken, TokenUsage
 from execapp.services import claims, usage
 from execapp.services.storage import day_of
@@ -47,7 +47,7 @@ def other(api: Api) -> Api:
 
 
 def sums(answer: Any, key: str) -> list[tuple[str, int, int]]:
-    UsageOut.model_validate(answer)
+    UsageReportOut.model_validate(answer)
     return [(item[key], item["executions"], item["cpu_ms"]) for item in answer["items"]]
 
 

@@ -32,7 +32,7 @@ class UsageSumOut(Schema):
     cpu_ms: int
 
 
-class UsageOut(Schema):
+class UsageReportOut(Schema):
     """A page of sums; days and tokens stand newest first."""
 
     by: Grouping
