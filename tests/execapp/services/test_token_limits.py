@@ -310,6 +310,32 @@ def test_threads_that_race_for_the_last_place(api: Api, alive: object) -> None:
     assert sorted(seen) == [201] * 5 + [429] * 11
 
 
+def test_ends_that_race_are_all_counted(api: Api, alive: object) -> None:
+    for _ in range(16):
+        submit(api)
+    claimed = [claims.claim(worker="w") for _ in range(16)]
+    gate, ended = threading.Barrier(4), list[bool]()
+
+    def run(first: int) -> None:
+        gate.wait()
+        try:
+            for execution in claimed[first::4] * 2:  # the second end of each changes nothing
+                assert execution is not None
+                values = {"state": "succeeded", "usage": {"cpu_ms": 3}, "timings": {}}
+                ended.append(claims._end(execution, execution.attempt, values))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ended) == [False] * 16 + [True] * 16
+    row = TokenUsage.objects.get()
+    assert (row.executions, row.cpu_ms) == (16, 48)
+
+
 RACER = """
 import sys, django
 django.setup()
