@@ -54,6 +54,14 @@ class Container:
         self.child.kill()
         self.child.dead(_KILL_TIMEOUT_SECONDS)
 
+    def end_all(self) -> bool:
+        """End all processes; return whether none is left, so that nobody can change a file.
+
+        The first process of a pid namespace dies after all others in it (pid_namespaces(7)).
+        """
+        self.kill()
+        return process.readable(self.init_pidfd, 0)
+
     def close(self) -> None:
         """End all processes and release all resources; stdin, unless it was taken."""
         if self._closed:

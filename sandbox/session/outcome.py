@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from sandbox.session.collecting import Collected
 from sandbox.session.runner_messages import TestReport
 
 Start = Literal["fork", "warm", "cold"]
@@ -46,7 +47,7 @@ class Outcome:
     mode. `setup_ms` ends with the delivery of the job, `run_ms` with the end of the program, and
     `collect_ms` when its processes are gone and its output is read. `start` says whether the
     sandbox was forked from a loaded process, was loaded and waited, or had to load for this job;
-    `cold_reason` says why it is "cold", else it is None.
+    `cold_reason` says why it is "cold", else it is None. `collected` is None if no files were asked for.
     """
 
     state: State
@@ -62,6 +63,7 @@ class Outcome:
     start: Start
     collect_ms: float = 0.0
     cold_reason: str | None = None
+    collected: Collected | None = None
 
     @property
     def warm(self) -> bool:

@@ -5,22 +5,25 @@ over the channel. Times are measured on the host, from the delivery of the job. 
 `exit(137)` looks like a SIGKILL, and both are CRASHED (see `isolation.exit_status`).
 """
 
+import logging
 import math
 import resource
 import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 
-from sandbox.errors import LimitsError, StartupError, UsedError
+from sandbox.errors import LimitsError, SandboxError, StartupError, UsedError
 from sandbox.isolation import confinement
 from sandbox.isolation.container import Container
 from sandbox.isolation.launch import Shares, launch, parking_key, this_host
 from sandbox.isolation.parking import ParkedPool
 from sandbox.limits import Limits
+from sandbox.session.collecting import Anchor, Collected, Wanted, collect
 from sandbox.session.job import TICK, OnCase, OnOutput, Run, drain
 from sandbox.session.meter import Meter
-from sandbox.session.outcome import Outcome, Start
+from sandbox.session.outcome import Outcome, Start, State
 from sandbox.session.paths import check_paths
 from sandbox.session.runner_messages import Ready, ReportError, parse
 from sandbox.session.streams import Capture, Pump
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 
+logger = logging.getLogger(__name__)
 _STARTUP_OUTPUT = 64 * 1024
 _READY_BYTES = 4096
 
@@ -208,6 +212,7 @@ class Session:
         later: ExitStack | None = None,
         meter: Meter | None = None,
         exclusive: bool = False,
+        files: Wanted | None = None,
     ) -> Outcome:
         """Run one submission to its end, then end the sandbox.
 
@@ -215,6 +220,7 @@ class Session:
         killed when this returns. The wait until its processes are gone and its memory is free
         happens here, or when the caller closes `later`: work deferred until the reply is sent.
         `meter` receives the CPU time during the run. `exclusive`: a larger share of the processors.
+        `files`: what to collect when the program has ended; it costs the wait for its processes.
         LimitsError if the sandbox cannot take these limits, StartupError if it died while it
         waited, UsedError for a second job.
         """
@@ -234,8 +240,11 @@ class Session:
                 (time.monotonic() - began) * 1000 if self.started != "cold" else self.setup_ms
             )
             late = self._late(submission)
+            collecting = None if files is None else Collecting(self._container, files, end)
             run = Run(self._container, submission, limits, cancel, on_case, on_output, late, meter)
             outcome = run.outcome(setup_ms=setup_ms, start=self.started)
+            if collecting is not None:
+                outcome = collecting.complete(outcome)
             if later is not None:
                 later.callback(end.pop_all().close)
             return outcome
@@ -259,6 +268,40 @@ class Session:
         if (limits.file_bytes, limits.open_files) != (mine.file_bytes, mine.open_files):
             for pid in group.pids():
                 _lower_files(pid, limits)
+
+
+class Collecting:
+    """The collecting of one sandbox's files, decision 0047. A failure of ours is a note and a log line."""
+
+    def __init__(self, container: Container, wanted: Wanted, end: ExitStack) -> None:
+        """Hold the folder of a sandbox that has no job yet, until `end`."""
+        self._container, self._wanted = container, wanted
+        self._anchor: Anchor | None = None
+        try:
+            self._anchor = Anchor.take(container.init)
+        except SandboxError:
+            logger.exception("files of a sandbox cannot be collected")
+        else:
+            end.callback(self._anchor.close)
+
+    def complete(self, outcome: Outcome) -> Outcome:
+        """Return the outcome with the files; a cancelled one has none."""
+        if outcome.state is State.CANCELLED:
+            return outcome
+        began = time.monotonic()
+        collected = self._collected()
+        spent = (time.monotonic() - began) * 1000
+        return replace(outcome, collected=collected, collect_ms=outcome.collect_ms + spent)
+
+    def _collected(self) -> Collected:
+        if self._anchor is not None:
+            try:
+                if not self._container.end_all():
+                    raise SandboxError("processes of the sandbox live on after their kill")
+                return collect(self._anchor, self._wanted)
+            except (SandboxError, OSError):
+                logger.exception("files of a sandbox cannot be collected")
+        return Collected(notes=("a failure of Stencil, which its log has",))
 
 
 def fits(started: Limits, wanted: Limits) -> bool:
