@@ -24,6 +24,9 @@ class Sizes:
     max_label_bytes: int = 256
     max_wait_seconds: int = 60
     max_cases: int = 1_000
+    max_collect_patterns: int = 32
+    max_collect_files: int = 64
+    max_collect_bytes: int = 10 * 1024 * 1024
 
     @property
     def values(self) -> int:

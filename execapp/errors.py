@@ -97,6 +97,12 @@ class UnknownExecutionError(ExecutionError):
     code = "unknown_execution"
 
 
+class UnknownFileError(ExecutionError):
+    """The execution has given back no such file, or its content is lost."""
+
+    code = "unknown_file"
+
+
 class UnknownDeliveryError(ExecutionError):
     """The delivery does not exist, or this client may not see it."""
 

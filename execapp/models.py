@@ -173,6 +173,8 @@ class Execution(CancellableJob):
     # What `execapp.cases` writes: the cases that were asked for, and their results. Decision 0046.
     cases = models.JSONField(null=True, blank=True)
     case_results = models.JSONField(null=True, blank=True)
+    # {"patterns", "most_files", "most_bytes"}; null: no files are collected. Decision 0047.
+    collect = models.JSONField(null=True, blank=True)
 
     class Meta:
         ordering = ["-created_at", "-id"]
@@ -221,6 +223,27 @@ class ExecutionLabel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}:{self.value}"
+
+
+class CollectedFile(models.Model):
+    """A file that an execution gave back. Its content is in the storage, under its digest."""
+
+    execution = models.ForeignKey(
+        Execution, on_delete=models.CASCADE, related_name="collected_files"
+    )
+    path = models.CharField(max_length=512)  # relative to src/
+    size_bytes = models.BigIntegerField()
+    sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["execution", "path"], name="collected_file_once")
+        ]
+        # Whether anybody still names a content.
+        indexes = [models.Index(fields=["sha256"], name="collected_file_content")]
+
+    def __str__(self) -> str:
+        return self.path
 
 
 class DeliveryState(models.TextChoices):

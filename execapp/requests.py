@@ -34,6 +34,7 @@ class SubmissionRequest:
     dashboard submits. `template` is a reference: a name, name@7 or name@sha256:<hex>. `files` are
     mappings of `path`, `content` and `encoding` ("utf8" or "base64"). Without `entry` the
     template's own entry file runs. `limits` are the ones that differ from the template's defaults.
+    `collect` are patterns of files below src/ that come back.
     `callback_url` gets the finished execution, in the form of `callback_event`. With `cases` the
     program runs once for each of them; `stdin`, `args` and `env` are for those that have none.
     """
@@ -50,6 +51,7 @@ class SubmissionRequest:
     limits: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     idempotency: Idempotency | None = None
+    collect: Sequence[str] = ()
     callback_url: str | None = None
     callback_event: str = "execution.finished"  # a name in execapp.deliveries.events
     cases: CasesRequest | None = None
@@ -81,6 +83,7 @@ def repeat(
         env=execution.env,
         limits=execution.limits,
         labels=execution.labels,
+        collect=() if execution.collect is None else execution.collect["patterns"],
         callback_url=callback_url,
         cases=None if execution.cases is None else asked.from_json(execution.cases),
     )

@@ -16,6 +16,7 @@ from webui.settings import *  # noqa: E402, F403 - the environment above must co
 
 STATIC_ROOT.mkdir()  # noqa: F405 - whitenoise warns when there is none
 STORAGES = {
+    **STORAGES,  # noqa: F405
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }

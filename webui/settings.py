@@ -98,6 +98,10 @@ STENCIL_MAX_ENV = environment.number("STENCIL_MAX_ENV", 64)
 STENCIL_MAX_ENV_BYTES = environment.number("STENCIL_MAX_ENV_BYTES", 8 * 1024)
 STENCIL_MAX_STDIN_BYTES = environment.number("STENCIL_MAX_STDIN_BYTES", 4 * 1024 * 1024)
 STENCIL_MAX_CASES = environment.number("STENCIL_MAX_CASES", 1_000, least=1)
+STENCIL_MAX_COLLECT_PATTERNS = environment.number("STENCIL_MAX_COLLECT_PATTERNS", 32, least=1)
+STENCIL_MAX_COLLECT_FILES = environment.number("STENCIL_MAX_COLLECT_FILES", 64, least=1)
+STENCIL_MAX_COLLECT_BYTES = environment.number("STENCIL_MAX_COLLECT_BYTES", 10 * 1024**2, least=1)
+STENCIL_COLLECT_SECONDS = environment.number("STENCIL_COLLECT_SECONDS", 5, least=1)
 STENCIL_MAX_LABELS = environment.number("STENCIL_MAX_LABELS", 16)
 STENCIL_MAX_LABEL_BYTES = environment.number("STENCIL_MAX_LABEL_BYTES", 256, least=1)
 STENCIL_MAX_WAIT_SECONDS = environment.number("STENCIL_MAX_WAIT_SECONDS", 60)
@@ -269,6 +273,11 @@ STATIC_URL = "/static/"
 STATIC_ROOT = STENCIL_DATA / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    # Files of executions, by digest: a file of the same name has the same content. Decision 0047.
+    "collected": {
+        "BACKEND": "execapp.file_storage.DataFolderStorage",
+        "OPTIONS": {"folder": "collected"},
+    },
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 

@@ -17,7 +17,7 @@ from execapp.executor.live import LiveOutput
 from execapp.executor.warm_groups import Key
 from execapp.models import Execution
 from execapp.queues import EXECUTIONS
-from execapp.services import checks, claims
+from execapp.services import checks, claims, collected_files
 from sandbox.errors import ConfinementError, LimitsError, LostError, StartupError
 from sandbox.forkserver.server import tier_for
 from sandbox.limits import Limits
@@ -214,6 +214,7 @@ def _sandboxed(
             submission, limits, cancel=claimed.running.cancel,
             later=later, meter=meter, exclusive=claimed.entry.need.exclusive,
             on_case=live.case, on_output=None if case else live.output,
+            files=collected_files.wanted_by(execution),
         )  # fmt: skip
 
     if warm is not None:

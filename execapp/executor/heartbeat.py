@@ -12,7 +12,7 @@ from core.jobs.worker import Periodic, Worker
 from execapp.counters import counting
 from execapp.counters.tally import FORGET_SECONDS, TALLY, forget
 from execapp.executor.context import ExecutorContext
-from execapp.services import claims, heartbeats
+from execapp.services import claims, collected_files, heartbeats
 
 BEAT_SECONDS = 1.0
 REAP_SECONDS = 5.0
@@ -37,6 +37,11 @@ class HeartbeatThread:
                 Periodic(name="the reaper", action=self._renew_and_reap, seconds=REAP_SECONDS),
                 Periodic(
                     name="the counters", action=TALLY.flush, seconds=counting.FLUSH_SECONDS / 2
+                ),
+                Periodic(
+                    name="unnamed files",
+                    action=collected_files.sweep,
+                    seconds=collected_files.SWEEP_SECONDS,
                 ),
                 Periodic(name="old counters", action=forget, seconds=FORGET_SECONDS),
             ],

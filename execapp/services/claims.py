@@ -24,8 +24,9 @@ from execapp.cases.judging import Judged
 from execapp.counters import counting
 from execapp.models import OPEN_STATES, Execution, ExecutionState, IdempotencyKey
 from execapp.queues import EXECUTIONS
-from execapp.services import callbacks, storage, usage
+from execapp.services import callbacks, collected_files, storage, usage
 from execapp.services.idempotency import KEY_LIFETIME
+from sandbox.session.collecting import Collected
 from sandbox.session.outcome import Outcome, State
 from templatemgr.models import Version, VersionHealth
 
@@ -238,7 +239,7 @@ def finish(
     `judged`: the results of the execution's cases, of which `outcome` is the sum. `waited_ms`: the
     time it waited in its sandbox for a core, which counts as time in the queue.
     """
-    report = outcome.report
+    report, collected = outcome.report, outcome.collected
     tests = reports.report_to_json(report) if report else None
     now = timezone.now()
     values = {
@@ -261,8 +262,9 @@ def finish(
     if judged is not None:
         values["case_results"] = results.to_json(judged)
     if outcome.state is not State.CANCELLED:  # else keep the message that names the actor
-        values["message"] = outcome.message or ""
-    return _end(execution, attempt, values)
+        notes = collected_files.message_of(collected)
+        values["message"] = " ".join(text for text in (outcome.message, notes) if text)
+    return _end(execution, attempt, values, collected=collected)
 
 
 def fail(*, execution: Execution, attempt: int, error_id: str, message: str) -> bool:
@@ -342,7 +344,8 @@ def _light(rows: QuerySet[Execution]) -> QuerySet[Execution]:
     names = ("id", "attempt", "created_at", "started_at", "cancel_requested", "state")
     counted = ("template_name", "mode", "version__number")
     rows = rows.select_related("version")
-    return rows.only(*names, "lease_until", "client", "token_id", "limits", "callback", *counted)
+    charged = ("client", "token_id", "limits", "collect")
+    return rows.only(*names, "lease_until", "callback", *charged, *counted)
 
 
 def _give_back(
@@ -373,14 +376,21 @@ def _failure(execution: Execution, error_id: str, message: str) -> dict[str, Any
 
 
 def _end(
-    execution: Execution, attempt: int, values: dict[str, Any], *, unrenewed: bool = False
+    execution: Execution,
+    attempt: int,
+    values: dict[str, Any],
+    *,
+    unrenewed: bool = False,
+    collected: Collected | None = None,
 ) -> bool:
     if attempt != execution.attempt:
         return False
     with transaction.atomic():
         ended = EXECUTIONS.end(execution, unrenewed=unrenewed, **values)
         if ended:
-            storage.settle(execution, values)
+            storage.settle(execution, values, files=collected_files.size_of(collected))
+            if collected is not None:
+                collected_files.record(execution, collected)
             callbacks.announce(execution)
             counting.count_end(execution, values)
             usage.count_end(execution, values)

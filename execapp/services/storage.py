@@ -135,11 +135,14 @@ def _charge(owner: str, day: str, size: int, limit: int) -> None:
     raise _over(owner, day, size, limit)
 
 
-def settle(execution: Execution, columns: Mapping[str, Any]) -> None:
-    """Replace the reserve of an execution by its real output; `columns` are its final columns."""
+def settle(execution: Execution, columns: Mapping[str, Any], *, files: int = 0) -> None:
+    """Replace the reserve of an execution by its real output.
+
+    `columns` are its final columns, `files` the bytes of the files that it gave back.
+    """
     if not settings.STENCIL_CLIENT_BYTES_PER_DAY and execution.token_id is None:
         return  # a token may have a limit of its own
-    printed = len(columns.get("stdout", b"")) + len(columns.get("stderr", b""))
+    printed = files + len(columns.get("stdout", b"")) + len(columns.get("stderr", b""))
     if columns.get("tests") is not None:
         printed += len(json.dumps(columns["tests"]))
     more = printed - reserve(execution)
@@ -157,6 +160,7 @@ def submitted_bytes(execution: Execution) -> int:
     files = sum(size_of(file["path"]) + size_of(file["content"]) for file in execution.files)
     tables = (*execution.env.items(), *execution.labels.items())
     texts = [execution.stdin, *execution.args, *(text for pair in tables for text in pair)]
+    texts += [] if execution.collect is None else execution.collect["patterns"]
     # The delivery of a callback is a row of its own.
     callback = 0 if execution.callback is None else ROW_BYTES + 2 * len(execution.callback["url"])
     return ROW_BYTES + files + sum(map(size_of, texts)) + callback + _cases_bytes(execution)
@@ -171,12 +175,13 @@ def _cases_bytes(execution: Execution) -> int:
 
 
 def reserve(execution: Execution) -> int:
-    """Return the maximum size of stdout and stderr together, in bytes."""
+    """Return the maximum size of stdout, stderr and the files that come back, in bytes."""
     most = execution.limits.get("output_bytes", 0)
     if execution.cases is not None:
         count = len(execution.cases["items"])
         most = min(execution.cases["within"]["output_bytes"], most * count)
-    return int(2 * most)
+    files = 0 if execution.collect is None else execution.collect["most_bytes"]
+    return int(2 * most + files)
 
 
 def owner_of(execution: Execution) -> str:

@@ -44,6 +44,7 @@ from execapp.services import (
     callbacks,
     case_checks,
     checks,
+    collect_checks,
     health,
     idempotency,
     probes,
@@ -212,6 +213,7 @@ def _checked(request: SubmissionRequest) -> Execution:
         labels=dict(request.labels),
         callback=callbacks.recorded(request),
         cases=None if request.cases is None else asked.to_json(request.cases),
+        collect=collect_checks.recorded(request.collect, sizes()),
     )
     bounds = sizes()
     problems = [
@@ -220,6 +222,7 @@ def _checked(request: SubmissionRequest) -> Execution:
         *checks.check_args(execution.args, execution.stdin, bounds),
         *checks.check_env(execution.env, bounds),
         *checks.check_labels(execution.labels, bounds),
+        *collect_checks.check(request.collect, bounds, cases=request.cases is not None),
         *case_checks.check(request.cases, execution.mode, execution.env, bounds),
     ]
     if problems:

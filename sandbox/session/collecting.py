@@ -1,9 +1,9 @@
 """Files of a program that has ended: decision 0047.
 
 Before the job is delivered, `Anchor` takes a descriptor of the sandbox's folder src/. When every
-process of the sandbox is dead, nobody can change what lies below it. `collect` then starts a reader
-(`file_reader`) with that descriptor and the rights of the program. This process opens no path that a
-program has made: it gets bytes by a pipe, and treats them as the program's own output.
+process of the sandbox is dead, nobody can change what lies below it. `collect` then starts a
+reader (`file_reader`) with that descriptor and the rights of the program. This process opens no
+path that a program has made: it gets bytes by a pipe, and treats them as the program's own output.
 """
 
 import hashlib
@@ -58,8 +58,8 @@ class Sink(Protocol):
 class Wanted:
     """What to collect: patterns that passed `check_patterns`, and the bounds of all together.
 
-    `most_entries` bounds the entries of folders that are looked at, `seconds` the time. `sink` makes
-    the place for one file.
+    `most_entries` bounds the entries of folders that are looked at, `seconds` the time. `sink`
+    makes the place for one file.
     """
 
     patterns: tuple[str, ...]
@@ -233,9 +233,11 @@ class _Answer:
                 self.note(f"{_text(message['skipped'])!r}: {_text(message['why'])}")
                 continue
             path, size = message.get("path"), message.get("size")
-            if set(message) != {"path", "size"} or not self._allowed(path, patterns):
+            if set(message) != {"path", "size"} or not isinstance(path, str):
                 raise _OverError("the reader gave a wrong answer")
             if type(size) is not int or not 0 <= size <= bytes_left:
+                raise _OverError("the reader gave a wrong answer")
+            if not self._allowed(path, patterns):
                 raise _OverError("the reader gave a wrong answer")
             bytes_left -= size
             self._take(source, path, size)
@@ -257,10 +259,9 @@ class _Answer:
         if self._open is not None:
             self._open.drop()
 
-    def _allowed(self, path: object, patterns: Patterns) -> bool:
+    def _allowed(self, path: str, patterns: Patterns) -> bool:
         return (
-            isinstance(path, str)
-            and len(self.files) < self.wanted.most_files
+            len(self.files) < self.wanted.most_files
             and not check_paths([path])
             and patterns.match(path)
             and all(file.path != path for file in self.files)
@@ -292,4 +293,3 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _text(value: object) -> str:
     return clean(value, _NOTE) if isinstance(value, str) else "?"
-

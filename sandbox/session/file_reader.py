@@ -198,7 +198,7 @@ def confine(request: Request) -> None:
     if request.user is None:
         return
     os.fchdir(FOLDER)
-    os.chroot(".")  # noqa: PTH - this process must have no other folder
+    os.chroot(".")  # this process must have no other folder
     os.setgroups([])
     os.setresgid(request.user, request.user, request.user)
     os.setresuid(request.user, request.user, request.user)

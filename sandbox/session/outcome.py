@@ -47,7 +47,8 @@ class Outcome:
     mode. `setup_ms` ends with the delivery of the job, `run_ms` with the end of the program, and
     `collect_ms` when its processes are gone and its output is read. `start` says whether the
     sandbox was forked from a loaded process, was loaded and waited, or had to load for this job;
-    `cold_reason` says why it is "cold", else it is None. `collected` is None if no files were asked for.
+    `cold_reason` says why it is "cold", else it is None. `collected` is None if no files were asked
+    for.
     """
 
     state: State

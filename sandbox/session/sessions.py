@@ -271,7 +271,7 @@ class Session:
 
 
 class Collecting:
-    """The collecting of one sandbox's files, decision 0047. A failure of ours is a note and a log line."""
+    """The files of one sandbox, decision 0047. A failure of ours is a note and a log line."""
 
     def __init__(self, container: Container, wanted: Wanted, end: ExitStack) -> None:
         """Hold the folder of a sandbox that has no job yet, until `end`."""

@@ -82,11 +82,13 @@ def detail(request: HtmxHttpRequest, execution_id: uuid.UUID) -> HttpResponse:
 def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
     """Return the execution as the API shows it, and the submission itself.
 
-    `cases` are the results; `submitted_cases` have the inputs and the expected outputs.
+    `files` are the submitted ones; `files_back` came back. `cases` are the results;
+    `submitted_cases` have the inputs and the expected outputs.
     """
     execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
     submitted = present_submission(execution)
     whole = submitted | present_execution(execution)
+    whole["files_back"], whole["files"] = whole["files"], submitted["files"]
     if "cases" in submitted:
         whole["submitted_cases"] = submitted["cases"]
     return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})

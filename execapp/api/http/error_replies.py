@@ -40,6 +40,7 @@ STATUSES = {
     "unknown_verification": 404,
     "unknown_execution": 404,
     "unknown_delivery": 404,
+    "unknown_file": 404,
     "unknown_token": 404,
     "not_found": 404,
     "method_not_allowed": 405,

@@ -50,6 +50,12 @@ def streamed(*types: str, form: tuple[str, ...] = ()) -> dict[str, Any]:
     return {**extra, "parameters": [query]} if form else extra
 
 
+def binary() -> dict[str, Any]:
+    """Return the media type of a call that answers with bytes."""
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {"responses": {200: {"content": content}}}
+
+
 def resumed() -> dict[str, Any]:
     """Return a stream of events, and the header that continues it."""
     header = {

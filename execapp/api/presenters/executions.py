@@ -3,7 +3,7 @@
 from typing import Any
 
 from execapp import reports
-from execapp.api.presenters import cases
+from execapp.api.presenters import cases, collected_files
 from execapp.api.presenters.fields import rfc3339, version_reference
 from execapp.models import Execution
 from execapp.output import decode_output
@@ -36,6 +36,7 @@ def present_execution(execution: Execution) -> dict[str, Any]:
         "stderr_encoding": stderr_encoding,
         "tests": None if execution.tests is None else reports.complete(execution.tests),
         "cases": cases.present_cases(execution),
+        "files": collected_files.present_files(execution),
     }
 
 
@@ -81,5 +82,6 @@ def present_submission(execution: Execution) -> dict[str, Any]:
         "stdin": execution.stdin,
         "env": execution.env,
         "limits": execution.limits,
+        "collect": [] if execution.collect is None else execution.collect["patterns"],
         **cases.present_asked(execution),
     }

@@ -9,8 +9,8 @@ from ninja import Query, Router
 from core import parsing
 from core.engine import hub
 from execapp import history
-from execapp.api.http import auth, concurrency, deferred, sse
-from execapp.api.http.openapi import ERRORS, idempotency_header, resumed
+from execapp.api.http import auth, concurrency, deferred, downloads, sse
+from execapp.api.http.openapi import ERRORS, binary, idempotency_header, resumed
 from execapp.api.http.responses import check_query, reply, token_of, wait_parameter
 from execapp.api.presenters.executions import (
     present_execution,
@@ -29,7 +29,7 @@ from execapp.api.v1.schemas.executions import (
 from execapp.errors import Field, InvalidRequestError
 from execapp.models import Execution
 from execapp.requests import Idempotency
-from execapp.services import following, positions, submissions
+from execapp.services import collected_files, following, positions, submissions
 
 router = Router(tags=["Executions"])
 
@@ -84,6 +84,19 @@ def files(request: HttpRequest, execution_id: str) -> HttpResponse:
     """Return the submitted files and settings of an execution."""
     check_query(request, ())
     return reply(present_submission(_own(request, execution_id)))
+
+
+@router.get(
+    "/{execution_id}/files/{sha256}",
+    auth=auth.read,
+    response={200: None, **ERRORS},
+    openapi_extra=binary(),
+)
+def collected_file(request: HttpRequest, execution_id: str, sha256: str) -> HttpResponse:
+    """Return a whole file that the execution gave back, as a download."""
+    check_query(request, ())
+    found = collected_files.find(execution=_own(request, execution_id), sha256=sha256)
+    return downloads.attachment(collected_files.read(found.sha256), path=found.path)
 
 
 @router.get(

@@ -29,6 +29,7 @@ def make_request(
         env=body.env,
         limits=body.limits.model_dump(exclude_none=True),
         labels=body.labels,
+        collect=body.collect or (),
         idempotency=idempotency,
         callback_url=body.callback_url,
         cases=_cases(body),

@@ -41,6 +41,13 @@ class SubmissionIn(Strict):
         description="gets the finished execution by POST, signed; see GET /me/callback-secret",
     )
     labels: Annotated[dict[str, str], bounds.table(lambda size: size.max_labels, "labels")] = {}
+    collect: Annotated[
+        list[str], bounds.texts(lambda size: size.max_collect_patterns, "patterns")
+    ] = Field(
+        default=[],
+        examples=[["out/*.png", "report.json"]],
+        description="patterns of files below src/ that come back; `**` stands for any folders",
+    )
     cases: Annotated[list[RunCaseIn], bounds.cases()] | None = Field(
         default=None,
         description="mode run: the program runs once for each case, in a sandbox of its own",
@@ -232,6 +239,22 @@ class SummaryOut(Schema):
     finished_at: datetime | None
 
 
+class CollectedFileOut(Schema):
+    """A file that the program left, and that `collect` asked for.
+
+    `content` is its beginning, at most 256 KiB; `truncated` says that there is more. `url` is the
+    address of the whole file. Without `content`, the file is lost.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+    content: str | None
+    encoding: Literal["utf8", "base64"] | None
+    url: str
+    truncated: bool
+
+
 class ExecutionOut(SummaryOut):
     """An execution with all fields."""
 
@@ -242,6 +265,9 @@ class ExecutionOut(SummaryOut):
     stderr_encoding: Literal["utf8", "base64"]
     tests: TestsOut | None
     cases: RunCasesOut | None
+    files: list[CollectedFileOut] | None = Field(
+        description="files that came back; null if `collect` named none"
+    )
 
 
 class BatchItemOut(Schema):
@@ -281,6 +307,7 @@ class FilesOut(Schema):
     stdin: str
     env: dict[str, str]
     limits: LimitsOut
+    collect: list[str]
     cases: list[RunCaseIn] | None = None
     compare: Literal["exact", "trim", "tokens"] | ToleranceIn | None = None
     stop_on_failure: bool | None = None
