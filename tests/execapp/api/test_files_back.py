@@ -47,7 +47,8 @@ def stored() -> list[str]:
 
 
 def collected(api: Api, program: Program = WRITING, **more: object) -> Any:
-    made = api.submit(program, **{"collect": PATTERNS, "wait": True, **more})
+    given: dict[str, Any] = {"collect": PATTERNS, "wait": True, **more}
+    made = api.submit(program, **given)
     ExecutionOut.model_validate(made)
     return made
 
@@ -145,7 +146,7 @@ def test_an_open_execution_has_no_files_yet(api: Api, alive: object) -> None:
     assert api.submit(WRITING, collect=PATTERNS)["files"] == []
 
 
-BAD = {
+BAD: dict[str, list[tuple[Any, str]]] = {
     "collect": [("x", "list"), ([1], "collect.0"), ({}, "list"), (["a"] * 33, "32")],
     "collect.0": [(["/etc/passwd"], "absolute"), (["../x"], "climbs"), ([""], "empty"),
                   (["a**"], "part of its own"), (["a\nb"], "control")],
