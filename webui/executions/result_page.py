@@ -1,4 +1,4 @@
-"""An execution as its page shows it: times, usage, code, tests, output. Pure."""
+"""An execution as its page shows it: times, usage, code, tests, output."""
 
 import json
 import shlex
@@ -10,7 +10,7 @@ from execapp.api.presenters.executions import present_submission
 from execapp.models import Execution
 from execapp.output import decode_output
 from execapp.services import checks
-from webui.executions import annotated_source, case_page
+from webui.executions import annotated_source, case_page, files_page
 from webui.shell import charts
 
 MAX_CASES = 300
@@ -109,6 +109,7 @@ class Result:
     outputs: tuple[Output, Output]
     tests: Tests | None
     cases: case_page.Cases | None
+    files_back: list[files_page.FileBack]
     curl: str
 
 
@@ -127,6 +128,7 @@ def result(execution: Execution, base: str) -> Result:
         ),
         tests=tests(execution.tests) if execution.tests else None,
         cases=case_page.cases(execution),
+        files_back=files_page.files(execution),
         curl=curl(execution, base),
     )
 

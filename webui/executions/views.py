@@ -5,16 +5,17 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_vary_headers
 
 from core.pagination import CursorError, Page
 from execapp import history
+from execapp.api.http import downloads
 from execapp.api.presenters.executions import present_execution, present_submission
 from execapp.errors import ExecutionError, NotSupportedError
-from execapp.models import Execution
-from execapp.services import callbacks, submissions
+from execapp.models import CollectedFile, Execution
+from execapp.services import callbacks, collected_files, submissions
 from templatemgr.errors import TemplateError
 from webui.executions import queries, result_page
 from webui.executions.forms import ExecutionFilterForm, RerunForm
@@ -92,6 +93,28 @@ def as_json(request: HttpRequest, execution_id: uuid.UUID) -> JsonResponse:
     if "cases" in submitted:
         whole["submitted_cases"] = submitted["cases"]
     return JsonResponse(whole, json_dumps_params={"indent": 2, "ensure_ascii": False})
+
+
+@decorators.page
+def collected_file(request: HttpRequest, execution_id: uuid.UUID, sha256: str) -> HttpResponse:
+    """Return a file that came back, as a download."""
+    found = _collected(request, execution_id, sha256)
+    return downloads.attachment(collected_files.read(found.sha256), path=found.path)
+
+
+@decorators.page
+def picture(request: HttpRequest, execution_id: uuid.UUID, sha256: str) -> HttpResponse:
+    """Return a file that came back as a picture; 404 if it is none that is safe to show."""
+    found = _collected(request, execution_id, sha256)
+    shown = downloads.picture(collected_files.read(found.sha256))
+    if shown is None:
+        raise Http404
+    return shown
+
+
+def _collected(request: HttpRequest, execution_id: uuid.UUID, sha256: str) -> CollectedFile:
+    execution = history.get(execution_id=execution_id, viewer=queries.viewer_of(request))
+    return collected_files.find(execution=execution, sha256=sha256)
 
 
 @decorators.page

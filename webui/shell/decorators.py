@@ -26,6 +26,7 @@ from execapp.errors import (
     ExecutionError,
     UnknownDeliveryError,
     UnknownExecutionError,
+    UnknownFileError,
     UnknownTokenError,
 )
 from templatemgr.errors import (
@@ -47,6 +48,7 @@ UNKNOWN = (
     UnknownVersionError,
     UnknownBuildError,
     UnknownExecutionError,
+    UnknownFileError,
     UnknownDeliveryError,
     UnknownTokenError,
 )
