@@ -125,14 +125,19 @@ def test_hard_links_are_files_of_the_program(arena: Arena) -> None:
 
 
 def test_processes_that_live_on_change_nothing_while_files_are_read(arena: Arena) -> None:
-    """They are dead before the first file is opened: no descriptor of the reader can be raced."""
+    """They are dead before the first file is opened: no descriptor of the reader can be raced.
+
+    The runner reports the end of the program, for which the executor otherwise does not wait.
+    """
     racer = """
         const script = `cd src/out; while :; do rm -f good; ln -s /etc/passwd good; rm -f good;
           echo good > good; done`;
         for (let n = 0; n < 3; n++)
           cp.spawn("/bin/sh", ["-c", script], { detached: true, stdio: "ignore" }).unref();
         await new Promise((done) => setTimeout(done, 100));
-        process.exit(0);
+        const held = Buffer.alloc(60 << 20, 1);  // it takes a while to be given back
+        setInterval(() => held, 1e6);
+        leave(0);
     """
     alive: list[list[int]] = []
     real = collecting.collect
@@ -146,7 +151,9 @@ def test_processes_that_live_on_change_nothing_while_files_are_read(arena: Arena
     shelf = Shelf()
     wanted = Wanted(patterns=("out/*",), most_files=9, most_bytes=99, sink=shelf.sink, seconds=60)
     with patch("sandbox.session.sessions.collect", look):
-        session.deliver(arena.job(PRELUDE + BEGIN + racer), LIMITS, files=wanted)
+        job = arena.job(PRELUDE + BEGIN + racer, args=("keep-channel",))
+        outcome = session.deliver(job, LIMITS, files=wanted)
+    assert outcome.state == State.SUCCEEDED, outcome.stderr
     assert alive == [[]]
     assert all(data in (b"", b"good", b"good\n") for data in shelf.kept.values())
 
