@@ -22,7 +22,8 @@ CHANGES = {
     "deactivate_user", "activate_user", "reset_factor", "set_policy", "edit_inputs",
     "request_lookup", "heal", "remove_version", "check_system", "resend_delivery",
 }  # fmt: skip
-STREAMS = {"build_events", "build_log", "inputs"}  # no pages: a stream and downloads
+# No pages: a stream, downloads and a picture.
+STREAMS = {"build_events", "build_log", "inputs", "execution_file", "execution_picture"}
 REDIRECTS = {
     "user_link",
     "rotate_token",
@@ -69,6 +70,7 @@ def address(data_dir: object, db: None) -> dict[str, str]:
         "new": second.number,
         "build_id": first.build_id,
         "execution_id": execution.pk,
+        "sha256": "0" * 64,
         "delivery_id": delivery.pk,
         "token_id": token.pk,
         "user_id": factories.make_user("someone", "viewer").pk,

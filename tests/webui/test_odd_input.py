@@ -160,7 +160,7 @@ class Visitor:
         return {
             "name": "typescript", "number": "1", "old": "1", "new": "2", "action": "pin",
             "form": "zip", "path": "package.json", "build_id": str(build.pk),
-            "execution_id": str(execution.pk), "token_id": str(token.pk),
+            "execution_id": str(execution.pk), "sha256": "0" * 64, "token_id": str(token.pk),
             "promotion_id": str(promotion.pk), "user_id": str(self.user.pk),
         }  # fmt: skip
 
