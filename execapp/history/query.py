@@ -1,16 +1,16 @@
 """Read executions: which of them a viewer may see, and pages of them, newest first."""
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
 from core import parsing
-from core.pagination import TIME_AND_ID, Order, Page, paginate
-from execapp.errors import NotSupportedError, UnknownExecutionError
+from core.pagination import Page
+from execapp.errors import UnknownExecutionError
+from execapp.history import plans, walk
 from execapp.history.filters import ExecutionFilter
 from execapp.models import ApiToken, Execution, Scope
-from templatemgr.models import Version
 
 MAX_PAGE = 200
 HEAVY = (
@@ -18,10 +18,6 @@ HEAVY = (
     *("cases", "case_results"),
     *("version__packages", "version__smoke"),
 )
-
-BY_TIME = Order(("-created_at", "-id"), cursor=TIME_AND_ID)
-BY_ID = Order(("-id",), cursor=TIME_AND_ID, cursor_columns=("created_at", "id"))
-BY_LABEL = replace(BY_ID, sort=("-label_rows__execution_id",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,21 +65,13 @@ def page(
     """Return one page, newest first, without the large columns. Raises pagination.CursorError.
 
     `cursor` goes on with older executions. `newer` goes back, to those just above a page; where
-    they do not fill a page, the newest page is given, in a second query.
+    they do not fill a page, the newest page is given, in a second query. With several filters a
+    page looks at a bounded number of executions: it may be short, or empty, and have a `next`.
     """
-    rows = _apply(visible(viewer), filters).select_related("version").defer(*HEAVY)
     limit = max(1, min(limit, MAX_PAGE))
-    return paginate(rows, _order(filters), cursor=cursor, before=newer, limit=limit)
-
-
-def _order(filters: ExecutionFilter) -> Order:
-    """Return the order newest first, by the columns of the index that serves the filters.
-
-    An id begins with the time at which it was made (UUIDv7), so it sorts as `created_at` does.
-    """
-    if filters.labels:
-        return BY_LABEL
-    return BY_ID if filters.q else BY_TIME
+    client = None if viewer.everything else viewer.client
+    walks = plans.walks(filters, client=client, by_token=viewer.by_token)
+    return walk.page(walks, heavy=HEAVY, limit=limit, cursor=cursor, before=newer)
 
 
 def visible(viewer: Viewer) -> QuerySet[Execution]:
@@ -91,38 +79,3 @@ def visible(viewer: Viewer) -> QuerySet[Execution]:
     if viewer.everything:
         return Execution.objects.all()
     return Execution.objects.filter(client=viewer.client, token__isnull=not viewer.by_token)
-
-
-def _apply(found: QuerySet[Execution], filters: ExecutionFilter) -> QuerySet[Execution]:
-    exact = {
-        "template_name": filters.template if filters.version is None else None,
-        "state": filters.state,
-        "mode": filters.mode,
-        "client": filters.client,
-        "created_at__gte": filters.since,
-        "created_at__lt": filters.until,
-    }
-    found = found.filter(**{key: value for key, value in exact.items() if value is not None})
-    if filters.version is not None:
-        # By id, so that the index on the version is used instead of a join.
-        numbered = Version.objects.filter(number=filters.version)
-        if filters.template is None:
-            found = found.filter(version_id__in=numbered.values("id"))
-        else:  # one version: its index also has the order of the page
-            one = numbered.filter(template__name=filters.template)
-            found = found.filter(version_id=one.values_list("id", flat=True).first() or 0)
-    for key, value in filters.labels:
-        found = found.filter(label_rows__key=key, label_rows__value=value)
-    if filters.q:
-        first, last = _id_range(filters.q)
-        found = found.filter(id__gte=first, id__lte=last)
-    return found
-
-
-def _id_range(text: str) -> tuple[uuid.UUID, uuid.UUID]:
-    """Return the first and the last id that begin with `text`. Raises NotSupportedError."""
-    try:
-        return parsing.identifiers_from(text)
-    except parsing.ParseError as error:
-        message = "q finds executions by the beginning of their id; nothing else is searched yet."
-        raise NotSupportedError(message, details={"path": "q"}) from error
