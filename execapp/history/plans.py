@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
 from core import parsing
 from core.pagination import TIME_AND_ID, Order
@@ -47,8 +47,7 @@ def _by_time(
     filters: ExecutionFilter, columns: dict[str, Any], checks: Sequence[Check]
 ) -> Sequence[Walk]:
     """Return walks over the indexes that are in the order of time."""
-    span = {f"created_at__{lookup}": value for lookup, value in _times(filters)}
-    paths = [_by_column(name, value, span) for name, value in columns.items()]
+    paths = [_by_column(name, value, filters) for name, value in columns.items()]
     if filters.version is None and len(paths) == 1 and checks:
         # Only the client: rows of a token and a user of one name are rare, so no bound is needed.
         rows = paths[0].rows
@@ -56,11 +55,10 @@ def _by_time(
             rows = check(rows, "")
         return [Walk(paths=[replace(paths[0], rows=rows)])]
     if filters.version is None:
-        everything = Path(rows=Execution.objects.filter(**span), order=BY_TIME)
-        return [Walk(paths=paths or [everything], checks=checks)]
+        return [Walk(paths=paths or [_timed(Execution.objects.all(), filters)], checks=checks)]
     # A walk for each version of the number: several values have no common order in an index.
     return [
-        Walk(paths=[_by_column("version_id", version, span), *paths], checks=checks)
+        Walk(paths=[_by_column("version_id", version, filters), *paths], checks=checks)
         for version in _versions(filters)
     ]
 
@@ -79,29 +77,33 @@ def _by_id(
     ]
     if filters.version is not None:
         checks.append(unindexed("version_id", "in", list(_versions(filters))))
+    low, high = (None, None) if span is None else (("gte", span[0]), ("lte", span[1]))
     if not filters.labels:
-        rows = Execution.objects.filter(**_within("id", span))
-        return [Walk(paths=[Path(rows=rows, order=BY_ID)], checks=checks)]
+        named = Path(rows=Execution.objects.all(), order=BY_ID, low=low, high=high)
+        return [Walk(paths=[named], checks=checks)]
     paths = [
         Path(
-            rows=ExecutionLabel.objects.filter(
-                key=key, value=value, **_within("execution_id", span)
-            ),
+            rows=ExecutionLabel.objects.filter(key=key, value=value),
             order=BY_LABEL,
             prefix="execution__",
             checks=[labelled(key, value)],
+            low=low,
+            high=high,
         )
         for key, value in dict.fromkeys(filters.labels)
     ]
     return [Walk(paths=paths, checks=checks)]
 
 
-def _by_column(name: str, value: object, span: dict[str, Any]) -> Path:
-    return Path(
-        rows=Execution.objects.filter(**{name: value}, **span),
-        order=BY_TIME,
-        checks=[unindexed(name, "exact", value)],
-    )
+def _by_column(name: str, value: object, filters: ExecutionFilter) -> Path:
+    rows = Execution.objects.filter(**{name: value})
+    return replace(_timed(rows, filters), checks=[unindexed(name, "exact", value)])
+
+
+def _timed(rows: QuerySet[Execution], filters: ExecutionFilter) -> Path:
+    low = None if filters.since is None else ("gte", filters.since)
+    high = None if filters.until is None else ("lt", filters.until)
+    return Path(rows=rows, order=BY_TIME, low=low, high=high)
 
 
 def _versions(filters: ExecutionFilter) -> Sequence[int]:
@@ -117,10 +119,6 @@ def _versions(filters: ExecutionFilter) -> Sequence[int]:
 def _times(filters: ExecutionFilter) -> Sequence[tuple[str, object]]:
     both = (("gte", filters.since), ("lt", filters.until))
     return [(lookup, value) for lookup, value in both if value is not None]
-
-
-def _within(column: str, span: tuple[uuid.UUID, uuid.UUID] | None) -> dict[str, Any]:
-    return {} if span is None else {f"{column}__gte": span[0], f"{column}__lte": span[1]}
 
 
 def _id_range(text: str) -> tuple[uuid.UUID, uuid.UUID]:

@@ -6,8 +6,9 @@ Where the window ends before the page is full, the page is short, and its cursor
 So a page costs the same whatever is on record (decision 0050).
 """
 
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +20,10 @@ from execapp.models import Execution, ExecutionLabel
 WINDOW = 500  # entries of an index that a page looks at
 LEAST_WINDOW = 20  # of each of several walks that make one page
 
+_IS_WITHIN = {"lt": operator.lt, "lte": operator.le, "gte": operator.ge}
+
 type Position = tuple[Any, ...]
+type Bound = tuple[str, Any]  # a lookup and its value, such as ("lt", now)
 
 
 class Unindexed(Func):
@@ -38,13 +42,16 @@ class Path:
     """The entries of one index that meet one condition.
 
     `rows` are executions, or rows of which each belongs to one, to which `prefix` leads. `order`
-    has the columns of the index. `checks` say the same of an execution, without the index.
+    has the columns of the index. `checks` say the same of an execution, without the index. `low`
+    and `high` are bounds on the first column of the order.
     """
 
     rows: QuerySet[Any]
     order: Order
     prefix: str = ""
     checks: Sequence[Check] = ()
+    low: Bound | None = None
+    high: Bound | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +85,21 @@ def labelled(key: str, value: str) -> Check:
         return rows.filter(Exists(label))
 
     return narrow
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Way:
+    """A path from where a page begins: its rows, and the bound at its other end."""
+
+    path: Path
+    order: Order
+    rows: QuerySet[Any]
+    far: Bound | None
+
+    @property
+    def whole(self) -> QuerySet[Any]:
+        """The rows up to the other end."""
+        return self.rows if self.far is None else self.rows.filter(_bound(self.order, self.far))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,16 +166,19 @@ def _walked(
     walk: Walk, heavy: Sequence[str], limit: int, start: str | None, *, up: bool, window: int
 ) -> _Found:
     """Follow the path of a walk that leads furthest, and check the other conditions."""
-    ahead = [_ahead(path, start, up=up) for path in walk.paths]
+    at = walk.paths[0].order.read(start) if start else None
+    ahead = [_ahead(path, at, up=up) for path in walk.paths]
     others = len(ahead) > 1 or bool(walk.checks)
     chosen, end = _furthest(ahead, max(window, limit + 1)) if others else (ahead[0], None)
-    rows = chosen.rows if end is None else chosen.rows.filter(_until(chosen.order, end))
-    for checks in (walk.checks, *(each.checks for each in ahead if each is not chosen)):
+    # An index takes one bound on each side. The window's end is the nearer one on its side.
+    rows = chosen.whole if end is None else chosen.rows.filter(_until(chosen.order, end))
+    prefix = chosen.path.prefix
+    for checks in (walk.checks, *(each.path.checks for each in ahead if each is not chosen)):
         for check in checks:
-            rows = check(rows, chosen.prefix)
-    rows = rows.select_related(f"{chosen.prefix}version")
-    rows = rows.defer(*(f"{chosen.prefix}{name}" for name in heavy))
-    owner = chosen.prefix.removesuffix("__")
+            rows = check(rows, prefix)
+    rows = rows.select_related(f"{prefix}version")
+    rows = rows.defer(*(f"{prefix}{name}" for name in heavy))
+    owner = prefix.removesuffix("__")
     listed = rows.order_by(*chosen.order.columns)[: limit + 1]
     found = [getattr(row, owner) if owner else row for row in listed]
     if len(found) > limit:
@@ -162,36 +187,43 @@ def _walked(
     return _Found(rows=found, end=end)
 
 
-def _ahead(path: Path, start: str | None, *, up: bool) -> Path:
-    """Return the part of a path that follows a cursor."""
+def _ahead(path: Path, start: Position | None, *, up: bool) -> "_Way":
+    """Return the part of a path that follows a position, and the bound where it has to end."""
     order = path.order.reversed() if up else path.order
-    rows = path.rows.filter(order.following(order.read(start))) if start else path.rows
-    return replace(path, rows=rows, order=order)
+    near, far = (path.low, path.high) if up else (path.high, path.low)
+    if start is not None and (near is None or _IS_WITHIN[near[0]](start[0], near[1])):
+        rows = path.rows.filter(order.following(start))
+    else:
+        rows = path.rows if near is None else path.rows.filter(_bound(order, near))
+    return _Way(path=path, order=order, rows=rows, far=far)
 
 
-def _furthest(ahead: Sequence[Path], window: int) -> tuple[Path, Position | None]:
-    """Return the path whose window leads furthest, and its end; None if it has no more entries."""
-    ends: list[tuple[Path, Position]] = []
-    for path in ahead:
-        names = [column.removeprefix("-") for column in path.order.columns]
-        last = path.rows.order_by(*path.order.columns).values_list(*names)[window - 1 : window]
+def _furthest(ahead: Sequence["_Way"], window: int) -> tuple["_Way", Position | None]:
+    """Return the way whose window leads furthest, and its end; None if it has no more entries."""
+    ends: list[tuple[_Way, Position]] = []
+    for way in ahead:
+        names = [column.removeprefix("-") for column in way.order.columns]
+        last = way.whole.order_by(*way.order.columns).values_list(*names)[window - 1 : window]
         end = next(iter(last), None)
         if end is None:
-            return path, None
-        ends.append((path, end))
+            return way, None
+        ends.append((way, end))
     down = ahead[0].order.columns[0].startswith("-")
     return (min if down else max)(ends, key=lambda each: each[1])
+
+
+def _bound(order: Order, bound: Bound) -> Q:
+    """Return the condition of a bound on the first column of an order."""
+    return Q((f"{order.columns[0].removeprefix('-')}__{bound[0]}", bound[1]))
 
 
 def _until(order: Order, end: Position) -> Q:
     """Return the condition that a row does not come after `end`."""
     back = order.reversed()
-    equal = Q(
-        **{column.removeprefix("-"): value for column, value in zip(back.columns, end, strict=True)}
-    )
-    first = back.columns[0].removeprefix("-")
-    bound = "lte" if back.columns[0].startswith("-") else "gte"
-    return Q((f"{first}__{bound}", end[0])) & (back.following(end) | equal)
+    names = [column.removeprefix("-") for column in back.columns]
+    equal = Q(**dict(zip(names, end, strict=True)))
+    nearest = ("lte" if back.columns[0].startswith("-") else "gte", end[0])
+    return _bound(order, nearest) & (back.following(end) | equal)
 
 
 def _position(row: Execution, width: int) -> Position:
