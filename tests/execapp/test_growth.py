@@ -92,12 +92,12 @@ def versions(db: None) -> list[Version]:
     ]
 
 
-def read(filters: dict[str, Any], viewer: Viewer = ALL, **place: str | None) -> Any:
+def read(filters: dict[str, Any], viewer: Viewer = ALL, **place: Any) -> Any:
     """Return one page."""
     return history.page(filters=ExecutionFilter(**filters), viewer=viewer, limit=50, **place)
 
 
-def places(first: int) -> list[dict[str, str | None]]:
+def places(first: int) -> list[dict[str, Any]]:
     """Return the newest page, one within, and one on the way back, at the execution `first`."""
     at = parsing.write_cursor(START + timedelta(seconds=first), identifier(first))
     return [{}, {"cursor": at}, {"newer": at}]
@@ -120,7 +120,7 @@ def steps_counted(every: int = 50) -> Iterator[list[int]]:
         connection.connection.set_progress_handler(None, 0)
 
 
-def all_steps(size: int) -> list[tuple[dict[str, Any], dict[str, str | None], int]]:
+def all_steps(size: int) -> list[tuple[dict[str, Any], int, int]]:
     """Return what each combination of filters costs on each of three pages."""
     made = []
     for filters in combinations():
@@ -183,7 +183,7 @@ def test_short_pages_follow_each_other_without_a_gap_or_a_repeat(
     monkeypatch.setattr(walk, "WINDOW", window)
     fill(versions, 0, FEW)
     everything = list(Execution.objects.select_related("version").order_by("-created_at"))
-    labels = {row.pk: set() for row in everything}
+    labels: dict[uuid.UUID, set[tuple[str, str]]] = {row.pk: set() for row in everything}
     for label in ExecutionLabel.objects.all():
         labels[label.execution_id].add((label.key, label.value))
     for filters in itertools.islice(combinations(), 0, None, 7):
@@ -196,7 +196,7 @@ def test_short_pages_follow_each_other_without_a_gap_or_a_repeat(
             if cursor is None:
                 break
         assert down == expected, filters
-        up = []
+        up: list[uuid.UUID] = []
         place = parsing.write_cursor(START, uuid.UUID(int=0))
         while True:
             page = read(filters, newer=place)
@@ -205,27 +205,21 @@ def test_short_pages_follow_each_other_without_a_gap_or_a_repeat(
                 break
             up += [row.pk for row in reversed(page.items)]
             place = page.previous
-        assert up[::-1] == expected[: len(up)] or set(expected) >= set(up), filters
-        assert len(set(up)) == len(up)
+        assert up[::-1] == expected, filters
 
 
 def matches(row: Execution, labels: set[tuple[str, str]], filters: dict[str, Any]) -> bool:
     """Return whether an execution meets the filters, without the database."""
-    return all(
-        {
-            "template": lambda value: (
-                row.version.template.name == value
-                if "version" in filters
-                else row.template_name == value
-            ),
-            "version": lambda value: row.version.number == value,
-            "state": lambda value: row.state == value,
-            "mode": lambda value: row.mode == value,
-            "client": lambda value: row.client == value,
-            "labels": lambda value: labels >= set(value),
-            "since": lambda value: row.created_at >= value,
-            "until": lambda value: row.created_at < value,
-            "q": lambda value: str(row.pk).startswith(value),
-        }[name](value)
-        for name, value in filters.items()
-    )
+    named = row.version.template.name if "version" in filters else row.template_name
+    met = {
+        "template": named == filters.get("template"),
+        "version": row.version.number == filters.get("version"),
+        "state": row.state == filters.get("state"),
+        "mode": row.mode == filters.get("mode"),
+        "client": row.client == filters.get("client"),
+        "labels": labels >= set(filters.get("labels", ())),
+        "since": row.created_at >= filters.get("since", row.created_at),
+        "until": row.created_at < filters.get("until", row.created_at),
+        "q": str(row.pk).startswith(filters.get("q", "")),
+    }
+    return all(met[name] for name in filters)

@@ -1,10 +1,13 @@
 """Test pages with many rows: a fixed number of queries, and an index for every list."""
 
+import html
 import json
+import re
 import uuid
 from datetime import timedelta
 from io import StringIO
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from django.core.management import call_command
@@ -12,6 +15,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
 from benchmarks.management.commands import page_times
@@ -127,6 +131,20 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat() -> None:
         if filters.state:
             everything = everything.filter(state="failed")
         assert found == list(everything.values_list("pk", flat=True))
+
+
+@pytest.mark.usefixtures("seeded")
+def test_an_empty_page_before_the_end_offers_to_look_further_back(admin: Client) -> None:
+    keys = list(Execution.objects.order_by("-created_at").values_list("pk", flat=True))
+    Execution.objects.filter(pk__in=keys[:700]).update(state="failed", mode="run")
+    Execution.objects.filter(pk__in=keys[700:]).update(state="cancelled", mode="test")
+    Execution.objects.filter(pk=keys[-1]).update(mode="run")
+    address, asked = f"{reverse('executions')}?state=cancelled&mode=run", 0
+    while "Look further back" in (text := admin.get(address).content.decode()):
+        (further,) = re.findall(r'href="([^"]+)">Look further back', text)
+        address, asked = urljoin(address, html.unescape(further)), asked + 1
+    assert asked > 0
+    assert str(keys[-1]) in text
 
 
 @pytest.mark.usefixtures("seeded", "data_dir")
