@@ -113,7 +113,7 @@ def _versions(filters: ExecutionFilter) -> Sequence[int]:
     if filters.template is not None:
         found = found.filter(template__name=filters.template)
     used = Exists(Execution.objects.filter(version=OuterRef("pk")))
-    return sorted(found.filter(used).values_list("id", flat=True))
+    return sorted(found.filter(used).order_by().values_list("id", flat=True))
 
 
 def _times(filters: ExecutionFilter) -> Sequence[tuple[str, object]]:
