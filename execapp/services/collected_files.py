@@ -145,8 +145,9 @@ def sweep() -> int:
     store, removed = _storage(), 0
     oldest = timezone.now().timestamp() - GRACE_SECONDS
     for path in _folder(_PARTS).iterdir():
-        if path.stat().st_mtime < oldest:
-            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # it was completed meanwhile
+            if path.stat().st_mtime < oldest:
+                path.unlink()
     for folder in store.listdir("")[0]:
         if folder == _PARTS:
             continue

@@ -42,6 +42,10 @@ class Container:
         """Return whether its first process lives."""
         return not self._closed and not self.child.dead()
 
+    def first_process_lives(self) -> bool:
+        """Return whether the first process of its pid namespace lives, so `init` is its number."""
+        return not process.readable(self.init_pidfd, 0)
+
     def send_kill(self) -> None:
         """Begin to end all processes: the pid namespace dies with its first process."""
         process.send_kill(self.init_pidfd)

@@ -281,8 +281,11 @@ class Collecting:
             self._anchor = Anchor.take(container.init)
         except SandboxError:
             logger.exception("files of a sandbox cannot be collected")
-        else:
-            end.callback(self._anchor.close)
+            return
+        end.callback(self._anchor.close)
+        # The number of a dead process may be another sandbox's by now; that of a living one is not.
+        if not container.first_process_lives():
+            raise StartupError("the sandbox died while it waited for its job")
 
     def complete(self, outcome: Outcome) -> Outcome:
         """Return the outcome with the files; a cancelled one has none."""
