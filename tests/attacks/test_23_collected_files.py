@@ -6,12 +6,15 @@ descriptor that it took before the program began.
 
 import hashlib
 import os
+import signal
 import threading
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 
+from sandbox.errors import StartupError
+from sandbox.isolation import process
 from sandbox.session import collecting
 from sandbox.session.collecting import Wanted
 from sandbox.session.outcome import Outcome, State
@@ -286,3 +289,21 @@ def test_a_reader_that_never_ends_is_killed_at_the_deadline(tmp_path: Path) -> N
         collected = collecting.collect(collecting.Anchor(folder), wanted)
     os.close(folder)
     assert collected.notes == ("collecting ended early: it took too long",)
+
+
+def test_a_sandbox_that_dies_while_its_folder_is_opened_gets_no_job(arena: Arena) -> None:
+    """The folder may be another sandbox's, which has got the number of the dead process."""
+    session = arena.start(tree_for(arena.tree, "run"), LIMITS)
+    container, take = session._container, collecting.Anchor.take
+
+    def taken(init: int) -> collecting.Anchor:
+        anchor = take(init)
+        os.kill(init, signal.SIGKILL)
+        assert process.readable(container.init_pidfd, HANGS_SECONDS)
+        return anchor
+
+    wanted = Wanted(
+        patterns=("*",), sink=Shelf().sink, most_files=64, most_bytes=MOST_BYTES, seconds=60
+    )
+    with patch.object(collecting.Anchor, "take", taken), pytest.raises(StartupError, match="died"):
+        session.deliver(arena.job("1"), LIMITS, files=wanted)
