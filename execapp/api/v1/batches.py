@@ -24,7 +24,7 @@ from execapp.services import submissions
 if TYPE_CHECKING:
     from execapp.models import Execution
 
-router = Router(tags=["Executions"])
+router = Router(tags=["Executions"], by_alias=True)
 
 type Item = dict[str, Any]
 

@@ -26,8 +26,8 @@ from templatemgr import lists
 from templatemgr.build import builds, following
 from templatemgr.models import Build
 
-router = Router(tags=["Builds"])
-of_template = Router(tags=["Builds"])
+router = Router(tags=["Builds"], by_alias=True)
+of_template = Router(tags=["Builds"], by_alias=True)
 
 
 @of_template.post(

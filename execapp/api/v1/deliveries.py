@@ -20,9 +20,9 @@ from execapp.api.v1.schemas.deliveries import (
 from execapp.deliveries import signing_secrets
 from execapp.services import callbacks
 
-router = Router(tags=["Callbacks"])
-of_execution = Router(tags=["Callbacks"])
-of_token = Router(tags=["Callbacks"])
+router = Router(tags=["Callbacks"], by_alias=True)
+of_execution = Router(tags=["Callbacks"], by_alias=True)
+of_token = Router(tags=["Callbacks"], by_alias=True)
 
 
 @of_execution.get(

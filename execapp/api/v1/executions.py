@@ -31,7 +31,7 @@ from execapp.models import Execution
 from execapp.requests import Idempotency
 from execapp.services import collected_files, following, positions, submissions
 
-router = Router(tags=["Executions"])
+router = Router(tags=["Executions"], by_alias=True)
 
 
 @router.post(

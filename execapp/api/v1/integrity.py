@@ -14,7 +14,7 @@ from templatemgr import lists
 from templatemgr.build import export
 from templatemgr.maintenance import verification
 
-router = Router(tags=["Templates"])
+router = Router(tags=["Templates"], by_alias=True)
 ONE = "/{name}/versions/{number}"
 
 

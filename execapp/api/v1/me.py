@@ -14,7 +14,7 @@ from execapp.api.v1.schemas.me import MeOut
 from execapp.conf import sizes
 from execapp.services import health, storage, token_limits, token_pins
 
-router = Router(tags=["Me"])
+router = Router(tags=["Me"], by_alias=True)
 
 
 @router.get(

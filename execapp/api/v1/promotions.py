@@ -27,7 +27,7 @@ from templatemgr import catalog, lists
 from templatemgr.models import Promotion
 from templatemgr.promotion import gates, promotions
 
-router = Router(tags=["Templates"])
+router = Router(tags=["Templates"], by_alias=True)
 
 
 @router.post(

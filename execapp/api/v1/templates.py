@@ -34,7 +34,7 @@ from templatemgr import lists
 from templatemgr.promotion import comparison, removal
 from templatemgr.promotion.gates import evaluate
 
-router = Router(tags=["Templates"])
+router = Router(tags=["Templates"], by_alias=True)
 PAGE = ("limit", "cursor")
 
 

@@ -11,7 +11,7 @@ from execapp.api.v1.schemas.usage import UsageQuery, UsageReportOut
 from execapp.models import Scope
 from execapp.services import usage_reports
 
-router = Router(tags=["Usage"])
+router = Router(tags=["Usage"], by_alias=True)
 
 
 @router.get("", auth=auth.read, response={200: UsageReportOut, **ERRORS}, summary="Read the usage")

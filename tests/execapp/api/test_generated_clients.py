@@ -26,7 +26,8 @@ import sys
 from stencil_client import AuthenticatedClient
 from stencil_client.api.executions import executions_listing, executions_one, executions_submit
 from stencil_client.api.me import me_me
-from stencil_client.api.templates import templates_one
+from stencil_client.api.builds import builds_listing
+from stencil_client.api.templates import templates_one, templates_promotions
 from stencil_client.models import ErrorOut, FileIn, LimitsIn, SubmissionIn, SubmissionInMode
 
 url, token = sys.argv[1:]
@@ -45,6 +46,8 @@ assert made.template.name == "tiny"
 assert executions_one.sync(made.id, client=client).stdout == "42\\n"
 assert [item.id for item in executions_listing.sync(client=client, limit=5).items] == [made.id]
 assert me_me.sync(client=client).client == "ci-bot"
+assert [item.from_ for item in templates_promotions.sync("tiny", client=client).items] == [None]
+assert [item.from_ for item in builds_listing.sync("tiny", client=client).items] == [None]
 missing = templates_one.sync_detailed("nowhere", client=client)
 assert missing.status_code == 404
 assert isinstance(missing.parsed, ErrorOut)

@@ -30,7 +30,7 @@ from execapp.executor.daemon import Daemon
 from execapp.models import ExecutorHeartbeat
 from execapp.services import health, probes
 from templatemgr.models import HealthState, Version, VersionHealth
-from tests.execapp.conftest import Api
+from tests.execapp.conftest import Api, make_api
 from tests.minimal_template import HELLO
 
 
@@ -204,3 +204,16 @@ def test_no_two_schemas_have_the_same_name() -> None:
         if isinstance(kind, type) and kind.__module__ == module.name
     )
     assert [name for name, count in found.items() if count > 1] == []
+
+
+def test_the_document_names_fields_as_requests_and_replies_do(current: Version) -> None:
+    """A field that has an alias in Python, such as `from_`, has only its alias in the document."""
+    api = make_api("looker", "read")
+    described = Client().get("/api/v1/openapi.json").json()["components"]["schemas"]
+    for path, name in (("promotions", "PromotionOut"), ("builds", "BuildOut")):
+        (shown,) = api.get(f"/templates/tiny/{path}")["items"]
+        assert set(described[name]["properties"]) == set(shown)
+        assert set(described[name]["required"]) <= set(shown)
+    assert set(described["ToleranceIn"]["properties"]) == {"float"}
+    assert [name for kind in described.values() for name in kind.get("properties", {})
+            if name.endswith("_")] == []  # fmt: skip
