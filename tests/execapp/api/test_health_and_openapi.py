@@ -217,3 +217,28 @@ def test_the_document_names_fields_as_requests_and_replies_do(current: Version) 
     assert set(described["ToleranceIn"]["properties"]) == {"float"}
     assert [name for kind in described.values() for name in kind.get("properties", {})
             if name.endswith("_")] == []  # fmt: skip
+
+
+def test_the_document_gives_the_bounds_of_numbers_and_reasons() -> None:
+    document = Client().get("/api/v1/openapi.json").json()
+    text = json.dumps(document)
+    assert all(f'"{word}": ' not in text for word in ("ge", "le", "gt", "lt"))  # of pydantic alone
+    for path, name, bounds in (
+        ("/executions", "limit", (1, 200)),
+        ("/templates/{name}/versions/{number}/diff", "against", (1, 2**31 - 1)),
+    ):
+        (found,) = (
+            each["schema"]
+            for each in document["paths"][f"/api/v1{path}"]["get"]["parameters"]
+            if each["name"] == name
+        )
+        assert (found["minimum"], found["maximum"]) == bounds
+    schemas = document["components"]["schemas"]
+    for name in ("PromoteIn", "RollBackIn", "PolicyIn"):
+        reason = schemas[name]["properties"]["reason"]
+        assert (reason["minLength"], reason["maxLength"]) == (1, 500)
+    for name in ("SubmissionIn", "BatchIn"):
+        assert {"boolean", "number"} == {
+            each["type"] for each in schemas[name]["properties"]["wait"]["anyOf"]
+        }
+        assert schemas[name]["properties"]["wait"]["anyOf"][1]["minimum"] == 0

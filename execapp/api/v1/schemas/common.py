@@ -38,17 +38,22 @@ def _whole(value: object) -> object:
 
 
 # Query strings contain only text: parse numbers as all other interfaces do.
-QueryNumber = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=parsing.LARGEST)]
+# The bounds come first, else the document names them `ge` and `le`, which mean nothing there.
+QueryNumber = Annotated[int, Field(ge=1, le=parsing.LARGEST), BeforeValidator(_whole)]
+PageSize = Annotated[int, Field(ge=1, le=200), BeforeValidator(_whole)]
 
 
 class PageQuery(Schema):
     """The parameters of every list."""
 
-    limit: Annotated[int, BeforeValidator(_whole)] = Field(default=50, ge=1, le=200)
+    limit: PageSize = 50
     cursor: str | None = Field(default=None, max_length=200)
 
 
 class ReasonIn(Strict):
     """The reason, for the audit trail."""
 
-    reason: Text = Field(description="1 to 500 characters")
+    # The service checks the length, without blanks around the text, for all interfaces.
+    reason: Text = Field(
+        description="1 to 500 characters", json_schema_extra={"minLength": 1, "maxLength": 500}
+    )

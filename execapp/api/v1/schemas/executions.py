@@ -14,6 +14,8 @@ from execapp.api.v1.schemas.common import PageQuery, QueryNumber, Strict
 from execapp.conf import MAX_BATCH
 from execapp.models import ExecutionState, Mode
 
+Seconds = Annotated[float, Field(ge=0, description="seconds; at most 60 by default")]
+
 
 class FileIn(Strict):
     """One file. `path` is relative to src/."""
@@ -34,7 +36,7 @@ class SubmissionIn(Strict):
     stdin: str = ""
     env: Annotated[dict[str, str], bounds.table(lambda size: size.max_env, "variables")] = {}
     limits: LimitsIn = Field(default_factory=LimitsIn)  # generators reject objects as defaults
-    wait: bool | float = False
+    wait: bool | Seconds = False
     callback_url: str | None = Field(
         default=None,
         max_length=2048,
@@ -77,7 +79,7 @@ class BatchIn(Strict):
     submissions: Annotated[
         list[SubmissionIn], Field(min_length=1, max_length=MAX_BATCH), WrapValidator(_unparsed)
     ]
-    wait: bool | float = False
+    wait: bool | Seconds = False
 
     @field_validator("wait", mode="before")
     @classmethod
