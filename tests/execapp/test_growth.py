@@ -83,6 +83,16 @@ def fill(versions: list[Version], first: int, last: int) -> None:
     )
 
 
+@pytest.fixture(autouse=True)
+def no_statistics(db: None) -> None:
+    """Forget what ANALYZE found in another test: SQLite keeps it in memory after a rollback."""
+    tables = connection.introspection.table_names()
+    with connection.cursor() as cursor:
+        if "sqlite_stat1" in tables:
+            cursor.execute("DELETE FROM sqlite_stat1")
+        cursor.execute("ANALYZE sqlite_master")  # reads the statistics again: there are none
+
+
 @pytest.fixture
 def versions(db: None) -> list[Version]:
     made = [("often", 1), ("other", 1), ("rare", 2)]

@@ -89,6 +89,9 @@ def test_idle_clients_hold_no_thread() -> None:
         for _ in range(2):
             for link, lines in zip(links, files, strict=True):
                 one(link.sendall, lines)
+        deadline = time.monotonic() + HANGS_SECONDS
+        while web.server.connections.count("idle") < len(links) and time.monotonic() < deadline:
+            time.sleep(0.01)  # the client has its answer before the connection is idle
         assert web.server.connections.count("idle") == len(links)
         assert web.server.bridge.threads._made <= 2
         for lines in files:
